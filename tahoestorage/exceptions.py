@@ -1,0 +1,82 @@
+"""Everything that this package raises of its own.
+
+Each leaf is also the builtin that callers already catch::
+
+    TahoeStorageError
+    ├── InvalidCap             ValueError          not a cap, or not of the kind needed
+    ├── FileMissing            FileNotFoundError   no such file
+    ├── NameTaken              FileExistsError     the name is somebody else's
+    ├── NameIsDirectory        IsADirectoryError   a directory where a file was meant
+    ├── ParentIsFile           NotADirectoryError  a file where a directory was meant
+    ├── ReadOnly               PermissionError     a write through a read-only cap
+    └── GatewayError           OSError             the gateway did not do it
+        ├── GatewayUnreachable ConnectionError     nothing answers there
+        ├── GatewayTimeout     TimeoutError        it did not answer in time
+        ├── NotEnoughServers   OSError             too few storage servers to write to
+        ├── NotEnoughShares    OSError             too few shares reachable to read (now)
+        ├── WriteCollision     OSError             another gateway wrote at the same time
+        ├── DamagedDownload    OSError             a body shorter or longer than the file
+        └── UnexpectedAnswer   OSError             an answer that no gateway should give
+
+Messages name files, and say what to do; they never hold a cap.
+"""
+
+
+class TahoeStorageError(Exception):
+    """Base of every error of this package."""
+
+
+class InvalidCap(TahoeStorageError, ValueError):
+    """The text is not a cap, or the cap is not of the kind that is needed."""
+
+
+class FileMissing(TahoeStorageError, FileNotFoundError):
+    """The store was asked, and has no such file."""
+
+
+class NameTaken(TahoeStorageError, FileExistsError):
+    """The name is taken, and nothing was overwritten."""
+
+
+class NameIsDirectory(TahoeStorageError, IsADirectoryError):
+    """A directory stands where a file was meant."""
+
+
+class ParentIsFile(TahoeStorageError, NotADirectoryError):
+    """A file stands where a directory was meant."""
+
+
+class ReadOnly(TahoeStorageError, PermissionError):
+    """The directory is reached by a read-only cap, or is immutable."""
+
+
+class GatewayError(TahoeStorageError, OSError):
+    """The gateway could not do what it was asked."""
+
+
+class GatewayUnreachable(GatewayError, ConnectionError):
+    """Nothing answers at the gateway's address, or it hung up."""
+
+
+class GatewayTimeout(GatewayError, TimeoutError):
+    """The gateway did not answer in time. What was asked may be done all the same."""
+
+
+class NotEnoughServers(GatewayError):
+    """The gateway is connected to fewer storage servers than a write needs."""
+
+
+class NotEnoughShares(GatewayError):
+    """Too few shares of the file can be reached now. It is not known to be gone."""
+
+
+class WriteCollision(GatewayError):
+    """Two gateways wrote one directory at the same time."""
+
+
+class DamagedDownload(GatewayError):
+    """A download ended before the file did, or went on after it."""
+
+
+class UnexpectedAnswer(GatewayError):
+    """The gateway's answer makes no sense: a redirect, a foreign page, the wrong shape."""
