@@ -1,0 +1,139 @@
+"""The tier on disk: sealed bytes in a diskcache, shared by the processes of a host."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import diskcache
+
+LOCK_SECONDS = 0.05
+# What diskcache keeps inside its database; pages are far smaller.
+INLINE_BYTES = 1 << 30
+FAULTS = (OSError, sqlite3.Error, diskcache.Timeout, ValueError)
+
+
+class DiskFault(Exception):
+    """The disk tier could not do what was asked. Never leaves the cache."""
+
+
+class DiskLocked(DiskFault):
+    """Somebody else held the lock for too long."""
+
+
+def _fault(error: Exception) -> DiskFault:
+    text = str(error) or type(error).__name__
+    if isinstance(error, diskcache.Timeout) or "locked" in text:
+        return DiskLocked("it is locked by another process")
+    return DiskFault(text)
+
+
+class RawDisk(diskcache.Disk):  # type: ignore[misc]
+    """Keeps bytes as bytes, and gives back nothing else.
+
+    diskcache's own unpickles what a row says is a pickle, and opens the files that
+    a row names: whoever can write the database could run code here.
+    """
+
+    def put(self, key: Any) -> tuple[Any, bool]:
+        """Return the key as the database has it; keys are bytes."""
+        return sqlite3.Binary(key), True
+
+    def get(self, key: Any, raw: bool) -> Any:
+        """Return the key that a row holds, or None for one of another kind."""
+        return bytes(key) if raw and isinstance(key, bytes) else None
+
+    def store(self, value: Any, read: bool, key: Any = None) -> tuple[Any, ...]:
+        """Return a row's columns for a value; values are bytes."""
+        return 0, diskcache.core.MODE_RAW, None, sqlite3.Binary(value)
+
+    def fetch(self, mode: int, filename: str | None, value: Any, read: bool) -> Any:
+        """Return a row's value, or None for anything but bytes in the row itself."""
+        if mode != diskcache.core.MODE_RAW or filename is not None:
+            return None
+        return value if isinstance(value, bytes) else None
+
+
+def private_directory(path: Path) -> None:
+    """Make ``path`` a directory that is ours alone, or raise DiskFault.
+
+    One that belongs to another user, or is a link, is not used: its owner could
+    swap what is in it.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = path.lstat()
+        if not stat.S_ISDIR(status.st_mode):
+            raise DiskFault("it is a link, or not a directory")
+        if status.st_uid != os.geteuid():
+            raise DiskFault("it belongs to another user")
+        if stat.S_IMODE(status.st_mode) != 0o700:
+            path.chmod(0o700)
+    except OSError as error:
+        raise DiskFault(error.strerror or type(error).__name__) from error
+
+
+class DiskTier:
+    """Bytes by key, in ``directory``; the oldest go when there are too many.
+
+    Every method raises DiskFault where the disk, the lock or the database fails.
+    """
+
+    def __init__(self, directory: Path, size_limit: int) -> None:
+        self.directory = directory
+        self.size_limit = size_limit
+        private_directory(directory)
+        self._cache = self._open()
+
+    def _open(self) -> diskcache.Cache:
+        # SQLite gives its other files the mode of the first one.
+        database = self.directory / "cache.db"
+        try:
+            if os.path.expandvars(os.path.expanduser(database)) != str(database):
+                raise DiskFault("diskcache would expand its name")
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            os.close(os.open(database, flags, 0o600))
+            # diskcache would wait a minute for a lock while it opens.
+            with contextlib.closing(sqlite3.connect(database, LOCK_SECONDS)) as first:
+                first.execute("BEGIN IMMEDIATE")
+            return diskcache.Cache(
+                str(self.directory),
+                timeout=LOCK_SECONDS,
+                disk=RawDisk,
+                disk_min_file_size=INLINE_BYTES,
+                size_limit=self.size_limit,
+                eviction_policy="least-recently-stored",
+                sqlite_cache_size=1024,
+                sqlite_mmap_size=0,
+            )
+        except FAULTS as error:
+            raise _fault(error) from error
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value, or None."""
+        try:
+            value: bytes | None = self._cache.get(key)
+        except FAULTS as error:
+            raise _fault(error) from error
+        return value
+
+    def set(self, key: bytes, value: bytes) -> None:
+        """Keep the value."""
+        try:
+            self._cache.set(key, value)
+        except FAULTS as error:
+            raise _fault(error) from error
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing, and nobody else's writing between; waits 50 ms at most."""
+        try:
+            with self._cache.transact():
+                yield
+        except FAULTS as error:
+            raise _fault(error) from error

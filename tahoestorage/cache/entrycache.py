@@ -1,0 +1,258 @@
+"""The cache of entries: what is known of directories, and when it is forgotten."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tahoestorage.cache.pages import (
+    MISSING,
+    Absent,
+    Listing,
+    Page,
+    bucket,
+    close_references,
+    page_number,
+)
+from tahoestorage.cache.sealing import Scope
+from tahoestorage.cache.tiers import Tiers
+from tahoestorage.entries import Entry, EntryKind
+
+Load = Callable[[bytes], Page | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What was so when the store was asked: only then may the answer be kept."""
+
+    scope: Scope
+    generation: int
+    epoch: int
+    expiry: float
+
+
+class EntryCache:
+    """What is known of directories: their entries, and where paths lead.
+
+    A directory is known whole or not at all, so that a name that is not there is
+    known to be missing. ``directory`` is where pages are kept on disk (None: only
+    in memory), within ``size_limit`` bytes; they are believed for ``lifetime``
+    seconds. Memory holds pages of ``memory_entries`` names in all.
+
+    The order of things, on which everything rests: ``ticket`` before the store is
+    asked and ``fill`` with its answer; ``change`` before a write is sent and
+    ``Change.done`` after its answer.
+    """
+
+    def __init__(
+        self,
+        directory: Path | None = None,
+        *,
+        size_limit: int = 256 << 20,
+        lifetime: float = 300.0,
+        memory_entries: int = 10_000,
+    ) -> None:
+        self._tiers = Tiers(
+            directory,
+            size_limit=size_limit,
+            lifetime=lifetime,
+            memory_entries=memory_entries,
+        )
+
+    def entry(
+        self, scope: Scope, name: str, *, expired: bool = False
+    ) -> Entry | Absent | None:
+        """Return the entry of ``name``, MISSING, or None where that is not known.
+
+        With ``expired``, for when the store is away, old entries count as well;
+        "missing" is then never said.
+        """
+        page = self._page_of(scope, name, expired=expired)
+        if page is None:
+            return None
+        entry = page.entry(name)
+        if entry is MISSING and (expired or not self._tiers.shared):
+            return None
+        return entry
+
+    def write_reference(self, scope: Scope, name: str) -> str | None:
+        """Return the write cap of ``name``, where it is known and ours to know."""
+        seal = scope.write_seal
+        page = self._page_of(scope, name)
+        if seal is None or page is None or not isinstance(page.entry(name), Entry):
+            return None
+        return page.write_reference(name, seal, scope.identity)
+
+    def _page_of(
+        self, scope: Scope, name: str, *, expired: bool = False
+    ) -> Page | None:
+        root = self._tiers.page(scope, scope.root, expired=expired)
+        if root is None or root.bits == 0:
+            return root
+        key = _page_key(scope, page_number(bucket(name), root.bits))
+        page = self._tiers.page(scope, key, expired=expired)
+        return page if page is not None and page.fill == root.fill else None
+
+    def entries(self, scope: Scope) -> list[tuple[str, Entry]] | None:
+        """Return all of a directory, or None unless all of it is known."""
+        if not self._tiers.shared:
+            return None
+        root = self._tiers.page(scope, scope.root)
+        if root is None:
+            return None
+        found: list[tuple[str, Entry]] = []
+        for number in range(1 << root.bits):
+            key = _page_key(scope, number) if root.bits else scope.root
+            page = self._tiers.page(scope, key)
+            if page is None or page.fill != root.fill:
+                return None
+            for name, entry in page.items():
+                if entry is None:
+                    return None
+                found.append((name, entry))
+        return found
+
+    def path(
+        self, scope: Scope, path: str, *, expired: bool = False
+    ) -> tuple[str, str | None] | None:
+        """Return the read and the write cap to which ``path`` leads, if known."""
+        key = _path_key(scope, path)
+        page = self._tiers.page(scope, key, expired=expired)
+        entry = None if page is None else page.entry(path)
+        if page is None or not isinstance(entry, Entry):
+            return None
+        seal = scope.write_seal
+        write = None if seal is None else page.write_reference(path, seal, key)
+        return entry.reference, write
+
+    def ticket(self, scope: Scope) -> Ticket:
+        """Note how things are, before the store is asked about a directory."""
+        generations = self._tiers.generations
+        return Ticket(
+            scope,
+            generations.generation(scope.slot),
+            generations.epoch(scope.slot),
+            time.time() + self._tiers.lifetime,
+        )
+
+    def fill(self, ticket: Ticket, listing: Listing) -> None:
+        """Keep what the store answered, unless the directory was changed since."""
+        scope = ticket.scope
+        fill = secrets.token_bytes(8)
+        bits = listing.bits
+
+        def pages() -> Iterator[tuple[bytes, Page]]:
+            if bits:
+                yield scope.root, Page(b"", b"", bits, fill)
+            for number, lines, references in listing.pages():
+                sealed = b""
+                if references and scope.write_seal is not None:
+                    sealed = close_references(
+                        references, scope.write_seal, scope.identity
+                    )
+                key = _page_key(scope, number) if bits else scope.root
+                yield key, Page(lines, sealed, bits, fill)
+
+        # One great directory must not drive all others out of memory.
+        hold = len(listing) <= self._tiers.memory.room // 4
+        self._fill(ticket, pages(), hold=hold)
+
+    def fill_path(
+        self, ticket: Ticket, path: str, reference: str, write_reference: str | None
+    ) -> None:
+        """Keep where a path leads from the directory of the ticket."""
+        key = _path_key(ticket.scope, path)
+        page = Page(b"").with_entry(path, Entry(EntryKind.DIRECTORY, reference))
+        seal = ticket.scope.write_seal
+        if seal is not None and write_reference is not None:
+            page = page.with_write_reference(path, write_reference, seal, key)
+        self._fill(ticket, iter([(key, page)]), hold=True)
+
+    def _fill(
+        self, ticket: Ticket, pages: Iterator[tuple[bytes, Page]], *, hold: bool
+    ) -> None:
+        self._tiers.fill(
+            ticket.scope,
+            ticket.generation,
+            ticket.epoch,
+            ticket.expiry,
+            pages,
+            hold=hold,
+        )
+
+    def change(self, scope: Scope, name: str) -> Change:
+        """Note that ``name`` is about to be changed, before the write is sent."""
+        return Change(self._tiers, scope, name)
+
+    def forget(self, scope: Scope) -> None:
+        """Forget a directory, and the paths from it."""
+        self._tiers.disbelieve(scope)
+
+
+class Change:
+    """One write to one name, from before it is sent until its answer is in.
+
+    The name is marked for as long, and for good if ``done`` is never called: of a
+    marked name nothing is known, and the store is asked.
+    """
+
+    def __init__(self, tiers: Tiers, scope: Scope, name: str) -> None:
+        self._tiers = tiers
+        self._scope = scope
+        self._name = name
+        self._mark = secrets.token_hex(8)
+        tiers.patch(scope, self._mark_it)
+
+    def _found(self, load: Load) -> tuple[bytes, Page] | None:
+        scope = self._scope
+        root = load(scope.root)
+        if root is None:
+            return None
+        if root.bits == 0:
+            return scope.root, root
+        key = _page_key(scope, page_number(bucket(self._name), root.bits))
+        page = load(key)
+        return (key, page) if page is not None and page.fill == root.fill else None
+
+    def _mark_it(self, load: Load) -> Iterator[tuple[bytes, Page]]:
+        found = self._found(load)
+        if found is not None:
+            yield found[0], found[1].with_entry(self._name, self._mark)
+
+    def done(
+        self, known: Entry | Absent | None, write_reference: str | None = None
+    ) -> None:
+        """Note how the write ended: the new entry, MISSING, or None for unknown.
+
+        Whoever else wrote the same name meanwhile may have been before or after:
+        then the name stays unknown.
+        """
+        scope, name = self._scope, self._name
+
+        def settle(load: Load) -> Iterator[tuple[bytes, Page]]:
+            found = self._found(load)
+            if found is None:
+                return
+            key, page = found
+            if known is None or page.mark(name) != self._mark:
+                yield key, page.with_entry(name, secrets.token_hex(8))
+                return
+            page = page.with_entry(name, known)
+            if write_reference is not None and scope.write_seal is not None:
+                page = page.with_write_reference(
+                    name, write_reference, scope.write_seal, scope.identity
+                )
+            yield key, page
+
+        self._tiers.patch(scope, settle)
+
+
+def _page_key(scope: Scope, number: int) -> bytes:
+    return scope.key(b"page:%d" % number)
+
+
+def _path_key(scope: Scope, path: str) -> bytes:
+    return scope.key(b"path:" + path.encode("utf-8", "surrogatepass"))

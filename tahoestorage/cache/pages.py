@@ -1,0 +1,233 @@
+"""A directory's listing, divided into pages by a hash of the name.
+
+A page is complete for its share of the names: one that is there tells what exists
+and what does not, without any of the others. It is kept as text, a line a name, and
+a line is only parsed when it is asked for::
+
+    "name" TAB [kind, reference, size, created, modified] LF
+
+The name is JSON too, so that it holds neither TAB nor LF, whatever it is called. A
+line whose value is a string is a *mark*: somebody is changing this name, and nothing
+is known of it. The write caps of a page's names stand apart from it, sealed once more.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from hashlib import blake2b
+
+from tahoestorage.cache.sealing import Seal
+from tahoestorage.entries import Entry, EntryKind
+
+PAGE_ENTRIES = 16
+_HEADER = struct.Struct(">B8sI")
+
+
+class Absent(Enum):
+    """What a page says of a name for which it has no entry."""
+
+    MISSING = "no such name"
+
+
+MISSING = Absent.MISSING
+_dumps = json.JSONEncoder(separators=(",", ":")).encode
+_KINDS = {kind.value: kind for kind in EntryKind}
+
+
+def bucket(name: str) -> int:
+    """Return the 32 bits whose first ones say on which page ``name`` stands."""
+    digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=4).digest()
+    return int.from_bytes(digest, "big")
+
+
+def line(name: str, entry: Entry) -> bytes:
+    """Return the line of an entry."""
+    value = [
+        entry.kind.value,
+        entry.reference,
+        entry.size,
+        entry.created,
+        entry.modified,
+    ]
+    return f"{_dumps(name)}\t{_dumps(value)}\n".encode()
+
+
+def _entry(value: bytes) -> Entry:
+    kind, reference, size, created, modified = json.loads(value)
+    return Entry(_KINDS[kind], reference, size, created, modified)
+
+
+class Page:
+    """A page: immutable, so that threads share it; ``with_…`` make another one.
+
+    ``bits`` says over how many pages (2 ** bits) the listing is spread, ``fill`` by
+    which filling it was (8 bytes): pages of different fillings don't go together.
+    """
+
+    __slots__ = ("_known", "bits", "fill", "lines", "secrets")
+
+    def __init__(
+        self, lines: bytes, secrets: bytes = b"", bits: int = 0, fill: bytes = bytes(8)
+    ) -> None:
+        self.lines = lines
+        self.secrets = secrets
+        self.bits = bits
+        self.fill = fill
+        self._known: dict[str, Entry | Absent | None] = {}
+
+    def pack(self) -> bytes:
+        """Return the page as bytes, to be sealed."""
+        header = _HEADER.pack(self.bits, self.fill, len(self.secrets))
+        return header + self.secrets + self.lines
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> Page:
+        """Return the page that ``pack`` made bytes of."""
+        bits, fill, length = _HEADER.unpack_from(packed)
+        start = _HEADER.size + length
+        return cls(packed[start:], packed[_HEADER.size : start], bits, fill)
+
+    def __len__(self) -> int:
+        return self.lines.count(b"\n")
+
+    def _find(self, name: str) -> tuple[int, int, int] | None:
+        prefix = f"{_dumps(name)}\t".encode()
+        if self.lines.startswith(prefix):
+            start = 0
+        else:
+            start = self.lines.find(b"\n" + prefix) + 1
+            if start == 0:
+                return None
+        return start, start + len(prefix), self.lines.index(b"\n", start)
+
+    def entry(self, name: str) -> Entry | Absent | None:
+        """Return the entry, MISSING, or None for a name with a mark."""
+        try:
+            return self._known[name]
+        except KeyError:
+            pass
+        found = self._find(name)
+        known: Entry | Absent | None
+        if found is None:
+            known = MISSING
+        else:
+            value = self.lines[found[1] : found[2]]
+            known = None if value.startswith(b'"') else _entry(value)
+        if len(self._known) < 2 * PAGE_ENTRIES:
+            self._known[name] = known
+        return known
+
+    def mark(self, name: str) -> str | None:
+        """Return the mark on ``name``, if there is one."""
+        found = self._find(name)
+        if found is None or self.lines[found[1]] != ord('"'):
+            return None
+        mark: str = json.loads(self.lines[found[1] : found[2]])
+        return mark
+
+    def items(self) -> Iterator[tuple[str, Entry | None]]:
+        """Yield every name with its entry, or None where it has a mark."""
+        for text in self.lines.splitlines():
+            name, value = text.split(b"\t")
+            yield (
+                json.loads(name),
+                None if value.startswith(b'"') else _entry(value),
+            )
+
+    def with_entry(self, name: str, known: Entry | Absent | str) -> Page:
+        """Return the page with an entry, without the name, or with a mark on it."""
+        found = self._find(name)
+        lines = self.lines
+        if found is not None:
+            lines = lines[: found[0]] + lines[found[2] + 1 :]
+        if isinstance(known, Entry):
+            lines += line(name, known)
+        elif isinstance(known, str):
+            lines += f"{_dumps(name)}\t{_dumps(known)}\n".encode()
+        return Page(lines, self.secrets, self.bits, self.fill)
+
+    def write_reference(self, name: str, seal: Seal, bound: bytes) -> str | None:
+        """Return the write cap of ``name``, to those who hold the seal on it."""
+        return self._write_references(seal, bound).get(name)
+
+    def _write_references(self, seal: Seal, bound: bytes) -> dict[str, str]:
+        opened = seal.open(self.secrets, bound) if self.secrets else None
+        if opened is None:
+            return {}
+        references: dict[str, str] = json.loads(opened)
+        return references
+
+    def with_write_reference(
+        self, name: str, reference: str, seal: Seal, bound: bytes
+    ) -> Page:
+        """Return the page with a write cap for ``name``."""
+        references = self._write_references(seal, bound)
+        references[name] = reference
+        return Page(
+            self.lines, close_references(references, seal, bound), self.bits, self.fill
+        )
+
+
+def close_references(references: dict[str, str], seal: Seal, bound: bytes) -> bytes:
+    """Return write caps by name, sealed to those who may write."""
+    return seal.close(_dumps(references).encode(), bound) if references else b""
+
+
+class Listing:
+    """A whole listing as it comes from the store, gathered name by name.
+
+    Held as lines, not as objects: about 300 bytes a name.
+    """
+
+    def __init__(self) -> None:
+        self._lines: dict[int, list[bytes]] = {}
+        self.write_references: dict[str, str] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, name: str, entry: Entry, write_reference: str | None = None) -> None:
+        """Add a name. A name must not be added twice."""
+        self._lines.setdefault(bucket(name), []).append(line(name, entry))
+        self._count += 1
+        if write_reference is not None:
+            self.write_references[name] = write_reference
+
+    @property
+    def bits(self) -> int:
+        """Over how many pages (2 ** bits) the names are best spread."""
+        return max(0, (max(self._count - 1, 0) // PAGE_ENTRIES).bit_length())
+
+    def entry(self, name: str) -> Entry | Absent:
+        """Return the entry of ``name``, or MISSING."""
+        known = Page(b"".join(self._lines.get(bucket(name), ()))).entry(name)
+        return MISSING if known is None else known
+
+    def items(self) -> Iterator[tuple[str, Entry]]:
+        """Yield every name with its entry."""
+        for lines in self._lines.values():
+            for name, entry in Page(b"".join(lines)).items():
+                if entry is not None:
+                    yield name, entry
+
+    def pages(self) -> Iterable[tuple[int, bytes, dict[str, str]]]:
+        """Yield each page's number, its lines and its names' write caps."""
+        bits = self.bits
+        lines: list[list[bytes]] = [[] for _ in range(1 << bits)]
+        references: dict[int, dict[str, str]] = {}
+        for number, some in self._lines.items():
+            lines[page_number(number, bits)].extend(some)
+        for name, reference in self.write_references.items():
+            page = page_number(bucket(name), bits)
+            references.setdefault(page, {})[name] = reference
+        for page, some in enumerate(lines):
+            yield page, b"".join(some), references.get(page, {})
+
+
+def page_number(number: int, bits: int) -> int:
+    """Return the page for the 32 bits that ``bucket`` gave."""
+    return number >> (32 - bits)

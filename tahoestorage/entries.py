@@ -1,0 +1,30 @@
+"""What is known of one name in a store."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+
+class EntryKind(enum.Enum):
+    """What a name stands for."""
+
+    FILE = "f"
+    DIRECTORY = "d"
+    UNKNOWN = "?"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is known of one name, never more than a reader of it may know.
+
+    ``reference`` is what reads it: a read cap on Tahoe, an ETag elsewhere; a
+    secret either way, hence not in the repr. ``size`` is in bytes, ``created``
+    and ``modified`` are seconds since 1970; None is "not known".
+    """
+
+    kind: EntryKind
+    reference: str = field(repr=False)
+    size: int | None = None
+    created: float | None = None
+    modified: float | None = None
