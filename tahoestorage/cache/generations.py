@@ -56,6 +56,8 @@ class Generations:
                 os.posix_fallocate(descriptor, 0, FILE_BYTES)
                 if os.pread(descriptor, 8, 8) != (boot := _boot()):
                     os.pwrite(descriptor, secrets.token_bytes(8) + boot, 0)
+                # mmap keeps a duplicate of the descriptor, and with it the lock.
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
                 status = os.fstat(descriptor)
                 self._inode = status.st_dev, status.st_ino
                 buffer = mmap.mmap(descriptor, FILE_BYTES)
