@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tahoestorage.cache.generations import Snapshot
 from tahoestorage.cache.pages import (
     MISSING,
     Absent,
@@ -28,9 +29,7 @@ Load = Callable[[bytes], Page | None]
 class Ticket:
     """What was so when the store was asked: only then may the answer be kept."""
 
-    scope: Scope
-    generation: int
-    epoch: int
+    generations: Snapshot
     expiry: float
 
 
@@ -115,32 +114,28 @@ class EntryCache:
                 found.append((name, entry))
         return found
 
-    def path(
-        self, scope: Scope, path: str, *, expired: bool = False
-    ) -> tuple[str, str | None] | None:
-        """Return the read and the write cap to which ``path`` leads, if known."""
-        key = _path_key(scope, path)
-        page = self._tiers.page(scope, key, expired=expired)
+    def path(self, scope: Scope, path: str, *, expired: bool = False) -> str | None:
+        """Return the read cap of the directory to which ``path`` leads, if known."""
+        page = self._tiers.page(scope, _path_key(scope, path), expired=expired)
         entry = None if page is None else page.entry(path)
-        if page is None or not isinstance(entry, Entry):
-            return None
-        seal = scope.write_seal
-        write = None if seal is None else page.write_reference(path, seal, key)
-        return entry.reference, write
+        return entry.reference if isinstance(entry, Entry) else None
 
-    def ticket(self, scope: Scope) -> Ticket:
+    def path_write_reference(self, scope: Scope, path: str) -> str | None:
+        """Return the write cap of the directory to which ``path`` leads, if known."""
+        key, seal = _path_key(scope, path), scope.write_seal
+        page = self._tiers.page(scope, key)
+        if page is None or seal is None:
+            return None
+        return page.write_reference(path, seal, key)
+
+    def ticket(self) -> Ticket:
         """Note how things are, before the store is asked about a directory."""
-        generations = self._tiers.generations
         return Ticket(
-            scope,
-            generations.generation(scope.slot),
-            generations.epoch(scope.slot),
-            time.time() + self._tiers.lifetime,
+            self._tiers.generations.snapshot(), time.time() + self._tiers.lifetime
         )
 
-    def fill(self, ticket: Ticket, listing: Listing) -> None:
+    def fill(self, ticket: Ticket, scope: Scope, listing: Listing) -> None:
         """Keep what the store answered, unless the directory was changed since."""
-        scope = ticket.scope
         fill = secrets.token_bytes(8)
         bits = listing.bits
 
@@ -158,30 +153,35 @@ class EntryCache:
 
         # One great directory must not drive all others out of memory.
         hold = len(listing) <= self._tiers.memory.room // 4
-        self._fill(ticket, pages(), hold=hold)
+        self._fill(ticket, scope, pages(), hold=hold)
 
     def fill_path(
-        self, ticket: Ticket, path: str, reference: str, write_reference: str | None
+        self,
+        ticket: Ticket,
+        scope: Scope,
+        path: str,
+        reference: str,
+        write_reference: str | None,
     ) -> None:
-        """Keep where a path leads from the directory of the ticket."""
-        key = _path_key(ticket.scope, path)
+        """Keep to which directory a path leads from the one of ``scope``."""
+        key = _path_key(scope, path)
         page = Page(b"").with_entry(path, Entry(EntryKind.DIRECTORY, reference))
-        seal = ticket.scope.write_seal
-        if seal is not None and write_reference is not None:
-            page = page.with_write_reference(path, write_reference, seal, key)
-        self._fill(ticket, iter([(key, page)]), hold=True)
+        if scope.write_seal is not None and write_reference is not None:
+            page = page.with_write_reference(
+                path, write_reference, scope.write_seal, key
+            )
+        self._fill(ticket, scope, iter([(key, page)]), hold=True)
 
     def _fill(
-        self, ticket: Ticket, pages: Iterator[tuple[bytes, Page]], *, hold: bool
+        self,
+        ticket: Ticket,
+        scope: Scope,
+        pages: Iterator[tuple[bytes, Page]],
+        *,
+        hold: bool,
     ) -> None:
-        self._tiers.fill(
-            ticket.scope,
-            ticket.generation,
-            ticket.epoch,
-            ticket.expiry,
-            pages,
-            hold=hold,
-        )
+        generation = ticket.generations.generation(scope.slot)
+        self._tiers.fill(scope, generation, ticket.expiry, pages, hold=hold)
 
     def change(self, scope: Scope, name: str) -> Change:
         """Note that ``name`` is about to be changed, before the write is sent."""

@@ -80,7 +80,7 @@ class Generations:
     def slot(identity: bytes) -> int:
         """Return the slot of the directory with this ``identity``."""
         digest = blake2b(identity, digest_size=4, person=b"tahoe-slot").digest()
-        return 2 + 2 * (int.from_bytes(digest, "big") % SLOTS)
+        return 2 + int.from_bytes(digest, "big") % SLOTS
 
     def generation(self, slot: int) -> int:
         """Return the directory's generation."""
@@ -88,7 +88,11 @@ class Generations:
 
     def epoch(self, slot: int) -> int:
         """Return the directory's epoch, of 64 bits."""
-        return self._name ^ self._numbers[slot + 1]
+        return self._name ^ self._numbers[slot + SLOTS]
+
+    def snapshot(self) -> Snapshot:
+        """Return all generations as they are now: a copy of 128 KiB."""
+        return Snapshot(self._numbers[: 2 + SLOTS].tobytes())
 
     def change(self, slot: int) -> None:
         """Make the generation another one."""
@@ -97,5 +101,25 @@ class Generations:
 
     def disbelieve(self, slot: int) -> None:
         """Make the epoch another one, and the generation with it."""
-        self._numbers[slot + 1] = secrets.randbits(64)
+        # Before it, so that no filling is kept under the new epoch; after it, so
+        # that no page read under the old one is held under the new generation.
         self.change(slot)
+        self._numbers[slot + SLOTS] = secrets.randbits(64)
+        self.change(slot)
+
+
+class Snapshot:
+    """The generations of all directories at one moment.
+
+    Of all, because who asks for a directory by its path learns only from the answer
+    which one that is.
+    """
+
+    __slots__ = ("_numbers",)
+
+    def __init__(self, numbers: bytes) -> None:
+        self._numbers = memoryview(numbers).cast("Q")
+
+    def generation(self, slot: int) -> int:
+        """Return the directory's generation at that moment."""
+        return self._numbers[slot]

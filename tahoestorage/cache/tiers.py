@@ -172,7 +172,6 @@ class Tiers:
         self,
         scope: Scope,
         generation: int,
-        epoch: int,
         expiry: float,
         pages: Iterable[tuple[bytes, Page]],
         *,
@@ -194,6 +193,7 @@ class Tiers:
         try:
             with disk.transaction():
                 # Whoever changes something does so in a transaction too.
+                epoch = self.generations.epoch(scope.slot)
                 if self.generations.generation(scope.slot) == generation:
                     for key, page in pages:
                         disk.set(key, _sealed(scope, key, page, expiry, epoch))

@@ -1,0 +1,214 @@
+"""What a gateway answers, made into values and errors. No HTTP here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import ijson
+
+from tahoestorage.entries import Entry, EntryKind
+from tahoestorage.exceptions import (
+    FileMissing,
+    GatewayError,
+    InvalidCap,
+    NameTaken,
+    NotEnoughServers,
+    NotEnoughShares,
+    ParentIsFile,
+    ReadOnly,
+    UnexpectedAnswer,
+    WriteCollision,
+)
+from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.redaction import redact
+
+TOKEN_KEY = "tahoestorage"
+LISTING_LIMIT = 1 << 30
+_DEEPEST = 32
+_KINDS = {"dirnode": EntryKind.DIRECTORY, "filenode": EntryKind.FILE}
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A name in a directory. ``token`` is what we once put into the link, if we did."""
+
+    name: str
+    entry: Entry
+    write_reference: str | None = field(repr=False)
+    token: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What a cap or a path names: its kind, and its caps."""
+
+    kind: EntryKind
+    read: str | None = field(repr=False)
+    write: str | None = field(repr=False)
+
+
+class NodeParser:
+    """Reads ``t=json`` as it arrives, and hands on each child as soon as it is whole.
+
+    Memory does not grow with the directory, whatever the gateway sends: what is not
+    wanted is dropped, and depth and length have limits.
+    """
+
+    def __init__(self, add: Callable[[Child], None] | None = None) -> None:
+        self._add = add
+        self._depth = 0
+        self._keys: list[Any] = [None] * (_DEEPEST + 1)
+        self._kind: str | None = None
+        self._own: dict[str, Any] = {}
+        self._name = ""
+        self._child: dict[str, Any] = {}
+        self._metadata: dict[str, Any] = {}
+        self._times: dict[str, Any] = {}
+        self._ended = False
+
+    def parse(self, chunks: Iterable[bytes]) -> Node:
+        """Return the node. Raises UnexpectedAnswer for anything that is not one."""
+        parser = ijson.basic_parse_coro(self._sink(), use_float=True)
+        length = 0
+        try:
+            for chunk in chunks:
+                length += len(chunk)
+                if length > LISTING_LIMIT:
+                    raise UnexpectedAnswer("the gateway's listing has no end")
+                parser.send(chunk)
+            parser.close()
+        except (ijson.JSONError, StopIteration) as error:
+            raise UnexpectedAnswer(
+                "the gateway's listing is not the JSON it should be"
+            ) from error
+        if not self._ended or self._kind is None:
+            raise UnexpectedAnswer("the gateway's listing is cut short")
+        kind = _KINDS.get(self._kind, EntryKind.UNKNOWN)
+        return Node(kind, _text(self._own, "ro_uri"), _text(self._own, "rw_uri"))
+
+    @ijson.coroutine  # type: ignore[untyped-decorator]
+    def _sink(self) -> Any:
+        while True:
+            event, value = yield
+            self._event(event, value)
+
+    def _event(self, event: str, value: Any) -> None:
+        # Depths: 1 [kind, 2 {own, 3 {children: 4 [kind, 5 {own, 6 {metadata, 7 {…
+        depth, keys = self._depth, self._keys
+        if event == "map_key":
+            keys[depth] = value
+            if depth == 3 and keys[2] == "children":
+                self._name, self._child = value, {}
+                self._metadata, self._times = {}, {}
+        elif event in ("start_map", "start_array"):
+            self._depth = depth + 1
+            if depth >= _DEEPEST:
+                raise UnexpectedAnswer("the gateway's listing is nested too deeply")
+            keys[depth + 1] = None
+        elif event in ("end_map", "end_array"):
+            self._depth = depth - 1
+            if depth == 1:
+                self._ended = True
+            elif depth == 4 and keys[2] == "children" and self._add is not None:
+                self._add(self._whole_child())
+        elif depth == 1:
+            self._kind = self._kind or str(value)
+        elif depth == 2:
+            self._own[keys[2]] = value
+        elif keys[2] == "children":
+            if depth == 4:
+                self._child["kind"] = value
+            elif depth == 5:
+                self._child[keys[5]] = value
+            elif depth == 6 and keys[5] == "metadata":
+                self._metadata[keys[6]] = value
+            elif depth == 7 and keys[6] == "tahoe" and keys[5] == "metadata":
+                self._times[keys[7]] = value
+
+    def _whole_child(self) -> Child:
+        child, metadata, times = self._child, self._metadata, self._times
+        read, write = _text(child, "ro_uri"), _text(child, "rw_uri")
+        if read is None and write is not None:
+            read = _read_only(write)
+        size = child.get("size")
+        entry = Entry(
+            _KINDS.get(str(child.get("kind")), EntryKind.UNKNOWN),
+            read or "",
+            size if isinstance(size, int) and size >= 0 else None,
+            # `tahoe backup` keeps the file's own times, and no link has any.
+            _number(times.get("linkcrtime"), metadata.get("ctime")),
+            _number(times.get("linkmotime"), metadata.get("mtime")),
+        )
+        return Child(self._name, entry, write, _text(metadata, TOKEN_KEY))
+
+
+def _read_only(write: str) -> str | None:
+    try:
+        return Cap.parse(write).read_only.uri
+    except InvalidCap:
+        return None
+
+
+def _text(values: dict[str, Any], key: str) -> str | None:
+    value = values.get(key)
+    return value if isinstance(value, str) else None
+
+
+def _number(*values: Any) -> float | None:
+    for value in values:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+    return None
+
+
+_SAYINGS: tuple[tuple[str, type[GatewayError | ReadOnly], str], ...] = (
+    (
+        "UncoordinatedWriteError",
+        WriteCollision,
+        "another gateway wrote to the same directory at the same time; "
+        "let one gateway write, or give them a common lock",
+    ),
+    (
+        "NotWriteableError",
+        ReadOnly,
+        "the directory is read-only; a write cap is needed to change it",
+    ),
+    (
+        "UploadUnhappinessError",
+        NotEnoughServers,
+        "the gateway reaches too few storage servers to place it safely; "
+        "see the gateway's welcome page for which are connected",
+    ),
+    ("NoServersError", NotEnoughServers, "the gateway reaches no storage server"),
+    ("NotEnoughServersError", NotEnoughServers, "the gateway reaches too few servers"),
+    ("NotEnoughSharesError", NotEnoughShares, "too few of its shares are reachable"),
+    ("NoSharesError", NotEnoughShares, "none of its shares is reachable"),
+    ("UnrecoverableFileError", NotEnoughShares, "too few of its shares are reachable"),
+)
+
+
+def error_for(status: int, text: str, what: str) -> Exception:
+    """Return the error that an answer means. ``what`` names the file for people."""
+    if status == 404 or (status == 400 and "Files have no children" in text):
+        return FileMissing(f"{what}: there is no such file")
+    if status == 409:
+        if "a file was in the way" in text:
+            return ParentIsFile(f"{what}: a file is in the way of its directory")
+        return NameTaken(f"{what}: the name is taken")
+    for saying, kind, meaning in _SAYINGS:
+        if saying in text:
+            return kind(f"{what}: {meaning}")
+    if status == 410:
+        return NotEnoughShares(
+            f"{what}: too few of its shares are reachable now; it is not known to be "
+            "gone. Try again, and look at the storage servers"
+        )
+    if 300 <= status < 400:
+        return UnexpectedAnswer(
+            f"{what}: the address of the gateway redirects elsewhere; "
+            "set base_url to where the gateway itself listens"
+        )
+    said = redact(" ".join(text.split()))[:200]
+    return UnexpectedAnswer(f"{what}: the gateway answered {status}: {said}")

@@ -1,0 +1,210 @@
+"""From paths to entries, through the cache; a request only for what it does not know."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+from tahoestorage.cache import MISSING, Absent, EntryCache, Listing, Scope
+from tahoestorage.entries import Entry, EntryKind
+from tahoestorage.exceptions import (
+    FileMissing,
+    GatewayTimeout,
+    GatewayUnreachable,
+    NotEnoughShares,
+    ParentIsFile,
+)
+from tahoestorage.tahoe.answers import Child
+from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.gateway import Gateway
+
+Path = tuple[str, ...]
+"""Names from the root down; empty for the root itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A directory: ``read`` reads it, ``write`` writes it where we may."""
+
+    read: Cap
+    write: Cap | None
+    scope: Scope
+
+    @property
+    def best(self) -> Cap:
+        """The cap that can do most: what it answers has write caps in it too."""
+        return self.write or self.read
+
+    @staticmethod
+    @functools.lru_cache(maxsize=1024)
+    def of(read: str, write: str | None) -> Directory:
+        """Return the directory with these caps, as texts."""
+        read_cap = Cap.parse(read).read_only
+        write_cap = Cap.parse(write) if write is not None else None
+        if write_cap is not None and not write_cap.is_writable:
+            write_cap = None
+        # Without the hints that may follow the keys, in which texts of one cap differ.
+        read_secret = ":".join(read_cap.uri.split(":")[:4]).encode()
+        write_secret = None
+        if write_cap is not None:
+            write_secret = ":".join(write_cap.uri.split(":")[:4]).encode()
+        scope = Scope(read_cap.storage_index, read_secret, write_secret)
+        return Directory(read_cap, write_cap, scope)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a gateway has just said of a directory, and of the name asked for in it."""
+
+    directory: Directory
+    listing: Listing
+    child: Child | None
+
+
+class Directories:
+    """The directories below ``root``, asked from ``gateway`` and kept in ``cache``."""
+
+    def __init__(self, gateway: Gateway, root: Cap, cache: EntryCache) -> None:
+        write = root.uri if root.is_writable else None
+        self.gateway = gateway
+        self.cache = cache
+        self.root = Directory.of(root.read_only.uri, write)
+
+    def known(
+        self, path: Path, *, writing: bool = False, expired: bool = False
+    ) -> Directory | Absent | None:
+        """Return the directory at ``path`` from the cache alone.
+
+        MISSING where no directory of that name is there, None where that is not
+        known; with ``writing``, also where its write cap is not known.
+        """
+        here = self.root
+        if not path:
+            return here
+        joined = "/".join(path)
+        cache = self.cache
+        read = cache.path(here.scope, joined, expired=expired)
+        if read is not None:
+            write = cache.path_write_reference(here.scope, joined) if writing else None
+            return Directory.of(read, write)
+        for name in path:
+            entry = cache.entry(here.scope, name, expired=expired)
+            if not isinstance(entry, Entry):
+                return entry
+            if entry.kind is not EntryKind.DIRECTORY:
+                return MISSING
+            write = cache.write_reference(here.scope, name) if writing else None
+            here = Directory.of(entry.reference, write)
+        return here
+
+    def entry(self, path: Path, *, confirm: bool = False) -> Entry | None:
+        """Return the entry at ``path``, or None where there is none.
+
+        Asks for the parent's listing where the cache does not know; with ``confirm``
+        also where it says that there is none. Raises GatewayError where the gateway
+        can't tell.
+        """
+        if not path:
+            return Entry(EntryKind.DIRECTORY, self.root.read.uri)
+        *parents, name = path
+        parent = self.known(tuple(parents))
+        known: Entry | Absent | None = MISSING
+        if parent is not MISSING:
+            known = None
+            if isinstance(parent, Directory):
+                known = self.cache.entry(parent.scope, name)
+        if isinstance(known, Entry):
+            return known
+        if known is MISSING and not confirm:
+            return None
+        try:
+            child = self.ask(tuple(parents), name).child
+        except (FileMissing, ParentIsFile):
+            return None
+        return None if child is None else child.entry
+
+    def old_entry(self, path: Path) -> Entry | None:
+        """Return what was known of ``path``, however old, for when the store is away."""
+        *parents, name = path
+        parent = self.known(tuple(parents), expired=True)
+        if not isinstance(parent, Directory):
+            return None
+        known = self.cache.entry(parent.scope, name, expired=True)
+        return known if isinstance(known, Entry) else None
+
+    def entry_even_old(self, path: Path) -> Entry | None:
+        """Return what ``entry`` does, or what was known before the store went away."""
+        try:
+            return self.entry(path, confirm=True)
+        except (GatewayUnreachable, GatewayTimeout):
+            old = self.old_entry(path)
+            if old is None:
+                raise
+            return old
+
+    def entries(self, path: Path) -> list[tuple[str, Entry]]:
+        """Return all that is in the directory at ``path``.
+
+        Raises FileMissing, or ParentIsFile where it is a file.
+        """
+        known = self.known(path)
+        if isinstance(known, Directory):
+            entries = self.cache.entries(known.scope)
+            if entries is not None:
+                return entries
+        return list(self.ask(path).listing.items())
+
+    def ask(self, path: Path, name: str | None = None) -> Answer:
+        """Ask for the directory at ``path``, and keep the answer.
+
+        One request, by path from the deepest directory whose cap is known. Raises
+        FileMissing, or ParentIsFile where it is a file.
+        """
+        base, rest = self._deepest(path)
+        try:
+            return self._ask(base, path, rest, name)
+        except NotEnoughShares:
+            if base is self.root:
+                raise
+            # The cap may be that of a directory which is no longer there.
+            self.forget(path)
+            return self._ask(self.root, path, path, name)
+
+    def _deepest(self, path: Path) -> tuple[Directory, Path]:
+        for length in range(len(path), 0, -1):
+            known = self.known(path[:length], writing=self.root.write is not None)
+            if isinstance(known, Directory) and (known.write or not self.root.write):
+                return known, path[length:]
+        return self.root, path
+
+    def _ask(
+        self, base: Directory, path: Path, rest: Path, name: str | None
+    ) -> Answer:
+        listing = Listing()
+        child: Child | None = None
+
+        def add(each: Child) -> None:
+            nonlocal child
+            listing.add(each.name, each.entry, each.write_reference)
+            if each.name == name:
+                child = each
+
+        what = "/".join(path) or "the root directory"
+        ticket = self.cache.ticket()
+        node = self.gateway.list(base.best, rest, add, what=what)
+        if node.kind is not EntryKind.DIRECTORY or node.read is None:
+            raise ParentIsFile(f"{what} is not a directory")
+        directory = Directory.of(node.read, node.write) if rest else base
+        self.cache.fill(ticket, directory.scope, listing)
+        if rest:
+            self.cache.fill_path(
+                ticket, self.root.scope, "/".join(path), node.read, node.write
+            )
+        return Answer(directory, listing, child)
+
+    def forget(self, path: Path) -> None:
+        """Forget the directories on the way to ``path``, and what leads below them."""
+        for length in range(len(path)):
+            known = self.known(path[:length])
+            if isinstance(known, Directory):
+                self.cache.forget(known.scope)

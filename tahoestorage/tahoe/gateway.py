@@ -1,0 +1,281 @@
+"""The gateway's web API, as far as it is needed, over HTTP."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
+from urllib.parse import quote
+
+import requests
+from urllib3.exceptions import HTTPError
+
+from tahoestorage.exceptions import (
+    DamagedDownload,
+    GatewayError,
+    GatewayTimeout,
+    GatewayUnreachable,
+    InvalidCap,
+    UnexpectedAnswer,
+)
+from tahoestorage.tahoe.answers import (
+    TOKEN_KEY,
+    Child,
+    Node,
+    NodeParser,
+    error_for,
+)
+from tahoestorage.tahoe.caps import LITERAL_LIMIT, Cap
+from tahoestorage.tahoe.redaction import Secret, SecretBytes
+from tahoestorage.tahoe.transport import Transport, UploadTimeout, mapped
+
+BLOCK = 1 << 16
+_TEXT_LIMIT = 1 << 16
+
+
+class Gateway:
+    """A Tahoe-LAFS node's web API at ``base_url``.
+
+    ``connect_timeout`` and ``read_timeout`` are seconds; after an upload the answer
+    is waited for as long again as its bytes take at ``min_rate`` bytes per second.
+    ``retries`` is how often what changes nothing is repeated. Every method raises a
+    GatewayError where the gateway can't be reached or fails, and calls the file
+    ``what`` in it.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        connect_timeout: float = 10.0,
+        read_timeout: float = 60.0,
+        min_rate: float = 65536,
+        retries: int = 3,
+    ) -> None:
+        self._transport = Transport(
+            base_url,
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+            retries=retries,
+        )
+        self._min_rate = min_rate
+
+    def __repr__(self) -> str:
+        return f"<Gateway {self._transport.base_url}>"
+
+    @property
+    def base_url(self) -> str:
+        """Where the gateway is."""
+        return self._transport.base_url
+
+    @property
+    def retries(self) -> int:
+        """How often something may be tried again."""
+        return self._transport.retries
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def list(
+        self,
+        cap: Cap,
+        path: Sequence[str] = (),
+        add: Callable[[Child], None] | None = None,
+        *,
+        what: str,
+    ) -> Node:
+        """Return what is at ``path`` below ``cap``; ``add`` gets a directory's children.
+
+        One request, however long the path. Raises FileMissing.
+        """
+        with self._ask("GET", cap, path, "t=json", what=what) as answer:
+            return NodeParser(add).parse(_chunks(answer, what, self.base_url))
+
+    def mkdir(self, directory: Cap, name: str, layout: str, *, what: str) -> Cap:
+        """Make the directory ``name`` and return its write cap; NameTaken if it is."""
+        query = f"t=mkdir&name={quote(name, safe='')}&replace=false&format={layout}"
+        with self._ask("POST", directory, (), query, what=what, body=b"") as answer:
+            return self._cap(answer, what)
+
+    def link(
+        self,
+        directory: Cap,
+        name: str,
+        cap: Cap,
+        *,
+        token: str,
+        replace: Literal["false", "only-files"],
+        what: str,
+    ) -> None:
+        """Link ``cap`` as ``name``, with ``token`` in the link; NameTaken if it is."""
+        body = _children(name, cap, token)
+        # The documented overwrite=false is ignored by the gateway; replace= is not.
+        query = f"t=set_children&replace={replace}"
+        with self._ask("POST", directory, (), query, what=what, body=body) as answer:
+            _text(answer, what, self.base_url)
+
+    def unlink(self, directory: Cap, name: str, *, what: str) -> None:
+        """Unlink ``name``, whatever it is by now. Raises FileMissing."""
+        with self._ask("DELETE", directory, (name,), "", what=what) as answer:
+            _text(answer, what, self.base_url)
+
+    def upload(self, body: Callable[[], Iterator[bytes]], *, what: str) -> Cap:
+        """Bring content to the grid, linked nowhere, and return its read cap.
+
+        ``body`` begins the content anew each time it is called. Equal content has
+        an equal cap, so that sending it twice does no harm.
+        """
+        for attempt in range(self.retries + 1):
+            try:
+                return self._upload(body(), what)
+            except (GatewayUnreachable, GatewayTimeout):
+                if attempt == self.retries:
+                    raise
+        raise AssertionError
+
+    def _upload(self, body: Iterator[bytes], what: str) -> Cap:
+        connect, read = self._transport.timeout
+        timeout = UploadTimeout(connect, read, self._min_rate)
+
+        def counted() -> Iterator[bytes]:
+            for chunk in body:
+                timeout.sent += len(chunk)
+                yield chunk
+
+        response = self._transport.send(
+            "PUT", "/uri", shown="/uri", what=what, body=counted(), timeout=timeout
+        )
+        with self._checked(response, what) as answer:
+            cap = self._cap(answer, what)
+        if cap.size is not None and cap.size != timeout.sent:
+            raise UnexpectedAnswer(
+                f"{what}: {timeout.sent} bytes were sent, and the gateway kept "
+                f"{cap.size}"
+            )
+        return cap
+
+    def fetch(
+        self, cap: Cap, first: int = 0, last: int | None = None, *, what: str
+    ) -> requests.Response:
+        """Return the answer that has bytes ``first`` to ``last`` (or the end) of a file.
+
+        To be read with ``blocks``, and closed. 416 is returned as it is.
+        """
+        headers = {}
+        if first or last is not None:
+            headers["Range"] = f"bytes={first}-{'' if last is None else last}"
+        return self._ask("GET", cap, (), "", what=what, headers=headers, passing=(416,))
+
+    def blocks(self, answer: requests.Response, what: str) -> Iterator[bytes]:
+        """Yield a body block by block. Raises DamagedDownload where it is cut."""
+        return _chunks(answer, what, self.base_url)
+
+    def create_root(self, layout: str = "SDMF") -> Cap:
+        """Make a directory that is linked nowhere and return its write cap."""
+        what = "the root directory"
+        response = self._transport.send(
+            "POST",
+            f"/uri?t=mkdir&format={layout}",
+            shown="/uri?t=mkdir",
+            what=what,
+            body=b"",
+        )
+        with self._checked(response, what) as answer:
+            return self._cap(answer, what)
+
+    def connected_servers(self) -> int:
+        """Return to how many storage servers the gateway is connected."""
+        what = "the gateway's status"
+        response = self._transport.send("GET", "/?t=json", shown="/?t=json", what=what)
+        with self._checked(response, what) as answer:
+            text = _text(answer, what, self.base_url)
+        try:
+            servers = json.loads(text)["servers"]
+            states = [str(server["connection_status"]) for server in servers]
+        except (ValueError, TypeError, KeyError):
+            raise UnexpectedAnswer(
+                f"{self.base_url} does not answer as a Tahoe-LAFS gateway does; "
+                "is another program listening there?"
+            ) from None
+        return sum(state.startswith("Connected") for state in states)
+
+    def probe_upload(self) -> None:
+        """Find out whether a file can be placed. Raises NotEnoughServers if not."""
+        content = secrets.token_bytes(LITERAL_LIMIT + 1)
+        self.upload(lambda: iter([content]), what="a probe of the gateway")
+
+    def _ask(
+        self,
+        method: str,
+        cap: Cap,
+        path: Sequence[str],
+        query: str,
+        *,
+        what: str,
+        headers: dict[str, str] | None = None,
+        body: bytes | None = None,
+        passing: tuple[int, ...] = (),
+    ) -> requests.Response:
+        names = "".join("/" + quote(name, safe="") for name in path)
+        query = "?" + query if query else ""
+        response = self._transport.send(
+            method,
+            Secret(f"/uri/{quote(cap.uri, safe='')}{names}{query}"),
+            shown=f"/uri/{cap!r}{names}{query}",
+            what=what,
+            headers=headers,
+            body=body,
+        )
+        return self._checked(response, what, passing)
+
+    def _checked(
+        self, response: requests.Response, what: str, passing: tuple[int, ...] = ()
+    ) -> requests.Response:
+        status = response.status_code
+        if status in (200, 201, 206, *passing):
+            return response
+        with response:
+            try:
+                text = _text(response, what, self.base_url)
+            except (DamagedDownload, GatewayTimeout, GatewayUnreachable):
+                text = ""
+        raise error_for(status, text, what)
+
+    def _cap(self, answer: requests.Response, what: str) -> Cap:
+        try:
+            return Cap.parse(_text(answer, what, self.base_url).strip())
+        except InvalidCap:
+            raise UnexpectedAnswer(
+                f"{what}: the gateway's answer is not a cap; is it a Tahoe-LAFS node?"
+            ) from None
+
+
+def _children(name: str, cap: Cap, token: str) -> bytes:
+    properties: dict[str, Any] = {"metadata": {TOKEN_KEY: token}}
+    properties["rw_uri" if cap.is_writable else "ro_uri"] = cap.uri
+    kind = "dirnode" if cap.is_directory else "filenode"
+    return SecretBytes(json.dumps({name: [kind, properties]}).encode())
+
+
+def _chunks(answer: requests.Response, what: str, where: str) -> Iterator[bytes]:
+    fault: GatewayError | None = None
+    try:
+        while block := answer.raw.read(BLOCK, decode_content=False):
+            yield block
+    except (HTTPError, OSError) as error:
+        fault = mapped(error, what, where)
+    if fault is not None:
+        raise fault
+
+
+def _text(answer: requests.Response, what: str, where: str) -> str:
+    held = bytearray()
+    for block in _chunks(answer, what, where):
+        held += block
+        if len(held) > _TEXT_LIMIT:
+            break
+    return held.decode("utf-8", "replace")
+
+

@@ -1,0 +1,52 @@
+"""Keeping caps out of what people see: logs and messages."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+_CAP = re.compile(r"(?:ro\.|imm\.)?URI(?::|%3A)[^\s'\"<>/?#]*", re.IGNORECASE)
+_SHOWN = "URI:***"
+
+
+def redact(text: str) -> str:
+    """Return ``text`` with every cap in it, quoted for a URL or not, made unreadable."""
+    return _CAP.sub(_SHOWN, text)
+
+
+class Secret(str):
+    """A text with a cap in it; it is not shown by error pages and debuggers."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(redact(str.__str__(self)))
+
+
+class SecretBytes(bytes):
+    """Bytes with a cap in them; they are not shown either."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} bytes>"
+
+
+class RedactCaps(logging.Filter):
+    """Lets every record of a logger pass, without the caps in it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Replace the record's text."""
+        record.msg = redact(record.getMessage())
+        record.args = ()
+        if record.exc_info is not None:
+            record.exc_info = None
+        return True
+
+
+def redact_loggers(*names: str) -> None:
+    """Keep caps out of what the loggers of these names emit."""
+    for name in names:
+        logger = logging.getLogger(name)
+        if not any(isinstance(present, RedactCaps) for present in logger.filters):
+            logger.addFilter(RedactCaps())
