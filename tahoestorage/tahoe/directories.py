@@ -202,6 +202,10 @@ class Directories:
             )
         return Answer(directory, listing, child)
 
+    def ask_directory(self, directory: Directory, path: Path, name: str) -> Answer:
+        """Ask for a directory by its own cap. ``path`` is what errors call it."""
+        return self._ask(directory, path, (), name)
+
     def forget(self, path: Path) -> None:
         """Forget the directories on the way to ``path``, and what leads below them."""
         for length in range(len(path)):

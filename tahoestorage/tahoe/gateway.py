@@ -29,6 +29,7 @@ from tahoestorage.tahoe.answers import (
 from tahoestorage.tahoe.caps import LITERAL_LIMIT, Cap
 from tahoestorage.tahoe.redaction import Secret, SecretBytes
 from tahoestorage.tahoe.transport import Transport, UploadTimeout, mapped
+from tahoestorage.tahoe.uploads import UploadBody
 
 BLOCK = 1 << 16
 _TEXT_LIMIT = 1 << 16
@@ -121,19 +122,22 @@ class Gateway:
         with self._ask("DELETE", directory, (name,), "", what=what) as answer:
             _text(answer, what, self.base_url)
 
-    def upload(self, body: Callable[[], Iterator[bytes]], *, what: str) -> Cap:
+    def upload(self, body: UploadBody, *, what: str) -> Cap:
         """Bring content to the grid, linked nowhere, and return its read cap.
 
-        ``body`` begins the content anew each time it is called. Equal content has
-        an equal cap, so that sending it twice does no harm.
+        Equal content has an equal cap, so that sending it twice does no harm. What
+        reading the content raises comes through as it is.
         """
-        for attempt in range(self.retries + 1):
+        attempts = self.retries + 1 if body.repeatable else 1
+        while True:
+            attempts -= 1
             try:
-                return self._upload(body(), what)
+                return self._upload(body.begin(), what)
             except (GatewayUnreachable, GatewayTimeout):
-                if attempt == self.retries:
+                if body.fault is None and not attempts:
                     raise
-        raise AssertionError
+            if body.fault is not None:
+                raise body.fault
 
     def _upload(self, body: Iterator[bytes], what: str) -> Cap:
         connect, read = self._transport.timeout
@@ -204,7 +208,8 @@ class Gateway:
     def probe_upload(self) -> None:
         """Find out whether a file can be placed. Raises NotEnoughServers if not."""
         content = secrets.token_bytes(LITERAL_LIMIT + 1)
-        self.upload(lambda: iter([content]), what="a probe of the gateway")
+        body = UploadBody(lambda: [content], repeatable=True)
+        self.upload(body, what="a probe of the gateway")
 
     def _ask(
         self,

@@ -1,0 +1,14 @@
+"""The Django app; with it in INSTALLED_APPS come the system checks and commands."""
+
+from django.apps import AppConfig
+
+
+class TahoeStorageConfig(AppConfig):
+    """`tahoestorage` in INSTALLED_APPS."""
+
+    name = "tahoestorage"
+    verbose_name = "Tahoe-LAFS storage"
+
+    def ready(self) -> None:
+        """Register the system checks: importing them is enough, and does it once."""
+        from tahoestorage import checks  # noqa: F401

@@ -1,0 +1,311 @@
+"""Django's storage on a Tahoe-LAFS grid."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.files.base import File
+from django.core.files.storage import Storage
+from django.core.files.utils import validate_file_name
+from django.core.signals import setting_changed
+
+from tahoestorage.backends.names import normal, path_of
+from tahoestorage.backends.tahoefile import MODES, NewFile, TahoeFile
+from tahoestorage.cache import EntryCache
+from tahoestorage.conf import CacheOptions, Options, read_options, use_tz
+from tahoestorage.entries import Entry, EntryKind
+from tahoestorage.exceptions import (
+    FileMissing,
+    NameIsDirectory,
+    NameTaken,
+    UnexpectedAnswer,
+)
+from tahoestorage.tahoe.caps import Cap, literal_cap
+from tahoestorage.tahoe.directories import Directories, Path
+from tahoestorage.tahoe.files import FileReader
+from tahoestorage.tahoe.gateway import Gateway
+from tahoestorage.tahoe.links import Links
+from tahoestorage.tahoe.redaction import Secret
+from tahoestorage.tahoe.uploads import UploadBody
+from tahoestorage.tahoe.urls import public_url
+
+ALTERNATIVES = 100
+
+# One client and one cache for all storages with the same options.
+_gateway = functools.lru_cache(maxsize=None)(Gateway)
+
+
+@functools.lru_cache(maxsize=None)
+def _cache(options: CacheOptions | None) -> EntryCache:
+    if options is None:
+        return EntryCache(None, memory_entries=0)
+    return EntryCache(
+        options.directory,
+        size_limit=options.size_limit,
+        lifetime=options.lifetime,
+        memory_entries=options.memory_entries,
+    )
+
+
+class TahoeStorage(Storage):
+    """Keeps files below a directory of a Tahoe-LAFS grid.
+
+    Takes the options of ``tahoestorage.options.Options`` as keywords; what is not
+    given is taken from the settings when it is first needed. Raises what Django's
+    FileSystemStorage does, and a GatewayError where the grid can't be asked.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        if options.get("base_cap"):
+            cap = options["base_cap"]
+            options["base_cap"] = Secret(cap.uri if isinstance(cap, Cap) else cap)
+        self._given = options
+        self._fingerprint: str | None = None
+        setting_changed.connect(self._forget_settings)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} at {hex(id(self))}>"
+
+    # What it is made of
+
+    @functools.cached_property
+    def options(self) -> Options:
+        """The options in force. Raises ImproperlyConfigured with all that is wrong."""
+        return read_options(self._given)
+
+    @functools.cached_property
+    def _directories(self) -> Directories:
+        options = self.options
+        root = options.root
+        if self._fingerprint is not None and root.fingerprint != self._fingerprint:
+            raise ImproperlyConfigured(
+                "This storage was given its root cap by hand, which does not travel "
+                "with it, and TAHOE_STORAGE_BASE_CAP is that of another root."
+            )
+        gateway = _gateway(
+            options.base_url,
+            connect_timeout=options.connect_timeout,
+            read_timeout=options.read_timeout,
+            min_rate=options.min_rate,
+            retries=options.retries,
+        )
+        return Directories(gateway, root, _cache(options.cache))
+
+    @functools.cached_property
+    def _links(self) -> Links:
+        return Links(self._directories, self.options.directory_format)
+
+    def _forget_settings(self, *, setting: str, **kwargs: Any) -> None:
+        if setting.startswith("TAHOE_"):
+            for name in ("options", "_directories", "_links"):
+                self.__dict__.pop(name, None)
+
+    def deconstruct(self) -> tuple[str, tuple[()], dict[str, Any]]:
+        """Return how migrations write this storage; never with a cap."""
+        given = {key: v for key, v in self._given.items() if key != "base_cap"}
+        kind = type(self)
+        path = f"{kind.__module__}.{kind.__qualname__}"
+        if kind is TahoeStorage:
+            path = "tahoestorage.storage.TahoeStorage"
+        return path, (), given
+
+    def __getstate__(self) -> dict[str, Any]:
+        given = self.deconstruct()[2]
+        fingerprint = self._fingerprint
+        if self._given.get("base_cap"):
+            fingerprint = self.options.root.fingerprint
+        return {"given": given, "fingerprint": fingerprint}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        TahoeStorage.__init__(self, **state["given"])
+        self._fingerprint = state["fingerprint"]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TahoeStorage:
+        copied = type(self).__new__(type(self))
+        TahoeStorage.__init__(copied, **self._given)
+        copied._fingerprint = self._fingerprint
+        return copied
+
+    # Reading
+
+    def _entry(self, name: str) -> tuple[Path, Entry]:
+        """Return the file's path and entry, of which the store was asked if need be."""
+        path = path_of(name)
+        entry = self._directories.entry_even_old(path)
+        if entry is None:
+            raise FileMissing(f"{name}: there is no such file")
+        return path, entry
+
+    def _file(self, name: str) -> tuple[Path, Entry]:
+        path, entry = self._entry(name)
+        if entry.kind is EntryKind.DIRECTORY:
+            raise NameIsDirectory(f"{name or 'the root'} is a directory, and no file")
+        return path, entry
+
+    def _open(self, name: str, mode: str = "rb") -> File[Any]:
+        if mode not in MODES:
+            raise ValueError(
+                f"mode {mode!r} is not known; files on a grid are opened with one of "
+                f"{', '.join(MODES)}, for they are never changed in place"
+            )
+        name = str(name)
+        if mode.startswith("r"):
+            return TahoeFile(self, name, mode)
+        entry = self._directories.entry(path_of(name), confirm=False)
+        if entry is not None and entry.kind is EntryKind.DIRECTORY:
+            raise NameIsDirectory(f"{name or 'the root'} is a directory, and no file")
+        if entry is not None and mode.startswith("x"):
+            raise NameTaken(f"{name}: the name is taken")
+        return NewFile(self, name, mode)
+
+    def _reader(self, name: str) -> FileReader:
+        path, entry = self._file(name)
+        directories = self._directories
+
+        def again() -> Cap | None:
+            child = directories.ask(path[:-1], path[-1]).child
+            return None if child is None else Cap.parse(child.entry.reference)
+
+        cap = Cap.parse(entry.reference)
+        return FileReader(directories.gateway, cap, name, entry.size, again)
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a file or directory of this name."""
+        return self._directories.entry(path_of(str(name))) is not None
+
+    def listdir(self, path: str) -> tuple[list[str], list[str]]:
+        """Return the names of the directories and of the files in a directory."""
+        directories, files = [], []
+        for name, entry in self._directories.entries(path_of(str(path))):
+            kind = entry.kind
+            (directories if kind is EntryKind.DIRECTORY else files).append(name)
+        return sorted(directories), sorted(files)
+
+    def size(self, name: str) -> int:
+        """Return the size of a file in bytes."""
+        _, entry = self._file(str(name))
+        if entry.size is not None:
+            return entry.size
+        with self._reader(str(name)) as reader:
+            return reader.size
+
+    def url(self, name: str | None) -> str:
+        """Return where visitors download a file, by its read cap."""
+        base = self.options.public_base_url
+        if base is None:
+            raise ValueError(
+                "Files have no URL without TAHOE_PUBLIC_BASE_URL (the option "
+                "public_base_url): set it to where visitors reach a gateway."
+            )
+        path, entry = self._file(str(name or ""))
+        return public_url(base, entry.reference, path[-1])
+
+    def get_accessed_time(self, name: str) -> datetime:
+        """Raise NotImplementedError: the grid does not keep it."""
+        raise NotImplementedError("Tahoe-LAFS does not keep when a file was read.")
+
+    def get_created_time(self, name: str) -> datetime:
+        """Return when the name was first linked."""
+        return self._time(str(name), lambda entry: entry.created)
+
+    def get_modified_time(self, name: str) -> datetime:
+        """Return when the name was last linked."""
+        return self._time(str(name), lambda entry: entry.modified)
+
+    def _time(self, name: str, which: Callable[[Entry], float | None]) -> datetime:
+        path, entry = self._entry(name)
+        if which(entry) is None and path:
+            # What was saved just now has its times from the gateway's clock.
+            child = self._directories.ask(path[:-1], path[-1]).child
+            entry = entry if child is None else child.entry
+        seconds = which(entry)
+        if seconds is None:
+            raise UnexpectedAnswer(f"{name}: the grid has no time for it")
+        return datetime.fromtimestamp(seconds, UTC if use_tz() else None)
+
+    # Writing
+
+    def generate_filename(self, filename: str) -> str:
+        """Return the name that ``filename`` is saved by, in NFC."""
+        return normal(super().generate_filename(normal(str(filename))))
+
+    def get_available_name(self, name: str, max_length: int | None = None) -> str:
+        """Return a name that is free, no longer than ``max_length`` in NFC."""
+        return super().get_available_name(normal(str(name)), max_length)
+
+    def is_name_available(self, name: str, max_length: int | None = None) -> bool:
+        """Whether a save may use this name."""
+        if max_length and len(name) > max_length:
+            return False
+        return self.options.allow_overwrite or not self.exists(name)
+
+    def save(self, name: str | None, content: Any, max_length: int | None = None) -> str:
+        """Save content, and return the name by which it was: a free one."""
+        if name is None:
+            name = content.name
+        if not hasattr(content, "chunks"):
+            content = File(content, name)
+        # As Django does, but for max_length, which an alternative name must keep too.
+        validate_file_name(name, allow_relative_path=True)
+        name = self.get_available_name(name, max_length=max_length)
+        validate_file_name(name, allow_relative_path=True)
+        name = self._save(name, content, max_length)
+        validate_file_name(name, allow_relative_path=True)
+        return name
+
+    def _save(self, name: str, content: Any, max_length: int | None = None) -> str:
+        seekable = getattr(content, "seekable", None)
+        repeatable = bool(seekable is not None and seekable())
+        cap = self._upload(name, content.chunks, repeatable)
+        replace: Literal["false", "only-files"] = "false"
+        if self.options.allow_overwrite:
+            replace = "only-files"
+        for _ in range(ALTERNATIVES):
+            try:
+                self._link(name, cap, replace)
+            except NameTaken:
+                name = self.get_available_name(name, max_length)
+            else:
+                return name
+        raise NameTaken(f"{name}: the name is taken, as were {ALTERNATIVES} others")
+
+    def _upload(
+        self, name: str, chunks: Callable[[], Iterable[bytes | str]], repeatable: bool
+    ) -> Cap:
+        path = path_of(name)
+        if not path:
+            raise NameIsDirectory("the root is a directory, and no file")
+        self._links.check(path)
+        body = UploadBody(chunks, repeatable=repeatable)
+        literal = body.literal()
+        if literal is not None:
+            return literal_cap(literal)
+        return self._directories.gateway.upload(body, what=name)
+
+    def _link(
+        self, name: str, cap: Cap, replace: Literal["false", "only-files"]
+    ) -> None:
+        path = path_of(name)
+        directory = self._links.make(path[:-1])
+        self._links.link(directory, path, cap, replace=replace)
+
+    def _publish(self, file: NewFile) -> None:
+        name = str(file.name)
+        cap = self._upload(name, file.chunks, True)
+        self._link(name, cap, "false" if file.mode.startswith("x") else "only-files")
+
+    def delete(self, name: str) -> None:
+        """Unlink a file; a name that is not there is no error.
+
+        Whoever has its cap, or its URL, can read it as before.
+        """
+        if not name:
+            raise ValueError("The name must be given to delete().")
+        path = path_of(str(name))
+        if not path:
+            raise NameIsDirectory("the root is a directory, and only files are deleted")
+        self._links.unlink(path)

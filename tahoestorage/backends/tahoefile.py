@@ -1,0 +1,105 @@
+"""Open files of a TahoeStorage."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Iterator
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any, cast
+
+from django.core.files.base import File
+
+from tahoestorage.tahoe.gateway import BLOCK
+
+if TYPE_CHECKING:
+    from tahoestorage.backends.tahoe import TahoeStorage
+    from tahoestorage.tahoe.files import FileReader
+
+MODES = ("rb", "r", "wb", "w", "xb", "x")
+IN_MEMORY = 1 << 20
+
+
+class TahoeFile(File):  # type: ignore[type-arg]
+    """A file that is read from the grid; text is UTF-8."""
+
+    def __init__(self, storage: TahoeStorage, name: str, mode: str) -> None:
+        self._storage = storage
+        self._reader: FileReader = storage._reader(name)
+        binary = io.BufferedReader(self._reader, BLOCK)
+        file: Any = binary
+        if "b" not in mode:
+            file = io.TextIOWrapper(binary, encoding="utf-8")
+        super().__init__(file, name)
+        self.mode = mode
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return self._reader.size
+
+    def open(self, mode: str | None = None, *args: Any, **kwargs: Any) -> TahoeFile:
+        """Go back to the start; a closed file is opened again."""
+        if self.closed or mode not in (None, self.mode):
+            self.close()
+            opened = self._storage.open(self.name or "", mode or self.mode)
+            return cast(TahoeFile, opened)
+        self.seek(0)
+        return self
+
+
+class NewFile(File):  # type: ignore[type-arg]
+    """A file that is written here first, and goes to the grid when it is closed.
+
+    Nothing is published before that: not by an exception in its ``with`` block, nor
+    when it is dropped. Where closing fails the file stays open, to be closed again.
+    """
+
+    def __init__(self, storage: TahoeStorage, name: str, mode: str) -> None:
+        self._storage = storage
+        self._spool: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
+        file: Any = self._spool
+        if "b" not in mode:
+            file = io.TextIOWrapper(self._spool, encoding="utf-8")
+        super().__init__(file, name)
+        self.mode = mode
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        position = self.tell()
+        self.flush()
+        size = self._spool.seek(0, os.SEEK_END)
+        self.seek(position)
+        return size
+
+    def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        """Yield what was written, from the start."""
+        self._spool.seek(0)
+        while chunk := self._spool.read(chunk_size or BLOCK):
+            yield chunk
+
+    def close(self) -> None:
+        """Publish what was written. Raises NameTaken in mode x, and what saving does."""
+        if self.closed:
+            return
+        self.flush()
+        self._storage._publish(self)
+        self.discard()
+
+    def discard(self) -> None:
+        """Give up what was written."""
+        self.file.close()
+        self._spool.close()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exc_type is not None:
+            self.discard()
+        else:
+            self.close()

@@ -1,0 +1,99 @@
+"""The only reader of Django's settings.
+
+An option is given as a keyword to the storage, or by the setting
+``TAHOE_STORAGE_<NAME>``, or it has its default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from tahoestorage import kinds
+from tahoestorage.options import CacheOptions, Options
+
+__all__ = ["CacheOptions", "Options", "read_options", "use_tz"]
+
+PREFIX = "TAHOE_STORAGE_"
+CLASSIC_PUBLIC_URL = "TAHOE_PUBLIC_BASE_URL"
+
+
+def read_options(given: Mapping[str, Any]) -> Options:
+    """Return the options of a storage that was given these keywords.
+
+    A keyword beats a setting, which beats the default; None and "" count as not given.
+    Raises ImproperlyConfigured, which lists everything that is wrong or unknown.
+    """
+    values, faults = _collect(given)
+    # An error page shows the variables of each frame, and a cap may be in this one.
+    del given
+    if faults:
+        raise ImproperlyConfigured(
+            "\n- ".join(["The options of TahoeStorage are wrong:", *faults])
+        )
+    return Options(**values)
+
+
+def use_tz() -> bool:
+    """Return whether times are aware."""
+    return bool(settings.USE_TZ)
+
+
+def _collect(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return the values of the options given, and the text of every fault."""
+    known = {
+        PREFIX + declared.name.upper(): declared.name for declared in fields(Options)
+    }
+    names = list(known.values())
+    configured = [name for name in dir(settings) if name.startswith("TAHOE_")]
+    present = {
+        name: value
+        for name in configured
+        if kinds.is_given(value := getattr(settings, name))
+    }
+    keywords = {n: (n, value) for n, value in given.items() if kinds.is_given(value)}
+    ours = {known[n]: (n, value) for n, value in present.items() if n in known}
+    classic = {}
+    if CLASSIC_PUBLIC_URL in present:
+        classic["public_base_url"] = (CLASSIC_PUBLIC_URL, present[CLASSIC_PUBLIC_URL])
+    values, faults = kinds.choose(Options, classic, ours, keywords)
+
+    if classic and "public_base_url" in ours:
+        (one, here), (other, there) = (s["public_base_url"] for s in (classic, ours))
+        if str(here).rstrip("/") != str(there).rstrip("/"):
+            faults.append(f"{one} and {other} differ; expected one of them")
+    for source in (ours, keywords):
+        if "base_cap" in source and "base_cap_file" in source:
+            one, other = source["base_cap"][0], source["base_cap_file"][0]
+            faults.append(f"{one} and {other} are both set; expected one of them")
+    for name, rival in (("base_cap", "base_cap_file"), ("base_cap_file", "base_cap")):
+        if name in keywords:
+            values.pop(rival, None)
+
+    for name in given:
+        if name not in names:
+            faults.append(name + kinds.unknown(kinds.nearest(name, names), names))
+    for name in configured:
+        if name not in known and name != CLASSIC_PUBLIC_URL:
+            near = _nearest_setting(name, known)
+            if near or name.startswith(PREFIX):
+                faults.append(name + kinds.unknown(near, known))
+    return values, faults
+
+
+def _nearest_setting(setting: str, known: Mapping[str, str]) -> str | None:
+    """Return the setting that was probably meant.
+
+    A name without our prefix may be somebody else's, and has to be nearer.
+    """
+    ours = setting.startswith(PREFIX)
+    rest = setting.removeprefix(PREFIX if ours else "TAHOE_")
+    near = kinds.nearest(rest, known.values(), 0.5 if ours else 0.8)
+    if near is None:  # the prefix itself may be mistyped
+        near = kinds.nearest(setting, [name.lower() for name in known], 0.85)
+        return near.upper() if near else None
+    return PREFIX + near.upper()

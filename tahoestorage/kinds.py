@@ -1,0 +1,213 @@
+"""The kinds of option values. Knows no Django.
+
+A converter takes what a user gave, and returns the value to be used or raises
+:class:`Wrong`. What a converter says never repeats text that may hold a secret.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import math
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tahoestorage.exceptions import InvalidCap
+from tahoestorage.tahoe.caps import Access, Cap
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Given = Mapping[str, tuple[str, Any]]  # option: the place it was given at, the value
+
+_HOST_NAME = re.compile(r"[\w-]+(\.[\w-]+)*")
+_CAP_LIKE = re.compile(r"URI(:|%3A)", re.IGNORECASE)
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class Wrong(ValueError):
+    """One fault or more; each argument goes on after the name of its place."""
+
+
+def about(convert: Callable[[Any], Any], meaning: str) -> dict[str, Any]:
+    """Return the metadata of a dataclass field that declares an option."""
+    return {"convert": convert, "meaning": meaning}
+
+
+def choose(options: type, *sources: Given) -> tuple[dict[str, Any], list[str]]:
+    """Convert what `sources` give for the fields of the dataclass `options`.
+
+    A later source beats an earlier one, but each value is looked at.
+    Returns the values by name, and the text of every fault.
+    """
+    values: dict[str, Any] = {}
+    faults: list[str] = []
+    for declared in fields(options):
+        for source in sources:
+            if declared.name in source:
+                place, value = source[declared.name]
+                try:
+                    values[declared.name] = declared.metadata["convert"](value)
+                except Wrong as wrong:
+                    faults += [place + fault for fault in wrong.args]
+    return values, faults
+
+
+def is_given(value: object) -> bool:
+    """Whether a value says anything; None and "" leave the choice to others."""
+    return value is not None and not (isinstance(value, str) and value == "")
+
+
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
+    """Return the known name that was probably meant."""
+    found = difflib.get_close_matches(name.lower(), known, 1, cutoff)
+    return found[0] if found else None
+
+
+def unknown(near: str | None, known: Collection[str]) -> str:
+    """Return the fault of a name that is not among `known`."""
+    if near:
+        return f" is not known; did you mean {near}?"
+    return f" is not known; expected one of {', '.join(sorted(known))}"
+
+
+def shown(value: object) -> str:
+    """Return a text that describes a wrong value, without any cap in it."""
+    if not isinstance(value, str | int | float):
+        return f"a {type(value).__name__}"
+    text = repr(value) if isinstance(value, str | float) else str(value)
+    return "a cap" if _CAP_LIKE.search(text) else text if len(text) < 60 else "too long"
+
+
+def flag(value: object) -> bool:
+    """Return True or False."""
+    if not isinstance(value, bool):
+        raise Wrong(f" is {shown(value)}; expected True or False")
+    return value
+
+
+def number(value: object) -> float:
+    """Return a finite number above 0."""
+    expected = "expected a finite number above 0"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Wrong(f" is {shown(value)}; {expected}")
+    try:
+        result = float(value)
+    except OverflowError:
+        raise Wrong(f" is too large; {expected}") from None
+    if not math.isfinite(result) or result <= 0:
+        raise Wrong(f" is {shown(value)}; {expected}")
+    return result
+
+
+def whole(least: int) -> Callable[[object], int]:
+    """Return the converter of whole numbers from `least` on."""
+
+    def convert(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise Wrong(
+                f" is {shown(value)}; expected a whole number, at least {least}"
+            )
+        return value
+
+    return convert
+
+
+def directory_format(value: object) -> str:
+    """Return "SDMF" or "MDMF"."""
+    if isinstance(value, str) and value.upper() in ("SDMF", "MDMF"):
+        return value.upper()
+    raise Wrong(f' is {shown(value)}; expected "SDMF" or "MDMF"')
+
+
+def path(value: object) -> Path:
+    """Return an absolute path, with ``~`` expanded."""
+    if not isinstance(value, str | Path) or "\0" in str(value):
+        raise Wrong(f" is {shown(value)}; expected a path")
+    if _CAP_LIKE.search(str(value)):
+        raise Wrong(" has a cap in it; expected a path")
+    try:
+        return Path(value).expanduser().absolute()
+    except (OSError, RuntimeError):
+        raise Wrong(f" is {shown(value)}; expected an absolute path") from None
+
+
+def host(text: str) -> str | Network:
+    """Return a host name in lower case, or the network of an address or a network."""
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        name = text.lower().removesuffix(".")
+    # A last label of digits is a mistyped address, and never a name (RFC 3696, 2).
+    if not _HOST_NAME.fullmatch(name) or name.rpartition(".")[2].isdigit():
+        raise Wrong(" is neither a host name nor an address nor a network")
+    return name
+
+
+def hosts(value: object) -> tuple[str | Network, ...]:
+    """Return host names and networks; a single address is a network of one."""
+    if not isinstance(value, list | tuple | set | frozenset):
+        raise Wrong(f' is {shown(value)}; expected a list, such as ["10.0.0.0/8"]')
+    result, faults = [], []
+    for item in value:
+        try:
+            result.append(host(item if isinstance(item, str) else ""))
+        except Wrong as wrong:
+            faults.append(f" has {shown(item)} in it, which{wrong}")
+    if faults:
+        raise Wrong(*faults)
+    return tuple(result)
+
+
+def url(value: object) -> str:
+    """Return an http or https URL in its normal form, without a slash at its end."""
+    # The value is never repeated: there may be a password or a cap in it.
+    expected = "expected a URL such as http://127.0.0.1:3456"
+    if not isinstance(value, str):
+        raise Wrong(f" is {shown(value)}; {expected}")
+    if re.search(r"[\s\x00-\x1f\x7f\\]", value):
+        raise Wrong(f" has white space or backslashes in it; {expected}")
+    if _CAP_LIKE.search(value):
+        raise Wrong(f" has a cap in it; {expected}")
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        raise Wrong(f" is not a URL; {expected}") from None
+    if "@" in parts.netloc:
+        raise Wrong(f" has a user name or password in it; {expected}")
+    if parts.scheme not in _DEFAULT_PORTS:
+        raise Wrong(f" does not begin with http:// or https://; {expected}")
+    if "?" in value or "#" in value:
+        raise Wrong(f" has a query or a fragment; {expected}")
+    try:
+        name = host(parts.hostname or "")
+    except Wrong:
+        raise Wrong(f" has no proper host; {expected}") from None
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise Wrong(" has a wrong port; expected one from 1 to 65535")
+    if not isinstance(name, str):
+        address = name.network_address
+        name = f"[{address}]" if address.version == 6 else str(address)
+    if port not in (None, _DEFAULT_PORTS[parts.scheme]):
+        name += f":{port}"
+    return f"{parts.scheme}://{name}{parts.path.rstrip('/')}"
+
+
+def root_cap(value: object) -> Cap:
+    """Return the cap of a directory that may be read."""
+    expected = "expected a directory cap, as `manage.py tahoe_create_root` makes one"
+    try:
+        cap = value if isinstance(value, Cap) else Cap.parse(str(value).strip())
+    except InvalidCap as invalid:
+        raise Wrong(f" is not a cap ({invalid}); {expected}") from None
+    if cap.access is Access.VERIFY:
+        raise Wrong(f" is a verify cap, which cannot be read; {expected}")
+    if not cap.is_directory:
+        raise Wrong(f" is not the cap of a directory; {expected}")
+    return cap

@@ -1,0 +1,144 @@
+"""``manage.py tahoe_create_root``: the directory that all files of a site are below."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from tahoestorage.conf import Options, read_options
+from tahoestorage.exceptions import NotEnoughServers, TahoeStorageError
+from tahoestorage.tahoe.gateway import Gateway
+
+ADVICE = """\
+This cap is the only key to the files that will be kept below it. Whoever loses it
+loses all of them; whoever has it can read, change and delete them. Keep a copy in a
+safe place, and keep it out of version control."""
+
+
+class Command(BaseCommand):
+    """Make a root directory, and show or write its cap this once."""
+
+    help = (
+        "Makes the root directory on the grid and prints the setting to add. The cap "
+        "in it is a secret: it is shown here only, or written to a file."
+    )
+    # No root cap can be set before it is made.
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--output",
+            type=Path,
+            metavar="FILE",
+            help="write the cap to this new file, for the owner alone to read",
+        )
+        parser.add_argument(
+            "--base-url", help="the gateway, instead of the one of the settings"
+        )
+        parser.add_argument(
+            "--format",
+            choices=["SDMF", "MDMF"],
+            help="the directory's format, instead of the one of the settings",
+        )
+
+    def handle(
+        self,
+        *,
+        output: Path | None,
+        base_url: str | None,
+        format: str | None,
+        **options: Any,
+    ) -> None:
+        try:
+            site = read_options({"base_url": base_url, "directory_format": format})
+        except ImproperlyConfigured as error:
+            raise CommandError(str(error)) from error
+        if output is None:
+            uri = create_root(site)
+            self.stdout.write(f"TAHOE_STORAGE_BASE_CAP = {quoted(uri)}")
+        else:
+            output = Path(os.path.abspath(output.expanduser()))
+            with new_secret_file(output) as write:
+                write(create_root(site))
+            self.stdout.write(f"TAHOE_STORAGE_BASE_CAP_FILE = {quoted(str(output))}")
+        self.stderr.write(ADVICE, self.style.WARNING)
+        if site.has_root:
+            self.stderr.write(
+                "A root cap is set already. This is another root, and it is empty.",
+                self.style.WARNING,
+            )
+
+
+def create_root(site: Options) -> str:
+    """Return the write cap of a new root. A CommandError says what is to be done."""
+    gateway = Gateway(
+        site.base_url,
+        connect_timeout=site.connect_timeout,
+        read_timeout=site.read_timeout,
+        min_rate=site.min_rate,
+        retries=site.retries,
+    )
+    try:
+        with closing(gateway):
+            if gateway.connected_servers() == 0:
+                raise NotEnoughServers("It is connected to no storage server.")
+            # A directory is made where a file would be refused: on too few servers.
+            gateway.probe_upload()
+            return gateway.create_root(site.directory_format).uri
+    except NotEnoughServers as error:
+        raise CommandError(
+            f"{error}\nThe gateway at {site.base_url} cannot keep files now, so no "
+            "root was made. Open that address in a browser: it lists the storage "
+            "servers that it knows. Connect it to more, or lower shares.happy in its "
+            "tahoe.cfg, and try again."
+        ) from error
+    except TahoeStorageError as error:
+        raise CommandError(
+            f"{error}\nNo root was made. Is a Tahoe-LAFS gateway running at "
+            f"{site.base_url}? Start it, or set TAHOE_STORAGE_BASE_URL or give "
+            "--base-url. For a grid to try things out: manage.py tahoe_grid"
+        ) from error
+
+
+@contextmanager
+def new_secret_file(path: Path) -> Iterator[Callable[[str], None]]:
+    """Make a file for its owner alone, and yield what writes it.
+
+    A file that exists is refused before anything else happens, and when anything fails
+    the new one is removed.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise CommandError(
+            f"{path} exists, and is not overwritten: the cap in it may be the only key "
+            "to files. Give another name."
+        ) from None
+    except OSError as error:
+        raise CommandError(f"Cannot write {path}: {error.strerror}.") from error
+
+    def write(secret: str) -> None:
+        file.write(f"{secret}\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+    try:
+        with open(descriptor, "w", encoding="ascii") as file:
+            yield write
+    except BaseException as error:
+        path.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise CommandError(f"Cannot write {path}: {error.strerror}.") from error
+        raise
+
+
+def quoted(text: str) -> str:
+    """Return the text as Python writes it, in double quotes."""
+    return json.dumps(text, ensure_ascii=False)

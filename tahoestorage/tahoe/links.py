@@ -1,0 +1,205 @@
+"""Changes to directories that lose nothing: one at a time, by cap, and looked after.
+
+An answer that is lost or unclear is not believed to be a failure: what is there is
+read, and a token in the link's metadata tells whose it is.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Literal
+
+from tahoestorage.cache import MISSING
+from tahoestorage.entries import Entry, EntryKind
+from tahoestorage.exceptions import (
+    FileMissing,
+    GatewayError,
+    NameIsDirectory,
+    NameTaken,
+    ParentIsFile,
+    ReadOnly,
+)
+from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.directories import Answer, Directories, Directory, Path
+
+
+class Links:
+    """Makes and removes links in ``directories``; new directories are of ``layout``."""
+
+    def __init__(self, directories: Directories, layout: str = "SDMF") -> None:
+        self._directories = directories
+        self._gateway = directories.gateway
+        self._cache = directories.cache
+        self._layout = layout
+
+    def make(self, path: Path) -> Directory:
+        """Return the directory at ``path`` for writing, made where it was missing.
+
+        Raises ParentIsFile where a file is in the way, ReadOnly where we may not.
+        """
+        directories = self._directories
+        known = directories.known(path, writing=True)
+        if isinstance(known, Directory) and known.write is not None:
+            return known
+        if known is not MISSING:
+            try:
+                return self._writable(directories.ask(path).directory, path)
+            except FileMissing:
+                pass
+        here = self._writable(directories.root, ())
+        for length in range(1, len(path) + 1):
+            here = self._descend(here, path[:length])
+        return here
+
+    def check(self, path: Path) -> None:
+        """Raise ReadOnly or ParentIsFile where ``path`` is known to be unwritable.
+
+        Without a request: before the content is sent, not instead of the link.
+        """
+        self._writable(self._directories.root, ())
+        for length in range(1, len(path)):
+            known = self._directories.known(path[: length - 1])
+            if not isinstance(known, Directory):
+                return
+            entry = self._cache.entry(known.scope, path[length - 1])
+            if isinstance(entry, Entry) and entry.kind is not EntryKind.DIRECTORY:
+                raise ParentIsFile(
+                    f"{'/'.join(path)}: {'/'.join(path[:length])} is a file"
+                )
+
+    @staticmethod
+    def _writable(directory: Directory, path: Path) -> Directory:
+        if directory.write is None:
+            what = "/".join(path) or "the root directory"
+            raise ReadOnly(
+                f"{what} is read-only: its cap, or the root cap, is a read cap, and "
+                "files are saved through write caps only"
+            )
+        return directory
+
+    def _descend(self, parent: Directory, path: Path) -> Directory:
+        """Return the directory at ``path``, made if it is not in ``parent``."""
+        name = path[-1]
+        entry = self._cache.entry(parent.scope, name)
+        if entry is MISSING:
+            return self._mkdir(parent, path)
+        write = None
+        if isinstance(entry, Entry):
+            write = self._cache.write_reference(parent.scope, name)
+        if isinstance(entry, Entry) and write is not None:
+            found = Directory.of(entry.reference, write)
+        else:
+            child = self._look(parent, path).child
+            if child is None:
+                return self._mkdir(parent, path)
+            entry = child.entry
+            found = Directory.of(entry.reference, child.write_reference)
+        if entry.kind is not EntryKind.DIRECTORY:
+            raise ParentIsFile(f"{'/'.join(path)}: a file is where a directory must be")
+        return self._writable(found, path)
+
+    def _look(self, parent: Directory, path: Path) -> Answer:
+        """Read ``parent`` by its cap, now."""
+        return self._directories.ask_directory(parent, path[:-1], path[-1])
+
+    def _mkdir(self, parent: Directory, path: Path) -> Directory:
+        name, what = path[-1], "/".join(path)
+        assert parent.write is not None
+        fault: GatewayError | None = None
+        for _ in range(self._gateway.retries + 1):
+            change = self._cache.change(parent.scope, name)
+            try:
+                cap = self._gateway.mkdir(parent.write, name, self._layout, what=what)
+            except (NameTaken, GatewayError) as error:
+                # Taken, or perhaps made: what is there now is as good as ours.
+                change.done(None)
+                child = self._look(parent, path).child
+                if child is not None:
+                    return self._descend(parent, path)
+                fault = error if isinstance(error, GatewayError) else None
+            else:
+                entry = Entry(EntryKind.DIRECTORY, cap.read_only.uri)
+                change.done(entry, cap.uri)
+                return Directory.of(entry.reference, cap.uri)
+        raise fault or NameTaken(f"{what} comes and goes while it is being made")
+
+    def link(
+        self,
+        directory: Directory,
+        path: Path,
+        cap: Cap,
+        *,
+        replace: Literal["false", "only-files"] = "false",
+    ) -> None:
+        """Link ``cap`` at ``path``, which is in ``directory``.
+
+        Raises NameTaken where somebody else has the name, NameIsDirectory where a
+        directory would have to be replaced.
+        """
+        name, what = path[-1], "/".join(path)
+        assert directory.write is not None
+        token = secrets.token_hex(16)
+        fault: GatewayError | None = None
+        for _ in range(self._gateway.retries + 1):
+            change = self._cache.change(directory.scope, name)
+            try:
+                self._gateway.link(
+                    directory.write, name, cap, token=token, replace=replace, what=what
+                )
+            except (NameTaken, GatewayError) as error:
+                change.done(None)
+                child = self._look(directory, path).child
+                if child is not None and child.token == token:
+                    return
+                if child is not None and child.entry.kind is EntryKind.DIRECTORY:
+                    if replace == "only-files":
+                        raise NameIsDirectory(f"{what} is a directory") from None
+                    raise NameTaken(f"{what}: a directory has the name") from None
+                if child is not None and replace == "false":
+                    raise NameTaken(f"{what}: the name is taken") from None
+                fault = error if isinstance(error, GatewayError) else None
+            else:
+                change.done(Entry(EntryKind.FILE, cap.uri, cap.size))
+                return
+        raise fault or NameTaken(f"{what} comes and goes while it is being linked")
+
+    def unlink(self, path: Path) -> None:
+        """Unlink the file at ``path``; a name that is not there is no error.
+
+        What is there is read first. Raises NameIsDirectory for a directory, which is
+        not unlinked: nobody could tell what is being saved below it.
+        """
+        *parents, name = path
+        what = "/".join(path)
+        try:
+            answer = self._directories.ask(tuple(parents), name)
+        except (FileMissing, ParentIsFile):
+            return
+        first = answer.child
+        child = first
+        directory = answer.directory
+        fault: GatewayError | None = None
+        for _ in range(self._gateway.retries + 1):
+            if child is None or first is None or child.entry != first.entry:
+                return
+            if child.entry.kind is EntryKind.DIRECTORY:
+                raise NameIsDirectory(
+                    f"{what} is a directory, and only files are deleted"
+                )
+            self._writable(directory, tuple(parents))
+            assert directory.write is not None
+            change = self._cache.change(directory.scope, name)
+            try:
+                self._gateway.unlink(directory.write, name, what=what)
+            except FileMissing:
+                change.done(None)
+                return
+            except GatewayError as error:
+                change.done(None)
+                fault = error
+                child = self._look(directory, path).child
+            else:
+                change.done(MISSING)
+                return
+        if fault is not None:
+            raise fault
