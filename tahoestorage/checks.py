@@ -28,7 +28,7 @@ from django.db.models import FileField
 from django.utils.module_loading import import_string
 
 from tahoestorage import kinds
-from tahoestorage.exceptions import GatewayError
+from tahoestorage.exceptions import TahoeStorageError
 from tahoestorage.options import MAKE_ROOT, Options
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.gateway import Gateway
@@ -88,8 +88,9 @@ def _storages(app_configs: Apps) -> Iterator[tuple[str, Found]]:
             continue  # Django says so itself, to whoever uses that alias.
         if isinstance(backend, type) and issubclass(backend, TahoeStorage):
             storage = storages[alias]
-            seen.add(id(storage))
-            yield f'STORAGES["{alias}"]', _found(storage)
+            if isinstance(storage, TahoeStorage):
+                seen.add(id(storage))
+                yield f'STORAGES["{alias}"]', _found(storage)
 
     for config in apps.get_app_configs() if app_configs is None else app_configs:
         for model in config.get_models(include_auto_created=True):
@@ -169,7 +170,7 @@ def _ask(base_url: str) -> list[Finding]:
     with closing(gateway):
         try:
             gateway.connected_servers()
-        except GatewayError as error:
+        except TahoeStorageError as error:  # FileMissing, where something else is
             text = f"{base_url} does not answer as a gateway: {error}"
             hint = "Start the gateway, or correct TAHOE_STORAGE_BASE_URL."
             return [Finding(Error, "E005", text, hint)]

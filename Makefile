@@ -1,0 +1,70 @@
+# Each target makes what it needs first; `make help` lists them. PYTHON says which
+# interpreter to use (`make clean` first to change it), ARGS are options of pytest.
+
+PYTHON ?= python3.11
+ARGS ?=
+
+LOCK := requirements/dev-py311-django52.txt
+BIN := .venv/bin
+ENVIRONMENT := .venv/.environment
+WHEEL := dist/.built
+INSTALLED := .venv/.installed
+# The folders too: they change when a file goes away.
+SOURCES := $(shell find tahoestorage ! -path '*/__pycache__*') \
+	$(wildcard setup.cfg pyproject.toml README.md LICENSE)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format bench wheel clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) \
+		| sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 10
+
+demo: $(INSTALLED)  ## run the example site on a private grid (DEMO_EXIT=1: try it, end)
+	@$(BIN)/python example/demo.py
+
+test: $(INSTALLED)  ## run every test against the built wheel (ARGS="-k caps": some)
+	@TAHOESTORAGE_WHEEL=1 $(BIN)/pytest -n auto --maxprocesses 4 \
+		$(if $(ARGS),$(ARGS),--cov)
+
+lint: $(ENVIRONMENT)  ## check format, style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(ENVIRONMENT)  ## put the code into its format
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: $(INSTALLED)  ## measure, print a table, and write it as JSON
+	@$(BIN)/python -m benchmarks
+
+wheel: $(WHEEL)  ## build the wheel into dist/
+
+clean:  ## remove all that was made, the demo's files too
+	rm -rf .venv .nox .demo build dist *.egg-info .coverage .coverage.* \
+		.mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --no-deps: the lock names everything (requirements/overrides.txt says why).
+$(ENVIRONMENT): $(LOCK)
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r $(LOCK)
+	@touch $@
+
+$(WHEEL): $(ENVIRONMENT) $(SOURCES)
+	@rm -rf build dist *.egg-info
+	$(BIN)/python -m build --wheel --no-isolation >.venv/build.log 2>&1 \
+		|| { cat .venv/build.log >&2; exit 1; }
+	@rm -rf build *.egg-info
+	@touch $@
+
+# The .pth file puts this folder last on the path: tests, example and benchmarks are
+# found here, and the package where the wheel was installed.
+$(INSTALLED): $(WHEEL)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps \
+		--force-reinstall dist/*.whl
+	@echo '$(CURDIR)' > "$$($(BIN)/python -c \
+		'import site; print(site.getsitepackages()[0])')/beside_tahoestorage.pth"
+	@touch $@

@@ -1,0 +1,131 @@
+"""The example's settings, wholly from the environment; README.md lists them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def flag(name: str) -> bool:
+    return os.environ.get(name, "").lower() in {"1", "true", "yes", "on"}
+
+
+def words(name: str) -> list[str]:
+    return os.environ.get(name, "").replace(",", " ").split()
+
+
+def number(name: str) -> int | None:
+    text = os.environ.get(name)
+    try:
+        return int(text) if text else None
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} must be a whole number.") from None
+
+
+DEBUG = flag("DEBUG")
+SECRET_KEY = os.environ.get("SECRET_KEY", "insecure-development-key" if DEBUG else "")
+if not SECRET_KEY:
+    raise ImproperlyConfigured("Set SECRET_KEY, or DEBUG=1 for development.")
+ALLOWED_HOSTS = words("ALLOWED_HOSTS")
+CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = flag("HTTPS")
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "tahoestorage",
+    "events",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "events.middleware.StoreErrors",
+]
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": os.environ.get("DATABASE", BASE_DIR / "db.sqlite3"),
+        "OPTIONS": {"timeout": 20, "transaction_mode": "IMMEDIATE"},
+    },
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = os.environ.get("TIME_ZONE", "UTC")
+USE_TZ = True
+
+# Style sheets and scripts do not belong on a grid: WhiteNoise serves them from
+# here, as `collectstatic` left them or, with no STATIC_ROOT, from the apps.
+STATIC_URL = "static/"
+STATIC_ROOT = os.environ.get("STATIC_ROOT") or None
+WHITENOISE_USE_FINDERS = STATIC_ROOT is None
+
+# Uploaded files: on the grid when the environment names one, else in a folder.
+MEDIA_ROOT = os.environ.get("MEDIA_ROOT", BASE_DIR / "media")
+TAHOE_STORAGE_BASE_URL = os.environ.get("TAHOE_STORAGE_BASE_URL")
+TAHOE_STORAGE_BASE_CAP = os.environ.get("TAHOE_STORAGE_BASE_CAP")
+TAHOE_STORAGE_BASE_CAP_FILE = os.environ.get("TAHOE_STORAGE_BASE_CAP_FILE")
+TAHOE_PUBLIC_BASE_URL = os.environ.get("TAHOE_PUBLIC_BASE_URL")
+TAHOE_STORAGE_CACHE = {"directory": os.environ.get("TAHOE_STORAGE_CACHE_DIRECTORY")}
+ON_TAHOE = bool(
+    TAHOE_STORAGE_BASE_URL or TAHOE_STORAGE_BASE_CAP or TAHOE_STORAGE_BASE_CAP_FILE
+)
+STORAGES = {
+    "default": {
+        "BACKEND": "tahoestorage.storage.TahoeStorage"
+        if ON_TAHOE
+        else "django.core.files.storage.FileSystemStorage",
+    },
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage",
+    },
+}
+UPLOAD_LIMIT = number("UPLOAD_LIMIT")  # bytes; None takes files of any size
+DEFAULT_EXCEPTION_REPORTER_FILTER = "config.reports.HidesCaps"
+
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"timed": {"format": "{asctime} {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "level": "INFO"}},
+    "root": {"handlers": ["console"], "level": "INFO"},
+}
+if requests_log := os.environ.get("REQUESTS_LOG"):
+    LOGGING["handlers"]["requests"] = {
+        "class": "logging.FileHandler",
+        "filename": requests_log,
+        "formatter": "timed",
+    }
+    LOGGING["loggers"] = {
+        "tahoestorage.gateway": {"level": "DEBUG", "handlers": ["requests"]},
+    }

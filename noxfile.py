@@ -1,0 +1,70 @@
+"""The tests on other versions of Python, Django and the rest; and the locks.
+
+``nox -s newest`` takes the newest supported ones, ``nox -s lowest`` the lowest that
+setup.cfg admits, and ``nox -s lock`` renews requirements/*.txt.
+"""
+
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["newest", "lowest"]
+nox.options.reuse_venv = "yes"
+
+
+def run_tests(session: nox.Session, lock: str) -> None:
+    """Do what ``make test`` does, in the session's environment, without coverage."""
+    session.install("--no-deps", "-r", lock)
+    session.run("make", "wheel", external=True)
+    (wheel,) = Path("dist").glob("*.whl")
+    session.install("--no-deps", "--force-reinstall", str(wheel))
+    where = "import site; print(site.getsitepackages()[0])"
+    site = session.run("python", "-c", where, silent=True)
+    Path(str(site).strip(), "beside_tahoestorage.pth").write_text(f"{Path.cwd()}\n")
+    session.run(
+        "pytest",
+        *("-n", "auto", "--maxprocesses", "4"),
+        *session.posargs,
+        env={"TAHOESTORAGE_WHEEL": "1"},
+    )
+
+
+@nox.session(python="3.13")
+def newest(session: nox.Session) -> None:
+    """Run the tests on the newest supported Python and Django."""
+    run_tests(session, "requirements/dev-newest.txt")
+
+
+@nox.session(python="3.11")
+def lowest(session: nox.Session) -> None:
+    """Run the tests on the lowest versions that setup.cfg admits."""
+    run_tests(session, "requirements/dev-lowest.txt")
+
+
+@nox.session(python="3.11")
+def lock(session: nox.Session) -> None:
+    """Renew the locks in requirements/."""
+    session.install("uv")
+    uv = ("uv", "pip", "compile", "--quiet", "setup.cfg")
+    rest = (
+        *("--extra", "grid", "--override", "requirements/overrides.txt", "--upgrade"),
+        *("--custom-compile-command", "nox -s lock"),
+    )
+    bounds = Path(session.create_tmp(), "bounds.txt")
+    session.run(
+        *uv,
+        *("--resolution", "lowest-direct", "--no-deps", "--no-header"),
+        *("--python-version", "3.11", "--output-file", str(bounds)),
+        silent=True,
+    )
+    for name, python, versions in [
+        ("dev-newest", "3.13", ()),
+        ("dev-py311-django52", "3.11", ("requirements/django52.in",)),
+        ("dev-lowest", "3.11", (str(bounds),)),
+    ]:
+        session.run(
+            *uv,
+            *("requirements/dev.in", *versions, *rest),
+            *("--python-version", python, "--output-file", f"requirements/{name}.txt"),
+            silent=True,
+        )

@@ -1,0 +1,76 @@
+"""What the tests share: a real grid, roots and storages on it, and counts of requests."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tahoestorage.storage import TahoeStorage
+from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.grid import LocalGrid
+
+MakeStorage = Callable[..., TahoeStorage]
+
+
+class Requests(list[str]):
+    """The requests sent to a gateway, as the debug log tells them: "GET /uri/… 200"."""
+
+    @property
+    def verbs(self) -> list[str]:
+        return [line.split()[0] for line in self]
+
+
+class _Recorder(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.seen = Requests()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.seen.append(record.getMessage())
+
+
+@contextlib.contextmanager
+def requests_sent() -> Iterator[Requests]:
+    """Record the requests that this process sends within the block."""
+    logger = logging.getLogger("tahoestorage.gateway")
+    recorder, level = _Recorder(), logger.level
+    logger.addHandler(recorder)
+    logger.setLevel(logging.DEBUG)
+    try:
+        yield recorder.seen
+    finally:
+        logger.removeHandler(recorder)
+        logger.setLevel(level)
+
+
+@pytest.fixture
+def root(tahoe_grid: LocalGrid) -> Cap:
+    """A new, empty root directory on the grid."""
+    return tahoe_grid.create_root()
+
+
+@pytest.fixture
+def make_storage(tahoe_grid: LocalGrid, root: Cap, tmp_path: Path) -> MakeStorage:
+    """Make storages of one root; of one cache directory too, unless told otherwise."""
+
+    def make(**options: Any) -> TahoeStorage:
+        defaults: dict[str, Any] = {
+            "base_url": tahoe_grid.base_url,
+            "base_cap": root.uri,
+            "public_base_url": "http://files.example",
+            "cache": {"directory": str(tmp_path / "cache")},
+        }
+        return TahoeStorage(**{**defaults, **options})
+
+    return make
+
+
+@pytest.fixture
+def storage(make_storage: MakeStorage) -> TahoeStorage:
+    """A storage on a new root, with a cache of its own."""
+    return make_storage()

@@ -1,0 +1,212 @@
+"""What `make demo` runs: a grid, a site, and nothing left when it ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import requests
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMAND = [sys.executable, "example/demo.py"]
+PATIENCE = 60  # seconds; only a fault takes so long
+
+
+def environment(directory: Path, **more: str) -> dict[str, str]:
+    inherited = {k: v for k, v in os.environ.items() if k != "DEMO_EXIT"}
+    return inherited | {"DEMO_DIRECTORY": str(directory), "DEMO_PORT": "0"} | more
+
+
+def run_demo(directory: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        COMMAND,
+        cwd=ROOT,
+        env=environment(directory, DEMO_EXIT="1"),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def processes(directory: Path) -> list[str]:
+    """The command lines of all processes that have to do with a demo's directory."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes()
+            known = command + (process / "environ").read_bytes()
+        except OSError:  # It has ended, or is another user's.
+            continue
+        if os.fsencode(directory) in known:
+            found.append(command.replace(b"\0", b" ").decode())
+    return found
+
+
+def wait_until(what: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+class Demo:
+    """A running one, which waits for Ctrl-C."""
+
+    def __init__(self, directory: Path, **more: str) -> None:
+        self.directory = directory
+        self.output = directory.with_suffix(".output")
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                COMMAND,
+                cwd=ROOT,
+                env=environment(directory, **more),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def __enter__(self) -> Demo:
+        wait_until(lambda: "Ctrl-C" in self.said() or self.process.poll() is not None)
+        assert self.process.poll() is None, self.said()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.process.poll() is None:
+            self.stop(signal.SIGTERM)
+
+    def said(self) -> str:
+        return self.output.read_text()
+
+    def address(self) -> str:
+        found = re.search(
+            r"The example is ready: +(http://127\.0\.0\.1:\d+)/", self.said()
+        )
+        assert found
+        return found[1]
+
+    def stop(self, number: int) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The directory of a demo that went through once by itself, and what it said."""
+    directory = tmp_path_factory.mktemp("demo") / "kept"
+    done = run_demo(directory)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert processes(directory) == []
+    return directory, done.stdout
+
+
+def test_by_itself_it_takes_a_file_up_and_down(first: tuple[Path, str]) -> None:
+    _, said = first
+
+    for step in ("Open the form", "Upload random-", "See it listed", "Download it"):
+        assert re.search(rf"^{step}.* \d+ gateway requests?$", said, re.MULTILINE)
+    assert "10,485,760 bytes came back as they were." in said
+    # A save is an upload and then a link; a listing that has just been patched is
+    # not asked for again; a download is one request.
+    steps = re.findall(r"(\d+) gateway request", said)
+    assert steps == ["0", "2", "0", "1"]
+
+
+def test_its_secrets_are_for_their_owner_alone(first: tuple[Path, str]) -> None:
+    directory, said = first
+
+    for name in ("root.cap", "secret.key", "admin.password"):
+        assert (directory / name).stat().st_mode & 0o777 == 0o600
+    assert directory.stat().st_mode & 0o777 == 0o700
+    cap = (directory / "root.cap").read_text().strip()
+    for text in (said, *(log.read_text() for log in directory.glob("*.log"))):
+        assert cap not in text
+        assert "URI:" not in text
+
+
+def test_a_second_start_still_has_the_files(first: tuple[Path, str]) -> None:
+    directory, _ = first
+    with Demo(directory) as demo:
+        page = requests.get(demo.address() + "/events/storage-day/", timeout=PATIENCE)
+        link = re.search(r'<a href="([^"]+)"[^>]*>random-\w+\.bin</a>', page.text)
+        assert link
+        file = requests.get(demo.address() + link[1], timeout=PATIENCE)
+
+    assert len(file.content) == 10 * 2**20
+    assert "Making" not in demo.said()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_stop_it_leaves_nothing_running(
+    first: tuple[Path, str], number: int
+) -> None:
+    with Demo(first[0]) as demo:
+        assert len(processes(demo.directory)) >= 3
+
+        status = demo.stop(number)
+
+    assert status == 0
+    assert processes(demo.directory) == []
+    assert demo.said().endswith("Stopping…\nStopped.\n")
+
+
+def test_stopped_while_it_starts_it_leaves_nothing_running(tmp_path: Path) -> None:
+    directory = tmp_path / "early"
+    demo = Demo(directory)
+    wait_until(lambda: (directory / "grid" / "grid.json").exists())
+
+    status = demo.stop(signal.SIGINT)
+
+    assert status == 0
+    assert processes(directory) == []
+    assert "Traceback" not in demo.said()
+
+
+def test_killed_outright_it_leaves_nothing_running(first: tuple[Path, str]) -> None:
+    with Demo(first[0]) as demo:
+        demo.stop(signal.SIGKILL)
+
+    wait_until(lambda: not processes(demo.directory))
+
+
+def test_a_taken_port_is_noticed_and_another_chosen(first: tuple[Path, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with Demo(first[0], DEMO_PORT=str(port)) as demo:
+            answer = requests.get(demo.address(), timeout=PATIENCE)
+
+    assert answer.status_code == 200
+    assert f"Port {port} is taken" in demo.said()
+    assert not demo.address().endswith(f":{port}")
+
+
+def test_two_at_once_in_one_directory_are_one_too_many(
+    first: tuple[Path, str],
+) -> None:
+    with Demo(first[0]):
+        second = run_demo(first[0])
+
+    assert second.returncode == 1
+    assert "another one is running" in second.stderr
+
+
+def test_what_fails_is_said_and_ends_it(tmp_path: Path) -> None:
+    directory = tmp_path / "broken"
+    directory.mkdir()
+    (directory / "root.cap").write_text("This is no cap.")
+
+    done = run_demo(directory)
+
+    assert done.returncode == 1
+    assert "The demo failed: " in done.stderr
+    assert "root.cap" in done.stderr
+    assert processes(directory) == []

@@ -1,0 +1,631 @@
+"""The example as its visitors meet it: over HTTP, and in a browser."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tahoestorage.tahoe.grid import LocalGrid
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLE = ROOT / "example"
+EVENT = "/events/storage-day/"
+SLIDES_FORM = EVENT + "add-slides/"
+PHOTO_FORM = EVENT + "add-photo/"
+PASSWORD = "of-the-tests"
+CHROMIUM = shutil.which("chromium")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+Environment = dict[str, str]
+
+
+class Site:
+    """The example, served; what a browser without scripts does to it."""
+
+    def __init__(self, address: str, log: Path) -> None:
+        self.address, self.log = address, log
+        self.visitor = requests.Session()
+        self.visitor.trust_env = False
+
+    def get(self, path: str) -> requests.Response:
+        return self.visitor.get(self.address + path, timeout=60)
+
+    def post(
+        self,
+        path: str,
+        fields: dict[str, str],
+        *,
+        file: tuple[str, str, bytes] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> requests.Response:
+        """Send a form as it was got; `file` is its field, its name and its content."""
+        token = re.search(r'csrfmiddlewaretoken" value="(\w+)"', self.get(path).text)
+        assert token
+        return self.visitor.post(
+            self.address + path,
+            {"csrfmiddlewaretoken": token[1], **fields},
+            files={file[0]: file[1:]} if file else None,
+            headers=headers,
+            allow_redirects=False,
+            timeout=60,
+        )
+
+    def add_slides(self, title: str, name: str, content: bytes) -> requests.Response:
+        return self.post(SLIDES_FORM, {"title": title}, file=("slides", name, content))
+
+    def link(self, title: str) -> str:
+        """Return the link to the slides of a session, as the event's page has it."""
+        page = self.get(EVENT).text
+        found = re.search(rf'<h3>{title}</h3>.*?<a href="([^"]+)"', page, re.DOTALL)
+        assert found, page
+        return found[1]
+
+
+def manage(environment: Environment, *command: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "manage.py", *command],
+        cwd=EXAMPLE,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@contextlib.contextmanager
+def served(environment: Environment, log: Path) -> Iterator[Site]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    command = ["-m", "gunicorn", "config.wsgi", f"--bind=fd://{listener.fileno()}"]
+    with listener, log.open("wb") as output:
+        server = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=EXAMPLE,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            pass_fds=[listener.fileno()],
+        )
+    site = Site(address, log)
+    try:
+        with site.visitor:
+            site.get("/").raise_for_status()
+            yield site
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+@pytest.fixture(scope="module")
+def environment(
+    tahoe_grid: LocalGrid, tmp_path_factory: pytest.TempPathFactory
+) -> Environment:
+    return grid_environment(tahoe_grid, tmp_path_factory.mktemp("site"))
+
+
+def grid_environment(grid: LocalGrid, directory: Path) -> Environment:
+    """The environment of a new site on the grid, with its demonstration data."""
+    cap_file = directory / "root.cap"
+    cap_file.write_text(grid.create_root().uri)
+    environment = bare_environment(directory) | {
+        "TAHOE_STORAGE_BASE_URL": grid.base_url,
+        "TAHOE_STORAGE_BASE_CAP_FILE": str(cap_file),
+        "TAHOE_STORAGE_CACHE_DIRECTORY": str(directory / "cache"),
+    }
+    manage(environment, "migrate", "--verbosity=0")
+    manage(environment, "demo_data", "--superuser=demo")
+    return environment
+
+
+def bare_environment(directory: Path) -> Environment:
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("TAHOE_")}
+    return inherited | {
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "SECRET_KEY": secrets.token_hex(),
+        "ALLOWED_HOSTS": "127.0.0.1",
+        "DATABASE": str(directory / "site.sqlite3"),
+        "MEDIA_ROOT": str(directory / "media"),
+        "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
+    }
+
+
+@pytest.fixture(scope="module")
+def site(
+    environment: Environment, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    with served(environment, tmp_path_factory.mktemp("log") / "site.log") as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def storeless(
+    environment: Environment, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """The same site while its gateway is away, with nothing in its cache."""
+    directory = tmp_path_factory.mktemp("storeless")
+    cache = {"TAHOE_STORAGE_CACHE_DIRECTORY": str(directory / "cache")}
+    with served(without_gateway(environment) | cache, directory / "log") as site:
+        yield site
+
+
+def without_gateway(environment: Environment) -> Environment:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    return environment | {"TAHOE_STORAGE_BASE_URL": nobody}
+
+
+def image(format: str) -> bytes:
+    content = io.BytesIO()
+    Image.new("RGB", (40, 30), "teal").save(content, format)
+    return content.getvalue()
+
+
+def test_the_list_leads_to_the_event(site: Site) -> None:
+    page = site.get("/").text
+
+    assert f'<a href="{EVENT}">Open Storage Day</a>' in page
+
+
+def test_an_event_shows_its_photos_and_its_slides_with_their_sizes(site: Site) -> None:
+    page = site.get(EVENT).text
+    photos = re.findall(r'<img src="([^"]+)" alt="Photo of', page)
+
+    assert len(photos) >= 3
+    for photo in photos:
+        answer = site.get(photo)
+        assert answer.headers["Content-Type"] == "image/jpeg"
+        Image.open(io.BytesIO(answer.content)).verify()
+    slides = re.search(
+        r'<a href="([^"]+)" download>files-that-nobody-else-can-read.pdf</a>\s*'
+        r'<span class="quiet">[\d.]+\xa0KB</span>',
+        page,
+    )
+    assert slides
+    assert site.get(slides[1]).content.startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("size", [20, 3_500_000])
+def test_what_was_uploaded_comes_back_byte_for_byte(site: Site, size: int) -> None:
+    content, title = os.urandom(size), f"Talk of {size}"
+
+    answer = site.add_slides(title, "talk.pdf", content)
+
+    assert answer.status_code == 302
+    download = site.get(site.link(title))
+    assert download.content == content
+    assert download.headers["Content-Length"] == str(size)
+
+
+def test_two_uploads_of_one_name_both_survive(site: Site) -> None:
+    site.add_slides("The first", "same.bin", b"one" * 100)
+    site.add_slides("The second", "same.bin", b"two" * 100)
+
+    first, second = site.get(site.link("The first")), site.get(site.link("The second"))
+
+    assert (first.content, second.content) == (b"one" * 100, b"two" * 100)
+    assert 'filename="same.bin"' in first.headers["Content-Disposition"]
+
+
+def test_a_name_in_any_script_is_kept(site: Site) -> None:
+    site.add_slides("Names", "Übersicht 第一.pdf", b"%PDF" * 20)
+
+    answer = site.get(site.link("Names"))
+
+    sent = answer.headers["Content-Disposition"]
+    assert sent.endswith("utf-8''%C3%9Cbersicht_%E7%AC%AC%E4%B8%80.pdf")
+
+
+def test_a_download_is_nothing_that_a_browser_runs(site: Site) -> None:
+    site.add_slides("Page", "page.html", b"<script>alert(1)</script>" * 9)
+
+    headers = site.get(site.link("Page")).headers
+
+    assert headers["Content-Disposition"].startswith("attachment")
+    assert headers["Content-Type"] == "application/octet-stream"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+
+
+def test_only_plain_images_are_shown_in_a_page(site: Site) -> None:
+    for name, format in (("a.png", "PNG"), ("b.tiff", "TIFF")):
+        photo = ("photo", name, image(format))
+        answer = site.post(PHOTO_FORM, {"name": name}, file=photo)
+        assert answer.status_code == 302
+    page = site.get(EVENT).text
+
+    photos = re.findall(r'<img src="([^"]+)" alt="Photo of ([ab]\.\w+)', page)
+    shown = {
+        name: site.get(url).headers["Content-Disposition"].partition(";")[0]
+        for url, name in photos
+    }
+
+    assert shown == {"a.png": "inline", "b.tiff": "attachment"}
+
+
+def test_a_photo_that_is_none_is_refused(site: Site) -> None:
+    photo = ("photo", "me.jpg", b"This is no image at all.")
+
+    answer = site.post(PHOTO_FORM, {"name": "Nobody"}, file=photo)
+
+    assert answer.status_code == 422
+    assert "Upload a valid image." in answer.text
+    assert "Nobody" not in site.get(EVENT).text
+
+
+def test_a_form_without_its_token_is_refused(site: Site) -> None:
+    answer = site.visitor.post(
+        site.address + SLIDES_FORM,
+        {"title": "Forged"},
+        files={"slides": ("forged.pdf", b"%PDF")},
+        timeout=60,
+    )
+
+    assert answer.status_code == 403
+    assert "Please try again" in answer.text
+    assert "Forged" not in site.get(EVENT).text
+
+
+def test_a_script_is_told_where_the_new_session_is(site: Site) -> None:
+    answer = site.post(
+        SLIDES_FORM,
+        {"title": "By script"},
+        file=("slides", "script.bin", b"x" * 100),
+        headers={"X-Requested-With": "XMLHttpRequest"},
+    )
+
+    assert answer.status_code == 201
+    assert re.fullmatch(rf"{EVENT}#session-\d+", answer.headers["Location"])
+
+
+def test_the_size_is_limited_by_the_setting_alone(
+    environment: Environment, tmp_path: Path
+) -> None:
+    limited = environment | {"UPLOAD_LIMIT": "1000"}
+    with served(limited, tmp_path / "site.log") as site:
+        too_large = site.add_slides("Too large", "large.bin", b"x" * 1001)
+        just_so = site.add_slides("Just so", "just.bin", b"x" * 1000)
+
+    assert too_large.status_code == 422
+    assert "at most 1000\xa0bytes are taken" in too_large.text
+    assert just_so.status_code == 302
+
+
+def test_a_file_that_is_gone_from_the_store_is_a_404(
+    site: Site, environment: Environment
+) -> None:
+    site.add_slides("Gone", "gone.bin", b"x" * 100)
+    link = site.link("Gone")
+    delete = "default_storage.delete('events/storage-day/slides/gone.bin')"
+    code = f"from django.core.files.storage import default_storage; {delete}"
+    manage(environment, "shell", "--no-imports", "-c", code)
+
+    answer = site.get(link)
+
+    assert answer.status_code == 404
+    assert "There is no such page or file." in answer.text
+    assert site.get(EVENT).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/nowhere/", "/events/none/", "/sessions/0/slides/"])
+def test_what_never_was_is_a_404(site: Site, path: str) -> None:
+    answer = site.get(path)
+
+    assert answer.status_code == 404
+    assert "There is no such page or file." in answer.text
+
+
+def test_a_store_that_is_away_is_a_plain_503(storeless: Site) -> None:
+    link = storeless.link("Files that nobody else can read")
+    download = storeless.get(link)
+    upload = storeless.add_slides("Never stored", "never.bin", b"x" * 100)
+
+    for answer in (download, upload):
+        assert answer.status_code == 503
+        assert answer.headers["Retry-After"] == "30"
+        assert "The files are away just now" in answer.text
+    page = storeless.get(EVENT)
+    assert page.status_code == 200
+    assert "Open Storage Day" in page.text
+    assert "Never stored" not in page.text
+    assert "The file store failed" in storeless.log.read_text()
+
+
+def test_an_outage_is_noticed_before_a_download_begins(
+    site: Site, environment: Environment, tmp_path: Path
+) -> None:
+    site.add_slides("Known", "known.bin", b"x" * 100)
+    site.get(EVENT)
+    # It is in the cache, so that opening it asks nobody. Reading it does.
+    with served(without_gateway(environment), tmp_path / "log") as away:
+        answer = away.get(away.link("Known"))
+
+    assert answer.status_code == 503
+    assert "The files are away just now" in answer.text
+
+
+def test_the_admin_links_files_to_the_sites_own_downloads(site: Site) -> None:
+    login = "/admin/login/"
+    answer = site.post(login, {"username": "demo", "password": PASSWORD})
+    assert answer.status_code == 302
+
+    session = site.get("/admin/events/session/1/change/")
+    speaker = site.get("/admin/events/speaker/1/change/")
+    site.visitor.cookies.clear()
+
+    assert '<a href="/sessions/1/slides/">' in session.text
+    assert '<a href="/speakers/1/photo/">' in speaker.text
+
+
+def test_no_page_and_no_log_holds_a_cap(site: Site, storeless: Site) -> None:
+    for one in (site, storeless):
+        pages = [one.get(path).text for path in ("/", EVENT, SLIDES_FORM)]
+        for text in (*pages, one.log.read_text()):
+            assert not re.search("URI(:|%3A)(?!\\*)", text)
+
+
+def test_with_a_public_gateway_slides_have_a_second_link(
+    environment: Environment, tmp_path: Path
+) -> None:
+    gateway = environment["TAHOE_STORAGE_BASE_URL"]
+    public = environment | {"TAHOE_PUBLIC_BASE_URL": gateway}
+    with served(public, tmp_path / "site.log") as site:
+        page = site.get(EVENT).text
+        slides = site.get(site.link("Questions, answers and cake")).content
+
+    url = re.search(rf'"({gateway}/named/\S+/questions-answers-and-cake.pdf)"', page)
+    assert url
+    assert requests.get(url[1], timeout=60).content == slides
+
+
+def test_without_a_gateway_the_files_are_in_a_folder(tmp_path: Path) -> None:
+    environment = bare_environment(tmp_path)
+    manage(environment, "migrate", "--verbosity=0")
+    manage(environment, "demo_data")
+
+    assert (tmp_path / "media/events/storage-day/photos/ada-marlow.jpg").is_file()
+
+
+def test_the_demonstration_data_is_made_once(environment: Environment) -> None:
+    said = manage(environment, "demo_data", "--superuser=demo")
+
+    assert "nothing was changed" in said
+
+
+def test_the_migrations_are_complete(environment: Environment) -> None:
+    manage(environment, "makemigrations", "--check", "--dry-run")
+
+
+def test_without_a_secret_key_nothing_starts(tmp_path: Path) -> None:
+    environment = bare_environment(tmp_path)
+    del environment["SECRET_KEY"]
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        cwd=EXAMPLE,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode != 0
+    assert "Set SECRET_KEY, or DEBUG=1 for development." in done.stderr
+
+
+def test_an_error_page_shows_no_cap(tmp_path: Path) -> None:
+    cap = "URI:DIR2:aaaaaaaaaaaaaaaaaaaaaaaaaa:" + "a" * 52
+    environment = bare_environment(tmp_path) | {"TAHOE_STORAGE_BASE_CAP": cap}
+    code = (
+        "from django.views.debug import get_default_exception_reporter_filter as get;"
+        "print(get().get_safe_settings())"
+    )
+
+    shown = manage(environment, "shell", "--no-imports", "-c", code)
+
+    assert "TAHOE_STORAGE_BASE_CAP" in shown
+    assert cap not in shown
+
+
+# In a browser.
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium here: apt-get install chromium")
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS) as browser,
+    ):
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser, site: Site) -> Iterator[Page]:
+    with browser.new_context(base_url=site.address) as context:
+        page = context.new_page()
+        problems: list[str] = []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        yield page
+        assert problems == []
+
+
+def slow_down(page: Page, bytes_per_second: int) -> None:
+    """Make sending as slow as a visitor's line may be."""
+    page.context.new_cdp_session(page).send(
+        "Network.emulateNetworkConditions",
+        {
+            "offline": False,
+            "latency": 0,
+            "downloadThroughput": -1,
+            "uploadThroughput": bytes_per_second,
+        },
+    )
+
+
+def fill(page: Page, title: str, file: Path) -> None:
+    page.goto(SLIDES_FORM)
+    page.get_by_label("Title").fill(title)
+    page.get_by_label("Slides").set_input_files(file)
+
+
+@pytest.fixture
+def slides(tmp_path: Path) -> Path:
+    file = tmp_path / f"slides-{secrets.token_hex(4)}.bin"
+    file.write_bytes(os.urandom(4_000_000))
+    return file
+
+
+def test_an_upload_shows_its_progress_and_comes_back(page: Page, slides: Path) -> None:
+    fill(page, "With a bar", slides)
+    slow_down(page, 4_000_000)
+    # Every value that the bar has, from before it moves.
+    page.evaluate(
+        """() => {
+            window.name = "";
+            new MutationObserver(() => {
+                const bar = document.querySelector("progress");
+                window.name += `${bar.getAttribute("value")} `;
+            }).observe(document.querySelector("progress"), {attributes: true});
+        }"""
+    )
+
+    page.get_by_role("button", name="Upload").click()
+    expect(page.locator("progress")).to_be_visible()
+    expect(page.locator("[data-status]")).to_contain_text("of 3.8 MB sent")
+    page.wait_for_url(re.compile(rf"{EVENT}#session-\d+$"))
+
+    values = page.evaluate("window.name").split()
+    # Once all is sent, it has no value: how long storing takes is not known.
+    assert values[-1] == "null"
+    percents = [int(value) for value in values[:-1]]
+    assert percents == sorted(percents)
+    assert len(set(percents)) > 3
+    added = page.locator("li:target")
+    expect(added).to_contain_text("With a bar")
+    with page.expect_download() as download:
+        added.get_by_role("link", name=slides.name).click()
+    assert download.value.suggested_filename == slides.name
+    assert Path(download.value.path()).read_bytes() == slides.read_bytes()
+
+
+def test_an_upload_can_be_cancelled(page: Page, slides: Path) -> None:
+    fill(page, "Cancelled", slides)
+    slow_down(page, 500_000)
+    page.get_by_role("button", name="Upload").click()
+    expect(page.locator("[data-status]")).to_contain_text("sent")
+
+    page.get_by_role("button", name="Cancel").click()
+
+    expect(page.locator("[data-status]")).to_have_text("Cancelled.")
+    expect(page.get_by_role("button", name="Upload")).to_be_enabled()
+    page.goto(EVENT)
+    expect(page.get_by_text("Cancelled")).to_have_count(0)
+
+
+def test_what_is_wrong_is_said_at_its_field(page: Page, slides: Path) -> None:
+    page.goto(PHOTO_FORM)
+    page.get_by_label("Name").fill("Somebody")
+    photo = page.get_by_label("Photo")
+    photo.set_input_files(slides)
+    page.get_by_role("button", name="Upload").click()
+
+    expect(photo).to_have_attribute("aria-invalid", "true")
+    expect(photo).to_have_accessible_description(re.compile("not an image|extension"))
+    expect(photo).to_be_focused()
+    photo.set_input_files(
+        {"name": "me.png", "mimeType": "image/png", "buffer": image("PNG")}
+    )
+    page.get_by_role("button", name="Upload").click()
+    page.wait_for_url(re.compile(rf"{EVENT}#speaker-\d+$"))
+
+
+def test_a_store_that_is_away_leaves_the_form_as_it_was(
+    browser: Browser, storeless: Site, slides: Path
+) -> None:
+    with browser.new_context(base_url=storeless.address) as context:
+        page = context.new_page()
+        fill(page, "Kept", slides)
+        page.get_by_role("button", name="Upload").click()
+
+        status = page.locator("[data-status]")
+        expect(status).to_contain_text("The files are away just now", timeout=30_000)
+        expect(page.get_by_label("Title")).to_have_value("Kept")
+        expect(page.get_by_role("button", name="Upload")).to_be_enabled()
+
+
+def test_without_scripts_an_upload_works_too(
+    browser: Browser, site: Site, slides: Path
+) -> None:
+    with browser.new_context(
+        base_url=site.address, java_script_enabled=False
+    ) as context:
+        page = context.new_page()
+        fill(page, "Without scripts", slides)
+        page.get_by_role("button", name="Upload").click()
+
+        expect(page.get_by_role("link", name=slides.name)).to_be_visible()
+
+
+@pytest.mark.parametrize("path", ["/", EVENT, SLIDES_FORM, PHOTO_FORM, "/nowhere/"])
+def test_every_page_fits_a_phone(browser: Browser, site: Site, path: str) -> None:
+    with browser.new_context(
+        base_url=site.address,
+        viewport={"width": 320, "height": 640},
+        is_mobile=True,
+        has_touch=True,
+    ) as context:
+        page = context.new_page()
+        page.goto(path)
+
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320
+        small = page.evaluate(
+            """() => [...document.querySelectorAll(".button, input[type=file]")]
+                .filter((one) => one.checkVisibility() && one.offsetHeight < 40)
+                .map((one) => one.outerHTML)"""
+        )
+        assert small == []
+
+
+def test_an_event_in_a_browser_has_its_photos(
+    browser: Browser, tahoe_grid: LocalGrid, tmp_path: Path
+) -> None:
+    with (
+        served(grid_environment(tahoe_grid, tmp_path), tmp_path / "log") as site,
+        browser.new_context(
+            base_url=site.address, viewport={"width": 900, "height": 700}
+        ) as context,
+    ):
+        page = context.new_page()
+        page.goto(EVENT)
+        photos = page.get_by_role("img")
+        expect(photos).to_have_count(3)
+        for photo in photos.all():
+            photo.scroll_into_view_if_needed()
+            expect(photo).to_have_js_property("naturalWidth", 600)
+        # The picture in the documentation is of this: EXAMPLE_PICTURE=1 renews it.
+        if os.environ.get("EXAMPLE_PICTURE"):
+            page.screenshot(path=ROOT / "docs/example-event.png", full_page=True)

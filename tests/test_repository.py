@@ -1,0 +1,209 @@
+"""What holds of the repository as a whole: directions of import, sizes, versions."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+
+import tahoestorage
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "tahoestorage"
+MODULES = sorted(
+    path.relative_to(ROOT).with_suffix("") for path in PACKAGE.rglob("*.py")
+)
+
+
+def dotted(module: Path) -> str:
+    """Return the name by which Python imports a module of this repository."""
+    return ".".join(module.parts).removesuffix(".__init__")
+
+
+def imports(module: Path) -> Iterator[str]:
+    """Yield the full dotted name of everything that a module imports, anywhere in it.
+
+    ``from a.b import c`` gives ``a.b.c``, whether c is a module or a name in one.
+    """
+    source = (ROOT / module).with_suffix(".py").read_text()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parts = [node.module] if node.module else []
+            if node.level:
+                parts = [*module.parts[: -node.level], *parts]
+            yield from (".".join([*parts, alias.name]) for alias in node.names)
+
+
+def is_in(name: str, *packages: str) -> bool:
+    """Tell whether a dotted name is one of these, or stands in one of them."""
+    return any(name == p or name.startswith(f"{p}.") for p in packages)
+
+
+def importers(*packages: str, among: str = "tahoestorage") -> set[str]:
+    """Return the modules below ``among`` that import anything of these packages."""
+    return {
+        dotted(module)
+        for module in MODULES
+        if is_in(dotted(module), among)
+        and any(is_in(name, *packages) for name in imports(module))
+    }
+
+
+def tracked_files() -> list[Path]:
+    """Return every file that is in the repository, or is about to be."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    paths = (ROOT / name for name in listed.stdout.split("\0") if name)
+    return [path for path in paths if path.is_file()]
+
+
+def lines_that_match(pattern: str) -> list[str]:
+    """Return each place in the tracked files that matches, as file:line: text."""
+    wanted = re.compile(pattern)
+    return [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}"
+        for path in tracked_files()
+        for number, line in enumerate(
+            path.read_text(errors="replace").splitlines(), start=1
+        )
+        if wanted.search(line)
+    ]
+
+
+def dependencies() -> set[str]:
+    """Return the name of each dependency in setup.cfg, those of the extras too."""
+    config = ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    asked = [config["options"]["install_requires"]]
+    asked += config["options.extras_require"].values()
+    lines = "\n".join(asked).split("\n")
+    return {match[0] for line in lines if (match := re.match(r"[\w.-]+", line))}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the bytes of each file below a folder, but for compiled ones."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+
+
+@pytest.mark.parametrize("module", ["exceptions", "entries"])
+def test_exceptions_and_entries_import_nothing_of_ours(module: str) -> None:
+    among = f"tahoestorage.{module}"
+    assert importers("tahoestorage", among=among) == set()
+
+
+@pytest.mark.parametrize("part", ["tahoe", "cache"])
+def test_the_core_knows_no_django(part: str) -> None:
+    assert importers("django", among=f"tahoestorage.{part}") == set()
+
+
+@pytest.mark.parametrize("part", ["tahoe", "cache"])
+def test_the_core_imports_nothing_that_stands_on_it(part: str) -> None:
+    beneath = [
+        "tahoestorage.exceptions",
+        "tahoestorage.entries",
+        "tahoestorage.tahoe",
+        "tahoestorage.cache",
+    ]
+    above = {
+        name
+        for module in MODULES
+        if is_in(dotted(module), f"tahoestorage.{part}")
+        for name in imports(module)
+        if is_in(name, "tahoestorage") and not is_in(name, *beneath)
+    }
+    assert above == set()
+
+
+def test_the_cache_does_not_know_tahoe() -> None:
+    assert importers("tahoestorage.tahoe", among="tahoestorage.cache") == set()
+
+
+def test_tahoe_uses_only_what_the_cache_exports() -> None:
+    from tahoestorage import cache
+
+    exported = {f"tahoestorage.cache.{name}" for name in cache.__all__}
+    used = {
+        name
+        for module in MODULES
+        if is_in(dotted(module), "tahoestorage.tahoe")
+        for name in imports(module)
+        if is_in(name, "tahoestorage.cache")
+    }
+    assert used <= exported
+
+
+def test_only_the_gateway_speaks_http() -> None:
+    clients = ("requests", "urllib3", "urllib.request", "http.client", "httpx")
+    speakers = {"tahoestorage.tahoe.gateway", "tahoestorage.tahoe.transport"}
+    assert importers(*clients) <= speakers
+
+
+def test_only_conf_reads_the_settings_of_django() -> None:
+    assert importers("django.conf") == {"tahoestorage.conf"}
+
+
+@pytest.mark.parametrize("module", MODULES, ids=dotted)
+def test_a_module_has_250_lines_at_most(module: Path) -> None:
+    lines = (ROOT / module).with_suffix(".py").read_text().count("\n")
+    assert lines <= 250
+
+
+def test_importing_the_storage_imports_no_other_store_and_no_tahoe() -> None:
+    heavy = ["boto3", "botocore", "google", "storages", "allmydata", "twisted"]
+    program = (
+        "import sys, tahoestorage.storage\n"
+        "print(*{name.partition('.')[0] for name in sys.modules})\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert set(run.stdout.split()).isdisjoint(heavy)
+
+
+def test_the_newest_version_in_the_changelog_is_the_package_s() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    headings = re.findall(r"^## \[(.+?)\]", changelog, flags=re.MULTILINE)
+    assert headings[:2] == ["Unreleased", tahoestorage.__version__]
+
+
+def test_every_dependency_is_accounted_for() -> None:
+    accounts = (ROOT / "docs" / "dependencies.md").read_text()
+    assert {name for name in dependencies() if f"| `{name}` |" not in accounts} == set()
+
+
+def test_no_file_names_a_place_on_somebody_s_machine() -> None:
+    assert lines_that_match(r"(?<![\w.~}])/(?:home|root|work|Users)/\w") == []
+
+
+def test_no_file_names_a_package_index() -> None:
+    assert (
+        lines_that_match(r"index-ur[l]|find-link[s]|\w/simpl[e]\b|pythonhoste[d]") == []
+    )
+
+
+def test_the_package_under_test_is_what_this_tree_builds() -> None:
+    installed = Path(tahoestorage.__file__).parent
+    if os.environ.get("TAHOESTORAGE_WHEEL") == "1":
+        assert installed.parent == Path(sysconfig.get_path("purelib"))
+    assert contents(installed) == contents(PACKAGE)
