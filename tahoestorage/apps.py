@@ -10,5 +10,9 @@ class TahoeStorageConfig(AppConfig):
     verbose_name = "Tahoe-LAFS storage"
 
     def ready(self) -> None:
-        """Register the system checks: importing them is enough, and does it once."""
+        """Register the system checks, and keep caps out of error pages."""
+        # Importing them is enough, and does it once.
         from tahoestorage import checks  # noqa: F401
+        from tahoestorage.conf import hide_root_caps
+
+        hide_root_caps()

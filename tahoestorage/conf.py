@@ -15,8 +15,9 @@ from django.core.exceptions import ImproperlyConfigured
 
 from tahoestorage import kinds
 from tahoestorage.options import CacheOptions, Options
+from tahoestorage.tahoe.redaction import Secret
 
-__all__ = ["CacheOptions", "Options", "read_options", "use_tz"]
+__all__ = ["CacheOptions", "Options", "hide_root_caps", "read_options", "use_tz"]
 
 PREFIX = "TAHOE_STORAGE_"
 CLASSIC_PUBLIC_URL = "TAHOE_PUBLIC_BASE_URL"
@@ -36,6 +37,21 @@ def read_options(given: Mapping[str, Any]) -> Options:
             "\n- ".join(["The options of TahoeStorage are wrong:", *faults])
         )
     return Options(**values)
+
+
+def hide_root_caps() -> None:
+    """Keep root caps that stand in the settings out of Django's error pages.
+
+    Those show every setting, but for names like KEY or SECRET; what they show of a
+    Secret is redacted.
+    """
+    cap = getattr(settings, PREFIX + "BASE_CAP", None)
+    if isinstance(cap, str) and cap:
+        setattr(settings, PREFIX + "BASE_CAP", Secret(cap))
+    for storage in settings.STORAGES.values():
+        options = storage.get("OPTIONS") or {}
+        if isinstance(options.get("base_cap"), str):
+            options["base_cap"] = Secret(options["base_cap"])
 
 
 def use_tz() -> bool:

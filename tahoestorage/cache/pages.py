@@ -18,6 +18,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from hashlib import blake2b
+from json.encoder import encode_basestring_ascii
 
 from tahoestorage.cache.sealing import Seal
 from tahoestorage.entries import Entry, EntryKind
@@ -34,6 +35,7 @@ class Absent(Enum):
 
 MISSING = Absent.MISSING
 _dumps = json.JSONEncoder(separators=(",", ":")).encode
+_loads = json.JSONDecoder().decode
 _KINDS = {kind.value: kind for kind in EntryKind}
 
 
@@ -56,7 +58,7 @@ def line(name: str, entry: Entry) -> bytes:
 
 
 def _entry(value: bytes) -> Entry:
-    kind, reference, size, created, modified = json.loads(value)
+    kind, reference, size, created, modified = _loads(value.decode())
     return Entry(_KINDS[kind], reference, size, created, modified)
 
 
@@ -94,7 +96,7 @@ class Page:
         return self.lines.count(b"\n")
 
     def _find(self, name: str) -> tuple[int, int, int] | None:
-        prefix = f"{_dumps(name)}\t".encode()
+        prefix = f"{encode_basestring_ascii(name)}\t".encode()
         if self.lines.startswith(prefix):
             start = 0
         else:

@@ -36,9 +36,7 @@ class Seal:
     def open(self, sealed: bytes, bound: bytes) -> bytes | None:
         """Return what was sealed, or None for anything not sealed so."""
         try:
-            return self._aead.decrypt(
-                sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound
-            )
+            return self._aead.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound)
         except (InvalidTag, ValueError):
             return None
 

@@ -133,18 +133,17 @@ class Tiers:
         if time.monotonic() - self._looked > LOOK_SECONDS:
             self.look()
         generation = self.generations.generation(scope.slot)
-        now = time.time()
         held = self.memory.get(key)
-        if (
-            held is None
-            or held.generation != generation
-            or not (expired or 0 < held.expiry - now <= self.lifetime)
-        ):
+        if held is None or held.generation != generation or not self._fresh(held):
             held = self._from_disk(scope, key, generation)
-            if held is None or not (expired or 0 < held.expiry - now <= self.lifetime):
+            if held is None:
                 return None
             self.memory.set(key, held)
-        return held.page
+        return held.page if expired or self._fresh(held) else None
+
+    def _fresh(self, held: Held) -> bool:
+        # Not longer than a lifetime either: the clock may have been set back.
+        return 0 < held.expiry - time.time() <= self.lifetime
 
     def _from_disk(self, scope: Scope, key: bytes, generation: int) -> Held | None:
         disk = self._open_disk()

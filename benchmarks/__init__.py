@@ -1,0 +1,1 @@
+"""Times and rates, always beside something else that is measured in the same run."""

@@ -1,0 +1,69 @@
+"""``python -m benchmarks``: measure, print a table, and write the same as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+import django
+from django.conf import settings
+
+
+def main() -> None:
+    """Run all measurements; the exit status is 0 whether bounds are met or not."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--json", default="bench.json", help="where the figures go")
+    parser.add_argument("--only", default="", help="measure what has this in its name")
+    arguments = parser.parse_args()
+    settings.configure(USE_TZ=True)
+    django.setup()
+
+    from benchmarks import large, small
+    from benchmarks.rows import Row
+    from tahoestorage.tahoe.grid import LocalGrid
+
+    measurements = (
+        small.lookups,
+        small.large_directory,
+        small.cold_lookup,
+        small.saves,
+        large.imports,
+        large.transfers,
+    )
+    rows: list[Row] = []
+    machine = f"{platform.machine()}, {os.cpu_count()} cores"
+    python = f"Python {platform.python_version()}, Django {django.__version__}"
+    print(f"On {machine}, {python}; one storage server, loopback.\n")
+    print(f"{'what':<64} {'value':>10} {'must be':>9}   {'':6} beside")
+    with tempfile.TemporaryDirectory() as work, LocalGrid() as grid:
+        for measurement in measurements:
+            if arguments.only not in measurement.__name__:
+                continue
+            for row in measurement(grid, Path(work)):
+                rows.append(row)
+                met = "met" if row.met else "MISSED"
+                value = f"{row.value:.2f} {row.unit}"
+                print(
+                    f"{row.what:<64} {value:>10} {row.bound:>9}   {met:6} {row.beside}",
+                    flush=True,
+                )
+    written = {
+        "machine": machine,
+        "python": python,
+        "rows": [row.as_json() for row in rows],
+    }
+    Path(arguments.json).write_text(json.dumps(written, indent=1) + "\n")
+    missed = sum(not row.met for row in rows)
+    print(f"\n{len(rows) - missed} met, {missed} missed; written to {arguments.json}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,105 @@
+"""A file of 1 GiB, up and down, beside curl."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from django.core.files.base import File
+
+from benchmarks.rows import Row, at_least, at_most, seconds
+from benchmarks.small import storage_on
+from tahoestorage.tahoe.grid import LocalGrid
+
+MIB = 1 << 20
+SIZE = 1024 * MIB
+ROUNDS = 2
+
+
+def make_file(path: Path) -> None:
+    """Write a file whose content was never on the grid before."""
+    block = bytearray(secrets.token_bytes(MIB))
+    with path.open("wb") as file:
+        for number in range(SIZE // MIB):
+            block[:8] = number.to_bytes(8, "big")
+            file.write(block)
+
+
+def curl(*arguments: str) -> bytes:
+    """Run curl; the URL comes by standard input, for it is a cap."""
+    *options, url = arguments
+    run = subprocess.run(
+        ["curl", "-sS", "--fail", *options, "-K", "-"],
+        input=f'url = "{url}"\n'.encode(),
+        capture_output=True,
+        check=True,
+    )
+    return run.stdout
+
+
+def transfers(grid: LocalGrid, work: Path) -> Iterator[Row]:
+    """1 GiB up and down, beside curl."""
+    if shutil.which("curl") is None:
+        print("curl is not installed: 1 GiB is not compared with it", file=sys.stderr)
+        return
+    storage = storage_on(grid, grid.create_root(), work / "large-file")
+    source = work / "source.bin"
+    up = {"ours": float("inf"), "curl": float("inf")}
+    down = dict(up)
+    for number in range(ROUNDS):
+        name = f"{number}.bin"
+        make_file(source)
+        with source.open("rb") as file:
+            content = File(file)
+            up["ours"] = min(
+                up["ours"], seconds(lambda c=content, n=name: storage.save(n, c))
+            )
+        make_file(source)
+        started = time.perf_counter()
+        cap = curl("-T", str(source), f"{grid.base_url}/uri").decode().strip()
+        up["curl"] = min(up["curl"], time.perf_counter() - started)
+        get = f"{grid.base_url}/uri/{quote(cap, safe='')}"
+        down["curl"] = min(
+            down["curl"], seconds(lambda u=get: curl("-o", "/dev/null", u))
+        )
+        down["ours"] = min(down["ours"], seconds(lambda n=name: drain(storage.open(n))))
+    source.unlink()
+    for what, taken in (("up", up), ("down", down)):
+        rate = SIZE / MIB / taken["ours"]
+        beside = f"{rate:.0f} MiB/s, curl {SIZE / MIB / taken['curl']:.0f} MiB/s"
+        ratio = taken["curl"] / taken["ours"]
+        yield at_least(
+            f"1 GiB {what}, in times of curl's rate", ratio, "x", 0.95, beside
+        )
+
+
+def drain(file: File[bytes]) -> None:
+    """Read a file to its end, as a view that streams it does."""
+    with file:
+        for _ in file.chunks():
+            pass
+
+
+_IMPORT = """
+import time
+import django.core.files.storage, requests
+started = time.perf_counter()
+import tahoestorage.storage
+print(time.perf_counter() - started)
+"""
+
+
+def imports(grid: LocalGrid, work: Path) -> Iterator[Row]:
+    """What importing the storage costs over what a site has imported anyway."""
+    times = [
+        float(subprocess.check_output([sys.executable, "-c", _IMPORT]))
+        for _ in range(10)
+    ]
+    what = "import tahoestorage.storage, over Django's storage and requests"
+    yield at_most(what, min(times) * 1000, "ms", 60)

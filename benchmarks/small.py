@@ -1,0 +1,140 @@
+"""Names and small files: the cache beside a file system, and a save beside a PUT."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import requests
+from django.core.files.base import ContentFile
+from django.core.files.storage import FileSystemStorage
+
+from benchmarks.rows import Row, at_most, best_of_each, median_of_each, seconds
+from tahoestorage.storage import TahoeStorage
+from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.grid import LocalGrid
+
+LEVELS = ("one", "two", "three", "four", "five", "six")
+# Room for where a path leads, and for no page of ten names: those come from disk.
+LITTLE_MEMORY = 5
+
+
+def storage_on(
+    grid: LocalGrid, root: Cap, cache: Path, **cache_options: object
+) -> TahoeStorage:
+    """Return a storage with its cache in ``cache``."""
+    return TahoeStorage(
+        base_url=grid.base_url,
+        base_cap=root.uri,
+        public_base_url="http://127.0.0.1:3456",
+        cache={"directory": str(cache), **cache_options},
+    )
+
+
+def saves(grid: LocalGrid, work: Path) -> Iterator[Row]:
+    """A save into a known directory, beside one PUT by name."""
+    root = grid.create_root()
+    storage = storage_on(grid, root, work / "saves")
+    storage.listdir("")
+    plain = grid.create_root()
+    count = itertools.count()
+    session = requests.Session()
+    address = f"{grid.base_url}/uri/{quote(plain.uri, safe='')}"
+
+    def save() -> None:
+        content = ContentFile(secrets.token_bytes(10_000))
+        storage.save(f"{next(count)}.bin", content)
+
+    def put() -> None:
+        name = f"{next(count)}.bin"
+        body = secrets.token_bytes(10_000)
+        session.put(f"{address}/{name}?replace=false", data=body).raise_for_status()
+
+    taken = median_of_each({"save": save, "put": put}, rounds=40)
+    beside = f"save {taken['save'] * 1e3:.1f} ms, PUT {taken['put'] * 1e3:.1f} ms"
+    ratio = taken["save"] / taken["put"]
+    yield at_most("save of 10 kB, in times of one PUT", ratio, "x", 1.1, beside)
+
+
+def lookups(grid: LocalGrid, work: Path) -> Iterator[Row]:
+    """Known names in a small directory, beside a file system."""
+    root = grid.create_root()
+    writer = storage_on(grid, root, work / "lookups-writer")
+    files = FileSystemStorage(work / "files", base_url="/media/")
+    for number in range(10):
+        name = f"photos/{number}.jpg"
+        for each in (writer, files):
+            each.save(name, ContentFile(b"x" * 100))
+    from_memory = storage_on(grid, root, work / "lookups")
+    from_disk = storage_on(grid, root, work / "lookups", memory_entries=LITTLE_MEMORY)
+    name = "photos/5.jpg"
+    for storage in (from_memory, from_disk):
+        storage.url(name)
+    for verb in ("url", "exists"):
+        calls = {
+            "memory": lambda verb=verb: getattr(from_memory, verb)(name),
+            "disk": lambda verb=verb: getattr(from_disk, verb)(name),
+            "files": lambda verb=verb: getattr(files, verb)(name),
+        }
+        taken = best_of_each(calls, rounds=30, times=300)
+        for tier, bound in (("memory", 4), ("disk", 10)):
+            beside = (
+                f"{taken[tier] * 1e6:.1f} us, "
+                f"FileSystemStorage {taken['files'] * 1e6:.1f} us"
+            )
+            ratio = taken[tier] / taken["files"]
+            what = f"warm {verb}() from {tier}, in times of FileSystemStorage"
+            yield at_most(what, ratio, "x", bound, beside)
+
+
+def large_directory(grid: LocalGrid, work: Path) -> Iterator[Row]:
+    """Names of a directory of 10,000, each for the first time in the process."""
+    root = grid.create_root()
+    names = [f"{number:05}.txt" for number in range(10_000)]
+    children = {
+        name: ["filenode", {"ro_uri": "URI:LIT:nbswy3dp", "metadata": {}}]
+        for name in names
+    }
+    address = f"{grid.base_url}/uri/{quote(root.uri, safe='')}?t=set_children"
+    requests.post(address, data=json.dumps(children), timeout=600).raise_for_status()
+    storage = storage_on(grid, root, work / "large")
+    cold = seconds(lambda: storage.exists(names[0]))
+    best = float("inf")
+    for start in range(1, 5001, 1000):
+        some = names[start : start + 1000]
+        taken = seconds(lambda some=some: [storage.exists(name) for name in some])
+        best = min(best, taken / len(some))
+    beside = f"the first one, which lists all: {cold:.2f} s"
+    yield at_most("a next name among 10,000, from disk", best * 1e6, "us", 30, beside)
+
+
+def cold_lookup(grid: LocalGrid, work: Path) -> Iterator[Row]:
+    """A first look at a name 6 levels down, beside a walk level by level."""
+    root = grid.create_root()
+    writer = storage_on(grid, root, work / "cold-writer")
+    directory = "/".join(LEVELS)
+    writer.save(f"{directory}/file.txt", ContentFile(b"x" * 100))
+    session = requests.Session()
+    # Everything known is outdated at once: each look is a first one.
+    storage = storage_on(grid, root, work / "cold", lifetime=1e-6)
+    storage.exists(f"{directory}/file.txt")
+
+    def walk() -> None:
+        cap = root.uri
+        for level in (*LEVELS, "file.txt"):
+            url = f"{grid.base_url}/uri/{quote(cap, safe='')}?t=json"
+            children = session.get(url).json()[1]["children"]
+            cap = children[level][1]["ro_uri"]
+
+    def cold() -> None:
+        storage.exists(f"{directory}/file.txt")
+
+    taken = median_of_each({"cold": cold, "walk": walk}, rounds=15)
+    beside = f"cold {taken['cold'] * 1e3:.1f} ms, walk {taken['walk'] * 1e3:.1f} ms"
+    ratio = taken["cold"] / taken["walk"]
+    what = "cold exists() 6 levels down, in times of a walk by levels"
+    yield at_most(what, ratio, "x", 1.0, beside)
