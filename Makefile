@@ -28,7 +28,7 @@ test: $(INSTALLED)  ## run every test against the built wheel (ARGS="-k caps": s
 	@TAHOESTORAGE_WHEEL=1 $(BIN)/pytest -n auto --maxprocesses 4 \
 		$(if $(ARGS),$(ARGS),--cov)
 
-lint: $(ENVIRONMENT)  ## check format, style and types
+lint: $(INSTALLED)  ## check format, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from django.core.files.base import File
 
-from tahoestorage.tahoe.gateway import BLOCK
+from tahoestorage.tahoe.bodies import BLOCK
 
 if TYPE_CHECKING:
     from tahoestorage.backends.tahoe import TahoeStorage

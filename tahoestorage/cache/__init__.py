@@ -1,6 +1,7 @@
 """What is known of the store, kept in memory and sealed on disk. No Django here."""
 
-from tahoestorage.cache.entrycache import Change, EntryCache, Ticket
+from tahoestorage.cache.changes import Change
+from tahoestorage.cache.entrycache import EntryCache, Ticket
 from tahoestorage.cache.pages import MISSING, Absent, Listing
 from tahoestorage.cache.sealing import Scope
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tahoestorage.cache.changes import Change
 from tahoestorage.cache.generations import Snapshot
 from tahoestorage.cache.pages import (
     MISSING,
@@ -18,11 +19,9 @@ from tahoestorage.cache.pages import (
     close_references,
     page_number,
 )
-from tahoestorage.cache.sealing import Scope
+from tahoestorage.cache.sealing import Scope, page_key, path_key
 from tahoestorage.cache.tiers import Tiers
 from tahoestorage.entries import Entry, EntryKind
-
-Load = Callable[[bytes], Page | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ class EntryCache:
         root = self._tiers.page(scope, scope.root, expired=expired)
         if root is None or root.bits == 0:
             return root
-        key = _page_key(scope, page_number(bucket(name), root.bits))
+        key = page_key(scope, page_number(bucket(name), root.bits))
         page = self._tiers.page(scope, key, expired=expired)
         return page if page is not None and page.fill == root.fill else None
 
@@ -104,7 +103,7 @@ class EntryCache:
             return None
         found: list[tuple[str, Entry]] = []
         for number in range(1 << root.bits):
-            key = _page_key(scope, number) if root.bits else scope.root
+            key = page_key(scope, number) if root.bits else scope.root
             page = self._tiers.page(scope, key)
             if page is None or page.fill != root.fill:
                 return None
@@ -116,13 +115,13 @@ class EntryCache:
 
     def path(self, scope: Scope, path: str, *, expired: bool = False) -> str | None:
         """Return the read cap of the directory to which ``path`` leads, if known."""
-        page = self._tiers.page(scope, _path_key(scope, path), expired=expired)
+        page = self._tiers.page(scope, path_key(scope, path), expired=expired)
         entry = None if page is None else page.entry(path)
         return entry.reference if isinstance(entry, Entry) else None
 
     def path_write_reference(self, scope: Scope, path: str) -> str | None:
         """Return the write cap of the directory to which ``path`` leads, if known."""
-        key, seal = _path_key(scope, path), scope.write_seal
+        key, seal = path_key(scope, path), scope.write_seal
         page = self._tiers.page(scope, key)
         if page is None or seal is None:
             return None
@@ -148,7 +147,7 @@ class EntryCache:
                     sealed = close_references(
                         references, scope.write_seal, scope.identity
                     )
-                key = _page_key(scope, number) if bits else scope.root
+                key = page_key(scope, number) if bits else scope.root
                 yield key, Page(lines, sealed, bits, fill)
 
         # One great directory must not drive all others out of memory.
@@ -164,7 +163,7 @@ class EntryCache:
         write_reference: str | None,
     ) -> None:
         """Keep to which directory a path leads from the one of ``scope``."""
-        key = _path_key(scope, path)
+        key = path_key(scope, path)
         page = Page(b"").with_entry(path, Entry(EntryKind.DIRECTORY, reference))
         if scope.write_seal is not None and write_reference is not None:
             page = page.with_write_reference(
@@ -190,69 +189,3 @@ class EntryCache:
     def forget(self, scope: Scope) -> None:
         """Forget a directory, and the paths from it."""
         self._tiers.disbelieve(scope)
-
-
-class Change:
-    """One write to one name, from before it is sent until its answer is in.
-
-    The name is marked for as long, and for good if ``done`` is never called: of a
-    marked name nothing is known, and the store is asked.
-    """
-
-    def __init__(self, tiers: Tiers, scope: Scope, name: str) -> None:
-        self._tiers = tiers
-        self._scope = scope
-        self._name = name
-        self._mark = secrets.token_hex(8)
-        tiers.patch(scope, self._mark_it)
-
-    def _found(self, load: Load) -> tuple[bytes, Page] | None:
-        scope = self._scope
-        root = load(scope.root)
-        if root is None:
-            return None
-        if root.bits == 0:
-            return scope.root, root
-        key = _page_key(scope, page_number(bucket(self._name), root.bits))
-        page = load(key)
-        return (key, page) if page is not None and page.fill == root.fill else None
-
-    def _mark_it(self, load: Load) -> Iterator[tuple[bytes, Page]]:
-        found = self._found(load)
-        if found is not None:
-            yield found[0], found[1].with_entry(self._name, self._mark)
-
-    def done(
-        self, known: Entry | Absent | None, write_reference: str | None = None
-    ) -> None:
-        """Note how the write ended: the new entry, MISSING, or None for unknown.
-
-        Whoever else wrote the same name meanwhile may have been before or after:
-        then the name stays unknown.
-        """
-        scope, name = self._scope, self._name
-
-        def settle(load: Load) -> Iterator[tuple[bytes, Page]]:
-            found = self._found(load)
-            if found is None:
-                return
-            key, page = found
-            if known is None or page.mark(name) != self._mark:
-                yield key, page.with_entry(name, secrets.token_hex(8))
-                return
-            page = page.with_entry(name, known)
-            if write_reference is not None and scope.write_seal is not None:
-                page = page.with_write_reference(
-                    name, write_reference, scope.write_seal, scope.identity
-                )
-            yield key, page
-
-        self._tiers.patch(scope, settle)
-
-
-def _page_key(scope: Scope, number: int) -> bytes:
-    return scope.key(b"page:%d" % number)
-
-
-def _path_key(scope: Scope, path: str) -> bytes:
-    return scope.key(b"path:" + path.encode("utf-8", "surrogatepass"))

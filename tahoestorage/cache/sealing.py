@@ -83,3 +83,13 @@ class Scope:
         if self._writing is None and self._write_secret is not None:
             self._writing = Seal(derive(self._write_secret, b"tahoe-writeseal"))
         return self._writing
+
+
+def page_key(scope: Scope, number: int) -> bytes:
+    """Return where a page of a directory is kept, one of several."""
+    return scope.key(b"page:%d" % number)
+
+
+def path_key(scope: Scope, path: str) -> bytes:
+    """Return where it is kept to which directory a path leads."""
+    return scope.key(b"path:" + path.encode("utf-8", "surrogatepass"))

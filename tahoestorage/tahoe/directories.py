@@ -177,9 +177,7 @@ class Directories:
                 return known, path[length:]
         return self.root, path
 
-    def _ask(
-        self, base: Directory, path: Path, rest: Path, name: str | None
-    ) -> Answer:
+    def _ask(self, base: Directory, path: Path, rest: Path, name: str | None) -> Answer:
         listing = Listing()
         child: Child | None = None
 

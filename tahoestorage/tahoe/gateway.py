@@ -9,11 +9,9 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 import requests
-from urllib3.exceptions import HTTPError
 
 from tahoestorage.exceptions import (
     DamagedDownload,
-    GatewayError,
     GatewayTimeout,
     GatewayUnreachable,
     InvalidCap,
@@ -26,13 +24,12 @@ from tahoestorage.tahoe.answers import (
     NodeParser,
     error_for,
 )
+from tahoestorage.tahoe.bodies import blocks, read_text
 from tahoestorage.tahoe.caps import LITERAL_LIMIT, Cap
+from tahoestorage.tahoe.connections import UploadTimeout
 from tahoestorage.tahoe.redaction import Secret, SecretBytes
-from tahoestorage.tahoe.transport import Transport, UploadTimeout, mapped
+from tahoestorage.tahoe.transport import Transport
 from tahoestorage.tahoe.uploads import UploadBody
-
-BLOCK = 1 << 16
-_TEXT_LIMIT = 1 << 16
 
 
 class Gateway:
@@ -92,7 +89,7 @@ class Gateway:
         One request, however long the path. Raises FileMissing.
         """
         with self._ask("GET", cap, path, "t=json", what=what) as answer:
-            return NodeParser(add).parse(_chunks(answer, what, self.base_url))
+            return NodeParser(add).parse(blocks(answer, what, self.base_url))
 
     def mkdir(self, directory: Cap, name: str, layout: str, *, what: str) -> Cap:
         """Make the directory ``name`` and return its write cap; NameTaken if it is."""
@@ -115,12 +112,12 @@ class Gateway:
         # The documented overwrite=false is ignored by the gateway; replace= is not.
         query = f"t=set_children&replace={replace}"
         with self._ask("POST", directory, (), query, what=what, body=body) as answer:
-            _text(answer, what, self.base_url)
+            read_text(answer, what, self.base_url)
 
     def unlink(self, directory: Cap, name: str, *, what: str) -> None:
         """Unlink ``name``, whatever it is by now. Raises FileMissing."""
         with self._ask("DELETE", directory, (name,), "", what=what) as answer:
-            _text(answer, what, self.base_url)
+            read_text(answer, what, self.base_url)
 
     def upload(self, body: UploadBody, *, what: str) -> Cap:
         """Bring content to the grid, linked nowhere, and return its read cap.
@@ -174,7 +171,7 @@ class Gateway:
 
     def blocks(self, answer: requests.Response, what: str) -> Iterator[bytes]:
         """Yield a body block by block. Raises DamagedDownload where it is cut."""
-        return _chunks(answer, what, self.base_url)
+        return blocks(answer, what, self.base_url)
 
     def create_root(self, layout: str = "SDMF") -> Cap:
         """Make a directory that is linked nowhere and return its write cap."""
@@ -194,7 +191,7 @@ class Gateway:
         what = "the gateway's status"
         response = self._transport.send("GET", "/?t=json", shown="/?t=json", what=what)
         with self._checked(response, what) as answer:
-            text = _text(answer, what, self.base_url)
+            text = read_text(answer, what, self.base_url)
         try:
             servers = json.loads(text)["servers"]
             states = [str(server["connection_status"]) for server in servers]
@@ -243,14 +240,14 @@ class Gateway:
             return response
         with response:
             try:
-                text = _text(response, what, self.base_url)
+                text = read_text(response, what, self.base_url)
             except (DamagedDownload, GatewayTimeout, GatewayUnreachable):
                 text = ""
         raise error_for(status, text, what)
 
     def _cap(self, answer: requests.Response, what: str) -> Cap:
         try:
-            return Cap.parse(_text(answer, what, self.base_url).strip())
+            return Cap.parse(read_text(answer, what, self.base_url).strip())
         except InvalidCap:
             raise UnexpectedAnswer(
                 f"{what}: the gateway's answer is not a cap; is it a Tahoe-LAFS node?"
@@ -262,25 +259,3 @@ def _children(name: str, cap: Cap, token: str) -> bytes:
     properties["rw_uri" if cap.is_writable else "ro_uri"] = cap.uri
     kind = "dirnode" if cap.is_directory else "filenode"
     return SecretBytes(json.dumps({name: [kind, properties]}).encode())
-
-
-def _chunks(answer: requests.Response, what: str, where: str) -> Iterator[bytes]:
-    fault: GatewayError | None = None
-    try:
-        while block := answer.raw.read(BLOCK, decode_content=False):
-            yield block
-    except (HTTPError, OSError) as error:
-        fault = mapped(error, what, where)
-    if fault is not None:
-        raise fault
-
-
-def _text(answer: requests.Response, what: str, where: str) -> str:
-    held = bytearray()
-    for block in _chunks(answer, what, where):
-        held += block
-        if len(held) > _TEXT_LIMIT:
-            break
-    return held.decode("utf-8", "replace")
-
-
