@@ -12,10 +12,10 @@ Each leaf is also the builtin that callers already catch::
     └── GatewayError           OSError             the gateway did not do it
         ├── GatewayUnreachable ConnectionError     nothing answers there
         ├── GatewayTimeout     TimeoutError        it did not answer in time
-        ├── NotEnoughServers   OSError             too few storage servers to write to
-        ├── NotEnoughShares    OSError             too few shares reachable to read (now)
-        ├── WriteCollision     OSError             another gateway wrote at the same time
-        ├── DamagedDownload    OSError             a body shorter or longer than the file
+        ├── NotEnoughServers   OSError             too few servers to write to
+        ├── NotEnoughShares    OSError             too few shares reachable now
+        ├── WriteCollision     OSError             another gateway wrote meanwhile
+        ├── DamagedDownload    OSError             a body of another length
         └── UnexpectedAnswer   OSError             an answer that no gateway should give
 
 Messages name files, and say what to do; they never hold a cap.
@@ -79,4 +79,4 @@ class DamagedDownload(GatewayError):
 
 
 class UnexpectedAnswer(GatewayError):
-    """The gateway's answer makes no sense: a redirect, a foreign page, the wrong shape."""
+    """The gateway's answer makes no sense: a redirect, a foreign page, no JSON."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -86,7 +87,8 @@ class TahoeStorage(Configured):
 
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
         """Return the names of the directories and of the files in a directory."""
-        directories, files = [], []
+        directories: list[str] = []
+        files: list[str] = []
         for name, entry in self._directories.entries(path_of(str(path))):
             kind = entry.kind
             (directories if kind is EntryKind.DIRECTORY else files).append(name)
@@ -136,7 +138,7 @@ class TahoeStorage(Configured):
 
     # Writing
 
-    def generate_filename(self, filename: str) -> str:
+    def generate_filename(self, filename: str | os.PathLike[str]) -> str:
         """Return the name that ``filename`` is saved by, in NFC."""
         return normal(super().generate_filename(normal(str(filename))))
 

@@ -81,7 +81,7 @@ class NewFile(File):  # type: ignore[type-arg]
             yield chunk
 
     def close(self) -> None:
-        """Publish what was written. Raises NameTaken in mode x, and what saving does."""
+        """Publish what was written. Raises what saving does, and NameTaken in x."""
         if self.closed:
             return
         self.flush()
@@ -90,7 +90,8 @@ class NewFile(File):  # type: ignore[type-arg]
 
     def discard(self) -> None:
         """Give up what was written."""
-        self.file.close()
+        if self.file is not None:
+            self.file.close()
         self._spool.close()
 
     def __exit__(

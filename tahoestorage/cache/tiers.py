@@ -52,7 +52,7 @@ class Tiers:
         self._size_limit = size_limit
         self._memory_entries = memory_entries
         self._warned = float("-inf")
-        self._retired: list[DiskTier] = []
+        self._parents: list[DiskTier | None] = []
         self._start()
         _all.add(self)
 
@@ -62,7 +62,6 @@ class Tiers:
         self._disk: DiskTier | None = None
         self._disk_again = float("-inf")
         self._looked = time.monotonic()
-        path = None
         if self._directory is not None:
             try:
                 private_directory(self._directory)
@@ -70,14 +69,13 @@ class Tiers:
                 return
             except (DiskFault, OSError) as error:
                 self._warn("can't be used", error)
-        self.generations = Generations(path)
+        self.generations = Generations(None)
         self._disk_again = float("inf")
 
     def after_fork(self) -> None:
         """Take nothing over from the parent that a child must not share."""
-        # Closing a connection of the parent's here could disturb the parent.
-        if self._disk is not None:
-            self._retired.append(self._disk)
+        # Dropping it here would close connections that are the parent's.
+        self._parents.append(self._disk)
         self._start()
 
     @property
@@ -102,8 +100,6 @@ class Tiers:
         if not self.generations.is_current():
             with self._lock:
                 if not self.generations.is_current():
-                    if self._disk is not None:
-                        self._retired.append(self._disk)
                     self._start()
 
     def _open_disk(self) -> DiskTier | None:
@@ -124,12 +120,10 @@ class Tiers:
             self._disk_again = time.monotonic() + LOCKED_SECONDS
         else:
             self._disk_again = time.monotonic() + self.lifetime
-            if self._disk is not None:
-                self._retired.append(self._disk)
             self._disk = None
 
     def page(self, scope: Scope, key: bytes, *, expired: bool = False) -> Page | None:
-        """Return the page at ``key``, if it is known; if ``expired``, an old one too."""
+        """Return the page at ``key`` if it is known; an old one too, if ``expired``."""
         if time.monotonic() - self._looked > LOOK_SECONDS:
             self.look()
         generation = self.generations.generation(scope.slot)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +25,7 @@ from tahoestorage.exceptions import (
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.redaction import redact
 
-TOKEN_KEY = "tahoestorage"
+TOKEN_KEY = "tahoestorage"  # noqa: S105 - the key, not the token
 LISTING_LIMIT = 1 << 30
 _DEEPEST = 32
 _KINDS = {"dirnode": EntryKind.DIRECTORY, "filenode": EntryKind.FILE}
@@ -161,6 +162,19 @@ def _number(*values: Any) -> float | None:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
     return None
+
+
+def count_connected(status: str, where: str) -> int:
+    """Return to how many servers a gateway is connected, by its welcome page's JSON."""
+    try:
+        servers = json.loads(status)["servers"]
+        states = [str(server["connection_status"]) for server in servers]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise UnexpectedAnswer(
+            f"{where} does not answer as a Tahoe-LAFS gateway does; "
+            "is another program listening there?"
+        ) from None
+    return sum(state.startswith("Connected") for state in states)
 
 
 _SAYINGS: tuple[tuple[str, type[GatewayError | ReadOnly], str], ...] = (

@@ -1,4 +1,4 @@
-"""From paths to entries, through the cache; a request only for what it does not know."""
+"""From paths to entries, through the cache; requests only for what it can't tell."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tahoestorage.exceptions import (
     GatewayUnreachable,
     NotEnoughShares,
     ParentIsFile,
+    ReadOnly,
 )
 from tahoestorage.tahoe.answers import Child
 from tahoestorage.tahoe.caps import Cap
@@ -34,6 +35,15 @@ class Directory:
     def best(self) -> Cap:
         """The cap that can do most: what it answers has write caps in it too."""
         return self.write or self.read
+
+    def writable(self, what: str) -> Cap:
+        """Return the write cap. Raises ReadOnly where we have none."""
+        if self.write is None:
+            raise ReadOnly(
+                f"{what} is read-only: its cap, or the root cap, is a read cap, and "
+                "files are saved through write caps only"
+            )
+        return self.write
 
     @staticmethod
     @functools.lru_cache(maxsize=1024)
@@ -124,7 +134,7 @@ class Directories:
         return None if child is None else child.entry
 
     def old_entry(self, path: Path) -> Entry | None:
-        """Return what was known of ``path``, however old, for when the store is away."""
+        """Return what was known of ``path``, for when the store is away."""
         *parents, name = path
         parent = self.known(tuple(parents), expired=True)
         if not isinstance(parent, Directory):

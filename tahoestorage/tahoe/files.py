@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tahoestorage.exceptions import DamagedDownload, FileMissing, NotEnoughShares
+from tahoestorage.tahoe.bodies import blocks
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.gateway import Gateway
 
@@ -67,8 +68,7 @@ class FileReader(io.RawIOBase):
         """Bytes in all."""
         if self._size is None:
             self._open(0)
-            assert self._size is not None
-        return self._size
+        return self._size or 0
 
     def tell(self) -> int:
         """Return the position."""
@@ -164,7 +164,7 @@ class FileReader(io.RawIOBase):
             self._blocks = (
                 iter(())
                 if answer.status_code == 416
-                else self._gateway.blocks(answer, self._what)
+                else blocks(answer, self._what, self._gateway.base_url)
             )
             undo.pop_all()
 

@@ -22,6 +22,7 @@ from tahoestorage.tahoe.answers import (
     Child,
     Node,
     NodeParser,
+    count_connected,
     error_for,
 )
 from tahoestorage.tahoe.bodies import blocks, read_text
@@ -84,7 +85,7 @@ class Gateway:
         *,
         what: str,
     ) -> Node:
-        """Return what is at ``path`` below ``cap``; ``add`` gets a directory's children.
+        """Return what is at ``path`` below ``cap``; ``add`` gets each child of it.
 
         One request, however long the path. Raises FileMissing.
         """
@@ -160,7 +161,7 @@ class Gateway:
     def fetch(
         self, cap: Cap, first: int = 0, last: int | None = None, *, what: str
     ) -> requests.Response:
-        """Return the answer that has bytes ``first`` to ``last`` (or the end) of a file.
+        """Return the answer with bytes ``first`` to ``last``, or the end, of a file.
 
         To be read with ``blocks``, and closed. 416 is returned as it is.
         """
@@ -168,10 +169,6 @@ class Gateway:
         if first or last is not None:
             headers["Range"] = f"bytes={first}-{'' if last is None else last}"
         return self._ask("GET", cap, (), "", what=what, headers=headers, passing=(416,))
-
-    def blocks(self, answer: requests.Response, what: str) -> Iterator[bytes]:
-        """Yield a body block by block. Raises DamagedDownload where it is cut."""
-        return blocks(answer, what, self.base_url)
 
     def create_root(self, layout: str = "SDMF") -> Cap:
         """Make a directory that is linked nowhere and return its write cap."""
@@ -192,15 +189,7 @@ class Gateway:
         response = self._transport.send("GET", "/?t=json", shown="/?t=json", what=what)
         with self._checked(response, what) as answer:
             text = read_text(answer, what, self.base_url)
-        try:
-            servers = json.loads(text)["servers"]
-            states = [str(server["connection_status"]) for server in servers]
-        except (ValueError, TypeError, KeyError):
-            raise UnexpectedAnswer(
-                f"{self.base_url} does not answer as a Tahoe-LAFS gateway does; "
-                "is another program listening there?"
-            ) from None
-        return sum(state.startswith("Connected") for state in states)
+        return count_connected(text, self.base_url)
 
     def probe_upload(self) -> None:
         """Find out whether a file can be placed. Raises NotEnoughServers if not."""

@@ -17,7 +17,6 @@ from tahoestorage.exceptions import (
     NameIsDirectory,
     NameTaken,
     ParentIsFile,
-    ReadOnly,
 )
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.directories import Answer, Directories, Directory, Path
@@ -43,10 +42,10 @@ class Links:
             return known
         if known is not MISSING:
             try:
-                return self._writable(directories.ask(path).directory, path)
+                return directories.ask(path).directory
             except FileMissing:
                 pass
-        here = self._writable(directories.root, ())
+        here = directories.root
         for length in range(1, len(path) + 1):
             here = self._descend(here, path[:length])
         return here
@@ -56,7 +55,7 @@ class Links:
 
         Without a request: before the content is sent, not instead of the link.
         """
-        self._writable(self._directories.root, ())
+        self._directories.root.writable("the root directory")
         for length in range(1, len(path)):
             known = self._directories.known(path[: length - 1])
             if not isinstance(known, Directory):
@@ -66,16 +65,6 @@ class Links:
                 raise ParentIsFile(
                     f"{'/'.join(path)}: {'/'.join(path[:length])} is a file"
                 )
-
-    @staticmethod
-    def _writable(directory: Directory, path: Path) -> Directory:
-        if directory.write is None:
-            what = "/".join(path) or "the root directory"
-            raise ReadOnly(
-                f"{what} is read-only: its cap, or the root cap, is a read cap, and "
-                "files are saved through write caps only"
-            )
-        return directory
 
     def _descend(self, parent: Directory, path: Path) -> Directory:
         """Return the directory at ``path``, made if it is not in ``parent``."""
@@ -96,7 +85,7 @@ class Links:
             found = Directory.of(entry.reference, child.write_reference)
         if entry.kind is not EntryKind.DIRECTORY:
             raise ParentIsFile(f"{'/'.join(path)}: a file is where a directory must be")
-        return self._writable(found, path)
+        return found
 
     def _look(self, parent: Directory, path: Path) -> Answer:
         """Read ``parent`` by its cap, now."""
@@ -104,12 +93,12 @@ class Links:
 
     def _mkdir(self, parent: Directory, path: Path) -> Directory:
         name, what = path[-1], "/".join(path)
-        assert parent.write is not None
+        write = parent.writable("/".join(path[:-1]) or "the root directory")
         fault: GatewayError | None = None
         for _ in range(self._gateway.retries + 1):
             change = self._cache.change(parent.scope, name)
             try:
-                cap = self._gateway.mkdir(parent.write, name, self._layout, what=what)
+                cap = self._gateway.mkdir(write, name, self._layout, what=what)
             except (NameTaken, GatewayError) as error:
                 # Taken, or perhaps made: what is there now is as good as ours.
                 change.done(None)
@@ -137,14 +126,14 @@ class Links:
         directory would have to be replaced.
         """
         name, what = path[-1], "/".join(path)
-        assert directory.write is not None
+        write = directory.writable("/".join(path[:-1]) or "the root directory")
         token = secrets.token_hex(16)
         fault: GatewayError | None = None
         for _ in range(self._gateway.retries + 1):
             change = self._cache.change(directory.scope, name)
             try:
                 self._gateway.link(
-                    directory.write, name, cap, token=token, replace=replace, what=what
+                    write, name, cap, token=token, replace=replace, what=what
                 )
             except (NameTaken, GatewayError) as error:
                 change.done(None)
@@ -186,11 +175,10 @@ class Links:
                 raise NameIsDirectory(
                     f"{what} is a directory, and only files are deleted"
                 )
-            self._writable(directory, tuple(parents))
-            assert directory.write is not None
+            write = directory.writable("/".join(parents) or "the root directory")
             change = self._cache.change(directory.scope, name)
             try:
-                self._gateway.unlink(directory.write, name, what=what)
+                self._gateway.unlink(write, name, what=what)
             except FileMissing:
                 change.done(None)
                 return

@@ -10,7 +10,7 @@ _SHOWN = "URI:***"
 
 
 def redact(text: str) -> str:
-    """Return ``text`` with every cap in it, quoted for a URL or not, made unreadable."""
+    """Return ``text`` with every cap in it made unreadable, quoted ones too."""
     return _CAP.sub(_SHOWN, text)
 
 

@@ -22,7 +22,7 @@ class UploadBody:
         self._begun: Iterator[bytes] | None = None
         self.repeatable = repeatable
         self.fault: BaseException | None = None
-        """What reading the content raised. The HTTP client makes another error of it."""
+        """What reading the content raised; the HTTP client makes another of it."""
 
     def literal(self) -> bytes | None:
         """Return all of the content where it is short enough to be its own cap."""

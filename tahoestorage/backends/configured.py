@@ -1,0 +1,110 @@
+"""What a storage on the grid is made of: its options, and what follows from them."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Self
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.files.storage import Storage
+from django.core.signals import setting_changed
+
+from tahoestorage.cache import EntryCache
+from tahoestorage.conf import CacheOptions, Options, read_options
+from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.directories import Directories
+from tahoestorage.tahoe.gateway import Gateway
+from tahoestorage.tahoe.links import Links
+from tahoestorage.tahoe.redaction import Secret
+
+# One client and one cache for all storages with the same options.
+_gateway = functools.cache(Gateway)
+
+
+@functools.cache
+def _cache(options: CacheOptions | None) -> EntryCache:
+    if options is None:
+        return EntryCache(None, memory_entries=0)
+    return EntryCache(
+        options.directory,
+        size_limit=options.size_limit,
+        lifetime=options.lifetime,
+        memory_entries=options.memory_entries,
+    )
+
+
+class Configured(Storage):
+    """A storage that has options, and can be copied, pickled and written into
+    migrations; a root cap that it was given stays in this process.
+
+    Nothing is read or asked before it is used.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        if options.get("base_cap"):
+            cap = options["base_cap"]
+            options["base_cap"] = Secret(cap.uri if isinstance(cap, Cap) else cap)
+        self._given = options
+        self._fingerprint: str | None = None
+        setting_changed.connect(self._forget_settings)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} at {hex(id(self))}>"
+
+    @functools.cached_property
+    def options(self) -> Options:
+        """The options in force. Raises ImproperlyConfigured with all that is wrong."""
+        return read_options(self._given)
+
+    @functools.cached_property
+    def _directories(self) -> Directories:
+        options = self.options
+        root = options.root
+        if self._fingerprint is not None and root.fingerprint != self._fingerprint:
+            raise ImproperlyConfigured(
+                "This storage was given its root cap by hand, which does not travel "
+                "with it, and TAHOE_STORAGE_BASE_CAP is that of another root."
+            )
+        gateway = _gateway(
+            options.base_url,
+            connect_timeout=options.connect_timeout,
+            read_timeout=options.read_timeout,
+            min_rate=options.min_rate,
+            retries=options.retries,
+        )
+        return Directories(gateway, root, _cache(options.cache))
+
+    @functools.cached_property
+    def _links(self) -> Links:
+        return Links(self._directories, self.options.directory_format)
+
+    def _forget_settings(self, *, setting: str, **kwargs: Any) -> None:
+        if setting.startswith("TAHOE_"):
+            for name in ("options", "_directories", "_links"):
+                self.__dict__.pop(name, None)
+
+    def deconstruct(self) -> tuple[str, tuple[()], dict[str, Any]]:
+        """Return how migrations write this storage; never with a cap."""
+        given = {key: v for key, v in self._given.items() if key != "base_cap"}
+        kind = type(self)
+        path = f"{kind.__module__}.{kind.__qualname__}"
+        if path == "tahoestorage.backends.tahoe.TahoeStorage":
+            path = "tahoestorage.storage.TahoeStorage"
+        return path, (), given
+
+    def __getstate__(self) -> dict[str, Any]:
+        given = self.deconstruct()[2]
+        fingerprint = self._fingerprint
+        if self._given.get("base_cap"):
+            fingerprint = self.options.root.fingerprint
+        return {"given": given, "fingerprint": fingerprint}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Configured.__init__(self, **state["given"])
+        self._fingerprint = state["fingerprint"]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        copied = type(self).__new__(type(self))
+        Configured.__init__(copied, **self._given)
+        copied._fingerprint = self._fingerprint
+        return copied
