@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.functional import cached_property
 
 from tahoestorage import kinds
 from tahoestorage.kinds import about

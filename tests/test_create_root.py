@@ -68,6 +68,7 @@ def test_a_new_site_can_append_it_to_its_settings(
     settings.write_text(
         "SECRET_KEY = 'x'\n"
         "INSTALLED_APPS = ['tahoestorage']\n"
+        "LANGUAGE_CODE = '?'  # so that Django's checks fail\n"
         "BACKEND = 'tahoestorage.storage.TahoeStorage'\n"
         "STORAGES = {'default': {'BACKEND': BACKEND}}\n"
         f"TAHOE_STORAGE_BASE_URL = '{tahoe_grid.base_url}'\n",
@@ -212,3 +213,11 @@ def test_a_root_that_is_set_already_is_mentioned(
     out, err = create_root()
     assert "A root cap is set already" in err
     assert old.uri not in out + err
+
+
+def test_a_file_that_is_set_before_it_is_made_is_no_root_yet(
+    site: Settings, tmp_path: Path
+) -> None:
+    site.TAHOE_STORAGE_BASE_CAP_FILE = str(tmp_path / "root.cap")
+    _, err = create_root("--output", tmp_path / "root.cap")
+    assert "already" not in err

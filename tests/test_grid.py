@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -22,8 +23,10 @@ from tahoestorage.exceptions import (
     NotEnoughServers,
 )
 from tahoestorage.tahoe import grid as grid_module
+from tahoestorage.tahoe import griddirectory
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.grid import LocalGrid
+from tahoestorage.tahoe.localnode import find_tahoe
 
 CONTENT = b"more than the fifty-five bytes that a literal cap would hold in itself"
 
@@ -103,6 +106,26 @@ class TestOneNode:
         with pytest.raises(RuntimeError, match="start"):
             _ = grid.directory
 
+    def test_ctrl_c_does_not_reach_the_nodes(self, tahoe_grid: LocalGrid) -> None:
+        # A terminal sends it to the whole process group; tests that end need the grid.
+        (pid,) = tahoe_grid.pids
+        assert os.getpgid(pid) != os.getpgrp()
+
+    def test_warnings_that_are_errors_here_are_none_there(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PYTHONWARNINGS", "error")
+        with LocalGrid() as grid:
+            assert connected(grid.base_url) == 1
+
+    def test_starting_a_running_server_changes_nothing(
+        self, tahoe_grid: LocalGrid
+    ) -> None:
+        before = tahoe_grid.pids
+        tahoe_grid.start_server(0)
+        assert tahoe_grid.pids == before
+        assert connected(tahoe_grid.base_url) == 1
+
     def test_the_end_of_a_node_is_noticed(self) -> None:
         with LocalGrid() as grid:
             (pid,) = grid.pids
@@ -120,6 +143,8 @@ class TestKeptDirectory:
         return tmp_path / "my grid é"
 
     def test_a_second_start_finds_the_same_grid(self, place: Path) -> None:
+        place.mkdir()
+        place.chmod(0o755)
         with LocalGrid(place) as first:
             cap, base_url = put(first.base_url), first.base_url
             root = requests.post(f"{base_url}/uri?t=mkdir", timeout=30).text
@@ -268,7 +293,7 @@ class TestFailingStarts:
         program = executable(tmp_path / "tahoe", "exit 0")
         monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
         monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-        assert grid_module.find_tahoe(None) == str(program)
+        assert find_tahoe(None) == str(program)
 
     def test_a_dying_node_is_quoted_without_secrets(self, tmp_path: Path) -> None:
         tahoe = executable(
@@ -321,10 +346,10 @@ class TestFailingStarts:
     ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as stranger:
             taken = stranger.getsockname()[1]
-            find = grid_module.free_port
+            find = griddirectory.free_port
             answers = [taken] if first == "web" else [find(None, ()), taken]
             monkeypatch.setattr(
-                grid_module,
+                griddirectory,
                 "free_port",
                 lambda *known, **more: (
                     answers.pop(0) if answers else find(*known, **more)
@@ -341,12 +366,26 @@ from tahoestorage.tahoe.grid import LocalGrid
 
 grid = LocalGrid(sys.argv[1])
 grid.start()
-if sys.argv[2] == "fork" and os.fork() == 0:
-    grid.stop()  # not this process's business
-    print("child", os.getpid(), grid.pids, flush=True)
-    time.sleep(1000)
-print("nodes", *grid.pids, flush=True)
+child = os.fork() if "fork" in sys.argv else 0
+if "fork" not in sys.argv or child:
+    os.write(1, f"{grid.pids[0]} {child}\\n".encode())
 time.sleep(1000)
+"""
+FORK_AND_STOP = """
+import os
+from tahoestorage.tahoe.grid import LocalGrid
+
+grid = LocalGrid()
+grid.start()
+child = os.fork()
+if not child:
+    grid.stop()
+    raise SystemExit(0 if grid.pids == () else 1)
+assert os.waitpid(child, 0)[1] == 0
+assert (grid.directory / "grid.json").exists()
+grid.check()
+assert grid.create_root().is_writable
+grid.stop()
 """
 
 
@@ -368,45 +407,58 @@ class TestDeathOfTheParent:
             assert process.stdout
             process.stdout.close()
 
+    def read(self, process: subprocess.Popen[str]) -> tuple[int, int]:
+        """Return the node's process, and the forked child's or 0."""
+        assert process.stdout
+        node, child = process.stdout.readline().split()
+        return int(node), int(child)
+
     def test_no_node_outlives_a_killed_process(
         self, parent: Callable[..., subprocess.Popen[str]], tmp_path: Path
     ) -> None:
-        process = parent(tmp_path / "grid", "alone")
-        assert process.stdout
-        (node,) = map(int, process.stdout.readline().split()[1:])
+        process = parent(tmp_path / "grid")
+        node, _ = self.read(process)
         assert is_running(node)
         process.kill()
         wait_until(lambda: not is_running(node))
 
-    def test_a_grid_can_be_started_at_once_after_a_kill(
-        self, parent: Callable[..., subprocess.Popen[str]], tmp_path: Path
+    def test_after_a_kill_a_start_waits_for_the_old_nodes(
+        self,
+        parent: Callable[..., subprocess.Popen[str]],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        process = parent(tmp_path / "grid", "alone")
-        assert process.stdout
-        process.stdout.readline()
+        process = parent(tmp_path / "grid")
+        node, _ = self.read(process)
+        still_there = []
+        begin = griddirectory.lay_out
+
+        def lay_out(*arguments: Any) -> Any:
+            still_there.append(is_running(node))
+            return begin(*arguments)
+
+        monkeypatch.setattr(grid_module, "lay_out", lay_out)
         process.kill()
-        process.wait()
         with LocalGrid(tmp_path / "grid") as grid:
             assert connected(grid.base_url) == 1
+        assert still_there == [False]
 
-    def test_a_forked_child_neither_stops_nor_keeps_a_node(
+    def test_a_forked_child_keeps_no_node_and_no_lock(
         self, parent: Callable[..., subprocess.Popen[str]], tmp_path: Path
     ) -> None:
         process = parent(tmp_path / "grid", "fork")
-        assert process.stdout
-        said = dict(process.stdout.readline().split(None, 1) for _ in range(2))
-        child, pids = said["child"].split(None, 1)
-        node = int(said["nodes"])
+        node, child = self.read(process)
         try:
-            assert pids.strip() == "()"
-            assert is_running(node)
             process.kill()
             wait_until(lambda: not is_running(node))
-            assert is_running(int(child))
+            assert is_running(child)
             with LocalGrid(tmp_path / "grid") as grid:
                 assert connected(grid.base_url) == 1
         finally:
-            os.kill(int(child), signal.SIGKILL)
+            os.kill(child, signal.SIGKILL)
+
+    def test_a_forked_child_stops_no_node(self) -> None:
+        subprocess.run([sys.executable, "-c", FORK_AND_STOP], check=True)
 
     def test_a_program_that_forgets_to_stop_leaves_nothing(
         self, tmp_path: Path
@@ -430,9 +482,12 @@ class TestDeathOfTheParent:
 class TestCommand:
     @pytest.fixture
     def manage(self, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-        """Start a command of a site that has no root cap."""
+        """Start a command of a site that has no root cap, and fails Django's checks."""
         (tmp_path / "site_settings.py").write_text(
-            "SECRET_KEY = 'x'\nINSTALLED_APPS = ['tahoestorage']\n", "utf-8"
+            "SECRET_KEY = 'x'\n"
+            "INSTALLED_APPS = ['tahoestorage']\n"
+            "LANGUAGE_CODE = '?'\n",
+            "utf-8",
         )
         started = []
 
@@ -441,6 +496,7 @@ class TestCommand:
                 [sys.executable, "-m", "django", *map(str, arguments)],
                 cwd=tmp_path,
                 env={**os.environ, "DJANGO_SETTINGS_MODULE": "site_settings"},
+                process_group=0,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -479,7 +535,8 @@ class TestCommand:
         assert connected(base_url) == 1
         node = int((place / "node" / "running.process").read_text("ascii").split()[0])
 
-        process.send_signal(number)
+        # As a terminal does it: to all of the group, at once.
+        os.killpg(process.pid, number)
         said, complaints = process.communicate()
 
         assert process.returncode == 0

@@ -149,10 +149,10 @@ def test_tahoe_uses_only_what_the_cache_exports() -> None:
     assert used <= exported
 
 
-def test_only_the_gateway_speaks_http() -> None:
+def test_only_the_gateway_and_its_parts_speak_http() -> None:
     clients = ("requests", "urllib3", "urllib.request", "http.client", "httpx")
-    speakers = {"tahoestorage.tahoe.gateway", "tahoestorage.tahoe.transport"}
-    assert importers(*clients) <= speakers
+    parts = ["gateway", "transport", "connections", "bodies"]
+    assert importers(*clients) <= {f"tahoestorage.tahoe.{part}" for part in parts}
 
 
 def test_only_conf_reads_the_settings_of_django() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from typing import Any, Self
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import Storage
 from django.core.signals import setting_changed
+from django.utils.functional import cached_property
 
 from tahoestorage.cache import EntryCache
 from tahoestorage.conf import CacheOptions, Options, read_options
@@ -17,6 +19,7 @@ from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.links import Links
 from tahoestorage.tahoe.redaction import Secret
 
+_OF_THE_OPTIONS = ("options", "_directories", "_links")
 # One client and one cache for all storages with the same options.
 _gateway = functools.cache(Gateway)
 
@@ -44,6 +47,8 @@ class Configured(Storage):
         if options.get("base_cap"):
             cap = options["base_cap"]
             options["base_cap"] = Secret(cap.uri if isinstance(cap, Cap) else cap)
+            # What Django's @deconstructible noted, on the way to a subclass.
+            self.__dict__.get("_constructor_args", ((), {}))[1].pop("base_cap", None)
         self._given = options
         self._fingerprint: str | None = None
         setting_changed.connect(self._forget_settings)
@@ -51,12 +56,12 @@ class Configured(Storage):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} at {hex(id(self))}>"
 
-    @functools.cached_property
+    @cached_property
     def options(self) -> Options:
         """The options in force. Raises ImproperlyConfigured with all that is wrong."""
         return read_options(self._given)
 
-    @functools.cached_property
+    @cached_property
     def _directories(self) -> Directories:
         options = self.options
         root = options.root
@@ -74,37 +79,47 @@ class Configured(Storage):
         )
         return Directories(gateway, root, _cache(options.cache))
 
-    @functools.cached_property
+    @cached_property
     def _links(self) -> Links:
         return Links(self._directories, self.options.directory_format)
 
     def _forget_settings(self, *, setting: str, **kwargs: Any) -> None:
         if setting.startswith("TAHOE_"):
-            for name in ("options", "_directories", "_links"):
+            for name in _OF_THE_OPTIONS:
                 self.__dict__.pop(name, None)
 
     def deconstruct(self) -> tuple[str, tuple[()], dict[str, Any]]:
         """Return how migrations write this storage; never with a cap."""
-        given = {key: v for key, v in self._given.items() if key != "base_cap"}
+        given = self._without_cap()
         kind = type(self)
         path = f"{kind.__module__}.{kind.__qualname__}"
         if path == "tahoestorage.backends.tahoe.TahoeStorage":
             path = "tahoestorage.storage.TahoeStorage"
         return path, (), given
 
+    def _without_cap(self) -> dict[str, Any]:
+        return {key: v for key, v in self._given.items() if key != "base_cap"}
+
+    def _state(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        return {k: v for k, v in state.items() if k not in _OF_THE_OPTIONS}
+
     def __getstate__(self) -> dict[str, Any]:
-        given = self.deconstruct()[2]
-        fingerprint = self._fingerprint
+        state = {**self._state(), "_given": self._without_cap()}
         if self._given.get("base_cap"):
-            fingerprint = self.options.root.fingerprint
-        return {"given": given, "fingerprint": fingerprint}
+            state["_fingerprint"] = self.options.root.fingerprint
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        Configured.__init__(self, **state["given"])
-        self._fingerprint = state["fingerprint"]
+        self.__dict__.update(state)
+        setting_changed.connect(self._forget_settings)
+
+    def __copy__(self) -> Self:
+        copied = type(self).__new__(type(self))
+        copied.__setstate__(self._state())
+        return copied
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        copied = type(self).__new__(type(self))
-        Configured.__init__(copied, **self._given)
-        copied._fingerprint = self._fingerprint
+        copied = memo[id(self)] = type(self).__new__(type(self))
+        copied.__setstate__(copy.deepcopy(self._state(), memo))
         return copied

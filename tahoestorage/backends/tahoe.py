@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from django.core.exceptions import SuspiciousFileOperation
 from django.core.files.base import File
-from django.core.files.utils import validate_file_name
 
 from tahoestorage.backends.configured import Configured
 from tahoestorage.backends.names import normal, path_of
@@ -17,6 +18,7 @@ from tahoestorage.conf import use_tz
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import (
     FileMissing,
+    InvalidCap,
     NameIsDirectory,
     NameTaken,
     UnexpectedAnswer,
@@ -28,6 +30,8 @@ from tahoestorage.tahoe.uploads import UploadBody
 from tahoestorage.tahoe.urls import public_url
 
 ALTERNATIVES = 100
+# Django tells save() how long a name may be, and not _save(), which may need another.
+_longest: ContextVar[int | None] = ContextVar("max_length", default=None)
 
 
 class TahoeStorage(Configured):
@@ -52,6 +56,11 @@ class TahoeStorage(Configured):
         path, entry = self._entry(name)
         if entry.kind is EntryKind.DIRECTORY:
             raise NameIsDirectory(f"{name or 'the root'} is a directory, and no file")
+        if entry.kind is EntryKind.UNKNOWN:
+            raise InvalidCap(
+                f"{name}: its cap is of a kind that is not known here, and is neither "
+                "read nor shown"
+            )
         return path, entry
 
     def _open(self, name: str, mode: str = "rb") -> File[Any]:
@@ -63,11 +72,13 @@ class TahoeStorage(Configured):
         name = str(name)
         if mode.startswith("r"):
             return TahoeFile(self, name, mode)
-        entry = self._directories.entry(path_of(name), confirm=False)
+        path = path_of(name)
+        entry = self._directories.entry(path, confirm=False)
         if entry is not None and entry.kind is EntryKind.DIRECTORY:
             raise NameIsDirectory(f"{name or 'the root'} is a directory, and no file")
         if entry is not None and mode.startswith("x"):
             raise NameTaken(f"{name}: the name is taken")
+        self._links.check(path)
         return NewFile(self, name, mode)
 
     def _reader(self, name: str) -> FileReader:
@@ -76,7 +87,9 @@ class TahoeStorage(Configured):
 
         def again() -> Cap | None:
             child = directories.ask(path[:-1], path[-1]).child
-            return None if child is None else Cap.parse(child.entry.reference)
+            if child is None or child.entry.kind is not EntryKind.FILE:
+                return None
+            return Cap.parse(child.entry.reference)
 
         cap = Cap.parse(entry.reference)
         return FileReader(directories.gateway, cap, name, entry.size, again)
@@ -144,7 +157,19 @@ class TahoeStorage(Configured):
 
     def get_available_name(self, name: str, max_length: int | None = None) -> str:
         """Return a name that is free, no longer than ``max_length`` in NFC."""
-        return super().get_available_name(normal(str(name)), max_length)
+        free = normal(super().get_available_name(normal(str(name)), max_length))
+        if max_length is not None and len(free) > max_length:
+            raise SuspiciousFileOperation(
+                f"There is no available name for {name!r} of at most {max_length} "
+                "characters in NFC."
+            )
+        return free
+
+    def get_alternative_name(self, file_root: str, file_ext: str) -> str:
+        """Return another name to try; the same one where a save may overwrite."""
+        if self.options.allow_overwrite:
+            return f"{file_root}{file_ext}"
+        return super().get_alternative_name(file_root, file_ext)
 
     def is_name_available(self, name: str, max_length: int | None = None) -> bool:
         """Whether a save may use this name."""
@@ -156,22 +181,15 @@ class TahoeStorage(Configured):
         self, name: str | None, content: Any, max_length: int | None = None
     ) -> str:
         """Save content, and return the name by which it was: a free one."""
-        if name is None:
-            name = content.name
-        if not hasattr(content, "chunks"):
-            content = File(content, name)
-        # As Django does, but for max_length, which an alternative name must keep too.
-        validate_file_name(name, allow_relative_path=True)
-        name = self.get_available_name(name, max_length=max_length)
-        validate_file_name(name, allow_relative_path=True)
-        name = self._save(name, content, max_length)
-        validate_file_name(name, allow_relative_path=True)
-        return name
+        before = _longest.set(max_length)
+        try:
+            return super().save(name, content, max_length)
+        finally:
+            _longest.reset(before)
 
-    def _save(self, name: str, content: Any, max_length: int | None = None) -> str:
-        seekable = getattr(content, "seekable", None)
-        repeatable = bool(seekable is not None and seekable())
-        cap = self._upload(name, content.chunks, repeatable)
+    def _save(self, name: str, content: Any) -> str:
+        name = str(name)
+        cap = self._upload(name, content.chunks, _is_repeatable(content))
         replace: Literal["false", "only-files"] = "false"
         if self.options.allow_overwrite:
             replace = "only-files"
@@ -179,9 +197,9 @@ class TahoeStorage(Configured):
             try:
                 self._link(name, cap, replace)
             except NameTaken:
-                name = self.get_available_name(name, max_length)
+                name = self.get_available_name(name, _longest.get())
             else:
-                return name
+                return "/".join(path_of(name))
         raise NameTaken(f"{name}: the name is taken, as were {ALTERNATIVES} others")
 
     def _upload(
@@ -220,3 +238,11 @@ class TahoeStorage(Configured):
         if not path:
             raise NameIsDirectory("the root is a directory, and only files are deleted")
         self._links.unlink(path)
+
+
+def _is_repeatable(content: Any) -> bool:
+    """Whether ``chunks`` begins anew each time; Django's File says so too easily."""
+    try:
+        return bool(content.seek and content.seekable())
+    except AttributeError:
+        return False

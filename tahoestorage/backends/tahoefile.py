@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 import tempfile
@@ -84,6 +85,9 @@ class NewFile(File):  # type: ignore[type-arg]
         """Publish what was written. Raises what saving does, and NameTaken in x."""
         if self.closed:
             return
+        if _field_file_failed():
+            self.discard()
+            return
         self.flush()
         self._storage._publish(self)
         self.discard()
@@ -104,3 +108,17 @@ class NewFile(File):  # type: ignore[type-arg]
             self.discard()
         else:
             self.close()
+
+
+def _field_file_failed() -> bool:
+    """Whether an exception ends the ``with`` block of a FieldFile over the file.
+
+    A FieldFile closes its file all the same, and does not tell it why; whoever
+    called it knows.
+    """
+    frame = inspect.currentframe()
+    for _ in ("NewFile.close", "FieldFile.close", "File.__exit__"):
+        frame = frame and frame.f_back
+    if frame is None or frame.f_code is not File.__exit__.__code__:
+        return False
+    return frame.f_locals["exc_type"] is not None

@@ -62,7 +62,8 @@ class Change:
                 yield key, page.with_entry(name, secrets.token_hex(8))
                 return
             page = page.with_entry(name, known)
-            if write_reference is not None and scope.write_seal is not None:
+            # Not the one of what had the name before.
+            if scope.write_seal is not None and (write_reference or page.secrets):
                 page = page.with_write_reference(
                     name, write_reference, scope.write_seal, scope.identity
                 )

@@ -6,16 +6,27 @@ import contextlib
 import os
 import sqlite3
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import diskcache
 
+DATABASE = "cache.db"
 LOCK_SECONDS = 0.05
 # What diskcache keeps inside its database; pages are far smaller.
 INLINE_BYTES = 1 << 30
-FAULTS = (OSError, sqlite3.Error, diskcache.Timeout, ValueError)
+# The last three are what diskcache trips over in a database that is not its own.
+FAULTS = (
+    OSError,
+    sqlite3.Error,
+    diskcache.Timeout,
+    ValueError,
+    TypeError,
+    AttributeError,
+)
+_making = threading.Lock()
 
 
 class DiskFault(Exception):
@@ -58,6 +69,9 @@ class RawDisk(diskcache.Disk):  # type: ignore[misc]
             return None
         return value if isinstance(value, bytes) else None
 
+    def remove(self, file_path: str) -> None:
+        """Remove nothing: no value of ours is a file, whatever a row says."""
+
 
 def private_directory(path: Path) -> None:
     """Make ``path`` a directory that is ours alone, or raise DiskFault.
@@ -78,6 +92,32 @@ def private_directory(path: Path) -> None:
         raise DiskFault(error.strerror or type(error).__name__) from error
 
 
+def _make(database: Path) -> None:
+    """Make an empty database of mode 0600, where there is none.
+
+    It must not be opened where there is one: with any descriptor of it that is
+    closed, this process loses its locks on it, those of other connections too.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with _making:
+        try:
+            descriptor = os.open(database, flags, 0o600)
+        except FileExistsError:
+            if not stat.S_ISREG(database.lstat().st_mode):
+                raise DiskFault("its database is a link, or no file") from None
+        else:
+            os.fchmod(descriptor, 0o600)
+            os.close(descriptor)
+
+
+def _identity(database: Path) -> tuple[int, int] | None:
+    try:
+        status = database.lstat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 class DiskTier:
     """Bytes by key, in ``directory``; the oldest go when there are too many.
 
@@ -89,15 +129,19 @@ class DiskTier:
         self.size_limit = size_limit
         private_directory(directory)
         self._cache = self._open()
+        self._file = _identity(directory / DATABASE)
+
+    def is_current(self) -> bool:
+        """Whether the database is still the one that others find by its path."""
+        return _identity(self.directory / DATABASE) == self._file
 
     def _open(self) -> diskcache.Cache:
         # SQLite gives its other files the mode of the first one.
-        database = self.directory / "cache.db"
+        database = self.directory / DATABASE
         try:
             if os.path.expandvars(os.path.expanduser(database)) != str(database):
                 raise DiskFault("diskcache would expand its name")
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            os.close(os.open(database, flags, 0o600))
+            _make(database)
             # diskcache would wait a minute for a lock while it opens.
             with contextlib.closing(sqlite3.connect(database, LOCK_SECONDS)) as first:
                 first.execute("BEGIN IMMEDIATE")

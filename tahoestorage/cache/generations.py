@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import mmap
 import os
@@ -23,6 +24,15 @@ def _boot() -> bytes:
     return blake2b(identifier, digest_size=8).digest()
 
 
+def _allocate(descriptor: int) -> None:
+    """Make a new file as long as it must be, with all its blocks, and private."""
+    size = os.fstat(descriptor).st_size
+    if size < FILE_BYTES:
+        os.fchmod(descriptor, 0o600)
+        if os.pwrite(descriptor, bytes(FILE_BYTES - size), size) < FILE_BYTES - size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 class Generations:
     """Two numbers for each directory, read in a tenth of a microsecond.
 
@@ -34,7 +44,7 @@ class Generations:
 
     The file is allocated whole when it is made: a full disk can't stop a change
     from being noted. Its first 8 bytes are its own random name and part of each
-    epoch, so that a file made anew vouches for nothing that is older. After the
+    number, so that a file made anew vouches for nothing that is older. After the
     machine was started anew it gets another name too: what was written last to the
     database may have been lost with the power.
     """
@@ -48,12 +58,13 @@ class Generations:
         self._inode: tuple[int, int] | None = None
         if path is None:
             buffer: mmap.mmap = mmap.mmap(-1, FILE_BYTES)
+            buffer[:8] = secrets.token_bytes(8)
         else:
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             descriptor = os.open(path, flags, 0o600)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-                os.posix_fallocate(descriptor, 0, FILE_BYTES)
+                _allocate(descriptor)
                 if os.pread(descriptor, 8, 8) != (boot := _boot()):
                     os.pwrite(descriptor, secrets.token_bytes(8) + boot, 0)
                 # mmap keeps a duplicate of the descriptor, and with it the lock.
@@ -64,7 +75,6 @@ class Generations:
             finally:
                 os.close(descriptor)
         self._numbers = memoryview(buffer).cast("Q")
-        self._name = self._numbers[0]
 
     def is_current(self) -> bool:
         """Whether the mapped file is still the one that others find by its path."""
@@ -83,12 +93,12 @@ class Generations:
         return 2 + int.from_bytes(digest, "big") % SLOTS
 
     def generation(self, slot: int) -> int:
-        """Return the directory's generation."""
-        return self._numbers[slot]
+        """Return the directory's generation, of 64 bits."""
+        return self._numbers[0] ^ self._numbers[slot]
 
     def epoch(self, slot: int) -> int:
         """Return the directory's epoch, of 64 bits."""
-        return self._name ^ self._numbers[slot + SLOTS]
+        return self._numbers[0] ^ self._numbers[slot + SLOTS]
 
     def snapshot(self) -> Snapshot:
         """Return all generations as they are now: a copy of 128 KiB."""
@@ -122,4 +132,4 @@ class Snapshot:
 
     def generation(self, slot: int) -> int:
         """Return the directory's generation at that moment."""
-        return self._numbers[slot]
+        return self._numbers[0] ^ self._numbers[slot]

@@ -163,11 +163,13 @@ class Page:
         return references
 
     def with_write_reference(
-        self, name: str, reference: str, seal: Seal, bound: bytes
+        self, name: str, reference: str | None, seal: Seal, bound: bytes
     ) -> Page:
-        """Return the page with a write cap for ``name``."""
+        """Return the page with a write cap for ``name``, or with none."""
         references = self._write_references(seal, bound)
-        references[name] = reference
+        references.pop(name, None)
+        if reference is not None:
+            references[name] = reference
         return Page(
             self.lines, close_references(references, seal, bound), self.bits, self.fill
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import struct
 import threading
 import time
 import weakref
@@ -12,9 +11,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from tahoestorage.cache.disk import DiskFault, DiskLocked, DiskTier, private_directory
+from tahoestorage.cache.forks import Gate
 from tahoestorage.cache.generations import Generations
 from tahoestorage.cache.memory import Held, MemoryTier
 from tahoestorage.cache.pages import Page
+from tahoestorage.cache.records import close_page, open_page
 from tahoestorage.cache.sealing import Scope
 
 logger = logging.getLogger("tahoestorage.cache")
@@ -23,12 +24,12 @@ logger = logging.getLogger("tahoestorage.cache")
 UNSHARED_SECONDS = 2.0
 LOOK_SECONDS = 0.5
 LOCKED_SECONDS = 1.0
-_HEADER = struct.Struct(">BdQ")
-_VERSION = 1
 
 Change = Callable[[Callable[[bytes], Page | None]], Iterator[tuple[bytes, Page]]]
 
 _all: weakref.WeakSet[Tiers] = weakref.WeakSet()
+_gate = Gate()
+"""Whoever has a DiskTier in hand is inside."""
 
 
 class Tiers:
@@ -52,31 +53,31 @@ class Tiers:
         self._size_limit = size_limit
         self._memory_entries = memory_entries
         self._warned = float("-inf")
-        self._parents: list[DiskTier | None] = []
-        self._start()
+        self.start()
         _all.add(self)
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Know nothing, and have nothing in common with another process but files."""
         self._lock = threading.RLock()
-        self.memory = MemoryTier(self._memory_entries)
-        self._disk: DiskTier | None = None
-        self._disk_again = float("-inf")
         self._looked = time.monotonic()
+        self._disk: DiskTier | None = None
+        self._disk_again = float("inf")
+        self.generations = Generations(None)
+        self.memory = MemoryTier(self._memory_entries)
+        self._share()
+
+    def _share(self) -> None:
         if self._directory is not None:
             try:
                 private_directory(self._directory)
                 self.generations = Generations(self._directory / "generations")
-                return
+                self._disk_again = float("-inf")
             except (DiskFault, OSError) as error:
                 self._warn("can't be used", error)
-        self.generations = Generations(None)
-        self._disk_again = float("inf")
 
-    def after_fork(self) -> None:
-        """Take nothing over from the parent that a child must not share."""
-        # Dropping it here would close connections that are the parent's.
-        self._parents.append(self._disk)
-        self._start()
+    def close(self) -> None:
+        """Close the database, in all threads. It is opened when it is needed."""
+        self._disk = None
 
     @property
     def shared(self) -> bool:
@@ -94,13 +95,19 @@ class Tiers:
                 error,
             )
 
+    def _is_current(self) -> bool:
+        disk = self._disk
+        return self.generations.is_current() and (disk is None or disk.is_current())
+
     def look(self) -> None:
-        """Start anew where somebody removed the cache directory's files."""
+        """Start anew where somebody removed the files; share them, if that failed."""
         self._looked = time.monotonic()
-        if not self.generations.is_current():
+        if not self.shared or not self._is_current():
             with self._lock:
-                if not self.generations.is_current():
-                    self._start()
+                if not self._is_current():
+                    self.start()
+                elif not self.shared:
+                    self._share()
 
     def _open_disk(self) -> DiskTier | None:
         disk = self._disk
@@ -128,11 +135,15 @@ class Tiers:
             self.look()
         generation = self.generations.generation(scope.slot)
         held = self.memory.get(key)
-        if held is None or held.generation != generation or not self._fresh(held):
-            held = self._from_disk(scope, key, generation)
-            if held is None:
-                return None
-            self.memory.set(key, held)
+        if held is not None and held.generation != generation:
+            held = None
+        if held is None or not self._fresh(held):
+            found = self._from_disk(scope, key, generation)
+            if found is not None:
+                self.memory.set(key, found)
+                held = found
+        if held is None:
+            return None
         return held.page if expired or self._fresh(held) else None
 
     def _fresh(self, held: Held) -> bool:
@@ -140,26 +151,18 @@ class Tiers:
         return 0 < held.expiry - time.time() <= self.lifetime
 
     def _from_disk(self, scope: Scope, key: bytes, generation: int) -> Held | None:
-        disk = self._open_disk()
-        if disk is None:
-            return None
-        try:
-            return self._opened(disk.get(key), scope, key, generation)
-        except DiskFault as error:
-            self._fault(error)
-            return None
-
-    def _opened(
-        self, sealed: bytes | None, scope: Scope, key: bytes, generation: int
-    ) -> Held | None:
-        if sealed is None or len(sealed) < _HEADER.size:
-            return None
-        header = sealed[: _HEADER.size]
-        version, expiry, epoch = _HEADER.unpack(header)
-        if version != _VERSION or epoch != self.generations.epoch(scope.slot):
-            return None
-        opened = scope.seal.open(sealed[_HEADER.size :], key + header)
-        return None if opened is None else Held(generation, expiry, Page.unpack(opened))
+        with _gate:
+            disk = self._open_disk()
+            if disk is None:
+                return None
+            try:
+                sealed = disk.get(key)
+            except DiskFault as error:
+                self._fault(error)
+                return None
+        epoch = self.generations.epoch(scope.slot)
+        found = open_page(scope, key, sealed, epoch) if sealed else None
+        return None if found is None else Held(generation, *found)
 
     def fill(
         self,
@@ -180,18 +183,25 @@ class Tiers:
                 expiry = min(expiry, time.time() + UNSHARED_SECONDS)
             for key, page in pages:
                 self.memory.set(key, Held(generation, expiry, page))
-        disk = self._open_disk()
-        if disk is None:
+        if self._directory is None:
             return
-        try:
-            with disk.transaction():
-                # Whoever changes something does so in a transaction too.
-                epoch = self.generations.epoch(scope.slot)
-                if self.generations.generation(scope.slot) == generation:
-                    for key, page in pages:
-                        disk.set(key, _sealed(scope, key, page, expiry, epoch))
-        except DiskFault as error:
-            self._fault(error)
+        # Sealed before the lock is taken, for which others wait.
+        epoch = self.generations.epoch(scope.slot)
+        sealed = [
+            (key, close_page(scope, key, page, expiry, epoch)) for key, page in pages
+        ]
+        with _gate:
+            disk = self._open_disk()
+            if disk is None:
+                return
+            try:
+                with disk.transaction():
+                    # Whoever changes something does so in a transaction too.
+                    if self.generations.generation(scope.slot) == generation:
+                        for key, value in sealed:
+                            disk.set(key, value)
+            except DiskFault as error:
+                self._fault(error)
 
     def patch(self, scope: Scope, change: Change) -> None:
         """Tell every process that a directory changes, and change pages of it.
@@ -201,28 +211,40 @@ class Tiers:
         pages can't be changed, none of the directory's is believed any more.
         """
         self.look()
+        while True:
+            with _gate:
+                self._patch(scope, change)
+            if self._is_current():
+                return
+            # Somebody removed the files meanwhile: others may have made new ones.
+            self.look()
+
+    def _patch(self, scope: Scope, change: Change) -> None:
         slot = scope.slot
         self.generations.change(slot)
         disk = self._open_disk()
         if disk is None:
-            if self.shared:
-                self.generations.disbelieve(slot)
+            self.generations.disbelieve(slot)
             return
         expiries: dict[bytes, float] = {}
 
         def load(key: bytes) -> Page | None:
-            held = self._opened(disk.get(key), scope, key, 0)
-            if held is None:
-                return None
-            expiries[key] = held.expiry
-            return held.page
+            sealed = disk.get(key)
+            found = open_page(scope, key, sealed, epoch) if sealed else None
+            if found is not None:
+                expiries[key], page = found
+                return page
+            if sealed:
+                # Whoever can read it, in another version of this, must not.
+                disk.set(key, b"")
+            return None
 
         try:
             with disk.transaction():
                 self.generations.change(slot)
                 epoch = self.generations.epoch(slot)
                 for key, page in change(load):
-                    disk.set(key, _sealed(scope, key, page, expiries[key], epoch))
+                    disk.set(key, close_page(scope, key, page, expiries[key], epoch))
             # Who read the old page just now holds it under the number before.
             self.generations.change(slot)
         except BaseException as error:
@@ -237,14 +259,20 @@ class Tiers:
         self.generations.disbelieve(scope.slot)
 
 
-def _sealed(scope: Scope, key: bytes, page: Page, expiry: float, epoch: int) -> bytes:
-    header = _HEADER.pack(_VERSION, expiry, epoch)
-    return header + scope.seal.close(page.pack(), key + header)
+def _before_fork() -> None:
+    # What a connection leaves in a child makes SQLite believe in locks that the
+    # child does not have: none may be open (sqlite.org/howtocorrupt.html, 2.6).
+    _gate.shut()
+    for tiers in list(_all):
+        tiers.close()
 
 
 def _after_fork() -> None:
+    _gate.renew()
     for tiers in list(_all):
-        tiers.after_fork()
+        tiers.start()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(
+    before=_before_fork, after_in_parent=_gate.open, after_in_child=_after_fork
+)

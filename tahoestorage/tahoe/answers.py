@@ -22,7 +22,7 @@ from tahoestorage.exceptions import (
     UnexpectedAnswer,
     WriteCollision,
 )
-from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.caps import Cap, Kind
 from tahoestorage.tahoe.redaction import redact
 
 TOKEN_KEY = "tahoestorage"  # noqa: S105 - the key, not the token
@@ -57,7 +57,8 @@ class NodeParser:
     wanted is dropped, and depth and length have limits.
     """
 
-    def __init__(self, add: Callable[[Child], None] | None = None) -> None:
+    def __init__(self, what: str, add: Callable[[Child], None] | None = None) -> None:
+        self._what = what
         self._add = add
         self._depth = 0
         self._keys: list[Any] = [None] * (_DEEPEST + 1)
@@ -67,27 +68,38 @@ class NodeParser:
         self._child: dict[str, Any] = {}
         self._metadata: dict[str, Any] = {}
         self._times: dict[str, Any] = {}
+        self._has_children = False
         self._ended = False
 
     def parse(self, chunks: Iterable[bytes]) -> Node:
         """Return the node. Raises UnexpectedAnswer for anything that is not one."""
         parser = ijson.basic_parse_coro(self._sink(), use_float=True)
         length = 0
+        chunk = b""
         try:
             for chunk in chunks:
                 length += len(chunk)
                 if length > LISTING_LIMIT:
-                    raise UnexpectedAnswer("the gateway's listing has no end")
+                    raise self._unexpected("has no end")
                 parser.send(chunk)
             parser.close()
-        except (ijson.JSONError, StopIteration) as error:
-            raise UnexpectedAnswer(
-                "the gateway's listing is not the JSON it should be"
-            ) from error
-        if not self._ended or self._kind is None:
-            raise UnexpectedAnswer("the gateway's listing is cut short")
-        kind = _KINDS.get(self._kind, EntryKind.UNKNOWN)
+        except (ijson.JSONError, StopIteration, UnicodeError):
+            self._ended = False
+        finally:
+            # Tracebacks show variables, and this one is full of caps.
+            chunk = b""
+        # Outside of the handler: what was caught quotes the listing.
+        if not self._ended:
+            raise self._unexpected("is not the JSON that it should be")
+        kind = _KINDS.get(self._kind or "", EntryKind.UNKNOWN)
+        if kind is EntryKind.DIRECTORY and not self._has_children:
+            raise self._unexpected("does not say what is in the directory")
         return Node(kind, _text(self._own, "ro_uri"), _text(self._own, "rw_uri"))
+
+    def _unexpected(self, how: str) -> UnexpectedAnswer:
+        return UnexpectedAnswer(
+            f"{self._what}: the gateway's listing {how}; is it a Tahoe-LAFS node?"
+        )
 
     @ijson.coroutine  # type: ignore[untyped-decorator]
     def _sink(self) -> Any:
@@ -106,12 +118,14 @@ class NodeParser:
         elif event in ("start_map", "start_array"):
             self._depth = depth + 1
             if depth >= _DEEPEST:
-                raise UnexpectedAnswer("the gateway's listing is nested too deeply")
+                raise self._unexpected("is nested too deeply")
             keys[depth + 1] = None
+            if depth == 2 and keys[2] == "children" and event == "start_map":
+                self._has_children = True
         elif event in ("end_map", "end_array"):
             self._depth = depth - 1
             if depth == 1:
-                self._ended = True
+                self._ended = event == "end_array"
             elif depth == 4 and keys[2] == "children" and self._add is not None:
                 self._add(self._whole_child())
         elif depth == 1:
@@ -147,7 +161,9 @@ class NodeParser:
 
 def _read_only(write: str) -> str | None:
     try:
-        return Cap.parse(write).read_only.uri
+        cap = Cap.parse(write)
+        # Of a kind that is not known, nobody can say what reads it and no more.
+        return None if cap.kind is Kind.UNKNOWN else cap.read_only.uri
     except InvalidCap:
         return None
 
@@ -174,7 +190,8 @@ def count_connected(status: str, where: str) -> int:
             f"{where} does not answer as a Tahoe-LAFS gateway does; "
             "is another program listening there?"
         ) from None
-    return sum(state.startswith("Connected") for state in states)
+    # "Connected to ..." over Foolscap, and "connected" over HTTPS.
+    return sum(state.lower().startswith("connected") for state in states)
 
 
 _SAYINGS: tuple[tuple[str, type[GatewayError | ReadOnly], str], ...] = (

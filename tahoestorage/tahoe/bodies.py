@@ -23,23 +23,33 @@ _TEXT_LIMIT = 1 << 16
 def blocks(answer: requests.Response, what: str, where: str) -> Iterator[bytes]:
     """Yield a body block by block. Raises DamagedDownload where it is cut."""
     fault: GatewayError | None = None
+    block = b""
     try:
         while block := answer.raw.read(BLOCK, decode_content=False):
             yield block
     except (HTTPError, OSError) as error:
         fault = mapped(error, what, where)
+        if isinstance(fault, GatewayUnreachable):
+            fault = DamagedDownload(f"{what}: the gateway ended its answer too early")
     if fault is not None:
+        # Tracebacks show variables, and listings are full of caps.
+        block = b""
         raise fault
 
 
-def read_text(answer: requests.Response, what: str, where: str) -> str:
+def read_text(
+    answer: requests.Response, what: str, where: str, limit: int = _TEXT_LIMIT
+) -> str:
     """Return a body that is short, or its start."""
-    held = bytearray()
-    for block in blocks(answer, what, where):
-        held += block
-        if len(held) > _TEXT_LIMIT:
-            break
-    return held.decode("utf-8", "replace")
+    held = block = b""
+    try:
+        for block in blocks(answer, what, where):
+            held += block
+            if len(held) > limit:
+                break
+        return held.decode("utf-8", "replace")
+    finally:
+        held = block = b""
 
 
 def mapped(error: Exception, what: str, where: str) -> GatewayError:

@@ -98,7 +98,11 @@ class Cap:
                 form.body is not CHK or int(match[1]) <= int(match[2]) <= MOST_SHARES
             ):
                 return cls(text, form)
-        raise InvalidCap(fault(text, form))
+        reason = fault(text, form)
+        # Tracebacks show variables, and this may be a cap but for one character.
+        text = prefix = ""
+        match = None
+        raise InvalidCap(reason)
 
     @property
     def kind(self) -> Kind:

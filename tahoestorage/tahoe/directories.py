@@ -38,6 +38,11 @@ class Directory:
 
     def writable(self, what: str) -> Cap:
         """Return the write cap. Raises ReadOnly where we have none."""
+        if not self.read.is_mutable:
+            raise ReadOnly(
+                f"{what} is an immutable directory, as `tahoe backup` makes them; "
+                "nothing is saved or deleted in it"
+            )
         if self.write is None:
             raise ReadOnly(
                 f"{what} is read-only: its cap, or the root cap, is a read cap, and "

@@ -90,7 +90,7 @@ class Gateway:
         One request, however long the path. Raises FileMissing.
         """
         with self._ask("GET", cap, path, "t=json", what=what) as answer:
-            return NodeParser(add).parse(blocks(answer, what, self.base_url))
+            return NodeParser(what, add).parse(blocks(answer, what, self.base_url))
 
     def mkdir(self, directory: Cap, name: str, layout: str, *, what: str) -> Cap:
         """Make the directory ``name`` and return its write cap; NameTaken if it is."""

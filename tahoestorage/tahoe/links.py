@@ -14,6 +14,7 @@ from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import (
     FileMissing,
     GatewayError,
+    InvalidCap,
     NameIsDirectory,
     NameTaken,
     ParentIsFile,
@@ -57,14 +58,16 @@ class Links:
         """
         self._directories.root.writable("the root directory")
         for length in range(1, len(path)):
-            known = self._directories.known(path[: length - 1])
-            if not isinstance(known, Directory):
+            parent = self._directories.known(path[: length - 1])
+            if not isinstance(parent, Directory):
                 return
-            entry = self._cache.entry(known.scope, path[length - 1])
+            what = "/".join(path[:length])
+            entry = self._cache.entry(parent.scope, path[length - 1])
             if isinstance(entry, Entry) and entry.kind is not EntryKind.DIRECTORY:
-                raise ParentIsFile(
-                    f"{'/'.join(path)}: {'/'.join(path[:length])} is a file"
-                )
+                raise ParentIsFile(f"{'/'.join(path)}: {what} is a file")
+            known = self._directories.known(path[:length])
+            if isinstance(known, Directory) and not known.read.is_mutable:
+                known.writable(what)
 
     def _descend(self, parent: Directory, path: Path) -> Directory:
         """Return the directory at ``path``, made if it is not in ``parent``."""
@@ -174,6 +177,11 @@ class Links:
             if child.entry.kind is EntryKind.DIRECTORY:
                 raise NameIsDirectory(
                     f"{what} is a directory, and only files are deleted"
+                )
+            if child.entry.kind is EntryKind.UNKNOWN:
+                raise InvalidCap(
+                    f"{what}: its cap is of a kind that is not known here; it may be "
+                    "a directory, and only files are deleted"
                 )
             write = directory.writable("/".join(parents) or "the root directory")
             change = self._cache.change(directory.scope, name)

@@ -13,9 +13,7 @@ import requests
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
-from tahoestorage.exceptions import (
-    GatewayError,
-)
+from tahoestorage.exceptions import GatewayError
 from tahoestorage.tahoe.bodies import mapped
 from tahoestorage.tahoe.connections import Adapter, UploadTimeout
 from tahoestorage.tahoe.redaction import redact_loggers
@@ -26,8 +24,9 @@ redact_loggers("urllib3.connectionpool", "urllib3.util.retry", "urllib3.connecti
 
 PASSING_FAULTS = (502, 503, 504)
 _HEADERS = {
-    # Without it errors come as pages, and a body could come packed.
-    "Accept": "text/plain, */*;q=0.1",
+    # Where anything else is accepted too, errors come as pages.
+    "Accept": "text/plain",
+    # A body could come packed.
     "Accept-Encoding": "identity",
     "User-Agent": "django-tahoestorage",
 }

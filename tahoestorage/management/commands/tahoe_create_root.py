@@ -69,7 +69,8 @@ class Command(BaseCommand):
                 write(create_root(site))
             self.stdout.write(f"TAHOE_STORAGE_BASE_CAP_FILE = {quoted(str(output))}")
         self.stderr.write(ADVICE, self.style.WARNING)
-        if site.has_root:
+        # A file that is set, and is made only now, was no root before.
+        if site.has_root and (output is None or output != site.base_cap_file):
             self.stderr.write(
                 "A root cap is set already. This is another root, and it is empty.",
                 self.style.WARNING,
