@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ from django.core.files.base import File
 
 from benchmarks.rows import Row, at_least, at_most, seconds
 from benchmarks.small import storage_on
+from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.grid import LocalGrid
 
 MIB = 1 << 20
@@ -56,19 +58,15 @@ def transfers(grid: LocalGrid, work: Path) -> Iterator[Row]:
         name = f"{number}.bin"
         make_file(source)
         with source.open("rb") as file:
-            content = File(file)
-            up["ours"] = min(
-                up["ours"], seconds(lambda c=content, n=name: storage.save(n, c))
-            )
+            save = partial(storage.save, name, File(file))
+            up["ours"] = min(up["ours"], seconds(save))
         make_file(source)
         started = time.perf_counter()
         cap = curl("-T", str(source), f"{grid.base_url}/uri").decode().strip()
         up["curl"] = min(up["curl"], time.perf_counter() - started)
         get = f"{grid.base_url}/uri/{quote(cap, safe='')}"
-        down["curl"] = min(
-            down["curl"], seconds(lambda u=get: curl("-o", "/dev/null", u))
-        )
-        down["ours"] = min(down["ours"], seconds(lambda n=name: drain(storage.open(n))))
+        down["curl"] = min(down["curl"], seconds(partial(curl, "-o", "/dev/null", get)))
+        down["ours"] = min(down["ours"], seconds(partial(drain, storage, name)))
     source.unlink()
     for what, taken in (("up", up), ("down", down)):
         rate = SIZE / MIB / taken["ours"]
@@ -79,9 +77,9 @@ def transfers(grid: LocalGrid, work: Path) -> Iterator[Row]:
         )
 
 
-def drain(file: File[bytes]) -> None:
+def drain(storage: TahoeStorage, name: str) -> None:
     """Read a file to its end, as a view that streams it does."""
-    with file:
+    with storage.open(name) as file:
         for _ in file.chunks():
             pass
 

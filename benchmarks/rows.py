@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -43,7 +43,7 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def best_of_each(
-    calls: dict[str, Callable[[], object]], *, rounds: int, times: int = 1
+    calls: Mapping[str, Callable[[], object]], *, rounds: int, times: int = 1
 ) -> dict[str, float]:
     """Return the best seconds of one call of each, taken in turns.
 
@@ -66,7 +66,7 @@ def best_of_each(
 
 
 def median_of_each(
-    calls: dict[str, Callable[[], object]], *, rounds: int
+    calls: Mapping[str, Callable[[], object]], *, rounds: int
 ) -> dict[str, float]:
     """Return the median seconds of one call of each, taken in turns."""
     taken: dict[str, list[float]] = {name: [] for name in calls}

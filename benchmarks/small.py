@@ -6,6 +6,7 @@ import itertools
 import json
 import secrets
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -76,9 +77,9 @@ def lookups(grid: LocalGrid, work: Path) -> Iterator[Row]:
         storage.url(name)
     for verb in ("url", "exists"):
         calls = {
-            "memory": lambda verb=verb: getattr(from_memory, verb)(name),
-            "disk": lambda verb=verb: getattr(from_disk, verb)(name),
-            "files": lambda verb=verb: getattr(files, verb)(name),
+            "memory": partial(getattr(from_memory, verb), name),
+            "disk": partial(getattr(from_disk, verb), name),
+            "files": partial(getattr(files, verb), name),
         }
         taken = best_of_each(calls, rounds=30, times=300)
         for tier, bound in (("memory", 4), ("disk", 10)):
@@ -89,6 +90,12 @@ def lookups(grid: LocalGrid, work: Path) -> Iterator[Row]:
             ratio = taken[tier] / taken["files"]
             what = f"warm {verb}() from {tier}, in times of FileSystemStorage"
             yield at_most(what, ratio, "x", bound, beside)
+
+
+def ask(storage: TahoeStorage, names: list[str]) -> None:
+    """Ask for each name."""
+    for name in names:
+        storage.exists(name)
 
 
 def large_directory(grid: LocalGrid, work: Path) -> Iterator[Row]:
@@ -106,7 +113,7 @@ def large_directory(grid: LocalGrid, work: Path) -> Iterator[Row]:
     best = float("inf")
     for start in range(1, 5001, 1000):
         some = names[start : start + 1000]
-        taken = seconds(lambda some=some: [storage.exists(name) for name in some])
+        taken = seconds(partial(ask, storage, some))
         best = min(best, taken / len(some))
     beside = f"the first one, which lists all: {cold:.2f} s"
     yield at_most("a next name among 10,000, from disk", best * 1e6, "us", 30, beside)

@@ -1,4 +1,4 @@
-"""What the tests share: a real grid, roots and storages on it, and counts of requests."""
+"""What the tests share: a real grid, roots and storages on it, counts of requests."""
 
 from __future__ import annotations
 
