@@ -17,7 +17,7 @@ import requests
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = [sys.executable, "example/demo.py"]
-PATIENCE = 60  # seconds; only a fault takes so long
+PATIENCE = 120  # seconds; only a fault takes so long
 
 
 def environment(directory: Path, **more: str) -> dict[str, str]:
@@ -62,8 +62,9 @@ def wait_until(what: Callable[[], object]) -> None:
 class Demo:
     """A running one, which waits for Ctrl-C."""
 
-    def __init__(self, directory: Path, **more: str) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, until: str = "Ctrl-C", **more: str) -> None:
+        """Start it; entering waits `until` it has said that."""
+        self.directory, self.until = directory, until
         self.output = directory.with_suffix(".output")
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
@@ -76,8 +77,12 @@ class Demo:
             )
 
     def __enter__(self) -> Demo:
-        wait_until(lambda: "Ctrl-C" in self.said() or self.process.poll() is not None)
-        assert self.process.poll() is None, self.said()
+        try:
+            wait_until(lambda: self.until in self.said() or self.process.poll())
+            assert self.process.poll() is None, self.said()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -161,13 +166,13 @@ def test_asked_to_stop_it_leaves_nothing_running(
 
 def test_stopped_while_it_starts_it_leaves_nothing_running(tmp_path: Path) -> None:
     directory = tmp_path / "early"
-    demo = Demo(directory)
-    wait_until(lambda: (directory / "grid" / "grid.json").exists())
+    with Demo(directory, until="Starting") as demo:
+        wait_until(lambda: (directory / "grid" / "grid.json").exists())
 
-    # An impatient visitor: the second Ctrl-C must not cut short the stopping.
-    demo.process.send_signal(signal.SIGINT)
-    wait_until(lambda: "Stopping" in demo.said())
-    status = demo.stop(signal.SIGINT)
+        # An impatient visitor: the second Ctrl-C must not cut short the stopping.
+        demo.process.send_signal(signal.SIGINT)
+        wait_until(lambda: "Stopping" in demo.said())
+        status = demo.stop(signal.SIGINT)
 
     assert status == 0
     assert processes(directory) == []

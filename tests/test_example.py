@@ -456,6 +456,7 @@ def test_an_error_page_shows_no_cap(tmp_path: Path) -> None:
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("there is no chromium here: apt-get install chromium")
+    expect.set_options(timeout=30_000)  # milliseconds; only a fault takes so long
     with (
         sync_playwright() as playwright,
         playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS) as browser,
@@ -572,7 +573,7 @@ def test_a_store_that_is_away_leaves_the_form_as_it_was(
         page.get_by_role("button", name="Upload").click()
 
         status = page.locator("[data-status]")
-        expect(status).to_contain_text("The files are away just now", timeout=30_000)
+        expect(status).to_contain_text("The files are away just now")
         expect(page.get_by_label("Title")).to_have_value("Kept")
         expect(page.get_by_role("button", name="Upload")).to_be_enabled()
 

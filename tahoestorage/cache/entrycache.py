@@ -139,8 +139,6 @@ class EntryCache:
         bits = listing.bits
 
         def pages() -> Iterator[tuple[bytes, Page]]:
-            if bits:
-                yield scope.root, Page(b"", b"", bits, fill)
             for number, lines, references in listing.pages():
                 sealed = b""
                 if references and scope.write_seal is not None:
@@ -149,6 +147,9 @@ class EntryCache:
                     )
                 key = page_key(scope, number) if bits else scope.root
                 yield key, Page(lines, sealed, bits, fill)
+            # Last: without it, pages of which only some were stored are not found.
+            if bits:
+                yield scope.root, Page(b"", b"", bits, fill)
 
         # One great directory must not drive all others out of memory.
         hold = len(listing) <= self._tiers.memory.room // 4

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
@@ -10,26 +9,23 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from tahoestorage.cache.disk import DiskFault, DiskLocked, DiskTier, private_directory
-from tahoestorage.cache.forks import Gate
+from tahoestorage.cache.access import DiskAccess
+from tahoestorage.cache.disk import DiskFault, DiskTier, private_directory
 from tahoestorage.cache.generations import Generations
 from tahoestorage.cache.memory import Held, MemoryTier
 from tahoestorage.cache.pages import Page
 from tahoestorage.cache.records import close_page, open_page
 from tahoestorage.cache.sealing import Scope
 
-logger = logging.getLogger("tahoestorage.cache")
-
 # Without shared generations nobody says that a page is outdated.
 UNSHARED_SECONDS = 2.0
 LOOK_SECONDS = 0.5
-LOCKED_SECONDS = 1.0
+# How many pages are stored under one lock, for which others wait.
+BATCH = 32
 
 Change = Callable[[Callable[[bytes], Page | None]], Iterator[tuple[bytes, Page]]]
 
 _all: weakref.WeakSet[Tiers] = weakref.WeakSet()
-_gate = Gate()
-"""Whoever has a DiskTier in hand is inside."""
 
 
 class Tiers:
@@ -50,18 +46,16 @@ class Tiers:
     ) -> None:
         self.lifetime = lifetime
         self._directory = directory
-        self._size_limit = size_limit
         self._memory_entries = memory_entries
-        self._warned = float("-inf")
+        self._access = DiskAccess(directory, size_limit, lifetime)
         self.start()
         _all.add(self)
 
     def start(self) -> None:
-        """Know nothing, and have nothing in common with another process but files."""
-        self._lock = threading.RLock()
+        """Know nothing, and share nothing with other processes but files."""
+        self._lock = threading.Lock()
         self._looked = time.monotonic()
-        self._disk: DiskTier | None = None
-        self._disk_again = float("inf")
+        self._access.reset()
         self.generations = Generations(None)
         self.memory = MemoryTier(self._memory_entries)
         self._share()
@@ -71,33 +65,16 @@ class Tiers:
             try:
                 private_directory(self._directory)
                 self.generations = Generations(self._directory / "generations")
-                self._disk_again = float("-inf")
             except (DiskFault, OSError) as error:
-                self._warn("can't be used", error)
-
-    def close(self) -> None:
-        """Close the database, in all threads. It is opened when it is needed."""
-        self._disk = None
+                self._access.warn("can't be used", error)
 
     @property
     def shared(self) -> bool:
         """Whether other processes tell this one what they change."""
         return self.generations.path is not None
 
-    def _warn(self, what: str, error: Exception) -> None:
-        now = time.monotonic()
-        if now - self._warned > self.lifetime:
-            self._warned = now
-            logger.warning(
-                "The cache directory %s %s (%s). Everything works without it, slower.",
-                self._directory,
-                what,
-                error,
-            )
-
     def _is_current(self) -> bool:
-        disk = self._disk
-        return self.generations.is_current() and (disk is None or disk.is_current())
+        return self.generations.is_current() and self._access.is_current()
 
     def look(self) -> None:
         """Start anew where somebody removed the files; share them, if that failed."""
@@ -108,26 +85,6 @@ class Tiers:
                     self.start()
                 elif not self.shared:
                     self._share()
-
-    def _open_disk(self) -> DiskTier | None:
-        disk = self._disk
-        if disk is not None or time.monotonic() < self._disk_again:
-            return disk
-        with self._lock:
-            if self._disk is None and self._directory is not None:
-                try:
-                    self._disk = DiskTier(self._directory, self._size_limit)
-                except DiskFault as error:
-                    self._fault(error)
-            return self._disk
-
-    def _fault(self, error: DiskFault) -> None:
-        self._warn("failed", error)
-        if isinstance(error, DiskLocked):
-            self._disk_again = time.monotonic() + LOCKED_SECONDS
-        else:
-            self._disk_again = time.monotonic() + self.lifetime
-            self._disk = None
 
     def page(self, scope: Scope, key: bytes, *, expired: bool = False) -> Page | None:
         """Return the page at ``key`` if it is known; an old one too, if ``expired``."""
@@ -151,14 +108,15 @@ class Tiers:
         return 0 < held.expiry - time.time() <= self.lifetime
 
     def _from_disk(self, scope: Scope, key: bytes, generation: int) -> Held | None:
-        with _gate:
-            disk = self._open_disk()
+        if not self.shared:
+            return None
+        with self._access.tier() as disk:
             if disk is None:
                 return None
             try:
                 sealed = disk.get(key)
             except DiskFault as error:
-                self._fault(error)
+                self._access.fault(error)
                 return None
         epoch = self.generations.epoch(scope.slot)
         found = open_page(scope, key, sealed, epoch) if sealed else None
@@ -183,25 +141,25 @@ class Tiers:
                 expiry = min(expiry, time.time() + UNSHARED_SECONDS)
             for key, page in pages:
                 self.memory.set(key, Held(generation, expiry, page))
-        if self._directory is None:
+        if not self.shared:
             return
-        # Sealed before the lock is taken, for which others wait.
         epoch = self.generations.epoch(scope.slot)
         sealed = [
             (key, close_page(scope, key, page, expiry, epoch)) for key, page in pages
         ]
-        with _gate:
-            disk = self._open_disk()
+        with self._access.tier() as disk:
             if disk is None:
                 return
             try:
-                with disk.transaction():
-                    # Whoever changes something does so in a transaction too.
-                    if self.generations.generation(scope.slot) == generation:
-                        for key, value in sealed:
+                for start in range(0, len(sealed), BATCH):
+                    with disk.transaction():
+                        # Whoever changes something does so in a transaction too.
+                        if self.generations.generation(scope.slot) != generation:
+                            return
+                        for key, value in sealed[start : start + BATCH]:
                             disk.set(key, value)
             except DiskFault as error:
-                self._fault(error)
+                self._access.fault(error)
 
     def patch(self, scope: Scope, change: Change) -> None:
         """Tell every process that a directory changes, and change pages of it.
@@ -212,17 +170,16 @@ class Tiers:
         """
         self.look()
         while True:
-            with _gate:
-                self._patch(scope, change)
+            with self._access.tier() as disk:
+                self._patch(disk if self.shared else None, scope, change)
             if self._is_current():
                 return
             # Somebody removed the files meanwhile: others may have made new ones.
             self.look()
 
-    def _patch(self, scope: Scope, change: Change) -> None:
+    def _patch(self, disk: DiskTier | None, scope: Scope, change: Change) -> None:
         slot = scope.slot
         self.generations.change(slot)
-        disk = self._open_disk()
         if disk is None:
             self.generations.disbelieve(slot)
             return
@@ -251,7 +208,7 @@ class Tiers:
             self.generations.disbelieve(slot)
             if not isinstance(error, DiskFault):
                 raise
-            self._fault(error)
+            self._access.fault(error)
 
     def disbelieve(self, scope: Scope) -> None:
         """Forget all that is known of a directory, in every process."""
@@ -259,20 +216,9 @@ class Tiers:
         self.generations.disbelieve(scope.slot)
 
 
-def _before_fork() -> None:
-    # What a connection leaves in a child makes SQLite believe in locks that the
-    # child does not have: none may be open (sqlite.org/howtocorrupt.html, 2.6).
-    _gate.shut()
-    for tiers in list(_all):
-        tiers.close()
-
-
-def _after_fork() -> None:
-    _gate.renew()
+def _in_child() -> None:
     for tiers in list(_all):
         tiers.start()
 
 
-os.register_at_fork(
-    before=_before_fork, after_in_parent=_gate.open, after_in_child=_after_fork
-)
+os.register_at_fork(after_in_child=_in_child)

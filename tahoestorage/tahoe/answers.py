@@ -1,4 +1,4 @@
-"""What a gateway answers, made into values and errors. No HTTP here."""
+"""What a gateway answers, made into values. No HTTP here."""
 
 from __future__ import annotations
 
@@ -10,24 +10,14 @@ from typing import Any
 import ijson
 
 from tahoestorage.entries import Entry, EntryKind
-from tahoestorage.exceptions import (
-    FileMissing,
-    GatewayError,
-    InvalidCap,
-    NameTaken,
-    NotEnoughServers,
-    NotEnoughShares,
-    ParentIsFile,
-    ReadOnly,
-    UnexpectedAnswer,
-    WriteCollision,
-)
+from tahoestorage.exceptions import InvalidCap, UnexpectedAnswer
 from tahoestorage.tahoe.caps import Cap, Kind
-from tahoestorage.tahoe.redaction import redact
 
 TOKEN_KEY = "tahoestorage"  # noqa: S105 - the key, not the token
 LISTING_LIMIT = 1 << 30
 _DEEPEST = 32
+# Of the year 5138: Python's dates end at 9999.
+_LAST_SECOND = 1e11
 _KINDS = {"dirnode": EntryKind.DIRECTORY, "filenode": EntryKind.FILE}
 
 
@@ -89,9 +79,9 @@ class NodeParser:
             # Tracebacks show variables, and this one is full of caps.
             chunk = b""
         # Outside of the handler: what was caught quotes the listing.
-        if not self._ended:
+        if not self._ended or self._kind is None:
             raise self._unexpected("is not the JSON that it should be")
-        kind = _KINDS.get(self._kind or "", EntryKind.UNKNOWN)
+        kind = _KINDS.get(self._kind, EntryKind.UNKNOWN)
         if kind is EntryKind.DIRECTORY and not self._has_children:
             raise self._unexpected("does not say what is in the directory")
         return Node(kind, _text(self._own, "ro_uri"), _text(self._own, "rw_uri"))
@@ -133,6 +123,8 @@ class NodeParser:
         elif depth == 2:
             self._own[keys[2]] = value
         elif keys[2] == "children":
+            if depth == 3:
+                raise self._unexpected("has a child that is none")
             if depth == 4:
                 self._child["kind"] = value
             elif depth == 5:
@@ -175,7 +167,8 @@ def _text(values: dict[str, Any], key: str) -> str | None:
 
 def _number(*values: Any) -> float | None:
     for value in values:
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if number and abs(value) < _LAST_SECOND:
             return float(value)
     return None
 
@@ -192,54 +185,3 @@ def count_connected(status: str, where: str) -> int:
         ) from None
     # "Connected to ..." over Foolscap, and "connected" over HTTPS.
     return sum(state.lower().startswith("connected") for state in states)
-
-
-_SAYINGS: tuple[tuple[str, type[GatewayError | ReadOnly], str], ...] = (
-    (
-        "UncoordinatedWriteError",
-        WriteCollision,
-        "another gateway wrote to the same directory at the same time; "
-        "let one gateway write, or give them a common lock",
-    ),
-    (
-        "NotWriteableError",
-        ReadOnly,
-        "the directory is read-only; a write cap is needed to change it",
-    ),
-    (
-        "UploadUnhappinessError",
-        NotEnoughServers,
-        "the gateway reaches too few storage servers to place it safely; "
-        "see the gateway's welcome page for which are connected",
-    ),
-    ("NoServersError", NotEnoughServers, "the gateway reaches no storage server"),
-    ("NotEnoughServersError", NotEnoughServers, "the gateway reaches too few servers"),
-    ("NotEnoughSharesError", NotEnoughShares, "too few of its shares are reachable"),
-    ("NoSharesError", NotEnoughShares, "none of its shares is reachable"),
-    ("UnrecoverableFileError", NotEnoughShares, "too few of its shares are reachable"),
-)
-
-
-def error_for(status: int, text: str, what: str) -> Exception:
-    """Return the error that an answer means. ``what`` names the file for people."""
-    if status == 404 or (status == 400 and "Files have no children" in text):
-        return FileMissing(f"{what}: there is no such file")
-    if status == 409:
-        if "a file was in the way" in text:
-            return ParentIsFile(f"{what}: a file is in the way of its directory")
-        return NameTaken(f"{what}: the name is taken")
-    for saying, kind, meaning in _SAYINGS:
-        if saying in text:
-            return kind(f"{what}: {meaning}")
-    if status == 410:
-        return NotEnoughShares(
-            f"{what}: too few of its shares are reachable now; it is not known to be "
-            "gone. Try again, and look at the storage servers"
-        )
-    if 300 <= status < 400:
-        return UnexpectedAnswer(
-            f"{what}: the address of the gateway redirects elsewhere; "
-            "set base_url to where the gateway itself listens"
-        )
-    said = redact(" ".join(text.split()))[:200]
-    return UnexpectedAnswer(f"{what}: the gateway answered {status}: {said}")

@@ -1,20 +1,23 @@
-"""The bodies of answers, and what may go wrong with a request, in our words."""
+"""The bodies of answers, read with care."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import requests
-import urllib3
-from urllib3.exceptions import HTTPError, ReadTimeoutError
+from urllib3.exceptions import HTTPError
 
 from tahoestorage.exceptions import (
     DamagedDownload,
     GatewayError,
-    GatewayTimeout,
     GatewayUnreachable,
+    InvalidCap,
     UnexpectedAnswer,
 )
+from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.faults import error_for, mapped
+from tahoestorage.tahoe.redaction import Secret
 
 BLOCK = 1 << 16
 _TEXT_LIMIT = 1 << 16
@@ -52,41 +55,39 @@ def read_text(
         held = block = b""
 
 
-def mapped(error: Exception, what: str, where: str) -> GatewayError:
-    """Return our error for one of requests' or urllib3's, without their text."""
-    reasons = [error]
-    while len(reasons) < 8:
-        last = reasons[-1]
-        inner = getattr(last, "reason", None) or last.__cause__ or last.__context__
-        inner = inner or next((a for a in last.args if isinstance(a, Exception)), None)
-        if not isinstance(inner, Exception) or inner in reasons:
-            break
-        reasons.append(inner)
-
-    def is_a(*kinds: type[Exception]) -> bool:
-        return any(isinstance(reason, kinds) for reason in reasons)
-
-    if is_a(requests.exceptions.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError):
-        return GatewayUnreachable(
-            f"{what}: the gateway at {where} can't be reached in time; is it running?"
-        )
-    if is_a(requests.exceptions.SSLError):
-        return GatewayUnreachable(
-            f"{what}: the gateway at {where} shows a certificate that is not trusted"
-        )
-    if is_a(requests.exceptions.ReadTimeout, ReadTimeoutError, TimeoutError):
-        return GatewayTimeout(
-            f"{what}: the gateway at {where} did not answer in time; what was asked "
-            "may be done all the same"
-        )
-    if is_a(
-        requests.exceptions.ChunkedEncodingError, urllib3.exceptions.IncompleteRead
-    ):
-        return DamagedDownload(f"{what}: the gateway ended its answer too early")
-    if is_a(requests.exceptions.ConnectionError, urllib3.exceptions.ProtocolError):
-        return GatewayUnreachable(
-            f"{what}: no answer from the gateway at {where}; is it running there?"
-        )
-    return UnexpectedAnswer(
-        f"{what}: the gateway at {where} can't be spoken to ({type(error).__name__})"
+def read_cap(answer: requests.Response, what: str, where: str) -> Cap:
+    """Return the cap that is the body. Raises UnexpectedAnswer for anything else."""
+    with contextlib.suppress(InvalidCap):
+        return Cap.parse(read_text(answer, what, where).strip())
+    raise UnexpectedAnswer(
+        f"{what}: the answer is not a cap; is it a Tahoe-LAFS node at {where}?"
     )
+
+
+def read_directory(answer: requests.Response, what: str, where: str) -> Cap:
+    """Return the write cap of a directory that is the body."""
+    cap = read_cap(answer, what, where)
+    if not (cap.is_directory and cap.is_writable):
+        raise UnexpectedAnswer(
+            f"{what}: no directory was made; is it a Tahoe-LAFS node at {where}?"
+        )
+    return cap
+
+
+def checked(
+    answer: requests.Response, what: str, where: str, passing: tuple[int, ...] = ()
+) -> requests.Response:
+    """Return an answer that is no error. Raises what it means otherwise.
+
+    Those of the statuses ``passing`` are returned too.
+    """
+    status = answer.status_code
+    if status in (200, 201, 206, *passing):
+        return answer
+    with answer:
+        try:
+            text = read_text(answer, what, where)
+        except GatewayError:
+            text = ""
+    text = Secret(text)
+    raise error_for(status, text, what)

@@ -11,11 +11,13 @@ from tahoestorage.exceptions import (
     FileMissing,
     GatewayTimeout,
     GatewayUnreachable,
+    InvalidCap,
     NotEnoughShares,
     ParentIsFile,
     ReadOnly,
+    UnexpectedAnswer,
 )
-from tahoestorage.tahoe.answers import Child
+from tahoestorage.tahoe.answers import Child, Node
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.gateway import Gateway
 
@@ -205,9 +207,14 @@ class Directories:
         what = "/".join(path) or "the root directory"
         ticket = self.cache.ticket()
         node = self.gateway.list(base.best, rest, add, what=what)
-        if node.kind is not EntryKind.DIRECTORY or node.read is None:
+        if rest and node.kind is not EntryKind.DIRECTORY:
             raise ParentIsFile(f"{what} is not a directory")
-        directory = Directory.of(node.read, node.write) if rest else base
+        directory = base if rest == () else _directory(node)
+        if node.kind is not EntryKind.DIRECTORY or node.read is None or not directory:
+            raise UnexpectedAnswer(
+                f"{what}: the gateway does not answer of a directory; is it a "
+                "Tahoe-LAFS node?"
+            )
         self.cache.fill(ticket, directory.scope, listing)
         if rest:
             self.cache.fill_path(
@@ -225,3 +232,10 @@ class Directories:
             known = self.known(path[:length])
             if isinstance(known, Directory):
                 self.cache.forget(known.scope)
+
+
+def _directory(node: Node) -> Directory | None:
+    try:
+        return Directory.of(node.read or "", node.write)
+    except InvalidCap:
+        return None

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tahoestorage.exceptions import DamagedDownload, FileMissing, NotEnoughShares
+import requests
+
+from tahoestorage.exceptions import (
+    DamagedDownload,
+    FileMissing,
+    NotEnoughShares,
+    UnexpectedAnswer,
+)
 from tahoestorage.tahoe.bodies import blocks
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.gateway import Gateway
@@ -17,6 +24,8 @@ READ_AHEAD = 1 << 18
 LONGEST_RANGE = 1 << 24
 # Less is read and thrown away sooner than asked for anew.
 SKIP = 1 << 16
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
+_LENGTH = re.compile(r"\d{1,18}")
 
 
 class FileReader(io.RawIOBase):
@@ -24,7 +33,9 @@ class FileReader(io.RawIOBase):
 
     From the start to the end it is one request, whatever its size; after a seek,
     ranges of growing length. Nothing is held but a block of 64 KiB. What comes is
-    counted: a body that is too short or too long raises DamagedDownload.
+    counted: a body that is too short or too long raises DamagedDownload. After a read
+    that failed, a seek must come before the next one, lest a buffer that was lost with
+    it leave a gap.
     """
 
     def __init__(
@@ -44,23 +55,26 @@ class FileReader(io.RawIOBase):
         self._gateway = gateway
         self._cap = cap
         self._what = what
-        self._size = cap.size if cap.size is not None else size
+        # Of a mutable file it was so once.
+        self._size = size if cap.size is None and not cap.is_mutable else cap.size
         self._literal = cap.literal
         self._position = 0
-        self._answer: Any = None
+        self._answer: requests.Response | None = None
         self._blocks: Iterator[bytes] = iter(())
         self._block = memoryview(b"")
         # Where the block begins in the file, and where the answer must end.
         self._at = 0
         self._end: int | None = 0
         self._ahead = READ_AHEAD
+        self._failed = False
+        # Whether the caller knows the size, or bytes, and of which cap.
+        self._told: int | None = None
+        self._given = False
 
     def readable(self) -> bool:
-        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Return True."""
         return True
 
     @property
@@ -68,27 +82,41 @@ class FileReader(io.RawIOBase):
         """Bytes in all."""
         if self._size is None:
             self._open(0)
-        return self._size or 0
+        if self._size is None:
+            raise UnexpectedAnswer(f"{self._what}: the gateway does not say its length")
+        self._told = self._size
+        return self._size
 
     def tell(self) -> int:
-        """Return the position."""
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Change the position; nothing is asked for before a read."""
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position}.get(whence)
-        position = offset + (self.size if start is None else start)
-        if position < 0:
+        self._checkClosed()
+        if whence == io.SEEK_CUR:
+            offset += self._position
+        elif whence == io.SEEK_END:
+            offset += self.size
+        elif whence != io.SEEK_SET:
+            raise ValueError(f"{self._what}: whence is 0, 1 or 2, and not {whence}")
+        if offset < 0:
             raise ValueError(f"{self._what}: there is nothing before the first byte")
-        self._position = position
-        return position
+        self._position = offset
+        self._failed = False
+        return offset
 
     def readall(self) -> bytes:
-        """Return all from the position on."""
-        held = bytearray()
-        while some := self.read(READ_AHEAD):
-            held += some
-        return bytes(held)
+        """Return all from the position on; the position stays where that fails."""
+        self._checkClosed()
+        start, held = self._position, io.BytesIO()
+        try:
+            while some := self._some():
+                held.write(some)
+                self._position += len(some)
+        except BaseException:
+            self._position = start
+            raise
+        return held.getvalue()
 
     def readinto(self, buffer: Any) -> int:
         """Read some bytes into ``buffer``; 0 at the end."""
@@ -96,19 +124,33 @@ class FileReader(io.RawIOBase):
         wanted = memoryview(buffer).cast("B")
         if not wanted:
             return 0
-        if self._literal is not None:
-            some = memoryview(self._literal)[self._position :][: len(wanted)]
-        else:
-            if self._size is not None and self._position >= self._size > 0:
-                self._finish()
-                return 0
-            some = self._some()[: len(wanted)]
+        some = self._some()[: len(wanted)]
         wanted[: len(some)] = some
         self._position += len(some)
         return len(some)
 
     def _some(self) -> memoryview:
         """Return bytes at the position, as many as are at hand; none at the end."""
+        if self._literal is not None:
+            return memoryview(self._literal)[self._position :]
+        if self._failed:
+            raise self._damaged("an earlier read failed; seek before reading on")
+        try:
+            some = self._at_hand()
+        except BaseException:
+            self._failed = True
+            self._close_answer()
+            raise
+        self._given = self._given or len(some) > 0
+        return some
+
+    def _at_hand(self) -> memoryview:
+        if self._size is not None and self._position >= self._size:
+            at = self._at + len(self._block)
+            if self._answer is not None and at == self._end and next(self._blocks, b""):
+                raise self._damaged("more came than the file has")
+            self._close_answer()
+            return memoryview(b"")
         skip = self._position - self._at
         if self._answer is None or not 0 <= skip <= len(self._block) + SKIP:
             self._open(self._position)
@@ -141,59 +183,60 @@ class FileReader(io.RawIOBase):
             if not self._renew():
                 raise
             answer = self._gateway.fetch(self._cap, first, last, what=self._what)
-        with contextlib.ExitStack() as undo:
-            undo.callback(answer.close)
-            self._at, self._block = first, memoryview(b"")
-            length = int(answer.headers.get("Content-Length", -1))
-            if answer.status_code == 416:
-                self._size = self._size if self._size is not None else first
-                length = 0
-            elif answer.status_code == 206:
-                total = answer.headers.get("Content-Range", "").rpartition("/")[2]
-                if not total.isdigit():
-                    raise self._damaged("the gateway did not say which part it sent")
-                self._check_size(int(total))
-            elif first:
-                raise self._damaged("the gateway sent all of it for a part")
-            elif length >= 0:
-                self._check_size(length)
-            self._end = None if length < 0 else first + length
-            if first == 0 and self._size is not None:
-                self._end = self._size
-            self._answer = answer
-            self._blocks = (
-                iter(())
-                if answer.status_code == 416
-                else blocks(answer, self._what, self._gateway.base_url)
-            )
-            undo.pop_all()
+        self._at, self._block = first, memoryview(b"")
+        self._blocks = blocks(answer, self._what, self._gateway.base_url)
+        try:
+            self._end = self._ending(answer, first)
+        except BaseException:
+            answer.close()
+            raise
+        self._answer = answer
+
+    def _ending(self, answer: requests.Response, first: int) -> int | None:
+        """Return where in the file the answer must end, if it says so."""
+        if answer.status_code == 416:
+            if self._size is not None and first < self._size:
+                raise self._damaged(f"the gateway has nothing at byte {first}")
+            self._blocks = iter(())
+            return first
+        length = _LENGTH.fullmatch(answer.headers.get("Content-Length", ""))
+        if answer.status_code == 206:
+            part = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+            if part is None or int(part[1]) != first:
+                raise self._damaged("the gateway sent another part than it was asked")
+            self._check_size(int(part[3]), first)
+            return int(part[2]) + 1
+        if first:
+            raise self._damaged("the gateway sent all of it for a part")
+        if length is not None:
+            self._check_size(int(length[0]), first)
+        return self._size
+
+    def _check_size(self, size: int, first: int) -> None:
+        # What a mutable file is from its start on is always the file.
+        known = None if self._cap.is_mutable and first == 0 else self._size
+        if known not in (None, size):
+            raise self._damaged(f"the gateway has {size} bytes of {known}")
+        self._size = size
 
     def _renew(self) -> bool:
-        """Take the cap that the file has by now; False where it is the same one."""
+        """Take the cap that the file has by now, if nobody would take it for the old.
+
+        False where it is the same one, or the caller has seen some of the old file.
+        """
         again, self._again = self._again, None
-        cap = None if again is None or self._position else again()
+        cap = None if again is None else again()
         if cap is None or cap == self._cap:
+            return False
+        if (self._given and self._position) or self._told not in (None, cap.size):
             return False
         self._cap, self._size, self._literal = cap, cap.size, cap.literal
         return True
-
-    def _check_size(self, size: int) -> None:
-        if self._cap.is_mutable or self._size is None:
-            self._size = size
-        elif size != self._size:
-            raise self._damaged(f"the gateway has {size} bytes of {self._size}")
 
     def _damaged(self, how: str) -> DamagedDownload:
         return DamagedDownload(
             f"{self._what}: the download is not the file ({how}); try again"
         )
-
-    def _finish(self) -> None:
-        """See that nothing follows the last byte, and give the connection back."""
-        if self._answer is not None:
-            if self._at + len(self._block) == self._end and next(self._blocks, b""):
-                raise self._damaged("more came than the file has")
-            self._close_answer()
 
     def _close_answer(self) -> None:
         if self._answer is not None:

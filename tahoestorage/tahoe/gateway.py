@@ -11,10 +11,10 @@ from urllib.parse import quote
 import requests
 
 from tahoestorage.exceptions import (
-    DamagedDownload,
+    FileMissing,
+    GatewayError,
     GatewayTimeout,
     GatewayUnreachable,
-    InvalidCap,
     UnexpectedAnswer,
 )
 from tahoestorage.tahoe.answers import (
@@ -23,14 +23,22 @@ from tahoestorage.tahoe.answers import (
     Node,
     NodeParser,
     count_connected,
-    error_for,
 )
-from tahoestorage.tahoe.bodies import blocks, read_text
+from tahoestorage.tahoe.bodies import (
+    blocks,
+    checked,
+    read_cap,
+    read_directory,
+    read_text,
+)
 from tahoestorage.tahoe.caps import LITERAL_LIMIT, Cap
 from tahoestorage.tahoe.connections import UploadTimeout
 from tahoestorage.tahoe.redaction import Secret, SecretBytes
 from tahoestorage.tahoe.transport import Transport
 from tahoestorage.tahoe.uploads import UploadBody
+
+# A line for each of a thousand servers.
+_STATUS_LIMIT = 1 << 20
 
 
 class Gateway:
@@ -96,7 +104,7 @@ class Gateway:
         """Make the directory ``name`` and return its write cap; NameTaken if it is."""
         query = f"t=mkdir&name={quote(name, safe='')}&replace=false&format={layout}"
         with self._ask("POST", directory, (), query, what=what, body=b"") as answer:
-            return self._cap(answer, what)
+            return read_directory(answer, what, self.base_url)
 
     def link(
         self,
@@ -131,8 +139,9 @@ class Gateway:
             attempts -= 1
             try:
                 return self._upload(body.begin(), what)
-            except (GatewayUnreachable, GatewayTimeout):
-                if body.fault is None and not attempts:
+            except GatewayError as error:
+                lost = isinstance(error, GatewayUnreachable | GatewayTimeout)
+                if body.fault is None and not (lost and attempts):
                     raise
             if body.fault is not None:
                 raise body.fault
@@ -149,12 +158,12 @@ class Gateway:
         response = self._transport.send(
             "PUT", "/uri", shown="/uri", what=what, body=counted(), timeout=timeout
         )
-        with self._checked(response, what) as answer:
-            cap = self._cap(answer, what)
-        if cap.size is not None and cap.size != timeout.sent:
+        with checked(response, what, self.base_url) as answer:
+            cap = read_cap(answer, what, self.base_url)
+        if cap.size != timeout.sent:
             raise UnexpectedAnswer(
                 f"{what}: {timeout.sent} bytes were sent, and the gateway kept "
-                f"{cap.size}"
+                f"{cap.size}; save it again"
             )
         return cap
 
@@ -168,7 +177,13 @@ class Gateway:
         headers = {}
         if first or last is not None:
             headers["Range"] = f"bytes={first}-{'' if last is None else last}"
-        return self._ask("GET", cap, (), "", what=what, headers=headers, passing=(416,))
+        answer = self._ask(
+            "GET", cap, (), "", what=what, headers=headers, passing=(404, 416)
+        )
+        if answer.status_code == 404:
+            answer.close()
+            raise FileMissing(f"{what}: the gateway knows no file by its cap")
+        return answer
 
     def create_root(self, layout: str = "SDMF") -> Cap:
         """Make a directory that is linked nowhere and return its write cap."""
@@ -180,15 +195,15 @@ class Gateway:
             what=what,
             body=b"",
         )
-        with self._checked(response, what) as answer:
-            return self._cap(answer, what)
+        with checked(response, what, self.base_url) as answer:
+            return read_directory(answer, what, self.base_url)
 
     def connected_servers(self) -> int:
         """Return to how many storage servers the gateway is connected."""
         what = "the gateway's status"
         response = self._transport.send("GET", "/?t=json", shown="/?t=json", what=what)
-        with self._checked(response, what) as answer:
-            text = read_text(answer, what, self.base_url)
+        with checked(response, what, self.base_url) as answer:
+            text = read_text(answer, what, self.base_url, _STATUS_LIMIT)
         return count_connected(text, self.base_url)
 
     def probe_upload(self) -> None:
@@ -219,28 +234,7 @@ class Gateway:
             headers=headers,
             body=body,
         )
-        return self._checked(response, what, passing)
-
-    def _checked(
-        self, response: requests.Response, what: str, passing: tuple[int, ...] = ()
-    ) -> requests.Response:
-        status = response.status_code
-        if status in (200, 201, 206, *passing):
-            return response
-        with response:
-            try:
-                text = read_text(response, what, self.base_url)
-            except (DamagedDownload, GatewayTimeout, GatewayUnreachable):
-                text = ""
-        raise error_for(status, text, what)
-
-    def _cap(self, answer: requests.Response, what: str) -> Cap:
-        try:
-            return Cap.parse(read_text(answer, what, self.base_url).strip())
-        except InvalidCap:
-            raise UnexpectedAnswer(
-                f"{what}: the gateway's answer is not a cap; is it a Tahoe-LAFS node?"
-            ) from None
+        return checked(response, what, self.base_url, passing)
 
 
 def _children(name: str, cap: Cap, token: str) -> bytes:

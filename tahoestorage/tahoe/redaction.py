@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 
-_CAP = re.compile(r"(?:ro\.|imm\.)?URI(?::|%3A)[^\s'\"<>/?#]*", re.IGNORECASE)
+_CAP = re.compile(r"(?:ro\.|imm\.)?URI(?::|%(?:25)*3A)[^\s'\"<>/?#]*", re.IGNORECASE)
 _SHOWN = "URI:***"
 
 

@@ -14,8 +14,8 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from tahoestorage.exceptions import GatewayError
-from tahoestorage.tahoe.bodies import mapped
 from tahoestorage.tahoe.connections import Adapter, UploadTimeout
+from tahoestorage.tahoe.faults import mapped
 from tahoestorage.tahoe.redaction import redact_loggers
 
 logger = logging.getLogger("tahoestorage.gateway")

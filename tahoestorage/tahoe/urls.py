@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from tahoestorage.exceptions import InvalidCap
 from tahoestorage.tahoe.caps import Access, Cap, Kind
+from tahoestorage.tahoe.redaction import Secret
 
 
 @functools.lru_cache(maxsize=4096)
@@ -15,6 +16,8 @@ def public_url(base: str, reference: str, filename: str) -> str:
 
     Raises InvalidCap for what is not known to be the read cap of a file.
     """
+    # Tracebacks show variables.
+    reference = Secret(reference)
     cap = Cap.parse(reference)
     if cap.kind is Kind.UNKNOWN or cap.is_directory:
         raise InvalidCap(f"{filename}: its cap is not one of a file, and is not shown")

@@ -1,0 +1,114 @@
+"""The way to the tier on disk: opened when needed, left alone for a while if it fails,
+and closed while the process forks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+from tahoestorage.cache.disk import DiskFault, DiskLocked, DiskTier
+from tahoestorage.cache.forks import Gate
+
+logger = logging.getLogger("tahoestorage.cache")
+
+LOCKED_SECONDS = 1.0
+
+_gate = Gate()
+_all: weakref.WeakSet[DiskAccess] = weakref.WeakSet()
+
+
+class DiskAccess:
+    """A DiskTier in ``directory``, or none at all where there is None.
+
+    After a fault it is not tried again for ``lifetime`` seconds, after a lock that
+    would not open for one; of faults one in a lifetime is logged.
+    """
+
+    def __init__(
+        self, directory: Path | None, size_limit: int, lifetime: float
+    ) -> None:
+        self.directory = directory
+        self._size_limit = size_limit
+        self._lifetime = lifetime
+        self._warned = float("-inf")
+        self.reset()
+        _all.add(self)
+
+    def reset(self) -> None:
+        """Take nothing over from before: neither a connection, nor a lock."""
+        self._lock = threading.Lock()
+        self._disk: DiskTier | None = None
+        self._again = float("-inf")
+
+    def close(self) -> None:
+        """Close it, in all threads. It is opened again when it is needed."""
+        self._disk = None
+
+    def is_current(self) -> bool:
+        """Whether what is open is still what others find in the directory."""
+        disk = self._disk
+        return disk is None or disk.is_current()
+
+    @contextlib.contextmanager
+    def tier(self) -> Iterator[DiskTier | None]:
+        """Give the tier, or None while it can't be had. Not to be nested."""
+        with _gate:
+            yield self._disk or self._open()
+
+    def _open(self) -> DiskTier | None:
+        if self.directory is None or time.monotonic() < self._again:
+            return None
+        with self._lock:
+            if self._disk is None:
+                try:
+                    self._disk = DiskTier(self.directory, self._size_limit)
+                except DiskFault as error:
+                    self.fault(error)
+            return self._disk
+
+    def fault(self, error: DiskFault) -> None:
+        """Note that the tier has failed."""
+        self.warn("failed", error)
+        if isinstance(error, DiskLocked):
+            self._again = time.monotonic() + LOCKED_SECONDS
+        else:
+            self._again = time.monotonic() + self._lifetime
+            self._disk = None
+
+    def warn(self, what: str, error: Exception) -> None:
+        """Log what is the matter with the directory, once in a lifetime."""
+        now = time.monotonic()
+        if now - self._warned > self._lifetime:
+            self._warned = now
+            logger.warning(
+                "The cache directory %s %s (%s). Everything works without it, slower.",
+                self.directory,
+                what,
+                error,
+            )
+
+
+def _before_fork() -> None:
+    # A connection that is open makes SQLite believe, in the child, in locks that the
+    # child does not have (sqlite.org/howtocorrupt.html, section 2.6).
+    _gate.shut()
+    for access in list(_all):
+        access.close()
+
+
+def _in_child() -> None:
+    _gate.renew()
+    for access in list(_all):
+        access.reset()
+
+
+os.register_at_fork(
+    before=_before_fork, after_in_parent=_gate.open, after_in_child=_in_child
+)

@@ -1,0 +1,130 @@
+"""What may go wrong with a request, in our words: never in others', which hold caps."""
+
+from __future__ import annotations
+
+import http.client
+import re
+
+import requests
+import urllib3
+from urllib3.exceptions import ReadTimeoutError
+
+from tahoestorage.exceptions import (
+    DamagedDownload,
+    FileMissing,
+    GatewayError,
+    GatewayTimeout,
+    GatewayUnreachable,
+    NameTaken,
+    NotEnoughServers,
+    NotEnoughShares,
+    ParentIsFile,
+    ReadOnly,
+    UnexpectedAnswer,
+    WriteCollision,
+)
+from tahoestorage.tahoe.redaction import redact
+
+_TOO_FEW_SERVERS = (
+    "the gateway reaches too few storage servers to place it safely; try again once "
+    "they run, and see the gateway's welcome page for which are connected"
+)
+_TOO_FEW_SHARES = (
+    "too few of its shares are reachable now; it is not known to be gone. Try again, "
+    "and look at the storage servers"
+)
+_SAYINGS: tuple[tuple[str, type[GatewayError | ReadOnly], str], ...] = (
+    (
+        "UncoordinatedWriteError",
+        WriteCollision,
+        "another gateway wrote to the same directory at the same time; "
+        "let one gateway write, or give them a common lock",
+    ),
+    (
+        "NotWriteableError",
+        ReadOnly,
+        "the directory is read-only; a write cap is needed to change it",
+    ),
+    ("UploadUnhappinessError", NotEnoughServers, _TOO_FEW_SERVERS),
+    ("NoServersError", NotEnoughServers, _TOO_FEW_SERVERS),
+    ("NotEnoughServersError", NotEnoughServers, _TOO_FEW_SERVERS),
+    ("NotEnoughSharesError", NotEnoughShares, _TOO_FEW_SHARES),
+    ("NoSharesError", NotEnoughShares, _TOO_FEW_SHARES),
+    ("UnrecoverableFileError", NotEnoughShares, _TOO_FEW_SHARES),
+)
+
+
+def error_for(status: int, text: str, what: str) -> Exception:
+    """Return the error that an answer means. ``what`` names the file for people."""
+    # Any other server says 404 as well.
+    if (status == 404 and "No such child" in text) or (
+        status == 400 and "Files have no children" in text
+    ):
+        return FileMissing(f"{what}: there is no such file")
+    if status == 409:
+        if "a file was in the way" in text:
+            return ParentIsFile(f"{what}: a file is in the way of its directory")
+        return NameTaken(f"{what}: the name is taken")
+    if text.startswith("Traceback"):
+        # What follows its last indented line is the error; the rest is source code.
+        text = re.split(r"\n\s[^\n]*", text)[-1]
+    for saying, kind, meaning in _SAYINGS:
+        if saying in text:
+            return kind(f"{what}: {meaning}")
+    if status == 410:
+        return NotEnoughShares(f"{what}: {_TOO_FEW_SHARES}")
+    if 300 <= status < 400:
+        return UnexpectedAnswer(
+            f"{what}: the address of the gateway redirects elsewhere; "
+            "set base_url to where the gateway itself listens"
+        )
+    said = redact(" ".join(re.sub("<[^>]*>", " ", text).split()))[:200]
+    return UnexpectedAnswer(
+        f"{what}: what listens at base_url answered {status}, as no Tahoe-LAFS gateway "
+        f"should: {said or 'nothing'}"
+    )
+
+
+def mapped(error: Exception, what: str, where: str) -> GatewayError:
+    """Return our error for one of requests' or urllib3's, without their text."""
+    reasons = [error]
+    while len(reasons) < 8:
+        last = reasons[-1]
+        inner = getattr(last, "reason", None) or last.__cause__ or last.__context__
+        inner = inner or next((a for a in last.args if isinstance(a, Exception)), None)
+        if not isinstance(inner, Exception) or inner in reasons:
+            break
+        reasons.append(inner)
+
+    def is_a(*kinds: type[Exception]) -> bool:
+        return any(isinstance(reason, kinds) for reason in reasons)
+
+    if is_a(requests.exceptions.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError):
+        return GatewayUnreachable(
+            f"{what}: the gateway at {where} can't be reached in time; is it running?"
+        )
+    if is_a(requests.exceptions.SSLError, urllib3.exceptions.SSLError):
+        return GatewayUnreachable(
+            f"{what}: TLS with the gateway at {where} fails; is its certificate one "
+            "that is trusted here?"
+        )
+    if is_a(requests.exceptions.ReadTimeout, ReadTimeoutError, TimeoutError):
+        return GatewayTimeout(
+            f"{what}: the gateway at {where} did not answer in time; what was asked "
+            "may be done all the same"
+        )
+    if is_a(
+        requests.exceptions.ChunkedEncodingError, urllib3.exceptions.IncompleteRead
+    ):
+        return DamagedDownload(f"{what}: the gateway ended its answer too early")
+    if is_a(http.client.BadStatusLine) and not is_a(http.client.RemoteDisconnected):
+        return UnexpectedAnswer(
+            f"{what}: what listens at {where} does not speak HTTP; check base_url"
+        )
+    if is_a(requests.exceptions.ConnectionError, urllib3.exceptions.ProtocolError):
+        return GatewayUnreachable(
+            f"{what}: no answer from the gateway at {where}; is it running there?"
+        )
+    return UnexpectedAnswer(
+        f"{what}: the gateway at {where} can't be spoken to ({type(error).__name__})"
+    )

@@ -1,0 +1,652 @@
+"""The README and docs/: what they tell to run is run, what they list is compared.
+
+A block of code is fetched by its file, its language and its place among those of that
+language. A block that no test fetches fails a test.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import warnings
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
+from importlib.metadata import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import load_command_class
+
+from tahoestorage import checks, exceptions
+from tahoestorage.conf import CLASSIC_PUBLIC_URL, PREFIX
+from tahoestorage.options import CacheOptions, Options
+from tahoestorage.storage import TahoeStorage
+from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.gateway import Gateway
+from tahoestorage.tahoe.grid import LocalGrid
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+GATEWAY = "http://127.0.0.1:3456"
+CONTENT = b"Content that is longer than what a literal cap holds. " * 20
+PATIENCE = 60  # seconds; only a fault takes so long
+
+
+def blocks(document: str) -> dict[tuple[str, str, int], str]:
+    """Return a document's blocks by document, language and number from 1 on."""
+    found: dict[tuple[str, str, int], str] = {}
+    for language, text in FENCE.findall((ROOT / document).read_text("utf-8")):
+        number = sum(known[1] == language for known in found) + 1
+        found[document, language, number] = text
+    return found
+
+
+def block(
+    document: str,
+    language: str,
+    number: int,
+    replacing: Mapping[str, str] | None = None,
+) -> str:
+    """Return one block, with texts replaced; each of them must be there."""
+    text = blocks(document)[document, language, number]
+    for old, new in (replacing or {}).items():
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+def table(document: str, heading: str) -> list[list[str]]:
+    """Return the rows of the first table after a text, without its head."""
+    after = (ROOT / document).read_text("utf-8").partition(heading)[2]
+    match = re.search(r"(?:^\|.*\n)+", after, re.MULTILINE)
+    assert match
+    rows = [line.strip("| ").split(" | ") for line in match[0].splitlines()]
+    return rows[2:]
+
+
+def code(cell: str) -> str:
+    """Return the first text in a cell that is marked as code."""
+    return cell.split("`")[1]
+
+
+class Shell:
+    """Runs commands in a folder, as a user of this environment would."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        inherited = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("TAHOE_", "PYTEST_", "DJANGO_", "XDG_"))
+        }
+        programs = os.path.dirname(sys.executable)
+        self.environment = inherited | {
+            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(folder),
+        }
+
+    def start(self, command: str, **options: Any) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            ["sh", "-euc", command],
+            cwd=self.folder,
+            env=self.environment,
+            text=True,
+            **options,
+        )
+
+    def run(self, command: str, status: int = 0) -> tuple[str, str]:
+        """Return what a command writes to stdout and to stderr."""
+        pipe = subprocess.PIPE
+        process = self.start(
+            command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe
+        )
+        out, err = process.communicate(timeout=2 * PATIENCE)
+        assert process.returncode == status, out + err
+        return out, err
+
+
+def wait_until(what: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+# What there is
+
+
+def test_every_block_is_fetched_by_a_test() -> None:
+    call = r'\bblock\(\s*"([\w./]+)",\s*"(\w*)",\s*(\d+)'
+    used = re.findall(call, Path(__file__).read_text("utf-8"))
+    there = [key for document in DOCUMENTS for key in blocks(document)]
+    assert {(d, kind, int(number)) for d, kind, number in used} == set(there)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_link_leads_somewhere(document: str) -> None:
+    text = FENCE.sub("", (ROOT / document).read_text("utf-8"))
+    missing = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        path, _, anchor = link.partition("#")
+        if "://" in link:
+            continue
+        target = (ROOT / document).parent / path if path else ROOT / document
+        if not target.exists():
+            missing.append(link)
+        elif anchor:
+            headings = re.findall(r"^#+ (.+)$", target.read_text("utf-8"), re.MULTILINE)
+            if anchor not in [h.lower().replace(" ", "-") for h in headings]:
+                missing.append(link)
+    assert missing == []
+
+
+@pytest.mark.parametrize("target", ["demo", "test", "bench"])
+def test_make_has_the_targets(target: str) -> None:
+    told = {
+        "demo": block("README.md", "sh", 1),
+        "test": block("README.md", "sh", 2),
+        "bench": "make bench",
+    }
+    assert told[target].strip() == f"make {target}"
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    assert re.search(rf"^{target}:.*##", makefile, re.MULTILINE)
+
+
+def test_pip_is_given_the_name_of_the_package_and_its_extra() -> None:
+    package = metadata("django-tahoestorage")
+    plain, extra = block("README.md", "sh", 3), block("README.md", "sh", 4)
+    assert plain.split() == ["pip", "install", package["Name"]]
+    assert extra.split() == ["pip", "install", f'"{package["Name"]}[grid]"']
+    assert "grid" in (package.get_all("Provides-Extra") or [])
+
+
+# What is listed
+
+
+@pytest.mark.parametrize(
+    ("options", "heading"), [(Options, "## Options"), (CacheOptions, "In `cache`:")]
+)
+def test_the_options_are_those_that_there_are_with_their_defaults(
+    options: type, heading: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    default = options()
+    rows = {code(row[0]): row for row in table("README.md", heading)}
+    assert list(rows) == [f.name for f in fields(options) if f.name in rows]
+    assert set(rows) == {f.name for f in fields(options)}
+    for field in fields(options):
+        told = rows[field.name][-2]
+        expected = getattr(default, field.name)
+        if told == "none":
+            assert expected is None, field.name
+        else:
+            value = field.metadata["convert"](ast.literal_eval(code(told)))
+            assert value == expected, field.name
+
+
+def test_the_settings_are_those_that_there_are() -> None:
+    for option, setting, *_ in table("README.md", "## Options"):
+        names = {PREFIX + code(option).upper()}
+        if code(option) == "public_base_url":
+            names.add(CLASSIC_PUBLIC_URL)
+        assert set(re.findall(r"`(\w+)`", setting)) == names
+
+
+def test_the_ids_of_the_checks_are_those_that_there_are() -> None:
+    listed = re.findall(r"^tahoestorage\.\w+", checks.__doc__ or "", re.MULTILINE)
+    source = Path(checks.__file__).read_text("utf-8")
+    used = {f"tahoestorage.{number}" for number in re.findall(r'"([EW]\d{3})"', source)}
+    told = [code(row[0]) for row in table("README.md", "## Checks")]
+    assert told == listed
+    assert set(told) == used
+
+
+def test_the_tree_of_errors_is_the_one_that_there_is() -> None:
+    lines = block("README.md", "text", 2).splitlines()
+    told = {}
+    for line in lines[1:]:
+        match = re.match(r"([│├└─ ]+)(\w+) +(\w+)", line)
+        assert match
+        depth, name, builtin = len(match[1]), match[2], match[3]
+        error = getattr(exceptions, name)
+        assert issubclass(error, getattr(builtins, builtin))
+        parent = "TahoeStorageError" if depth == 4 else "GatewayError"
+        assert error.__bases__[0].__name__ == parent
+        told[name] = line
+    everything = {n for n, e in vars(exceptions).items() if isinstance(e, type)}
+    assert {lines[0], *told} == everything
+
+
+def own_options(command: str) -> set[str]:
+    parser: ArgumentParser = load_command_class("tahoestorage", command).create_parser(
+        "manage.py", command
+    )
+    common = load_command_class("django.core", "check").create_parser("", "")
+    known = set(common._option_string_actions)
+    return {o for o in parser._option_string_actions if o not in known}
+
+
+def test_the_options_of_the_commands_are_those_that_there_are() -> None:
+    for line in block("README.md", "text", 1).splitlines():
+        _, command, rest = line.split(maxsplit=2)
+        assert set(re.findall(r"--[\w-]+", rest)) == own_options(command)
+    listed = {code(row[0]) for row in table("docs/grid.md", "## For development")}
+    assert listed == own_options("tahoe_grid")
+
+
+def test_the_private_grid_of_the_docs_is_one_that_can_be_asked_for() -> None:
+    words = block("docs/grid.md", "sh", 1).split()
+    assert words[:3] == ["python", "manage.py", "tahoe_grid"]
+    command = load_command_class("tahoestorage", "tahoe_grid")
+    asked = command.create_parser("manage.py", "tahoe_grid").parse_args(words[3:])
+    LocalGrid(asked.directory, servers=asked.servers, gateways=asked.gateways)
+
+
+# A new site, as the README has it
+
+
+class Site(Shell):
+    """A new project with the app `documents`, set up with the README's blocks."""
+
+    def __init__(self, folder: Path, grid: LocalGrid) -> None:
+        super().__init__(folder)
+        self.run("django-admin startproject mysite")
+        self.folder = folder / "mysite"
+        self.run("python manage.py startapp documents")
+        self.settings("INSTALLED_APPS += ['documents']\n")
+        self.settings(
+            block("README.md", "python", 1, replacing={GATEWAY: grid.base_url})
+        )
+        self.root_told = self.run(block("README.md", "sh", 6))
+        self.settings(self.root_told[0])
+        self.archive = folder / "archive.cap"
+        self.run(f"python manage.py tahoe_create_root --output {self.archive}")
+        archive = {"/etc/mysite/archive.cap": str(self.archive)}
+        self.write(
+            "documents/models.py",
+            block("README.md", "python", 2)
+            + block("README.md", "python", 4, replacing=archive),
+        )
+        self.run(block("README.md", "sh", 8))
+
+    def write(self, path: str, text: str) -> None:
+        (self.folder / path).write_text(text, "utf-8")
+
+    def settings(self, text: str) -> None:
+        with (self.folder / "mysite/settings.py").open("a", encoding="utf-8") as file:
+            file.write(text)
+
+    def shell(self, program: str) -> tuple[str, str]:
+        """Run a program in the site's shell."""
+        self.write("program.py", program)
+        return self.run('python manage.py shell -c "$(cat program.py)"')
+
+
+@pytest.fixture(scope="module")
+def site(tahoe_grid: LocalGrid, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    return Site(tmp_path_factory.mktemp("site"), tahoe_grid)
+
+
+def test_the_root_s_cap_goes_to_a_file_and_the_setting_names_it(site: Site) -> None:
+    out, err = site.root_told
+    file = site.folder.parent / "root.cap"
+    assert ast.literal_eval(out.partition(" = ")[2]) == str(file)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert "URI:" not in out + err
+
+
+def test_a_cap_file_that_is_set_before_it_is_made_is_no_root_yet(site: Site) -> None:
+    file = site.folder.parent / "later.cap"
+    command = f"python manage.py tahoe_create_root --output {file}"
+    setting = f"TAHOE_STORAGE_BASE_CAP_FILE = {str(file)!r}\n"
+    site.write("later.py", f"from mysite.settings import *\n{setting}")
+
+    _, err = site.run(f"{command} --settings later")
+
+    assert "A root cap is set already" not in err
+
+
+def test_the_check_has_nothing_to_say(site: Site) -> None:
+    out, err = site.run(block("README.md", "sh", 7))
+    assert "no issues" in out + err
+
+
+def test_a_document_is_kept_and_read(site: Site) -> None:
+    out, _ = site.shell(block("README.md", "python", 3))
+    assert re.search(r"^documents/\d{4}/\d\d/\d\d/kept\w*\.txt 111$", out, re.MULTILINE)
+    assert "Kept by servers that cannot read it." in out
+
+
+def test_a_storage_of_its_own_has_a_root_of_its_own(site: Site) -> None:
+    out, _ = site.shell(
+        "from django.core.files.base import ContentFile\n"
+        "from documents.models import Document, Record\n"
+        "record = Record.objects.create(file=ContentFile(b'x' * 99, name='r.txt'))\n"
+        "print(record.file.storage.listdir(''), Document.file.field.storage.exists("
+        "record.file.name))\n"
+    )
+    migration = (site.folder / "documents/migrations/0001_initial.py").read_text()
+    assert re.search(r"\(\['\d{4}'\], \[\]\) False", out)
+    assert "documents.models.archive" in migration
+    assert "URI:" not in migration
+    assert "root.cap" not in migration
+
+
+def test_a_view_and_a_public_url_give_a_document(site: Site) -> None:
+    site.write("documents/views.py", block("README.md", "python", 5))
+    public = block("README.md", "python", 6)
+    site.write("public.py", f"from mysite.settings import *\n{public}")
+    site.write(
+        "program.py",
+        "from django.contrib.auth.models import AnonymousUser, User\n"
+        "from django.core.files.base import ContentFile\n"
+        "from django.test import RequestFactory\n"
+        "from documents.models import Document\n"
+        "from documents.views import download\n"
+        "kept = Document.objects.create(file=ContentFile(b'x' * 99, name='kept.txt'))\n"
+        "request = RequestFactory(SERVER_NAME='localhost').get('/')\n"
+        "request.user = AnonymousUser()\n"
+        "print(download(request, kept.pk).status_code)\n"
+        "request.user = User(username='somebody')\n"
+        "response = download(request, kept.pk)\n"
+        "print(response.headers['Content-Disposition'])\n"
+        "print(b''.join(response.streaming_content) == b'x' * 99, kept.file.url)\n",
+    )
+    out, _ = site.run('python manage.py shell -c "$(cat program.py)" --settings public')
+    lines = out.splitlines()[-3:]
+    assert lines[0] == "302"
+    assert re.fullmatch(r'attachment; filename="kept\w*\.txt"', lines[1])
+    url = r"https://files\.example/named/URI%3ACHK%3A[\w%]+/kept\w*\.txt"
+    assert re.fullmatch(f"True {url}", lines[2])
+
+
+def test_requests_are_logged_and_an_emptied_cache_asks_again(site: Site) -> None:
+    logging = block("docs/cache.md", "python", 1)
+    site.write("logged.py", f"from mysite.settings import *\n{logging}")
+    site.write(
+        "program.py",
+        "from django.core.files.storage import default_storage\n"
+        "default_storage.exists('documents/nothing.txt')\n",
+    )
+    command = 'python manage.py shell -c "$(cat program.py)" --settings logged'
+
+    said = [site.run(command)[1] for _ in range(2)]
+    site.run(block("docs/cache.md", "sh", 1))
+    said.append(site.run(command)[1])
+
+    requests = [len(re.findall("^GET ", each, re.MULTILINE)) for each in said]
+    assert requests[1:] == [0, 1]
+    assert "URI:" not in "".join(said)
+
+
+def test_the_tests_of_a_site_find_the_fixture(site: Site) -> None:
+    site.write("documents/tests.py", block("README.md", "python", 7))
+    out, _ = site.run(
+        "python -m pytest -p no:cacheprovider -p no:xdist --ds mysite.settings "
+        "documents/tests.py"
+    )
+    assert "1 passed" in out
+
+
+def test_gunicorn_serves_as_told(site: Site) -> None:
+    port = free_port()
+    command = block("README.md", "sh", 9).strip()
+    server = site.start(f"exec {command} --bind 127.0.0.1:{port}")
+
+    def answers() -> bool:
+        assert server.poll() is None
+        with contextlib.suppress(OSError):
+            url = f"http://127.0.0.1:{port}/admin/login/"
+            with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+                return bool(answer.status == 200)
+        return False
+
+    try:
+        wait_until(answers)
+    finally:
+        server.terminate()
+        server.wait(PATIENCE)
+
+
+def test_a_private_grid_runs_until_ctrl_c(site: Site) -> None:
+    command = block("README.md", "sh", 5).strip()
+    output = site.folder.parent / "grid.output"
+    with output.open("w") as file:
+        grid = site.start(f"exec {command}", stdout=file, stderr=file)
+    try:
+        wait_until(lambda: "Ctrl-C" in output.read_text() or grid.poll() is not None)
+        assert "TAHOE_STORAGE_BASE_URL = " in output.read_text()
+        grid.send_signal(signal.SIGINT)
+        assert grid.wait(PATIENCE) == 0
+    finally:
+        grid.kill()
+        grid.wait()
+    assert (site.folder.parent / "grid").is_dir()
+
+
+def test_a_program_can_have_a_grid(site: Site) -> None:
+    out, _ = site.shell(block("docs/grid.md", "python", 1))
+    assert "([], [])" in out
+
+
+# The commands of an administrator
+
+CURL = """\
+#!{python}
+# Notes its arguments, and is curl: the real one, or where there is none, enough of it.
+import os, re, sys, urllib.request
+
+with open({notes!r}, "a") as notes:
+    print(*sys.argv[1:], file=notes)
+if {curl!r}:
+    os.execv({curl!r}, ["curl", *sys.argv[1:]])
+url = re.fullmatch('url = "(.*)"\\n', sys.stdin.read())[1]
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({{}}))
+with opener.open(urllib.request.Request(url, method="POST")) as answer:
+    sys.stdout.buffer.write(answer.read())
+"""
+
+
+@pytest.fixture(scope="module")
+def own_grid() -> Iterator[LocalGrid]:
+    """A grid whose files may be damaged; one share of two is enough."""
+    with LocalGrid(needed=1, happy=1, total=2) as grid:
+        yield grid
+
+
+@pytest.fixture
+def kept(own_grid: LocalGrid, tmp_path: Path) -> TahoeStorage:
+    """A storage whose root's cap is in root.cap, with one file."""
+    root = own_grid.create_root()
+    (tmp_path / "root.cap").write_text(f"{root.uri}\n", "ascii")
+    storage = TahoeStorage(base_url=own_grid.base_url, base_cap=root, cache=False)
+    with storage.open("a/b/kept.bin", "wb") as file:
+        file.write(os.urandom(50) + CONTENT)
+    return storage
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """A shell whose curl notes how it was called, in curl.notes."""
+    shell = Shell(tmp_path)
+    programs, notes = tmp_path / "bin", str(tmp_path / "curl.notes")
+    programs.mkdir()
+    curl = programs / "curl"
+    real = shutil.which("curl")
+    curl.write_text(CURL.format(python=sys.executable, notes=notes, curl=real), "utf-8")
+    curl.chmod(0o700)
+    shell.environment["PATH"] = f"{programs}{os.pathsep}{shell.environment['PATH']}"
+    return shell
+
+
+def shares(grid: LocalGrid, storage: TahoeStorage, name: str = "") -> list[Path]:
+    """Return the files that hold the shares of a file, or of the root."""
+    cap = storage.options.root
+    if name:
+        cap = Cap.parse(storage._entry(name)[1].reference)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from allmydata.storage.common import si_b2a
+
+    folders = grid.directory.glob(
+        f"node/storage/shares/*/{si_b2a(cap.storage_index).decode()}"
+    )
+    return [share for folder in folders for share in folder.iterdir()]
+
+
+def lease_ends(share: Path) -> float:
+    """Return when the last lease of a share ends."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from allmydata.storage.shares import get_share_file
+
+    leases = get_share_file(str(share)).get_leases()
+    return max(float(lease.get_expiration_time()) for lease in leases)
+
+
+def test_the_leases_are_renewed_and_no_list_of_processes_shows_the_cap(
+    own_grid: LocalGrid, kept: TahoeStorage, shell: Shell
+) -> None:
+    all_shares = shares(own_grid, kept) + shares(own_grid, kept, "a/b/kept.bin")
+    before = [lease_ends(share) for share in all_shares]
+    time.sleep(1.1)  # leases end at whole seconds
+
+    out, err = shell.run(
+        block("README.md", "sh", 10, replacing={GATEWAY: own_grid.base_url})
+    )
+
+    after = [lease_ends(share) for share in all_shares]
+    assert len(all_shares) == 4
+    assert all(new > old for old, new in zip(before, after, strict=True))
+    assert re.fullmatch(r'\{"type": "stats".*\n', out)
+    notes = (shell.folder / "curl.notes").read_text()
+    assert "-K -" in notes
+    assert "URI:" not in out + err + notes
+
+
+def test_what_is_not_whole_is_told_by_both_and_repaired(
+    own_grid: LocalGrid, kept: TahoeStorage, shell: Shell
+) -> None:
+    here = {GATEWAY: own_grid.base_url}
+    (shell.folder / "renew-leases").write_text(block("docs/grid.md", "sh", 5))
+    renew = f"sh renew-leases root.cap {own_grid.base_url}"
+    repair = block("docs/grid.md", "sh", 6, replacing=here)
+
+    assert shell.run(renew) == ("", "")
+    shares(own_grid, kept, "a/b/kept.bin")[0].unlink()
+    damaged = shell.run(renew, status=1)
+    simple, _ = shell.run(
+        block("README.md", "sh", 10, replacing={GATEWAY: own_grid.base_url})
+    )
+    repaired, _ = shell.run(repair)
+
+    path = '{"path": ["a", "b", "kept.bin"]'
+    assert damaged == (f"not whole: {path}\n", "")
+    assert simple.startswith(f'{path}\n{{"type": "stats"')
+    assert repaired.startswith(f'{path} repaired: true\n{{"type": "stats"')
+    assert len(shares(own_grid, kept, "a/b/kept.bin")) == 2
+    assert shell.run(renew) == ("", "")
+
+
+def test_what_is_lost_stops_a_repair_but_not_the_leases(
+    own_grid: LocalGrid, kept: TahoeStorage, shell: Shell
+) -> None:
+    for share in shares(own_grid, kept, "a/b/kept.bin"):
+        share.unlink()
+    here = {GATEWAY: own_grid.base_url}
+    (shell.folder / "renew-leases").write_text(block("docs/grid.md", "sh", 5))
+
+    renewed, _ = shell.run(f"sh renew-leases root.cap {own_grid.base_url}", status=1)
+    repaired, _ = shell.run(block("docs/grid.md", "sh", 6, replacing=here))
+
+    assert "kept.bin" in renewed
+    assert "stopped before the end" not in renewed
+    assert repaired.startswith("ERROR:")
+    assert "stats" not in repaired
+
+
+def test_a_gateway_that_is_away_is_told(kept: TahoeStorage, shell: Shell) -> None:
+    (shell.folder / "renew-leases").write_text(block("docs/grid.md", "sh", 5))
+    out, _ = shell.run("sh renew-leases root.cap http://127.0.0.1:1", status=1)
+    assert out == "it stopped before the end\n"
+
+
+def test_tahoe_itself_reads_the_files_by_the_root_s_cap(
+    own_grid: LocalGrid, kept: TahoeStorage, shell: Shell
+) -> None:
+    (shell.folder / "gateway").symlink_to(own_grid.directory / "node")
+    out, _ = shell.run(block("docs/grid.md", "sh", 7))
+    assert out.splitlines()[0] == "a"
+    assert (shell.folder / "backup/a/b/kept.bin").read_bytes().endswith(CONTENT)
+
+
+def test_nodes_made_by_hand_find_each_other(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    introducer, server, web = free_port(), free_port(), free_port()
+    # Without the flag a node ends when its standard input does: with this test.
+    here = {"run --allow-stdin-close": "run"}
+    nodes: list[subprocess.Popen[str]] = []
+
+    def start(text: str) -> None:
+        create, run, _ = re.split(r"^(?=tahoe run)|\Z", text, flags=re.MULTILINE)
+        shell.run(create)
+        name = tmp_path / f"{len(nodes)}.log"
+        with name.open("w") as log:
+            command = f"exec {run.strip()}"
+            node = shell.start(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
+        nodes.append(node)
+
+    ports = {
+        "--port=tcp:3400": f"--port=tcp:{introducer}:interface=127.0.0.1",
+        "introducer.example:3400": f"127.0.0.1:{introducer}",
+    }
+    server_ports = {
+        "--port=tcp:3401": f"--port=tcp:{server}:interface=127.0.0.1",
+        "server1.example:3401": f"127.0.0.1:{server}",
+    }
+    # There is one server only.
+    gateway = {"tcp:3456": f"tcp:{web}", "happy=3": "happy=1"}
+    try:
+        start(block("docs/grid.md", "sh", 2, replacing=here | ports))
+        furl = tmp_path / "introducer/private/introducer.furl"
+        wait_until(furl.exists)
+        shutil.copy(furl, tmp_path)
+        start(block("docs/grid.md", "sh", 3, replacing=here | server_ports))
+        start(block("docs/grid.md", "sh", 4, replacing=here | gateway))
+        url = f"http://127.0.0.1:{web}"
+
+        def connected() -> int:
+            with contextlib.suppress(exceptions.GatewayError):
+                return Gateway(url, retries=0).connected_servers()
+            return 0
+
+        wait_until(connected)
+        storage = TahoeStorage(
+            base_url=url, base_cap=Gateway(url).create_root(), cache=False
+        )
+        with storage.open("kept.bin", "wb") as file:
+            file.write(CONTENT)
+        assert storage.open("kept.bin").read() == CONTENT
+    finally:
+        for node in nodes:
+            node.terminate()
+        for node in nodes:
+            node.communicate(timeout=PATIENCE)

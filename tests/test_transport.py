@@ -1,0 +1,396 @@
+"""Connections, time limits and repeats, and what their failures are called."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import inspect
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+import urllib3
+
+from tahoestorage import exceptions
+from tahoestorage.exceptions import (
+    DamagedDownload,
+    GatewayError,
+    GatewayTimeout,
+    GatewayUnreachable,
+    UnexpectedAnswer,
+)
+from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.faults import mapped
+from tahoestorage.tahoe.gateway import Gateway
+from tahoestorage.tahoe.grid import LocalGrid
+from tahoestorage.tahoe.uploads import UploadBody
+from tests.leaks import assert_hides_caps, everything_logged
+from tests.proxy import Answer, LoseAnswer, Proxy, Refuse, Stall, StallRequest
+
+ROOT = Cap.parse(f"URI:DIR2:{'a' * 26}:{'a' * 52}")
+SECRET_URL = f"http://127.0.0.1:3456/uri/{ROOT.uri}"
+LEAVES = {
+    each
+    for each in vars(exceptions).values()
+    if inspect.isclass(each) and issubclass(each, GatewayError)
+} - {GatewayError}
+LIBRARY_ERRORS = [
+    each
+    for module in (requests.exceptions, urllib3.exceptions)
+    for each in vars(module).values()
+    if inspect.isclass(each)
+    and issubclass(each, requests.RequestException | urllib3.exceptions.HTTPError)
+    and not issubclass(each, Warning)
+]
+
+
+@pytest.fixture(autouse=True)
+def no_cap_is_logged() -> Iterator[list[str]]:
+    with everything_logged() as lines:
+        yield lines
+
+
+@pytest.fixture
+def proxy(tahoe_grid: LocalGrid) -> Iterator[Proxy]:
+    with Proxy(tahoe_grid.base_url) as proxy:
+        yield proxy
+
+
+@contextlib.contextmanager
+def gateway_at(
+    url: str,
+    *,
+    connect_timeout: float = 5,
+    read_timeout: float = 10,
+    min_rate: float = 65536,
+    retries: int = 0,
+) -> Iterator[Gateway]:
+    gateway = Gateway(
+        url,
+        connect_timeout=connect_timeout,
+        read_timeout=read_timeout,
+        min_rate=min_rate,
+        retries=retries,
+    )
+    with contextlib.closing(gateway):
+        yield gateway
+
+
+class Listener:
+    """A port that accepts, says `greeting`, and then nothing."""
+
+    def __init__(self, greeting: bytes = b"", *, hang_up: bool = False) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._greeting, self._hang_up = greeting, hang_up
+        self._accepted: list[socket.socket] = []
+        self.accepted = 0
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve)
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._socket.accept()
+                self.accepted += 1
+                self._accepted.append(connection)
+                connection.sendall(self._greeting)
+                if self._hang_up:
+                    connection.recv(1 << 16)
+                    connection.shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self) -> Listener:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join()
+        for connection in self._accepted:
+            connection.close()
+
+
+def made(kind: type[Exception], *arguments: object) -> Exception:
+    """Return an error of a library's class, however it is meant to be made."""
+    return kind.__new__(kind, *arguments)
+
+
+@pytest.mark.parametrize("kind", LIBRARY_ERRORS, ids=lambda kind: kind.__module__[:4])
+def test_every_error_of_the_libraries_is_one_of_ours(kind: type[Exception]) -> None:
+    wrapped = requests.ConnectionError(
+        urllib3.exceptions.MaxRetryError(None, SECRET_URL, made(kind, SECRET_URL))  # type: ignore[arg-type]
+    )
+    for error in (made(kind, SECRET_URL), wrapped):
+        fault = mapped(error, "photos/a.jpg", "http://127.0.0.1:3456")
+        assert type(fault) in LEAVES
+        assert "photos/a.jpg" in str(fault)
+        assert "http://127.0.0.1:3456" in str(fault) or type(fault) is DamagedDownload
+        assert_hides_caps(fault, ROOT)
+
+
+def test_every_error_of_the_libraries_is_looked_at() -> None:
+    assert len(LIBRARY_ERRORS) > 40
+    assert requests.exceptions.ChunkedEncodingError in LIBRARY_ERRORS
+    assert urllib3.exceptions.IncompleteRead in LIBRARY_ERRORS
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (requests.ConnectTimeout(), GatewayUnreachable),
+        (requests.ConnectionError(), GatewayUnreachable),
+        (requests.ReadTimeout(), GatewayTimeout),
+        (requests.exceptions.SSLError(), GatewayUnreachable),
+        (requests.exceptions.InvalidURL(), UnexpectedAnswer),
+        (requests.exceptions.ChunkedEncodingError(), DamagedDownload),
+        (urllib3.exceptions.SSLError(), GatewayUnreachable),
+        (
+            urllib3.exceptions.ProtocolError("", ConnectionResetError()),
+            GatewayUnreachable,
+        ),
+        (urllib3.exceptions.ProtocolError("", TimeoutError()), GatewayTimeout),
+        (
+            urllib3.exceptions.ProtocolError("", http.client.BadStatusLine("SSH")),
+            UnexpectedAnswer,
+        ),
+        (
+            urllib3.exceptions.ProtocolError("", http.client.RemoteDisconnected()),
+            GatewayUnreachable,
+        ),
+        (
+            urllib3.exceptions.ProtocolError(
+                "", urllib3.exceptions.IncompleteRead(1, 2)
+            ),
+            DamagedDownload,
+        ),
+    ],
+)
+def test_an_error_is_called_by_what_it_means(
+    error: Exception, kind: type[GatewayError]
+) -> None:
+    assert type(mapped(error, "a", "http://x")) is kind
+
+
+def test_a_closed_port_is_an_unreachable_gateway() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with (
+        gateway_at(f"http://127.0.0.1:{port}") as gateway,
+        pytest.raises(GatewayUnreachable, match="is it running") as caught,
+    ):
+        gateway.list(ROOT, what="photos")
+    assert isinstance(caught.value, ConnectionError)
+    assert str(caught.value).startswith("photos: ")
+    assert f"127.0.0.1:{port}" in str(caught.value)
+    assert_hides_caps(caught.value, ROOT)
+
+
+def test_a_gateway_that_says_nothing_is_asked_again_and_then_given_up() -> None:
+    with (
+        Listener() as silent,
+        gateway_at(silent.url, read_timeout=0.1, retries=2) as gateway,
+    ):
+        with pytest.raises(GatewayTimeout, match=r"photos: .*in time") as caught:
+            gateway.list(ROOT, what="photos")
+        assert silent.accepted == 3
+        assert isinstance(caught.value, TimeoutError)
+        assert_hides_caps(caught.value, ROOT)
+
+
+def test_what_changes_something_is_not_sent_twice_by_itself() -> None:
+    with (
+        Listener() as silent,
+        gateway_at(silent.url, read_timeout=0.1, retries=2) as gateway,
+    ):
+        with pytest.raises(GatewayTimeout) as caught:
+            gateway.link(ROOT, "a", ROOT, token="", replace="false", what="photos/a")
+        assert_hides_caps(caught.value, ROOT)
+        with pytest.raises(GatewayTimeout):
+            gateway.unlink(ROOT, "a", what="photos/a")
+        with pytest.raises(GatewayTimeout):
+            gateway.mkdir(ROOT, "a", "SDMF", what="photos/a")
+        assert silent.accepted == 3
+
+
+def test_a_gateway_that_hangs_up_is_asked_again_and_then_unreachable() -> None:
+    with (
+        Listener(hang_up=True) as server,
+        gateway_at(server.url, retries=1) as gateway,
+    ):
+        with pytest.raises(GatewayUnreachable, match="photos") as caught:
+            gateway.list(ROOT, what="photos")
+        assert server.accepted == 2
+        assert_hides_caps(caught.value, ROOT)
+
+
+def test_a_port_of_another_protocol_is_an_unexpected_answer() -> None:
+    with (
+        Listener(b"SSH-2.0-OpenSSH_9.2p1\r\n") as server,
+        gateway_at(server.url) as gateway,
+        pytest.raises(UnexpectedAnswer, match="does not speak HTTP") as caught,
+    ):
+        gateway.list(ROOT, what="photos")
+    assert_hides_caps(caught.value, ROOT)
+
+
+def test_a_port_without_tls_is_unreachable_by_https(tahoe_grid: LocalGrid) -> None:
+    url = tahoe_grid.base_url.replace("http:", "https:")
+    with (
+        gateway_at(url) as gateway,
+        pytest.raises(GatewayUnreachable, match=r"TLS .* fails") as caught,
+    ):
+        gateway.list(ROOT, what="photos")
+    assert_hides_caps(caught.value, ROOT)
+
+
+def test_a_redirect_is_not_followed(proxy: Proxy) -> None:
+    proxy.rule(lambda seen: True, Answer(302, {"Location": proxy.url + "/elsewhere"}))
+    with (
+        gateway_at(proxy.url, retries=2) as gateway,
+        pytest.raises(UnexpectedAnswer, match="set base_url"),
+    ):
+        gateway.list(ROOT, what="photos")
+    assert len(proxy.seen) == 1
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_passing_fault_of_a_server_between_is_sat_out(
+    proxy: Proxy, status: int
+) -> None:
+    proxy.rule(lambda seen: True, Answer(status, {}, b"busy"), times=2)
+    with gateway_at(proxy.url, retries=2) as gateway:
+        assert gateway.connected_servers() == 1
+    assert [seen.status for seen in proxy.seen] == [status, status, 200]
+
+
+def test_a_fault_that_stays_is_told(proxy: Proxy) -> None:
+    proxy.rule(lambda seen: True, Answer(503, {}, b"busy"), times=None)
+    with (
+        gateway_at(proxy.url, retries=1) as gateway,
+        pytest.raises(UnexpectedAnswer, match=r"answered 503, .*: busy"),
+    ):
+        gateway.list(ROOT, what="photos")
+    assert len(proxy.seen) == 2
+
+
+def test_a_lost_answer_to_a_question_is_asked_for_again(proxy: Proxy) -> None:
+    proxy.rule(lambda seen: True, LoseAnswer())
+    proxy.rule(lambda seen: True, Refuse())
+    with gateway_at(proxy.url, retries=2) as gateway:
+        assert gateway.connected_servers() == 1
+    assert len(proxy.seen) == 3
+
+
+def test_an_answer_that_stalls_is_given_up(proxy: Proxy, tahoe_grid: LocalGrid) -> None:
+    root = tahoe_grid.create_root()
+    proxy.rule(lambda seen: True, Stall(2, after=10), times=None)
+    with (
+        gateway_at(proxy.url, read_timeout=0.2) as gateway,
+        pytest.raises(GatewayTimeout, match="photos: ") as caught,
+    ):
+        gateway.list(root, what="photos")
+    assert_hides_caps(caught.value, root, root.read_only)
+
+
+def test_a_busy_gateway_may_take_the_body_as_slowly_as_it_answers(
+    proxy: Proxy,
+) -> None:
+    proxy.rule(lambda seen: True, StallRequest(1.0, after=1 << 20))
+    content = os.urandom(1 << 20)
+    body = UploadBody(lambda: [content] * 8, repeatable=False)
+    with gateway_at(proxy.url, connect_timeout=0.3, min_rate=1e9) as gateway:
+        cap = gateway.upload(body, what="photos/a.jpg")
+    assert cap.size == 8 << 20
+
+
+def test_a_gateway_that_takes_no_body_is_given_up_in_time(proxy: Proxy) -> None:
+    proxy.rule(lambda seen: True, StallRequest(3.0, after=1 << 20))
+    content = os.urandom(1 << 20)
+    body = UploadBody(lambda: [content] * 8, repeatable=False)
+    with (
+        gateway_at(proxy.url, read_timeout=0.3, min_rate=1e9) as gateway,
+        pytest.raises(GatewayTimeout, match=r"photos/a\.jpg: "),
+    ):
+        gateway.upload(body, what="photos/a.jpg")
+
+
+def test_proxies_and_passwords_of_the_environment_are_not_used(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password something\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with gateway_at(proxy.url) as gateway:
+        assert gateway.connected_servers() == 1
+    assert "authorization" not in proxy.seen[0].headers
+    assert proxy.seen[0].headers["accept-encoding"] == "identity"
+
+
+def test_requests_in_a_row_share_a_connection(proxy: Proxy) -> None:
+    with gateway_at(proxy.url) as gateway:
+        for _ in range(5):
+            gateway.connected_servers()
+        assert proxy.connections == 1
+        gateway.close()
+        assert gateway.connected_servers() == 1
+    assert proxy.connections == 2
+
+
+def test_threads_share_a_gateway(proxy: Proxy) -> None:
+    with gateway_at(proxy.url) as gateway, ThreadPoolExecutor(8) as pool:
+        contents = [os.urandom(1000) for _ in range(40)]
+
+        def there_and_back(content: bytes) -> bytes:
+            cap = gateway.upload(
+                UploadBody(lambda: [content], repeatable=True), what=""
+            )
+            with gateway.fetch(cap, what="") as answer:
+                return answer.content
+
+        assert list(pool.map(there_and_back, contents)) == contents
+    assert proxy.connections <= 16
+
+
+FORK = """
+import os, sys
+from tahoestorage.tahoe.gateway import Gateway
+from tahoestorage.tahoe.uploads import UploadBody
+
+gateway = Gateway(sys.argv[1])
+gateway.connected_servers()
+children = []
+for _ in range(3):
+    child = os.fork()
+    if not child:
+        children = []
+        break
+    children.append(child)
+for _ in range(10):
+    content = os.urandom(1000)
+    cap = gateway.upload(UploadBody(lambda: [content], repeatable=True), what="a")
+    with gateway.fetch(cap, what="a") as answer:
+        assert answer.content == content
+for child in children:
+    assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+def test_forked_processes_make_their_own_connections(proxy: Proxy) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORK, proxy.url],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert proxy.connections == 4
