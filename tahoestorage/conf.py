@@ -48,7 +48,8 @@ def hide_root_caps() -> None:
     cap = getattr(settings, PREFIX + "BASE_CAP", None)
     if isinstance(cap, str) and cap:
         setattr(settings, PREFIX + "BASE_CAP", Secret(cap))
-    for storage in settings.STORAGES.values():
+    storages: dict[str, Any] = settings.STORAGES
+    for storage in storages.values():
         options = storage.get("OPTIONS") or {}
         if isinstance(options.get("base_cap"), str):
             options["base_cap"] = Secret(options["base_cap"])

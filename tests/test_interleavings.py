@@ -271,17 +271,22 @@ class World:
                 for text, name in self.names.items():
                     if not text.startswith("other"):
                         answer = cache.entry(self.scope, text)
-                        self.judge(answer, text, name.acknowledged)
+                        self.judge(answer, text, name.acknowledged, name.changed)
 
     def judge(
-        self, answer: Known | None, text: str, acknowledged: Sequence[Version]
+        self,
+        answer: Known | None,
+        text: str,
+        acknowledged: Sequence[Version],
+        was_changed: bool,
     ) -> None:
+        """Complain about an answer, given how things were when it was asked for."""
         name = self.names[text]
         if answer is None:
             return
         if answer not in name.allowed(acknowledged):
             raise WrongAnswer(f"{answer} of {text!r}")
-        if name.changed and not name.asked_since:
+        if was_changed and name.changed and not name.asked_since:
             raise WrongAnswer(f"{answer} of {text!r}, which is just being changed")
 
     def ready(self) -> list[Actor]:
@@ -375,9 +380,10 @@ class World:
 
         def script() -> None:
             pause(fine=False)
-            acknowledged = self.names[text].acknowledged
+            name = self.names[text]
+            acknowledged, was_changed = name.acknowledged, name.changed
             answer = self.caches[process].entry(self.scope, text)
-            self.judge(answer, text, acknowledged)
+            self.judge(answer, text, acknowledged, was_changed)
             self.unwatched.discard(process)
 
         return script
