@@ -119,7 +119,9 @@ class Listener:
 
 def made(kind: type[Exception], *arguments: object) -> Exception:
     """Return an error of a library's class, however it is meant to be made."""
-    return kind.__new__(kind, *arguments)
+    error = kind.__new__(kind, *arguments)
+    vars(error).update(partial=0, expected=0, length=0)
+    return error
 
 
 @pytest.mark.parametrize(

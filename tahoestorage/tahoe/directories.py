@@ -204,7 +204,7 @@ class Directories:
             if each.name == name:
                 child = each
 
-        what = "/".join(path) or "the root directory"
+        what = "/".join(path if name is None else (*path, name)) or "the root directory"
         ticket = self.cache.ticket()
         node = self.gateway.list(base.best, rest, add, what=what)
         if rest and node.kind is not EntryKind.DIRECTORY:

@@ -99,6 +99,11 @@ def mapped(error: Exception, what: str, where: str) -> GatewayError:
     def is_a(*kinds: type[Exception]) -> bool:
         return any(isinstance(reason, kinds) for reason in reasons)
 
+    # A refusal is one of urllib3's timeouts too.
+    if is_a(urllib3.exceptions.NewConnectionError):
+        return GatewayUnreachable(
+            f"{what}: nothing answers at {where}; is the gateway running there?"
+        )
     if is_a(requests.exceptions.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError):
         return GatewayUnreachable(
             f"{what}: the gateway at {where} can't be reached in time; is it running?"
