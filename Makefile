@@ -43,7 +43,7 @@ bench: $(INSTALLED)  ## measure, print a table, and write it as JSON
 wheel: $(WHEEL)  ## build the wheel into dist/
 
 clean:  ## remove all that was made, the demo's files too
-	rm -rf .venv .nox .demo build dist *.egg-info .coverage .coverage.* \
+	rm -rf .venv .nox .demo build dist *.egg-info bench.json .coverage .coverage.* \
 		.mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

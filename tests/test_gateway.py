@@ -180,11 +180,6 @@ def test_a_gateway_is_shown_by_its_address_alone(gateway: Gateway) -> None:
     assert repr(gateway) == f"<Gateway {gateway.base_url}>"
 
 
-LINE = re.compile(
-    r"(GET|POST|PUT|DELETE) (/\S*( \S+){0,3}?\S*) (\d{3}|failed) \d+\.\d ms"
-)
-
-
 def test_each_request_is_logged_with_verb_redacted_target_status_and_time(
     gateway: Gateway, root: Cap
 ) -> None:
@@ -207,7 +202,6 @@ def test_each_request_is_logged_with_verb_redacted_target_status_and_time(
         "POST /uri?t=mkdir 200",
         "GET /?t=json 200",
     ]
-    assert all(LINE.fullmatch(line) for line in lines)
 
 
 def test_a_request_that_failed_is_logged_as_such(root: Cap) -> None:
@@ -354,6 +348,17 @@ def test_a_listing_that_is_cut_is_damaged_and_shows_none_of_it(
     with failing(DamagedDownload, root, says="too early"):
         gateway.list(root, what="photos/a.jpg")
     assert proxy.seen[0].received > 400
+
+
+@pytest.mark.parametrize("after", [0, 60])
+def test_an_answer_that_is_cut_shows_none_of_it(
+    proxy: Proxy, gateway: Gateway, root: Cap, after: int
+) -> None:
+    proxy.rule(anything, CutBody(after))
+    with failing(DamagedDownload, root, says="too early"):
+        gateway.mkdir(root, "a", "SDMF", what="photos/a.jpg")
+    made = children_of(gateway, root)["a"].write_reference
+    assert made is not None
 
 
 def test_a_listing_with_a_broken_end_shows_none_of_it(

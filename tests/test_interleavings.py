@@ -19,7 +19,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -209,8 +208,9 @@ class Name:
     """What the store has done with a name, and what is being done."""
 
     versions: list[Version]
+    writers: int = 0
     changed: bool = False
-    """Somebody has noted a change, and nobody has come to its end."""
+    """Its only writer has noted a change, and has not come to its end."""
     asked_since: bool = False
     """And somebody has asked since."""
 
@@ -347,13 +347,14 @@ class World:
         """Write a name; it ends "answered", "killed" or with "no answer"."""
         cache = self.caches[process]
         value = MISSING if action == "delete" else entry(f"by process {process}")
+        self.names[text].writers += 1
 
         def script() -> None:
             name = self.names[text]
             pause(fine=False)
             name.asked_since = False
             change = cache.change(self.scope, text)
-            name.changed = True
+            name.changed = name.writers == 1
             pause(Kind.STORE, fine=False)
             there = name.versions[-1].value is not MISSING
             refused = there if action == "create" else action == "delete" and not there

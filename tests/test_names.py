@@ -126,7 +126,7 @@ def test_an_alternative_name_is_measured_in_nfc_too(storage: TahoeStorage) -> No
             return f"{file_root}{QA}{file_ext}"
 
     lengthening = Lengthening(**storage._given)
-    names = [lengthening.save("f.x", ContentFile(b""), max_length=5) for _ in "ab"]
+    names = [lengthening.save("f.x", ContentFile(b""), max_length=5) for _ in range(2)]
     assert names == ["f.x", "f\u0915\u093c.x"]
     with pytest.raises(SuspiciousFileOperation, match="in NFC"):
         lengthening.save("long.x", ContentFile(b""), max_length=5)

@@ -143,7 +143,7 @@ def test_unpickled_it_does_not_take_another_root(
     settings.TAHOE_STORAGE_BASE_CAP = tahoe_grid.create_root().uri
     for _ in range(times):
         storage = travelled(storage)
-    for _ in "twice":
+    for _ in range(2):
         with pytest.raises(ImproperlyConfigured, match="another root"):
             storage.exists("f")
 

@@ -151,7 +151,7 @@ def test_tahoe_uses_only_what_the_cache_exports() -> None:
 
 def test_only_the_gateway_and_its_parts_speak_http() -> None:
     clients = ("requests", "urllib3", "urllib.request", "http.client", "httpx")
-    parts = ["gateway", "transport", "connections", "bodies"]
+    parts = ["gateway", "transport", "connections", "bodies", "faults"]
     assert importers(*clients) <= {f"tahoestorage.tahoe.{part}" for part in parts}
 
 

@@ -189,7 +189,7 @@ def test_a_closed_port_is_an_unreachable_gateway() -> None:
         port = server.getsockname()[1]
     with (
         gateway_at(f"http://127.0.0.1:{port}") as gateway,
-        pytest.raises(GatewayUnreachable, match="is it running") as caught,
+        pytest.raises(GatewayUnreachable, match="is the gateway running there") as caught,
     ):
         gateway.list(ROOT, what="photos")
     assert isinstance(caught.value, ConnectionError)

@@ -13,7 +13,7 @@ from django.core.files.base import File
 
 from tahoestorage.backends.configured import Configured
 from tahoestorage.backends.names import normal, path_of
-from tahoestorage.backends.tahoefile import MODES, NewFile, TahoeFile
+from tahoestorage.backends.tahoefile import MODES, TahoeFile
 from tahoestorage.conf import use_tz
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import (
@@ -64,14 +64,17 @@ class TahoeStorage(Configured):
         return path, entry
 
     def _open(self, name: str, mode: str = "rb") -> File[Any]:
+        return TahoeFile(self, str(name), mode)
+
+    def _prepare(self, name: str, mode: str) -> FileReader | None:
+        """Return what reads a file; None where it may be opened to be written."""
         if mode not in MODES:
             raise ValueError(
                 f"mode {mode!r} is not known; files on a grid are opened with one of "
                 f"{', '.join(MODES)}, for they are never changed in place"
             )
-        name = str(name)
         if mode.startswith("r"):
-            return TahoeFile(self, name, mode)
+            return self._reader(name)
         path = path_of(name)
         entry = self._directories.entry(path, confirm=False)
         if entry is not None and entry.kind is EntryKind.DIRECTORY:
@@ -79,7 +82,7 @@ class TahoeStorage(Configured):
         if entry is not None and mode.startswith("x"):
             raise NameTaken(f"{name}: the name is taken")
         self._links.check(path)
-        return NewFile(self, name, mode)
+        return None
 
     def _reader(self, name: str) -> FileReader:
         path, entry = self._file(name)
@@ -159,10 +162,7 @@ class TahoeStorage(Configured):
         """Return a name that is free, no longer than ``max_length`` in NFC."""
         free = normal(super().get_available_name(normal(str(name)), max_length))
         if max_length is not None and len(free) > max_length:
-            raise SuspiciousFileOperation(
-                f"There is no available name for {name!r} of at most {max_length} "
-                "characters in NFC."
-            )
+            raise SuspiciousFileOperation(f"{name!r} has no name so short in NFC")
         return free
 
     def get_alternative_name(self, file_root: str, file_ext: str) -> str:
@@ -222,9 +222,9 @@ class TahoeStorage(Configured):
         directory = self._links.make(path[:-1])
         self._links.link(directory, path, cap, replace=replace)
 
-    def _publish(self, file: NewFile) -> None:
+    def _publish(self, file: TahoeFile) -> None:
         name = str(file.name)
-        cap = self._upload(name, file.chunks, True)
+        cap = self._upload(name, file.written, True)
         self._link(name, cap, "false" if file.mode.startswith("x") else "only-files")
 
     def delete(self, name: str) -> None:

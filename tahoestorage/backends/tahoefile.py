@@ -8,7 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from django.core.files.base import File
 
@@ -23,80 +23,74 @@ IN_MEMORY = 1 << 20
 
 
 class TahoeFile(File):  # type: ignore[type-arg]
-    """A file that is read from the grid; text is UTF-8."""
+    """A file that is read from the grid as it is asked for, or written here first.
 
-    def __init__(self, storage: TahoeStorage, name: str, mode: str) -> None:
-        self._storage = storage
-        self._reader: FileReader = storage._reader(name)
-        binary = io.BufferedReader(self._reader, BLOCK)
-        file: Any = binary
-        if "b" not in mode:
-            file = io.TextIOWrapper(binary, encoding="utf-8")
-        super().__init__(file, name)
-        self.mode = mode
-
-    @property
-    def size(self) -> int:
-        """Bytes in all."""
-        return self._reader.size
-
-    def open(self, mode: str | None = None, *args: Any, **kwargs: Any) -> TahoeFile:
-        """Go back to the start; a closed file is opened again."""
-        if self.closed or mode not in (None, self.mode):
-            self.close()
-            opened = self._storage.open(self.name or "", mode or self.mode)
-            return cast(TahoeFile, opened)
-        self.seek(0)
-        return self
-
-
-class NewFile(File):  # type: ignore[type-arg]
-    """A file that is written here first, and goes to the grid when it is closed.
-
-    Nothing is published before that: not by an exception in its ``with`` block, nor
-    when it is dropped. Where closing fails the file stays open, to be closed again.
+    What is written goes to the grid when the file is closed, and not otherwise: not
+    by an exception in its ``with`` block, nor when it is dropped. Where closing fails
+    the file stays open, to be closed again. Text is UTF-8.
     """
 
     def __init__(self, storage: TahoeStorage, name: str, mode: str) -> None:
+        super().__init__(None, name)
         self._storage = storage
-        self._spool: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
-        file: Any = self._spool
+        self._begin(mode)
+
+    def _begin(self, mode: str) -> None:
+        self._reader: FileReader | None = self._storage._prepare(str(self.name), mode)
+        self._binary: IO[bytes]
+        if self._reader is not None:
+            self._binary = io.BufferedReader(self._reader, BLOCK)
+        else:
+            self._binary = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
+        file: Any = self._binary
         if "b" not in mode:
-            file = io.TextIOWrapper(self._spool, encoding="utf-8")
-        super().__init__(file, name)
+            file = io.TextIOWrapper(file, encoding="utf-8")
+        self.file = file
         self.mode = mode
+
+    def open(self, mode: str | None = None, *args: Any, **kwargs: Any) -> Self:
+        """Go back to the start; a file that is closed, or of another mode, begins anew.
+
+        It stays the same object: Django's FieldFile keeps the one it has.
+        """
+        mode = mode or self.mode
+        if self.closed or mode != self.mode:
+            self.close()
+            self._begin(mode)
+        else:
+            self.seek(0)
+        return self
 
     @property
     def size(self) -> int:
-        """Bytes written so far."""
+        """Bytes in all, or written so far."""
+        if self._reader is not None:
+            return self._reader.size
         position = self.tell()
         self.flush()
-        size = self._spool.seek(0, os.SEEK_END)
+        size = self._binary.seek(0, os.SEEK_END)
         self.seek(position)
         return size
 
-    def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
+    def written(self) -> Iterator[bytes]:
         """Yield what was written, from the start."""
-        self._spool.seek(0)
-        while chunk := self._spool.read(chunk_size or BLOCK):
+        self._binary.seek(0)
+        while chunk := self._binary.read(BLOCK):
             yield chunk
 
     def close(self) -> None:
         """Publish what was written. Raises what saving does, and NameTaken in x."""
         if self.closed:
             return
-        if _field_file_failed():
-            self.discard()
-            return
-        self.flush()
-        self._storage._publish(self)
+        if self._reader is None and not _field_file_failed():
+            self.flush()
+            self._storage._publish(self)
         self.discard()
 
     def discard(self) -> None:
-        """Give up what was written."""
+        """Close, and give up what was written."""
         if self.file is not None:
             self.file.close()
-        self._spool.close()
 
     def __exit__(
         self,
@@ -117,7 +111,7 @@ def _field_file_failed() -> bool:
     called it knows.
     """
     frame = inspect.currentframe()
-    for _ in ("NewFile.close", "FieldFile.close", "File.__exit__"):
+    for _ in ("TahoeFile.close", "FieldFile.close", "File.__exit__"):
         frame = frame and frame.f_back
     if frame is None or frame.f_code is not File.__exit__.__code__:
         return False

@@ -143,7 +143,8 @@ class DiskTier:
                 raise DiskFault("diskcache would expand its name")
             _make(database)
             # diskcache would wait a minute for a lock while it opens.
-            with contextlib.closing(sqlite3.connect(database, LOCK_SECONDS)) as first:
+            first = sqlite3.connect(database, timeout=LOCK_SECONDS)
+            with contextlib.closing(first):
                 first.execute("BEGIN IMMEDIATE")
             return diskcache.Cache(
                 str(self.directory),

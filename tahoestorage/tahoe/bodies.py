@@ -22,6 +22,9 @@ from tahoestorage.tahoe.redaction import Secret
 BLOCK = 1 << 16
 _TEXT_LIMIT = 1 << 16
 
+Answer = requests.Response
+"""An answer whose body is still to be read, for those who need not know HTTP."""
+
 
 def blocks(answer: requests.Response, what: str, where: str) -> Iterator[bytes]:
     """Yield a body block by block. Raises DamagedDownload where it is cut."""

@@ -7,15 +7,13 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import requests
-
 from tahoestorage.exceptions import (
     DamagedDownload,
     FileMissing,
     NotEnoughShares,
     UnexpectedAnswer,
 )
-from tahoestorage.tahoe.bodies import blocks
+from tahoestorage.tahoe.bodies import Answer, blocks
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.gateway import Gateway
 
@@ -59,7 +57,7 @@ class FileReader(io.RawIOBase):
         self._size = size if cap.size is None and not cap.is_mutable else cap.size
         self._literal = cap.literal
         self._position = 0
-        self._answer: requests.Response | None = None
+        self._answer: Answer | None = None
         self._blocks: Iterator[bytes] = iter(())
         self._block = memoryview(b"")
         # Where the block begins in the file, and where the answer must end.
@@ -192,7 +190,7 @@ class FileReader(io.RawIOBase):
             raise
         self._answer = answer
 
-    def _ending(self, answer: requests.Response, first: int) -> int | None:
+    def _ending(self, answer: Answer, first: int) -> int | None:
         """Return where in the file the answer must end, if it says so."""
         if answer.status_code == 416:
             if self._size is not None and first < self._size:

@@ -1,0 +1,455 @@
+"""Changes to directories when answers are lost, late or unclear: done once, or told."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import requests
+from django.core.files.base import ContentFile
+
+from tahoestorage.exceptions import (
+    GatewayError,
+    GatewayTimeout,
+    GatewayUnreachable,
+    NameTaken,
+    UnexpectedAnswer,
+)
+from tahoestorage.storage import TahoeStorage
+from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.grid import LocalGrid
+from tests.conftest import MakeStorage
+from tests.leaks import assert_hides_caps, everything_logged
+from tests.proxy import (
+    Action,
+    Answer,
+    CutBody,
+    Hold,
+    HoldRequest,
+    LoseAnswer,
+    Proxy,
+    Refuse,
+    Rule,
+    Seen,
+    Stall,
+)
+
+Tree = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def no_cap_is_logged() -> Iterator[None]:
+    with everything_logged():
+        yield
+
+
+@pytest.fixture
+def proxy(tahoe_grid: LocalGrid) -> Iterator[Proxy]:
+    with Proxy(tahoe_grid.base_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def far(make_storage: MakeStorage, proxy: Proxy) -> TahoeStorage:
+    """A storage that reaches the gateway through the proxy."""
+    return make_storage(base_url=proxy.url, retries=2)
+
+
+@pytest.fixture
+def other(make_storage: MakeStorage) -> TahoeStorage:
+    """A storage of another host, with the same root."""
+    return make_storage(cache=False)
+
+
+@pytest.fixture
+def tree(tahoe_grid: LocalGrid, root: Cap) -> Callable[[], Tree]:
+    """What is below the root, asked of the gateway without any of our code."""
+
+    def below(cap: str) -> Tree:
+        url = f"{tahoe_grid.base_url}/uri/{cap}"
+        children = requests.get(f"{url}?t=json", timeout=30).json()[1]["children"]
+        return {
+            name: below(child["ro_uri"])
+            if kind == "dirnode"
+            else requests.get(
+                f"{tahoe_grid.base_url}/uri/{child['ro_uri']}", timeout=30
+            ).content
+            for name, (kind, child) in children.items()
+        }
+
+    return lambda: below(root.uri)
+
+
+@pytest.fixture
+def background() -> Iterator[Callable[..., Future[Any]]]:
+    with ThreadPoolExecutor(4) as pool:
+        yield pool.submit
+
+
+def is_link(seen: Seen) -> bool:
+    return "t=set_children" in seen.target
+
+
+def is_mkdir(seen: Seen) -> bool:
+    return "t=mkdir" in seen.target
+
+
+def is_unlink(seen: Seen) -> bool:
+    return seen.method == "DELETE"
+
+
+def is_listing(seen: Seen) -> bool:
+    return "t=json" in seen.target
+
+
+def count(proxy: Proxy, matches: Callable[[Seen], bool]) -> int:
+    return sum(map(matches, proxy.seen))
+
+
+def save(storage: TahoeStorage, name: str, content: bytes = b"mine") -> str:
+    return storage.save(name, ContentFile(content))
+
+
+def reached(rule: Rule) -> None:
+    assert rule.reached.wait(20)
+
+
+UNCLEAR: dict[str, Action] = {
+    "lost": LoseAnswer(),
+    "refused": Refuse(),
+    "cut": CutBody(0),
+    "a fault that was none": Answer(500, {}, b"Traceback\n  x\nOddError: odd"),
+}
+unclear = pytest.mark.parametrize("action", UNCLEAR.values(), ids=UNCLEAR)
+
+
+# Linking
+
+
+@pytest.mark.parametrize(
+    ("action", "links"), [(LoseAnswer(), 1), (CutBody(3), 1), (Refuse(), 2)]
+)
+def test_a_link_without_an_answer_is_made_once(
+    far: TahoeStorage,
+    proxy: Proxy,
+    tree: Callable[[], Tree],
+    action: Action,
+    links: int,
+) -> None:
+    proxy.rule(is_link, action)
+    assert save(far, "a") == "a"
+    assert tree() == {"a": b"mine"}
+    assert count(proxy, is_link) == links
+    assert far.exists("a")
+    assert far.size("a") == 4
+
+
+def test_a_link_of_which_no_answer_ever_comes_is_found_by_its_token(
+    far: TahoeStorage, proxy: Proxy, tree: Callable[[], Tree]
+) -> None:
+    proxy.rule(is_link, LoseAnswer(), times=None)
+    assert [save(far, "a"), save(far, "b")] == ["a", "b"]
+    assert tree() == {"a": b"mine", "b": b"mine"}
+
+
+def test_an_answer_that_comes_too_late_is_not_needed(
+    make_storage: MakeStorage, proxy: Proxy, tree: Callable[[], Tree]
+) -> None:
+    hasty = make_storage(base_url=proxy.url, read_timeout=0.5, retries=1)
+    proxy.rule(is_link, Stall(1.5))
+    assert save(hasty, "a") == "a"
+    assert tree() == {"a": b"mine"}
+    assert count(proxy, is_link) == 1
+
+
+def test_a_link_that_is_made_late_is_not_taken_for_somebody_elses(
+    make_storage: MakeStorage,
+    proxy: Proxy,
+    tree: Callable[[], Tree],
+    background: Callable[..., Future[Any]],
+) -> None:
+    """The first request is carried out after we looked, and before the second."""
+    hasty = make_storage(base_url=proxy.url, read_timeout=0.5, retries=2)
+    first_may, second_may = threading.Event(), threading.Event()
+    first = proxy.rule(is_link, HoldRequest(first_may))
+    second = proxy.rule(is_link, HoldRequest(second_may))
+    saving = background(save, hasty, "a")
+    reached(first)
+    reached(second)
+    first_may.set()
+    late = next(seen for seen in proxy.seen if is_link(seen))
+    while late.status is None:
+        time.sleep(0.01)
+    second_may.set()
+    assert saving.result(20) == "a"
+    assert tree() == {"a": b"mine"}
+    statuses = [seen.status for seen in proxy.seen if is_link(seen)]
+    assert statuses == [200, 409]
+
+
+@pytest.mark.parametrize("content", [b"theirs", b"mine"], ids=["other", "equal"])
+def test_a_name_that_somebody_else_took_meanwhile_is_theirs(
+    far: TahoeStorage,
+    other: TahoeStorage,
+    proxy: Proxy,
+    tree: Callable[[], Tree],
+    background: Callable[..., Future[Any]],
+    content: bytes,
+) -> None:
+    may_look = threading.Event()
+    assert far.listdir("") == ([], [])
+    proxy.rule(is_link, Refuse())
+    looking = proxy.rule(is_listing, HoldRequest(may_look))
+    saving = background(save, far, "a.txt")
+    reached(looking)
+    assert save(other, "a.txt", content) == "a.txt"
+    may_look.set()
+    name = saving.result(20)
+    assert name != "a.txt"
+    assert tree() == {"a.txt": content, name: b"mine"}
+
+
+def test_a_link_that_may_or_may_not_be_there_is_told_and_then_looked_up(
+    far: TahoeStorage, proxy: Proxy, tree: Callable[[], Tree], root: Cap
+) -> None:
+    assert far.listdir("") == ([], [])
+    proxy.rule(is_link, LoseAnswer())
+    proxy.rule(is_listing, Refuse(), times=3)
+    with pytest.raises(GatewayUnreachable) as caught:
+        save(far, "photos.txt")
+    assert_hides_caps(caught.value, root, root.read_only)
+    assert tree() == {"photos.txt": b"mine"}
+    assert far.exists("photos.txt")
+    assert far.open("photos.txt").read() == b"mine"
+
+
+def test_a_name_that_comes_and_goes_is_told_after_some_attempts(
+    far: TahoeStorage, proxy: Proxy, tree: Callable[[], Tree]
+) -> None:
+    proxy.rule(is_link, Answer(409, {}, b"There was already a child"), times=None)
+    links = far._links
+    with pytest.raises(NameTaken, match="a comes and goes"):
+        links.link(links.make(()), ("a",), Cap.parse("URI:LIT:nu"))
+    assert count(proxy, is_link) == 3
+    assert tree() == {}
+
+
+def test_a_fault_that_stays_is_told_with_the_name(
+    far: TahoeStorage, proxy: Proxy, tree: Callable[[], Tree], root: Cap
+) -> None:
+    trace = f"Traceback\n  x\nOddError: {root.uri} is odd"
+    proxy.rule(is_link, Answer(500, {}, trace.encode()), times=None)
+    with pytest.raises(UnexpectedAnswer, match=r"^a\.jpg: .*OddError") as caught:
+        save(far, "a.jpg")
+    assert_hides_caps(caught.value, root, root.read_only)
+    assert count(proxy, is_link) == 3
+    assert tree() == {}
+    assert not far.exists("a.jpg")
+
+
+def test_overwriting_without_an_answer_is_done_once(
+    make_storage: MakeStorage, proxy: Proxy, tree: Callable[[], Tree]
+) -> None:
+    storage = make_storage(base_url=proxy.url, allow_overwrite=True)
+    save(storage, "a", b"old")
+    proxy.clear()
+    proxy.rule(is_link, LoseAnswer())
+    assert save(storage, "a", b"new") == "a"
+    assert tree() == {"a": b"new"}
+    assert count(proxy, is_link) == 1
+    assert storage.open("a").read() == b"new"
+
+
+# Directories
+
+
+@unclear
+def test_a_directory_is_made_once_though_the_answer_is_unclear(
+    far: TahoeStorage, proxy: Proxy, tree: Callable[[], Tree], action: Action
+) -> None:
+    proxy.rule(is_mkdir, action)
+    assert save(far, "x/y/a") == "x/y/a"
+    assert save(far, "x/y/b") == "x/y/b"
+    assert tree() == {"x": {"y": {"a": b"mine", "b": b"mine"}}}
+
+
+def test_a_directory_that_somebody_else_makes_meanwhile_is_used(
+    far: TahoeStorage,
+    other: TahoeStorage,
+    proxy: Proxy,
+    tree: Callable[[], Tree],
+    background: Callable[..., Future[Any]],
+) -> None:
+    may_make = threading.Event()
+    making = proxy.rule(is_mkdir, HoldRequest(may_make))
+    saving = background(save, far, "x/y/a")
+    reached(making)
+    save(other, "x/y/b", b"theirs")
+    may_make.set()
+    assert saving.result(20) == "x/y/a"
+    assert tree() == {"x": {"y": {"a": b"mine", "b": b"theirs"}}}
+
+
+def test_directories_that_can_not_be_made_are_told(
+    far: TahoeStorage, proxy: Proxy, tree: Callable[[], Tree], root: Cap
+) -> None:
+    proxy.rule(is_mkdir, Refuse(), times=None)
+    with pytest.raises(GatewayUnreachable, match=r"^x: no answer") as caught:
+        save(far, "x/a")
+    assert_hides_caps(caught.value, root, root.read_only)
+    assert count(proxy, is_mkdir) == 3
+    assert tree() == {}
+    proxy.clear()
+    assert save(far, "x/a") == "x/a"
+
+
+# Unlinking
+
+
+@unclear
+def test_a_file_is_deleted_though_the_answer_is_unclear(
+    far: TahoeStorage, proxy: Proxy, tree: Callable[[], Tree], action: Action
+) -> None:
+    save(far, "a")
+    save(far, "b")
+    proxy.rule(is_unlink, action)
+    far.delete("a")
+    assert tree() == {"b": b"mine"}
+
+
+def test_a_file_that_is_gone_already_is_not_deleted_twice(
+    far: TahoeStorage, proxy: Proxy, tree: Callable[[], Tree]
+) -> None:
+    save(far, "a")
+    proxy.rule(is_unlink, LoseAnswer(), times=None)
+    far.delete("a")
+    assert count(proxy, is_unlink) == 1
+    assert not far.exists("a")
+    assert tree() == {}
+
+
+def test_a_file_that_was_saved_anew_after_an_unclear_answer_stays(
+    far: TahoeStorage,
+    other: TahoeStorage,
+    proxy: Proxy,
+    tree: Callable[[], Tree],
+    background: Callable[..., Future[Any]],
+) -> None:
+    save(far, "a")
+    may_look = threading.Event()
+    unlinking = proxy.rule(is_unlink, LoseAnswer())
+    looking = proxy.rule(
+        lambda seen: is_listing(seen) and unlinking.reached.is_set(),
+        HoldRequest(may_look),
+    )
+    deleting = background(far.delete, "a")
+    reached(looking)
+    assert save(other, "a", b"mine") == "a"
+    may_look.set()
+    deleting.result(20)
+    assert count(proxy, is_unlink) == 1
+    assert tree() == {"a": b"mine"}
+
+
+def test_a_file_that_somebody_else_deletes_meanwhile_is_no_error(
+    far: TahoeStorage,
+    other: TahoeStorage,
+    proxy: Proxy,
+    tree: Callable[[], Tree],
+    background: Callable[..., Future[Any]],
+) -> None:
+    save(far, "a")
+    may_unlink = threading.Event()
+    unlinking = proxy.rule(is_unlink, HoldRequest(may_unlink))
+    deleting = background(far.delete, "a")
+    reached(unlinking)
+    other.delete("a")
+    may_unlink.set()
+    deleting.result(20)
+    assert tree() == {}
+
+
+def test_a_deletion_that_may_or_may_not_be_done_is_told(
+    far: TahoeStorage, proxy: Proxy, root: Cap
+) -> None:
+    save(far, "a")
+    unlinking = proxy.rule(is_unlink, LoseAnswer())
+    proxy.rule(
+        lambda seen: is_listing(seen) and unlinking.reached.is_set(), Refuse(), times=3
+    )
+    with pytest.raises(GatewayUnreachable) as caught:
+        far.delete("a")
+    assert_hides_caps(caught.value, root, root.read_only)
+    assert not far.exists("a")
+    far.delete("a")
+
+
+# Looking
+
+
+def test_a_lost_listing_is_asked_for_again(far: TahoeStorage, proxy: Proxy) -> None:
+    save(far, "a")
+    proxy.clear()
+    far._directories.cache.forget(far._directories.root.scope)
+    proxy.rule(is_listing, LoseAnswer())
+    proxy.rule(is_listing, Refuse())
+    assert far.listdir("") == ([], ["a"])
+    assert count(proxy, is_listing) == 3
+
+
+FAULTS: dict[str, tuple[Action, type[GatewayError]]] = {
+    "no answer": (LoseAnswer(), GatewayUnreachable),
+    "a late answer": (Stall(1.0), GatewayTimeout),
+    "a page": (Answer(200, {}, b"<html>"), UnexpectedAnswer),
+    "another server's 404": (Answer(404, {}, b"<html>"), UnexpectedAnswer),
+    "a directory of nothing": (Answer(200, {}, b'["dirnode", {}]'), UnexpectedAnswer),
+    "a file": (Answer(200, {}, b'["filenode", {}]'), UnexpectedAnswer),
+    "unknown": (Answer(200, {}, b'["unknown", {}]'), UnexpectedAnswer),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_store_that_can_not_be_asked_never_says_no(
+    make_storage: MakeStorage, proxy: Proxy, root: Cap, fault: str
+) -> None:
+    action, kind = FAULTS[fault]
+    storage = make_storage(base_url=proxy.url, retries=0, read_timeout=0.3)
+    proxy.rule(is_listing, action, times=None)
+    asking: list[Callable[[], object]] = [
+        lambda: storage.exists("a"),
+        lambda: storage.open("a"),
+        lambda: storage.size("a"),
+        lambda: storage.url("a"),
+        lambda: storage.listdir(""),
+        lambda: storage.delete("a"),
+        lambda: save(storage, "a"),
+    ]
+    for ask in asking:
+        with pytest.raises(kind) as caught:
+            ask()
+        assert_hides_caps(caught.value, root, root.read_only)
+
+
+def test_a_listing_held_back_does_not_bring_a_deleted_file_back(
+    far: TahoeStorage,
+    proxy: Proxy,
+    background: Callable[..., Future[Any]],
+    make_storage: MakeStorage,
+) -> None:
+    near = make_storage()
+    save(near, "a")
+    near._directories.cache.forget(near._directories.root.scope)
+    may_answer = threading.Event()
+    listing = proxy.rule(is_listing, Hold(may_answer))
+    asking = background(far.exists, "a")
+    reached(listing)
+    near.delete("a")
+    may_answer.set()
+    assert asking.result(20)
+    assert not far.exists("a")
+    with pytest.raises(FileNotFoundError):
+        far.open("a")
