@@ -274,7 +274,6 @@ def test_the_first_look_into_10000_files_takes_little_memory(
         print(json.dumps([peak.grown, first, len(sent)]))
         """,
     )
-    print(found)
     assert found[0] <= 32 * MIB
     assert found[1:] == [1, 1]
 
@@ -310,7 +309,6 @@ def test_a_gibibyte_passes_in_constant_memory_and_is_read_in_parts(
         """,
     )
     assert storage.size("giant") == GIB
-    print(grown)
     assert max(grown) <= 16 * MIB
 
     with Proxy(storage.options.base_url) as proxy:
@@ -320,7 +318,6 @@ def test_a_gibibyte_passes_in_constant_memory_and_is_read_in_parts(
         proxy.settle()
         assert block[:8] == (900).to_bytes(8, "big")
         assert len(block) == KIB
-        print([seen.received for seen in proxy.seen])
         assert sum(seen.received for seen in proxy.seen) <= 512 * KIB
 
 

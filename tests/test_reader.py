@@ -439,8 +439,8 @@ def test_a_range_that_is_cut_can_be_read_again_from_there(
 def test_a_download_that_stalls_is_an_error_of_the_file(
     proxy: Proxy, gateway: Gateway, caps: dict[int, Cap]
 ) -> None:
-    proxy.rule(anything, Stall(5, after=1000))
-    hasty = Gateway(gateway.base_url, read_timeout=0.2, retries=0)
+    proxy.rule(anything, Stall(30, after=1000))
+    hasty = Gateway(gateway.base_url, read_timeout=1, retries=0)
     with contextlib.closing(hasty), reading(hasty, caps[65_536]) as file:
         with pytest.raises(GatewayTimeout, match=r"^a\.jpg: "):
             file.read()

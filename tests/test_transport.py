@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -105,6 +106,13 @@ class Listener:
                     connection.recv(1 << 16)
                     connection.shutdown(socket.SHUT_RDWR)
 
+    def has_accepted(self, connections: int) -> bool:
+        """Wait for so many connections, and see that there were no more."""
+        deadline = time.monotonic() + 10
+        while self.accepted < connections and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return self.accepted == connections
+
     def __enter__(self) -> Listener:
         self._thread.start()
         return self
@@ -189,7 +197,7 @@ def test_a_closed_port_is_an_unreachable_gateway() -> None:
         port = server.getsockname()[1]
     with (
         gateway_at(f"http://127.0.0.1:{port}") as gateway,
-        pytest.raises(GatewayUnreachable, match="is the gateway running there") as caught,
+        pytest.raises(GatewayUnreachable, match="is the gateway running") as caught,
     ):
         gateway.list(ROOT, what="photos")
     assert isinstance(caught.value, ConnectionError)
@@ -205,7 +213,7 @@ def test_a_gateway_that_says_nothing_is_asked_again_and_then_given_up() -> None:
     ):
         with pytest.raises(GatewayTimeout, match=r"photos: .*in time") as caught:
             gateway.list(ROOT, what="photos")
-        assert silent.accepted == 3
+        assert silent.has_accepted(3)
         assert isinstance(caught.value, TimeoutError)
         assert_hides_caps(caught.value, ROOT)
 
@@ -222,7 +230,7 @@ def test_what_changes_something_is_not_sent_twice_by_itself() -> None:
             gateway.unlink(ROOT, "a", what="photos/a")
         with pytest.raises(GatewayTimeout):
             gateway.mkdir(ROOT, "a", "SDMF", what="photos/a")
-        assert silent.accepted == 3
+        assert silent.has_accepted(3)
 
 
 def test_a_gateway_that_hangs_up_is_asked_again_and_then_unreachable() -> None:
@@ -232,7 +240,7 @@ def test_a_gateway_that_hangs_up_is_asked_again_and_then_unreachable() -> None:
     ):
         with pytest.raises(GatewayUnreachable, match="photos") as caught:
             gateway.list(ROOT, what="photos")
-        assert server.accepted == 2
+        assert server.has_accepted(2)
         assert_hides_caps(caught.value, ROOT)
 
 
@@ -296,7 +304,7 @@ def test_a_lost_answer_to_a_question_is_asked_for_again(proxy: Proxy) -> None:
 
 def test_an_answer_that_stalls_is_given_up(proxy: Proxy, tahoe_grid: LocalGrid) -> None:
     root = tahoe_grid.create_root()
-    proxy.rule(lambda seen: True, Stall(2, after=10), times=None)
+    proxy.rule(lambda seen: True, Stall(30, after=10), times=None)
     with (
         gateway_at(proxy.url, read_timeout=0.2) as gateway,
         pytest.raises(GatewayTimeout, match="photos: ") as caught,
@@ -317,7 +325,7 @@ def test_a_busy_gateway_may_take_the_body_as_slowly_as_it_answers(
 
 
 def test_a_gateway_that_takes_no_body_is_given_up_in_time(proxy: Proxy) -> None:
-    proxy.rule(lambda seen: True, StallRequest(3.0, after=1 << 20))
+    proxy.rule(lambda seen: True, StallRequest(30, after=1 << 20))
     content = os.urandom(1 << 20)
     body = UploadBody(lambda: [content] * 8, repeatable=False)
     with (

@@ -223,10 +223,11 @@ def test_the_wait_for_an_answer_grows_with_what_was_sent(
     make_storage: MakeStorage, proxy: Proxy, on_grid: ReadBack
 ) -> None:
     slow = make_storage(
-        base_url=proxy.url, read_timeout=0.3, min_rate=len(CONTENT) // 2, retries=0
+        base_url=proxy.url, read_timeout=1, min_rate=len(CONTENT) // 10, retries=0
     )
-    proxy.rule(is_put, Stall(1.0), times=2)
+    proxy.rule(is_put, Stall(1.5))
     slow.save("a", ContentFile(CONTENT))
+    proxy.rule(is_put, Stall(30))
     with pytest.raises(GatewayTimeout, match=r"b: .*in time") as caught:
         slow.save("b", ContentFile(CONTENT[:100]))
     assert isinstance(caught.value, TimeoutError)

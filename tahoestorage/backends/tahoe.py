@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from django.core.exceptions import SuspiciousFileOperation
 from django.core.files.base import File
 
 from tahoestorage.backends.configured import Configured
+from tahoestorage.backends.content import body_of
 from tahoestorage.backends.names import normal, path_of
 from tahoestorage.backends.tahoefile import MODES, TahoeFile
 from tahoestorage.conf import use_tz
@@ -189,7 +190,7 @@ class TahoeStorage(Configured):
 
     def _save(self, name: str, content: Any) -> str:
         name = str(name)
-        cap = self._upload(name, content.chunks, _is_repeatable(content))
+        cap = self._upload(name, body_of(content))
         replace: Literal["false", "only-files"] = "false"
         if self.options.allow_overwrite:
             replace = "only-files"
@@ -202,14 +203,11 @@ class TahoeStorage(Configured):
                 return "/".join(path_of(name))
         raise NameTaken(f"{name}: the name is taken, as were {ALTERNATIVES} others")
 
-    def _upload(
-        self, name: str, chunks: Callable[[], Iterable[bytes | str]], repeatable: bool
-    ) -> Cap:
+    def _upload(self, name: str, body: UploadBody) -> Cap:
         path = path_of(name)
         if not path:
             raise NameIsDirectory("the root is a directory, and no file")
         self._links.check(path)
-        body = UploadBody(chunks, repeatable=repeatable)
         literal = body.literal()
         if literal is not None:
             return literal_cap(literal)
@@ -224,7 +222,7 @@ class TahoeStorage(Configured):
 
     def _publish(self, file: TahoeFile) -> None:
         name = str(file.name)
-        cap = self._upload(name, file.written, True)
+        cap = self._upload(name, UploadBody(file.written, repeatable=True))
         self._link(name, cap, "false" if file.mode.startswith("x") else "only-files")
 
     def delete(self, name: str) -> None:
@@ -238,11 +236,3 @@ class TahoeStorage(Configured):
         if not path:
             raise NameIsDirectory("the root is a directory, and only files are deleted")
         self._links.unlink(path)
-
-
-def _is_repeatable(content: Any) -> bool:
-    """Whether ``chunks`` begins anew each time; Django's File says so too easily."""
-    try:
-        return bool(content.seek and content.seekable())
-    except AttributeError:
-        return False

@@ -75,7 +75,7 @@ class TahoeFile(File):  # type: ignore[type-arg]
     def written(self) -> Iterator[bytes]:
         """Yield what was written, from the start."""
         self._binary.seek(0)
-        while chunk := self._binary.read(BLOCK):
+        while chunk := self._binary.read(IN_MEMORY):
             yield chunk
 
     def close(self) -> None:

@@ -39,9 +39,23 @@ class DiskLocked(DiskFault):
 
 def _fault(error: Exception) -> DiskFault:
     text = str(error) or type(error).__name__
-    if isinstance(error, diskcache.Timeout) or "locked" in text:
+    if isinstance(error, diskcache.Timeout) and error.__context__ is not None:
+        # Timeout is what diskcache calls whatever keeps a transaction from beginning.
+        text = str(error.__context__)
+    if "locked" in text:
         return DiskLocked("it is locked by another process")
     return DiskFault(text)
+
+
+class HastyCache(diskcache.Cache):  # type: ignore[misc]
+    """A diskcache that does not wait for minutes to be opened where it is locked."""
+
+    @property
+    def _sql_retry(self) -> Any:
+        sql = self._sql
+        if not self.timeout:
+            sql(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000:.0f}")
+        return sql
 
 
 class RawDisk(diskcache.Disk):  # type: ignore[misc]
@@ -129,7 +143,6 @@ class DiskTier:
         self.size_limit = size_limit
         private_directory(directory)
         self._cache = self._open()
-        self._file = _identity(directory / DATABASE)
 
     def is_current(self) -> bool:
         """Whether the database is still the one that others find by its path."""
@@ -142,11 +155,13 @@ class DiskTier:
             if os.path.expandvars(os.path.expanduser(database)) != str(database):
                 raise DiskFault("diskcache would expand its name")
             _make(database)
-            # diskcache would wait a minute for a lock while it opens.
+            self._file = _identity(database)
             first = sqlite3.connect(database, timeout=LOCK_SECONDS)
             with contextlib.closing(first):
-                first.execute("BEGIN IMMEDIATE")
-            return diskcache.Cache(
+                # diskcache sets them too, but would wait for them.
+                first.execute("PRAGMA auto_vacuum = 1")
+                first.execute("PRAGMA journal_mode = wal")
+            return HastyCache(
                 str(self.directory),
                 timeout=LOCK_SECONDS,
                 disk=RawDisk,

@@ -65,6 +65,7 @@ class Tiers:
             try:
                 private_directory(self._directory)
                 self.generations = Generations(self._directory / "generations")
+                self._access.reset()
             except (DiskFault, OSError) as error:
                 self._access.warn("can't be used", error)
 

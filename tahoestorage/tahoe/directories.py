@@ -208,7 +208,7 @@ class Directories:
         ticket = self.cache.ticket()
         node = self.gateway.list(base.best, rest, add, what=what)
         if rest and node.kind is not EntryKind.DIRECTORY:
-            raise ParentIsFile(f"{what} is not a directory")
+            raise ParentIsFile(f"{'/'.join(path)} is not a directory")
         directory = base if rest == () else _directory(node)
         if node.kind is not EntryKind.DIRECTORY or node.read is None or not directory:
             raise UnexpectedAnswer(
@@ -236,6 +236,7 @@ class Directories:
 
 def _directory(node: Node) -> Directory | None:
     try:
-        return Directory.of(node.read or "", node.write)
+        directory = Directory.of(node.read or "", node.write)
     except InvalidCap:
         return None
+    return directory if directory.read.is_directory else None
