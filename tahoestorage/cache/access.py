@@ -4,13 +4,11 @@ and closed while the process forks.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import threading
 import time
 import weakref
-from collections.abc import Iterator
 from pathlib import Path
 
 from tahoestorage.cache.disk import DiskFault, DiskLocked, DiskTier
@@ -20,7 +18,8 @@ logger = logging.getLogger("tahoestorage.cache")
 
 LOCKED_SECONDS = 1.0
 
-_gate = Gate()
+gate = Gate()
+"""Whoever has a tier in hand is inside."""
 _all: weakref.WeakSet[DiskAccess] = weakref.WeakSet()
 
 
@@ -56,11 +55,9 @@ class DiskAccess:
         disk = self._disk
         return disk is None or disk.is_current()
 
-    @contextlib.contextmanager
-    def tier(self) -> Iterator[DiskTier | None]:
-        """Give the tier, or None while it can't be had. Not to be nested."""
-        with _gate:
-            yield self._disk or self._open()
+    def tier(self) -> DiskTier | None:
+        """Return the tier, or None while it can't be had. To be used in the gate."""
+        return self._disk or self._open()
 
     def _open(self) -> DiskTier | None:
         if self.directory is None or time.monotonic() < self._again:
@@ -98,17 +95,17 @@ class DiskAccess:
 def _before_fork() -> None:
     # A connection that is open makes SQLite believe, in the child, in locks that the
     # child does not have (sqlite.org/howtocorrupt.html, section 2.6).
-    _gate.shut()
+    gate.shut()
     for access in list(_all):
         access.close()
 
 
 def _in_child() -> None:
-    _gate.renew()
+    gate.renew()
     for access in list(_all):
         access.reset()
 
 
 os.register_at_fork(
-    before=_before_fork, after_in_parent=_gate.open, after_in_child=_in_child
+    before=_before_fork, after_in_parent=gate.open, after_in_child=_in_child
 )

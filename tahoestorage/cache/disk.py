@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import sqlite3
 import stat
-import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import diskcache
 
 DATABASE = "cache.db"
 LOCK_SECONDS = 0.05
+OPEN_SECONDS = 1.0
 # What diskcache keeps inside its database; pages are far smaller.
 INLINE_BYTES = 1 << 30
 # The last three are what diskcache trips over in a database that is not its own.
@@ -26,7 +28,6 @@ FAULTS = (
     TypeError,
     AttributeError,
 )
-_making = threading.Lock()
 
 
 class DiskFault(Exception):
@@ -48,13 +49,14 @@ def _fault(error: Exception) -> DiskFault:
 
 
 class HastyCache(diskcache.Cache):  # type: ignore[misc]
-    """A diskcache that does not wait for minutes to be opened where it is locked."""
+    """A diskcache that is not waited for a minute where it is locked."""
 
     @property
     def _sql_retry(self) -> Any:
         sql = self._sql
         if not self.timeout:
-            sql(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000:.0f}")
+            # Being opened, in many small transactions among those of others.
+            sql(f"PRAGMA busy_timeout = {LOCK_SECONDS * 5000:.0f}")
         return sql
 
 
@@ -113,15 +115,33 @@ def _make(database: Path) -> None:
     closed, this process loses its locks on it, those of other connections too.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    with _making:
-        try:
-            descriptor = os.open(database, flags, 0o600)
-        except FileExistsError:
-            if not stat.S_ISREG(database.lstat().st_mode):
-                raise DiskFault("its database is a link, or no file") from None
-        else:
-            os.fchmod(descriptor, 0o600)
-            os.close(descriptor)
+    try:
+        descriptor = os.open(database, flags, 0o600)
+    except FileExistsError:
+        if not stat.S_ISREG(database.lstat().st_mode):
+            raise DiskFault("its database is a link, or no file") from None
+    else:
+        os.fchmod(descriptor, 0o600)
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _only_opener(directory: Path) -> Iterator[None]:
+    """Let nobody else open the database at the same time, in this process or others."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        until = time.monotonic() + OPEN_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise DiskLocked("another process takes long to open it") from None
+                time.sleep(LOCK_SECONDS / 10)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _identity(database: Path) -> tuple[int, int] | None:
@@ -154,23 +174,27 @@ class DiskTier:
         try:
             if os.path.expandvars(os.path.expanduser(database)) != str(database):
                 raise DiskFault("diskcache would expand its name")
-            _make(database)
-            self._file = _identity(database)
-            first = sqlite3.connect(database, timeout=LOCK_SECONDS)
-            with contextlib.closing(first):
-                # diskcache sets them too, but would wait for them.
-                first.execute("PRAGMA auto_vacuum = 1")
-                first.execute("PRAGMA journal_mode = wal")
-            return HastyCache(
-                str(self.directory),
-                timeout=LOCK_SECONDS,
-                disk=RawDisk,
-                disk_min_file_size=INLINE_BYTES,
-                size_limit=self.size_limit,
-                eviction_policy="least-recently-stored",
-                sqlite_cache_size=1024,
-                sqlite_mmap_size=0,
-            )
+            with _only_opener(self.directory):
+                _make(database)
+                self._file = _identity(database)
+                first = sqlite3.connect(
+                    database, timeout=LOCK_SECONDS, isolation_level=None
+                )
+                with contextlib.closing(first):
+                    # diskcache sets them too, but would wait for a minute.
+                    first.execute("PRAGMA auto_vacuum = 1")
+                    first.execute("PRAGMA journal_mode = wal")
+                    first.execute("BEGIN IMMEDIATE")
+                return HastyCache(
+                    str(self.directory),
+                    timeout=LOCK_SECONDS,
+                    disk=RawDisk,
+                    disk_min_file_size=INLINE_BYTES,
+                    size_limit=self.size_limit,
+                    eviction_policy="least-recently-stored",
+                    sqlite_cache_size=1024,
+                    sqlite_mmap_size=0,
+                )
         except FAULTS as error:
             raise _fault(error) from error
 

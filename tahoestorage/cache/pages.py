@@ -35,7 +35,7 @@ class Absent(Enum):
 
 MISSING = Absent.MISSING
 _dumps = json.JSONEncoder(separators=(",", ":")).encode
-_loads = json.JSONDecoder().decode
+_decode = json.JSONDecoder().raw_decode
 _KINDS = {kind.value: kind for kind in EntryKind}
 
 
@@ -58,7 +58,7 @@ def line(name: str, entry: Entry) -> bytes:
 
 
 def _entry(value: bytes) -> Entry:
-    kind, reference, size, created, modified = _loads(value.decode())
+    (kind, reference, size, created, modified), _ = _decode(value.decode())
     return Entry(_KINDS[kind], reference, size, created, modified)
 
 

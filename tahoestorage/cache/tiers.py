@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from tahoestorage.cache.access import DiskAccess
+from tahoestorage.cache.access import DiskAccess, gate
 from tahoestorage.cache.disk import DiskFault, DiskTier, private_directory
 from tahoestorage.cache.generations import Generations
 from tahoestorage.cache.memory import Held, MemoryTier
@@ -111,7 +111,8 @@ class Tiers:
     def _from_disk(self, scope: Scope, key: bytes, generation: int) -> Held | None:
         if not self.shared:
             return None
-        with self._access.tier() as disk:
+        with gate:
+            disk = self._access.tier()
             if disk is None:
                 return None
             try:
@@ -148,7 +149,8 @@ class Tiers:
         sealed = [
             (key, close_page(scope, key, page, expiry, epoch)) for key, page in pages
         ]
-        with self._access.tier() as disk:
+        with gate:
+            disk = self._access.tier()
             if disk is None:
                 return
             try:
@@ -171,8 +173,9 @@ class Tiers:
         """
         self.look()
         while True:
-            with self._access.tier() as disk:
-                self._patch(disk if self.shared else None, scope, change)
+            with gate:
+                disk = self._access.tier() if self.shared else None
+                self._patch(disk, scope, change)
             if self._is_current():
                 return
             # Somebody removed the files meanwhile: others may have made new ones.
