@@ -104,6 +104,7 @@ def test_a_kind_that_is_not_known_is_unknown() -> None:
 
 def test_the_read_cap_is_derived_where_only_the_write_cap_is_told() -> None:
     assert child(rw_uri=DIR).entry.reference == DIR_RO
+    assert child(rw_uri="nonsense").entry.reference == ""
 
 
 def test_without_times_of_the_link_those_of_a_backup_are_taken() -> None:

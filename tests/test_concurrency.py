@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -243,28 +244,33 @@ def test_one_open_file_is_not_mixed_up_with_another(storage: TahoeStorage) -> No
 
 
 def test_a_delayed_listing_does_not_undo_what_another_process_did(
-    storage: TahoeStorage, make_storage: MakeStorage, tahoe_grid: LocalGrid
+    storage: TahoeStorage,
+    make_storage: MakeStorage,
+    tahoe_grid: LocalGrid,
+    tmp_path: Path,
 ) -> None:
     for name in ("kept", "deleted", "replaced"):
         storage.save(f"dir/{name}", ContentFile(LONG))
-    cache = storage.options.cache
-    assert cache is not None
-    # Other options make another cache: what it holds in memory is its own.
-    beside = {"directory": str(cache.directory), "memory_entries": 9_999}
+    # Nothing is known on this host. The caches have options of their own, so that
+    # they share what is on disk, and not what is in memory.
+    directory = str(tmp_path / "host")
+    writer = make_storage(cache={"directory": directory})
     with Proxy(tahoe_grid.base_url) as proxy:
-        reader = make_storage(base_url=proxy.url, cache=beside)
+        reader = make_storage(
+            base_url=proxy.url, cache={"directory": directory, "memory_entries": 9_999}
+        )
         go_on = threading.Event()
         rule = proxy.rule(lambda seen: "t=json" in seen.target, Hold(go_on))
         with ThreadPoolExecutor(1) as pool:
             late = pool.submit(reader.listdir, "dir")
             assert rule.reached.wait(30)
-            storage.delete("dir/deleted")
-            storage.save("dir/saved", ContentFile(LONG))
-            with storage.open("dir/replaced", "w") as file:
+            writer.delete("dir/deleted")
+            writer.save("dir/saved", ContentFile(LONG))
+            with writer.open("dir/replaced", "w") as file:
                 file.write("anew")
             go_on.set()
             late.result(30)
-        for each in (reader, storage, *everywhere(reader)):
+        for each in (writer, *everywhere(reader)):
             assert each.exists("dir/saved")
             assert not each.exists("dir/deleted")
             assert each.size("dir/replaced") == 4
@@ -325,14 +331,14 @@ def test_forks_under_load_save_and_read(storage: TahoeStorage) -> None:
             before = sum(counts)
             while sum(counts) < before + 3:
                 time.sleep(0.001)
-            children.append(in_a_fork(lambda number=number: in_child(number)))
+            children.append(in_a_fork(partial(in_child, number)))
         try:
             for child in children:
                 wait_for(child)
         finally:
             stop.set()
-        for each in running:
-            each.result()
+        for thread in running:
+            thread.result()
     for each in everywhere(storage):
         for number in range(4):
             assert each.listdir(f"child/{number}")[1] == ["0", "1", "2", "3"]
@@ -494,3 +500,20 @@ def test_one_directory_by_two_roots_is_known_by_both(
         assert storage.listdir("team/shared") == ([], ["g"])
         assert not storage.exists("team/shared/f")
     assert sent == []
+
+
+def test_equal_content_from_many_at_once_is_kept_for_all(
+    storage: TahoeStorage,
+) -> None:
+    content = os.urandom(200_000)
+    together = threading.Barrier(8)
+
+    def save(number: int) -> str:
+        together.wait()
+        return storage.save(f"equal/{number}", ContentFile(content))
+
+    with ThreadPoolExecutor(8) as pool:
+        names = list(pool.map(save, range(8)))
+    for name in names:
+        with storage.open(name) as file:
+            assert file.read() == content

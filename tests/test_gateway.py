@@ -357,6 +357,14 @@ def test_an_answer_that_is_cut_shows_none_of_it(
     assert list(children_of(gateway, root)) == ["a"]
 
 
+def test_an_error_of_which_the_text_is_cut_is_told_by_its_status(
+    proxy: Proxy, gateway: Gateway, root: Cap
+) -> None:
+    proxy.rule(anything, Answer(410, {"Content-Length": "99"}, b"NoShares"))
+    with failing(NotEnoughShares, root, says="Try again"):
+        gateway.list(root, what="photos/a.jpg")
+
+
 def test_a_listing_with_a_broken_end_shows_none_of_it(
     proxy: Proxy, gateway: Gateway, tahoe_grid: LocalGrid, root: Cap
 ) -> None:

@@ -18,10 +18,12 @@ from tahoestorage.exceptions import (
     GatewayTimeout,
     GatewayUnreachable,
     NameTaken,
+    NotEnoughShares,
     UnexpectedAnswer,
 )
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.directories import Directory
 from tahoestorage.tahoe.grid import LocalGrid
 from tests.conftest import MakeStorage
 from tests.leaks import assert_hides_caps, everything_logged
@@ -435,6 +437,35 @@ def test_a_store_that_can_not_be_asked_never_says_no(
         with pytest.raises(kind) as caught:
             ask()
         assert_hides_caps(caught.value, root, root.read_only)
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_directory_that_was_replaced_and_is_gone_is_looked_up_afresh(
+    far: TahoeStorage,
+    other: TahoeStorage,
+    proxy: Proxy,
+    tahoe_grid: LocalGrid,
+    root: Cap,
+    listed: bool,
+) -> None:
+    """Its cap is still in the cache, and the shares were deleted meanwhile."""
+    save(far, "x/y/a")
+    if listed:
+        assert far.listdir("x/y") == ([], ["a"])
+    old = far._directories.known(("x", "y"), writing=True)
+    assert isinstance(old, Directory)
+    x = f"{tahoe_grid.base_url}/uri/{root.uri}/x"
+    assert requests.delete(f"{x}/y", timeout=30).ok
+    save(other, "x/y/b")
+    gone = f"/uri/{old.best.uri}"
+    answer = Answer(410, {}, b"UnrecoverableFileError: not retrieved")
+    proxy.rule(lambda seen: seen.path.startswith(gone), answer, times=None)
+    if listed:
+        with pytest.raises(NotEnoughShares, match=r"^x/y/c: "):
+            save(far, "x/y/c")
+    assert far.open("x/y/b").read() == b"mine"
+    assert save(far, "x/y/c") == "x/y/c"
+    assert other.listdir("x/y") == ([], ["b", "c"])
 
 
 @pytest.mark.parametrize("cap", [None, "nonsense", "URI:DIR2:a:b", "URI:LIT:nu"])

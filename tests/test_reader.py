@@ -275,6 +275,7 @@ def test_what_is_no_way_to_seek_is_refused(
             reader.seek(-1)
         with pytest.raises(ValueError, match=r"a\.jpg: whence is 0, 1 or 2"):
             reader.seek(0, 3)
+        assert reader.readinto(bytearray()) == 0
         assert (reader.readable(), reader.seekable(), reader.writable()) == (
             True,
             True,
@@ -486,6 +487,15 @@ def test_what_is_not_the_file_is_never_taken_for_it(
         assert file.read() == WHOLE
 
 
+def test_what_follows_the_last_byte_is_noticed_at_the_end(
+    proxy: Proxy, gateway: Gateway, caps: dict[int, Cap]
+) -> None:
+    cap = caps[65_536]
+    proxy.rule(anything, Answer(200, {}, [CONTENT[:65_536], b"x"]))
+    with reading(gateway, cap) as file, damaged(cap):
+        file.read()
+
+
 def part(says: str, body: bytes, status: int = 206) -> Answer:
     return Answer(status, {"Content-Range": says}, body)
 
@@ -557,6 +567,11 @@ def test_a_mutable_file_is_read_and_its_url_can_only_read(
         assert file.read() == CONTENT[199_950:200_000]
         file.seek(150_000)
         assert file.read(10) == CONTENT[150_000:150_010]
+    with storage.open("changing.bin") as file:
+        file.seek(300_000)
+        assert file.read() == b""
+        file.seek(199_999)
+        assert file.read() == CONTENT[199_999:200_000]
     quoted = quote(mutable.read_only.uri, safe="")
     assert storage.url("changing.bin") == (
         f"http://files.example/named/{quoted}/changing.bin"

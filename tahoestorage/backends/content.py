@@ -16,7 +16,7 @@ CHUNK = 1 << 20
 def body_of(content: Any) -> UploadBody:
     """Return the body that sends ``content``, which has ``chunks`` as Files have."""
     chunks = content.chunks
-    if isinstance(content, File):
+    if getattr(chunks, "__func__", None) is File.chunks:
         chunks = functools.partial(chunks, CHUNK)
     return UploadBody(chunks, repeatable=_begins_anew(content))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 from urllib.parse import quote
@@ -15,28 +16,20 @@ from tahoestorage.exceptions import (
     GatewayError,
     GatewayTimeout,
     GatewayUnreachable,
+    NotEnoughServers,
     UnexpectedAnswer,
 )
-from tahoestorage.tahoe.answers import (
-    TOKEN_KEY,
-    Child,
-    Node,
-    NodeParser,
-    count_connected,
-)
-from tahoestorage.tahoe.bodies import (
-    blocks,
-    checked,
-    read_cap,
-    read_directory,
-    read_text,
-)
+from tahoestorage.tahoe import answers, bodies
+from tahoestorage.tahoe.answers import TOKEN_KEY, Child, Node, NodeParser
+from tahoestorage.tahoe.bodies import blocks, checked, read_cap, read_directory
 from tahoestorage.tahoe.caps import LITERAL_LIMIT, Cap
 from tahoestorage.tahoe.connections import UploadTimeout
 from tahoestorage.tahoe.redaction import Secret, SecretBytes
 from tahoestorage.tahoe.transport import Transport
 from tahoestorage.tahoe.uploads import UploadBody
 
+PASSING = GatewayUnreachable | GatewayTimeout | NotEnoughServers
+PAUSE = 0.25
 # A line for each of a thousand servers.
 _STATUS_LIMIT = 1 << 20
 
@@ -121,12 +114,12 @@ class Gateway:
         # The documented overwrite=false is ignored by the gateway; replace= is not.
         query = f"t=set_children&replace={replace}"
         with self._ask("POST", directory, (), query, what=what, body=body) as answer:
-            read_text(answer, what, self.base_url)
+            bodies.read_text(answer, what, self.base_url)
 
     def unlink(self, directory: Cap, name: str, *, what: str) -> None:
         """Unlink ``name``, whatever it is by now. Raises FileMissing."""
         with self._ask("DELETE", directory, (name,), "", what=what) as answer:
-            read_text(answer, what, self.base_url)
+            bodies.read_text(answer, what, self.base_url)
 
     def upload(self, body: UploadBody, *, what: str) -> Cap:
         """Bring content to the grid, linked nowhere, and return its read cap.
@@ -135,16 +128,22 @@ class Gateway:
         reading the content raises comes through as it is.
         """
         attempts = self.retries + 1 if body.repeatable else 1
+        pause = PAUSE
         while True:
             attempts -= 1
+            started = time.monotonic()
             try:
                 return self._upload(body.begin(), what)
             except GatewayError as error:
-                lost = isinstance(error, GatewayUnreachable | GatewayTimeout)
-                if body.fault is None and not (lost and attempts):
+                again = isinstance(error, PASSING) and attempts
+                if body.fault is None and not again:
                     raise
             if body.fault is not None:
                 raise body.fault
+            # A server that is just getting the same content from somebody else counts
+            # as one that can't be used, for about as long as sending it takes.
+            time.sleep(pause + 2 * (time.monotonic() - started))
+            pause *= 2
 
     def _upload(self, body: Iterator[bytes], what: str) -> Cap:
         connect, read = self._transport.timeout
@@ -203,13 +202,13 @@ class Gateway:
         what = "the gateway's status"
         response = self._transport.send("GET", "/?t=json", shown="/?t=json", what=what)
         with checked(response, what, self.base_url) as answer:
-            text = read_text(answer, what, self.base_url, _STATUS_LIMIT)
-        return count_connected(text, self.base_url)
+            text = bodies.read_text(answer, what, self.base_url, _STATUS_LIMIT)
+        return answers.count_connected(text, self.base_url)
 
     def probe_upload(self) -> None:
         """Find out whether a file can be placed. Raises NotEnoughServers if not."""
         content = secrets.token_bytes(LITERAL_LIMIT + 1)
-        body = UploadBody(lambda: [content], repeatable=True)
+        body = UploadBody(lambda: [content], repeatable=False)
         self.upload(body, what="a probe of the gateway")
 
     def _ask(

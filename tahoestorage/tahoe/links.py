@@ -6,7 +6,10 @@ read, and a token in the link's metadata tells whose it is.
 
 from __future__ import annotations
 
+import os
 import secrets
+import threading
+import weakref
 from typing import Literal
 
 from tahoestorage.cache import MISSING
@@ -17,10 +20,13 @@ from tahoestorage.exceptions import (
     InvalidCap,
     NameIsDirectory,
     NameTaken,
+    NotEnoughShares,
     ParentIsFile,
 )
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.directories import Answer, Directories, Directory, Path
+
+_all: weakref.WeakSet[Links] = weakref.WeakSet()
 
 
 class Links:
@@ -31,6 +37,10 @@ class Links:
         self._gateway = directories.gateway
         self._cache = directories.cache
         self._layout = layout
+        # A gateway makes a key before it finds that a directory is there already: of
+        # many threads one makes it, and the others look.
+        self._making = threading.Lock()
+        _all.add(self)
 
     def make(self, path: Path) -> Directory:
         """Return the directory at ``path`` for writing, made where it was missing.
@@ -46,10 +56,11 @@ class Links:
                 return directories.ask(path).directory
             except FileMissing:
                 pass
-        here = directories.root
-        for length in range(1, len(path) + 1):
-            here = self._descend(here, path[:length])
-        return here
+        with self._making:
+            here = directories.root
+            for length in range(1, len(path) + 1):
+                here = self._descend(here, path[:length])
+            return here
 
     def check(self, path: Path) -> None:
         """Raise ReadOnly or ParentIsFile where ``path`` is known to be unwritable.
@@ -92,7 +103,12 @@ class Links:
 
     def _look(self, parent: Directory, path: Path) -> Answer:
         """Read ``parent`` by its cap, now."""
-        return self._directories.ask_directory(parent, path[:-1], path[-1])
+        try:
+            return self._directories.ask_directory(parent, path[:-1], path[-1])
+        except NotEnoughShares:
+            # It may be gone, and another in its place: the next attempt looks afresh.
+            self._directories.forget(path)
+            raise
 
     def _mkdir(self, parent: Directory, path: Path) -> Directory:
         name, what = path[-1], "/".join(path)
@@ -199,3 +215,11 @@ class Links:
                 return
         if fault is not None:
             raise fault
+
+
+def _after_fork() -> None:
+    for links in list(_all):
+        links._making = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
