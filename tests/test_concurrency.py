@@ -155,7 +155,7 @@ def content_of(number: int) -> str:
 
 def test_64_first_saves_under_a_new_prefix_are_all_there(workers: Workers) -> None:
     for turn in range(ROUNDS):
-        prefix = f"round {turn}/new/prefix"
+        prefix = f"round {turn}/new"
         numbers = range(PROCESSES * THREADS)
         wanted = {f"{prefix}/{number}": content_of(number) for number in numbers}
         saves = list(wanted.items())

@@ -448,9 +448,8 @@ def shelf(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a shelf for a disk, and pause where actors play fine steps."""
     shelf = Shelf()
 
-    @contextlib.contextmanager
-    def tier(self: DiskAccess) -> Iterator[Shelf]:
-        yield shelf
+    def tier(self: DiskAccess) -> Shelf:
+        return shelf
 
     monkeypatch.setattr(DiskAccess, "tier", tier)
     monkeypatch.setattr(Generations, "change", change_with_pause)
@@ -463,13 +462,8 @@ def diskless(shelf: None, monkeypatch: pytest.MonkeyPatch, world: World) -> None
     usual = DiskAccess.tier
     broken = world.caches[1]._tiers._access
 
-    @contextlib.contextmanager
-    def tier(self: DiskAccess) -> Iterator[Any]:
-        if self is broken:
-            yield None
-        else:
-            with usual(self) as disk:
-                yield disk
+    def tier(self: DiskAccess) -> Any:
+        return None if self is broken else usual(self)
 
     monkeypatch.setattr(DiskAccess, "tier", tier)
 

@@ -81,6 +81,13 @@ class Chunks:
             yield bytes([letter]) * 70_000
 
 
+class OwnChunks(ContentFile):  # type: ignore[type-arg]
+    """A File with chunks of its own, which can't be told how long they are to be."""
+
+    def chunks(self) -> Iterator[bytes]:  # type: ignore[override]
+        yield b"mine " * 20
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
@@ -89,9 +96,18 @@ class Chunks:
         (io.BytesIO(LONG), LONG.decode()),
         (Reader(LONG), LONG.decode()),
         (Reader(b"short"), "short"),
+        (OwnChunks(b"other"), "mine " * 20),
         (Chunks(), "a" * 70_000 + "b" * 70_000 + "c" * 70_000),
     ],
-    ids=["StringIO", "ContentFile", "BytesIO", "reader", "short reader", "chunks"],
+    ids=[
+        "StringIO",
+        "ContentFile",
+        "BytesIO",
+        "reader",
+        "short reader",
+        "own chunks",
+        "chunks",
+    ],
 )
 def test_whatever_django_takes_for_a_file_is_saved(
     storage: TahoeStorage, content: Any, expected: str

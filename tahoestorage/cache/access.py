@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tahoestorage.cache.disk import DiskFault, DiskLocked, DiskTier
 from tahoestorage.cache.forks import Gate
+from tahoestorage.cache.rawcache import close_connections
 
 logger = logging.getLogger("tahoestorage.cache")
 
@@ -47,7 +48,7 @@ class DiskAccess:
         self._again = float("-inf")
 
     def close(self) -> None:
-        """Close it, in all threads. It is opened again when it is needed."""
+        """Let go of it. It is opened again when it is needed."""
         self._disk = None
 
     def is_current(self) -> bool:
@@ -98,6 +99,7 @@ def _before_fork() -> None:
     gate.shut()
     for access in list(_all):
         access.close()
+    close_connections()
 
 
 def _in_child() -> None:

@@ -10,12 +10,17 @@ import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import diskcache
 
-DATABASE = "cache.db"
-LOCK_SECONDS = 0.05
+from tahoestorage.cache.rawcache import (
+    DATABASE,
+    LOCK_SECONDS,
+    PRAGMAS,
+    RawCache,
+    RawDisk,
+)
+
 OPEN_SECONDS = 1.0
 # What diskcache keeps inside its database; pages are far smaller.
 INLINE_BYTES = 1 << 30
@@ -46,47 +51,6 @@ def _fault(error: Exception) -> DiskFault:
     if "locked" in text:
         return DiskLocked("it is locked by another process")
     return DiskFault(text)
-
-
-class HastyCache(diskcache.Cache):  # type: ignore[misc]
-    """A diskcache that is not waited for a minute where it is locked."""
-
-    @property
-    def _sql_retry(self) -> Any:
-        sql = self._sql
-        if not self.timeout:
-            # Being opened, in many small transactions among those of others.
-            sql(f"PRAGMA busy_timeout = {LOCK_SECONDS * 5000:.0f}")
-        return sql
-
-
-class RawDisk(diskcache.Disk):  # type: ignore[misc]
-    """Keeps bytes as bytes, and gives back nothing else.
-
-    diskcache's own unpickles what a row says is a pickle, and opens the files that
-    a row names: whoever can write the database could run code here.
-    """
-
-    def put(self, key: Any) -> tuple[Any, bool]:
-        """Return the key as the database has it; keys are bytes."""
-        return sqlite3.Binary(key), True
-
-    def get(self, key: Any, raw: bool) -> Any:
-        """Return the key that a row holds, or None for one of another kind."""
-        return bytes(key) if raw and isinstance(key, bytes) else None
-
-    def store(self, value: Any, read: bool, key: Any = None) -> tuple[Any, ...]:
-        """Return a row's columns for a value; values are bytes."""
-        return 0, diskcache.core.MODE_RAW, None, sqlite3.Binary(value)
-
-    def fetch(self, mode: int, filename: str | None, value: Any, read: bool) -> Any:
-        """Return a row's value, or None for anything but bytes in the row itself."""
-        if mode != diskcache.core.MODE_RAW or filename is not None:
-            return None
-        return value if isinstance(value, bytes) else None
-
-    def remove(self, file_path: str) -> None:
-        """Remove nothing: no value of ours is a file, whatever a row says."""
 
 
 def private_directory(path: Path) -> None:
@@ -168,7 +132,7 @@ class DiskTier:
         """Whether the database is still the one that others find by its path."""
         return _identity(self.directory / DATABASE) == self._file
 
-    def _open(self) -> diskcache.Cache:
+    def _open(self) -> RawCache:
         # SQLite gives its other files the mode of the first one.
         database = self.directory / DATABASE
         try:
@@ -185,15 +149,14 @@ class DiskTier:
                     first.execute("PRAGMA auto_vacuum = 1")
                     first.execute("PRAGMA journal_mode = wal")
                     first.execute("BEGIN IMMEDIATE")
-                return HastyCache(
+                return RawCache(
                     str(self.directory),
                     timeout=LOCK_SECONDS,
                     disk=RawDisk,
                     disk_min_file_size=INLINE_BYTES,
                     size_limit=self.size_limit,
                     eviction_policy="least-recently-stored",
-                    sqlite_cache_size=1024,
-                    sqlite_mmap_size=0,
+                    **{f"sqlite_{name}": value for name, value in PRAGMAS.items()},
                 )
         except FAULTS as error:
             raise _fault(error) from error

@@ -136,14 +136,16 @@ class Gateway:
                 return self._upload(body.begin(), what)
             except GatewayError as error:
                 again = isinstance(error, PASSING) and attempts
+                crowded = isinstance(error, NotEnoughServers)
                 if body.fault is None and not again:
                     raise
             if body.fault is not None:
                 raise body.fault
             # A server that is just getting the same content from somebody else counts
             # as one that can't be used, for about as long as sending it takes.
-            time.sleep(pause + 2 * (time.monotonic() - started))
-            pause *= 2
+            if crowded:
+                time.sleep(pause + 2 * (time.monotonic() - started))
+                pause *= 2
 
     def _upload(self, body: Iterator[bytes], what: str) -> Cap:
         connect, read = self._transport.timeout

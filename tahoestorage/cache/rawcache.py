@@ -1,0 +1,90 @@
+"""diskcache, kept to bytes, to short waits, and to connections that can be closed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import weakref
+from typing import Any
+
+import diskcache
+
+DATABASE = "cache.db"
+LOCK_SECONDS = 0.05
+# For each of the many small transactions in which it is opened.
+OPENING_SECONDS = 0.25
+# Of each connection. A mapped file that somebody cuts short would end the process.
+PRAGMAS = {"synchronous": 1, "cache_size": 1024, "mmap_size": 0}
+
+
+class RawDisk(diskcache.Disk):  # type: ignore[misc]
+    """Keeps bytes as bytes, and gives back nothing else.
+
+    diskcache's own unpickles what a row says is a pickle, and opens the files that
+    a row names: whoever can write the database could run code here.
+    """
+
+    def put(self, key: Any) -> tuple[Any, bool]:
+        """Return the key as the database has it; keys are bytes."""
+        return sqlite3.Binary(key), True
+
+    def get(self, key: Any, raw: bool) -> Any:
+        """Return the key that a row holds, or None for one of another kind."""
+        return bytes(key) if raw and isinstance(key, bytes) else None
+
+    def store(self, value: Any, read: bool, key: Any = None) -> tuple[Any, ...]:
+        """Return a row's columns for a value; values are bytes."""
+        return 0, diskcache.core.MODE_RAW, None, sqlite3.Binary(value)
+
+    def fetch(self, mode: int, filename: str | None, value: Any, read: bool) -> Any:
+        """Return a row's value, or None for anything but bytes in the row itself."""
+        if mode != diskcache.core.MODE_RAW or filename is not None:
+            return None
+        return value if isinstance(value, bytes) else None
+
+    def remove(self, file_path: str) -> None:
+        """Remove nothing: no value of ours is a file, whatever a row says."""
+
+
+class Connection(sqlite3.Connection):
+    """One that any thread may close, and that is closed when it is forgotten."""
+
+    def __del__(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            self.close()
+
+
+_connections: weakref.WeakSet[Connection] = weakref.WeakSet()
+
+
+def close_connections() -> None:
+    """Close all there are, of all caches and threads."""
+    for connection in list(_connections):
+        connection.close()
+
+
+class RawCache(diskcache.Cache):  # type: ignore[misc]
+    """A diskcache whose connections are known, and that is not waited for for long."""
+
+    @property
+    def _con(self) -> sqlite3.Connection:
+        connection: Connection | None = getattr(self._local, "con", None)
+        if connection is None:
+            connection = sqlite3.connect(
+                os.path.join(self.directory, DATABASE),
+                timeout=self.timeout or OPENING_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
+                factory=Connection,
+            )
+            _connections.add(connection)
+            self._local.con = connection
+            for name, value in PRAGMAS.items():
+                connection.execute(f"PRAGMA {name} = {value}")
+        return connection
+
+    @property
+    def _sql_retry(self) -> Any:
+        # diskcache's own tries for a minute.
+        return self._sql
