@@ -403,7 +403,7 @@ def fork(directory: Path) -> None:
         barrier.wait()
         end.wait()
 
-    thread = threading.Thread(target=read)
+    thread = threading.Thread(target=read, daemon=True)
     thread.start()
     barrier.wait()
     assert open_files(directory)
