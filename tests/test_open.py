@@ -281,7 +281,7 @@ def test_a_file_whose_publishing_fails_stays_open_to_be_closed_again(
     stored: TahoeStorage, make_storage: MakeStorage
 ) -> None:
     with Proxy(stored.options.base_url) as proxy:
-        storage = make_storage(base_url=proxy.url)
+        storage = make_storage(base_url=proxy.url, retries=0)
         file = storage.open("f", "wb")
         file.write(LONG[::-1])
         proxy.rule(

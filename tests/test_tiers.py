@@ -28,6 +28,7 @@ from tahoestorage.cache import (
     Scope,
     disk,
     generations,
+    rawcache,
     records,
     tiers,
 )
@@ -305,6 +306,26 @@ def test_a_cache_that_is_locked_when_it_is_opened_misses(
     store, healthy = Store(), EntryCache(directory)
     store.fill(healthy)
     with locked(healthy, directory, store):
+        process = EntryCache(directory)
+        assert store.said(process) == 0
+        store.write(process, "new", NEW)
+        assert store.said(healthy) == 0
+    assert len(warnings(caplog)) == 1
+
+
+@pytest.mark.timeout(20)  # diskcache by itself waits for a minute.
+def test_a_cache_that_is_locked_while_it_is_being_opened_misses(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, healthy = Store(), EntryCache(directory)
+    store.fill(healthy)
+    with contextlib.ExitStack() as stack:
+
+        def open_too_late(*args: Any, **options: Any) -> rawcache.RawCache:
+            stack.enter_context(locked(healthy, directory, store))
+            return rawcache.RawCache(*args, **options)
+
+        monkeypatch.setattr(disk, "RawCache", open_too_late)
         process = EntryCache(directory)
         assert store.said(process) == 0
         store.write(process, "new", NEW)

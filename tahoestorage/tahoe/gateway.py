@@ -29,7 +29,7 @@ from tahoestorage.tahoe.transport import Transport
 from tahoestorage.tahoe.uploads import UploadBody
 
 PASSING = GatewayUnreachable | GatewayTimeout | NotEnoughServers
-PAUSE = 0.25
+PAUSE, LONGEST_PAUSE = 0.25, 60.0
 # A line for each of a thousand servers.
 _STATUS_LIMIT = 1 << 20
 
@@ -144,7 +144,8 @@ class Gateway:
             # A server that is just getting the same content from somebody else counts
             # as one that can't be used, for about as long as sending it takes.
             if crowded:
-                time.sleep(pause + 2 * (time.monotonic() - started))
+                taken = time.monotonic() - started
+                time.sleep(min(pause + 2 * taken, LONGEST_PAUSE))
                 pause *= 2
 
     def _upload(self, body: Iterator[bytes], what: str) -> Cap:
