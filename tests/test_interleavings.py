@@ -577,7 +577,7 @@ def test_a_writer_whose_disk_fails_in_every_order(world: World, action: str) -> 
 
 
 @settings(
-    max_examples=150,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from tahoestorage.cache import MISSING, EntryCache, Listing, Scope
 from tahoestorage.cache.pages import Page
+from tahoestorage.cache.rawcache import RawCache, RawDisk
 from tahoestorage.cache.records import close_page, open_page
 from tahoestorage.cache.sealing import Seal, page_key, path_key
 from tahoestorage.entries import Entry, EntryKind
@@ -337,6 +338,16 @@ def test_a_planted_pickle_is_never_loaded(
     assert known(fresh) is None
     fresh.fill(fresh.ticket(), SCOPE, listing())
     assert known(fresh) == FILE
+    assert not (tmp_path / "boom").exists()
+
+
+def test_a_planted_pickle_is_not_loaded_when_keys_are_listed(
+    cache: EntryCache, directory: Path, tmp_path: Path
+) -> None:
+    bomb = pickle.dumps(Bomb(tmp_path / "boom"))
+    run(directory, "INSERT INTO Cache(key, raw, mode) VALUES (?, 0, 4)", bomb)
+    with closing(RawCache(directory, disk=RawDisk)) as database:
+        assert {SCOPE.root, None} < set(database)
     assert not (tmp_path / "boom").exists()
 
 

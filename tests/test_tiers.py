@@ -313,6 +313,22 @@ def test_a_cache_that_is_locked_when_it_is_opened_misses(
     assert len(warnings(caplog)) == 1
 
 
+def test_a_cache_waits_for_its_turn_to_be_opened_and_then_misses(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(disk, "OPEN_SECONDS", 0.02)
+    store, process, other = Store(), EntryCache(directory), EntryCache(directory)
+    with disk._only_opener(directory):
+        store.fill(process)
+        assert store.knows(process)
+        assert store.said(other) == 0
+        store.write(other, "new", NEW)
+        assert store.said(process) == 0
+    assert len(warnings(caplog)) == 2
+    store.fill(EntryCache(directory))
+    assert store.knows(EntryCache(directory))
+
+
 @pytest.mark.timeout(20)  # diskcache by itself waits for a minute.
 def test_a_cache_that_is_locked_while_it_is_being_opened_misses(
     directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

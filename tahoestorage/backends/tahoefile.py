@@ -26,8 +26,9 @@ class TahoeFile(File):  # type: ignore[type-arg]
     """A file that is read from the grid as it is asked for, or written here first.
 
     What is written goes to the grid when the file is closed, and not otherwise: not
-    by an exception in its ``with`` block, nor when it is dropped. Where closing fails
-    the file stays open, to be closed again. Text is UTF-8.
+    by an exception in its ``with`` block, nor when it is dropped. Where ``close``
+    fails the file stays open, to be closed again; the end of a ``with`` block gives
+    it up. Text is UTF-8.
     """
 
     def __init__(self, storage: TahoeStorage, name: str, mode: str) -> None:
@@ -98,10 +99,11 @@ class TahoeFile(File):  # type: ignore[type-arg]
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if exc_type is not None:
+        try:
+            if exc_type is None:
+                self.close()
+        finally:
             self.discard()
-        else:
-            self.close()
 
 
 def _field_file_failed() -> bool:
