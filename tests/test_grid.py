@@ -27,6 +27,7 @@ from tahoestorage.tahoe import griddirectory
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.grid import LocalGrid
 from tahoestorage.tahoe.localnode import find_tahoe
+from tahoestorage.tahoe.uploads import UploadBody
 
 CONTENT = b"more than the fifty-five bytes that a literal cap would hold in itself"
 
@@ -48,9 +49,11 @@ def wait_until(true: Callable[[], bool]) -> None:
 
 def put(base_url: str, content: bytes = CONTENT) -> str:
     """Keep an unlinked file, and return its cap's text."""
-    answer = requests.put(f"{base_url}/uri", data=content, timeout=30)
-    answer.raise_for_status()
-    return answer.text
+    # A server that was connected just now may not have told its room yet: as the
+    # storage does, try again.
+    body = UploadBody(lambda: [content], repeatable=True)
+    with closing(Gateway(base_url)) as gateway:
+        return gateway.upload(body, what="a file").uri
 
 
 def get(base_url: str, cap: str) -> bytes:
