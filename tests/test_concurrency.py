@@ -228,6 +228,13 @@ def test_threads_share_a_storage(storage: TahoeStorage) -> None:
         assert read(each, "rewritten") in {content_of(n) for n in range(16)}
 
 
+def test_threads_that_need_a_new_directory_make_one(storage: TahoeStorage) -> None:
+    with requests_sent() as sent:
+        at_once(8, lambda number: storage.save(f"a/b/{number}", ContentFile(b"x")))
+    assert sum("t=mkdir" in line for line in sent) == 2
+    assert len(storage.listdir("a/b")[1]) == 8
+
+
 def test_one_open_file_is_not_mixed_up_with_another(storage: TahoeStorage) -> None:
     contents = [os.urandom(300_000) for _ in range(4)]
     for number, content in enumerate(contents):
