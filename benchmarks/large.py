@@ -96,7 +96,7 @@ print(time.perf_counter() - started)
 def imports(grid: LocalGrid, work: Path) -> Iterator[Row]:
     """What importing the storage costs over what a site has imported anyway."""
     times = [
-        float(subprocess.check_output([sys.executable, "-c", _IMPORT]))
+        float(subprocess.check_output([sys.executable, "-P", "-c", _IMPORT]))
         for _ in range(10)
     ]
     what = "import tahoestorage.storage, over Django's storage and requests"

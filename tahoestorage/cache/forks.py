@@ -18,18 +18,19 @@ class Gate:
 
     def renew(self) -> None:
         """Be open, with nobody inside: in a child, whose other threads are gone."""
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._inside = 0
         self._forking = 0
 
     def __enter__(self) -> None:
-        with self._changed:
+        with self._lock:
             while self._forking:
                 self._changed.wait()
             self._inside += 1
 
     def __exit__(self, *error: object) -> None:
-        with self._changed:
+        with self._lock:
             self._inside -= 1
             if self._forking:
                 self._changed.notify_all()
