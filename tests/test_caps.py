@@ -469,7 +469,7 @@ def elsewhere(text: str) -> str:
         "import sys; from tahoestorage.tahoe.caps import Cap;"
         "print(Cap.parse(sys.stdin.read()).fingerprint)"
     )
-    command = [sys.executable, "-c", code]
+    command = [sys.executable, "-P", "-c", code]
     ran = subprocess.run(command, input=text, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout.strip()

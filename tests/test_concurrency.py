@@ -87,7 +87,7 @@ class Workers:
         self.storage = storage
         self._processes = [
             subprocess.Popen(
-                [sys.executable, "-c", WORKER],
+                [sys.executable, "-P", "-c", WORKER],
                 env=settings_of(storage),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -77,7 +77,7 @@ def in_a_new_process(storage: TahoeStorage, script: str) -> Any:
         "TAHOE_STORAGE_CACHE": {"directory": str(options.cache.directory)},
     }
     said = subprocess.run(
-        [sys.executable, "-c", START + textwrap.dedent(script)],
+        [sys.executable, "-P", "-c", START + textwrap.dedent(script)],
         env={**os.environ, "TEST_SETTINGS": json.dumps(settings)},
         stdout=subprocess.PIPE,
         check=True,
@@ -169,6 +169,14 @@ def test_saving_into_a_known_directory_is_two_requests(storage: TahoeStorage) ->
     for content, verbs in ((LONG, ["PUT", "POST"]), (b"literal", ["POST"])):
         with requests_sent() as sent:
             storage.save(f"dir/{len(content)}", ContentFile(content))
+        assert sent.verbs == verbs
+
+
+def test_a_directory_just_made_is_known_to_be_empty(storage: TahoeStorage) -> None:
+    for name, verbs in (("new/a", ["PUT", "POST", "POST"]), ("new/b", ["PUT", "POST"])):
+        storage.listdir("")
+        with requests_sent() as sent:
+            storage.save(name, ContentFile(LONG))
         assert sent.verbs == verbs
 
 
@@ -329,7 +337,7 @@ def test_importing_the_storage_imports_nothing_of_other_stores() -> None:
         "import sys, tahoestorage.storage\n"
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     )
-    said = subprocess.check_output([sys.executable, "-c", script], text=True)
+    said = subprocess.check_output([sys.executable, "-P", "-c", script], text=True)
     imported = set(said.split())
     assert "tahoestorage" in imported
     others = {

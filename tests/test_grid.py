@@ -398,7 +398,7 @@ class TestDeathOfTheParent:
         started = []
 
         def start(*arguments: object) -> subprocess.Popen[str]:
-            command = [sys.executable, "-c", PARENT, *map(str, arguments)]
+            command = [sys.executable, "-P", "-c", PARENT, *map(str, arguments)]
             process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
             started.append(process)
             return process
@@ -461,7 +461,7 @@ class TestDeathOfTheParent:
             os.kill(child, signal.SIGKILL)
 
     def test_a_forked_child_stops_no_node(self) -> None:
-        subprocess.run([sys.executable, "-c", FORK_AND_STOP], check=True)
+        subprocess.run([sys.executable, "-P", "-c", FORK_AND_STOP], check=True)
 
     def test_a_program_that_forgets_to_stop_leaves_nothing(
         self, tmp_path: Path
@@ -474,7 +474,7 @@ class TestDeathOfTheParent:
         )
         environment = {**os.environ, "TMPDIR": str(tmp_path)}
         said = subprocess.check_output(
-            [sys.executable, "-c", script], text=True, env=environment
+            [sys.executable, "-P", "-c", script], text=True, env=environment
         )
         directory, node = said.split()
         assert not is_running(int(node))

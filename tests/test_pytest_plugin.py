@@ -60,5 +60,5 @@ def test_nothing_heavy_is_imported_before_it_is_used() -> None:
         "print(*{'allmydata', 'twisted', 'django', 'requests', 'cryptography',"
         " 'tahoestorage.tahoe'} & set(sys.modules))"
     )
-    said = subprocess.check_output([sys.executable, "-c", script], text=True)
+    said = subprocess.check_output([sys.executable, "-P", "-c", script], text=True)
     assert said.strip() == ""

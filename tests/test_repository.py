@@ -172,7 +172,7 @@ def test_importing_the_storage_imports_no_other_store_and_no_tahoe() -> None:
         "print(*{name.partition('.')[0] for name in sys.modules})\n"
     )
     run = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-P", "-c", program],
         cwd=ROOT,
         check=True,
         stdout=subprocess.PIPE,

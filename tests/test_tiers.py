@@ -513,7 +513,7 @@ print("done")
 
 def limited(directory: Path, limit: int) -> list[str]:
     run = subprocess.run(
-        [sys.executable, "-c", LIMITED, directory, str(limit)],
+        [sys.executable, "-P", "-c", LIMITED, directory, str(limit)],
         check=True,
         stdout=subprocess.PIPE,
         text=True,

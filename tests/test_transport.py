@@ -400,7 +400,7 @@ for child in children:
 
 def test_forked_processes_make_their_own_connections(proxy: Proxy) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", FORK, proxy.url],
+        [sys.executable, "-P", "-c", FORK, proxy.url],
         capture_output=True,
         text=True,
         timeout=60,

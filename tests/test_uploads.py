@@ -347,7 +347,7 @@ def test_memory_does_not_grow_with_the_file(tahoe_grid: LocalGrid, root: Cap) ->
         "cache": False,
     }
     done = subprocess.run(
-        [sys.executable, "-c", MEMORY],
+        [sys.executable, "-P", "-c", MEMORY],
         input=json.dumps({"options": options}),
         capture_output=True,
         text=True,

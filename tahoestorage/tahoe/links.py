@@ -12,7 +12,7 @@ import threading
 import weakref
 from typing import Literal
 
-from tahoestorage.cache import MISSING
+from tahoestorage.cache import MISSING, Listing
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import (
     FileMissing,
@@ -115,6 +115,7 @@ class Links:
         write = parent.writable("/".join(path[:-1]) or "the root directory")
         fault: GatewayError | None = None
         for _ in range(self._gateway.retries + 1):
+            ticket = self._cache.ticket()
             change = self._cache.change(parent.scope, name)
             try:
                 cap = self._gateway.mkdir(write, name, self._layout, what=what)
@@ -128,7 +129,10 @@ class Links:
             else:
                 entry = Entry(EntryKind.DIRECTORY, cap.read_only.uri)
                 change.done(entry, cap.uri)
-                return Directory.of(entry.reference, cap.uri)
+                made = Directory.of(entry.reference, cap.uri)
+                # Empty, unless somebody has written to it since the ticket.
+                self._cache.fill(ticket, made.scope, Listing())
+                return made
         raise fault or NameTaken(f"{what} comes and goes while it is being made")
 
     def link(
