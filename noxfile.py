@@ -47,13 +47,13 @@ def lock(session: nox.Session) -> None:
     session.install("uv")
     uv = ("uv", "pip", "compile", "--quiet", "setup.cfg")
     rest = (
-        *("--extra", "grid", "--override", "requirements/overrides.txt", "--upgrade"),
+        *("--all-extras", "--override", "requirements/overrides.txt", "--upgrade"),
         *("--custom-compile-command", "nox -s lock"),
     )
     bounds = Path(session.create_tmp(), "bounds.txt")
     session.run(
         *uv,
-        *("--resolution", "lowest-direct", "--no-deps", "--no-header"),
+        *("--all-extras", "--resolution", "lowest-direct", "--no-deps", "--no-header"),
         *("--python-version", "3.11", "--output-file", str(bounds)),
         silent=True,
     )
