@@ -14,10 +14,18 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from tahoestorage import kinds
-from tahoestorage.options import CacheOptions, Options
+from tahoestorage.options import CacheOptions, Options, cache
 from tahoestorage.tahoe.redaction import Secret
 
-__all__ = ["CacheOptions", "Options", "hide_root_caps", "read_options", "use_tz"]
+__all__ = [
+    "CacheOptions",
+    "Options",
+    "hide_root_caps",
+    "read_cache_options",
+    "read_options",
+    "secret_key",
+    "use_tz",
+]
 
 PREFIX = "TAHOE_STORAGE_"
 CLASSIC_PUBLIC_URL = "TAHOE_PUBLIC_BASE_URL"
@@ -53,6 +61,27 @@ def hide_root_caps() -> None:
         options = storage.get("OPTIONS") or {}
         if isinstance(options.get("base_cap"), str):
             options["base_cap"] = Secret(options["base_cap"])
+
+
+def read_cache_options(given: object = None) -> CacheOptions | None:
+    """Return the options of the cache that a storage was given; None when it is off.
+
+    Without any those of TAHOE_STORAGE_CACHE, or the defaults. Raises
+    ImproperlyConfigured.
+    """
+    place, value = "cache", given
+    if not kinds.is_given(value):
+        place, value = PREFIX + "CACHE", getattr(settings, PREFIX + "CACHE", None)
+    try:
+        return cache(value) if kinds.is_given(value) else CacheOptions()
+    except kinds.Wrong as wrong:
+        raise ImproperlyConfigured("\n- ".join(place + w for w in wrong.args)) from None
+
+
+def secret_key() -> bytes:
+    """Return SECRET_KEY, from which keys are derived."""
+    key = settings.SECRET_KEY
+    return key if isinstance(key, bytes) else str(key).encode()
 
 
 def use_tz() -> bool:

@@ -9,14 +9,18 @@ Each leaf is also the builtin that callers already catch::
     ├── NameIsDirectory        IsADirectoryError   a directory where a file was meant
     ├── ParentIsFile           NotADirectoryError  a file where a directory was meant
     ├── ReadOnly               PermissionError     a write through a read-only cap
-    └── GatewayError           OSError             the gateway did not do it
-        ├── GatewayUnreachable ConnectionError     nothing answers there
-        ├── GatewayTimeout     TimeoutError        it did not answer in time
-        ├── NotEnoughServers   OSError             too few servers to write to
-        ├── NotEnoughShares    OSError             too few shares reachable now
-        ├── WriteCollision     OSError             another gateway wrote meanwhile
-        ├── DamagedDownload    OSError             a body of another length
-        └── UnexpectedAnswer   OSError             an answer that no gateway should give
+    └── StoreError             OSError             the store did not do it
+        ├── StoreUnreachable   ConnectionError     nothing answers there
+        ├── StoreForbids       PermissionError     the credentials may not do this
+        ├── NotConditional     OSError             a save could overwrite a file
+        ├── DamagedDownload    OSError             a body that is not the file
+        └── GatewayError       OSError             a Tahoe-LAFS gateway did not do it
+            ├── GatewayUnreachable ConnectionError nothing answers there
+            ├── GatewayTimeout     TimeoutError    it did not answer in time
+            ├── NotEnoughServers   OSError         too few servers to write to
+            ├── NotEnoughShares    OSError         too few shares reachable now
+            ├── WriteCollision     OSError         another gateway wrote meanwhile
+            └── UnexpectedAnswer   OSError         an answer that no gateway should give
 
 Messages name files, and say what to do; they never hold a cap.
 """
@@ -50,11 +54,31 @@ class ReadOnly(TahoeStorageError, PermissionError):
     """The directory is reached by a read-only cap, or is immutable."""
 
 
-class GatewayError(TahoeStorageError, OSError):
+class StoreError(TahoeStorageError, OSError):
+    """The store could not do what it was asked."""
+
+
+class StoreUnreachable(StoreError, ConnectionError):
+    """Nothing answers at the store's address, it hung up, or it is too slow."""
+
+
+class StoreForbids(StoreError, PermissionError):
+    """The credentials are wrong, have expired, or may not do this."""
+
+
+class NotConditional(StoreError):
+    """The store has no conditional writes: a save could overwrite what is there."""
+
+
+class DamagedDownload(StoreError):
+    """A download is not the file: too short, too long, or of another by now."""
+
+
+class GatewayError(StoreError):
     """The gateway could not do what it was asked."""
 
 
-class GatewayUnreachable(GatewayError, ConnectionError):
+class GatewayUnreachable(GatewayError, StoreUnreachable):
     """Nothing answers at the gateway's address, or it hung up."""
 
 
@@ -72,10 +96,6 @@ class NotEnoughShares(GatewayError):
 
 class WriteCollision(GatewayError):
     """Two gateways wrote one directory at the same time."""
-
-
-class DamagedDownload(GatewayError):
-    """A download ended before the file did, or went on after it."""
 
 
 class UnexpectedAnswer(GatewayError):

@@ -15,10 +15,14 @@ from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.grid import LocalGrid
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell started the tests in the background. They press Ctrl-C in their children,
-    # which would ignore it too.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell that starts the tests in the background, or nohup, has them ignore these. The
+# tests send them to their children, which would ignore them too.
+for _number, _usual in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _usual)
 
 MakeStorage = Callable[..., TahoeStorage]
 

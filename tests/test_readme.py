@@ -228,7 +228,7 @@ def test_the_tree_of_errors_is_the_one_that_there_is() -> None:
         depth, name, builtin = len(match[1]), match[2], match[3]
         error = getattr(exceptions, name)
         assert issubclass(error, getattr(builtins, builtin))
-        parent = "TahoeStorageError" if depth == 4 else "GatewayError"
+        parent = {4: "TahoeStorageError", 8: "StoreError", 12: "GatewayError"}[depth]
         assert error.__bases__[0].__name__ == parent
         told[name] = line
     everything = {n for n, e in vars(exceptions).items() if isinstance(e, type)}

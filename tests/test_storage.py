@@ -243,7 +243,7 @@ def test_the_alternative_found_then_keeps_max_length_too(
 def test_a_storage_that_knows_but_one_name_gives_up(
     surprised: TahoeStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tahoestorage.backends.tahoe.ALTERNATIVES", 3)
+    monkeypatch.setattr("tahoestorage.backends.saving.ALTERNATIVES", 3)
 
     class Stubborn(TahoeStorage):
         def get_available_name(self, name: str, max_length: int | None = None) -> str:

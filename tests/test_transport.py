@@ -41,7 +41,7 @@ LEAVES = {
     each
     for each in vars(exceptions).values()
     if inspect.isclass(each) and issubclass(each, GatewayError)
-} - {GatewayError}
+} - {GatewayError} | {DamagedDownload}
 LIBRARY_ERRORS = [
     each
     for module in (requests.exceptions, urllib3.exceptions)

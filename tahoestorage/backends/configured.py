@@ -11,8 +11,8 @@ from django.core.files.storage import Storage
 from django.core.signals import setting_changed
 from django.utils.functional import cached_property
 
-from tahoestorage.cache import EntryCache
-from tahoestorage.conf import CacheOptions, Options, read_options
+from tahoestorage.backends.caches import entry_cache
+from tahoestorage.conf import Options, read_options
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.directories import Directories
 from tahoestorage.tahoe.gateway import Gateway
@@ -20,20 +20,8 @@ from tahoestorage.tahoe.links import Links
 from tahoestorage.tahoe.redaction import Secret
 
 _OF_THE_OPTIONS = ("options", "_directories", "_links")
-# One client and one cache for all storages with the same options.
+# One client for all storages with the same options.
 _gateway = functools.cache(Gateway)
-
-
-@functools.cache
-def _cache(options: CacheOptions | None) -> EntryCache:
-    if options is None:
-        return EntryCache(None, memory_entries=0)
-    return EntryCache(
-        options.directory,
-        size_limit=options.size_limit,
-        lifetime=options.lifetime,
-        memory_entries=options.memory_entries,
-    )
 
 
 class Configured(Storage):
@@ -77,7 +65,7 @@ class Configured(Storage):
             min_rate=options.min_rate,
             retries=options.retries,
         )
-        return Directories(gateway, root, _cache(options.cache))
+        return Directories(gateway, root, entry_cache(options.cache))
 
     @cached_property
     def _links(self) -> Links:

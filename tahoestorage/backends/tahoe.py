@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from django.core.exceptions import SuspiciousFileOperation
 from django.core.files.base import File
 
 from tahoestorage.backends.configured import Configured
 from tahoestorage.backends.content import body_of
-from tahoestorage.backends.names import normal, path_of
-from tahoestorage.backends.tahoefile import MODES, TahoeFile
+from tahoestorage.backends.names import path_of
+from tahoestorage.backends.saving import Saving
+from tahoestorage.backends.storedfile import StoredFile, check_mode
 from tahoestorage.conf import use_tz
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import (
@@ -30,12 +28,8 @@ from tahoestorage.tahoe.files import FileReader
 from tahoestorage.tahoe.uploads import UploadBody
 from tahoestorage.tahoe.urls import public_url
 
-ALTERNATIVES = 100
-# Django tells save() how long a name may be, and not _save(), which may need another.
-_longest: ContextVar[int | None] = ContextVar("max_length", default=None)
 
-
-class TahoeStorage(Configured):
+class TahoeStorage(Saving, Configured):
     """Keeps files below a directory of a Tahoe-LAFS grid.
 
     Takes the options of ``tahoestorage.options.Options`` as keywords; what is not
@@ -65,15 +59,11 @@ class TahoeStorage(Configured):
         return path, entry
 
     def _open(self, name: str, mode: str = "rb") -> File[Any]:
-        return TahoeFile(self, str(name), mode)
+        return StoredFile(self, str(name), mode)
 
     def _prepare(self, name: str, mode: str) -> FileReader | None:
         """Return what reads a file; None where it may be opened to be written."""
-        if mode not in MODES:
-            raise ValueError(
-                f"mode {mode!r} is not known; files on a grid are opened with one of "
-                f"{', '.join(MODES)}, for they are never changed in place"
-            )
+        check_mode(mode)
         if mode.startswith("r"):
             return self._reader(name)
         path = path_of(name)
@@ -155,38 +145,9 @@ class TahoeStorage(Configured):
 
     # Writing
 
-    def generate_filename(self, filename: str | os.PathLike[str]) -> str:
-        """Return the name that ``filename`` is saved by, in NFC."""
-        return normal(super().generate_filename(normal(str(filename))))
-
-    def get_available_name(self, name: str, max_length: int | None = None) -> str:
-        """Return a name that is free, no longer than ``max_length`` in NFC."""
-        free = normal(super().get_available_name(normal(str(name)), max_length))
-        if max_length is not None and len(free) > max_length:
-            raise SuspiciousFileOperation(f"{name!r} has no name so short in NFC")
-        return free
-
-    def get_alternative_name(self, file_root: str, file_ext: str) -> str:
-        """Return another name to try; the same one where a save may overwrite."""
-        if self.options.allow_overwrite:
-            return f"{file_root}{file_ext}"
-        return super().get_alternative_name(file_root, file_ext)
-
-    def is_name_available(self, name: str, max_length: int | None = None) -> bool:
-        """Whether a save may use this name."""
-        if max_length and len(name) > max_length:
-            return False
-        return self.options.allow_overwrite or not self.exists(name)
-
-    def save(
-        self, name: str | None, content: Any, max_length: int | None = None
-    ) -> str:
-        """Save content, and return the name by which it was: a free one."""
-        before = _longest.set(max_length)
-        try:
-            return super().save(name, content, max_length)
-        finally:
-            _longest.reset(before)
+    @property
+    def _overwrites(self) -> bool:
+        return self.options.allow_overwrite
 
     def _save(self, name: str, content: Any) -> str:
         name = str(name)
@@ -194,14 +155,11 @@ class TahoeStorage(Configured):
         replace: Literal["false", "only-files"] = "false"
         if self.options.allow_overwrite:
             replace = "only-files"
-        for _ in range(ALTERNATIVES):
-            try:
-                self._link(name, cap, replace)
-            except NameTaken:
-                name = self.get_available_name(name, _longest.get())
-            else:
-                return "/".join(path_of(name))
-        raise NameTaken(f"{name}: the name is taken, as were {ALTERNATIVES} others")
+
+        def link(name: str) -> None:
+            self._link(name, cap, replace)
+
+        return "/".join(path_of(self._by_free_name(name, link)))
 
     def _upload(self, name: str, body: UploadBody) -> Cap:
         path = path_of(name)
@@ -220,7 +178,7 @@ class TahoeStorage(Configured):
         directory = self._links.make(path[:-1])
         self._links.link(directory, path, cap, replace=replace)
 
-    def _publish(self, file: TahoeFile) -> None:
+    def _publish(self, file: StoredFile) -> None:
         name = str(file.name)
         cap = self._upload(name, UploadBody(file.written, repeatable=True))
         self._link(name, cap, "false" if file.mode.startswith("x") else "only-files")

@@ -127,6 +127,24 @@ class EntryCache:
             return None
         return page.write_reference(path, seal, key)
 
+    def text(self, scope: Scope, label: str, longest: float) -> str | None:
+        """Return what ``keep_text`` kept for ``longest`` seconds at most, if known."""
+        page = self._tiers.page(scope, _text_key(scope, label), longest=longest)
+        entry = None if page is None else page.entry(label)
+        return entry.reference if isinstance(entry, Entry) else None
+
+    def keep_text(
+        self, ticket: Ticket, scope: Scope, label: str, text: str, seconds: float
+    ) -> None:
+        """Keep a text for so many seconds, or until its scope is forgotten.
+
+        A change to a name does not touch the texts of its scope: only ``forget`` does.
+        """
+        key = _text_key(scope, label)
+        page = Page(b"").with_entry(label, Entry(EntryKind.UNKNOWN, text))
+        timed = Ticket(ticket.generations, time.time() + seconds)
+        self._fill(timed, scope, iter([(key, page)]), hold=True)
+
     def ticket(self) -> Ticket:
         """Note how things are, before the store is asked about a directory."""
         return Ticket(
@@ -190,3 +208,8 @@ class EntryCache:
     def forget(self, scope: Scope) -> None:
         """Forget a directory, and the paths from it."""
         self._tiers.disbelieve(scope)
+
+
+def _text_key(scope: Scope, label: str) -> bytes:
+    # Bound to the scope's own place: scopes of items share their keys.
+    return scope.key(scope.root + b"text:" + label.encode("utf-8", "surrogatepass"))

@@ -70,6 +70,20 @@ class Scope:
         self._writing: Seal | None = None
         self.root = self.key(b"listing")
 
+    def item(self, label: str) -> Scope:
+        """Return a scope within this one, with the same secrets and its own changes.
+
+        For stores that have no directories: there each name is a scope of its own.
+        """
+        item = Scope.__new__(Scope)
+        item.identity = self.identity + label.encode("utf-8", "surrogatepass")
+        item.slot = Generations.slot(item.identity)
+        item.seal = self.seal
+        item._index = self._index
+        item._write_secret, item._writing = None, None
+        item.root = item.key(b"item:" + item.identity)
+        return item
+
     def __repr__(self) -> str:
         return f"<Scope {blake2b(self.identity, digest_size=4).hexdigest()}>"
 

@@ -87,26 +87,33 @@ class Tiers:
                 elif not self.shared:
                     self._share()
 
-    def page(self, scope: Scope, key: bytes, *, expired: bool = False) -> Page | None:
-        """Return the page at ``key`` if it is known; an old one too, if ``expired``."""
+    def page(
+        self,
+        scope: Scope,
+        key: bytes,
+        *,
+        expired: bool = False,
+        longest: float | None = None,
+    ) -> Page | None:
+        """Return the page at ``key`` if it is known; an old one too, if ``expired``.
+
+        It was kept for a lifetime, or for ``longest`` seconds, at most.
+        """
+        longest = self.lifetime if longest is None else longest
         if time.monotonic() - self._looked > LOOK_SECONDS:
             self.look()
         generation = self.generations.generation(scope.slot)
         held = self.memory.get(key)
         if held is not None and held.generation != generation:
             held = None
-        if held is None or not self._fresh(held):
+        if held is None or not _fresh(held, longest):
             found = self._from_disk(scope, key, generation)
             if found is not None:
                 self.memory.set(key, found)
                 held = found
         if held is None:
             return None
-        return held.page if expired or self._fresh(held) else None
-
-    def _fresh(self, held: Held) -> bool:
-        # Not longer than a lifetime either: the clock may have been set back.
-        return 0 < held.expiry - time.time() <= self.lifetime
+        return held.page if expired or _fresh(held, longest) else None
 
     def _from_disk(self, scope: Scope, key: bytes, generation: int) -> Held | None:
         if not self.shared:
@@ -218,6 +225,11 @@ class Tiers:
         """Forget all that is known of a directory, in every process."""
         self.look()
         self.generations.disbelieve(scope.slot)
+
+
+def _fresh(held: Held, longest: float) -> bool:
+    # Not longer than it was kept for either: the clock may have been set back.
+    return 0 < held.expiry - time.time() <= longest
 
 
 def _in_child() -> None:

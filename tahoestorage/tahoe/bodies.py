@@ -10,9 +10,9 @@ from urllib3.exceptions import HTTPError
 
 from tahoestorage.exceptions import (
     DamagedDownload,
-    GatewayError,
     GatewayUnreachable,
     InvalidCap,
+    StoreError,
     UnexpectedAnswer,
 )
 from tahoestorage.tahoe.caps import Cap
@@ -28,7 +28,7 @@ Answer = requests.Response
 
 def blocks(answer: requests.Response, what: str, where: str) -> Iterator[bytes]:
     """Yield a body block by block. Raises DamagedDownload where it is cut."""
-    fault: GatewayError | None = None
+    fault: StoreError | None = None
     block = b""
     try:
         while block := answer.raw.read(BLOCK, decode_content=False):
@@ -90,7 +90,7 @@ def checked(
     with answer:
         try:
             text = read_text(answer, what, where)
-        except GatewayError:
+        except StoreError:
             text = ""
     text = Secret(text)
     raise error_for(status, text, what)

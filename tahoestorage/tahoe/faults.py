@@ -12,7 +12,6 @@ from urllib3.exceptions import ReadTimeoutError
 from tahoestorage.exceptions import (
     DamagedDownload,
     FileMissing,
-    GatewayError,
     GatewayTimeout,
     GatewayUnreachable,
     NameTaken,
@@ -20,6 +19,7 @@ from tahoestorage.exceptions import (
     NotEnoughShares,
     ParentIsFile,
     ReadOnly,
+    StoreError,
     UnexpectedAnswer,
     WriteCollision,
 )
@@ -33,7 +33,7 @@ _TOO_FEW_SHARES = (
     "too few of its shares are reachable now; it is not known to be gone. Try again, "
     "and look at the storage servers"
 )
-_SAYINGS: tuple[tuple[str, type[GatewayError | ReadOnly], str], ...] = (
+_SAYINGS: tuple[tuple[str, type[StoreError | ReadOnly], str], ...] = (
     (
         "UncoordinatedWriteError",
         WriteCollision,
@@ -85,7 +85,7 @@ def error_for(status: int, text: str, what: str) -> Exception:
     )
 
 
-def mapped(error: Exception, what: str, where: str) -> GatewayError:
+def mapped(error: Exception, what: str, where: str) -> StoreError:
     """Return our error for one of requests' or urllib3's, without their text."""
     reasons = [error]
     while len(reasons) < 8:

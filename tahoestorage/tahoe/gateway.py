@@ -13,10 +13,10 @@ import requests
 
 from tahoestorage.exceptions import (
     FileMissing,
-    GatewayError,
     GatewayTimeout,
     GatewayUnreachable,
     NotEnoughServers,
+    StoreError,
     UnexpectedAnswer,
 )
 from tahoestorage.tahoe import answers, bodies
@@ -40,7 +40,7 @@ class Gateway:
     ``connect_timeout`` and ``read_timeout`` are seconds; after an upload the answer
     is waited for as long again as its bytes take at ``min_rate`` bytes per second.
     ``retries`` is how often what changes nothing is repeated. Every method raises a
-    GatewayError where the gateway can't be reached or fails, and calls the file
+    StoreError where the gateway can't be reached or fails, and calls the file
     ``what`` in it.
     """
 
@@ -134,7 +134,7 @@ class Gateway:
             started = time.monotonic()
             try:
                 return self._upload(body.begin(), what)
-            except GatewayError as error:
+            except StoreError as error:
                 again = isinstance(error, PASSING) and attempts
                 crowded = isinstance(error, NotEnoughServers)
                 if body.fault is None and not again:

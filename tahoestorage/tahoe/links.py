@@ -16,12 +16,12 @@ from tahoestorage.cache import MISSING, Listing
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import (
     FileMissing,
-    GatewayError,
     InvalidCap,
     NameIsDirectory,
     NameTaken,
     NotEnoughShares,
     ParentIsFile,
+    StoreError,
 )
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.directories import Answer, Directories, Directory, Path
@@ -113,19 +113,19 @@ class Links:
     def _mkdir(self, parent: Directory, path: Path) -> Directory:
         name, what = path[-1], "/".join(path)
         write = parent.writable("/".join(path[:-1]) or "the root directory")
-        fault: GatewayError | None = None
+        fault: StoreError | None = None
         for _ in range(self._gateway.retries + 1):
             ticket = self._cache.ticket()
             change = self._cache.change(parent.scope, name)
             try:
                 cap = self._gateway.mkdir(write, name, self._layout, what=what)
-            except (NameTaken, GatewayError) as error:
+            except (NameTaken, StoreError) as error:
                 # Taken, or perhaps made: what is there now is as good as ours.
                 change.done(None)
                 child = self._look(parent, path).child
                 if child is not None:
                     return self._descend(parent, path)
-                fault = error if isinstance(error, GatewayError) else None
+                fault = error if isinstance(error, StoreError) else None
             else:
                 entry = Entry(EntryKind.DIRECTORY, cap.read_only.uri)
                 change.done(entry, cap.uri)
@@ -151,14 +151,14 @@ class Links:
         name, what = path[-1], "/".join(path)
         write = directory.writable("/".join(path[:-1]) or "the root directory")
         token = secrets.token_hex(16)
-        fault: GatewayError | None = None
+        fault: StoreError | None = None
         for _ in range(self._gateway.retries + 1):
             change = self._cache.change(directory.scope, name)
             try:
                 self._gateway.link(
                     write, name, cap, token=token, replace=replace, what=what
                 )
-            except (NameTaken, GatewayError) as error:
+            except (NameTaken, StoreError) as error:
                 change.done(None)
                 child = self._look(directory, path).child
                 if child is not None and child.token == token:
@@ -169,7 +169,7 @@ class Links:
                     raise NameTaken(f"{what}: a directory has the name") from None
                 if child is not None and replace == "false":
                     raise NameTaken(f"{what}: the name is taken") from None
-                fault = error if isinstance(error, GatewayError) else None
+                fault = error if isinstance(error, StoreError) else None
             else:
                 change.done(Entry(EntryKind.FILE, cap.uri, cap.size))
                 return
@@ -190,7 +190,7 @@ class Links:
         first = answer.child
         child = first
         directory = answer.directory
-        fault: GatewayError | None = None
+        fault: StoreError | None = None
         for _ in range(self._gateway.retries + 1):
             if child is None or first is None or child.entry != first.entry:
                 return
@@ -210,7 +210,7 @@ class Links:
             except FileMissing:
                 change.done(None)
                 return
-            except GatewayError as error:
+            except StoreError as error:
                 change.done(None)
                 fault = error
                 child = self._look(directory, path).child

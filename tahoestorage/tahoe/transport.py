@@ -13,7 +13,7 @@ import requests
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
-from tahoestorage.exceptions import GatewayError
+from tahoestorage.exceptions import StoreError
 from tahoestorage.tahoe.connections import Adapter, UploadTimeout
 from tahoestorage.tahoe.faults import mapped
 from tahoestorage.tahoe.redaction import redact_loggers
@@ -107,7 +107,7 @@ class Transport:
         """
         started = time.perf_counter()
         status: object = "failed"
-        fault: GatewayError
+        fault: StoreError
         try:
             response = self._connected().request(
                 method,

@@ -1,4 +1,4 @@
-"""Open files of a TahoeStorage."""
+"""Open files of a storage: read as they are asked for, or published when closed."""
 
 from __future__ import annotations
 
@@ -8,39 +8,65 @@ import os
 import tempfile
 from collections.abc import Iterator
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, Any, Protocol, Self, cast
 
 from django.core.files.base import File
 
-from tahoestorage.tahoe.bodies import BLOCK
-
-if TYPE_CHECKING:
-    from tahoestorage.backends.tahoe import TahoeStorage
-    from tahoestorage.tahoe.files import FileReader
-
 MODES = ("rb", "r", "wb", "w", "xb", "x")
 IN_MEMORY = 1 << 20
+BLOCK = 1 << 16
 
 
-class TahoeFile(File):  # type: ignore[type-arg]
-    """A file that is read from the grid as it is asked for, or written here first.
+class Reader(Protocol):
+    """What reads a file: an io.RawIOBase that knows the size of the whole."""
 
-    What is written goes to the grid when the file is closed, and not otherwise: not
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+
+
+class Publisher(Protocol):
+    """What a storage gives the files that it opens."""
+
+    def _prepare(self, name: str, mode: str) -> Reader | None:
+        """Return what reads a file; None where it may be opened to be written.
+
+        Raises ValueError for a mode that is not among MODES, and what opening a
+        file raises.
+        """
+
+    def _publish(self, file: StoredFile) -> None:
+        """Store what was ``written``; a file in mode x must not overwrite any."""
+
+
+def check_mode(mode: str) -> None:
+    """Raise ValueError for a mode in which no file is opened."""
+    if mode not in MODES:
+        raise ValueError(
+            f"mode {mode!r} is not known; files in a store are opened with one of "
+            f"{', '.join(MODES)}, for they are never changed in place"
+        )
+
+
+class StoredFile(File):  # type: ignore[type-arg]
+    """A file that is read from the store as it is asked for, or written here first.
+
+    What is written goes to the store when the file is closed, and not otherwise: not
     by an exception in its ``with`` block, nor when it is dropped. Where ``close``
     fails the file stays open, to be closed again; the end of a ``with`` block gives
     it up. Text is UTF-8.
     """
 
-    def __init__(self, storage: TahoeStorage, name: str, mode: str) -> None:
+    def __init__(self, storage: Publisher, name: str, mode: str) -> None:
         super().__init__(None, name)
         self._storage = storage
         self._begin(mode)
 
     def _begin(self, mode: str) -> None:
-        self._reader: FileReader | None = self._storage._prepare(str(self.name), mode)
+        self._reader = self._storage._prepare(str(self.name), mode)
         self._binary: IO[bytes]
         if self._reader is not None:
-            self._binary = io.BufferedReader(self._reader, BLOCK)
+            self._binary = io.BufferedReader(cast(io.RawIOBase, self._reader), BLOCK)
         else:
             self._binary = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
         file: Any = self._binary
@@ -79,6 +105,11 @@ class TahoeFile(File):  # type: ignore[type-arg]
         while chunk := self._binary.read(IN_MEMORY):
             yield chunk
 
+    def content(self) -> File[bytes]:
+        """Return what was written, to be read from the start; not to be closed."""
+        self._binary.seek(0)
+        return File(self._binary, self.name)
+
     def close(self) -> None:
         """Publish what was written. Raises what saving does, and NameTaken in x."""
         if self.closed:
@@ -113,7 +144,7 @@ def _field_file_failed() -> bool:
     called it knows.
     """
     frame = inspect.currentframe()
-    for _ in ("TahoeFile.close", "FieldFile.close", "File.__exit__"):
+    for _ in ("StoredFile.close", "FieldFile.close", "File.__exit__"):
         frame = frame and frame.f_back
     if frame is None or frame.f_code is not File.__exit__.__code__:
         return False

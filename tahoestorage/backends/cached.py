@@ -1,0 +1,136 @@
+"""The entry cache for stores of objects: one stat a name, listings where asked for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.files.base import File
+
+from tahoestorage.backends.lookups import Lookups
+from tahoestorage.backends.names import path_of
+from tahoestorage.backends.objectreader import ObjectReader, Part
+from tahoestorage.backends.storedfile import Reader, StoredFile, check_mode
+from tahoestorage.cache import MISSING
+from tahoestorage.conf import use_tz
+from tahoestorage.entries import Entry
+from tahoestorage.exceptions import FileMissing, NameTaken, StoreUnreachable
+
+
+class Cached(Lookups):
+    """Stands before a class of django-storages, and gives it the entry cache.
+
+    Takes two options more than that class: ``cache``, as TahoeStorage has it, and
+    ``allow_overwrite``, another name of ``file_overwrite``, which is False by default.
+    """
+
+    def exists(self, name: str) -> bool:
+        """Whether there is an object of this name; a mere prefix is none."""
+        name = str(name)
+        return bool(path_of(name)) and self._entry(name) is not None
+
+    def size(self, name: str) -> int:
+        """Return the size of a file in bytes."""
+        return int(self._whole(str(name), "size"))
+
+    def get_modified_time(self, name: str) -> datetime:
+        """Return when the object was last written."""
+        return self._time(self._whole(str(name), "modified"))
+
+    def get_accessed_time(self, name: str) -> datetime:
+        """Raise NotImplementedError: no store of objects keeps it."""
+        raise NotImplementedError("Object stores do not keep when a file was read.")
+
+    def _whole(self, name: str, what: str) -> float:
+        """Return a figure of a file, for which the store is asked if need be."""
+        known = getattr(self._file(name), what)
+        if known is None:
+            # Of what was saved just now, the cache knows only what was sent.
+            entry = self._ask(name, self._item(name))
+            known = None if entry is None else getattr(entry, what)
+        if known is None:
+            raise FileMissing(f"{name}: there is no such file")
+        return float(known) if what != "size" else known
+
+    @staticmethod
+    def _time(seconds: float) -> datetime:
+        return datetime.fromtimestamp(seconds, UTC if use_tz() else None)
+
+    def _open(self, name: str, mode: str = "rb") -> File[Any]:
+        return StoredFile(self, str(name), mode)
+
+    def _prepare(self, name: str, mode: str) -> Reader | None:
+        check_mode(mode)
+        path_of(name)
+        if mode.startswith("r"):
+            return self._reader(name)
+        if mode.startswith("x") and self._entry(name) is not None:
+            raise NameTaken(f"{name}: the name is taken")
+        return None
+
+    def _reader(self, name: str) -> Reader:
+        key, item = self._key(name), self._item(name)
+        known = self._known(name, item)
+
+        def fetch(first: int, last: int, reference: str | None) -> Part:
+            if reference is not None:
+                return self._fetch(key, first, last, reference, name)
+            ticket = self._entries.ticket()
+            part = self._fetch(key, first, last, None, name)
+            self._fill(ticket, item, part.entry)
+            return part
+
+        entry = known if isinstance(known, Entry) else None
+        reader = ObjectReader(fetch, name, entry)
+        if entry is None:
+            try:
+                reader.begin()
+            except StoreUnreachable:
+                self._file(name)
+        return reader
+
+    def _save(self, name: str, content: Any) -> str:
+        def put(name: str) -> None:
+            self._write(name, content, replace=self._overwrites)
+
+        return self._by_free_name("/".join(path_of(str(name))), put)
+
+    def _write(self, name: str, content: Any, *, replace: bool) -> None:
+        with self._changing(name) as became:
+            became(self._put(self._key(name), content, name, replace=replace))
+
+    def _publish(self, file: StoredFile) -> None:
+        replace = not file.mode.startswith("x")
+        self._write(str(file.name), file.content(), replace=replace)
+
+    def delete(self, name: str) -> None:
+        """Delete a file; a name that is not there is no error."""
+        if not name:
+            raise ValueError("The name must be given to delete().")
+        name = str(name)
+        path_of(name)
+        with self._changing(name) as became:
+            self._remove(self._key(name), name)
+            became(MISSING)
+
+    # Beyond Django's API
+
+    def copy(self, source: str, target: str) -> str:
+        """Copy a file within the store, and return the name of the copy.
+
+        Nothing is overwritten. Raises FileMissing, and NameTaken.
+        """
+        path_of(source), path_of(target)
+        with self._changing(target):
+            self._copy(self._key(source), self._key(target), f"{source} to {target}")
+        return target
+
+    def move(self, source: str, target: str) -> str:
+        """Copy a file within the store and delete the old one; return the new name.
+
+        Nothing is overwritten. Raises FileMissing, and NameTaken. Whoever stops half
+        way leaves both.
+        """
+        self.copy(source, target)
+        self.delete(source)
+        return target

@@ -1,0 +1,182 @@
+"""What is known of the objects in a store, through the cache."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.functional import cached_property
+
+from tahoestorage.backends.caches import entry_cache
+from tahoestorage.backends.names import path_of
+from tahoestorage.backends.objectstore import ObjectStore, Signed
+from tahoestorage.cache import MISSING, Absent, EntryCache, Listing, Scope, Ticket
+from tahoestorage.conf import read_cache_options, secret_key
+from tahoestorage.entries import Entry
+from tahoestorage.exceptions import FileMissing, StoreUnreachable
+
+# Each name is a listing of its own in the cache, with one entry at most.
+ITEM = ""
+
+
+class Prefetched(NamedTuple):
+    """What is below a prefix, as it was read at the start of a ``prefetch`` block."""
+
+    storage: Lookups
+    prefix: str
+    entries: dict[str, Entry | None]
+
+
+_prefetched: ContextVar[tuple[Prefetched, ...]] = ContextVar("prefetched", default=())
+
+
+class Lookups(ObjectStore):
+    """Answers from the cache, or from one request, which fills it."""
+
+    def __init__(self, **options: Any) -> None:
+        self._cache_given = options.pop("cache", None)
+        allow = options.pop("allow_overwrite", None)
+        if allow is not None:
+            if options.get("file_overwrite", allow) != allow:
+                raise ImproperlyConfigured(
+                    "allow_overwrite and file_overwrite differ; expected one of them"
+                )
+            options["file_overwrite"] = allow
+        super().__init__(**options)
+
+    @cached_property
+    def _entries(self) -> EntryCache:
+        return entry_cache(read_cache_options(self._cache_given))
+
+    @cached_property
+    def _scope(self) -> Scope:
+        identity = json.dumps(self._identity()).encode()
+        return Scope(identity, secret_key() + identity)
+
+    def _item(self, name: str) -> Scope:
+        return self._scope.item(self._key(name))
+
+    def _known(self, name: str, item: Scope) -> Entry | Absent | None:
+        for block in reversed(_prefetched.get()):
+            if block.storage is self and name.startswith(block.prefix):
+                known = block.entries.get(name, MISSING)
+                if known is not None:
+                    return known
+        return self._entries.entry(item, ITEM)
+
+    def _entry(self, name: str, *, confirm: bool = False) -> Entry | None:
+        """Return the entry of ``name``, or None where there is no such object.
+
+        The store is asked where the cache does not know; with ``confirm`` also
+        where it says that there is none.
+        """
+        path_of(name)
+        item = self._item(name)
+        known = self._known(name, item)
+        if isinstance(known, Entry):
+            return known
+        if known is MISSING and not confirm:
+            return None
+        return self._ask(name, item)
+
+    def _ask(self, name: str, item: Scope) -> Entry | None:
+        ticket = self._entries.ticket()
+        entry = self._stat(self._key(name), name)
+        self._fill(ticket, item, entry)
+        return entry
+
+    def _fill(self, ticket: Ticket, item: Scope, entry: Entry | None) -> None:
+        listing = Listing()
+        if entry is not None:
+            listing.add(ITEM, entry)
+        self._entries.fill(ticket, item, listing)
+
+    def _file(self, name: str) -> Entry:
+        """Return the entry of a file, an old one while the store is away."""
+        try:
+            entry = self._entry(name, confirm=True)
+        except StoreUnreachable:
+            old = self._entries.entry(self._item(name), ITEM, expired=True)
+            if not isinstance(old, Entry):
+                raise
+            return old
+        if entry is None:
+            raise FileMissing(f"{name}: there is no such file")
+        return entry
+
+    @contextlib.contextmanager
+    def _changing(self, name: str) -> Iterator[Callable[[Entry | Absent], None]]:
+        """While ``name`` is written: tell the cache before it, and how it ended.
+
+        What is yielded takes the new entry, or MISSING; without it, or where the
+        block raises, nothing is known of the name.
+        """
+        item = self._item(name)
+        for block in _prefetched.get():
+            if block.storage is self:
+                block.entries[name] = None
+        self._forget_urls(name)
+        change = self._entries.change(item, ITEM)
+        known: Entry | Absent | None = None
+
+        def became(entry: Entry | Absent) -> None:
+            nonlocal known
+            known = entry
+
+        try:
+            yield became
+        finally:
+            self._forget_urls(name)
+            change.done(known)
+
+    # Signed URLs
+
+    def _urls(self, name: str) -> Scope:
+        # Of another slot than the entry: URLs live longer, and each write to a slot
+        # makes an end of them.
+        return self._scope.item("url:" + self._key(name))
+
+    def _forget_urls(self, name: str) -> None:
+        self._entries.forget(self._urls(name))
+
+    def _stable_url(
+        self, name: str, asked: object, seconds: float, sign: Callable[[], Signed]
+    ) -> str:
+        """Return the same URL for half of the time for which it is good.
+
+        ``asked`` is what else the URL depends on, ``seconds`` for how long it will be
+        good at most.
+        """
+        scope = self._urls(name)
+        label = json.dumps(asked, sort_keys=True, default=str)
+        known = self._entries.text(scope, label, seconds / 2)
+        if known is not None:
+            return known
+        ticket = self._entries.ticket()
+        signed = sign()
+        half = min(signed.seconds, seconds) / 2
+        self._entries.keep_text(ticket, scope, label, signed.url, half)
+        return signed.url
+
+    @contextlib.contextmanager
+    def prefetch(self, prefix: str = "") -> Iterator[None]:
+        """Within the block, answer for all names that begin with ``prefix`` at once.
+
+        They are read at its start, a thousand a request. What others write meanwhile
+        is not seen within the block; what is written through this storage is.
+        """
+        start = self._key("")
+        start = f"{start}/{prefix}" if start else prefix
+        entries: dict[str, Entry | None] = {}
+        for page in self._pages(start):
+            for key, entry in page:
+                entries[prefix + key[len(start) :]] = entry
+        token = _prefetched.set((*_prefetched.get(), Prefetched(self, prefix, entries)))
+        try:
+            yield
+        finally:
+            _prefetched.reset(token)

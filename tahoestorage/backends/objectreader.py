@@ -1,0 +1,182 @@
+"""The content of objects, read lazily and by ranges."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tahoestorage.entries import Entry
+from tahoestorage.exceptions import DamagedDownload
+
+READ_AHEAD = 1 << 19
+"""Bytes asked for at first; each further range in a row is twice as long."""
+LONGEST_RANGE = 1 << 26
+# Less is read and thrown away sooner than asked for anew.
+SKIP = 1 << 17
+BLOCK = 1 << 18
+
+
+class Body(Protocol):
+    """What a store is sending."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to ``size`` bytes; none at the end."""
+
+    def close(self) -> None:
+        """Give up the connection, or give it back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A range of an object, as a store sends it.
+
+    ``entry`` is that of the whole object, ``encoding`` its Content-Encoding.
+    """
+
+    entry: Entry
+    body: Body
+    encoding: str | None = None
+
+
+Fetch = Callable[[int, int, str | None], Part]
+"""(first, last, reference): ask for bytes ``first`` to ``last``, fewer at the end.
+
+With a ``reference`` only of the object that has it: DamagedDownload where that was
+replaced. An empty object is a Part too. Raises FileMissing.
+"""
+
+
+class ObjectReader(io.RawIOBase):
+    """An object, read as it is asked for: ranges of growing length, one after another.
+
+    Nothing is held but a block of 256 KiB. All that is read is of one and the same
+    object, and what comes is counted: DamagedDownload where it was replaced
+    meanwhile, or a body ends too soon.
+    """
+
+    def __init__(self, fetch: Fetch, what: str, entry: Entry | None = None) -> None:
+        """Read by ``fetch``; ``entry`` is what is known of the object, if anything."""
+        self._fetch = fetch
+        self._what = what
+        self._size = None if entry is None else entry.size
+        self._reference: str | None = None
+        self._position = 0
+        self._part: Part | None = None
+        self._block = memoryview(b"")
+        # Where the block begins in the object, and where the part ends.
+        self._at = 0
+        self._end = 0
+        self._ahead = READ_AHEAD
+        self._failed = False
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def begin(self) -> Part:
+        """Ask for the start now. Raises FileMissing where there is no such object."""
+        self._ask(0)
+        if self._part is None:
+            raise self._damaged("the store sent nothing")
+        return self._part
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        if self._size is None:
+            self._ask(0)
+        if self._size is None:
+            raise self._damaged("the store does not say its length")
+        return self._size
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Change the position; nothing is asked for before a read."""
+        self._checkClosed()
+        if whence == io.SEEK_CUR:
+            offset += self._position
+        elif whence == io.SEEK_END:
+            offset += self.size
+        elif whence != io.SEEK_SET:
+            raise ValueError(f"{self._what}: whence is 0, 1 or 2, and not {whence}")
+        if offset < 0:
+            raise ValueError(f"{self._what}: there is nothing before the first byte")
+        self._position = offset
+        self._failed = False
+        return offset
+
+    def readinto(self, buffer: Any) -> int:
+        """Read some bytes into ``buffer``; 0 at the end."""
+        self._checkClosed()
+        wanted = memoryview(buffer).cast("B")
+        if not wanted:
+            return 0
+        if self._failed:
+            # A buffer that was lost with the read that failed would leave a gap.
+            raise self._damaged("an earlier read failed; seek before reading on")
+        try:
+            some = self._some()[: len(wanted)]
+        except BaseException:
+            self._failed = True
+            self._close_part()
+            raise
+        wanted[: len(some)] = some
+        self._position += len(some)
+        return len(some)
+
+    def _some(self) -> memoryview:
+        """Return bytes at the position, as many as are at hand; none at the end."""
+        while self._size is None or self._position < self._size:
+            skip = self._position - self._at
+            if 0 <= skip < len(self._block):
+                return self._block[skip:]
+            reach = min(self._end, self._at + len(self._block) + SKIP)
+            if self._part is None or not skip >= 0 or self._position >= reach:
+                self._ask(self._position)
+                continue
+            self._at += len(self._block)
+            block = self._part.body.read(min(BLOCK, self._end - self._at))
+            self._block = memoryview(block)
+            if not block:
+                raise self._damaged(f"it ended at byte {self._at}")
+        self._close_part()
+        return memoryview(b"")
+
+    def _ask(self, first: int) -> None:
+        following = self._part is not None and first == self._end > 0
+        self._close_part()
+        self._ahead = min(2 * self._ahead, LONGEST_RANGE) if following else READ_AHEAD
+        part = self._fetch(first, first + self._ahead - 1, self._reference)
+        size = part.entry.size
+        if size is None:
+            part.body.close()
+            raise self._damaged("the store does not say its length")
+        if self._reference is None:
+            self._reference, self._size = part.entry.reference, size
+        elif size != self._size:
+            part.body.close()
+            raise self._damaged(f"the store has {size} bytes of {self._size}")
+        self._part, self._at, self._block = part, first, memoryview(b"")
+        self._end = min(first + self._ahead, size)
+
+    def _damaged(self, how: str) -> DamagedDownload:
+        return DamagedDownload(
+            f"{self._what}: the download is not the file ({how}); try again"
+        )
+
+    def _close_part(self) -> None:
+        part, self._part = self._part, None
+        if part is not None:
+            part.body.close()
+
+    def close(self) -> None:
+        """Give up the connection."""
+        if not self.closed:
+            self._close_part()
+        super().close()

@@ -1,0 +1,70 @@
+"""What a store of objects can do, as the cache needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from tahoestorage.backends.objectreader import Part
+from tahoestorage.backends.saving import Saving
+from tahoestorage.entries import Entry
+
+
+class Signed(NamedTuple):
+    """A URL, and for how many seconds it is good at least, also by its credentials."""
+
+    url: str
+    seconds: float
+
+
+class ObjectStore(Saving):
+    """A store of objects. Each method but the first two is one request if it can be.
+
+    They raise a StoreError where the store does not do it, and FileMissing
+    or NameTaken where they say so. Keys are whole, as ``_key`` gives them; ``what`` is
+    what errors call the file.
+    """
+
+    file_overwrite: bool
+
+    @property
+    def _overwrites(self) -> bool:
+        return self.file_overwrite
+
+    def _identity(self) -> list[str]:
+        """Return which store this is: endpoint, bucket, location. No secrets."""
+        raise NotImplementedError
+
+    def _key(self, name: str) -> str:
+        """Return the key of the object called ``name``."""
+        raise NotImplementedError
+
+    def _stat(self, key: str, what: str) -> Entry | None:
+        """Ask for an object's entry; None where there is no such object."""
+        raise NotImplementedError
+
+    def _fetch(
+        self, key: str, first: int, last: int, reference: str | None, what: str
+    ) -> Part:
+        """Ask for a part of an object, as ``objectreader.Fetch`` says."""
+        raise NotImplementedError
+
+    def _put(self, key: str, content: Any, what: str, *, replace: bool) -> Entry:
+        """Store content, and return the entry as far as it is known.
+
+        Without ``replace`` NameTaken where an object has the key, whoever made it
+        when. The caller's content is not closed.
+        """
+        raise NotImplementedError
+
+    def _remove(self, key: str, what: str) -> None:
+        """Delete an object, if there is one."""
+        raise NotImplementedError
+
+    def _copy(self, source: str, target: str, what: str) -> None:
+        """Copy an object within the store. Raises FileMissing, and NameTaken."""
+        raise NotImplementedError
+
+    def _pages(self, prefix: str) -> Iterable[Iterable[tuple[str, Entry]]]:
+        """Yield the objects whose keys begin with ``prefix``, a request a page."""
+        raise NotImplementedError

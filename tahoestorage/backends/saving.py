@@ -1,0 +1,75 @@
+"""The names by which files are saved: in NFC, and free."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+from django.core.exceptions import SuspiciousFileOperation
+from django.core.files.storage import Storage
+
+from tahoestorage.backends.names import normal
+from tahoestorage.exceptions import NameTaken
+
+ALTERNATIVES = 100
+# Django tells save() how long a name may be, and not _save(), which may need another.
+_longest: ContextVar[int | None] = ContextVar("max_length", default=None)
+
+
+class Saving(Storage):
+    """A storage whose store refuses a taken name: a save goes on with another."""
+
+    @property
+    def _overwrites(self) -> bool:
+        """Whether a save replaces what has its name."""
+        raise NotImplementedError
+
+    def generate_filename(self, filename: str | os.PathLike[str]) -> str:
+        """Return the name that ``filename`` is saved by, in NFC."""
+        return normal(super().generate_filename(normal(str(filename))))
+
+    def get_available_name(self, name: str, max_length: int | None = None) -> str:
+        """Return a name that is free, no longer than ``max_length`` in NFC."""
+        free = normal(super().get_available_name(normal(str(name)), max_length))
+        if max_length is not None and len(free) > max_length:
+            raise SuspiciousFileOperation(f"{name!r} has no name so short in NFC")
+        return free
+
+    def get_alternative_name(self, file_root: str, file_ext: str) -> str:
+        """Return another name to try; the same one where a save may overwrite."""
+        if self._overwrites:
+            return f"{file_root}{file_ext}"
+        return super().get_alternative_name(file_root, file_ext)
+
+    def is_name_available(self, name: str, max_length: int | None = None) -> bool:
+        """Whether a save may use this name."""
+        if max_length and len(name) > max_length:
+            return False
+        return self._overwrites or not self.exists(name)
+
+    def save(
+        self, name: str | None, content: Any, max_length: int | None = None
+    ) -> str:
+        """Save content, and return the name by which it was: a free one."""
+        before = _longest.set(max_length)
+        try:
+            return super().save(name, content, max_length)
+        finally:
+            _longest.reset(before)
+
+    def _by_free_name(self, name: str, attempt: Callable[[str], None]) -> str:
+        """Return the first name for which ``attempt`` does not raise NameTaken.
+
+        ``name`` is tried first, then Django's alternatives, within the ``max_length``
+        that ``save`` was given.
+        """
+        for _ in range(ALTERNATIVES):
+            try:
+                attempt(name)
+            except NameTaken:
+                name = self.get_available_name(name, _longest.get())
+            else:
+                return name
+        raise NameTaken(f"{name}: the name is taken, as were {ALTERNATIVES} others")
