@@ -56,11 +56,17 @@ def hide_root_caps() -> None:
     cap = getattr(settings, PREFIX + "BASE_CAP", None)
     if isinstance(cap, str) and cap:
         setattr(settings, PREFIX + "BASE_CAP", Secret(cap))
+    caches = [getattr(settings, PREFIX + "CACHE", None)]
     storages: dict[str, Any] = settings.STORAGES
     for storage in storages.values():
         options = storage.get("OPTIONS") or {}
         if isinstance(options.get("base_cap"), str):
             options["base_cap"] = Secret(options["base_cap"])
+        caches.append(options.get("cache"))
+    for given in caches:
+        # The password of a Redis.
+        if isinstance(given, dict) and isinstance(given.get("redis"), str):
+            given["redis"] = Secret(given["redis"])
 
 
 def read_cache_options(given: object = None) -> CacheOptions | None:

@@ -7,6 +7,7 @@ A converter takes what a user gave, and returns the value to be used or raises
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import ipaddress
 import math
 import re
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 
 from tahoestorage.exceptions import InvalidCap
 from tahoestorage.tahoe.caps import Access, Cap
+from tahoestorage.tahoe.redaction import Secret
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Given = Mapping[str, tuple[str, Any]]  # option: the place it was given at, the value
@@ -197,6 +199,18 @@ def url(value: object) -> str:
     if port not in (None, _DEFAULT_PORTS[parts.scheme]):
         name += f":{port}"
     return f"{parts.scheme}://{name}{parts.path.rstrip('/')}"
+
+
+def redis_url(value: object) -> Secret:
+    """Return the URL of a Redis; there may be a password in it."""
+    expected = "expected a URL such as redis://127.0.0.1:6379/0"
+    if not isinstance(value, str):
+        raise Wrong(f" is {shown(value)}; {expected}")
+    if value.partition("://")[0] not in ("redis", "rediss", "unix"):
+        raise Wrong(f" does not begin with redis://, rediss:// or unix://; {expected}")
+    if importlib.util.find_spec("redis") is None:
+        raise Wrong(' needs redis-py: pip install "django-tahoestorage[redis]"')
+    return Secret(value)
 
 
 def root_cap(value: object) -> Cap:

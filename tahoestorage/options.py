@@ -53,6 +53,11 @@ class CacheOptions:
         default=10_000,
         metadata=about(kinds.whole(1), "entries in a process's memory at most"),
     )
+    redis: str | None = field(
+        default=None,
+        repr=False,
+        metadata=about(kinds.redis_url, "a Redis that several hosts share, for a disk"),
+    )
 
 
 def cache(value: object) -> CacheOptions | None:

@@ -14,6 +14,9 @@ import pytest
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.grid import LocalGrid
+from tests.redis_server import own_redis, redis_server
+
+__all__ = ["own_redis", "redis_server"]
 
 # A shell that starts the tests in the background, or nohup, has them ignore these. The
 # tests send them to their children, which would ignore them too.

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
+from typing import Any
 
 from tahoestorage.cache import EntryCache
 from tahoestorage.conf import CacheOptions
+from tahoestorage.tahoe.redaction import redact
 
 
 @functools.cache
@@ -18,4 +21,16 @@ def entry_cache(options: CacheOptions | None) -> EntryCache:
         size_limit=options.size_limit,
         lifetime=options.lifetime,
         memory_entries=options.memory_entries,
+        redis=options.redis,
     )
+
+
+def without_password(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a storage's options without ``cache`` if a Redis's password is in it.
+
+    For pickles and migrations: there the setting takes its place.
+    """
+    given = options.get("cache")
+    redis = str(given.get("redis") or "") if isinstance(given, Mapping) else ""
+    hidden = redact(redis) != redis
+    return {key: v for key, v in options.items() if key != "cache" or not hidden}

@@ -11,7 +11,7 @@ from django.core.files.storage import Storage
 from django.core.signals import setting_changed
 from django.utils.functional import cached_property
 
-from tahoestorage.backends.caches import entry_cache
+from tahoestorage.backends.caches import entry_cache, without_password
 from tahoestorage.conf import Options, read_options
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.directories import Directories
@@ -86,7 +86,8 @@ class Configured(Storage):
         return path, (), given
 
     def _without_cap(self) -> dict[str, Any]:
-        return {key: v for key, v in self._given.items() if key != "base_cap"}
+        given = without_password(self._given)
+        return {key: v for key, v in given.items() if key != "base_cap"}
 
     def _state(self) -> dict[str, Any]:
         state = self.__dict__.copy()

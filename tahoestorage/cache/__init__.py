@@ -4,5 +4,15 @@ from tahoestorage.cache.changes import Change
 from tahoestorage.cache.entrycache import EntryCache, Ticket
 from tahoestorage.cache.pages import MISSING, Absent, Listing
 from tahoestorage.cache.sealing import Scope
+from tahoestorage.cache.turns import Turn
 
-__all__ = ["MISSING", "Absent", "Change", "EntryCache", "Listing", "Scope", "Ticket"]
+__all__ = [
+    "MISSING",
+    "Absent",
+    "Change",
+    "EntryCache",
+    "Listing",
+    "Scope",
+    "Ticket",
+    "Turn",
+]

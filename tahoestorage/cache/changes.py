@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from tahoestorage.cache.pages import Absent, Page, bucket, page_number
 from tahoestorage.cache.sealing import Scope, page_key
 from tahoestorage.cache.tiers import Tiers
 from tahoestorage.entries import Entry
+
+if TYPE_CHECKING:
+    from tahoestorage.cache.redistiers import RedisTiers
 
 Load = Callable[[bytes], Page | None]
 
@@ -20,7 +24,7 @@ class Change:
     marked name nothing is known, and the store is asked.
     """
 
-    def __init__(self, tiers: Tiers, scope: Scope, name: str) -> None:
+    def __init__(self, tiers: Tiers | RedisTiers, scope: Scope, name: str) -> None:
         self._tiers = tiers
         self._scope = scope
         self._name = name

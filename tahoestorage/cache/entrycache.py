@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tahoestorage.cache.changes import Change
 from tahoestorage.cache.generations import Snapshot
@@ -21,14 +22,19 @@ from tahoestorage.cache.pages import (
 )
 from tahoestorage.cache.sealing import Scope, page_key, path_key
 from tahoestorage.cache.tiers import Tiers
+from tahoestorage.cache.turns import Turn
 from tahoestorage.entries import Entry, EntryKind
+
+if TYPE_CHECKING:
+    from tahoestorage.cache.redisstate import RedisSnapshot
+    from tahoestorage.cache.redistiers import RedisTiers
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """What was so when the store was asked: only then may the answer be kept."""
 
-    generations: Snapshot
+    generations: Snapshot | RedisSnapshot
     expiry: float
 
 
@@ -52,13 +58,23 @@ class EntryCache:
         size_limit: int = 256 << 20,
         lifetime: float = 300.0,
         memory_entries: int = 10_000,
+        redis: str | None = None,
     ) -> None:
-        self._tiers = Tiers(
-            directory,
-            size_limit=size_limit,
-            lifetime=lifetime,
-            memory_entries=memory_entries,
-        )
+        self._tiers: Tiers | RedisTiers
+        if redis is not None:
+            # Most sites have none, and redis-py is an extra.
+            from tahoestorage.cache.redistiers import RedisTiers
+
+            self._tiers = RedisTiers(
+                redis, lifetime=lifetime, memory_entries=memory_entries
+            )
+        else:
+            self._tiers = Tiers(
+                directory,
+                size_limit=size_limit,
+                lifetime=lifetime,
+                memory_entries=memory_entries,
+            )
 
     def entry(
         self, scope: Scope, name: str, *, expired: bool = False
@@ -147,9 +163,7 @@ class EntryCache:
 
     def ticket(self) -> Ticket:
         """Note how things are, before the store is asked about a directory."""
-        return Ticket(
-            self._tiers.generations.snapshot(), time.time() + self._tiers.lifetime
-        )
+        return Ticket(self._tiers.snapshot(), time.time() + self._tiers.lifetime)
 
     def fill(self, ticket: Ticket, scope: Scope, listing: Listing) -> None:
         """Keep what the store answered, unless the directory was changed since."""
@@ -198,12 +212,21 @@ class EntryCache:
         *,
         hold: bool,
     ) -> None:
-        generation = ticket.generations.generation(scope.slot)
-        self._tiers.fill(scope, generation, ticket.expiry, pages, hold=hold)
+        since: Any = ticket.generations.generation(scope.slot)
+        self._tiers.fill(scope, since, ticket.expiry, pages, hold=hold)
 
     def change(self, scope: Scope, name: str) -> Change:
         """Note that ``name`` is about to be changed, before the write is sent."""
         return Change(self._tiers, scope, name)
+
+    def turn(self, scope: Scope, what: str, seconds: float) -> Turn:
+        """Return the turn at writing to a directory, to be entered.
+
+        With a Redis nobody else of those who share it has one at the same time, until
+        ``seconds`` after it was last renewed.
+        """
+        tiers = self._tiers
+        return Turn() if isinstance(tiers, Tiers) else tiers.turn(scope, what, seconds)
 
     def forget(self, scope: Scope) -> None:
         """Forget a directory, and the paths from it."""

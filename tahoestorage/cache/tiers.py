@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tahoestorage.cache.access import DiskAccess, gate
 from tahoestorage.cache.disk import DiskFault, DiskTier, private_directory
-from tahoestorage.cache.generations import Generations
+from tahoestorage.cache.generations import Generations, Snapshot
 from tahoestorage.cache.memory import Held, MemoryTier
 from tahoestorage.cache.pages import Page
 from tahoestorage.cache.records import close_page, open_page
@@ -77,6 +77,10 @@ class Tiers:
     def _is_current(self) -> bool:
         return self.generations.is_current() and self._access.is_current()
 
+    def snapshot(self) -> Snapshot:
+        """Note how things are, before the store is asked."""
+        return self.generations.snapshot()
+
     def look(self) -> None:
         """Start anew where somebody removed the files; share them, if that failed."""
         self._looked = time.monotonic()
@@ -106,14 +110,14 @@ class Tiers:
         held = self.memory.get(key)
         if held is not None and held.generation != generation:
             held = None
-        if held is None or not _fresh(held, longest):
+        if held is None or not fresh(held, longest):
             found = self._from_disk(scope, key, generation)
             if found is not None:
                 self.memory.set(key, found)
                 held = found
         if held is None:
             return None
-        return held.page if expired or _fresh(held, longest) else None
+        return held.page if expired or fresh(held, longest) else None
 
     def _from_disk(self, scope: Scope, key: bytes, generation: int) -> Held | None:
         if not self.shared:
@@ -227,7 +231,8 @@ class Tiers:
         self.generations.disbelieve(scope.slot)
 
 
-def _fresh(held: Held, longest: float) -> bool:
+def fresh(held: Held, longest: float) -> bool:
+    """Whether a page that was kept for ``longest`` seconds at most is believed."""
     # Not longer than it was kept for either: the clock may have been set back.
     return 0 < held.expiry - time.time() <= longest
 

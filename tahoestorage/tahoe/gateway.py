@@ -30,8 +30,7 @@ from tahoestorage.tahoe.uploads import UploadBody
 
 PASSING = GatewayUnreachable | GatewayTimeout | NotEnoughServers
 PAUSE, LONGEST_PAUSE = 0.25, 60.0
-# A line for each of a thousand servers.
-_STATUS_LIMIT = 1 << 20
+_STATUS_LIMIT = 1 << 20  # A line for each of a thousand servers.
 
 
 class Gateway:
@@ -68,6 +67,11 @@ class Gateway:
     def base_url(self) -> str:
         """Where the gateway is."""
         return self._transport.base_url
+
+    @property
+    def longest(self) -> float:
+        """Seconds that a request without content takes at most."""
+        return sum(self._transport.timeout)
 
     @property
     def retries(self) -> int:

@@ -12,7 +12,7 @@ import threading
 import weakref
 from typing import Literal
 
-from tahoestorage.cache import MISSING, Listing
+from tahoestorage.cache import MISSING, Listing, Turn
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import (
     FileMissing,
@@ -25,6 +25,8 @@ from tahoestorage.exceptions import (
 )
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.directories import Answer, Directories, Directory, Path
+
+WRITING_SECONDS = 40.0
 
 _all: weakref.WeakSet[Links] = weakref.WeakSet()
 
@@ -114,26 +116,29 @@ class Links:
         name, what = path[-1], "/".join(path)
         write = parent.writable("/".join(path[:-1]) or "the root directory")
         fault: StoreError | None = None
-        for _ in range(self._gateway.retries + 1):
-            ticket = self._cache.ticket()
-            change = self._cache.change(parent.scope, name)
-            try:
-                cap = self._gateway.mkdir(write, name, self._layout, what=what)
-            except (NameTaken, StoreError) as error:
-                # Taken, or perhaps made: what is there now is as good as ours.
-                change.done(None)
-                child = self._look(parent, path).child
-                if child is not None:
-                    return self._descend(parent, path)
-                fault = error if isinstance(error, StoreError) else None
+        with self._turn(parent, what) as turn:
+            for _ in range(self._gateway.retries + 1):
+                turn.renew()
+                ticket = self._cache.ticket()
+                change = self._cache.change(parent.scope, name)
+                try:
+                    cap = self._gateway.mkdir(write, name, self._layout, what=what)
+                except (NameTaken, StoreError) as error:
+                    # Taken, or perhaps made: what is there now is as good as ours.
+                    change.done(None)
+                    if self._look(parent, path).child is not None:
+                        break
+                    fault = error if isinstance(error, StoreError) else None
+                else:
+                    entry = Entry(EntryKind.DIRECTORY, cap.read_only.uri)
+                    change.done(entry, cap.uri)
+                    made = Directory.of(entry.reference, cap.uri)
+                    # Empty, unless somebody has written to it since the ticket.
+                    self._cache.fill(ticket, made.scope, Listing())
+                    return made
             else:
-                entry = Entry(EntryKind.DIRECTORY, cap.read_only.uri)
-                change.done(entry, cap.uri)
-                made = Directory.of(entry.reference, cap.uri)
-                # Empty, unless somebody has written to it since the ticket.
-                self._cache.fill(ticket, made.scope, Listing())
-                return made
-        raise fault or NameTaken(f"{what} comes and goes while it is being made")
+                raise fault or NameTaken(f"{what} comes and goes while it is made")
+        return self._descend(parent, path)
 
     def link(
         self,
@@ -152,28 +157,38 @@ class Links:
         write = directory.writable("/".join(path[:-1]) or "the root directory")
         token = secrets.token_hex(16)
         fault: StoreError | None = None
-        for _ in range(self._gateway.retries + 1):
-            change = self._cache.change(directory.scope, name)
-            try:
-                self._gateway.link(
-                    write, name, cap, token=token, replace=replace, what=what
-                )
-            except (NameTaken, StoreError) as error:
-                change.done(None)
-                child = self._look(directory, path).child
-                if child is not None and child.token == token:
+        with self._turn(directory, what) as turn:
+            for _ in range(self._gateway.retries + 1):
+                turn.renew()
+                change = self._cache.change(directory.scope, name)
+                try:
+                    self._gateway.link(
+                        write, name, cap, token=token, replace=replace, what=what
+                    )
+                except (NameTaken, StoreError) as error:
+                    change.done(None)
+                    child = self._look(directory, path).child
+                    if child is not None and child.token == token:
+                        return
+                    if child is not None and child.entry.kind is EntryKind.DIRECTORY:
+                        if replace == "only-files":
+                            raise NameIsDirectory(f"{what} is a directory") from None
+                        raise NameTaken(f"{what}: a directory has the name") from None
+                    if child is not None and replace == "false":
+                        raise NameTaken(f"{what}: the name is taken") from None
+                    fault = error if isinstance(error, StoreError) else None
+                else:
+                    change.done(Entry(EntryKind.FILE, cap.uri, cap.size))
                     return
-                if child is not None and child.entry.kind is EntryKind.DIRECTORY:
-                    if replace == "only-files":
-                        raise NameIsDirectory(f"{what} is a directory") from None
-                    raise NameTaken(f"{what}: a directory has the name") from None
-                if child is not None and replace == "false":
-                    raise NameTaken(f"{what}: the name is taken") from None
-                fault = error if isinstance(error, StoreError) else None
-            else:
-                change.done(Entry(EntryKind.FILE, cap.uri, cap.size))
-                return
-        raise fault or NameTaken(f"{what} comes and goes while it is being linked")
+            raise fault or NameTaken(f"{what} comes and goes while it is being linked")
+
+    def _turn(self, directory: Directory, what: str) -> Turn:
+        """Return the turn at writing to a directory; each request is to renew it.
+
+        A gateway that writes may go on for some time after its client is gone.
+        """
+        seconds = self._gateway.longest + WRITING_SECONDS
+        return self._cache.turn(directory.scope, what, seconds)
 
     def unlink(self, path: Path) -> None:
         """Unlink the file at ``path``; a name that is not there is no error.
@@ -191,34 +206,36 @@ class Links:
         child = first
         directory = answer.directory
         fault: StoreError | None = None
-        for _ in range(self._gateway.retries + 1):
-            if child is None or first is None or child.entry != first.entry:
-                return
-            if child.entry.kind is EntryKind.DIRECTORY:
-                raise NameIsDirectory(
-                    f"{what} is a directory, and only files are deleted"
-                )
-            if child.entry.kind is EntryKind.UNKNOWN:
-                raise InvalidCap(
-                    f"{what}: its cap is of a kind that is not known here; it may be "
-                    "a directory, and only files are deleted"
-                )
-            write = directory.writable("/".join(parents) or "the root directory")
-            change = self._cache.change(directory.scope, name)
-            try:
-                self._gateway.unlink(write, name, what=what)
-            except FileMissing:
-                change.done(None)
-                return
-            except StoreError as error:
-                change.done(None)
-                fault = error
-                child = self._look(directory, path).child
-            else:
-                change.done(MISSING)
-                return
-        if fault is not None:
-            raise fault
+        with self._turn(directory, what) as turn:
+            for _ in range(self._gateway.retries + 1):
+                turn.renew()
+                if child is None or first is None or child.entry != first.entry:
+                    return
+                if child.entry.kind is EntryKind.DIRECTORY:
+                    raise NameIsDirectory(
+                        f"{what} is a directory, and only files are deleted"
+                    )
+                if child.entry.kind is EntryKind.UNKNOWN:
+                    raise InvalidCap(
+                        f"{what}: its cap is of a kind that is not known here; it may "
+                        "be a directory, and only files are deleted"
+                    )
+                write = directory.writable("/".join(parents) or "the root directory")
+                change = self._cache.change(directory.scope, name)
+                try:
+                    self._gateway.unlink(write, name, what=what)
+                except FileMissing:
+                    change.done(None)
+                    return
+                except StoreError as error:
+                    change.done(None)
+                    fault = error
+                    child = self._look(directory, path).child
+                else:
+                    change.done(MISSING)
+                    return
+            if fault is not None:
+                raise fault
 
 
 def _after_fork() -> None:

@@ -7,15 +7,20 @@ import re
 
 _CAP = re.compile(r"(?:ro\.|imm\.)?URI(?::|%(?:25)*3A)[^\s'\"<>/?#]*", re.IGNORECASE)
 _SHOWN = "URI:***"
+# Names and passwords in URLs, such as that of a Redis.
+_LOGIN = re.compile(r"(?<=://)[^\s'\"/?#@]*@|(?<=[?&]password=)[^\s'\"&]*")
 
 
 def redact(text: str) -> str:
-    """Return ``text`` with every cap in it made unreadable, quoted ones too."""
-    return _CAP.sub(_SHOWN, text)
+    """Return ``text`` with every cap in it made unreadable, quoted ones too.
+
+    So are the passwords of URLs.
+    """
+    return _LOGIN.sub("***@", _CAP.sub(_SHOWN, text))
 
 
 class Secret(str):
-    """A text with a cap in it; it is not shown by error pages and debuggers."""
+    """A text with a cap or a password in it; error pages do not show it."""
 
     __slots__ = ()
 

@@ -1,0 +1,28 @@
+"""A turn at writing to a directory."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+
+class Turn:
+    """The turn of who writes through one gateway, which does one thing at a time.
+
+    There is nothing to wait for. Among several gateways it is a lock: see locks.
+    """
+
+    def __enter__(self) -> Self:
+        """Wait for the turn. Raises WriteCollision where it does not come."""
+        return self
+
+    def renew(self) -> None:
+        """Hold it for the whole time again, before each request."""
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Give it back, unless nobody knows whether the write goes on."""

@@ -1,0 +1,88 @@
+"""A real redis-server for tests, on a free port, stopped by its process."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class RedisServer:
+    """A redis-server whose files are in ``directory``."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        self.directory = directory
+        self.options = options
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, on the same port as before, and wait until it answers."""
+        command = ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port)]
+        command += ["--save", "", "--appendonly", "no", "--dir", str(self.directory)]
+        log = self.directory / "redis.log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [*command, *self.options], stdout=output, stderr=output
+            )
+        until = time.monotonic() + 20
+        with contextlib.closing(self.client()) as client:
+            while True:
+                try:
+                    client.ping()
+                    return
+                except redis.RedisError:
+                    if time.monotonic() > until or self._process.poll() is not None:
+                        raise
+                    time.sleep(0.02)
+
+    def stop(self) -> None:
+        """Stop it at once; what it holds is lost."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def client(self) -> redis.Redis:
+        return redis.Redis.from_url(self.url)
+
+
+@contextlib.contextmanager
+def running(directory: Path, *options: str) -> Iterator[RedisServer]:
+    """Run one within the block."""
+    server = RedisServer(directory, *options)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One for all tests; what is in it, others may have put there."""
+    with running(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """One that a test may stop and start."""
+    directory = tmp_path / "redis"
+    directory.mkdir()
+    with running(directory) as server:
+        yield server

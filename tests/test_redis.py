@@ -1,0 +1,576 @@
+"""The cache that several hosts share in a Redis."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import logging
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.core.files.base import ContentFile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tahoestorage.cache import (
+    MISSING,
+    EntryCache,
+    Listing,
+    Scope,
+    redisstate,
+    redistiers,
+)
+from tahoestorage.entries import Entry, EntryKind
+from tahoestorage.exceptions import GatewayTimeout, WriteCollision
+from tahoestorage.storage import TahoeStorage
+from tahoestorage.tahoe.gateway import Gateway
+from tahoestorage.tahoe.grid import LocalGrid
+from tests.conftest import MakeStorage, requests_sent
+from tests.redis_server import RedisServer
+from tests.test_interleavings import (
+    FINE,
+    OLD,
+    PROCESSES,
+    READER_AND_WRITER,
+    Play,
+    World,
+    WrongAnswer,
+    everybody,
+    explore,
+    pause,
+)
+
+numbers = itertools.count()
+
+
+def entry(reference: str) -> Entry:
+    return Entry(EntryKind.FILE, reference, 5)
+
+
+def new_scope() -> Scope:
+    number = b"%d of %d" % (next(numbers), os.getpid())
+    return Scope(number, b"read %b" % number, b"write %b" % number)
+
+
+def listing(**entries: str) -> Listing:
+    made = Listing()
+    for name, reference in entries.items():
+        made.add(name, entry(reference))
+    return made
+
+
+@pytest.fixture
+def two(redis_server: RedisServer) -> tuple[EntryCache, EntryCache]:
+    """The caches of two hosts."""
+    return EntryCache(redis=redis_server.url), EntryCache(redis=redis_server.url)
+
+
+Two = tuple[EntryCache, EntryCache]
+
+
+def fill(cache: EntryCache, scope: Scope, **entries: str) -> None:
+    cache.fill(cache.ticket(), scope, listing(**entries))
+
+
+# One truth
+
+
+def test_what_one_host_has_read_the_other_knows(two: Two) -> None:
+    here, there = two
+    scope = new_scope()
+    assert there.entry(scope, "a") is None
+    fill(here, scope, a="one", b="two")
+    assert there.entry(scope, "a") == entry("one")
+    assert there.entry(scope, "c") is MISSING
+    assert dict(there.entries(scope) or []) == {"a": entry("one"), "b": entry("two")}
+
+
+def test_a_large_listing_goes_over_in_pages(two: Two) -> None:
+    here, there = two
+    scope = new_scope()
+    names = {f"name {i}": f"reference {i}" for i in range(3000)}
+    fill(here, scope, **names)
+    assert there.entry(scope, "name 2999") == entry("reference 2999")
+    assert len(there.entries(scope) or []) == 3000
+    change = here.change(scope, "name 7")
+    change.done(MISSING)
+    assert there.entry(scope, "name 7") is MISSING
+    assert there.entry(scope, "name 8") == entry("reference 8")
+
+
+def test_a_change_is_seen_before_and_after_it(two: Two) -> None:
+    here, there = two
+    scope = new_scope()
+    fill(here, scope, a="one")
+    assert there.entry(scope, "a") == entry("one")
+    change = here.change(scope, "a")
+    assert there.entry(scope, "a") is None
+    change.done(entry("two"), "its write cap")
+    assert there.entry(scope, "a") == entry("two")
+    assert there.write_reference(scope, "a") == "its write cap"
+
+
+def test_texts_are_forgotten_with_their_scope(two: Two) -> None:
+    here, there = two
+    scope = new_scope()
+    here.keep_text(here.ticket(), scope, "params", "https://signed", 600)
+    assert there.text(scope, "params", 600) == "https://signed"
+    assert there.text(scope, "others", 600) is None
+    there.forget(scope)
+    assert here.text(scope, "params", 600) is None
+
+
+def test_what_is_sealed_is_not_to_be_read_in_the_redis(
+    two: Two, redis_server: RedisServer
+) -> None:
+    scope = new_scope()
+    fill(two[0], scope, visible="https://signed.example/secret")
+    with contextlib.closing(redis_server.client()) as client:
+        for key in client.scan_iter():
+            if client.type(key) == b"string":
+                held = bytes(client.get(key) or b"")  # type: ignore[arg-type]
+                assert b"visible" not in key + held
+                assert b"secret" not in key + held
+
+
+def test_what_somebody_put_there_is_a_miss(two: Two, redis_server: RedisServer) -> None:
+    here, there = two
+    first, second = new_scope(), new_scope()
+    fill(here, first, a="one")
+    fill(here, second, a="two")
+    with contextlib.closing(redis_server.client()) as client:
+        moved = client.get(redisstate.PAGE + second.root)
+        for value in (moved, b"", b"\x80\x04N.", b"x" * 100):
+            client.set(redisstate.PAGE + first.root, value)  # type: ignore[arg-type]
+            assert there.entry(first, "a") is None
+
+
+@pytest.fixture
+def world(redis_server: RedisServer) -> World:
+    caches = [
+        EntryCache(redis=redis_server.url, lifetime=3600.0) for _ in range(PROCESSES)
+    ]
+    return World(caches, numbers=numbers)
+
+
+@pytest.fixture
+def fine_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pause before each request to the Redis, where actors play fine steps.
+
+    But for that of a ticket, before which readers pause in any case.
+    """
+    for name in ("read", "fill", "patch", "disbelieve"):
+        usual = getattr(redisstate.RedisState, name)
+
+        def paused(*arguments: Any, usual: Callable[..., Any] = usual) -> Any:
+            pause()
+            return usual(*arguments)
+
+        monkeypatch.setattr(redisstate.RedisState, name, paused)
+
+
+@pytest.mark.parametrize("play", READER_AND_WRITER.values(), ids=READER_AND_WRITER)
+def test_a_listing_and_a_write_in_every_order(world: World, play: Play) -> None:
+    assert explore(world, play) > 5
+
+
+@pytest.mark.parametrize("play", FINE.values(), ids=FINE)
+@pytest.mark.usefixtures("fine_steps")
+def test_every_request_to_the_redis_in_every_order(world: World, play: Play) -> None:
+    assert explore(world, play) > 10
+
+
+def play_at_random(world: World, data: st.DataObject) -> None:
+    Play(everybody, OLD, fine=True).begin(world)
+    try:
+        while ready := world.ready():
+            world.go_on(data.draw(st.sampled_from(ready)))
+    finally:
+        world.abandon()
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data())
+@pytest.mark.usefixtures("fine_steps")
+def test_more_actors_than_can_be_played_in_every_order(
+    world: World, data: st.DataObject
+) -> None:
+    play_at_random(world, data)
+
+
+# Each of these takes a line of the scripts away, and must be noticed.
+MUTANTS = {
+    "a fill is not compared": (
+        "_FILL",
+        "or tonumber(v[2] or 0) > tonumber(ARGV[3])",
+        "",
+    ),
+    "a patch changes no generation": ("_PATCH", ", 'g'..ARGV[1], ARGV[5]", ""),
+    "a patch counts no change": (
+        "_PATCH",
+        "'s'..ARGV[1], seq, 'g'..ARGV[1]",
+        "'g'..ARGV[1]",
+    ),
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS.values(), ids=MUTANTS)
+def test_a_line_less_is_noticed(
+    mutant: tuple[str, str, str],
+    redis_server: RedisServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    script, old, new = mutant
+    source = getattr(redisstate, script)
+    assert old in source
+    monkeypatch.setattr(redisstate, script, source.replace(old, new))
+    caches = [EntryCache(redis=redis_server.url) for _ in range(PROCESSES)]
+    world = World(caches, numbers=numbers)
+
+    def play_all() -> None:
+        for play in READER_AND_WRITER.values():
+            explore(world, play)
+
+    with pytest.raises(WrongAnswer):
+        play_all()
+
+
+# A Redis that fails
+
+
+def test_without_the_redis_nothing_is_known_and_nothing_fails(
+    own_redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache, scope = EntryCache(redis=own_redis.url), new_scope()
+    fill(cache, scope, a="one")
+    assert cache.entry(scope, "a") == entry("one")
+    own_redis.stop()
+    with caplog.at_level(logging.WARNING, "tahoestorage.cache"):
+        for _ in range(5):
+            assert cache.entry(scope, "a") is None
+            assert cache.entries(scope) is None
+            cache.change(scope, "a").done(entry("two"))
+            cache.forget(scope)
+    (warning,) = caplog.records
+    assert "Redis" in warning.getMessage()
+    # What this process has read itself holds for two seconds, but for "missing".
+    fill(cache, scope, a="three")
+    assert cache.entry(scope, "a") == entry("three")
+    assert cache.entry(scope, "b") is None
+
+
+def test_a_redis_that_hangs_is_waited_for_once(own_redis: RedisServer) -> None:
+    cache, scope = EntryCache(redis=own_redis.url), new_scope()
+    fill(cache, scope, a="one")
+    with contextlib.closing(own_redis.client()) as client:
+        client.client_pause(4000)
+    started = time.monotonic()
+    for _ in range(100):
+        assert cache.entry(scope, "a") is None
+    assert time.monotonic() - started < 3
+
+
+def test_what_was_written_while_it_was_away_is_told_afterwards(
+    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redistiers, "AWAY_SECONDS", 0.05)
+    here, there = EntryCache(redis=own_redis.url), EntryCache(redis=own_redis.url)
+    scope = new_scope()
+    fill(here, scope, a="one")
+    assert there.entry(scope, "a") == entry("one")
+
+    def away(*arguments: Any) -> Any:
+        raise redisstate.RedisFault("no way there")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(here._tiers, "_present", away)
+        here.change(scope, "a").done(MISSING)
+    assert there.entry(scope, "a") == entry("one")
+    time.sleep(0.1)
+    assert here.entry(scope, "a") is None
+    assert there.entry(scope, "a") is None
+
+
+@pytest.mark.parametrize("loses", ["everything", "its counters", "the last changes"])
+def test_what_a_redis_has_lost_is_not_made_up(
+    own_redis: RedisServer, loses: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redistiers, "AWAY_SECONDS", 0.01)
+    here, there = EntryCache(redis=own_redis.url), EntryCache(redis=own_redis.url)
+    scope = new_scope()
+    fill(here, scope, a="one")
+    assert there.entry(scope, "a") == entry("one")
+    with contextlib.closing(own_redis.client()) as client:
+        if loses == "the last changes":
+            client.save()
+        here.change(scope, "a").done(MISSING)
+        if loses == "everything":
+            client.flushall()
+        elif loses == "its counters":
+            client.delete(redisstate.STATE)
+    if loses == "the last changes":
+        own_redis.stop()
+        own_redis.start()
+    for _ in range(3):
+        assert there.entry(scope, "a") in (None, MISSING)
+        time.sleep(0.05)
+    fill(here, scope, b="two")
+    assert there.entry(scope, "a") is MISSING
+    assert there.entry(scope, "b") == entry("two")
+
+
+def test_a_child_has_connections_of_its_own(two: Two) -> None:
+    here, _ = two
+    scope = new_scope()
+    fill(here, scope, a="one")
+    assert here.entry(scope, "a") == entry("one")
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            assert here.entry(scope, "b") is MISSING
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        for _ in range(20):
+            child = os.fork()
+            if child == 0:
+                known = [here.entry(scope, name) for name in "aabb"]
+                good = known == [entry("one")] * 2 + [MISSING] * 2
+                os._exit(0 if good else 1)
+            assert os.waitpid(child, 0)[1] == 0
+    finally:
+        stop.set()
+        thread.join()
+
+
+# Storages on two hosts
+
+OTHER_HOST = """
+import json, sys
+from django.conf import settings
+settings.configure(USE_TZ=True)
+import django
+django.setup()
+from django.core.files.base import ContentFile
+from tahoestorage.storage import TahoeStorage
+storage = TahoeStorage(**json.loads(sys.stdin.readline()))
+for line in sys.stdin:
+    action, name = line.split()
+    if action == "save":
+        assert storage.save(name, ContentFile(name.encode())) == name
+    else:
+        storage.delete(name)
+    print(name, flush=True)
+"""
+
+
+def test_two_hosts_see_each_other_s_writes_at_once(
+    make_storage: MakeStorage, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    def options(host: str) -> dict[str, Any]:
+        directory = str(tmp_path / host)
+        return {"cache": {"directory": directory, "redis": redis_server.url}}
+
+    here = make_storage(**options("here"))
+    there = {
+        "base_url": here.options.base_url,
+        "base_cap": here.options.root.uri,
+        "public_base_url": "http://files.example",
+        **options("there"),
+    }
+    right = 0
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", OTHER_HOST],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+
+        def do(action: str, name: str) -> None:
+            assert process.stdin
+            assert process.stdout
+            process.stdin.write(f"{action} {name}\n")
+            process.stdin.flush()
+            assert process.stdout.readline().strip() == name
+
+        process.stdin.write(json.dumps(there) + "\n")
+        for number in range(500):
+            name = f"{number % 7}/{number % 50}"
+            do("save", name)
+            with here.open(name) as file:
+                read = file.read() == name.encode()
+            right += read and here.exists(name) and here.url(name).startswith("http")
+            do("delete", name)
+            right += not here.exists(name) and not opens(here, name)
+        process.stdin.close()
+    assert right == 1000
+
+
+def opens(storage: TahoeStorage, name: str) -> bool:
+    try:
+        storage.open(name)
+        storage.url(name)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def test_nothing_is_asked_of_the_gateway_that_another_host_has_asked(
+    make_storage: MakeStorage, redis_server: RedisServer
+) -> None:
+    cache = {"redis": redis_server.url}
+    here, there = make_storage(cache=cache), make_storage(cache=cache)
+    for number in range(20):
+        here.save(f"dir/{number}", ContentFile(b"x" * 100))
+    here.listdir("dir")
+    there._directories.cache  # noqa: B018
+    there.__dict__["_directories"].cache = EntryCache(redis=redis_server.url)
+    with requests_sent() as sent:
+        assert all(there.size(f"dir/{number}") == 100 for number in range(20))
+        assert there.listdir("dir") == here.listdir("dir")
+        assert not there.exists("dir/none")
+    assert sent == []
+
+
+# Several gateways
+
+
+def test_writers_through_several_gateways_take_turns(
+    redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, linking, most = Gateway.link, [0], [0]
+
+    def link(*arguments: Any, **keywords: Any) -> None:
+        linking[0] += 1
+        most[0] = max(most[0], linking[0])
+        try:
+            usual(*arguments, **keywords)
+        finally:
+            linking[0] -= 1
+
+    monkeypatch.setattr(Gateway, "link", link)
+    with LocalGrid(tmp_path / "grid", servers=1, gateways=2) as grid:
+        root = grid.create_root()
+        storages = [
+            TahoeStorage(
+                base_url=url,
+                base_cap=root.uri,
+                cache={"redis": redis_server.url, "memory_entries": 1000 + number},
+            )
+            for number, url in enumerate(grid.base_urls)
+        ]
+        faults: list[Exception] = []
+
+        def save(storage: TahoeStorage, who: int) -> None:
+            try:
+                for number in range(12):
+                    name = f"shared/{who}-{number}"
+                    assert storage.save(name, ContentFile(name.encode())) == name
+            except Exception as error:
+                faults.append(error)
+
+        threads = [
+            threading.Thread(target=save, args=(storages[who % 2], who))
+            for who in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert faults == []
+        names = {f"{who}-{number}" for who in range(4) for number in range(12)}
+        fresh = TahoeStorage(base_url=grid.base_url, base_cap=root.uri, cache=False)
+        assert set(fresh.listdir("shared")[1]) == names
+        assert most == [1]
+
+
+def test_a_turn_that_was_not_given_back_ends_by_itself(two: Two) -> None:
+    here, there = two
+    scope = new_scope()
+
+    def fail() -> None:
+        with here.turn(scope, "a/b", 1.0) as turn:
+            turn.renew()
+            raise GatewayTimeout("a/b: no answer")
+
+    with pytest.raises(GatewayTimeout):
+        fail()
+    started = time.monotonic()
+    with there.turn(scope, "a/c", 1.0):
+        assert time.monotonic() - started > 0.5
+
+
+def test_a_turn_is_given_back_when_the_write_is_clear(two: Two) -> None:
+    here, there = two
+    scope = new_scope()
+    for error in (None, FileExistsError("taken")):
+        with contextlib.suppress(FileExistsError), here.turn(scope, "a/b", 60.0):
+            if error is not None:
+                raise error
+        started = time.monotonic()
+        with there.turn(scope, "a/c", 60.0):
+            assert time.monotonic() - started < 5
+
+
+def test_a_turn_that_does_not_come_is_an_error(two: Two) -> None:
+    here, there = two
+    scope = new_scope()
+    with here.turn(scope, "a/b", 30.0):
+        waiting = there.turn(scope, "a/c", 30.0)
+        waiting._lock.blocking_timeout = 0.1  # type: ignore[attr-defined]
+        with pytest.raises(WriteCollision, match="a/c: another writer has held"):
+            waiting.__enter__()
+
+
+def test_without_the_redis_writers_go_on(
+    own_redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = EntryCache(redis=own_redis.url)
+    own_redis.stop()
+    with cache.turn(new_scope(), "a/b", 30.0) as turn:
+        turn.renew()
+    assert "a/b is written without a lock" in caplog.text
+
+
+# Options
+
+
+def test_a_password_is_not_shown_and_does_not_travel(make_storage: MakeStorage) -> None:
+    url = "redis://user:hunter2@redis.example:6379/0"
+    storage = make_storage(cache={"redis": url})
+    assert "hunter2" not in repr(storage.options)
+    assert "hunter2" not in repr(storage.deconstruct())
+    assert b"hunter2" not in pickle.dumps(storage)
+    plain = make_storage(cache={"redis": "redis://redis.example:6379/0"})
+    assert plain.deconstruct()[2]["cache"] == {"redis": "redis://redis.example:6379/0"}
+
+
+@pytest.mark.parametrize("wrong", ["http://x", "127.0.0.1:6379", 5, "amqp://u:pw@x"])
+def test_a_wrong_address_is_refused(make_storage: MakeStorage, wrong: object) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"redis.*expected a URL") as caught:
+        make_storage(cache={"redis": wrong}).options  # noqa: B018
+    assert "pw" not in str(caught.value)
+
+
+@pytest.fixture(autouse=True)
+def no_password_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    yield
+    assert "hunter2" not in caplog.text
