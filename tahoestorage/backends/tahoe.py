@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from django.core.files.base import File
 
@@ -194,3 +195,48 @@ class TahoeStorage(Saving, Configured):
         if not path:
             raise NameIsDirectory("the root is a directory, and only files are deleted")
         self._links.unlink(path)
+
+    # Beyond Django's API
+
+    def prefetch(self, prefix: str = "") -> AbstractContextManager[None]:
+        """Do nothing: here a directory's listing is read whole in any case."""
+        return nullcontext()
+
+    def copy(self, source: str, target: str) -> str:
+        """Link a file at a second name as well, and return that name.
+
+        Nothing is overwritten, and no content is sent, but that of a mutable file.
+        Raises FileMissing, and NameTaken.
+        """
+        self._copy(str(source), str(target))
+        return "/".join(path_of(str(target)))
+
+    def move(self, source: str, target: str) -> str:
+        """Link a file at another name, unlink the old one, and return the new name.
+
+        Nothing is overwritten. Raises FileMissing, and NameTaken. Whoever stops half
+        way leaves both; and so does who replaces the old one meanwhile.
+        """
+        reference = self._copy(str(source), str(target))
+        self._links.unlink(path_of(str(source)), only=reference)
+        return "/".join(path_of(str(target)))
+
+    def _copy(self, source: str, target: str) -> str:
+        """Link at ``target`` what is at ``source``, and return its reference."""
+        path, entry = self._file(source)
+        if not path_of(target) or path == path_of(target):
+            raise NameTaken(f"{target or 'the root'}: the name is taken")
+        cap = Cap.parse(entry.reference)
+        if cap.is_mutable:
+            with self.open(source) as file:
+                cap = self._upload(target, body_of(file))
+        self._link(target, cap, "false")
+        return entry.reference
+
+    def upload_url(self, name: str, content_type: str, max_size: int) -> NoReturn:
+        """Raise NotImplementedError: visitors can't send files to a grid."""
+        raise NotImplementedError(
+            "Files are encrypted by the gateway, and whoever may send it files may "
+            "send it any: there is no URL by which a visitor could upload one. Let the "
+            "site take uploads, or keep them on S3 or Google Cloud Storage."
+        )

@@ -190,11 +190,11 @@ class Links:
         seconds = self._gateway.longest + WRITING_SECONDS
         return self._cache.turn(directory.scope, what, seconds)
 
-    def unlink(self, path: Path) -> None:
+    def unlink(self, path: Path, *, only: str | None = None) -> None:
         """Unlink the file at ``path``; a name that is not there is no error.
 
-        What is there is read first. Raises NameIsDirectory for a directory, which is
-        not unlinked: nobody could tell what is being saved below it.
+        What is there is read first; it stays if its cap is not ``only``. Raises
+        NameIsDirectory for a directory: nobody could tell what is saved below it.
         """
         *parents, name = path
         what = "/".join(path)
@@ -202,8 +202,9 @@ class Links:
             answer = self._directories.ask(tuple(parents), name)
         except (FileMissing, ParentIsFile):
             return
-        first = answer.child
-        child = first
+        first = child = answer.child
+        if first is not None and only not in (None, first.entry.reference):
+            return
         directory = answer.directory
         fault: StoreError | None = None
         with self._turn(directory, what) as turn:
