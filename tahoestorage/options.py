@@ -39,7 +39,7 @@ class CacheOptions:
 
     directory: Path | None = field(
         default_factory=cache_directory,
-        metadata=about(kinds.path, "where the disk tier lives; None: no disk"),
+        metadata=about(kinds.path, "where the disk tier lives"),
     )
     size_limit: int = field(
         default=256 * 2**20,
