@@ -82,7 +82,8 @@ def secret(file: Path, size: int) -> str:
 
 def settings(directory: Path, base_url: str) -> dict[str, str]:
     """The environment for the site; nothing that is set outside may lead it astray."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("TAHOE_")}
+    stores = ("TAHOE_", "STORAGE_URL", "STATIC_STORAGE_URL", "AWS_", "GS_")
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(stores)}
     for name in ("DEBUG", "HTTPS", "STATIC_ROOT", "UPLOAD_LIMIT", "GUNICORN_CMD_ARGS"):
         inherited.pop(name, None)
     return inherited | {

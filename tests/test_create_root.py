@@ -9,11 +9,15 @@ import sys
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
+from tahoestorage import env
 from tahoestorage.tahoe.caps import Cap, Kind
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.grid import LocalGrid
@@ -221,3 +225,19 @@ def test_a_file_that_is_set_before_it_is_made_is_no_root_yet(
     site.TAHOE_STORAGE_BASE_CAP_FILE = str(tmp_path / "root.cap")
     _, err = create_root("--output", tmp_path / "root.cap")
     assert "already" not in err
+
+
+def test_a_gateway_that_storage_url_names_is_asked(
+    settings: Settings,
+    tahoe_grid: LocalGrid,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = tmp_path / "root of it.cap"
+    url = tahoe_grid.base_url.replace("http", "tahoe+http", 1)
+    monkeypatch.setenv("STORAGE_URL", f"{url}/?base_cap_file={quote(str(file))}")
+    settings.TAHOE_STORAGE_BASE_URL = "http://127.0.0.1:9"
+    settings.STORAGES = {"default": env.storage("STORAGE_URL")}
+    _, err = create_root("--output", file)
+    assert f"base_cap_file={quote(str(file))}" in err
+    assert default_storage.save("a", ContentFile(b"b")) == "a"

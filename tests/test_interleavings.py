@@ -460,7 +460,7 @@ def shelf(monkeypatch: pytest.MonkeyPatch) -> None:
 def diskless(shelf: None, monkeypatch: pytest.MonkeyPatch, world: World) -> None:
     """Process 1 can't use its disk."""
     usual = DiskAccess.tier
-    broken = world.caches[1]._tiers._access
+    broken = world.caches[1]._tiers._access  # type: ignore[union-attr]
 
     def tier(self: DiskAccess) -> Any:
         return None if self is broken else usual(self)

@@ -68,7 +68,7 @@ def known(cache: EntryCache, scope: Scope = SCOPE) -> object:
 
 
 def close(cache: EntryCache) -> None:
-    cache._tiers._access.close()
+    cache._tiers._access.close()  # type: ignore[union-attr]
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def connection(cache: EntryCache) -> sqlite3.Connection:
     """Return the connection to the database that this thread has."""
-    opened = cache._tiers._access._disk
+    opened = cache._tiers._access._disk  # type: ignore[union-attr]
     assert opened is not None
     con: sqlite3.Connection = opened._cache._con
     return con
@@ -372,7 +372,7 @@ def test_a_database_that_only_newer_versions_may_write_is_a_miss(
 ) -> None:
     store, process = Store(), EntryCache(directory)
     store.fill(process)
-    process._tiers._access.close()
+    process._tiers._access.close()  # type: ignore[union-attr]
     with (directory / "cache.db").open("r+b") as file:
         file.seek(18)  # sqlite.org/fileformat.html: the write version.
         file.write(b"\3")

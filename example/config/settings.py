@@ -8,6 +8,8 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
+from tahoestorage import env
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
@@ -42,8 +44,8 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
-    "django.contrib.staticfiles",
     "tahoestorage",
+    "django.contrib.staticfiles",
     "events",
 ]
 MIDDLEWARE = [
@@ -84,32 +86,26 @@ LANGUAGE_CODE = "en-gb"
 TIME_ZONE = os.environ.get("TIME_ZONE", "UTC")
 USE_TZ = True
 
-# Style sheets and scripts do not belong on a grid: WhiteNoise serves them from
+# Uploaded files are in the store that the environment names, else in a folder. Style
+# sheets and scripts are in that of STATIC_STORAGE_URL; else WhiteNoise serves them from
 # here, as `collectstatic` left them or, with no STATIC_ROOT, from the apps.
+MEDIA_ROOT = Path(os.environ.get("MEDIA_ROOT") or BASE_DIR / "media").absolute()
 STATIC_URL = "static/"
 STATIC_ROOT = os.environ.get("STATIC_ROOT") or None
-WHITENOISE_USE_FINDERS = STATIC_ROOT is None
-
-# Uploaded files: on the grid when the environment names one, else in a folder.
-MEDIA_ROOT = os.environ.get("MEDIA_ROOT", BASE_DIR / "media")
+STORAGES = env.storages(default=MEDIA_ROOT.as_uri())
+WHITENOISE_USE_FINDERS = (
+    STORAGES["staticfiles"]["BACKEND"].startswith("whitenoise.") and STATIC_ROOT is None
+)
+if WHITENOISE_USE_FINDERS:
+    STORAGES["staticfiles"] = {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage",
+    }
+# `manage.py tahoe_create_root` finds its gateway here.
 TAHOE_STORAGE_BASE_URL = os.environ.get("TAHOE_STORAGE_BASE_URL")
 TAHOE_STORAGE_BASE_CAP = os.environ.get("TAHOE_STORAGE_BASE_CAP")
 TAHOE_STORAGE_BASE_CAP_FILE = os.environ.get("TAHOE_STORAGE_BASE_CAP_FILE")
-TAHOE_PUBLIC_BASE_URL = os.environ.get("TAHOE_PUBLIC_BASE_URL")
-TAHOE_STORAGE_CACHE = {"directory": os.environ.get("TAHOE_STORAGE_CACHE_DIRECTORY")}
-ON_TAHOE = bool(
-    TAHOE_STORAGE_BASE_URL or TAHOE_STORAGE_BASE_CAP or TAHOE_STORAGE_BASE_CAP_FILE
-)
-STORAGES = {
-    "default": {
-        "BACKEND": "tahoestorage.storage.TahoeStorage"
-        if ON_TAHOE
-        else "django.core.files.storage.FileSystemStorage",
-    },
-    "staticfiles": {
-        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage",
-    },
-}
+# Whether slides have a second link, past this site.
+PUBLIC_LINKS = flag("PUBLIC_LINKS") or bool(os.environ.get("TAHOE_PUBLIC_BASE_URL"))
 UPLOAD_LIMIT = number("UPLOAD_LIMIT")  # bytes; None takes files of any size
 DEFAULT_EXCEPTION_REPORTER_FILTER = "config.reports.HidesCaps"
 

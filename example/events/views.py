@@ -33,14 +33,14 @@ def event_page(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def ask_store(sessions: Iterable[Session]) -> None:
-    """Fill in what the store knows of the slides: size, and public URL if it has one.
+    """Fill in what the store knows of the slides: size, and public URL if wanted.
 
     A missing file has neither. Raises OSError where the store cannot be asked.
     """
     for session in sessions:
         with contextlib.suppress(FileNotFoundError):
             session.slides_size = session.slides.size
-            if settings.TAHOE_PUBLIC_BASE_URL:
+            if settings.PUBLIC_LINKS:
                 session.public_url = session.slides.storage.url(session.slides.name)
 
 

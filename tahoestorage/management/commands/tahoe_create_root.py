@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from django.core.exceptions import ImproperlyConfigured
+from django.core.files.storage import storages
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tahoestorage.conf import Options, read_options
@@ -20,6 +22,12 @@ ADVICE = """\
 This cap is the only key to the files that will be kept below it. Whoever loses it
 loses all of them; whoever has it can read, change and delete them. Keep a copy in a
 safe place, and keep it out of version control."""
+
+
+BACKENDS = (
+    "tahoestorage.storage.TahoeStorage",
+    "tahoestorage.backends.tahoe.TahoeStorage",
+)
 
 
 class Command(BaseCommand):
@@ -56,8 +64,10 @@ class Command(BaseCommand):
         format: str | None,
         **options: Any,
     ) -> None:
+        given = {"base_url": base_url, "directory_format": format}
+        given_by_the_default_storage = gateway_of_the_default_storage()
         try:
-            site = read_options({"base_url": base_url, "directory_format": format})
+            site = read_options({**given_by_the_default_storage, **_told(given)})
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
         if output is None:
@@ -68,6 +78,9 @@ class Command(BaseCommand):
             with new_secret_file(output) as write:
                 write(create_root(site))
             self.stdout.write(f"TAHOE_STORAGE_BASE_CAP_FILE = {quoted(str(output))}")
+            if given_by_the_default_storage:
+                query = f"base_cap_file={quote(str(output))}"
+                self.stderr.write(f"In STORAGE_URL, instead of that setting: {query}")
         self.stderr.write(ADVICE, self.style.WARNING)
         # A file that is set, and is made only now, was no root before.
         if site.has_root and (output is None or output != site.base_cap_file):
@@ -75,6 +88,22 @@ class Command(BaseCommand):
                 "A root cap is set already. This is another root, and it is empty.",
                 self.style.WARNING,
             )
+
+
+def gateway_of_the_default_storage() -> dict[str, Any]:
+    """Return the address that the default storage is given beside the settings.
+
+    As it is by STORAGE_URL, if that names a grid.
+    """
+    backends: dict[str, dict[str, Any]] = storages.backends  # type: ignore[assignment]
+    default = backends.get("default", {})
+    if default.get("BACKEND") not in BACKENDS:
+        return {}
+    return _told({"base_url": default.get("OPTIONS", {}).get("base_url")})
+
+
+def _told(given: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def create_root(site: Options) -> str:

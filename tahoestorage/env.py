@@ -1,0 +1,171 @@
+"""What goes into ``STORAGES``, from the environment::
+
+    from tahoestorage import env
+
+    STORAGES = env.storages(default="file:///srv/media")
+
+``docs/environment.md`` lists the variables. Whatever is wrong is reported together, as
+ImproperlyConfigured, and no secret is ever repeated.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+from tahoestorage.environment.options import placed
+from tahoestorage.environment.settings import setting
+from tahoestorage.environment.urls import FOLDER, MEMORY, S3, TAHOE, Store, read_url
+from tahoestorage.environment.variables import (
+    misspelt,
+    naming_variables,
+    read_variable,
+    read_variables,
+)
+from tahoestorage.kinds import Given, Wrong
+
+if TYPE_CHECKING:
+    from django.core.files.storage import Storage
+
+__all__ = ["storage", "storage_from_url", "storages"]
+
+Made = dict[str, Any]
+
+_URL = "STORAGE_URL"
+_STATIC = "STATIC_STORAGE_URL"
+_KEYS = ("access_key", "secret_key", "security_token", "session_profile")
+
+
+def storage(variable: str = _URL, default: str | None = None) -> Made:
+    """Return the store that a variable names by a URL, as ``STORAGES`` has it.
+
+    ``variable`` with ``_FILE`` may name a file with the URL instead; STORAGE_URL may be
+    replaced by the variables of django-storages or of TahoeStorage. ``default`` is the
+    URL to use where there is none. Raises ImproperlyConfigured.
+    """
+    return _all({"": partial(_store, variable, default)})[""]
+
+
+def storages(default: str | None = None) -> dict[str, Made]:
+    """Return the whole setting ``STORAGES``. Raises ImproperlyConfigured.
+
+    ``default`` is what ``storage`` returns; ``staticfiles`` is the store of
+    STATIC_STORAGE_URL, or else WhiteNoise; each STORAGE_URL_<ALIAS> is one more.
+    """
+    wanted: dict[str, Callable[[], Made]] = {
+        "default": partial(_store, _URL, default),
+        "staticfiles": _static,
+    }
+    for name in sorted(os.environ):
+        variable = name.removesuffix("_FILE")
+        if variable.startswith(f"{_URL}_") and os.environ[name]:
+            # A key of its own for what is no alias, so that it takes nobody's place.
+            alias = variable.removeprefix(f"{_URL}_").lower()
+            key = alias if alias not in ("default", "staticfiles") else variable
+            wanted[key] = partial(_further, variable)
+    return _all(wanted)
+
+
+def storage_from_url(url: str) -> Storage:
+    """Return a storage made from a URL. Raises ImproperlyConfigured."""
+    made = _all({"": partial(_from_url, "The URL", url)})[""]
+    instance: Storage = import_string(made["BACKEND"])(**made["OPTIONS"])
+    return instance
+
+
+def _all(wanted: dict[str, Callable[[], Made]]) -> dict[str, Made]:
+    made: dict[str, Made] = {}
+    faults: list[str] = []
+    for alias, make in wanted.items():
+        try:
+            made[alias] = make()
+        except Wrong as wrong:
+            faults += wrong.args
+    if faults:
+        start = "What names the stores is wrong:"
+        raise ImproperlyConfigured("\n- ".join([start, *dict.fromkeys(faults)]))
+    return made
+
+
+def _store(variable: str, default: str | None) -> Made:
+    given = read_variable(variable)
+    named = naming_variables() if variable == _URL else {}
+    places = [*([given[0]] if given else []), *named.values()]
+    if len(places) > 1:
+        raise Wrong(
+            f"{' and '.join(places)} each name a store; expected one of them, and any "
+            f"further store in {_URL}_<ALIAS>"
+        )
+    if given:
+        return _from_url(*given)
+    store = next(iter(named), None)
+    faults = list(misspelt(store)) if variable == _URL else []
+    if store is not None:
+        try:
+            names = store.options()
+        except Wrong as wrong:
+            raise placed(named[store], wrong) from None
+        found, wrongly = read_variables(store, names)
+        return _setting(store, found, faults + wrongly)
+    if default is None and not faults:
+        faults = [f"{variable} names no store; expected such as file:///srv/media"]
+    if faults:
+        raise Wrong(*faults)
+    return _from_url("The default", str(default))
+
+
+def _further(variable: str) -> Made:
+    meant = {f"{_URL}_DEFAULT": _URL, f"{_URL}_STATICFILES": _STATIC}.get(variable)
+    if meant:
+        raise Wrong(f"{variable} is no further store; did you mean {meant}?")
+    return _store(variable, None)
+
+
+def _static() -> Made:
+    given = read_variable(_STATIC)
+    if given is None:
+        hashed = "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        return {"BACKEND": hashed, "OPTIONS": {}}
+    made = _from_url(*given)
+    backend, options = made["BACKEND"], made["OPTIONS"]
+    reason = {
+        TAHOE.backend: "each file's URL on a grid is a cap of its own, and relative "
+        "links in style sheets and scripts lead nowhere",
+        MEMORY.backend: "collectstatic is a process, whose memory goes with it",
+    }.get(backend)
+    if reason:
+        raise Wrong(
+            f"{given[0]} is no place for static files: {reason}; expected s3, gs or "
+            "file, or nothing at all, for WhiteNoise"
+        )
+    if backend == FOLDER.backend:
+        hashed = "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
+        return {"BACKEND": hashed, "OPTIONS": options}
+    # All visitors get them, by URLs that stay; and what changed replaces what was.
+    if options.keys().isdisjoint({"allow_overwrite", "file_overwrite"}):
+        options["allow_overwrite"] = True
+    return {"BACKEND": backend, "OPTIONS": {"querystring_auth": False, **options}}
+
+
+def _from_url(place: str, url: str) -> Made:
+    store, given, faults = read_url(url, place)
+    # A URL says all of a store, but for what is this host's: its cache, and its keys.
+    wanted = [name for name in store.options() if name.startswith("cache")]
+    if any(name.startswith("cache") for name in given):
+        wanted = []
+    if store is S3 and given.keys().isdisjoint(_KEYS):
+        wanted += _KEYS
+    found, wrongly = read_variables(store, wanted)
+    return _setting(store, {**given, **found}, faults + wrongly)
+
+
+def _setting(store: Store, given: Given, faults: list[str]) -> Made:
+    made, wrongly = setting(store, given)
+    if faults or wrongly:
+        raise Wrong(*faults, *wrongly)
+    return made

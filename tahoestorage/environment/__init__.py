@@ -1,0 +1,1 @@
+"""The parts of env: stores that the environment names."""
