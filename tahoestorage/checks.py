@@ -1,4 +1,4 @@
-"""Django's system checks of every TahoeStorage, in STORAGES and of the FileFields.
+"""Django's system checks of our storages, in STORAGES and of the FileFields.
 
 =================  ==========================================================
 tahoestorage.W001  no root cap is set, so nothing can be stored yet
@@ -9,12 +9,15 @@ tahoestorage.E003  the gateway is spoken to over plain http on a network that
 tahoestorage.E004  the public base URL is the gateway itself, to which anyone
                    could write then
 tahoestorage.E005  the gateway cannot be reached (``check --deploy`` only)
+tahoestorage.E006  S3 or Google Cloud Storage cannot be reached, or does not let
+                   this site in (``check --deploy`` only)
+tahoestorage.E007  the store can't refuse to overwrite (``check --deploy`` only)
 =================  ==========================================================
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import cache
 from typing import Any, NamedTuple
@@ -23,11 +26,12 @@ from urllib.parse import urlsplit
 from django.apps import AppConfig, apps
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
-from django.core.files.storage import default_storage, storages
+from django.core.files.storage import Storage, default_storage, storages
 from django.db.models import FileField
 from django.utils.module_loading import import_string
 
 from tahoestorage import kinds
+from tahoestorage.backends.objectstore import ObjectStore
 from tahoestorage.exceptions import TahoeStorageError
 from tahoestorage.options import MAKE_ROOT, Options
 from tahoestorage.storage import TahoeStorage
@@ -35,6 +39,7 @@ from tahoestorage.tahoe.gateway import Gateway
 
 Apps = Sequence[AppConfig] | None
 Found = Options | ImproperlyConfigured
+OURS = (TahoeStorage, ObjectStore)
 
 
 class Finding(NamedTuple):
@@ -63,14 +68,31 @@ def check_gateways(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
     return _messages(app_configs, look)
 
 
+@register(Tags.files, deploy=True)
+def check_objects(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
+    """Check that each store of objects answers, and can refuse to overwrite."""
+    found: list[tuple[str, Finding]] = []
+    for place, storage in _places(app_configs):
+        if isinstance(storage, ObjectStore) and not storage.file_overwrite:
+            found += [(place, finding) for finding in _ask_objects(storage)]
+    return _joined(found)
+
+
 def _messages(
     app_configs: Apps, look: Callable[[Found], list[Finding]]
 ) -> list[CheckMessage]:
+    return _joined(
+        (place, finding)
+        for place, found in _storages(app_configs)
+        for finding in look(found)
+    )
+
+
+def _joined(found: Iterable[tuple[str, Finding]]) -> list[CheckMessage]:
     """Return one message for each finding, with all the places that have it."""
     places: dict[Finding, list[str]] = {}
-    for place, found in _storages(app_configs):
-        for finding in look(found):
-            places.setdefault(finding, []).append(place)
+    for place, finding in found:
+        places.setdefault(finding, []).append(place)
     return [
         level(f"{', '.join(places_)}: {text}", hint=hint, id=f"tahoestorage.{id_}")
         for (level, id_, text, hint), places_ in places.items()
@@ -79,6 +101,13 @@ def _messages(
 
 def _storages(app_configs: Apps) -> Iterator[tuple[str, Found]]:
     """Yield each TahoeStorage once: where it is, and its options or their faults."""
+    for place, storage in _places(app_configs):
+        if isinstance(storage, TahoeStorage):
+            yield place, _found(storage)
+
+
+def _places(app_configs: Apps) -> Iterator[tuple[str, Storage]]:
+    """Yield each of our storages once, and where it is."""
     seen: set[int] = set()
     backends: dict[str, dict[str, Any]] = storages.backends  # type: ignore[assignment]
     for alias, params in backends.items():
@@ -86,11 +115,11 @@ def _storages(app_configs: Apps) -> Iterator[tuple[str, Found]]:
             backend = import_string(params["BACKEND"])
         except ImportError:
             continue  # Django says so itself, to whoever uses that alias.
-        if isinstance(backend, type) and issubclass(backend, TahoeStorage):
+        if isinstance(backend, type) and issubclass(backend, OURS):
             storage = storages[alias]
-            if isinstance(storage, TahoeStorage):
+            if isinstance(storage, OURS):
                 seen.add(id(storage))
-                yield f'STORAGES["{alias}"]', _found(storage)
+                yield f'STORAGES["{alias}"]', storage
 
     for config in apps.get_app_configs() if app_configs is None else app_configs:
         for model in config.get_models(include_auto_created=True):
@@ -99,9 +128,9 @@ def _storages(app_configs: Apps) -> Iterator[tuple[str, Found]]:
                 if not isinstance(field, FileField) or field.storage is default_storage:
                     continue
                 storage = field.storage
-                if isinstance(storage, TahoeStorage) and id(storage) not in seen:
+                if isinstance(storage, OURS) and id(storage) not in seen:
                     seen.add(id(storage))
-                    yield f"{model._meta.label}.{field.name}", _found(storage)
+                    yield f"{model._meta.label}.{field.name}", storage
 
 
 def _found(storage: TahoeStorage) -> Found:
@@ -175,6 +204,23 @@ def _ask(base_url: str) -> list[Finding]:
             hint = "Start the gateway, or correct TAHOE_STORAGE_BASE_URL."
             return [Finding(Error, "E005", text, hint)]
     return []
+
+
+def _ask_objects(storage: ObjectStore) -> Iterator[Finding]:
+    """Yield a finding unless the store answers, and refuses to overwrite."""
+    try:
+        if not storage.conditional():
+            yield Finding(
+                Error,
+                "E007",
+                "the store can't refuse to overwrite a file: two that save one name at "
+                "once would lose one of them, so that nothing is saved there.",
+                "Use a store that knows If-None-Match on PutObject and on "
+                "CompleteMultipartUpload, or set file_overwrite.",
+            )
+    except (TahoeStorageError, ImproperlyConfigured) as error:
+        hint = "Correct the options, or the rights of these credentials."
+        yield Finding(Error, "E006", f"the store can't be used: {error}", hint)
 
 
 def _origin(url: str) -> tuple[str, str | kinds.Network, int | None]:

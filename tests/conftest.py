@@ -14,9 +14,11 @@ import pytest
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.grid import LocalGrid
+from tests.gcs_servers import gcs, gcs_server
 from tests.redis_server import own_redis, redis_server
+from tests.stores import moto, weed
 
-__all__ = ["own_redis", "redis_server"]
+__all__ = ["gcs", "gcs_server", "moto", "own_redis", "redis_server", "weed"]
 
 # A shell that starts the tests in the background, or nohup, has them ignore these. The
 # tests send them to their children, which would ignore them too.

@@ -441,4 +441,4 @@ def test_each_check_is_registered_once(settings: Settings) -> None:
         if check.__module__ == "tahoestorage.checks"
     ]
 
-    assert sorted(registered) == ["check_gateways", "check_options"]
+    assert sorted(registered) == ["check_gateways", "check_objects", "check_options"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,11 +12,16 @@ from django.core.files.base import File
 from tahoestorage.backends.lookups import Lookups
 from tahoestorage.backends.names import path_of
 from tahoestorage.backends.objectreader import ObjectReader, Part
-from tahoestorage.backends.storedfile import Reader, StoredFile, check_mode
+from tahoestorage.backends.storedfile import BLOCK, Reader, StoredFile, check_mode
 from tahoestorage.cache import MISSING
 from tahoestorage.conf import use_tz
 from tahoestorage.entries import Entry
-from tahoestorage.exceptions import FileMissing, NameTaken, StoreUnreachable
+from tahoestorage.exceptions import (
+    FileMissing,
+    NameIsDirectory,
+    NameTaken,
+    StoreUnreachable,
+)
 
 
 class Cached(Lookups):
@@ -64,6 +71,7 @@ class Cached(Lookups):
         path_of(name)
         if mode.startswith("r"):
             return self._reader(name)
+        _check_file(name)
         if mode.startswith("x") and self._entry(name) is not None:
             raise NameTaken(f"{name}: the name is taken")
         return None
@@ -86,7 +94,7 @@ class Cached(Lookups):
             try:
                 reader.begin()
             except StoreUnreachable:
-                self._file(name)
+                reader = ObjectReader(fetch, name, self._file(name))
         return reader
 
     def _save(self, name: str, content: Any) -> str:
@@ -96,6 +104,7 @@ class Cached(Lookups):
         return self._by_free_name("/".join(path_of(str(name))), put)
 
     def _write(self, name: str, content: Any, *, replace: bool) -> None:
+        _check_file(name)
         with self._changing(name) as became:
             became(self._put(self._key(name), content, name, replace=replace))
 
@@ -108,19 +117,38 @@ class Cached(Lookups):
         if not name:
             raise ValueError("The name must be given to delete().")
         name = str(name)
-        path_of(name)
+        _check_file(name)
         with self._changing(name) as became:
             self._remove(self._key(name), name)
             became(MISSING)
 
     # Beyond Django's API
 
+    def has_content(self, name: str, content: File[Any]) -> bool | None:
+        """Whether a file has this content, by what the store knows of it.
+
+        No request where its entry is known; None where the store has no hash of the
+        content as it is. ``content`` is read from where it is to its end.
+        """
+        entry = self._entry(name)
+        if entry is None:
+            return False
+        known = self._md5(entry)
+        if known is None:
+            return None
+        digest = hashlib.md5(usedforsecurity=False)
+        for chunk in iter(functools.partial(content.read, BLOCK), b""):
+            digest.update(chunk)
+        return digest.hexdigest() == known
+
     def copy(self, source: str, target: str) -> str:
         """Copy a file within the store, and return the name of the copy.
 
         Nothing is overwritten. Raises FileMissing, and NameTaken.
         """
-        path_of(source), path_of(target)
+        _check_file(target)
+        path_of(source)
+        target = "/".join(path_of(target))
         with self._changing(target):
             self._copy(self._key(source), self._key(target), f"{source} to {target}")
         return target
@@ -134,3 +162,9 @@ class Cached(Lookups):
         self.copy(source, target)
         self.delete(source)
         return target
+
+
+def _check_file(name: str) -> None:
+    """Raise NameIsDirectory for the root, which is no file."""
+    if not path_of(name):
+        raise NameIsDirectory("the root is a directory, and no file")

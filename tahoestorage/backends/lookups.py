@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -21,10 +22,14 @@ from tahoestorage.exceptions import FileMissing, StoreUnreachable
 
 # Each name is a listing of its own in the cache, with one entry at most.
 ITEM = ""
+HOUR = 3600.0
 
 
 class Prefetched(NamedTuple):
-    """What is below a prefix, as it was read at the start of a ``prefetch`` block."""
+    """What is below a prefix, as it was read at the start of a ``prefetch`` block.
+
+    By key, since a name can be written in several ways.
+    """
 
     storage: Lookups
     prefix: str
@@ -62,8 +67,8 @@ class Lookups(ObjectStore):
 
     def _known(self, name: str, item: Scope) -> Entry | Absent | None:
         for block in reversed(_prefetched.get()):
-            if block.storage is self and name.startswith(block.prefix):
-                known = block.entries.get(name, MISSING)
+            if block.storage is self and self._key(name).startswith(block.prefix):
+                known = block.entries.get(self._key(name), MISSING)
                 if known is not None:
                     return known
         return self._entries.entry(item, ITEM)
@@ -86,7 +91,8 @@ class Lookups(ObjectStore):
     def _ask(self, name: str, item: Scope) -> Entry | None:
         ticket = self._entries.ticket()
         entry = self._stat(self._key(name), name)
-        self._fill(ticket, item, entry)
+        if entry is not None or not self._is_expected(name):
+            self._fill(ticket, item, entry)
         return entry
 
     def _fill(self, ticket: Ticket, item: Scope, entry: Entry | None) -> None:
@@ -118,7 +124,7 @@ class Lookups(ObjectStore):
         item = self._item(name)
         for block in _prefetched.get():
             if block.storage is self:
-                block.entries[name] = None
+                block.entries[self._key(name)] = None
         self._forget_urls(name)
         change = self._entries.change(item, ITEM)
         known: Entry | Absent | None = None
@@ -132,6 +138,22 @@ class Lookups(ObjectStore):
         finally:
             self._forget_urls(name)
             change.done(known)
+
+    def _expect(self, name: str, seconds: float) -> None:
+        """Ask the store until ``name`` is there, for so many seconds and an hour.
+
+        Somebody else was allowed to upload it, and will not tell the cache.
+        """
+        ticket = self._entries.ticket()
+        scope = self._scope.item("upload:" + self._key(name))
+        self._entries.keep_text(ticket, scope, "", "expected", seconds + HOUR)
+        # What was known of it is forgotten after that: nobody can learn it in between.
+        with self._changing(name):
+            pass
+
+    def _is_expected(self, name: str) -> bool:
+        scope = self._scope.item("upload:" + self._key(name))
+        return self._entries.text(scope, "", math.inf) is not None
 
     # Signed URLs
 
@@ -162,6 +184,22 @@ class Lookups(ObjectStore):
         self._entries.keep_text(ticket, scope, label, signed.url, half)
         return signed.url
 
+    def listed(self, prefix: str = "") -> Iterator[tuple[str, Entry]]:
+        """Yield each name that begins with ``prefix``, and its entry, from the store.
+
+        A thousand a request, as they are used.
+        """
+        base = self._base
+        for page in self._pages(base + prefix):
+            for key, entry in page:
+                yield key[len(base) :], entry
+
+    @property
+    def _base(self) -> str:
+        """What all keys begin with."""
+        location = self._key("")
+        return f"{location}/" if location else ""
+
     @contextlib.contextmanager
     def prefetch(self, prefix: str = "") -> Iterator[None]:
         """Within the block, answer for all names that begin with ``prefix`` at once.
@@ -169,13 +207,12 @@ class Lookups(ObjectStore):
         They are read at its start, a thousand a request. What others write meanwhile
         is not seen within the block; what is written through this storage is.
         """
-        start = self._key("")
-        start = f"{start}/{prefix}" if start else prefix
-        entries: dict[str, Entry | None] = {}
-        for page in self._pages(start):
-            for key, entry in page:
-                entries[prefix + key[len(start) :]] = entry
-        token = _prefetched.set((*_prefetched.get(), Prefetched(self, prefix, entries)))
+        base = self._base
+        entries: dict[str, Entry | None] = {
+            base + name: entry for name, entry in self.listed(prefix)
+        }
+        block = Prefetched(self, base + prefix, entries)
+        token = _prefetched.set((*_prefetched.get(), block))
         try:
             yield
         finally:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tahoestorage.entries import Entry
-from tahoestorage.exceptions import DamagedDownload
+from tahoestorage.exceptions import DamagedDownload, StoreUnreachable
 
 READ_AHEAD = 1 << 19
 """Bytes asked for at first; each further range in a row is twice as long."""
@@ -16,6 +16,8 @@ LONGEST_RANGE = 1 << 26
 # Less is read and thrown away sooner than asked for anew.
 SKIP = 1 << 17
 BLOCK = 1 << 18
+# How often a block is asked for, where the store hangs up.
+ATTEMPTS = 4
 
 
 class Body(Protocol):
@@ -53,7 +55,8 @@ class ObjectReader(io.RawIOBase):
 
     Nothing is held but a block of 256 KiB. All that is read is of one and the same
     object, and what comes is counted: DamagedDownload where it was replaced
-    meanwhile, or a body ends too soon.
+    meanwhile. Where a body ends too soon, the rest is asked for; an error after some
+    attempts without a byte.
     """
 
     def __init__(self, fetch: Fetch, what: str, entry: Entry | None = None) -> None:
@@ -62,6 +65,7 @@ class ObjectReader(io.RawIOBase):
         self._what = what
         self._size = None if entry is None else entry.size
         self._reference: str | None = None
+        self._encoding: str | None = None
         self._position = 0
         self._part: Part | None = None
         self._block = memoryview(b"")
@@ -79,10 +83,7 @@ class ObjectReader(io.RawIOBase):
 
     def begin(self) -> Part:
         """Ask for the start now. Raises FileMissing where there is no such object."""
-        self._ask(0)
-        if self._part is None:
-            raise self._damaged("the store sent nothing")
-        return self._part
+        return self._ask(0)
 
     @property
     def size(self) -> int:
@@ -92,6 +93,13 @@ class ObjectReader(io.RawIOBase):
         if self._size is None:
             raise self._damaged("the store does not say its length")
         return self._size
+
+    @property
+    def encoding(self) -> str | None:
+        """The Content-Encoding of what is read."""
+        if self._reference is None:
+            self._ask(0)
+        return self._encoding
 
     def tell(self) -> int:
         return self._position
@@ -141,14 +149,28 @@ class ObjectReader(io.RawIOBase):
                 self._ask(self._position)
                 continue
             self._at += len(self._block)
-            block = self._part.body.read(min(BLOCK, self._end - self._at))
-            self._block = memoryview(block)
-            if not block:
-                raise self._damaged(f"it ended at byte {self._at}")
+            # What comes next may fail: then nothing is at hand.
+            self._block = memoryview(b"")
+            self._block = memoryview(self._next())
         self._close_part()
         return memoryview(b"")
 
-    def _ask(self, first: int) -> None:
+    def _next(self) -> bytes:
+        """Return the next block of the part; ask again where the store hangs up."""
+        for left in reversed(range(ATTEMPTS)):
+            part = self._part or self._ask(self._at)
+            try:
+                block = part.body.read(min(BLOCK, self._end - self._at))
+            except StoreUnreachable:
+                if not left:
+                    raise
+                block = b""
+            if block:
+                return block
+            self._close_part()
+        raise self._damaged(f"it ended at byte {self._at}")
+
+    def _ask(self, first: int) -> Part:
         following = self._part is not None and first == self._end > 0
         self._close_part()
         self._ahead = min(2 * self._ahead, LONGEST_RANGE) if following else READ_AHEAD
@@ -159,11 +181,13 @@ class ObjectReader(io.RawIOBase):
             raise self._damaged("the store does not say its length")
         if self._reference is None:
             self._reference, self._size = part.entry.reference, size
+            self._encoding = part.encoding
         elif size != self._size:
             part.body.close()
             raise self._damaged(f"the store has {size} bytes of {self._size}")
         self._part, self._at, self._block = part, first, memoryview(b"")
         self._end = min(first + self._ahead, size)
+        return part
 
     def _damaged(self, how: str) -> DamagedDownload:
         return DamagedDownload(

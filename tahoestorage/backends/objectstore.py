@@ -31,6 +31,13 @@ class ObjectStore(Saving):
     def _overwrites(self) -> bool:
         return self.file_overwrite
 
+    def conditional(self) -> bool:
+        """Return whether the store can refuse to overwrite, as saves ask it to.
+
+        Raises StoreError where the store can't be asked.
+        """
+        raise NotImplementedError
+
     def _identity(self) -> list[str]:
         """Return which store this is: endpoint, bucket, location. No secrets."""
         raise NotImplementedError
@@ -67,4 +74,8 @@ class ObjectStore(Saving):
 
     def _pages(self, prefix: str) -> Iterable[Iterable[tuple[str, Entry]]]:
         """Yield the objects whose keys begin with ``prefix``, a request a page."""
+        raise NotImplementedError
+
+    def _md5(self, entry: Entry) -> str | None:
+        """Return the MD5 of an object's content, in hex, if the store says it."""
         raise NotImplementedError

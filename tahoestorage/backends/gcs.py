@@ -1,0 +1,162 @@
+"""Google Cloud Storage with the entry cache, and creation that cannot overwrite."""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from google.cloud.storage.acl import ACL
+
+from tahoestorage.backends.cached import Cached
+from tahoestorage.backends.directupload import DirectUpload
+from tahoestorage.backends.gcsfaults import ask
+from tahoestorage.backends.gcsobjects import content_hashes
+from tahoestorage.backends.gcssigning import seconds_of, seconds_until, signer_for
+from tahoestorage.backends.gcsuploads import repeatable
+from tahoestorage.backends.gcswriting import GCSWriting
+from tahoestorage.backends.lookups import ITEM
+from tahoestorage.backends.names import path_of
+from tahoestorage.backends.objectreader import ObjectReader
+from tahoestorage.backends.objectstore import Signed
+from tahoestorage.backends.storedfile import Reader
+from tahoestorage.backends.unpacked import Unpacked
+from tahoestorage.cache import Scope, Ticket
+from tahoestorage.entries import Entry
+
+# Who brings credentials along gets what they sign, and nobody else does.
+_CREDENTIALS = ("access_token", "client", "credentials")
+_XML_ACLS = {name: xml for xml, name in ACL.PREDEFINED_XML_ACLS.items()}
+_XML_HEADERS = ("cache_control", "content_disposition", "content_language")
+
+
+class GCSStorage(Cached, GCSWriting):
+    """Keeps files in a bucket of Google Cloud Storage, and remembers what it was told.
+
+    Takes the options and settings of django-storages' GoogleCloudStorage, and ``cache``
+    as TahoeStorage does. One default differs: ``file_overwrite``, also to be called
+    ``allow_overwrite``, is False. IAM signs URLs where the credentials have no key.
+    """
+
+    def get_created_time(self, name: str) -> datetime:
+        """Return when the object was created; each write creates it anew."""
+        return self._time(self._whole(str(name), "created"))
+
+    def content_hashes(self, entry: Entry) -> dict[str, bytes]:
+        """Return the digests of a file's content that the store knows, by algorithm."""
+        return content_hashes(entry)
+
+    def listdir(self, path: str) -> tuple[list[str], list[str]]:
+        """Return the names of the directories and of the files in a directory."""
+        path_of(str(path))
+        start = self._key(str(path)).rstrip("/")
+        start = f"{start}/" if start else ""
+        directories: set[str] = set()
+        files: list[str] = []
+        fields = "items(name),prefixes,nextPageToken"
+        for page in self._listing(start, fields, delimiter="/"):
+            files += [blob.name[len(start) :] for blob in page]
+            directories.update(page.raw_page.get("prefixes", ()))
+        below = (directory[len(start) : -1] for directory in directories)
+        # A folder may be an object too, with a name that ends with the slash.
+        return sorted(filter(None, below)), sorted(filter(None, files))
+
+    def _fill(self, ticket: Ticket, item: Scope, entry: Entry | None) -> None:
+        if entry is not None and entry.modified is None:
+            # A part of a file tells no times; they may be known already.
+            known = self._entries.entry(item, ITEM)
+            if isinstance(known, Entry) and known.reference == entry.reference:
+                return
+        super()._fill(ticket, item, entry)
+
+    def _reader(self, name: str) -> Reader:
+        reader = super()._reader(name)
+        # What was packed before it was saved stays as it is.
+        ours = self.gzip and mimetypes.guess_type(name)[1] is None
+        if ours and isinstance(reader, ObjectReader):
+            return Unpacked(reader, name)
+        return reader
+
+    def _save(self, name: str, content: Any) -> str:
+        with repeatable(content) as content:
+            return super()._save(name, content)
+
+    # URLs
+
+    def url(self, name: str | None, parameters: Mapping[str, Any] | None = None) -> str:
+        """Return where a file is downloaded, whether or not there is one.
+
+        A signed URL stays the same for half of the time for which it is good, or until
+        the file is changed. ``parameters`` are those of ``Blob.generate_signed_url``.
+        """
+        name = str(name or "")
+        path_of(name)
+        key = self._normalize_name(name.replace("\\", "/"))
+        if not self.querystring_auth or self._acl(key) == "publicRead":
+            if self.custom_endpoint:
+                return f"{self.custom_endpoint}/{quote(key, safe='/~')}"
+            return str(self.bucket.blob(key).public_url)
+        asked = dict(parameters or {})
+        defaults = {
+            "bucket_bound_hostname": self.custom_endpoint,
+            "expiration": self.expiration,
+            "version": "v4",
+        }
+        for parameter, value in defaults.items():
+            if value:
+                asked.setdefault(parameter, value)
+        if not asked.keys().isdisjoint(_CREDENTIALS):
+            return self._signed(key, asked, name).url
+        return self._stable_url(
+            name,
+            [self._signs, self.sa_email, asked],
+            seconds_until(asked),
+            lambda: self._signed(key, asked, name),
+        )
+
+    def _signed(self, key: str, asked: Mapping[str, Any], what: str) -> Signed:
+        parameters, seconds = dict(asked), seconds_until(asked)
+        # The library adds to them.
+        parameters["headers"] = dict(parameters.get("headers") or {})
+        if "credentials" not in parameters and "access_token" not in parameters:
+            by_iam = bool(self.iam_sign_blob)
+            signer = ask(
+                what, signer_for, self._connection, self.sa_email, by_iam=by_iam
+            )
+            parameters["credentials"] = signer
+            seconds = min(seconds, seconds_of(signer))
+        blob = self.bucket.blob(key)
+        return Signed(ask(what, blob.generate_signed_url, **parameters), seconds)
+
+    def upload_url(self, name: str, content_type: str, max_size: int) -> DirectUpload:
+        """Return a request by which somebody else uploads a file: a signed PUT.
+
+        Its body has at most ``max_size`` bytes, and all ``headers`` have to be sent as
+        they are; the store refuses anything else, and a name that is taken (412). It is
+        good for as long as the URLs of this storage (GS_EXPIRATION).
+        """
+        name = "/".join(path_of(str(name)))
+        key = self._object(name, self._key(name)).name
+        # A form can bound the size too, but not say that nothing is overwritten.
+        headers = {
+            "Content-Type": content_type,
+            "x-goog-content-length-range": f"0,{max_size}",
+            "x-goog-if-generation-match": "0",
+        }
+        acl, parameters = self._acl(key), self.get_object_parameters(key)
+        if acl:
+            headers["x-goog-acl"] = _XML_ACLS.get(acl, acl)
+        for each in _XML_HEADERS:
+            if each in parameters:
+                headers[each.replace("_", "-").title()] = str(parameters[each])
+        asked = {
+            "version": "v4",
+            "method": "PUT",
+            "expiration": self.expiration,
+            "headers": headers,
+        }
+        url = self._signed(key, asked, name).url
+        self._expect(name, seconds_until(asked))
+        return DirectUpload("PUT", url, {}, headers)

@@ -1,0 +1,85 @@
+"""The clients of this process: one for each configuration, made anew after a fork."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import google.auth
+from google.auth.credentials import Signing, with_scopes_if_required
+from google.auth.transport.requests import Request
+from google.cloud.storage import Client
+from google.cloud.storage.retry import DEFAULT_RETRY
+
+TIMEOUT = (10.0, 60.0)
+"""Seconds to wait for a connection, and for the next bytes."""
+# A page that is waited for is worth less than a file that is sent. Each is in seconds.
+RETRY = DEFAULT_RETRY.with_timeout(15.0).with_delay(0.25, 4.0, 2.0)
+UPLOAD_RETRY = DEFAULT_RETRY.with_timeout(90.0)
+
+CREDENTIALS_FILE = "GOOGLE_APPLICATION_CREDENTIALS"
+_EMULATOR = "STORAGE_EMULATOR_HOST"
+_ENVIRONMENT = (_EMULATOR, "API_ENDPOINT_OVERRIDE", CREDENTIALS_FILE)
+# What signs by IAM must be allowed to do so; Storage's own scopes are not enough.
+_FOR_IAM = ["https://www.googleapis.com/auth/cloud-platform"]
+_HOSTS, _CONNECTIONS = 4, 32
+
+
+class Connection(NamedTuple):
+    """A client, and what it sends requests with that are not for the store."""
+
+    client: Any
+    request: Callable[..., Any]
+
+
+_made: dict[tuple[object, ...], tuple[object, Connection]] = {}
+_lock = threading.Lock()
+
+
+def endpoint() -> str:
+    """Return which server of GCS the environment names."""
+    return os.environ.get(_EMULATOR) or os.environ.get(_ENVIRONMENT[1]) or ""
+
+
+def connection(project: str | None, credentials: Any, *, by_iam: bool) -> Connection:
+    """Return the connection with these credentials, or the environment's for None.
+
+    ``by_iam`` says that IAM signs for them, even if they have a key.
+    """
+    key = (project, id(credentials), by_iam, *map(os.environ.get, _ENVIRONMENT))
+    found = _made.get(key)
+    if found is None:
+        with _lock:
+            found = _made.get(key)
+            if found is None:
+                # The credentials too: another's could get the same id.
+                found = credentials, _connect(project, credentials, by_iam)
+                _made[key] = found
+    return found[1]
+
+
+def _connect(project: str | None, credentials: Any, by_iam: bool) -> Connection:
+    if credentials is None and not os.environ.get(_EMULATOR):
+        credentials, _ = google.auth.default()
+    if credentials is not None and (by_iam or not isinstance(credentials, Signing)):
+        credentials = with_scopes_if_required(  # type: ignore[no-untyped-call]
+            credentials, _FOR_IAM
+        )
+    client = Client(project=project, credentials=credentials)
+    # It would ask for the bucket in a thread of its own, to tell traces about it.
+    client._bucket_metadata_cache = None
+    # Its session is made when first used, and by two threads twice.
+    for adapter in client._http.adapters.values():
+        adapter.init_poolmanager(_HOSTS, _CONNECTIONS)
+    return Connection(client, functools.partial(Request(), timeout=TIMEOUT))
+
+
+def _in_child() -> None:
+    global _made, _lock
+    _made, _lock = {}, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_in_child)

@@ -1,0 +1,118 @@
+"""What Google Cloud Storage says of its objects, as entries and parts."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from tahoestorage.backends.gcsfaults import broken
+from tahoestorage.entries import Entry, EntryKind
+
+FIELDS = "name,size,generation,crc32c,md5Hash,contentEncoding,timeCreated,updated"
+_HASH = re.compile(r"\b(crc32c|md5)=([A-Za-z0-9+/]+=*)")
+_TOTAL = re.compile(r"bytes .*/([0-9]+)")
+
+
+def entry_of(blob: Any) -> Entry:
+    """Return the entry of an object whose properties are loaded."""
+    reference = _reference(
+        blob.generation, blob.crc32c, blob.md5_hash, blob.content_encoding
+    )
+    created, modified = _seconds(blob.time_created), _seconds(blob.updated)
+    return Entry(EntryKind.FILE, reference, int(blob.size), created, modified)
+
+
+def entry_in(headers: Mapping[str, str]) -> Entry | None:
+    """Return the entry of an object, as an answer with a part of it tells.
+
+    None where the headers tell too little. The times are not among them: what HTTP
+    has is in whole seconds, and another than the store's own.
+    """
+    generation, size = headers.get("x-goog-generation"), size_in(headers)
+    if generation is None or size is None:
+        return None
+    hashes = dict(_HASH.findall(headers.get("x-goog-hash", "")))
+    encoding = encoding_in(headers)
+    reference = _reference(
+        generation, hashes.get("crc32c"), hashes.get("md5"), encoding
+    )
+    return Entry(EntryKind.FILE, reference, size)
+
+
+def size_in(headers: Mapping[str, str]) -> int | None:
+    """Return the bytes of the whole object."""
+    total = _TOTAL.match(headers.get("content-range", ""))
+    if total:
+        return int(total[1])
+    size = headers.get("x-goog-stored-content-length", headers.get("content-length"))
+    return None if size is None else int(size)
+
+
+def encoding_in(headers: Mapping[str, str]) -> str | None:
+    """Return the Content-Encoding of an object, None for content as it is."""
+    encoding = headers.get("content-encoding")
+    encoding = headers.get("x-goog-stored-content-encoding", encoding)
+    return None if encoding in ("", "identity") else encoding
+
+
+def _reference(
+    generation: object, crc32c: str | None, md5: str | None, encoding: str | None
+) -> str:
+    parts = {"generation": generation, "crc32c": crc32c, "md5": md5}
+    if encoding:
+        parts["encoding"] = encoding
+    return " ".join(f"{key}={value}" for key, value in parts.items() if value)
+
+
+def _parts(reference: str) -> dict[str, str]:
+    pairs = (part.partition("=") for part in reference.split(" "))
+    return {key: value for key, _, value in pairs}
+
+
+def generation_in(reference: str | None) -> int | None:
+    """Return the generation that a reference is of."""
+    generation = _parts(reference or "").get("generation")
+    return None if generation is None else int(generation)
+
+
+def content_hashes(entry: Entry) -> dict[str, bytes]:
+    """Return the digests of a file's content that the store knows, by algorithm.
+
+    ``crc32c`` (4 bytes, the highest first) and, but for composed objects, ``md5``. None
+    of them for what the store keeps packed: they are of the packed bytes.
+    """
+    parts = _parts(entry.reference)
+    if "encoding" in parts:
+        return {}
+    known = ((name, parts.get(name)) for name in ("crc32c", "md5"))
+    return {name: base64.b64decode(value) for name, value in known if value}
+
+
+def _seconds(time: datetime | None) -> float | None:
+    return None if time is None else time.timestamp()
+
+
+class GCSBody:
+    """The bytes that an answer brings, as they are stored."""
+
+    def __init__(self, response: Any, what: str) -> None:
+        self._response = response
+        self._what = what
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to ``size`` bytes; none at the end."""
+        try:
+            # Not unpacked: ranges and sizes are those of what is stored.
+            some: bytes = self._response.raw.read(size, decode_content=False)
+        except Exception as error:  # What it is depends on where it broke.
+            fault = broken(error, self._what)
+        else:
+            return some
+        raise fault
+
+    def close(self) -> None:
+        """Give up the connection, or give it back."""
+        self._response.close()

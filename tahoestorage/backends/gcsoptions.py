@@ -1,0 +1,128 @@
+"""The options of Google Cloud Storage, and the client that follows from them."""
+
+from __future__ import annotations
+
+import functools
+import os
+from hashlib import sha256
+from typing import Any, Self
+
+from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
+from django.utils.functional import cached_property
+from storages.backends.gcloud import GoogleCloudStorage
+from storages.utils import (
+    clean_name,
+    safe_join,
+    setting,
+)
+
+from tahoestorage.backends.discreet import Discreet
+from tahoestorage.backends.gcsclients import CREDENTIALS_FILE, Connection, connection
+from tahoestorage.backends.gcsfaults import ask
+from tahoestorage.environment.secrets import KeyFile
+
+# What tells the accounts of credentials apart, and is no secret.
+_TELLING = ("service_account_email", "client_id", "audience", "_target_principal")
+_cleaned = functools.lru_cache(maxsize=8192)(clean_name)
+
+
+class GCSOptions(Discreet, GoogleCloudStorage):  # type: ignore[misc]
+    """The storage of django-storages, with one client for all that are configured
+    alike, and overwriting only where that is asked.
+    """
+
+    _OF_THE_PROCESS = ("_entries", "_scope", "_signs")
+
+    def get_default_settings(self) -> dict[str, Any]:
+        """Return the options as the settings have them."""
+        return {
+            # Older versions of the parent have no IAM.
+            "iam_sign_blob": setting("GS_IAM_SIGN_BLOB", False),
+            "sa_email": setting("GS_SA_EMAIL"),
+            **super().get_default_settings(),
+            "file_overwrite": setting("GS_FILE_OVERWRITE", False),
+        }
+
+    # Credentials
+
+    def _secrets(self) -> set[str]:
+        return {"credentials"}
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        given: str | None = self._given_once.get("credentials")
+        if isinstance(self.credentials, KeyFile):
+            # It travels as the path of the file.
+            state["credentials"] = self.credentials
+        elif given is None and "credentials" in self._by_hand:
+            given = _account(self.credentials)
+        state["_given_once"] = {"credentials": given} if given else {}
+        return state
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        # The same ones: some hold keys and connections that can't be copied.
+        memo[id(self.credentials)] = self.credentials
+        return super().__deepcopy__(memo)
+
+    def _check_credentials(self) -> None:
+        given = self._given_once.get("credentials")
+        if given is not None and given != _account(self.credentials):
+            raise ImproperlyConfigured(
+                "This storage was given credentials by hand, which do not travel with "
+                "it, and GS_CREDENTIALS are not of the same account."
+            )
+
+    @cached_property
+    def _signs(self) -> str:
+        """What differs where signatures would."""
+        if self.credentials is None:
+            return os.environ.get(CREDENTIALS_FILE, "")
+        signer = getattr(self.credentials, "signer", None)
+        return _account(self.credentials) + str(getattr(signer, "key_id", ""))
+
+    # Clients
+
+    @property
+    def _connection(self) -> Connection:
+        self._check_credentials()
+        by_iam = bool(self.iam_sign_blob)
+        what = f"the bucket {self.bucket_name}"
+        return ask(what, connection, self.project_id, self.credentials, by_iam=by_iam)
+
+    @property
+    def client(self) -> Any:
+        """The client, which all storages of this process share if they can."""
+        return self._connection.client
+
+    @property
+    def bucket(self) -> Any:
+        """The bucket, of which nothing was asked."""
+        if not self.bucket_name:
+            raise ImproperlyConfigured(
+                "No bucket is set: give bucket_name, or set GS_BUCKET_NAME."
+            )
+        return self.client.bucket(self.bucket_name)
+
+    # Names
+
+    def _normalize_name(self, name: str) -> str:
+        return _joined(self.location, name)
+
+    def _key_of(self, name: str) -> str:
+        key = self._normalize_name(_cleaned(name))
+        return key if name else key.rstrip("/")
+
+
+@functools.lru_cache(maxsize=8192)
+def _joined(location: str, name: str) -> str:
+    try:
+        return str(safe_join(location, name))
+    except ValueError:
+        raise SuspiciousFileOperation(f"{name!r} is outside of the storage") from None
+
+
+def _account(credentials: Any) -> str:
+    """Return a text that is the same for all credentials of an account."""
+    telling = [str(getattr(credentials, name, "")) for name in _TELLING]
+    text = "\n".join([credentials.__class__.__qualname__, *telling])
+    return sha256(text.encode()).hexdigest()[:32]

@@ -1,0 +1,137 @@
+"""Asking Google Cloud Storage for objects: a stat, a part, a page of a listing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from google.api_core.exceptions import from_http_response
+
+from tahoestorage.backends.gcsclients import RETRY, TIMEOUT, endpoint
+from tahoestorage.backends.gcsfaults import ask, no_bucket
+from tahoestorage.backends.gcsobjects import (
+    FIELDS,
+    GCSBody,
+    content_hashes,
+    encoding_in,
+    entry_in,
+    entry_of,
+    generation_in,
+    size_in,
+)
+from tahoestorage.backends.gcsoptions import GCSOptions
+from tahoestorage.backends.objectreader import Part
+from tahoestorage.backends.objectstore import ObjectStore
+from tahoestorage.entries import Entry, EntryKind
+from tahoestorage.exceptions import (
+    DamagedDownload,
+    FileMissing,
+    NameIsDirectory,
+    NameTaken,
+    StoreError,
+)
+
+PAGE = 1000
+CALL: dict[str, Any] = {"retry": RETRY, "timeout": TIMEOUT}
+
+
+class GCSReading(ObjectStore, GCSOptions):
+    """A bucket, of which nothing is remembered."""
+
+    def _identity(self) -> list[str]:
+        # Without the location, which is a part of each key: so storages of one bucket
+        # know of each other's writes.
+        return ["gs", endpoint(), str(self.bucket_name)]
+
+    def _key(self, name: str) -> str:
+        return self._key_of(name)
+
+    def _object(self, what: str, key: str, **options: Any) -> Any:
+        """Return an object of which nothing was asked."""
+        if key == self._key(""):
+            raise NameIsDirectory(f"{what!r} is the root, a directory, and no file")
+        return self.bucket.blob(key, **options)
+
+    def _found(self, key: str, what: str) -> Any:
+        """Return an object with its properties, or None."""
+        blob = self._object(what, key)
+        try:
+            ask(what, blob.reload, **CALL)
+        except FileMissing:
+            return None
+        return blob
+
+    def _stat(self, key: str, what: str) -> Entry | None:
+        blob = self._found(key, what)
+        return None if blob is None else entry_of(blob)
+
+    def _pages(self, prefix: str) -> Iterator[list[tuple[str, Entry]]]:
+        for page in self._listing(prefix, f"items({FIELDS}),nextPageToken"):
+            yield [(blob.name, entry_of(blob)) for blob in page]
+
+    def _md5(self, entry: Entry) -> str | None:
+        digest = content_hashes(entry).get("md5")
+        return None if digest is None else digest.hex()
+
+    def _listing(self, prefix: str, fields: str, **options: Any) -> Iterator[Any]:
+        bucket, what = self.bucket, prefix or "the bucket"
+        pages = self.client.list_blobs(
+            bucket, prefix=prefix, fields=fields, page_size=PAGE, **options, **CALL
+        ).pages
+        try:
+            while (page := ask(what, next, pages, None)) is not None:
+                yield page
+        except FileMissing:
+            raise no_bucket(what) from None
+
+    def _fetch(
+        self, key: str, first: int, last: int, reference: str | None, what: str
+    ) -> Part:
+        url = self._object(what, key)._get_download_url(
+            self.client, if_generation_match=generation_in(reference)
+        )
+        try:
+            response = ask(what, CALL["retry"](self._get), url, first, last)
+        except (FileMissing, NameTaken):
+            if reference is None:
+                raise
+            raise DamagedDownload(
+                f"{what}: the file was replaced or deleted while it was read; open it "
+                "again"
+            ) from None
+        try:
+            return self._part(key, first, reference, what, response)
+        except BaseException:
+            response.close()
+            raise
+
+    def _part(
+        self, key: str, first: int, reference: str | None, what: str, response: Any
+    ) -> Part:
+        headers = response.headers
+        if response.status_code == 200 and first:
+            raise StoreError(f"{what}: what answers for the store knows no ranges")
+        entry = entry_in(headers)
+        if entry is None and reference is not None:
+            entry = Entry(EntryKind.FILE, reference, size_in(headers))
+        if entry is None:
+            # What is not Google's own may not say which object it is.
+            entry = self._stat(key, what)
+        if entry is None:
+            raise FileMissing(f"{what}: there is no such file")
+        body = GCSBody(response, what)
+        if response.status_code == 416:
+            # There is nothing at that place, such as at the start of an empty object.
+            body.close()
+        return Part(entry, body, encoding_in(headers))
+
+    def _get(self, url: str, first: int, last: int) -> Any:
+        # Without the second the store unpacks what is packed, and knows no ranges.
+        headers = {"Range": f"bytes={first}-{last}", "Accept-Encoding": "gzip"}
+        response = self.client._http.request(
+            "GET", url, headers=headers, stream=True, timeout=CALL["timeout"]
+        )
+        if response.status_code in (200, 206, 416):
+            return response
+        with response:
+            raise from_http_response(response)  # type: ignore[no-untyped-call]

@@ -1,0 +1,156 @@
+"""Writing objects to Google Cloud Storage, of which none is overwritten by mistake.
+
+The store refuses a taken name (412), but a request whose answer was lost is sent again
+by Google's library, and then its own object is in the way. So each object bears the
+mark of the request that it was made by.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import mimetypes
+import secrets
+from typing import Any
+
+from tahoestorage.backends.content import body_of
+from tahoestorage.backends.gcsclients import TIMEOUT, UPLOAD_RETRY
+from tahoestorage.backends.gcsfaults import ask, no_bucket
+from tahoestorage.backends.gcsobjects import entry_of
+from tahoestorage.backends.gcsreading import CALL, GCSReading
+from tahoestorage.backends.gcsuploads import Forward, packed
+from tahoestorage.entries import Entry
+from tahoestorage.exceptions import FileMissing, NameTaken, StoreError
+
+MARK = "tahoestorage-token"
+# What is shorter is sent in one request; the rest in pieces as long.
+PIECE = 8 << 20
+ATTEMPTS = 5
+LONG: dict[str, Any] = {"retry": UPLOAD_RETRY, "timeout": TIMEOUT}
+_COPIED = (
+    "cache_control",
+    "content_disposition",
+    "content_encoding",
+    "content_language",
+    "content_type",
+    "custom_time",
+    "storage_class",
+)
+
+
+class GCSWriting(GCSReading):
+    """A bucket that is written to."""
+
+    def conditional(self) -> bool:
+        """Return whether the store can refuse to overwrite: Google's always can.
+
+        Raises StoreError where it can't be asked.
+        """
+        next(self._listing(self._key(""), "items(name)", max_results=1), None)
+        return True
+
+    def _acl(self, key: str) -> str | None:
+        """Return the ACL that was asked for; buckets with uniform access take none."""
+        acl: str | None = self.get_object_parameters(key).get("acl", self.default_acl)
+        return acl
+
+    def _put(self, key: str, content: Any, what: str, *, replace: bool) -> Entry:
+        chunk_size = self.blob_chunk_size or PIECE
+        blob = self._object(what, key, chunk_size=chunk_size)
+        parameters = dict(self.get_object_parameters(key))
+        parameters.pop("acl", None)
+        guessed, encoding = mimetypes.guess_type(key)
+        content_type = parameters.pop("content_type", guessed)
+        if encoding:
+            parameters.setdefault("content_encoding", encoding)
+        body = body_of(content)
+        chunks = body.begin()
+        pack = self.gzip and content_type in self.gzip_content_types
+        if pack and "content_encoding" not in parameters:
+            parameters["content_encoding"] = "gzip"
+            chunks = packed(chunks)
+        for parameter, value in parameters.items():
+            setattr(blob, parameter, value)
+        mark = _mark(blob)
+        source = Forward(chunks)
+        start = source.read(PIECE)
+        whole = len(start) < PIECE
+        try:
+            ask(
+                what,
+                blob.upload_from_file,
+                io.BytesIO(start) if whole else source.again(start),
+                size=len(start) if whole else None,
+                content_type=content_type,
+                predefined_acl=self._acl(key),
+                if_generation_match=None if replace else 0,
+                checksum="crc32c",
+                **LONG,
+            )
+        except (FileMissing, NameTaken, StoreError) as error:
+            if body.fault is not None:
+                raise body.fault from None
+            if isinstance(error, FileMissing):
+                raise no_bucket(what) from None
+            if not isinstance(error, NameTaken):
+                raise
+            blob = self._marked(key, mark, what)
+        return entry_of(blob)
+
+    def _marked(self, key: str, mark: str, what: str) -> Any:
+        """Return the object with our mark. Raises NameTaken where it is another's."""
+        found = self._found(key, what)
+        if found is None or (found.metadata or {}).get(MARK) != mark:
+            raise NameTaken(f"{what}: the name is taken")
+        return found
+
+    def _remove(self, key: str, what: str) -> None:
+        with contextlib.suppress(FileMissing):
+            ask(what, self._object(what, key).delete, **CALL)
+
+    def _copy(self, source: str, target: str, what: str) -> None:
+        # Of one generation, so that content and properties belong together.
+        for _ in range(ATTEMPTS):
+            found = self._found(source, what)
+            if found is None:
+                raise FileMissing(f"{what}: there is no such file")
+            try:
+                self._rewrite(found, target, what)
+            except FileMissing:
+                continue
+            return
+        raise StoreError(f"{what}: the file is replaced all the time; try again")
+
+    def _rewrite(self, source: Any, target: str, what: str) -> None:
+        blob = self._object(what, target)
+        # With a mark there are properties to send, and then the store copies none.
+        for name in _COPIED:
+            if getattr(source, name) is not None:
+                setattr(blob, name, getattr(source, name))
+        blob.metadata = source.metadata
+        mark = _mark(blob)
+        token: str | None = None
+        try:
+            while True:
+                token, _, _ = ask(
+                    what,
+                    blob.rewrite,
+                    source,
+                    token=token,
+                    if_generation_match=0,
+                    **LONG,
+                )
+                if token is None:
+                    break
+        except NameTaken:
+            self._marked(target, mark, what)
+        acl = self._acl(target)
+        if acl:
+            ask(what, blob.acl.save_predefined, acl, **CALL)
+
+
+def _mark(blob: Any) -> str:
+    """Mark an object that will be sent, and return the mark."""
+    mark = secrets.token_hex(16)
+    blob.metadata = {**(blob.metadata or {}), MARK: mark}
+    return mark

@@ -1,0 +1,143 @@
+"""The clients of S3 in this process: one of each kind for each configuration."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import boto3.session
+import botocore
+from botocore.config import Config
+from botocore.credentials import RefreshableCredentials
+from django.core.exceptions import ImproperlyConfigured
+
+from tahoestorage.backends.discreet import fingerprint
+from tahoestorage.backends.s3errors import FAULTS, NO_CREDENTIALS, meaning
+
+if TYPE_CHECKING:
+    from botocore.credentials import Credentials
+    from mypy_boto3_s3 import S3Client, S3ServiceResource
+
+Kind = Literal["usual", "unsigned", "s3v4"]
+_SIGNATURES: dict[Kind, dict[str, Any]] = {
+    "usual": {},
+    "unsigned": {"signature_version": botocore.UNSIGNED},
+    "s3v4": {"signature_version": "s3v4"},
+}
+_all: dict[tuple[Any, ...], Clients] = {}
+_lock = threading.Lock()
+
+
+class Clients:
+    """The clients of one configuration, made when they are needed.
+
+    Safe in threads; a child that was forked makes its own.
+    """
+
+    def __init__(
+        self,
+        key: tuple[Any, ...],
+        session: Callable[[], boto3.session.Session],
+        options: Mapping[str, Any],
+        config: Config,
+    ) -> None:
+        self._key = key
+        self._make_session = session
+        self._options = options
+        self._config = config
+        self.honoured: dict[tuple[str, str], bool] = {}
+        """Which conditions hold in which bucket, as far as that is known."""
+        self.reset()
+
+    def reset(self) -> None:
+        """Take nothing over from before: no connection, no lock."""
+        self._lock = threading.RLock()
+        self._session: boto3.session.Session | None = None
+        self._made: dict[Kind, S3ServiceResource] = {}
+
+    def resource(self, kind: Kind = "usual") -> S3ServiceResource:
+        """Return a resource of its own, for one thread; its client is everybody's.
+
+        Raises ImproperlyConfigured where the options make no client.
+        """
+        made = self._resource(kind)
+        return type(made)(client=made.meta.client)
+
+    def client(self, kind: Kind = "usual") -> S3Client:
+        """Return the client. Raises ImproperlyConfigured where there can't be one."""
+        return self._resource(kind).meta.client
+
+    @functools.cached_property
+    def signature(self) -> str:
+        """What differs where signatures would; what signs no more is not it."""
+        credentials = self.credentials
+        signer: object = None
+        # Those that renew themselves sign for as long as they say.
+        if not isinstance(credentials, RefreshableCredentials | None):
+            signer = (credentials.access_key, credentials.token)
+        # Functions have other addresses in other processes.
+        key = [getattr(each, "__qualname__", each) for each in self._key]
+        return fingerprint([key, signer])
+
+    @property
+    def credentials(self) -> Credentials | None:
+        """What the clients sign with."""
+        with self._lock:
+            return self._opened().get_credentials()
+
+    def _opened(self) -> boto3.session.Session:
+        if self._session is None:
+            self._session = self._make_session()
+        return self._session
+
+    def _resource(self, kind: Kind) -> S3ServiceResource:
+        made = self._made.get(kind)
+        if made is not None:
+            return made
+        with self._lock:
+            made = self._made.get(kind)
+            if made is None:
+                made = self._made[kind] = self._make(kind)
+            return made
+
+    def _make(self, kind: Kind) -> S3ServiceResource:
+        config = self._config.merge(Config(**_SIGNATURES[kind]))
+        fault: Exception
+        try:
+            return self._opened().resource("s3", config=config, **self._options)
+        except NO_CREDENTIALS as error:
+            fault = meaning(error, "a client of S3", "it")
+        except (*FAULTS, ValueError) as error:
+            fault = ImproperlyConfigured(
+                f"No client of S3 can be made ({type(error).__name__}); check "
+                "endpoint_url, region_name, session_profile and client_config."
+            )
+        raise fault
+
+
+def clients(
+    key: tuple[Any, ...],
+    session: Callable[[], boto3.session.Session],
+    options: Mapping[str, Any],
+    config: Config,
+) -> Clients:
+    """Return the clients with these options; ``key`` says how sessions are made."""
+    whole = (*key, *sorted(options.items()), fingerprint(config))
+    with _lock:
+        found = _all.get(whole)
+        if found is None:
+            found = _all[whole] = Clients(whole, session, options, config)
+        return found
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()
+    for each in _all.values():
+        each.reset()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,99 @@
+"""The objects in a bucket of S3, as they are asked for and deleted."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tahoestorage.backends.objectreader import Part
+from tahoestorage.backends.objectstore import ObjectStore
+from tahoestorage.backends.s3access import S3Access
+from tahoestorage.backends.s3errors import BeyondTheEnd
+from tahoestorage.backends.s3reading import entry_of, part_of
+from tahoestorage.entries import Entry
+from tahoestorage.exceptions import DamagedDownload, FileMissing, NameTaken
+
+_MD5 = re.compile("[0-9a-f]{32}")
+_OF_LISTINGS = ("ExpectedBucketOwner", "RequestPayer")
+
+
+class S3Objects(ObjectStore, S3Access):
+    """A bucket of S3, of which nothing is remembered."""
+
+    def _identity(self) -> list[str]:
+        # Without the location, which is a part of each key: so storages of one bucket
+        # know of each other's writes.
+        return [self._client.meta.endpoint_url, str(self.bucket_name)]
+
+    def _key(self, name: str) -> str:
+        return self._key_of(name)
+
+    def _object(self, key: str) -> dict[str, str]:
+        return {"Bucket": self.bucket_name, "Key": key}
+
+    def _head(self, key: str, what: str) -> Mapping[str, Any] | None:
+        if not key:
+            return None
+        ask, asked = self._client.head_object, self._reading(key)
+        try:
+            return self._call(what, ask, **self._object(key), **asked)
+        except FileMissing:
+            return None
+
+    def _stat(self, key: str, what: str) -> Entry | None:
+        head = self._head(key, what)
+        return None if head is None else entry_of(head, head["ContentLength"])
+
+    def _fetch(
+        self, key: str, first: int, last: int, reference: str | None, what: str
+    ) -> Part:
+        if not key:
+            raise FileMissing("the root is no file")
+        asked = self._reading(key) | {"Range": f"bytes={first}-{last}"}
+        if reference:
+            asked["IfMatch"] = reference
+        replaced = DamagedDownload(
+            f"{what}: the download is not the file (it was replaced meanwhile); try "
+            "again"
+        )
+        try:
+            answer = self._call(
+                what, self._client.get_object, **self._object(key), **asked
+            )
+        except BeyondTheEnd:
+            # Of an empty object each range is.
+            entry = self._stat(key, what)
+            if entry is None:
+                raise FileMissing(f"{what}: there is no such file") from None
+            return Part(entry, io.BytesIO())
+        except NameTaken:
+            raise replaced from None
+        part = part_of(answer, first, what, self._place)
+        if reference and part.entry.reference != reference:
+            part.body.close()
+            raise replaced
+        return part
+
+    def _remove(self, key: str, what: str) -> None:
+        try:
+            self._call(what, self._client.delete_object, **self._object(key))
+        except FileMissing:
+            return
+
+    def _pages(self, prefix: str) -> Iterator[list[tuple[str, Entry]]]:
+        options = self.get_object_parameters(prefix)
+        asked = {k: v for k, v in options.items() if k in _OF_LISTINGS}
+        paginator = self._client.get_paginator("list_objects_v2")
+        pages = iter(
+            paginator.paginate(Bucket=self.bucket_name, Prefix=prefix, **asked)
+        )
+        while page := self._call(prefix or "the root", next, pages, None):
+            found = page.get("Contents", ())
+            yield [(each["Key"], entry_of(each, each["Size"])) for each in found]
+
+    def _md5(self, entry: Entry) -> str | None:
+        # What is packed has another, and so has what was uploaded in parts.
+        digest = entry.reference.strip('"')
+        return None if self.gzip or not _MD5.fullmatch(digest) else digest

@@ -1,0 +1,152 @@
+"""Sending to S3, and copying there: to a name that is free, where that is asked."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from boto3.s3.transfer import TransferConfig
+from s3transfer.futures import NonThreadedExecutor
+from s3transfer.manager import TransferManager
+
+from tahoestorage.backends.s3conditions import Operation
+from tahoestorage.backends.s3sources import Source
+from tahoestorage.exceptions import FileMissing, StoreError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+# Parts of 8 MiB in memory, but for the one that is being read.
+PARTS = 3
+COPIED_PART = 1 << 27
+COPIED_AT_ONCE = 5 << 30
+"""Bytes that CopyObject copies at most."""
+_MOST_PARTS = 10_000
+_COPIERS = 8
+_OF_EACH_PART = (
+    "ExpectedBucketOwner",
+    "RequestPayer",
+    "SSECustomerAlgorithm",
+    "SSECustomerKey",
+    "SSECustomerKeyMD5",
+)
+Demand = Callable[[Operation], None]
+Call = Callable[..., Any]
+
+
+def usual_transfers(*, use_threads: bool) -> TransferConfig:
+    """Return how content is sent, unless the user says how: in some 40 MiB."""
+    config = TransferConfig(use_threads=use_threads)
+    config.max_in_memory_upload_chunks = PARTS
+    return config
+
+
+class Sending:
+    """A client for one transfer, which keeps the answer to its last request.
+
+    With a ``demand`` that request creates, and does not overwrite; before anything
+    is sent ``demand`` is called with what the store must be able to refuse.
+    """
+
+    def __init__(self, client: S3Client, demand: Demand | None) -> None:
+        self._client = client
+        self._demand = demand
+        self.answer: Mapping[str, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def put_object(self, **parameters: Any) -> Any:
+        self._check("PutObject")
+        return self._last(self._client.put_object, parameters)
+
+    def create_multipart_upload(self, **parameters: Any) -> Any:
+        self._check("CompleteMultipartUpload")
+        return self._client.create_multipart_upload(**parameters)
+
+    def complete_multipart_upload(self, **parameters: Any) -> Any:
+        return self._last(self._client.complete_multipart_upload, parameters)
+
+    def _check(self, operation: Operation) -> None:
+        if self._demand is not None:
+            self._demand(operation)
+
+    def _last(self, request: Call, parameters: dict[str, Any]) -> Any:
+        if self._demand is not None:
+            parameters["IfNoneMatch"] = "*"
+        self.answer = request(**parameters)
+        return self.answer
+
+
+def upload(
+    client: Sending,
+    source: Source,
+    place: Mapping[str, str],
+    parameters: dict[str, Any],
+    config: TransferConfig,
+) -> None:
+    """Upload content as boto3's upload_fileobj does, but that this thread reads it.
+
+    A thread made for it would get memory of its own, and keep some for ever.
+    """
+    config = copy.copy(config)
+    config.max_submission_concurrency = 1
+    small = source.size is not None and source.size < config.multipart_threshold
+    alone = small or not config.use_threads
+    executor: Any = NonThreadedExecutor if alone else _executor
+    # Not boto3's own choice, which may be a client in C that knows no conditions.
+    with TransferManager(client, config, executor_cls=executor) as manager:  # type: ignore[arg-type]
+        manager.upload(
+            source,  # type: ignore[arg-type]
+            place["Bucket"],
+            place["Key"],
+            extra_args=parameters,
+        ).result()
+
+
+def _executor(max_workers: int) -> Any:
+    kind: Any = NonThreadedExecutor if max_workers == 1 else ThreadPoolExecutor
+    return kind(max_workers)
+
+
+def copy_in_parts(
+    ask: Call,
+    client: S3Client,
+    place: Mapping[str, str],
+    source: Mapping[str, Any],
+    size: int,
+    parameters: Mapping[str, Any],
+) -> None:
+    """Copy ``size`` bytes on the server, to a name that is free.
+
+    ``source`` says of what, as UploadPartCopy takes it.
+    """
+    started = ask(client.create_multipart_upload, **place, **parameters)
+    whole = {**place, "UploadId": started["UploadId"]}
+    each = {k: v for k, v in parameters.items() if k in _OF_EACH_PART}
+    length = max(COPIED_PART, -(-size // _MOST_PARTS))
+
+    def copy_part(number: int) -> dict[str, Any]:
+        first = (number - 1) * length
+        answer = ask(
+            client.upload_part_copy,
+            **whole,
+            **source,
+            **each,
+            PartNumber=number,
+            CopySourceRange=f"bytes={first}-{min(first + length, size) - 1}",
+        )
+        return {"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]}
+
+    try:
+        with ThreadPoolExecutor(_COPIERS) as threads:
+            parts = [*threads.map(copy_part, range(1, -(-size // length) + 1))]
+        done = {"MultipartUpload": {"Parts": parts}, "IfNoneMatch": "*"}
+        ask(client.complete_multipart_upload, **whole, **each, **done)
+    except BaseException:
+        with contextlib.suppress(StoreError, FileMissing):
+            ask(client.abort_multipart_upload, **whole)
+        raise

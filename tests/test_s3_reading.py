@@ -1,0 +1,354 @@
+"""Reading from S3: lazily, by ranges, of one and the same object, counted."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.files.base import ContentFile
+
+from tahoestorage.backends.objectreader import READ_AHEAD, ObjectReader, Part
+from tahoestorage.backends.s3 import S3Storage
+from tahoestorage.entries import Entry, EntryKind
+from tahoestorage.exceptions import DamagedDownload, FileMissing, StoreUnreachable
+from tests.proxy import Answer, CutBody, Proxy, Refuse, Seen
+from tests.s3_storages import (
+    MakeS3,
+    head,
+    make_s3,
+    make_strict_s3,
+    read,
+    s3,
+    save,
+    strict_s3,
+)
+from tests.stores import S3Server, s3_requests
+
+__all__ = ["make_s3", "make_strict_s3", "s3", "strict_s3"]
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def proxy(moto: S3Server) -> Iterator[Proxy]:
+    """A proxy before moto."""
+    with Proxy(moto.endpoint_url) as proxy:
+        yield proxy
+
+
+def is_get(seen: Seen) -> bool:
+    return seen.method == "GET"
+
+
+# Requests
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("size", [1, 10_000, READ_AHEAD])
+def test_a_small_file_is_one_request(make_s3: MakeS3, size: int, known: bool) -> None:
+    content = os.urandom(size)
+    save(make_s3(), "a", content)
+    storage = make_s3(cache=False if not known else None)
+    if known:
+        storage = make_s3()
+        assert storage.size("a") == size
+    with s3_requests(storage) as sent:
+        assert read(storage, "a") == content
+    assert [*map(str, sent)] == ["GET a"]
+
+
+def test_opening_what_is_known_asks_nothing(s3: S3Storage) -> None:
+    save(s3, "a", b"x" * 100)
+    with s3_requests(s3) as sent, s3.open("a") as file:
+        assert file.size == 100
+        file.seek(-10, os.SEEK_END)
+        assert file.tell() == 90
+    assert sent == []
+
+
+def test_reading_tells_the_cache(s3: S3Storage, make_s3: MakeS3) -> None:
+    save(make_s3(cache=False), "a", b"x" * 100)
+    assert read(s3, "a") == b"x" * 100
+    with s3_requests(s3) as sent:
+        assert s3.size("a") == 100
+        assert s3.exists("a")
+        s3.get_modified_time("a")
+    assert sent == []
+
+
+def test_a_byte_of_a_large_file_fetches_little(
+    make_strict_s3: MakeS3, weed: S3Server
+) -> None:
+    class Zeros:
+        name = "zeros"
+
+        def chunks(self) -> Iterator[bytes]:
+            for _ in range(64):
+                yield bytes(MIB)
+
+    make_strict_s3()._save("big", Zeros())
+    with Proxy(weed.endpoint_url) as proxy:
+        storage = make_strict_s3(endpoint_url=proxy.url, cache=False)
+        with storage.open("big") as file:
+            assert file.size == 64 * MIB
+            assert file.read(1) == b"\0"
+            file.seek(60 * MIB)
+            assert file.read(1) == b"\0"
+        proxy.settle()
+    asked = [seen.headers["range"] for seen in proxy.seen]
+    assert len(asked) == 2
+    for each in asked:
+        first, last = each.removeprefix("bytes=").split("-")
+        assert int(last) - int(first) < MIB
+    assert all(seen.received <= MIB for seen in proxy.seen)
+
+
+def test_ranges_in_a_row_grow(make_strict_s3: MakeS3) -> None:
+    storage = make_strict_s3()
+    content = os.urandom(9 * MIB)
+    save(storage, "big", content)
+    with s3_requests(storage) as sent, storage.open("big") as file:
+        assert b"".join(file.chunks()) == content
+    assert len(sent) == 5
+    # All after the first are of the same object.
+    assert [("if-match" in each.headers) for each in sent] == [False] + [True] * 4
+
+
+def test_any_seeks_and_reads_are_right(s3: S3Storage) -> None:
+    content = os.urandom(3 * MIB)
+    save(s3, "a", content)
+    reference = io.BytesIO(content)
+    chance = random.Random(5)
+    with s3.open("a") as file:
+        for _ in range(60):
+            place = chance.choice([0, chance.randrange(3 * MIB + 10), file.tell() + 9])
+            length = chance.choice([0, 1, 10, 70_000, 400_000, 2 * MIB])
+            assert file.seek(place) == reference.seek(place)
+            assert file.read(length) == reference.read(length)
+        assert file.seek(0, os.SEEK_END) == len(content)
+        assert file.read() == b""
+
+
+# Edges
+
+
+def test_an_empty_file_is_read(s3: S3Storage, make_s3: MakeS3) -> None:
+    save(s3, "empty", b"")
+    for storage in (s3, make_s3(cache=False)):
+        with storage.open("empty") as file:
+            assert file.read() == b""
+            assert file.size == 0
+            file.seek(5)
+            assert file.read(1) == b""
+
+
+def test_beyond_the_end_there_is_nothing(make_s3: MakeS3) -> None:
+    storage = make_s3(cache=False)
+    save(storage, "a", b"12345")
+    reader = storage._reader("a")
+    assert isinstance(reader, ObjectReader)
+    again = ObjectReader(reader._fetch, "a")
+    again.seek(1000)
+    assert again.read(1) == b""
+    assert again.size == 5
+    again.seek(3)
+    assert again.read() == b"45"
+
+
+def test_a_file_that_was_replaced_is_not_read_on(make_s3: MakeS3) -> None:
+    content = os.urandom(2 * MIB)
+    storage = make_s3()
+    save(storage, "a", content)
+    for other in (os.urandom(2 * MIB), b"short", None):
+        with storage.open("a") as file:
+            assert file.read(READ_AHEAD) == content[:READ_AHEAD]
+            rival = make_s3(allow_overwrite=True)
+            if other is None:
+                rival.delete("a")
+            else:
+                save(rival, "a", other)
+            with pytest.raises((DamagedDownload, FileMissing), match="a: "):
+                file.read()
+            # What is already here cannot be mixed with the rest.
+            with pytest.raises((DamagedDownload, FileMissing)):
+                file.read()
+        save(rival, "a", content)
+
+
+def test_a_store_that_ignores_conditions_and_ranges(
+    make_s3: MakeS3, proxy: Proxy
+) -> None:
+    save(make_s3(), "a", b"x" * (2 * MIB))
+    storage = make_s3(endpoint_url=proxy.url, cache=False)
+    headers = {"ETag": '"other"', "Content-Range": f"bytes 524288-1572863/{2 * MIB}"}
+    with storage.open("a") as file:
+        file.read(READ_AHEAD)
+        proxy.rule(is_get, Answer(206, headers, bytes(MIB)))
+        with pytest.raises(DamagedDownload, match="replaced"):
+            file.read(1)
+    proxy.rule(is_get, Answer(200, {"ETag": '"e"'}, b"whole of it"))
+    with storage.open("a") as file:
+        assert file.read() == b"whole of it"
+    with storage.open("a") as file:
+        file.seek(MIB)
+        proxy.rule(is_get, Answer(200, {"ETag": '"e"'}, b"whole of it"))
+        with pytest.raises(OSError, match="the part that was asked for"):
+            file.read(1)
+
+
+# Cut bodies
+
+
+def test_a_body_that_was_cut_is_asked_for_again(make_s3: MakeS3, proxy: Proxy) -> None:
+    content = os.urandom(2 * MIB)
+    save(make_s3(), "a", content)
+    storage = make_s3(endpoint_url=proxy.url, cache=False)
+    for after in (0, 1, 300_000):
+        proxy.clear()
+        proxy.rule(is_get, CutBody(after))
+        proxy.rule(is_get, CutBody(after))
+        with storage.open("a") as file:
+            assert file.read() == content
+        assert all("if-match" in seen.headers for seen in proxy.seen[1:])
+
+
+def test_a_body_that_never_comes_is_an_error(make_s3: MakeS3, proxy: Proxy) -> None:
+    save(make_s3(), "a", b"x" * 1000)
+    storage = make_s3(endpoint_url=proxy.url, cache=False)
+    proxy.rule(is_get, CutBody(0), times=None)
+    with storage.open("a") as file:
+        with pytest.raises(StoreUnreachable, match="a: "):
+            file.read(1)
+        asked = len(proxy.seen)
+        with pytest.raises(DamagedDownload, match="seek"):
+            file.read(1)
+        assert len(proxy.seen) == asked
+        proxy.clear()
+        file.seek(0)
+        assert file.read(1) == b"x"
+
+
+def test_a_store_that_goes_away_is_not_asked_over_and_over(
+    make_s3: MakeS3, proxy: Proxy
+) -> None:
+    from botocore.config import Config
+
+    save(make_s3(), "a", b"x" * (2 * MIB))
+    addressing: Any = {"addressing_style": "path"}
+    config = Config(s3=addressing, retries={"total_max_attempts": 1})
+    storage = make_s3(endpoint_url=proxy.url, cache=False, client_config=config)
+    with storage.open("a") as file:
+        file.read(READ_AHEAD)
+        proxy.rule(is_get, Refuse(), times=None)
+        asked = len(proxy.seen)
+        with pytest.raises(StoreUnreachable):
+            file.read(1)
+        assert len(proxy.seen) == asked + 1
+
+
+class Scripted:
+    """A store that sends these blocks; an error among them is raised."""
+
+    def __init__(self, size: int, *blocks: bytes | Exception) -> None:
+        self.entry = Entry(EntryKind.FILE, "etag", size)
+        self.blocks = [*blocks]
+        self.asked: list[int] = []
+
+    def fetch(self, first: int, last: int, reference: str | None) -> Part:
+        self.asked.append(first)
+        return Part(self.entry, self)
+
+    def read(self, size: int, /) -> bytes:
+        block = self.blocks.pop(0)
+        if isinstance(block, Exception):
+            raise block
+        return block
+
+    def close(self) -> None:
+        pass
+
+
+def test_after_an_error_no_old_bytes_are_taken_for_new_ones() -> None:
+    away = StoreUnreachable("away")
+    store = Scripted(9, b"abc", *[away] * 4, b"def", b"ghi")
+    reader = ObjectReader(store.fetch, "a")
+    assert reader.read(3) == b"abc"
+    with pytest.raises(StoreUnreachable):
+        reader.read(3)
+    reader.seek(3)
+    assert reader.read(3) == b"def"
+    assert store.asked == [0, 3, 3, 3, 3]
+
+
+def test_what_ends_too_soon_each_time_is_damaged() -> None:
+    store = Scripted(9, b"abc", *[b""] * 4)
+    reader = ObjectReader(store.fetch, "a")
+    assert reader.read(3) == b"abc"
+    with pytest.raises(DamagedDownload, match="ended at byte 3"):
+        reader.read(3)
+
+
+# Packed files
+
+
+def test_a_packed_file_is_read_unpacked(make_s3: MakeS3) -> None:
+    text = "body { color: blue }\n" * 50_000
+    storage = make_s3(gzip=True)
+    assert save(storage, "a.css", text) == "a.css"
+    save(storage, "a.bin", b"\x1f\x8b" + bytes(100))
+    answer = head(storage, "a.css")
+    assert answer["ContentEncoding"] == "gzip"
+    assert answer["ContentLength"] < len(text) / 50
+    assert storage.size("a.css") == answer["ContentLength"]
+    raw = read(make_s3(), "a.css")
+    assert gzip.decompress(raw) == text.encode()
+    assert "ContentEncoding" not in head(storage, "a.bin")
+    for each in (storage, make_s3(gzip=True, cache=False)):
+        with s3_requests(each) as sent:
+            assert read(each, "a.css") == text.encode()
+        assert [*map(str, sent)] == ["GET a.css"]
+        assert read(each, "a.bin") == b"\x1f\x8b" + bytes(100)
+        with each.open("a.css", "r") as file:
+            assert file.readline() == "body { color: blue }\n"
+        with each.open("a.css") as file:
+            assert file.size == answer["ContentLength"]
+            assert b"".join(file.chunks()) == text.encode()
+            file.seek(len(text) - 5)
+            assert file.tell() == len(text) - 5
+            assert file.read() == text[-5:].encode()
+            file.seek(0)
+            assert file.read(4) == b"body"
+
+
+def test_packing_spares_what_has_an_encoding(make_s3: MakeS3) -> None:
+    parameters = {"ContentEncoding": "identity"}
+    storage = make_s3(gzip=True, object_parameters=parameters)
+    save(storage, "a.css", "body {}")
+    assert head(storage, "a.css")["ContentLength"] == 7
+    only = make_s3(gzip=True, gzip_content_types=("text/plain",))
+    save(only, "b.css", "body {}")
+    save(only, "b.txt", "text")
+    assert head(only, "b.css")["ContentLength"] == 7
+    assert head(only, "b.txt")["ContentEncoding"] == "gzip"
+
+
+def test_a_packed_file_that_is_damaged_is_said_to_be(make_s3: MakeS3) -> None:
+    plain, packing = make_s3(), make_s3(gzip=True)
+    packed = gzip.compress(os.urandom(1000))
+    for number, content in enumerate((b"no gzip", packed[:500], packed[:-4] + b"1234")):
+        name = f"{number}.txt"
+        file = ContentFile(content)
+        make_s3(object_parameters={"ContentEncoding": "gzip"}).save(name, file)
+        assert read(plain, name) == content
+        with pytest.raises(DamagedDownload, match=name):
+            read(packing, name)
+
+
+def test_a_missing_packed_file_is_missing_when_it_is_opened(make_s3: MakeS3) -> None:
+    with pytest.raises(FileMissing):
+        make_s3(gzip=True).open("none")
