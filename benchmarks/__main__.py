@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import secrets
 import sys
 import tempfile
 from pathlib import Path
@@ -20,10 +21,14 @@ def main() -> None:
     parser.add_argument("--json", default="bench.json", help="where the figures go")
     parser.add_argument("--only", default="", help="measure what has this in its name")
     arguments = parser.parse_args()
-    settings.configure(USE_TZ=True)
+    settings.configure(
+        USE_TZ=True,
+        SECRET_KEY=secrets.token_hex(),
+        INSTALLED_APPS=["tahoestorage"],
+    )
     django.setup()
 
-    from benchmarks import large, small
+    from benchmarks import large, objects, small
     from benchmarks.rows import Row
     from tahoestorage.tahoe.grid import LocalGrid
 
@@ -34,6 +39,10 @@ def main() -> None:
         small.saves,
         large.imports,
         large.transfers,
+        objects.object_lookups,
+        objects.object_transfers,
+        objects.object_copies,
+        objects.object_static_files,
     )
     rows: list[Row] = []
     machine = f"{platform.machine()}, {os.cpu_count()} cores"

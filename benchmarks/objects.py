@@ -1,0 +1,215 @@
+"""S3 beside boto3, django-storages, collectfasta and rclone, on a real SeaweedFS."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from django.contrib.staticfiles.storage import staticfiles_storage
+from django.core.files.base import ContentFile, File
+from django.core.files.storage import storages
+from django.core.management import call_command, get_commands
+from django.test import override_settings
+from storages.backends.s3 import S3Storage as Parent
+from tahoestorage.backends.s3 import S3Storage
+
+from benchmarks.rows import Row, at_least, at_most, best_of_each, seconds
+from tahoestorage.tahoe.grid import LocalGrid
+from tests.stores import ACCESS_KEY, SECRET_KEY, S3Server, running_weed
+
+wrapper: Any = staticfiles_storage
+MIB = 1 << 20
+LARGE = 256 * MIB
+COPIED = 2000
+STATIC = 1000
+
+
+def on_weed(
+    measure: Callable[[S3Server, Path], Iterator[Row]],
+) -> Callable[[LocalGrid, Path], Iterator[Row]]:
+    """Return a measurement that is made on a new SeaweedFS."""
+
+    def measurement(grid: LocalGrid, work: Path) -> Iterator[Row]:
+        folder = work / measure.__name__
+        folder.mkdir()
+        with running_weed(folder) as weed:
+            yield from measure(weed, folder)
+
+    measurement.__name__ = measure.__name__
+    return measurement
+
+
+def storage_on(weed: S3Server, work: Path, **options: Any) -> S3Storage:
+    """Return a storage on a new bucket, with its cache in ``work``."""
+    given = {**weed.options, "bucket_name": weed.make_bucket(), **options}
+    return S3Storage(cache={"directory": str(work / "cache")}, **given)
+
+
+@on_weed
+def object_lookups(weed: S3Server, work: Path) -> Iterator[Row]:
+    """Warm lookups of 1,000 names, from memory."""
+    storage = storage_on(weed, work)
+    parent = Parent(**weed.options, bucket_name=storage.bucket_name)
+    names = [f"dir/{number}.jpg" for number in range(1000)]
+    for name in names:
+        storage.save(name, ContentFile(b"x"))
+    calls = {
+        "exists": storage.exists,
+        "size": storage.size,
+        "modified time": storage.get_modified_time,
+        "url": storage.url,
+    }
+
+    def all_names(ask: Callable[[str], object]) -> None:
+        for name in names:
+            ask(name)
+
+    for ask in calls.values():
+        all_names(ask)
+    taken = best_of_each(
+        {what: partial(all_names, ask) for what, ask in calls.items()}, rounds=5
+    )
+    signing = min(seconds(partial(parent.url, names[0])) for _ in range(50))
+    for what, each in taken.items():
+        beside = ""
+        if what == "url":
+            beside = f"django-storages signs one in {signing * 1e6:.0f} us"
+        microseconds = each / len(names) * 1e6
+        yield at_most(f"S3: {what}, known, from memory", microseconds, "us", 15, beside)
+
+
+@on_weed
+def object_transfers(weed: S3Server, work: Path) -> Iterator[Row]:
+    """256 MiB up and down, beside boto3."""
+    storage = storage_on(weed, work)
+    client = weed.client()
+    source = work / "source.bin"
+    source.write_bytes(secrets.token_bytes(LARGE))
+    os.sync()
+    count = iter(range(1_000_000))
+
+    def save() -> None:
+        with source.open("rb") as file:
+            storage.save(f"{next(count)}.bin", File(file))
+
+    def upload() -> None:
+        with source.open("rb") as file:
+            client.upload_fileobj(file, storage.bucket_name, f"{next(count)}.bin")
+
+    up = best_of_each({"ours": save, "boto3": upload}, rounds=4)
+    name = "down.bin"
+    with source.open("rb") as file:
+        storage.save(name, File(file))
+
+    def read() -> None:
+        with storage.open(name) as file:
+            for _ in file.chunks():
+                pass
+
+    def download() -> None:
+        with (work / "target").open("wb") as file:
+            client.download_fileobj(storage.bucket_name, name, file)
+
+    down = best_of_each({"ours": read, "boto3": download}, rounds=4)
+    for what, taken in (("save", up), ("open().chunks()", down)):
+        rates = {who: LARGE / MIB / each for who, each in taken.items()}
+        beside = f"{rates['ours']:.0f} MiB/s, boto3 {rates['boto3']:.0f} MiB/s"
+        ratio = taken["boto3"] / taken["ours"]
+        text = f"S3: {what} of 256 MiB, in times of boto3's rate"
+        yield at_least(text, ratio, "x", 0.95, beside)
+
+
+@on_weed
+def object_copies(weed: S3Server, work: Path) -> Iterator[Row]:
+    """2,000 files of 10 KB from a folder to S3, beside rclone."""
+    folder = work / "files"
+    for number in range(COPIED):
+        path = folder / f"{number % 40}" / f"{number}.bin"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(secrets.token_bytes(10_000))
+
+    def copy(jobs: int) -> float:
+        options = {**weed.options, "bucket_name": weed.make_bucket()}
+        backend = "tahoestorage.backends.s3.S3Storage"
+        settings = {
+            "from": {
+                "BACKEND": "django.core.files.storage.FileSystemStorage",
+                "OPTIONS": {"location": str(folder)},
+            },
+            "to": {"BACKEND": backend, "OPTIONS": {**options, "cache": False}},
+        }
+        quiet = io.StringIO()
+        with override_settings(STORAGES={**storages.backends, **settings}):
+            arguments = ("storage_copy", "from", "to")
+            return seconds(
+                partial(call_command, *arguments, jobs=jobs, stdout=quiet, stderr=quiet)
+            )
+
+    config = work / "rclone.conf"
+    config.write_text(
+        "[weed]\ntype = s3\nprovider = Other\n"
+        f"access_key_id = {ACCESS_KEY}\nsecret_access_key = {SECRET_KEY}\n"
+        f"endpoint = {weed.endpoint_url}\nforce_path_style = true\n"
+    )
+
+    def rclone() -> float:
+        command = [str(Path(sys.executable).with_name("rclone")), "copy"]
+        command += ["--config", str(config), "--transfers", "8", "--checkers", "8"]
+        command += [str(folder), f"weed:{weed.make_bucket()}"]
+        return seconds(partial(subprocess.run, command, check=True))
+
+    alone = copy(1)
+    ours = min(copy(8) for _ in range(2))
+    other = min(rclone() for _ in range(2))
+    rate = f"{COPIED / ours:.0f} files/s"
+    text = "storage_copy of 2,000 files of 10 KB, in times of one at a time"
+    yield at_least(text, alone / ours, "x", 4, f"{rate}, {COPIED / alone:.0f} files/s")
+    text = "the same, in times of rclone's rate with as many transfers"
+    yield at_least(text, other / ours, "x", 0.5, f"rclone {COPIED / other:.0f} files/s")
+
+
+@on_weed
+def object_static_files(weed: S3Server, work: Path) -> Iterator[Row]:
+    """collectstatic of 1,000 unchanged files, beside collectfasta."""
+    folder = work / "static"
+    folder.mkdir()
+    for number in range(STATIC):
+        (folder / f"{number}.css").write_text(f"body {{ margin: {number}px }}\n" * 20)
+    taken: dict[str, float] = {}
+    commands = {
+        "ours": ("tahoestorage.backends.s3.S3Storage", ["tahoestorage"]),
+        "collectfasta": ("storages.backends.s3.S3Storage", ["collectfasta"]),
+    }
+    for who, (backend, applications) in commands.items():
+        options = {**weed.options, "bucket_name": weed.make_bucket()}
+        if who == "ours":
+            options["cache"] = False
+        with override_settings(
+            INSTALLED_APPS=[*applications, "django.contrib.staticfiles"],
+            STATICFILES_DIRS=[str(folder)],
+            STATIC_URL="/static/",
+            STORAGES={
+                "staticfiles": {"BACKEND": backend, "OPTIONS": options},
+            },
+            COLLECTFASTA_STRATEGY="collectfasta.strategies.boto3.Boto3Strategy",
+        ):
+            get_commands.cache_clear()  # type: ignore[attr-defined]
+            wrapper._wrapped = storages["staticfiles"]
+            quiet = io.StringIO()
+            collect = partial(
+                call_command, "collectstatic", interactive=False, stdout=quiet
+            )
+            with contextlib.redirect_stderr(quiet):
+                collect()
+                taken[who] = min(seconds(collect) for _ in range(3))
+    text = "collectstatic of 1,000 unchanged files, in times of collectfasta's rate"
+    beside = f"{taken['ours']:.2f} s, collectfasta {taken['collectfasta']:.2f} s"
+    yield at_least(text, taken["collectfasta"] / taken["ours"], "x", 1, beside)

@@ -1,0 +1,153 @@
+"""``collectstatic`` for stores of objects; for others it is Django's own."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from itertools import repeat
+from typing import Any
+
+from django.contrib.staticfiles.management.commands import collectstatic
+from django.core.files.storage import Storage
+from django.core.management.base import CommandError, CommandParser
+
+from tahoestorage.backends.cached import Cached
+
+
+class Command(collectstatic.Command):
+    """Compares contents by the hashes that the store has, from one listing.
+
+    Only what changed is uploaded, several files at a time, and none is missing
+    meanwhile: a file is replaced, and not deleted before.
+    """
+
+    _uploads: list[tuple[str, Future[None]]]
+    _pool: ThreadPoolExecutor | None = None
+    _post_process = False
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take one option more than Django's."""
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--jobs",
+            type=int,
+            default=8,
+            metavar="N",
+            help="How many files are uploaded at a time to S3 or Google Cloud Storage "
+            "(default: 8).",
+        )
+
+    def set_options(self, **options: Any) -> None:
+        """Note the options."""
+        super().set_options(**options)
+        self._jobs = options.get("jobs") or 8
+        if self._jobs < 1:
+            raise CommandError("--jobs must be 1 or more.")
+
+    def collect(self) -> dict[str, list[str]]:
+        """Collect the files, and return what was done with which."""
+        if not isinstance(self.storage, Cached) or self.symlink:
+            return super().collect()
+        self._uploads = []
+        with self.storage.prefetch(), ThreadPoolExecutor(self._jobs) as pool:
+            self._pool = pool
+            try:
+                collected = super().collect()
+                self._finish()
+                return collected
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+                self._pool = None
+
+    @property
+    def post_process(self) -> bool:
+        """Whether files are processed after all were copied.
+
+        Django asks this just before it does so: by then they have to be there.
+        """
+        if self._pool is not None:
+            self._finish()
+        return self._post_process
+
+    @post_process.setter
+    def post_process(self, value: bool) -> None:
+        self._post_process = value
+
+    def _finish(self) -> None:
+        """Wait for the uploads. Raises CommandError with what failed."""
+        faults = []
+        uploads, self._uploads = self._uploads, []
+        for path, upload in uploads:
+            try:
+                upload.result()
+            except OSError as error:
+                faults.append(f"{path}: {error}")
+        if faults:
+            raise CommandError("\n".join(["These were not uploaded:", *faults]))
+
+    def clear_dir(self, path: str) -> None:
+        """Delete all that is there."""
+        if self._pool is None:
+            super().clear_dir(path)
+            return
+        names = [name for name, _ in self.storage.listed(path)]
+        for name in names:
+            doing = "Pretending to delete" if self.dry_run else "Deleting"
+            self.log(f"{doing} '{name}'", level=1)
+        if not self.dry_run:
+            # In this context, so that the listing learns of it.
+            runs = [copy_context().run for _ in names]
+            for _ in self._pool.map(_call, runs, repeat(self.storage.delete), names):
+                pass
+
+    def copy_file(self, path: str, prefixed_path: str, source_storage: Storage) -> None:
+        """Upload a file, unless the store has it as it is."""
+        if self._pool is None:
+            super().copy_file(path, prefixed_path, source_storage)
+        elif prefixed_path in self.copied_files:
+            self.log(f"Skipping '{path}' (already copied earlier)")
+        elif self._is_unmodified(path, prefixed_path, source_storage):
+            self.unmodified_files.append(prefixed_path)
+            self.log(f"Skipping '{path}' (not modified)")
+        else:
+            self.copied_files.append(prefixed_path)
+            if self.dry_run:
+                self.log(f"Pretending to copy '{path}'", level=1)
+            else:
+                self.log(f"Copying '{path}'", level=2)
+                # In this context, so that the listing learns of it.
+                copying = copy_context().run
+                upload = self._pool.submit(
+                    copying, self._upload, path, prefixed_path, source_storage
+                )
+                self._uploads.append((path, upload))
+
+    def _upload(self, path: str, prefixed_path: str, source_storage: Storage) -> None:
+        with (
+            source_storage.open(path) as source,
+            self.storage.open(prefixed_path, "wb") as target,
+        ):
+            for chunk in source.chunks():
+                target.write(chunk)
+
+    def _is_unmodified(
+        self, path: str, prefixed_path: str, source_storage: Storage
+    ) -> bool:
+        if not self.storage.exists(prefixed_path):
+            return False
+        with source_storage.open(path) as source:
+            same: bool | None = self.storage.has_content(prefixed_path, source)
+        if same is not None:
+            return same
+        # The store has no hash of it. As Django does it, to the second.
+        with contextlib.suppress(NotImplementedError):
+            there = self.storage.get_modified_time(prefixed_path)
+            here = source_storage.get_modified_time(path)
+            return bool(there.replace(microsecond=0) >= here.replace(microsecond=0))
+        return False
+
+
+def _call(run: Callable[..., None], delete: Callable[[str], None], name: str) -> None:
+    run(delete, name)
