@@ -27,15 +27,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import storages
 from django.core.management import load_command_class
+from django.test import override_settings
+from django.utils.module_loading import import_string
 
 from tahoestorage import checks, exceptions
-from tahoestorage.conf import CLASSIC_PUBLIC_URL, PREFIX
+from tahoestorage.conf import CLASSIC_PUBLIC_URL, PREFIX, read_cache_options
 from tahoestorage.options import CacheOptions, Options
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.grid import LocalGrid
+from tests.stores import S3Server
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
@@ -134,9 +139,11 @@ def free_port() -> int:
 
 
 def test_every_block_is_fetched_by_a_test() -> None:
-    call = r'\bblock\(\s*"([\w./]+)",\s*"(\w*)",\s*(\d+)'
+    call = r'\bblock\(\s*"([\w./-]+)",\s*"(\w*)",\s*(\d+)'
     used = re.findall(call, Path(__file__).read_text("utf-8"))
-    there = [key for document in DOCUMENTS for key in blocks(document)]
+    # test_storage_copy runs those of its guide.
+    others = [d for d in DOCUMENTS if d != "docs/moving.md"]
+    there = [key for document in others for key in blocks(document)]
     assert {(d, kind, int(number)) for d, kind, number in used} == set(there)
 
 
@@ -153,7 +160,8 @@ def test_every_link_leads_somewhere(document: str) -> None:
             missing.append(link)
         elif anchor:
             headings = re.findall(r"^#+ (.+)$", target.read_text("utf-8"), re.MULTILINE)
-            if anchor not in [h.lower().replace(" ", "-") for h in headings]:
+            anchors = [re.sub(r"[^\w -]", "", each.lower()) for each in headings]
+            if anchor not in [each.replace(" ", "-") for each in anchors]:
                 missing.append(link)
     assert missing == []
 
@@ -175,7 +183,65 @@ def test_pip_is_given_the_name_of_the_package_and_its_extra() -> None:
     plain, extra = block("README.md", "sh", 3), block("README.md", "sh", 4)
     assert plain.split() == ["pip", "install", package["Name"]]
     assert extra.split() == ["pip", "install", f'"{package["Name"]}[grid]"']
-    assert "grid" in (package.get_all("Provides-Extra") or [])
+    others = [block("docs/s3-gcs.md", "sh", 1), block("docs/s3-gcs.md", "sh", 2)]
+    extras = ["s3", "gcs"]
+    for line, name in zip(others, extras, strict=True):
+        assert line.split() == ["pip", "install", f'"{package["Name"]}[{name}]"']
+    assert {"grid", *extras, "redis"} <= set(package.get_all("Provides-Extra") or [])
+
+
+# Other stores
+
+
+def executed(source: str) -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    exec(source, names)  # noqa: S102
+    return names
+
+
+def test_the_environment_names_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = block("README.md", "python", 7)
+    made = executed(source)["STORAGES"]["default"]
+    assert made["OPTIONS"]["location"] == "/srv/mysite/media"
+    backends = []
+    for line in block("README.md", "text", 1).splitlines():
+        variable, _, url = line.partition("=")
+        monkeypatch.setenv(variable, url)
+        made = executed(source)["STORAGES"]["default"]
+        backends.append(made["BACKEND"].rpartition(".")[2])
+    assert backends == [
+        *("TahoeStorage", "S3Storage", "GCSStorage"),
+        *("FileSystemStorage", "InMemoryStorage"),
+    ]
+
+
+def test_the_settings_of_the_other_stores_are_settings() -> None:
+    for source in (
+        block("docs/s3-gcs.md", "python", 1),
+        block("docs/s3-gcs.md", "python", 2),
+    ):
+        made = executed(source)["STORAGES"]["default"]
+        storage = import_string(made["BACKEND"])(**made["OPTIONS"])
+        assert storage.bucket_name == "media"
+        assert not storage.file_overwrite
+    redis = executed(block("docs/cache.md", "python", 1))["TAHOE_STORAGE_CACHE"]
+    with override_settings(TAHOE_STORAGE_CACHE=redis):
+        options = read_cache_options()
+    assert options is not None
+    assert options.redis == redis["redis"]
+
+
+def test_what_is_beyond_django_s_api_on_the_other_stores(moto: S3Server) -> None:
+    options = {**moto.options, "bucket_name": moto.make_bucket(), "cache": False}
+    backend = "tahoestorage.backends.s3.S3Storage"
+    made = {"default": {"BACKEND": backend, "OPTIONS": options}}
+    with override_settings(STORAGES=made):
+        upload = executed(block("docs/s3-gcs.md", "python", 3))["upload"]
+        assert {"method", "url", "fields", "headers"} == set(upload._fields)
+        for number in range(1000):
+            storages["default"].save(f"2026/{number}.jpg", ContentFile(b"x"))
+        sizes = executed(block("docs/s3-gcs.md", "python", 4))["sizes"]
+    assert sizes == [1] * 1000
 
 
 # What is listed
@@ -220,7 +286,7 @@ def test_the_ids_of_the_checks_are_those_that_there_are() -> None:
 
 
 def test_the_tree_of_errors_is_the_one_that_there_is() -> None:
-    lines = block("README.md", "text", 2).splitlines()
+    lines = block("README.md", "text", 3).splitlines()
     told = {}
     for line in lines[1:]:
         match = re.match(r"([│├└─ ]+)(\w+) +(\w+)", line)
@@ -240,12 +306,14 @@ def own_options(command: str) -> set[str]:
         "manage.py", command
     )
     common = load_command_class("django.core", "check").create_parser("", "")
-    known = set(common._option_string_actions)
+    known = {*common._option_string_actions, "--skip-checks"}
     return {o for o in parser._option_string_actions if o not in known}
 
 
 def test_the_options_of_the_commands_are_those_that_there_are() -> None:
-    for line in block("README.md", "text", 1).splitlines():
+    # A line that is indented goes on with the one before.
+    text = block("README.md", "text", 2).replace("\n    ", " ")
+    for line in text.splitlines():
         _, command, rest = line.split(maxsplit=2)
         assert set(re.findall(r"--[\w-]+", rest)) == own_options(command)
     listed = {code(row[0]) for row in table("docs/grid.md", "## For development")}
@@ -379,7 +447,7 @@ def test_a_view_and_a_public_url_give_a_document(site: Site) -> None:
 
 
 def test_requests_are_logged_and_an_emptied_cache_asks_again(site: Site) -> None:
-    logging = block("docs/cache.md", "python", 1)
+    logging = block("docs/cache.md", "python", 2)
     site.write("logged.py", f"from mysite.settings import *\n{logging}")
     site.write(
         "program.py",
@@ -398,7 +466,7 @@ def test_requests_are_logged_and_an_emptied_cache_asks_again(site: Site) -> None
 
 
 def test_the_tests_of_a_site_find_the_fixture(site: Site) -> None:
-    site.write("documents/tests.py", block("README.md", "python", 7))
+    site.write("documents/tests.py", block("README.md", "python", 8))
     out, _ = site.run(
         "python -m pytest -p no:cacheprovider -p no:xdist --ds mysite.settings "
         "documents/tests.py"

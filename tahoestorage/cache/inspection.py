@@ -1,0 +1,142 @@
+"""What a cache holds, and making it forget all, for the people who look after it.
+
+One object for each tier that processes share. A tier needs ``stats`` and ``forget``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sqlite3
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import quote
+
+from tahoestorage.cache.generations import Generations
+from tahoestorage.cache.rawcache import DATABASE
+
+WAIT_SECONDS = 5.0
+# How many pages are deleted under one lock, for which others wait.
+BATCH = 100
+_FILES = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm")
+
+
+@dataclass(frozen=True)
+class TierStats:
+    """What a tier holds: ``pages``, out of date or not, in ``bytes`` of ``limit``.
+
+    ``fault`` says why nothing is known, or why it is not used. None is "not known".
+    """
+
+    tier: str
+    place: str
+    pages: int | None
+    bytes: int | None
+    limit: int | None
+    fault: str | None = None
+
+
+class InspectedTier(Protocol):
+    """A tier as it is looked after. Nothing here raises."""
+
+    def stats(self) -> TierStats:
+        """Return what it holds now."""
+
+    def forget(self) -> TierStats:
+        """Have every process forget all that it knows; return what is left."""
+
+
+@dataclass(frozen=True)
+class InspectedDisk:
+    """The tier on disk, in ``directory``. Nothing is made where nothing is."""
+
+    directory: Path
+    size_limit: int
+
+    def stats(self) -> TierStats:
+        """Return what it holds now."""
+        fault = self._fault()
+        pages: int | None = 0
+        if fault is None and self._database.exists():
+            try:
+                with self._connected() as database:
+                    (pages,) = database.execute("SELECT COUNT(*) FROM Cache").fetchone()
+            except sqlite3.Error as error:
+                fault, pages = str(error), None
+        size = sum(self._size(name) for name in _FILES) if fault is None else None
+        return TierStats(
+            "disk", str(self.directory), pages, size, self.size_limit, fault
+        )
+
+    def forget(self) -> TierStats:
+        """Have every process forget all that it knows; return what is left.
+
+        At once: the name that is part of all numbers is changed where all processes
+        have it before them. Then the pages go, which nobody believes any more.
+        """
+        fault = self._fault()
+        if fault is None:
+            try:
+                if (path := self.directory / "generations").exists():
+                    Generations(path)._numbers[0] = secrets.randbits(64)
+                if self._database.exists():
+                    self._empty()
+            except (OSError, sqlite3.Error) as error:
+                fault = getattr(error, "strerror", None) or str(error)
+        left = self.stats()
+        if fault is None or left.fault is not None:
+            return left
+        return TierStats("disk", left.place, left.pages, left.bytes, left.limit, fault)
+
+    @property
+    def _database(self) -> Path:
+        return self.directory / DATABASE
+
+    def _fault(self) -> str | None:
+        """Return why the directory is not used, if it is there."""
+        try:
+            status = self.directory.lstat()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return error.strerror
+        if not stat.S_ISDIR(status.st_mode):
+            return "it is a link, or not a directory"
+        if status.st_uid != os.geteuid():
+            return "it belongs to another user"
+        return None
+
+    def _size(self, name: str) -> int:
+        with contextlib.suppress(OSError):
+            return (self.directory / name).lstat().st_blocks * 512
+        return 0
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        # Not mode=ro, which can't open a journal that nobody has open. It makes none.
+        connection = sqlite3.connect(
+            f"file:{quote(str(self._database))}?mode=rw",
+            timeout=WAIT_SECONDS,
+            isolation_level=None,
+            uri=True,
+        )
+        with contextlib.closing(connection):
+            yield connection
+
+    def _empty(self) -> None:
+        some = "DELETE FROM Cache WHERE rowid IN (SELECT rowid FROM Cache LIMIT ?)"
+        try:
+            with self._connected() as database:
+                while database.execute(some, (BATCH,)).rowcount:
+                    pass
+                database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+                raise
+            # What is no database of ours is made anew by whoever needs it.
+            for name in _FILES:
+                (self.directory / name).unlink(missing_ok=True)

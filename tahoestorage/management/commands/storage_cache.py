@@ -1,0 +1,145 @@
+"""``manage.py storage_cache``: look at a storage's cache, empty it, or fill it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.files.storage import Storage
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from tahoestorage.cache.inspection import InspectedDisk, InspectedTier, TierStats
+from tahoestorage.conf import CacheOptions
+from tahoestorage.moving.progress import Progress, shown_on
+from tahoestorage.moving.sides import label, storage_of
+from tahoestorage.moving.summary import reason, shown, shown_bytes
+from tahoestorage.moving.warming import cache_options, warm
+
+USAGE = 2
+INTERRUPTED = 130
+
+
+class Command(BaseCommand):
+    """Do what is asked with the cache of a storage."""
+
+    help = (
+        "Looks after the cache of a storage. stats: where it is, and what it holds. "
+        "clear: have every process of this host forget all, while the site runs; "
+        "storages that share the directory forget with it. warm: read all listings of "
+        "the store, so that the site need not wait for them."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("action", choices=["stats", "clear", "warm"])
+        parser.add_argument(
+            "alias",
+            nargs="?",
+            default="default",
+            metavar="ALIAS",
+            help="an alias of STORAGES (default)",
+        )
+        parser.add_argument(
+            "--json",
+            action="store_true",
+            help="print one JSON document on standard output, and nothing else there",
+        )
+
+    def handle(
+        self, *, action: str, alias: str, json: bool, verbosity: int, **options: Any
+    ) -> None:
+        try:
+            storage = storage_of(alias)
+            cache = cache_options(storage)
+        except (ImproperlyConfigured, TypeError) as error:
+            raise CommandError(
+                f"{label(alias)}: {reason(error)}", returncode=USAGE
+            ) from None
+        document: dict[str, Any] = {"alias": label(alias), "action": action}
+        if cache is None:
+            if action != "stats":
+                raise CommandError("The cache of this storage is off.")
+            document["lifetime"], document["tiers"] = None, []
+            self._print(document, json, "The cache is off.")
+        elif action == "warm":
+            self._warm(storage, cache, document, as_json=json, quiet=not verbosity)
+        else:
+            tiers = _tiers(cache)
+            stats = [
+                tier.stats() if action == "stats" else tier.forget() for tier in tiers
+            ]
+            document["lifetime"] = cache.lifetime
+            document["tiers"] = [dataclasses.asdict(each) for each in stats]
+            lines = [*map(_shown, stats), f"Entries live {cache.lifetime:g} s."]
+            self._print(document, json, *lines)
+            faults = [each for each in stats if each.fault is not None]
+            if faults and action == "clear":
+                raise CommandError("Not all could be forgotten.")
+
+    def _warm(
+        self,
+        storage: Storage,
+        cache: CacheOptions,
+        document: dict[str, Any],
+        *,
+        as_json: bool,
+        quiet: bool,
+    ) -> None:
+        started = time.monotonic()
+        names, failures, interrupted = 0, [], False
+        progress = Progress(self._say, seconds=float("inf"))
+        if not quiet:
+            progress = shown_on(self.stderr._out, self._say)
+        try:
+            with progress:
+                for found in warm(storage):
+                    if found.fault is None:
+                        names += 1
+                        progress.looked(1)
+                    else:
+                        why = reason(found.fault)
+                        failures.append({"name": found.name, "reason": why})
+                        progress.say(f"failed: {shown(found.name)}: {why}")
+        except KeyboardInterrupt:
+            interrupted = True
+        seconds = time.monotonic() - started
+        document.update(names=names, failures=failures, seconds=round(seconds, 3))
+        self._print(
+            document,
+            as_json,
+            f"{names:,} names in the cache for {cache.lifetime:g} s; {seconds:.1f} s",
+        )
+        if interrupted:
+            raise CommandError("Interrupted.", returncode=INTERRUPTED)
+        if failures:
+            raise CommandError(f"{len(failures):,} listings can't be had.")
+
+    def _say(self, text: str) -> None:
+        # The style of errors is for errors only.
+        self.stderr.write(text, str)
+        self.stderr.flush()
+
+    def _print(self, document: dict[str, Any], as_json: bool, *lines: str) -> None:
+        text = json.dumps(document, indent=2) if as_json else "\n".join(lines)
+        self.stdout.write(text)
+
+
+def _tiers(cache: CacheOptions) -> list[InspectedTier]:
+    """Return the tiers that processes share, the nearest first."""
+    tiers: list[InspectedTier] = []
+    if cache.directory is not None:
+        tiers.append(InspectedDisk(cache.directory, cache.size_limit))
+    return tiers
+
+
+def _shown(stats: TierStats) -> str:
+    line = f"{stats.tier}: {stats.place}"
+    if stats.pages is not None:
+        line += f", {stats.pages:,} pages"
+    if stats.bytes is not None:
+        line += f", {shown_bytes(stats.bytes)}"
+    if stats.limit is not None:
+        line += f" of {shown_bytes(stats.limit)} at most"
+    return line if stats.fault is None else f"{line}; not usable: {stats.fault}"

@@ -1,0 +1,231 @@
+"""``manage.py storage_copy``: all files of one store, brought to another."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from tahoestorage.exceptions import TahoeStorageError
+from tahoestorage.moving.flow import parse_rate
+from tahoestorage.moving.move import Move, Plan
+from tahoestorage.moving.progress import Progress, shown_on
+from tahoestorage.moving.sides import label, storage_of, store_of
+from tahoestorage.moving.space import SHARES, Shares
+from tahoestorage.moving.store import Store
+from tahoestorage.moving.summary import Summary, reason, shown_bytes
+
+USAGE = 2
+INTERRUPTED = 130
+REFUSED = (
+    "{count:,} names can't be kept in TO as they are, and nothing was copied. Rename "
+    "those files in FROM, and where they are referred to."
+)
+T = TypeVar("T")
+
+
+class Command(BaseCommand):
+    """Copy what is not there yet; a second run goes on, and copies what has changed."""
+
+    help = (
+        "Copies the files of one store to another. FROM and TO are aliases of "
+        "STORAGES, or URLs such as s3://BUCKET/PREFIX or file:///DIR. Never put a "
+        "secret into them, for everybody on this machine can read a command line: let "
+        "the URL name a file that holds it, or set up an alias. Whatever ends a run, "
+        "the next one goes on where it was."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("source", metavar="FROM", help="the store to copy from")
+        parser.add_argument("target", metavar="TO", help="the store to copy to")
+        parser.add_argument(
+            "--prefix",
+            default="",
+            metavar="P",
+            help="only names that begin so, on both sides",
+        )
+        parser.add_argument(
+            "--jobs",
+            type=_checked(_jobs),
+            default=8,
+            metavar="N",
+            help="files at a time (8)",
+        )
+        parser.add_argument(
+            "--verify",
+            action="store_true",
+            help="compare contents, not sizes and times; read back what was copied",
+        )
+        parser.add_argument(
+            "--keep-newer",
+            action="store_true",
+            help="do not replace what differs and is newer in TO; name it",
+        )
+        parser.add_argument(
+            "--delete-extra",
+            action="store_true",
+            help="when all is copied, delete the files that only TO has",
+        )
+        parser.add_argument(
+            "--dry-run",
+            action="store_true",
+            help="only say what would be done, and what space it would take",
+        )
+        parser.add_argument(
+            "--bwlimit",
+            type=_checked(parse_rate),
+            metavar="RATE",
+            help="bytes per second to read in all, such as 10M",
+        )
+        parser.add_argument(
+            "--shares",
+            type=_checked(Shares.parse),
+            default=SHARES,
+            metavar="K/N",
+            help="for the space on a grid, which can't be asked: its shares.needed and "
+            "shares.total (3/10)",
+        )
+        parser.add_argument(
+            "--json",
+            action="store_true",
+            help="print one JSON document on standard output, and nothing else there",
+        )
+
+    def handle(
+        self,
+        *,
+        source: str,
+        target: str,
+        prefix: str,
+        jobs: int,
+        bwlimit: float | None,
+        verify: bool,
+        keep_newer: bool,
+        delete_extra: bool,
+        dry_run: bool,
+        shares: Shares,
+        json: bool,
+        verbosity: int,
+        **options: Any,
+    ) -> None:
+        _check_prefix(prefix)
+        if keep_newer and delete_extra:
+            raise CommandError(
+                "--keep-newer is for a TO that is in use already; --delete-extra would "
+                "delete what was saved there.",
+                returncode=USAGE,
+            )
+        plan = Plan(
+            *_stores(source, target),
+            prefix=prefix,
+            jobs=jobs,
+            rate=bwlimit,
+            verify=verify,
+            keep_newer=keep_newer,
+            delete_extra=delete_extra,
+            dry_run=dry_run,
+            shares=shares,
+        )
+        times = 2 if verify else 1
+        if verbosity:
+            progress = shown_on(self.stderr._out, self._say, times=times)
+        else:
+            progress = Progress(self._say, times=times, seconds=float("inf"))
+        move = Move(plan, progress)
+        move.run()
+        summary = move.summary
+        if json:
+            self._print_json(source, target, move, plan)
+        else:
+            self._print(summary, move, plan)
+        self._end(move)
+
+    def _say(self, text: str) -> None:
+        # The style of errors is for errors only.
+        self.stderr.write(text, str)
+        self.stderr.flush()
+
+    def _print(self, summary: Summary, move: Move, plan: Plan) -> None:
+        self.stdout.write(summary.text(dry_run=plan.dry_run))
+        if move.space is not None:
+            self.stdout.write(
+                f"On the grid's servers, with {plan.shares} shares (--shares): about "
+                f"{shown_bytes(move.space.bytes)}"
+            )
+
+    def _print_json(self, source: str, target: str, move: Move, plan: Plan) -> None:
+        document: dict[str, Any] = {
+            "from": label(source),
+            "to": label(target),
+            "prefix": plan.prefix,
+            "dry_run": plan.dry_run,
+            "verify": plan.verify,
+            **move.summary.as_dict(),
+        }
+        if move.space is not None:
+            document["space"] = {"shares": str(plan.shares), "bytes": move.space.bytes}
+        self.stdout.write(json.dumps(document, indent=2))
+
+    def _end(self, move: Move) -> None:
+        summary = move.summary
+        if summary.status == "interrupted":
+            if move.is_busy:
+                # Python itself would wait for what does not end.
+                self.stdout.flush()
+                self.stderr.flush()
+                os._exit(INTERRUPTED)
+            raise CommandError(
+                "Interrupted. The next run goes on from here.", returncode=INTERRUPTED
+            )
+        if summary.refused:
+            raise CommandError(REFUSED.format(count=summary.refused))
+        if summary.failed:
+            raise CommandError(f"{summary.failed:,} failed. The next run tries again.")
+
+
+def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:
+    def parsed(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parsed
+
+
+def _jobs(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 256:
+        raise ValueError(f"{text!r} is not a number of jobs from 1 to 256")
+    return int(text)
+
+
+def _check_prefix(prefix: str) -> None:
+    parts = prefix.split("/")
+    if prefix.startswith("/") or ".." in parts or "." in parts or "" in parts[:-1]:
+        raise CommandError(
+            f"--prefix {prefix!r} begins no name; expected one such as photos/2026/",
+            returncode=USAGE,
+        )
+
+
+def _stores(*arguments: str) -> tuple[Store, Store]:
+    """Return both sides. Raises CommandError."""
+    stores = []
+    for argument in arguments:
+        try:
+            stores.append(store_of(storage_of(argument)))
+        except (ImproperlyConfigured, TahoeStorageError, OSError) as error:
+            raise CommandError(
+                f"{label(argument)}: {reason(error)}", returncode=USAGE
+            ) from None
+    source, target = stores
+    if source.overlaps(target):
+        raise CommandError(
+            "FROM and TO are one store, or one is in the other.", returncode=USAGE
+        )
+    return source, target

@@ -1,0 +1,1 @@
+"""Moving the files of a site from one store to another."""

@@ -1,0 +1,111 @@
+"""The content of one file on its way."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any
+
+from tahoestorage.moving.flow import Flow
+
+
+class Changed(OSError):
+    """The file is not the one that it was when it was looked at."""
+
+
+class Content:
+    """A file as it is read: paced, counted and hashed.
+
+    It must have ``size`` bytes, where that is known: before the last of them is given
+    away, more or fewer raise Changed, and ``check`` is called, which may raise. So a
+    store publishes nothing that is not the whole file. Of unknown size, it is read
+    once, from its start. Closing it is the caller's.
+    """
+
+    closed = False
+
+    def __init__(
+        self,
+        file: Any,
+        flow: Flow,
+        size: int | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> None:
+        self._file = file
+        self._flow = flow
+        self._expected = size
+        self._check = check
+        self._position = 0
+        # How far it was read at any time: bytes that come again are not new.
+        self._reached = 0
+        self._hash = blake2b(digest_size=32)
+        if size is not None:
+            self.size = size
+
+    @property
+    def digest(self) -> bytes:
+        """The hash of what was read."""
+        return self._hash.digest()
+
+    @property
+    def count(self) -> int:
+        """How many bytes were read."""
+        return self._reached
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return self._expected is not None and bool(self._file.seekable())
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if not self.seekable():
+            raise io.UnsupportedOperation("this content is read once")
+        self._position = self._file.seek(offset, whence)
+        return self._position
+
+    def read(self, size: int = -1) -> bytes:
+        """Return ``size`` bytes, fewer only at the end."""
+        found: list[bytes] = []
+        while size:
+            block = self._flow.block
+            some = self._file.read(block if size < 0 else min(size, block))
+            if not some:
+                if self._position == self._reached:
+                    self._end()
+                break
+            self._took(some)
+            found.append(some)
+            if size > 0:
+                size -= len(some)
+        return found[0] if len(found) == 1 else b"".join(found)
+
+    def _took(self, some: bytes) -> None:
+        new = max(self._position + len(some) - self._reached, 0)
+        self._position += len(some)
+        if new:
+            if new > len(some):
+                raise io.UnsupportedOperation("a part of the content was left out")
+            self._hash.update(some[-new:] if new < len(some) else some)
+            self._reached += new
+        self._flow.take(len(some), new)
+        if self._position == self._expected:
+            self._end()
+
+    def _end(self) -> None:
+        more = self._expected == self._position and self._file.read(1)
+        if more or self._expected not in (None, self._position):
+            raise Changed(
+                f"it should have {self._expected} bytes, and has "
+                f"{'more' if more else self._position}"
+            )
+        if self._check is not None:
+            self._check()
+
+    def close(self) -> None:
+        """Do nothing: whoever opened the file closes it."""

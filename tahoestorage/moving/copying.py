@@ -1,0 +1,145 @@
+"""One file, from one store to another."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.files.base import File
+
+from tahoestorage.exceptions import DamagedDownload, NameTaken
+from tahoestorage.moving.content import Changed, Content
+from tahoestorage.moving.flow import Flow
+from tahoestorage.moving.store import Found, Stat, Store
+
+ATTEMPTS = 3
+SETTLED_SECONDS = 1.0
+
+
+class Outcome(enum.Enum):
+    """What became of a file."""
+
+    COPIED = "copied"
+    SKIPPED = "skipped"
+    KEPT = "kept"
+    GONE = "gone"
+
+
+class Damaged(OSError):
+    """What the target gives back is not what it was given."""
+
+
+@dataclass(frozen=True)
+class Copier:
+    """Brings files from ``source`` to ``target``, where they are not there yet.
+
+    A file counts as unchanged if both sizes are the same, and the target's was
+    written when the source's was changed last, or later; what is not known of these
+    is not compared. With ``verify`` the contents are, and no times. What differs is
+    replaced, but with ``keep_newer`` not if the target's is the newer one.
+
+    No change is missed for having come while the file was copied: it is not read
+    before its last change is a second old, so that no store's clock gives the next
+    one the same time; and it is looked at again after it was published.
+    """
+
+    source: Store
+    target: Store
+    flow: Flow
+    verify: bool = False
+    keep_newer: bool = False
+    dry_run: bool = False
+
+    def bring(self, found: Found) -> tuple[Outcome, int]:
+        """Copy a file if need be; return what became of it, and its size.
+
+        Raises Stopped when the flow does, and whatever else there is to raise.
+        """
+        name = found.name
+        stat = found.stat or self.source.stat(name)
+        if stat is None:
+            return Outcome.GONE, 0
+        there = self.target.lookup(name)
+        try:
+            if there is not None:
+                if self._is_same(name, stat, there):
+                    return Outcome.SKIPPED, stat.size or 0
+                if self.keep_newer and not _is_older(there, stat):
+                    return Outcome.KEPT, 0
+            if self.dry_run:
+                return Outcome.COPIED, stat.size or 0
+            return self._copy(name, stat, replace=there is not None)
+        except FileNotFoundError:
+            if self.source.stat(name) is None:
+                return Outcome.GONE, 0
+            raise
+
+    def _is_same(self, name: str, stat: Stat, there: Stat) -> bool:
+        sized = stat.size is not None and there.size is not None
+        differs = sized and stat.size != there.size
+        if self.verify and (not differs or self.source.packs or self.target.packs):
+            return self._digest(self.source, name) == self._digest(self.target, name)
+        timed = there.modified is not None and stat.changed is not None
+        return not differs and (sized or timed) and not _is_older(there, stat)
+
+    def _copy(self, name: str, stat: Stat, *, replace: bool) -> tuple[Outcome, int]:
+        fault: OSError | None = None
+        for _ in range(ATTEMPTS):
+            self._let_settle(stat)
+            try:
+                content = self._send(name, stat, replace=replace)
+            except (Changed, DamagedDownload) as error:
+                fault = error
+            except NameTaken:
+                # Another run of this may have brought the same file meanwhile.
+                if replace or not self._is_there(name):
+                    raise
+                return Outcome.SKIPPED, stat.size or 0
+            else:
+                fault, replace = None, True
+            now = self.source.stat(name)
+            if fault is None and (now is None or now.is_of_the_same(stat)):
+                if self.verify and self._digest(self.target, name) != content.digest:
+                    raise Damaged("what TO gives back is not what it was given")
+                return Outcome.COPIED, content.count
+            if now is None:
+                return Outcome.GONE, 0
+            stat = now
+        raise fault or Changed("it was changed each time that it was copied")
+
+    def _send(self, name: str, stat: Stat, *, replace: bool) -> Content:
+        with contextlib.closing(self.source.open(name)) as file:
+            check = self.source.settled(name, stat)
+            size = None if self.source.packs else stat.size
+            content = Content(file, self.flow, size, check)
+            whole: Any = content
+            self.target.write(name, File(whole, name), replace=replace)
+        return content
+
+    def _let_settle(self, stat: Stat) -> None:
+        if stat.changed is not None:
+            wait = stat.changed + SETTLED_SECONDS - time.time()
+            # What is to change in the future has another clock than we have.
+            self.flow.wait(wait if wait <= SETTLED_SECONDS else 0)
+
+    def _is_there(self, name: str) -> bool:
+        with contextlib.suppress(FileNotFoundError):
+            return self._digest(self.source, name) == self._digest(self.target, name)
+        return False
+
+    def _digest(self, store: Store, name: str) -> bytes:
+        with contextlib.closing(store.open(name)) as file:
+            content = Content(file, self.flow)
+            while content.read(self.flow.block):
+                pass
+        return content.digest
+
+
+def _is_older(there: Stat, stat: Stat) -> bool:
+    """Whether the target's file is known to be older than the source's."""
+    if there.modified is None or stat.changed is None:
+        return False
+    return there.modified < stat.changed

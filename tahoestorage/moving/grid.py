@@ -1,0 +1,101 @@
+"""A Tahoe-LAFS grid as one side of a move."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Hashable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from django.core.files.base import File
+
+from tahoestorage.backends.content import body_of
+from tahoestorage.backends.names import path_of
+from tahoestorage.backends.tahoe import TahoeStorage
+from tahoestorage.cache import MISSING
+from tahoestorage.entries import Entry, EntryKind
+from tahoestorage.exceptions import FileMissing, NameIsDirectory, ParentIsFile
+from tahoestorage.moving.names import Rules, utf8
+from tahoestorage.moving.store import Listed, Stat, Store
+from tahoestorage.tahoe.directories import Path
+
+
+class Grid(Store):
+    """TahoeStorage.
+
+    Each directory is listed afresh once in a run; what this host then writes is seen
+    through the cache.
+    """
+
+    rules = Rules(nfc=True, tree=True, encode=utf8)
+    packs = False
+
+    def __init__(self, storage: TahoeStorage) -> None:
+        super().__init__(storage)
+        self._directories = storage._directories
+        self._fresh: set[Path] = set()
+        self._lock = threading.Lock()
+
+    def overlaps(self, other: Store) -> bool:
+        """Whether both have the same root."""
+        return isinstance(other, Grid) and self.place() == other.place()
+
+    def place(self) -> Hashable:
+        return self._directories.root.scope.identity
+
+    def ready(self, prefix: str) -> AbstractContextManager[None]:
+        self._directories.root.writable("the root directory")
+        self._list("")
+        return contextlib.nullcontext()
+
+    def _list(self, directory: str) -> Listed:
+        path = path_of(directory)
+        answer = self._directories.ask(path)
+        self._fresh.add(path)
+        directories: list[str] = []
+        files: list[tuple[str, Stat | None]] = []
+        for name, entry in answer.listing.items():
+            if entry.kind is EntryKind.DIRECTORY:
+                directories.append(name)
+            else:
+                files.append((name, _stat(entry)))
+        directories.sort()
+        files.sort(key=lambda each: each[0])
+        return Listed(directories, files, answer.directory.scope.identity)
+
+    def _freshen(self, path: Path) -> None:
+        """List what was not listed in this run, on the way to ``path``."""
+        if path in self._fresh:
+            return
+        for length in range(len(path) + 1):
+            here = path[:length]
+            with self._lock:
+                if here in self._fresh:
+                    continue
+                if length and self._directories.known(here) is MISSING:
+                    return
+                try:
+                    self._directories.ask(here)
+                except (FileMissing, ParentIsFile):
+                    return
+                self._fresh.add(here)
+
+    def stat(self, name: str) -> Stat | None:
+        path = path_of(name)
+        self._freshen(path[:-1])
+        entry = self._directories.entry(path)
+        if entry is None:
+            return None
+        if entry.kind is EntryKind.DIRECTORY:
+            raise NameIsDirectory("a directory has the name")
+        return _stat(entry)
+
+    def write(self, name: str, content: File[Any], *, replace: bool) -> None:
+        # Not save() nor open(): neither takes exactly one name and needs no disk.
+        cap = self.storage._upload(name, body_of(content))
+        self.storage._link(name, cap, "only-files" if replace else "false")
+
+
+def _stat(entry: Entry) -> Stat:
+    return Stat(entry.size, entry.modified, entry.modified, entry.reference)

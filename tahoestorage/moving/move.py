@@ -1,0 +1,210 @@
+"""A run: all files of one store are brought to another."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tahoestorage.moving.copying import Copier, Outcome
+from tahoestorage.moving.flow import Flow, Stopped
+from tahoestorage.moving.grid import Grid
+from tahoestorage.moving.names import BadName, Names
+from tahoestorage.moving.progress import Progress
+from tahoestorage.moving.space import SHARES, Shares, Space
+from tahoestorage.moving.store import Found, Store
+from tahoestorage.moving.summary import LISTED, Summary, reason, shown
+from tahoestorage.moving.workers import Impatient, Workers
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done."""
+
+    source: Store
+    target: Store
+    prefix: str = ""
+    jobs: int = 8
+    rate: float | None = None
+    verify: bool = False
+    keep_newer: bool = False
+    delete_extra: bool = False
+    dry_run: bool = False
+    shares: Shares = SHARES
+
+
+class Move:
+    """Carries out a plan, once. What it did is in ``summary``, whatever happens."""
+
+    def __init__(self, plan: Plan, progress: Progress) -> None:
+        self._plan = plan
+        self._progress = progress
+        source, target = plan.source, plan.target
+        self._flow = Flow(plan.rate, progress.bytes)
+        self._copier = Copier(
+            source,
+            target,
+            self._flow,
+            verify=plan.verify,
+            keep_newer=plan.keep_newer,
+            dry_run=plan.dry_run,
+        )
+        self._names = Names(
+            target.rules, lambda name: target.refuses(name) or source.refuses(name)
+        )
+        self._workers = functools.partial(Workers, plan.jobs, self._flow.stop)
+        self.summary = Summary()
+        self.is_busy = False
+        """Whether threads go on, because waiting for them was interrupted too."""
+        self.space: Space | None = None
+        if plan.dry_run and isinstance(target, Grid):
+            self.space = Space(plan.shares)
+
+    def run(self) -> None:
+        """Look at all names, then copy, then delete. Ctrl-C ends it in good order."""
+        summary = self.summary
+        try:
+            with self._progress:
+                if self._look():
+                    self._bring_all()
+        except KeyboardInterrupt as interrupt:
+            summary.status = "interrupted"
+            self.is_busy = isinstance(interrupt, Impatient)
+        else:
+            if summary.refused:
+                summary.status = "refused"
+            elif summary.failed:
+                summary.status = "failed"
+
+    def _look(self) -> bool:
+        """Return whether the target can hold all that the source has."""
+        files = size = 0
+        for found in self._walk(self._plan.source, self._plan.target):
+            self._progress.looked(1)
+            if found.fault is None:
+                fault = self._names.add(found.name)
+                if fault is not None:
+                    self._refused(found.name, fault)
+                files += 1
+                size += _size(found)
+            elif isinstance(found.fault, BadName):
+                self._refused(found.name, str(found.fault))
+            elif not found.name:
+                self._failed("", found.fault, "FROM can't be listed: ")
+                return False
+        self._progress.begin(files, size)
+        return not self.summary.refused
+
+    def _walk(self, store: Store, other: Store) -> Iterator[Found]:
+        return store.walk(self._plan.prefix, avoid=other.place())
+
+    def _bring_all(self) -> None:
+        plan = self._plan
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(plan.target.ready(plan.prefix))
+            except Exception as error:
+                self._failed("", error, "TO takes no files: ")
+                return
+            self._copy_all()
+            if plan.delete_extra:
+                self._delete_all()
+
+    def _copy_all(self) -> None:
+        with self._workers() as workers:
+            for found in self._walk(self._plan.source, self._plan.target):
+                if found.fault is not None:
+                    self._failed(found.name, found.fault)
+                    continue
+                # What has come since the names were looked at is looked at now.
+                if found.name not in self._names:
+                    fault = self._names.add(found.name)
+                    if fault is not None:
+                        self._failed(found.name, BadName(fault))
+                        continue
+                self.summary.seen += 1
+                workers.do(self._bring, found)
+
+    def _bring(self, found: Found) -> None:
+        name = found.name
+        passed = self._plan.verify
+        try:
+            outcome, size = self._copier.bring(found)
+        except Stopped:
+            return
+        except Exception as error:
+            self._failed(name, error)
+        else:
+            self.summary.done(name, outcome, size)
+            if outcome is Outcome.KEPT:
+                self._progress.say(f"kept: {shown(name)}: TO has another, newer one")
+            elif outcome is Outcome.COPIED:
+                passed = passed or not self._plan.dry_run
+                if self.space is not None:
+                    self.space.add(name, size)
+        self._progress.file(0 if passed else _size(found))
+
+    def _delete_all(self) -> None:
+        plan, summary = self._plan, self.summary
+        if summary.failed:
+            self._progress.say("Nothing is deleted, because not all was copied.")
+            return
+        if not summary.seen:
+            empty = BadName("FROM has no files there; nothing is deleted")
+            self._failed("", empty)
+            return
+        with self._workers() as workers:
+            for found in self._walk(plan.target, plan.source):
+                if isinstance(found.fault, FileNotFoundError):
+                    continue
+                fault = found.fault
+                if fault is None and found.name not in self._names:
+                    refused = plan.target.refuses(found.name)
+                    if refused is None:
+                        workers.do(self._delete, found.name)
+                        continue
+                    # Another file has the name that would be deleted.
+                    fault = BadName(f"it can't be deleted: {refused}")
+                if fault is not None:
+                    self._failed(found.name, fault)
+
+    def _delete(self, name: str) -> None:
+        plan = self._plan
+        try:
+            if self._has_come(name):
+                return
+            if not plan.dry_run:
+                plan.target.delete(name)
+        except Exception as error:
+            self._failed(name, error)
+            return
+        self.summary.delete(name)
+        if plan.dry_run:
+            self._progress.say(f"only in TO: {shown(name)}")
+
+    def _has_come(self, name: str) -> bool:
+        """Whether the source has a file of this name by now."""
+        source = self._plan.source
+        if source.refuses(name) is not None:
+            return False
+        try:
+            return source.stat(name) is not None
+        except IsADirectoryError:
+            return False
+
+    def _refused(self, name: str, why: str) -> None:
+        self.summary.refuse(name, why)
+        if self.summary.refused <= LISTED:
+            self._progress.say(f"refused: {shown(name)}: {why}")
+
+    def _failed(self, name: str, error: Exception, before: str = "") -> None:
+        why = before + reason(error)
+        self.summary.fail(name, why)
+        self._progress.say(
+            f"failed: {shown(name)}: {why}" if name else f"failed: {why}"
+        )
+
+
+def _size(found: Found) -> int:
+    return (found.stat.size or 0) if found.stat else 0

@@ -1,0 +1,119 @@
+"""Names: what a store can hold of them, and which of them would become one."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+
+
+class BadName(ValueError):
+    """A name by which no file can be asked for, or kept."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What names a store takes.
+
+    ``nfc`` says that it keeps them in NFC, ``tree`` that nothing is a file and a
+    directory at once. ``encode`` gives the bytes that are counted and can be stored;
+    None takes any text.
+    """
+
+    nfc: bool = False
+    tree: bool = False
+    forbidden: str = ""
+    encode: Callable[[str], bytes] | None = None
+    part_bytes: int | None = None
+    name_bytes: int | None = None
+
+    def fault(self, name: str) -> str | None:
+        """Return what is wrong with a name, or None where it can be kept as it is."""
+        if name.startswith("/"):
+            return "it begins with /"
+        if name.endswith("/"):
+            return "it ends with /, as a mark for a folder does"
+        parts = name.split("/")
+        if "" in parts:
+            return "it has an empty part, as in a//b"
+        if "." in parts or ".." in parts:
+            return "it has a part that is . or .."
+        for character in self.forbidden:
+            if character in name:
+                return f"it has {character!a} in it"
+        return self._unstorable(name, parts)
+
+    def _unstorable(self, name: str, parts: list[str]) -> str | None:
+        if self.encode is not None:
+            try:
+                longest = max(len(self.encode(part)) for part in parts)
+                length = len(self.encode(name))
+            except UnicodeEncodeError:
+                return "it is not valid Unicode"
+            if self.part_bytes is not None and longest > self.part_bytes:
+                return f"a part of it has {longest} bytes, and not {self.part_bytes}"
+            if self.name_bytes is not None and length > self.name_bytes:
+                return f"it has {length} bytes, and not {self.name_bytes} at most"
+        if self.nfc and not unicodedata.is_normalized("NFC", name):
+            return "it is not in NFC, the spelling in which names are kept"
+        return None
+
+
+def utf8(name: str) -> bytes:
+    """Return a name as stores keep it that know no other encoding."""
+    return name.encode()
+
+
+def digest(name: str) -> bytes:
+    """Return 16 bytes that stand for a name."""
+    return blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+class Names:
+    """The names that were seen, 16 bytes of each, and what is wrong among them.
+
+    ``fault`` is asked of each name alone.
+    """
+
+    def __init__(self, rules: Rules, fault: Callable[[str], str | None]) -> None:
+        self._rules = rules
+        self._fault = fault
+        self._files: set[bytes] = set()
+        self._directories: set[bytes] = set()
+        self._last = ""
+
+    def __contains__(self, name: str) -> bool:
+        return digest(name) in self._files
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def add(self, name: str) -> str | None:
+        """Add a name, and return what is wrong with it, if anything is.
+
+        A name must not be added twice.
+        """
+        fault = self._fault(name)
+        kept = unicodedata.normalize("NFC", name) if self._rules.nfc else name
+        key = digest(kept)
+        if key in self._files:
+            fault = f"it and another name are both {kept!r} in NFC"
+        self._files.add(key)
+        return fault or (self._clash(kept, key) if self._rules.tree else None)
+
+    def _clash(self, name: str, key: bytes) -> str | None:
+        if key in self._directories:
+            return "it is a file here, and a directory in other names"
+        directory = name.rpartition("/")[0]
+        if directory == self._last:
+            return None
+        above = directory
+        while above:
+            known = digest(above)
+            if known in self._files:
+                return f"{above!r} is a file too, and can't be a directory"
+            self._directories.add(known)
+            above = above.rpartition("/")[0]
+        self._last = directory
+        return None

@@ -1,0 +1,96 @@
+"""S3 and Google Cloud Storage as one side of a move."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+from django.core.exceptions import SuspiciousOperation
+from django.core.files.base import File
+
+from tahoestorage.backends.cached import Cached
+from tahoestorage.entries import Entry
+from tahoestorage.moving.names import Rules, utf8
+from tahoestorage.moving.store import Found, Stat, Store
+
+# Of both; Google allows neither CR nor LF.
+KEY_BYTES = 1024
+
+
+class Objects(Store):
+    """Our storages on S3 and Google Cloud Storage.
+
+    They are listed by pages of a thousand keys, and nothing is asked of each file
+    that need not be copied.
+    """
+
+    rules = Rules(nfc=True, encode=utf8)
+
+    def __init__(self, storage: Cached) -> None:
+        super().__init__(storage)
+        self._base = storage._base
+        google = any(
+            kind.__name__ == "GoogleCloudStorage" for kind in type(storage).mro()
+        )
+        self.rules = Rules(
+            nfc=True,
+            encode=utf8,
+            name_bytes=KEY_BYTES - len(self._base.encode()),
+            forbidden="\r\n" if google else "",
+        )
+
+    def overlaps(self, other: Store) -> bool:
+        """Whether both are in one bucket, and one location is the other, or in it."""
+        if not isinstance(other, Objects):
+            return False
+        here, there = self._base, other._base
+        nested = here.startswith(there) or there.startswith(here)
+        return nested and self._bucket == other._bucket
+
+    @property
+    def _bucket(self) -> list[str]:
+        """Which bucket, wherever in it the location is."""
+        identity: list[str] = self.storage._identity()
+        return identity[: identity.index(str(self.storage.bucket_name)) + 1]
+
+    def ready(self, prefix: str) -> AbstractContextManager[None]:
+        block: AbstractContextManager[None] = self.storage.prefetch(prefix)
+        return block
+
+    def refuses(self, name: str) -> str | None:
+        fault = self.rules.fault(name)
+        if fault is not None:
+            return fault
+        try:
+            key = self.storage._key(name)
+        except (SuspiciousOperation, ValueError):
+            return "it leads out of the location"
+        return None if key == self._base + name else f"it would be kept as {key!r}"
+
+    def walk(self, prefix: str = "", avoid: Hashable = None) -> Iterator[Found]:
+        try:
+            for name, entry in self.storage.listed(prefix):
+                # The mark of the location itself is not in it.
+                if name:
+                    yield Found(name, _stat(entry))
+        except Exception as error:
+            yield Found("", fault=error)
+
+    def stat(self, name: str) -> Stat | None:
+        return _stat_if(self.storage._stat(self.storage._key(name), name))
+
+    def lookup(self, name: str) -> Stat | None:
+        return _stat_if(self.storage._entry(name))
+
+    def write(self, name: str, content: File[Any], *, replace: bool) -> None:
+        # Not save() nor open(): neither takes exactly one name and needs no disk.
+        self.storage._write(name, content, replace=replace)
+
+
+def _stat_if(entry: Entry | None) -> Stat | None:
+    return None if entry is None else _stat(entry)
+
+
+def _stat(entry: Entry) -> Stat:
+    return Stat(entry.size, entry.modified, entry.modified, entry.reference)

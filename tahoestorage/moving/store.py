@@ -1,0 +1,208 @@
+"""A store, as far as moving files needs it."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.core.files.base import File
+from django.core.files.storage import InMemoryStorage, Storage
+
+from tahoestorage.exceptions import NameTaken
+from tahoestorage.moving.flow import BLOCK
+from tahoestorage.moving.names import BadName, Rules
+
+# What is listed before any of it, so that a directory in itself is seen.
+Trail = tuple[Hashable, "Trail | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """What a store says of a file; None is "not known".
+
+    ``size`` is in bytes, the times are seconds since 1970: when the content was
+    written, and when anything of the file was last changed, which is as late or later.
+    Two contents have two ``version``, where a store has such a thing.
+    """
+
+    size: int | None
+    modified: float | None
+    changed: float | None
+    version: str | None = field(default=None, repr=False)
+
+    def is_of_the_same(self, other: Stat) -> bool:
+        """Whether both are of one content."""
+        if self.version is not None and other.version is not None:
+            # Times are not the same in listings and in answers for one file.
+            return (self.size, self.version) == (other.size, other.version)
+        return self == other
+
+
+class Found(NamedTuple):
+    """A file that was found, or a place where looking failed with a ``fault``."""
+
+    name: str
+    stat: Stat | None = None
+    fault: Exception | None = None
+
+
+class Listed(NamedTuple):
+    """What is in a directory, and which directory that is."""
+
+    directories: list[str]
+    files: Iterable[tuple[str, Stat | None]]
+    place: Hashable = None
+
+
+class Store:
+    """Any storage, by Django's API alone.
+
+    What a method raises is what the storage raises.
+    """
+
+    # Django and django-storages make "/" of it.
+    rules = Rules(forbidden="\\")
+    packs = True
+    """Whether a file may be kept packed: it then has another size than its content."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage: Any = storage
+        if isinstance(storage, InMemoryStorage):
+            self.rules = Rules(forbidden="\\\0", tree=True)
+            self.packs = False
+
+    def overlaps(self, other: Store) -> bool:
+        """Whether files of the one are in the other too."""
+        return self.storage is other.storage
+
+    def place(self) -> Hashable:
+        """Return which directory the root is, as ``Listed`` has it."""
+        return None
+
+    def ready(self, prefix: str) -> AbstractContextManager[None]:
+        """Return a block in which files are brought here, names with ``prefix``.
+
+        Raises what there is to raise where the store can't take any.
+        """
+        return contextlib.nullcontext()
+
+    def refuses(self, name: str) -> str | None:
+        """Return why no file can have this name here, or None."""
+        return self.rules.fault(name)
+
+    def walk(self, prefix: str = "", avoid: Hashable = None) -> Iterator[Found]:
+        """Yield every file whose name begins with ``prefix``, a directory at a time.
+
+        The directory ``avoid`` is not entered, nor one that is in itself.
+        """
+        pending: list[tuple[str, Trail]] = [(prefix.rpartition("/")[0], (avoid, None))]
+        while pending:
+            directory, trail = pending.pop()
+            base = f"{directory}/" if directory else ""
+            try:
+                listed = self._list(directory)
+                if listed.place is not None:
+                    _check(listed.place, trail)
+                    trail = (listed.place, trail)
+            except FileNotFoundError as error:
+                if not directory:
+                    yield Found("", fault=error)
+            except Exception as error:
+                yield Found(base, fault=error)
+            else:
+                yield from self._found(listed.files, base, prefix)
+                for name in reversed(listed.directories):
+                    below = f"{base}{name}/"
+                    if _unusable(name):
+                        yield Found(below, fault=_unusable(name))
+                    elif below.startswith(prefix) or prefix.startswith(below):
+                        pending.append((below[:-1], trail))
+
+    def _found(
+        self, files: Iterable[tuple[str, Stat | None]], base: str, prefix: str
+    ) -> Iterator[Found]:
+        for name, stat in files:
+            if f"{base}{name}".startswith(prefix):
+                yield Found(f"{base}{name}", stat, _unusable(name))
+
+    def _list(self, directory: str) -> Listed:
+        directories, files = self.storage.listdir(directory)
+        return Listed(sorted(directories), ((name, None) for name in sorted(files)))
+
+    def stat(self, name: str) -> Stat | None:
+        """Return what is known of a file as it is now; None where there is none."""
+        storage = self.storage
+        try:
+            if not storage.exists(name):
+                return None
+            size = _if_any(storage.size, name)
+            time: datetime | None = _if_any(storage.get_modified_time, name)
+        except FileNotFoundError:
+            return None
+        seconds = None if time is None else time.timestamp()
+        return Stat(size, seconds, seconds)
+
+    def lookup(self, name: str) -> Stat | None:
+        """Return what ``stat`` does, or did when ``ready`` was called."""
+        return self.stat(name)
+
+    def settled(self, name: str, stat: Stat) -> Callable[[], None] | None:
+        """Return what raises Changed where the content is no more that of ``stat``.
+
+        None where an open file can't change.
+        """
+        return None
+
+    def open(self, name: str) -> File[Any]:
+        """Open a file to be read."""
+        file: File[Any] = self.storage.open(name, "rb")
+        return file
+
+    def write(self, name: str, content: File[Any], *, replace: bool) -> None:
+        """Store content by exactly this name, all of it or nothing.
+
+        Without ``replace`` NameTaken where somebody has the name.
+        """
+        with tempfile.SpooledTemporaryFile(BLOCK) as held:
+            # A save that reads from elsewhere may fail half way, and leave a half.
+            for chunk in content.chunks(BLOCK):
+                held.write(chunk)
+            held.seek(0)
+            if replace:
+                self.storage.delete(name)
+            saved = self.storage.save(name, File(held, name))
+        if saved != name:
+            self.storage.delete(saved)
+            raise NameTaken(f"{name}: somebody else has the name by now")
+
+    def delete(self, name: str) -> None:
+        """Delete a file."""
+        self.storage.delete(name)
+
+
+def _if_any(method: Callable[[str], Any], name: str) -> Any:
+    try:
+        return method(name)
+    except NotImplementedError:
+        return None
+
+
+def _unusable(name: str) -> BadName | None:
+    """Return what is wrong with a name in a directory, that can't be asked for."""
+    if name in ("", ".", "..") or "/" in name:
+        return BadName(f"it has a part that is {name!r}, and can't be asked for")
+    return None
+
+
+def _check(place: Hashable, trail: Trail | None) -> None:
+    while trail is not None:
+        known, trail = trail
+        if known == place:
+            raise OSError(
+                "it leads back to a directory above it, or to the other store"
+            )

@@ -1,0 +1,129 @@
+"""What a run has done, counted."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from typing import Any
+
+from tahoestorage.exceptions import TahoeStorageError
+from tahoestorage.moving.copying import Outcome
+from tahoestorage.moving.names import BadName
+from tahoestorage.tahoe.redaction import redact
+
+LISTED = 10_000
+"""Of failures, refused names and names to be deleted so many are remembered."""
+
+
+def reason(error: Exception) -> str:
+    """Return what an error says, without any secret."""
+    text = str(getattr(error, "strerror", None) or error)
+    if not text or not isinstance(error, OSError | TahoeStorageError | BadName):
+        text = f"{type(error).__name__} {text}".strip()
+    return redact(" ".join(text.split()))
+
+
+def shown(name: str) -> str:
+    """Return a name so that it can be written to a terminal, whatever is in it."""
+    return redact(repr(name))
+
+
+def shown_bytes(count: float) -> str:
+    """Return a number of bytes for people."""
+    if count < 1024:
+        return f"{count:.0f} bytes"
+    power = min(int(math.log(count, 1024)), 4)
+    return f"{count / 1024**power:,.1f} {'KMGT'[power - 1]}iB"
+
+
+class Summary:
+    """What became of the files. Safe in threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._started = time.monotonic()
+        self.status = "done"
+        self.seen = 0
+        self.bytes = 0
+        self.failed = 0
+        self.refused = 0
+        self.deleted = 0
+        self.counts = dict.fromkeys(Outcome, 0)
+        self.failures: list[tuple[str, str]] = []
+        self.refusals: list[tuple[str, str]] = []
+        self.kept: list[str] = []
+        self.extra: list[str] = []
+
+    def done(self, name: str, outcome: Outcome, size: int) -> None:
+        """Count a file; ``size`` is its bytes."""
+        with self._lock:
+            self.counts[outcome] += 1
+            if outcome is Outcome.COPIED:
+                self.bytes += size
+            elif outcome is Outcome.KEPT and len(self.kept) < LISTED:
+                self.kept.append(name)
+
+    def fail(self, name: str, why: str) -> None:
+        """Count a file that was not copied, or not deleted."""
+        with self._lock:
+            self.failed += 1
+            if len(self.failures) < LISTED:
+                self.failures.append((name, why))
+
+    def refuse(self, name: str, why: str) -> None:
+        """Count a name that keeps everything from being copied."""
+        with self._lock:
+            self.refused += 1
+            if len(self.refusals) < LISTED:
+                self.refusals.append((name, why))
+
+    def delete(self, name: str) -> None:
+        """Count a file that was only in the target."""
+        with self._lock:
+            self.deleted += 1
+            if len(self.extra) < LISTED:
+                self.extra.append(name)
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken so far."""
+        return time.monotonic() - self._started
+
+    def text(self, *, dry_run: bool) -> str:
+        """Return it for people."""
+        counts = {outcome.value: count for outcome, count in self.counts.items()}
+        amount = shown_bytes(self.bytes)
+        would = "would be " if dry_run else ""
+        parts = [
+            f"{self.counts[Outcome.COPIED]:,} {would}copied ({amount})",
+            f"{self.counts[Outcome.SKIPPED]:,} skipped as unchanged",
+        ]
+        if counts["kept"]:
+            parts.append(f"{counts['kept']:,} kept, which differ and are newer in TO")
+        if counts["gone"]:
+            parts.append(f"{counts['gone']:,} gone from FROM meanwhile")
+        parts.append(f"{self.failed:,} failed")
+        parts.append(f"{self.deleted:,} {would}deleted")
+        return f"{self.seen:,} files: {', '.join(parts)}; {self.seconds:.1f} s"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for programs."""
+        return {
+            "status": self.status,
+            "seen": self.seen,
+            **{outcome.value: count for outcome, count in self.counts.items()},
+            "failed": self.failed,
+            "deleted": self.deleted,
+            "refused": self.refused,
+            "bytes": self.bytes,
+            "seconds": round(self.seconds, 3),
+            "failures": _listed(self.failures),
+            "refusals": _listed(self.refusals),
+            "kept_names": [redact(name) for name in self.kept],
+            "deleted_names": [redact(name) for name in self.extra],
+        }
+
+
+def _listed(pairs: list[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"name": redact(name), "reason": why} for name, why in pairs]
