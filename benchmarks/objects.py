@@ -19,9 +19,9 @@ from django.core.files.storage import storages
 from django.core.management import call_command, get_commands
 from django.test import override_settings
 from storages.backends.s3 import S3Storage as Parent
-from tahoestorage.backends.s3 import S3Storage
 
 from benchmarks.rows import Row, at_least, at_most, best_of_each, seconds
+from tahoestorage.backends.s3 import S3Storage
 from tahoestorage.tahoe.grid import LocalGrid
 from tests.stores import ACCESS_KEY, SECRET_KEY, S3Server, running_weed
 
