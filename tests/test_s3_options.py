@@ -300,6 +300,28 @@ def test_other_credentials_than_those_given_are_not_used(make_s3: MakeS3) -> Non
                 ask("a")
 
 
+class Quiet(str):
+    """A secret that hides itself, as those from the environment do."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "***"
+
+
+def test_secrets_that_hide_themselves_are_told_apart(make_s3: MakeS3) -> None:
+    given = make_s3(secret_key=Quiet(SECRET_KEY))
+    pickled = pickle.dumps(given)
+    with override_settings(**OF_THE_SETTINGS):
+        assert not unpickled(pickled).exists("a")
+    others = {**OF_THE_SETTINGS, "AWS_S3_SECRET_ACCESS_KEY": Quiet("other")}
+    with override_settings(**others), pytest.raises(ImproperlyConfigured):
+        unpickled(pickled).exists("a")
+    urls = {make_s3(access_key=Quiet(key)).url("a") for key in ("one", "two")}
+    assert len(urls) == 2
+    assert make_s3(secret_key="other")._clients is not given._clients
+
+
 def test_credentials_of_the_settings_may_be_others_by_then(make_s3: MakeS3) -> None:
     options = make_s3().deconstruct()[2]
     with override_settings(AWS_S3_ACCESS_KEY_ID="x", AWS_S3_SECRET_ACCESS_KEY="y"):

@@ -261,6 +261,9 @@ class Scripted:
 
     def fetch(self, first: int, last: int, reference: str | None) -> Part:
         self.asked.append(first)
+        if self.blocks and isinstance(self.blocks[0], ConnectionRefusedError):
+            self.blocks.pop(0)
+            raise StoreUnreachable("away")
         return Part(self.entry, self)
 
     def read(self, size: int, /) -> bytes:
@@ -273,16 +276,19 @@ class Scripted:
         pass
 
 
-def test_after_an_error_no_old_bytes_are_taken_for_new_ones() -> None:
-    away = StoreUnreachable("away")
-    store = Scripted(9, b"abc", *[away] * 4, b"def", b"ghi")
+@pytest.mark.parametrize("tries", [1, 4])
+def test_after_an_error_no_old_bytes_are_taken_for_new_ones(tries: int) -> None:
+    away: list[Exception] = [StoreUnreachable("away")] * tries
+    if tries == 1:
+        away.append(ConnectionRefusedError())
+    store = Scripted(9, b"abc", *away, b"def", b"ghi")
     reader = ObjectReader(store.fetch, "a")
     assert reader.read(3) == b"abc"
     with pytest.raises(StoreUnreachable):
         reader.read(3)
     reader.seek(3)
     assert reader.read(3) == b"def"
-    assert store.asked == [0, 3, 3, 3, 3]
+    assert store.asked == [0, 3, 3] + [3, 3] * (tries == 4)
 
 
 def test_what_ends_too_soon_each_time_is_damaged() -> None:

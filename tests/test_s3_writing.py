@@ -392,6 +392,9 @@ def test_text_is_not_cut_short(make_s3: MakeS3, tmp_path: Path, encoding: str) -
     storage, text = make_s3(), "äöü€"[:3] * 10_000
     assert read(storage, save(storage, "a", text)) == text.encode()
     assert read(storage, storage._save("b", Pieces(iter([text])))) == text.encode()
+    middle = ContentFile(text)
+    middle.seek(100)
+    assert read(storage, storage.save("m", middle)) == text.encode()
     path = tmp_path / "text"
     path.write_text(text, encoding)
     with path.open(encoding=encoding) as file:
@@ -589,10 +592,11 @@ def test_a_copy_is_made_on_the_server(make: MakeS3, size: int) -> None:
     bare = make()
     bare.copy("a.txt", "warm")
     with s3_requests(bare) as sent:
-        assert bare.copy("a.txt", "dir/b") == "dir/b"
+        # Its name would say that it is packed.
+        assert bare.copy("a.txt", "dir/b.gz") == "dir/b.gz"
     assert sum(int(each.headers.get("content-length", 0)) for each in sent) < 1000
-    assert read(bare, "dir/b") == BIG[:size]
-    answer = head(bare, "dir/b")
+    assert read(bare, "dir/b.gz") == BIG[:size]
+    answer = head(bare, "dir/b.gz")
     assert answer["ContentType"] == "application/x-mine"
     assert answer["CacheControl"] == "max-age=9"
     assert answer["Metadata"]["who"] == "me"

@@ -1,4 +1,4 @@
-"""``manage.py storage_cache``: what it says, that all is forgotten, and that it fills."""
+"""``manage.py storage_cache``: what it says, what it forgets, and that it fills."""
 
 from __future__ import annotations
 

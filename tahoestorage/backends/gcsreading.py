@@ -48,7 +48,7 @@ class GCSReading(ObjectStore, GCSOptions):
 
     def _object(self, what: str, key: str, **options: Any) -> Any:
         """Return an object of which nothing was asked."""
-        if key == self._key(""):
+        if key.rstrip("/") == self._key(""):
             raise NameIsDirectory(f"{what!r} is the root, a directory, and no file")
         return self.bucket.blob(key, **options)
 

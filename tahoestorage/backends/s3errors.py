@@ -69,8 +69,6 @@ def call(what: str, place: str, ask: Callable[..., T], *args: Any, **kwargs: Any
     except FAULTS as error:
         fault = meaning(error, what, place)
     # Outside of the handler: what was caught has requests in it, with keys and URLs.
-    # What was asked may have keys too, and error pages show it.
-    del args, kwargs
     raise fault
 
 

@@ -120,10 +120,10 @@ class Summary:
             "seconds": round(self.seconds, 3),
             "failures": _listed(self.failures),
             "refusals": _listed(self.refusals),
-            "kept_names": [redact(name) for name in self.kept],
-            "deleted_names": [redact(name) for name in self.extra],
+            "kept_names": [redact(name) for name in sorted(self.kept)],
+            "deleted_names": [redact(name) for name in sorted(self.extra)],
         }
 
 
 def _listed(pairs: list[tuple[str, str]]) -> list[dict[str, str]]:
-    return [{"name": redact(name), "reason": why} for name, why in pairs]
+    return [{"name": redact(name), "reason": why} for name, why in sorted(pairs)]
