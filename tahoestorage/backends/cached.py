@@ -50,6 +50,7 @@ class Cached(Lookups):
 
     def _whole(self, name: str, what: str) -> float:
         """Return a figure of a file, for which the store is asked if need be."""
+        _check_file(name)
         known = getattr(self._file(name), what)
         if known is None:
             # Of what was saved just now, the cache knows only what was sent.
@@ -68,10 +69,9 @@ class Cached(Lookups):
 
     def _prepare(self, name: str, mode: str) -> Reader | None:
         check_mode(mode)
-        path_of(name)
+        _check_file(name)
         if mode.startswith("r"):
             return self._reader(name)
-        _check_file(name)
         if mode.startswith("x") and self._entry(name) is not None:
             raise NameTaken(f"{name}: the name is taken")
         return None
@@ -85,7 +85,8 @@ class Cached(Lookups):
                 return self._fetch(key, first, last, reference, name)
             ticket = self._entries.ticket()
             part = self._fetch(key, first, last, None, name)
-            self._fill(ticket, item, part.entry)
+            if not _tells_all_of(known, part.entry):
+                self._fill(ticket, item, part.entry)
             return part
 
         entry = known if isinstance(known, Entry) else None
@@ -168,3 +169,10 @@ def _check_file(name: str) -> None:
     """Raise NameIsDirectory for the root, which is no file."""
     if not path_of(name):
         raise NameIsDirectory("the root is a directory, and no file")
+
+
+def _tells_all_of(known: object, entry: Entry) -> bool:
+    """Whether what is known is of the same object, and says what ``entry`` does."""
+    if not isinstance(known, Entry) or known.reference != entry.reference:
+        return False
+    return known.modified is not None or entry.modified is None

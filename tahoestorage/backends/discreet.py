@@ -31,7 +31,9 @@ class Discreet(Storage):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._by_hand = frozenset(name for name, value in options.items() if value)
+        self._by_hand = frozenset(
+            name for name, value in options.items() if value is not None
+        )
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} at {hex(id(self))}>"

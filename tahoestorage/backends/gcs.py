@@ -17,13 +17,11 @@ from tahoestorage.backends.gcsobjects import content_hashes
 from tahoestorage.backends.gcssigning import seconds_of, seconds_until, signer_for
 from tahoestorage.backends.gcsuploads import repeatable
 from tahoestorage.backends.gcswriting import GCSWriting
-from tahoestorage.backends.lookups import ITEM
 from tahoestorage.backends.names import path_of
 from tahoestorage.backends.objectreader import ObjectReader
 from tahoestorage.backends.objectstore import Signed
 from tahoestorage.backends.storedfile import Reader
 from tahoestorage.backends.unpacked import Unpacked
-from tahoestorage.cache import Scope, Ticket
 from tahoestorage.entries import Entry
 
 # Who brings credentials along gets what they sign, and nobody else does.
@@ -62,14 +60,6 @@ class GCSStorage(Cached, GCSWriting):
         below = (directory[len(start) : -1] for directory in directories)
         # A folder may be an object too, with a name that ends with the slash.
         return sorted(filter(None, below)), sorted(filter(None, files))
-
-    def _fill(self, ticket: Ticket, item: Scope, entry: Entry | None) -> None:
-        if entry is not None and entry.modified is None:
-            # A part of a file tells no times; they may be known already.
-            known = self._entries.entry(item, ITEM)
-            if isinstance(known, Entry) and known.reference == entry.reference:
-                return
-        super()._fill(ticket, item, entry)
 
     def _reader(self, name: str) -> Reader:
         reader = super()._reader(name)
