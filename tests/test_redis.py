@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import json
 import logging
@@ -19,8 +20,11 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.base import ContentFile
-from hypothesis import HealthCheck, given, settings
+from django.core.management import call_command
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from pytest_django.fixtures import Settings
 
 from tahoestorage.cache import (
     MISSING,
@@ -199,7 +203,7 @@ def play_at_random(world: World, data: st.DataObject) -> None:
         world.abandon()
 
 
-@settings(
+@hypothesis_settings(
     max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
@@ -368,6 +372,7 @@ settings.configure(USE_TZ=True)
 import django
 django.setup()
 from django.core.files.base import ContentFile
+from django.core.management import call_command
 from tahoestorage.storage import TahoeStorage
 storage = TahoeStorage(**json.loads(sys.stdin.readline()))
 for line in sys.stdin:
@@ -548,6 +553,48 @@ def test_without_the_redis_writers_go_on(
     with cache.turn(new_scope(), "a/b", 30.0) as turn:
         turn.renew()
     assert "a/b is written without a lock" in caplog.text
+
+
+# Looking after it
+
+
+def look_after(action: str) -> dict[str, Any]:
+    said = io.StringIO()
+    call_command("storage_cache", action, "--json", stdout=said)
+    (tier,) = json.loads(said.getvalue())["tiers"]
+    return dict(tier)
+
+
+def test_it_can_be_looked_at_and_emptied(
+    make_storage: MakeStorage, own_redis: RedisServer, settings: Settings
+) -> None:
+    url = own_redis.url.replace("//", "//default:hunter2@")
+    with contextlib.closing(own_redis.client()) as client:
+        client.config_set("requirepass", "hunter2")
+    storage = make_storage(cache={"redis": url})
+    settings.STORAGES = {
+        "default": {
+            "BACKEND": "tahoestorage.storage.TahoeStorage",
+            "OPTIONS": storage._given,
+        },
+    }
+    storage.save("dir/a", ContentFile(b"x" * 100))
+    storage.listdir("dir")
+    stats = look_after("stats")
+    assert stats["tier"] == "redis"
+    assert stats["place"] == f"127.0.0.1:{own_redis.port}/0"
+    assert stats["pages"] >= 2
+    assert stats["bytes"] > 100
+    assert look_after("clear")["pages"] == 0
+    with requests_sent() as sent:
+        assert storage.exists("dir/a")
+        assert storage.exists("dir/a")
+    assert sent.verbs == ["GET"]
+    own_redis.stop()
+    stats = look_after("stats")
+    assert stats["pages"] is None
+    assert "refused" in stats["fault"]
+    assert "hunter2" not in str(stats)
 
 
 # Options

@@ -127,11 +127,15 @@ class Command(BaseCommand):
 
 
 def _tiers(cache: CacheOptions) -> list[InspectedTier]:
-    """Return the tiers that processes share, the nearest first."""
-    tiers: list[InspectedTier] = []
-    if cache.directory is not None:
-        tiers.append(InspectedDisk(cache.directory, cache.size_limit))
-    return tiers
+    """Return the tier that processes share, if there is one."""
+    if cache.redis is not None:
+        # redis-py is an extra.
+        from tahoestorage.cache.redisinspection import InspectedRedis
+
+        return [InspectedRedis(cache.redis)]
+    if cache.directory is None:
+        return []
+    return [InspectedDisk(cache.directory, cache.size_limit)]
 
 
 def _shown(stats: TierStats) -> str:
