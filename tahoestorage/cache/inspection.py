@@ -66,7 +66,8 @@ class InspectedDisk:
                 with self._connected() as database:
                     (pages,) = database.execute("SELECT COUNT(*) FROM Cache").fetchone()
             except sqlite3.Error as error:
-                fault, pages = str(error), None
+                if not _is_new(error):
+                    fault, pages = str(error), None
         size = sum(self._size(name) for name in _FILES) if fault is None else None
         return TierStats(
             "disk", str(self.directory), pages, size, self.size_limit, fault
@@ -134,9 +135,15 @@ class InspectedDisk:
                 while database.execute(some, (BATCH,)).rowcount:
                     pass
                 database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+        except sqlite3.OperationalError as error:
+            if not _is_new(error):
                 raise
+        except sqlite3.DatabaseError:
             # What is no database of ours is made anew by whoever needs it.
             for name in _FILES:
                 (self.directory / name).unlink(missing_ok=True)
+
+
+def _is_new(error: sqlite3.Error) -> bool:
+    """Whether somebody is just making the database: there is nothing in it."""
+    return isinstance(error, sqlite3.OperationalError) and "no such table" in str(error)
