@@ -186,12 +186,14 @@ def test_the_root_is_no_file(make_s3: MakeS3) -> None:
     for storage in (make_s3(), make_s3(location="media")):
         for name in ("", "."):
             assert not storage.exists(name)
+            for mode in ("rb", "wb", "xb"):
+                with pytest.raises(IsADirectoryError):
+                    storage.open(name, mode)
+            for ask in (storage.size, storage.get_modified_time):
+                with pytest.raises(IsADirectoryError):
+                    ask(name)
             with pytest.raises(FileNotFoundError):
-                storage.size(name)
-            with pytest.raises(FileNotFoundError):
-                storage.open(name)
-            with pytest.raises(IsADirectoryError):
-                storage.open(name, "wb")
+                storage.copy(name, "b")
         with pytest.raises(IsADirectoryError):
             storage.delete(".")
         with pytest.raises(IsADirectoryError):

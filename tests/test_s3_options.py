@@ -330,6 +330,10 @@ def test_credentials_of_the_settings_may_be_others_by_then(make_s3: MakeS3) -> N
         again = unpickled(pickled)
     assert again.secret_key == SECRET_KEY
     assert not again.exists("a")
+    # Neither is what says nothing given by hand.
+    blank = pickle.dumps(S3Storage(**options, access_key="", secret_key=None))
+    with override_settings(**OF_THE_SETTINGS):
+        assert not unpickled(blank).exists("a")
 
 
 def test_copies_keep_their_credentials(make_s3: MakeS3, pem: str) -> None:

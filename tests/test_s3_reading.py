@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 from django.core.files.base import ContentFile
+from urllib3.exceptions import HTTPError
 
 from tahoestorage.backends.objectreader import READ_AHEAD, ObjectReader, Part
 from tahoestorage.backends.s3 import S3Storage
+from tahoestorage.backends.s3reading import Body
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import DamagedDownload, FileMissing, StoreUnreachable
 from tests.proxy import Answer, CutBody, Proxy, Refuse, Seen
@@ -289,6 +291,16 @@ def test_after_an_error_no_old_bytes_are_taken_for_new_ones(tries: int) -> None:
     reader.seek(3)
     assert reader.read(3) == b"def"
     assert store.asked == [0, 3, 3] + [3, 3] * (tries == 4)
+
+
+def test_whatever_the_network_has_is_unreachable() -> None:
+    class Stream:
+        def read(self, size: int) -> bytes:
+            raise HTTPError("of urllib3")
+
+    with pytest.raises(StoreUnreachable, match="a: ") as caught:
+        Body(Stream(), "a", "the bucket b").read(1)
+    assert caught.value.__context__ is None
 
 
 def test_what_ends_too_soon_each_time_is_damaged() -> None:

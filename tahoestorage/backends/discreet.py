@@ -31,8 +31,11 @@ class Discreet(Storage):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        # By its type: whether a key file says anything is seen when it is read.
         self._by_hand = frozenset(
-            name for name, value in options.items() if value is not None
+            name
+            for name, value in options.items()
+            if value is not None and not (issubclass(type(value), str) and not value)
         )
 
     def __repr__(self) -> str:

@@ -49,8 +49,6 @@ class S3Objects(ObjectStore, S3Access):
     def _fetch(
         self, key: str, first: int, last: int, reference: str | None, what: str
     ) -> Part:
-        if not key:
-            raise FileMissing("the root is no file")
         asked = self._reading(key) | {"Range": f"bytes={first}-{last}"}
         if reference:
             asked["IfMatch"] = reference
@@ -90,8 +88,9 @@ class S3Objects(ObjectStore, S3Access):
             paginator.paginate(Bucket=self.bucket_name, Prefix=prefix, **asked)
         )
         while page := self._call(prefix or "the root", next, pages, None):
-            found = page.get("Contents", ())
-            yield [(each["Key"], entry_of(each, each["Size"])) for each in found]
+            # A folder may be an object too, and is no file.
+            files = (e for e in page.get("Contents", ()) if not e["Key"].endswith("/"))
+            yield [(each["Key"], entry_of(each, each["Size"])) for each in files]
 
     def _md5(self, entry: Entry) -> str | None:
         # What is packed has another, and so has what was uploaded in parts.

@@ -48,7 +48,8 @@ class Body:
             return bytes(self._stream.read(size))
         except FAULTS as error:
             fault = meaning(error, self._what, self._place)
-        except OSError as error:
+        # Whatever else the network has comes through botocore as it is.
+        except Exception as error:
             fault = StoreUnreachable(
                 f"{self._what}: {self._place} hung up ({type(error).__name__}); try "
                 "again"
