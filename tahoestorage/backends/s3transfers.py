@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # Parts of 8 MiB in memory, but for the one that is being read.
 PARTS = 3
+AT_ONCE = 1 << 20
 COPIED_PART = 1 << 27
 COPIED_AT_ONCE = 5 << 30
 """Bytes that CopyObject copies at most."""
@@ -95,6 +96,10 @@ def upload(
     config = copy.copy(config)
     config.max_submission_concurrency = 1
     small = source.size is not None and source.size < config.multipart_threshold
+    if small and (source.size or 0) <= AT_ONCE and not config.max_bandwidth:
+        # To make a manager takes a third as long as to send a small file.
+        client.put_object(**place, **parameters, Body=source.read(source.size))
+        return
     alone = small or not config.use_threads
     executor: Any = NonThreadedExecutor if alone else _executor
     # Not boto3's own choice, which may be a client in C that knows no conditions.
