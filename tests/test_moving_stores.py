@@ -1,0 +1,109 @@
+"""storage_copy between all kinds of stores."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import Storage, storages
+from django.core.management import call_command
+from pytest_django.fixtures import Settings
+
+from tests.conftest import MakeStorage
+from tests.gcs_servers import GCS
+from tests.stores import S3Server, s3_requests
+
+FILES = {
+    "top.txt": b"at the top",
+    "empty": b"",
+    "photos/2026/ünïcode sp ace.jpg": b"\xff\xd8" * 4000,
+    "photos/a.gz": b"\x1f\x8b not really packed",
+    "large.bin": bytes(range(256)) * 5000,
+}
+WAY = ["folder", "s3", "tahoe", "gcs", "s3", "folder"]
+
+
+@pytest.fixture(autouse=True)
+def aliases(
+    settings: Settings,
+    make_storage: MakeStorage,
+    moto: S3Server,
+    gcs: GCS,
+    tmp_path: Path,
+) -> None:
+    """An alias for each stage of the way, with a store of its own."""
+    settings.STORAGES = {}
+    for number, kind in enumerate(WAY):
+        options: dict[str, Any]
+        cache = {"cache": {"directory": str(tmp_path / "cache")}}
+        if kind == "folder":
+            backend = "django.core.files.storage.FileSystemStorage"
+            options = {"location": str(tmp_path / f"folder {number}")}
+        elif kind == "tahoe":
+            backend = "tahoestorage.storage.TahoeStorage"
+            options = dict(make_storage()._given)
+        elif kind == "s3":
+            backend = "tahoestorage.backends.s3.S3Storage"
+            options = {**moto.options, **cache, "bucket_name": moto.make_bucket()}
+        else:
+            backend = "tahoestorage.backends.gcs.GCSStorage"
+            options = {**gcs.options, **cache, "bucket_name": gcs.make_bucket()}
+        made = {"BACKEND": backend, "OPTIONS": {**options}}
+        if kind in ("s3", "gcs") and number % 2:
+            made["OPTIONS"]["location"] = "below/here"
+        settings.STORAGES = {**settings.STORAGES, f"{number}": made}
+
+
+def copy(source: str, target: str, *options: str) -> dict[str, Any]:
+    out = io.StringIO()
+    arguments = ("storage_copy", source, target, "--json", *options)
+    call_command(*arguments, stdout=out, stderr=io.StringIO())
+    return dict(json.loads(out.getvalue()))
+
+
+def content(storage: Storage, name: str) -> bytes:
+    with storage.open(name) as file:
+        return bytes(file.read())
+
+
+@pytest.mark.parametrize("verify", [(), ("--verify",)])
+def test_files_come_back_from_a_way_through_all_stores(
+    verify: tuple[str, ...],
+) -> None:
+    for name, text in FILES.items():
+        assert storages["0"].save(name, ContentFile(text)) == name
+    for number in range(len(WAY) - 1):
+        done = copy(f"{number}", f"{number + 1}", *verify)
+        assert (done["copied"], done["failed"]) == (len(FILES), 0), done
+        again = copy(f"{number}", f"{number + 1}", *verify)
+        assert (again["copied"], again["skipped"]) == (0, len(FILES)), again
+    last = storages[f"{len(WAY) - 1}"]
+    assert {name: content(last, name) for name in FILES} == FILES
+
+
+def test_what_has_changed_is_replaced_and_what_is_extra_deleted() -> None:
+    here, there = storages["0"], storages["1"]
+    for name, text in FILES.items():
+        here.save(name, ContentFile(text))
+    copy("0", "1")
+    with here.open("top.txt", "wb") as file:
+        file.write(b"changed, and longer than before")
+    there.save("extra/file", ContentFile(b"nobody has it"))
+    done = copy("0", "1", "--delete-extra")
+    assert (done["copied"], done["deleted"]) == (1, 1)
+    assert content(there, "top.txt") == b"changed, and longer than before"
+    assert not there.exists("extra/file")
+
+
+def test_comparing_costs_a_request_for_a_thousand_names() -> None:
+    here, there = storages["0"], storages["1"]
+    for number in range(30):
+        here.save(f"{number % 5}/{number}", ContentFile(b"%d" % number))
+    copy("0", "1")
+    with s3_requests(there) as sent:
+        assert copy("0", "1")["skipped"] == 30
+    assert len(sent) <= 2
