@@ -52,9 +52,9 @@ def aliases(
         else:
             backend = "tahoestorage.backends.gcs.GCSStorage"
             options = {**gcs.options, **cache, "bucket_name": gcs.make_bucket()}
-        made = {"BACKEND": backend, "OPTIONS": {**options}}
         if kind in ("s3", "gcs") and number % 2:
-            made["OPTIONS"]["location"] = "below/here"
+            options["location"] = "below/here"
+        made = {"BACKEND": backend, "OPTIONS": options}
         settings.STORAGES = {**settings.STORAGES, f"{number}": made}
 
 
