@@ -452,7 +452,7 @@ def test_requests_are_logged_and_an_emptied_cache_asks_again(site: Site) -> None
     site.write(
         "program.py",
         "from django.core.files.storage import default_storage\n"
-        "default_storage.exists('documents/nothing.txt')\n",
+        "default_storage.exists('nothing.txt')\n",
     )
     command = 'python manage.py shell -c "$(cat program.py)" --settings logged'
 
