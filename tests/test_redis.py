@@ -545,6 +545,18 @@ def test_a_turn_that_does_not_come_is_an_error(two: Two) -> None:
             waiting.__enter__()
 
 
+def test_a_turn_that_has_ended_is_waited_for_again(two: Two) -> None:
+    here, there = two
+    scope = new_scope()
+    late = here.turn(scope, "a/b", 0.2)
+    late.__enter__()
+    time.sleep(0.3)
+    with there.turn(scope, "a/c", 30.0):
+        late._lock.blocking_timeout = 0.1  # type: ignore[attr-defined]
+        with pytest.raises(WriteCollision, match="a/b"):
+            late.renew()
+
+
 def test_without_the_redis_writers_go_on(
     own_redis: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -359,6 +359,16 @@ def test_others_upload_just_what_they_were_allowed_to(strict_s3: S3Storage) -> N
     assert head(strict_s3, "dir/ü.txt")["ContentType"] == "text/plain"
 
 
+def test_what_was_deleted_meanwhile_and_is_uploaded_then_is_seen(
+    strict_s3: S3Storage,
+) -> None:
+    _, url, _, headers = strict_s3.upload_url("a", "text/plain", 1)
+    strict_s3.delete("a")
+    assert not strict_s3.exists("a")
+    assert status(url, method="PUT", data=b"x", headers=headers) == 200
+    assert strict_s3.exists("a")
+
+
 def test_an_upload_is_bound_to_its_parameters(make_strict_s3: MakeS3) -> None:
     storage = make_strict_s3(
         location="media",

@@ -158,7 +158,7 @@ class Cached(Lookups):
         """Copy a file within the store and delete the old one; return the new name.
 
         Nothing is overwritten. Raises FileMissing, and NameTaken. Whoever stops half
-        way leaves both.
+        way leaves both. What is written to ``source`` meanwhile may be deleted with it.
         """
         self.copy(source, target)
         self.delete(source)

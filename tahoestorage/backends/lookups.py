@@ -137,6 +137,8 @@ class Lookups(ObjectStore):
             yield became
         finally:
             self._forget_urls(name)
+            if known is MISSING and self._is_expected(name):
+                known = None
             change.done(known)
 
     def _expect(self, name: str, seconds: float) -> None:

@@ -49,6 +49,10 @@ class LockedTurn(Turn):
         if self._held:
             try:
                 self._lock.reacquire()
+            except redis.exceptions.LockError:
+                # It ended before this, and somebody else may have his turn.
+                self._held = False
+                self.__enter__()
             except (redis.RedisError, OSError):
                 self._held = False
 

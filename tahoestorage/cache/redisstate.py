@@ -13,7 +13,7 @@ from redis.retry import Retry
 
 STATE = b"tahoestorage:state"
 PAGE = b"tahoestorage:page:"
-LOCK = b"tahoestorage:lock:"
+LOCK = "tahoestorage:lock:"
 CONNECT_SECONDS = 0.5
 ANSWER_SECONDS = 0.5
 
@@ -58,10 +58,9 @@ return 1
 """
 _DISBELIEVE = """
 local seq = redis.call('HINCRBY', KEYS[1], 'seq', 1)
-for _, slot in ipairs(ARGV) do
-  if _ > 1 then
-    redis.call('HSET', KEYS[1], 's'..slot, seq, 'g'..slot, ARGV[1], 'e'..slot, ARGV[1])
-  end
+for i = 2, #ARGV do
+  local slot = ARGV[i]
+  redis.call('HSET', KEYS[1], 's'..slot, seq, 'g'..slot, ARGV[1], 'e'..slot, ARGV[1])
 end
 """
 
@@ -117,9 +116,8 @@ class RedisState:
             redis_connect_func=self._connected,
         )
         register = self._redis.register_script
-        self._begin, self._read = register(_BEGIN), register(_READ)
-        self._fill, self._patch = register(_FILL), register(_PATCH)
-        self._disbelieve = register(_DISBELIEVE)
+        self._read, self._fill = register(_READ), register(_FILL)
+        self._patch, self._disbelieve = register(_PATCH), register(_DISBELIEVE)
         self._name = 0
 
     def _connected(self, connection: Any) -> None:
@@ -190,7 +188,7 @@ class RedisState:
     def lock(self, name: bytes, seconds: float) -> Any:
         """Return redis-py's lock of this name, which ends by itself."""
         return self._redis.lock(
-            (LOCK + name).hex(),
+            LOCK + name.hex(),
             timeout=seconds,
             sleep=0.02,
             blocking_timeout=seconds + 1,
