@@ -362,7 +362,9 @@ def test_others_upload_just_what_they_were_allowed_to(strict_s3: S3Storage) -> N
 def test_what_was_deleted_meanwhile_and_is_uploaded_then_is_seen(
     strict_s3: S3Storage,
 ) -> None:
+    save(strict_s3, "a", b"before")
     _, url, _, headers = strict_s3.upload_url("a", "text/plain", 1)
+    assert strict_s3.exists("a")
     strict_s3.delete("a")
     assert not strict_s3.exists("a")
     assert status(url, method="PUT", data=b"x", headers=headers) == 200
