@@ -30,20 +30,20 @@ class Access(enum.Enum):
 
 
 # The last character of a base32 text may hold only bits that are used.
-_16_BYTES = "[a-z2-7]{25}[aeimquy4]"
-_32_BYTES = "[a-z2-7]{51}[aq]"
-_ANY_BYTES = (
+SIXTEEN_BYTES = "[a-z2-7]{25}[aeimquy4]"
+THIRTY_TWO_BYTES = "[a-z2-7]{51}[aq]"
+ANY_BYTES = (
     "(?:[a-z2-7]{8})*(?:[a-z2-7][aeimquy4]|[a-z2-7]{3}[aq]"
     "|[a-z2-7]{4}[acegikmoqsuwy246]|[a-z2-7]{6}[aiqy])?"
 )
-_COUNT = "([1-9][0-9]{0,2})"
-_SIZE = "(?:0|[1-9][0-9]{0,17})"
+COUNT = "([1-9][0-9]{0,2})"
+SIZE = "(?:0|[1-9][0-9]{0,17})"
 MOST_SHARES = 256
 
-CHK = re.compile(f"{_16_BYTES}:{_32_BYTES}:{_COUNT}:{_COUNT}:{_SIZE}")
-LIT = re.compile(_ANY_BYTES)
-SSK = re.compile(f"{_16_BYTES}:{_32_BYTES}")
-MDMF = re.compile(f"{_16_BYTES}:{_32_BYTES}(?::[!-~]*)?")
+CHK = re.compile(f"{SIXTEEN_BYTES}:{THIRTY_TWO_BYTES}:{COUNT}:{COUNT}:{SIZE}")
+LIT = re.compile(ANY_BYTES)
+SSK = re.compile(f"{SIXTEEN_BYTES}:{THIRTY_TWO_BYTES}")
+MDMF = re.compile(f"{SIXTEEN_BYTES}:{THIRTY_TWO_BYTES}(?::[!-~]*)?")
 UNKNOWN = re.compile(r"(?:ro\.|imm\.)?URI:[A-Za-z0-9-]+:[!-~]*")
 
 
@@ -88,9 +88,9 @@ def fault(text: str, form: Form | None) -> str:
         return f"the content in the cap {_NOT_BASE32}"
     key, _, rest = text.removeprefix(form.prefix).partition(":")
     key_hash, _, rest = rest.partition(":")
-    if not re.fullmatch(_16_BYTES, key):
+    if not re.fullmatch(SIXTEEN_BYTES, key):
         return f"the first field of the cap {_NOT_BASE32}"
-    if not re.fullmatch(_32_BYTES, key_hash):
+    if not re.fullmatch(THIRTY_TWO_BYTES, key_hash):
         return f"the second field of the cap {_NOT_BASE32}"
     if form.body is CHK:
         return "the cap does not end in two counts of shares and a size"

@@ -1,0 +1,153 @@
+"""``manage.py tahoe_nginx``: a configuration of nginx, for visitors."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.files.storage import storages
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from tahoestorage.backends.tahoe import TahoeStorage
+from tahoestorage.conf import Options, read_options
+from tahoestorage.proxy import nginx
+
+# What nginx's grammar would read as more than one word, or as a variable.
+_WORD = re.compile(r"[^\s;{}'\"\\$#]+")
+
+
+class Command(BaseCommand):
+    """Print what lets visitors read files, and do nothing else."""
+
+    help = (
+        "Prints a configuration of nginx for a read-only proxy before the gateway of "
+        "the settings: GET and HEAD of files by their read caps pass, and nothing "
+        "else. It goes inside `http { }`; with --standalone it is a whole file, for "
+        "`nginx -p DIR -c FILE`. TAHOE_PUBLIC_BASE_URL is the address that visitors "
+        "have."
+    )
+    # It changes nothing, and a site may want it before all else is well.
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--listen",
+            type=listen,
+            default="127.0.0.1:8080",
+            metavar="ADDRESS:PORT",
+            help="where nginx listens (127.0.0.1:8080)",
+        )
+        parser.add_argument(
+            "--server-name",
+            type=word,
+            nargs="+",
+            metavar="NAME",
+            help="the host's names (that of TAHOE_PUBLIC_BASE_URL)",
+        )
+        parser.add_argument(
+            "--cache",
+            type=cache,
+            metavar="DIR:SIZE",
+            help="where nginx keeps what it fetched, and how much at most, such as 10g "
+            "(/var/lib/nginx/tahoe:1g; with --standalone cache:1g, below its DIR)",
+        )
+        parser.add_argument(
+            "--mutable",
+            action="store_true",
+            help="let mutable files pass too, by their read-only caps",
+        )
+        parser.add_argument(
+            "--directories",
+            action="store_true",
+            help="let directories pass too, by their read-only caps: whoever has one "
+            "can then list and read all that is below it",
+        )
+        parser.add_argument(
+            "--standalone",
+            action="store_true",
+            help="print a whole file, for an nginx of its own in the foreground",
+        )
+
+    def handle(
+        self,
+        *,
+        listen: str,
+        server_name: list[str] | None,
+        cache: tuple[str, str] | None,
+        mutable: bool,
+        directories: bool,
+        standalone: bool,
+        **options: Any,
+    ) -> None:
+        try:
+            site = site_options()
+        except ImproperlyConfigured as error:
+            raise CommandError(str(error)) from error
+        host = urlsplit(site.public_base_url or "").hostname
+        kept, size = cache or (
+            ("cache", "1g") if standalone else ("/var/lib/nginx/tahoe", "1g")
+        )
+        proxy = nginx.PublicProxy(
+            listen=listen,
+            server_name=" ".join(server_name or [host or "_"]),
+            cache_directory=kept,
+            cache_size=size,
+            access_log="access.log" if standalone else "/var/log/nginx/tahoe.log",
+            mutable=mutable,
+            directories=directories,
+        )
+        text = nginx.public(site, proxy)
+        if standalone:
+            text = nginx.standalone(text, getpass.getuser() if is_root() else None)
+        self.stdout.write(text, ending="")
+        if site.public_base_url is None:
+            self.stderr.write(
+                "Set TAHOE_PUBLIC_BASE_URL to the address that visitors have: without "
+                "it the site has no URLs that lead to this proxy.",
+                self.style.WARNING,
+            )
+
+
+def site_options() -> Options:
+    """Return the options of the default storage; of the settings where it is none."""
+    storage = storages["default"]
+    return storage.options if isinstance(storage, TahoeStorage) else read_options({})
+
+
+def is_root() -> bool:
+    return os.geteuid() == 0
+
+
+def word(text: str) -> str:
+    """Return what is one word to nginx."""
+    if not _WORD.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a host")
+    return text
+
+
+def listen(text: str) -> str:
+    """Return ADDRESS:PORT, where either may be left out."""
+    address, _, port = text.rpartition(":")
+    if address.startswith("[") != address.endswith("]") or not port.isdecimal():
+        address, port = text, "80"
+    if not _WORD.fullmatch(text) or not 0 < int(port) < 65536:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no address and port, such as 127.0.0.1:8080 or [::]:80"
+        )
+    return text
+
+
+def cache(text: str) -> tuple[str, str]:
+    """Return the folder and the size of DIR:SIZE."""
+    folder, _, size = text.rpartition(":")
+    if not _WORD.fullmatch(folder) or not re.fullmatch("[1-9][0-9]*[kmgKMG]?", size):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no DIR:SIZE, such as /var/cache/tahoe:10g; a folder's name "
+            "has no space, quote, brace, backslash, semicolon, # or $ here"
+        )
+    return folder, size

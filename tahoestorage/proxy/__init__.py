@@ -1,0 +1,1 @@
+"""The configuration of nginx before a gateway, for visitors who may only read."""

@@ -1,0 +1,67 @@
+"""A real nginx for tests, on a free port, stopped by its process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Debian's is not in the PATH of everybody.
+NGINX = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
+
+
+def require_nginx() -> str:
+    """Return the program; skip the test where there is none."""
+    if NGINX is None:
+        pytest.skip("there is no nginx here: apt-get install nginx-light")
+    return NGINX
+
+
+def command(directory: Path, text: str) -> list[str]:
+    """Return what runs nginx with this configuration, and all its files below."""
+    (directory / "nginx.conf").write_text(text)
+    return [require_nginx(), "-p", str(directory), "-c", "nginx.conf", "-e", "stderr"]
+
+
+def faults(directory: Path, text: str) -> str:
+    """Return what nginx finds wrong or doubtful in a configuration."""
+    run = subprocess.run(
+        [*command(directory, text), "-t", "-q"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return run.stdout if run.returncode == 0 else f"{run.stdout}{run.returncode}"
+
+
+@contextlib.contextmanager
+def running(directory: Path, text: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run nginx in the foreground within the block; it listens on this port."""
+    with (directory / "nginx.output").open("wb") as output:
+        process = subprocess.Popen(
+            command(directory, text), stdout=output, stderr=output
+        )
+    try:
+        await_port(process, port)
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def await_port(process: subprocess.Popen[bytes], port: int) -> None:
+    until = time.monotonic() + 20
+    while True:
+        assert process.poll() is None, "nginx ended by itself"
+        with contextlib.suppress(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        assert time.monotonic() < until, "nginx does not listen"
+        time.sleep(0.02)
