@@ -45,4 +45,7 @@ POLICY = (
     "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; "
     "sandbox"
 )
-"""The Content-Security-Policy: should one be opened all the same, nothing in it runs."""
+"""The Content-Security-Policy: opened all the same, nothing in a file runs."""
+
+PLAYER_POLICY = f"{POLICY} allow-same-origin"
+"""That of audio and video: a browser's own player fetches them from their origin."""

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
+from django.test import override_settings
+
+from tests.redis_server import free_port
 
 # Debian's is not in the PATH of everybody.
 NGINX = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
@@ -65,3 +71,43 @@ def await_port(process: subprocess.Popen[bytes], port: int) -> None:
             return
         assert time.monotonic() < until, "nginx does not listen"
         time.sleep(0.02)
+
+
+@dataclass(frozen=True)
+class PublicProxy:
+    """The read-only proxy, running; its files are in ``directory``."""
+
+    directory: Path
+    port: int
+    process: subprocess.Popen[bytes]
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return "127.0.0.1", self.port
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+def configuration(*arguments: str, **settings: object) -> str:
+    """Return what `manage.py tahoe_nginx` prints with these settings."""
+    output = io.StringIO()
+    with override_settings(**settings):
+        call_command("tahoe_nginx", *arguments, stdout=output, stderr=io.StringIO())
+    return output.getvalue()
+
+
+@contextlib.contextmanager
+def public_proxy(
+    directory: Path, gateway: str, *arguments: str, path: str = ""
+) -> Iterator[PublicProxy]:
+    """Run the proxy that the command prints for a gateway."""
+    port = free_port()
+    text = configuration(
+        *("--standalone", "--listen", f"127.0.0.1:{port}", *arguments),
+        TAHOE_STORAGE_BASE_URL=gateway,
+        TAHOE_PUBLIC_BASE_URL=f"http://127.0.0.1:{port}{path}",
+    )
+    with running(directory, text, port) as process:
+        yield PublicProxy(directory, port, process)

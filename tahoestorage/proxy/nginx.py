@@ -55,6 +55,7 @@ def public(options: Options, proxy: PublicProxy) -> str:
         embedded=mediatypes.EMBEDDED.items(),
         bytes=mediatypes.BYTES,
         policy=mediatypes.POLICY,
+        player_policy=mediatypes.PLAYER_POLICY,
         gateway=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
         https=gateway.scheme == "https",
         scheme=gateway.scheme,
