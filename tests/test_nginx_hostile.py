@@ -144,32 +144,71 @@ def hostile_targets(caps: dict[str, str]) -> Iterator[str]:
         yield f"/named/{once}?t={verb}"
     yield from (f"{good}?", f"{good}?save=true", f"{good}?filename=x.html", f"{good}#x")
     yield from (f"{good}?uri={quote(dir2, safe='')}", f"{good}?when_done=http://evil")
-    steps = ("..", ".", "%2E%2E", "%2e%2e", ".%2e", "%252e%252e", "%252E", "..%00")
-    steps += ("..%2f", "..%5c", "..\\", "%c0%ae%c0%ae", "%uff0e", "..;", "....//")
+    steps = ["..", ".", "%2E%2E", "%2e%2e", ".%2e", "%252e%252e", "%252E", "..%00"]
+    steps += ["..%2f", "..%5c", "..\\", "%c0%ae%c0%ae", "%uff0e", "..;", "....//"]
     for step in steps:
         yield from (f"{good}/{step}/{step}/uri", f"/named/{once}/{step}/a.txt")
         yield from (f"/named/{step}/uri/{once}", f"/{step}/uri/{quote(dir2, safe='')}")
         if step != "..;":
             yield f"/named/{once}/{step}"
-    letters = ("%00", "%0A", "%0D%0A", "%1B", "%7F", "%2F", "%5C", "\\", "%", "%2", "%G")
-    letters += ("%FF", "%C3", "%C3%28", "%C0%AF", "%ED%A0%80", "%F4%90%80%80", "%E2%82", "%41")
-    letters += ("%7E", "%2D", "%5f", "%c3%a9", "%u0041", "%252F", "%2500", "%250a")
-    letters += ("%2525", "%255c", "\t", '"', "<", ">", "^", "`", "{", "|", "}", "[", "]")
-    letters += ("\xff", "\xc3\xa9", "\x01", "\x7f")
+    letters = (
+        "%00",
+        "%0A",
+        "%0D%0A",
+        "%1B",
+        "%7F",
+        "%2F",
+        "%5C",
+        "\\",
+        "%",
+        "%2",
+        "%G",
+    )
+    letters += (
+        "%FF",
+        "%C3",
+        "%C3%28",
+        "%C0%AF",
+        "%ED%A0%80",
+        "%F4%90%80%80",
+        "%E2%82",
+        "%41",
+    )
+    letters += ["%7E", "%2D", "%5f", "%c3%a9", "%u0041", "%252F", "%2500", "%250a"]
+    letters += (
+        "%2525",
+        "%255c",
+        "\t",
+        '"',
+        "<",
+        ">",
+        "^",
+        "`",
+        "{",
+        "|",
+        "}",
+        "[",
+        "]",
+    )
+    letters += ["\xff", "\xc3\xa9", "\x01", "\x7f"]
     for letter in letters:
         yield from (f"/named/{once}/{letter}a.txt", f"/named/{once}/a{letter}.txt")
         yield from (f"/named/{once}/a.txt{letter}", f"/file/{once}/@@named=/{letter}")
         yield f"/named/{letter}{once}/a.txt"
     # What else a gateway has.
-    places = ("", "uri", "status", "statistics", "storage", "helper_status", "logs")
-    places += ("file", "named", "cap", "report_incident", "static", "css/new-tahoe.css")
-    places += ("operations/1", "introducer_weburl", "private", "storage-plugins", "@x")
-    places += ("refused", "@missing", "@away", "*", "nginx_status", "favicon.ico")
+    places = ["", "uri", "status", "statistics", "storage", "helper_status", "logs"]
+    places += ["file", "named", "cap", "report_incident", "static", "css/new-tahoe.css"]
+    places += ["operations/1", "introducer_weburl", "private", "storage-plugins", "@x"]
+    places += ["refused", "@missing", "@away", "*", "nginx_status", "favicon.ico"]
     for place in places:
         yield from (f"/{place}", f"/{place}/", f"/{place}?t=json", f"/{place}/..")
         yield from (f"/named/../{place}", f"/named/%2e%2e/{place}")
     yield from ("*", "127.0.0.1:80", "gateway.example:443", "/" + "a" * 7000)
-    yield from (f"/named/{once}/{'a' * 9000}", f"/named/{'a' * 40000}/a", good + "?" * 9)
+    yield from (
+        f"/named/{once}/{'a' * 9000}",
+        f"/named/{'a' * 40000}/a",
+        good + "?" * 9,
+    )
 
 
 def matrix(caps: dict[str, str]) -> Iterator[bytes]:
@@ -178,8 +217,13 @@ def matrix(caps: dict[str, str]) -> Iterator[bytes]:
     good = [f"/named/{quote(caps[kind], safe='')}/a.txt" for kind in ("chk", "lit")]
     good.append(f"/file/{caps['chk']}/@@named=/a.txt")
 
-    def request(method: str, target: str, version: str = "HTTP/1.1") -> bytes:
-        head = f"{method} {target} {version}\r\nHost: files.example\r\n"
+    def request(
+        method: str,
+        target: str,
+        version: str = "HTTP/1.1",
+        host: str = "files.example",
+    ) -> bytes:
+        head = f"{method} {target} {version}\r\nHost: {host}\r\n"
         return (head + "Connection: close\r\n\r\n").encode("latin-1")
 
     yield from (request(*pair) for pair in itertools.product(("GET", "HEAD"), hostile))
@@ -187,6 +231,10 @@ def matrix(caps: dict[str, str]) -> Iterator[bytes]:
     yield from (
         request(*pair) for pair in itertools.product(("POST", "PUT"), hostile[::3])
     )
+    # The proxy's own second server is not easier to please.
+    own = "tahoe-parts.invalid"
+    yield from (request("GET", target, host=own) for target in hostile[::2])
+    yield from (request(method, good[0], host=own) for method in METHODS)
     for target in good:
         yield f"GET {target}\r\n\r\n".encode()  # HTTP/0.9
         for version in ("HTTP/0.9", "HTTP/1.2", "HTTP/2.0", "HTTP/3.0", "HTCPCP/1.0"):
@@ -223,9 +271,13 @@ def smuggled(head: str) -> Iterator[bytes]:
         yield f"{head}{headers}\r\n\r\n{body}".encode()
 
 
-def answers(address: tuple[str, int], request: bytes) -> bytes:
+def answers(
+    address: tuple[str, int], request: bytes, come_from: str = "127.0.0.1"
+) -> bytes:
     """Return all that comes back until the other side has nothing more to say."""
-    with socket.create_connection(address, timeout=10) as connection:
+    with socket.create_connection(
+        address, timeout=10, source_address=(come_from, 0)
+    ) as connection:
         received = b""
         # What it does not want to read, it leaves, and resets the connection.
         with contextlib.suppress(ConnectionError):
@@ -245,7 +297,8 @@ def whole(received: bytes, request: bytes) -> bool:
     head, end, body = after_continue(received).partition(b"\r\n\r\n")
     length = re.search(rb"\r\nContent-Length: (\d+)", head)
     return bool(end) and (
-        request.startswith(b"HEAD ") or (length and len(body) >= int(length[1]))
+        request.startswith(b"HEAD ")
+        or (length is not None and len(body) >= int(length[1]))
     )
 
 
@@ -301,6 +354,16 @@ def test_what_the_matrix_is_made_of_does_pass_as_it_is_meant(
         assert body == content
     assert len(gateway.seen) == 2
     gateway.seen.clear()
+
+
+def test_only_the_proxy_itself_gets_to_its_second_server(
+    visited: PublicProxy, gateway: Proxy, caps: dict[str, str]
+) -> None:
+    target = f"/named/{quote(caps['chk'], safe='')}/a.txt"
+    request = f"GET {target} HTTP/1.1\r\nHost: tahoe-parts.invalid\r\n\r\n".encode()
+    assert fault(request, answers(visited.address, request, "127.0.0.2")) is None
+    assert b" 404 Not Found\r\n" in answers(visited.address, request, "127.0.0.2")
+    assert gateway.seen == []
 
 
 def test_no_log_has_a_cap(visited: PublicProxy, caps: dict[str, str]) -> None:

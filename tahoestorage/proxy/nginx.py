@@ -13,6 +13,7 @@ from tahoestorage import mediatypes
 from tahoestorage.options import Options
 from tahoestorage.proxy.targets import patterns
 
+PART = 2**20  # bytes, as the slices in public.conf
 _PORTS = {"http": 80, "https": 443}
 # Debian's; other systems keep it elsewhere.
 AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
@@ -46,25 +47,30 @@ def public(options: Options, proxy: PublicProxy) -> str:
     port = gateway.port or _PORTS[gateway.scheme]
     prefix = urlsplit(options.public_base_url or "").path.rstrip("/")
     kinds = patterns(prefix, mutable=proxy.mutable, directories=proxy.directories)
-    return render(
-        "public.conf",
-        proxy=proxy,
-        patterns=kinds.items(),
-        prefix=re.escape(prefix),
-        shown=mediatypes.SHOWN.items(),
-        embedded=mediatypes.EMBEDDED.items(),
-        bytes=mediatypes.BYTES,
-        policy=mediatypes.POLICY,
-        player_policy=mediatypes.PLAYER_POLICY,
-        gateway=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
-        https=gateway.scheme == "https",
-        scheme=gateway.scheme,
-        path=gateway.path.rstrip("/"),
-        host=host,
-        authorities=AUTHORITIES,
-        connect_timeout=_seconds(options.connect_timeout),
-        read_timeout=_seconds(options.read_timeout),
-    )
+    timeout = _seconds(options.read_timeout)
+    context = {
+        "proxy": proxy,
+        "patterns": kinds.items(),
+        "start": prefix,
+        "prefix": re.escape(prefix),
+        "shown": mediatypes.SHOWN.items(),
+        "embedded": mediatypes.EMBEDDED.items(),
+        "bytes": mediatypes.BYTES,
+        "policy": mediatypes.POLICY,
+        "player_policy": mediatypes.PLAYER_POLICY,
+        "gateway": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+        "parts": _own_address(proxy.listen),
+        "https": gateway.scheme == "https",
+        "scheme": gateway.scheme,
+        "path": gateway.path.rstrip("/"),
+        "host": host,
+        "authorities": AUTHORITIES,
+        "connect_timeout": _seconds(options.connect_timeout),
+        "read_timeout": timeout,
+        # All of a part is fetched before the first byte of it is passed on.
+        "part_timeout": timeout + _seconds(PART / options.min_rate),
+    }
+    return render("public.conf", common=render("common.conf", **context), **context)
 
 
 def standalone(public: str, user: str | None) -> str:
@@ -79,6 +85,16 @@ def render(template: str, **context: object) -> str:
     """Return the text of one of this package's templates."""
     text = resources.files(__package__).joinpath(template).read_text("utf-8")
     return Engine().from_string(text).render(Context(context, autoescape=False))
+
+
+def _own_address(listen: str) -> str:
+    """Return where nginx reaches itself, if it listens there."""
+    address, _, port = listen.rpartition(":")
+    if not port.isdecimal():
+        address, port = listen, "80"
+    if not address.strip("*0."):  # all of them
+        address = "127.0.0.1"
+    return f"{'[::1]' if address == '[::]' else address}:{port}"
 
 
 def _seconds(seconds: float) -> int:
