@@ -181,6 +181,14 @@ def test_a_range_of_what_has_changed_is_the_whole(
     assert (whole.status_code, whole.content) == (200, BIG)
 
 
+def test_a_visitor_may_insist_on_what_it_has(
+    big: str, visitor: requests.Session
+) -> None:
+    etag = visitor.head(big).headers["ETag"]
+    assert visitor.get(big, headers={"If-Match": etag}).content == BIG
+    assert visitor.get(big, headers={"If-Match": '"old"'}).status_code == 412
+
+
 def test_the_etag_opens_nothing(files: TahoeStorage, visitor: requests.Session) -> None:
     url = fresh(files)
     uri = unquote(url).split("/")[4]

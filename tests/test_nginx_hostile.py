@@ -151,7 +151,7 @@ def hostile_targets(caps: dict[str, str]) -> Iterator[str]:
         yield from (f"/named/{step}/uri/{once}", f"/{step}/uri/{quote(dir2, safe='')}")
         if step != "..;":
             yield f"/named/{once}/{step}"
-    letters = (
+    letters = [
         "%00",
         "%0A",
         "%0D%0A",
@@ -163,8 +163,8 @@ def hostile_targets(caps: dict[str, str]) -> Iterator[str]:
         "%",
         "%2",
         "%G",
-    )
-    letters += (
+    ]
+    letters += [
         "%FF",
         "%C3",
         "%C3%28",
@@ -173,9 +173,9 @@ def hostile_targets(caps: dict[str, str]) -> Iterator[str]:
         "%F4%90%80%80",
         "%E2%82",
         "%41",
-    )
+    ]
     letters += ["%7E", "%2D", "%5f", "%c3%a9", "%u0041", "%252F", "%2500", "%250a"]
-    letters += (
+    letters += [
         "%2525",
         "%255c",
         "\t",
@@ -189,7 +189,7 @@ def hostile_targets(caps: dict[str, str]) -> Iterator[str]:
         "}",
         "[",
         "]",
-    )
+    ]
     letters += ["\xff", "\xc3\xa9", "\x01", "\x7f"]
     for letter in letters:
         yield from (f"/named/{once}/{letter}a.txt", f"/named/{once}/a{letter}.txt")
