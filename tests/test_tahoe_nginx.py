@@ -1,4 +1,4 @@
-"""``manage.py tahoe_nginx``: what it prints, nginx takes; and what it does not print."""
+"""``manage.py tahoe_nginx``: nginx takes what it prints; and what it does not print."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from tahoestorage.tahoe.caps import Cap
 from tests.nginx_server import (
     configuration,
     faults,
-    free_port,
     require_nginx,
     running,
 )
+from tests.redis_server import free_port
 
 GATEWAY = "http://127.0.0.1:3456"
 PUBLIC = "https://files.example"

@@ -104,7 +104,7 @@ if WHITENOISE_USE_FINDERS:
 TAHOE_STORAGE_BASE_URL = os.environ.get("TAHOE_STORAGE_BASE_URL")
 TAHOE_STORAGE_BASE_CAP = os.environ.get("TAHOE_STORAGE_BASE_CAP")
 TAHOE_STORAGE_BASE_CAP_FILE = os.environ.get("TAHOE_STORAGE_BASE_CAP_FILE")
-# Whether slides have a second link, past this site.
+# Whether photos, and a second link to slides, lead past this site.
 PUBLIC_LINKS = flag("PUBLIC_LINKS") or bool(os.environ.get("TAHOE_PUBLIC_BASE_URL"))
 UPLOAD_LIMIT = number("UPLOAD_LIMIT")  # bytes; None takes files of any size
 DEFAULT_EXCEPTION_REPORTER_FILTER = "config.reports.HidesCaps"

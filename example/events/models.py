@@ -44,6 +44,9 @@ class Speaker(models.Model):
     name = models.CharField(max_length=200)
     photo = PhotoField(upload_to=photo_name, max_length=255)
 
+    # Filled by the event's page from what the store says; never in the database.
+    public_url: str | None = None
+
     class Meta:
         ordering = ("name",)
 
@@ -62,7 +65,7 @@ class Session(models.Model):
         upload_to=slides_name, max_length=255, help_text="Any kind of file."
     )
 
-    # Filled by the event's page from what the store says; never in the database.
+    # As above.
     slides_size: int | None = None
     public_url: str | None = None
 

@@ -24,16 +24,17 @@ def event_list(request: HttpRequest) -> HttpResponse:
 def event_page(request: HttpRequest, slug: str) -> HttpResponse:
     event = get_object_or_404(Event, slug=slug)
     sessions = list(event.sessions.prefetch_related("speakers"))
+    speakers = list(event.speakers.all())
     # The text of the page must not depend on the store: with it away, the page
     # only says less. One failure is enough to stop asking.
     with contextlib.suppress(OSError):
-        ask_store(sessions)
-    context = {"event": event, "sessions": sessions, "speakers": event.speakers.all()}
+        ask_store(sessions, speakers)
+    context = {"event": event, "sessions": sessions, "speakers": speakers}
     return render(request, "events/event.html", context)
 
 
-def ask_store(sessions: Iterable[Session]) -> None:
-    """Fill in what the store knows of the slides: size, and public URL if wanted.
+def ask_store(sessions: Iterable[Session], speakers: Iterable[Speaker]) -> None:
+    """Fill in what the store knows: the sizes of slides, and public URLs if wanted.
 
     A missing file has neither. Raises OSError where the store cannot be asked.
     """
@@ -42,6 +43,9 @@ def ask_store(sessions: Iterable[Session]) -> None:
             session.slides_size = session.slides.size
             if settings.PUBLIC_LINKS:
                 session.public_url = session.slides.storage.url(session.slides.name)
+    for speaker in speakers if settings.PUBLIC_LINKS else ():
+        with contextlib.suppress(FileNotFoundError):
+            speaker.public_url = speaker.photo.storage.url(speaker.photo.name)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
