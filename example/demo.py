@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from demonstration import Failed, say
+from demonstration.proxy import proxy
 from demonstration.roundtrip import round_trip
 from demonstration.server import EXAMPLE, log_end, site
 from demonstration.stopping import Stopped, await_signals
@@ -46,11 +47,14 @@ def demo(directory: Path) -> None:
         with LocalGrid(directory / "grid") as grid:
             environment = settings(directory, grid.base_url)
             prepare(directory, environment)
-            with site(directory, environment) as (server, address):
+            with (
+                proxy(directory, environment, manage) as environment,
+                site(directory, environment) as (server, address),
+            ):
                 if os.environ.get("DEMO_EXIT"):
                     round_trip(address, Path(environment["REQUESTS_LOG"]))
                 else:
-                    welcome(directory, address)
+                    welcome(directory, address, environment)
                     server.wait()
                     raise Failed(f"the site ended by itself.\n{log_end(directory)}")
     say("The site and the grid are stopped.")
@@ -115,29 +119,34 @@ def prepare(directory: Path, environment: dict[str, str]) -> None:
         ready.touch()
 
 
-def manage(environment: dict[str, str], *command: str) -> None:
+def manage(environment: dict[str, str], *command: str) -> str:
+    """Run a command of the site, and return what it printed."""
     done = subprocess.run(
         [sys.executable, "manage.py", *command],
         cwd=EXAMPLE,
         env=environment,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        capture_output=True,
         text=True,
         start_new_session=True,
     )
     if done.returncode:
-        raise Failed(f"`manage.py {command[0]}` said:\n{done.stdout.strip()}")
+        said = (done.stdout + done.stderr).strip()
+        raise Failed(f"`manage.py {command[0]}` said:\n{said}")
+    return done.stdout
 
 
-def welcome(directory: Path, address: str) -> None:
+def welcome(directory: Path, address: str, environment: dict[str, str]) -> None:
     password = secret(directory / "admin.password", 9)
     here = directory
     with contextlib.suppress(ValueError):
         here = directory.relative_to(Path.cwd())
+    public = environment.get("TAHOE_PUBLIC_BASE_URL")
+    photos = f"come from {public}/" if public else "come from the site: no nginx here"
     say(f"""
 The example is ready:  {address}/
 Its admin:             {address}/admin/  (user demo, password {password})
+Its photos:            {photos}
 
 The uploaded files are on a grid of one server, in {here / "grid"}.
 Each request to its gateway is a line in {here / "requests.log"}.

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import requests
@@ -37,23 +37,10 @@ def site(
     else:
         listener.close()
         command = ["manage.py", "runserver", "--noreload", f"127.0.0.1:{port}"]
-    command = [sys.executable, *command]
-    if shutil.which("setpriv"):
-        # Should this process be killed outright, the kernel ends that one.
-        command = ["setpriv", "--pdeathsig", "TERM", *command]
     Path(environment["REQUESTS_LOG"]).write_bytes(b"")
-    with listener, (directory / "site.log").open("wb") as log:
-        server = subprocess.Popen(
-            command,
-            cwd=EXAMPLE,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            pass_fds=handed,
-            # Ctrl-C is for this process, which then ends that one.
-            start_new_session=True,
-        )
+    with listener:
+        log = directory / "site.log"
+        server = start([sys.executable, *command], log, environment, handed)
     try:
         address = f"http://127.0.0.1:{port}"
         await_answer(directory, server, address)
@@ -61,6 +48,30 @@ def site(
     finally:
         hold_signals()
         end(server)
+
+
+def start(
+    command: list[str],
+    log: Path,
+    environment: dict[str, str],
+    handed: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    """Start a process that ends with this one; it inherits the descriptors handed."""
+    if shutil.which("setpriv"):
+        # Should this process be killed outright, the kernel ends that one.
+        command = ["setpriv", "--pdeathsig", "TERM", *command]
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            command,
+            cwd=EXAMPLE,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            pass_fds=handed,
+            # Ctrl-C is for this process, which then ends that one.
+            start_new_session=True,
+        )
 
 
 def listen(wanted: str) -> socket.socket:
