@@ -153,6 +153,23 @@ def test_wrong_settings_are_told() -> None:
         printed(TAHOE_STORAGE_BASE_URL="nonsense")
 
 
+@pytest.mark.parametrize("setting", ["TAHOE_STORAGE_BASE_URL", "TAHOE_PUBLIC_BASE_URL"])
+def test_an_address_that_nginx_would_misread_is_refused(setting: str) -> None:
+    with pytest.raises(CommandError, match=f"{setting} has a character in it"):
+        printed(**{setting: "http://127.0.0.1:80/a;b{c}$d"})
+
+
+def test_a_language_with_other_numbers_makes_no_difference() -> None:
+    plain = printed(TAHOE_STORAGE_READ_TIMEOUT=3600)
+    grouped = printed(
+        TAHOE_STORAGE_READ_TIMEOUT=3600,
+        LANGUAGE_CODE="de",
+        USE_THOUSAND_SEPARATOR=True,
+    )
+    assert plain == grouped
+    assert "proxy_read_timeout 3600s;" in plain
+
+
 def test_it_says_that_the_site_has_no_public_address_yet() -> None:
     told = io.StringIO()
     call_command("tahoe_nginx", stdout=io.StringIO(), stderr=told)

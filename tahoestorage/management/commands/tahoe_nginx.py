@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tahoestorage.backends.tahoe import TahoeStorage
 from tahoestorage.conf import Options, read_options
-from tahoestorage.proxy import nginx
+from tahoestorage.proxy import public
 
 # What nginx's grammar would read as more than one word, or as a variable.
 _WORD = re.compile(r"[^\s;{}'\"\\$#]+")
@@ -86,24 +86,24 @@ class Command(BaseCommand):
     ) -> None:
         try:
             site = site_options()
+            host = urlsplit(site.public_base_url or "").hostname
+            kept, size = cache or (
+                ("cache", "1g") if standalone else ("/var/lib/nginx/tahoe", "1g")
+            )
+            proxy = public.PublicProxy(
+                listen=listen,
+                server_name=" ".join(server_name or [host or "_"]),
+                cache_directory=kept,
+                cache_size=size,
+                access_log="access.log" if standalone else "/var/log/nginx/tahoe.log",
+                mutable=mutable,
+                directories=directories,
+            )
+            text = public.configuration(site, proxy)
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
-        host = urlsplit(site.public_base_url or "").hostname
-        kept, size = cache or (
-            ("cache", "1g") if standalone else ("/var/lib/nginx/tahoe", "1g")
-        )
-        proxy = nginx.PublicProxy(
-            listen=listen,
-            server_name=" ".join(server_name or [host or "_"]),
-            cache_directory=kept,
-            cache_size=size,
-            access_log="access.log" if standalone else "/var/log/nginx/tahoe.log",
-            mutable=mutable,
-            directories=directories,
-        )
-        text = nginx.public(site, proxy)
         if standalone:
-            text = nginx.standalone(text, getpass.getuser() if is_root() else None)
+            text = public.standalone(text, getpass.getuser() if is_root() else None)
         self.stdout.write(text, ending="")
         if site.public_base_url is None:
             self.stderr.write(

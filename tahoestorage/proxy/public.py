@@ -1,22 +1,18 @@
-"""The text of nginx's configuration for a site's options."""
+"""The read-only proxy for visitors."""
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
-from importlib import resources
 from urllib.parse import urlsplit
-
-from django.template import Context, Engine
 
 from tahoestorage import mediatypes
 from tahoestorage.options import Options
 from tahoestorage.proxy.targets import patterns
+from tahoestorage.proxy.templates import gateway, plain_url, render
 
 PART = 2**20  # bytes, as the slices in public.conf
-_PORTS = {"http": 80, "https": 443}
-# Debian's; other systems keep it elsewhere.
-AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 
 
 @dataclass(frozen=True)
@@ -40,51 +36,41 @@ class PublicProxy:
     directories: bool = False
 
 
-def public(options: Options, proxy: PublicProxy) -> str:
-    """Return what goes inside ``http { }``."""
-    gateway = urlsplit(options.base_url)
-    host = gateway.hostname or ""
-    port = gateway.port or _PORTS[gateway.scheme]
-    prefix = urlsplit(options.public_base_url or "").path.rstrip("/")
-    kinds = patterns(prefix, mutable=proxy.mutable, directories=proxy.directories)
-    timeout = _seconds(options.read_timeout)
+def configuration(options: Options, proxy: PublicProxy) -> str:
+    """Return what goes inside ``http { }``.
+
+    Raises ImproperlyConfigured for an address that nginx would misread.
+    """
+    start = ""
+    if options.public_base_url is not None:
+        address = plain_url(options.public_base_url, "TAHOE_PUBLIC_BASE_URL")
+        start = urlsplit(address).path.rstrip("/")
+    kinds = patterns(start, mutable=proxy.mutable, directories=proxy.directories)
+    asked = gateway(options)
     context = {
+        **asked,
         "proxy": proxy,
         "patterns": kinds.items(),
-        "start": prefix,
-        "prefix": re.escape(prefix),
+        "start": start,
+        "prefix": re.escape(start),
         "shown": mediatypes.SHOWN.items(),
         "embedded": mediatypes.EMBEDDED.items(),
         "bytes": mediatypes.BYTES,
         "policy": mediatypes.POLICY,
         "player_policy": mediatypes.PLAYER_POLICY,
-        "gateway": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
         "parts": _own_address(proxy.listen),
-        "https": gateway.scheme == "https",
-        "scheme": gateway.scheme,
-        "path": gateway.path.rstrip("/"),
-        "host": host,
-        "authorities": AUTHORITIES,
-        "connect_timeout": _seconds(options.connect_timeout),
-        "read_timeout": timeout,
         # All of a part is fetched before the first byte of it is passed on.
-        "part_timeout": timeout + _seconds(PART / options.min_rate),
+        "part_timeout": asked["read_timeout"] + math.ceil(PART / options.min_rate),
     }
     return render("public.conf", common=render("common.conf", **context), **context)
 
 
-def standalone(public: str, user: str | None) -> str:
-    """Return a whole configuration around `public`.
+def standalone(configuration: str, user: str | None) -> str:
+    """Return a whole file around what goes inside ``http { }``.
 
     :param user: whom nginx runs as where root starts it; None: nginx's default.
     """
-    return render("standalone.conf", public=public, user=user)
-
-
-def render(template: str, **context: object) -> str:
-    """Return the text of one of this package's templates."""
-    text = resources.files(__package__).joinpath(template).read_text("utf-8")
-    return Engine().from_string(text).render(Context(context, autoescape=False))
+    return render("standalone.conf", public=configuration, user=user)
 
 
 def _own_address(listen: str) -> str:
@@ -95,8 +81,3 @@ def _own_address(listen: str) -> str:
     if not address.strip("*0."):  # all of them
         address = "127.0.0.1"
     return f"{'[::1]' if address == '[::]' else address}:{port}"
-
-
-def _seconds(seconds: float) -> int:
-    """Return whole seconds, for nginx knows no others besides milliseconds."""
-    return max(1, round(seconds))
