@@ -28,7 +28,7 @@ def main() -> None:
     )
     django.setup()
 
-    from benchmarks import large, objects, small
+    from benchmarks import large, objects, proxy, small
     from benchmarks.rows import Row
     from tahoestorage.tahoe.grid import LocalGrid
 
@@ -39,6 +39,7 @@ def main() -> None:
         small.saves,
         large.imports,
         large.transfers,
+        proxy.public_downloads,
         objects.object_lookups,
         objects.object_transfers,
         objects.object_copies,
