@@ -73,9 +73,10 @@ class Bucket(Cached, _Parent):
             self.put(key, whole)
         return self._entry_of(key)
 
-    def _remove(self, key: str, what: str) -> None:
+    def _remove(self, key: str, what: str, *, only: str | None = None) -> bool:
         self.asked.append("remove")
         self.objects.pop(key, None)
+        return True
 
     def _pages(self, prefix: str) -> Iterator[Iterable[tuple[str, Entry]]]:
         keys = sorted(key for key in list(self.objects) if key.startswith(prefix))

@@ -315,7 +315,7 @@ class Front(Server):
             least, most = sent.headers["x-goog-content-length-range"].split(",")
             if not int(least) <= len(sent.body) <= int(most):
                 return refusal(400, "EntityTooLarge")
-        elif sent.kind == "read":
+        elif sent.kind in ("read", "delete"):
             bucket, name = _object(sent.path)
         else:
             return None

@@ -432,6 +432,46 @@ def test_copy_and_move_do_not_overwrite(store: Any) -> None:
 
 
 @on_ours
+def test_what_is_written_over_the_source_of_a_move_stays(
+    make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, rival = make(), make(cache=False)
+    save(store, "dir/a", b"old" * 100)
+    copy = store._copy
+
+    def copy_and_lose_the_turn(*arguments: str) -> str:
+        reference: str = copy(*arguments)
+        with rival.open("dir/a", "wb") as file:
+            file.write(b"new" * 100)
+        return reference
+
+    monkeypatch.setattr(store, "_copy", copy_and_lose_the_turn)
+    assert store.move("dir/a", "dir/b") == "dir/b"
+    assert read(rival, "dir/a") == read(store, "dir/a") == b"new" * 100
+    assert read(rival, "dir/b") == read(store, "dir/b") == b"old" * 100
+
+
+@on_ours
+def test_the_source_of_a_move_may_be_deleted_meanwhile(
+    make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, rival = make(), make(cache=False)
+    save(store, "dir/a")
+    copy = store._copy
+
+    def copy_and_lose_the_turn(*arguments: str) -> str:
+        reference: str = copy(*arguments)
+        rival.delete("dir/a")
+        return reference
+
+    monkeypatch.setattr(store, "_copy", copy_and_lose_the_turn)
+    assert store.move("dir/a", "dir/b") == "dir/b"
+    assert not rival.exists("dir/a")
+    assert not store.exists("dir/a")
+    assert read(store, "dir/b") == LONG
+
+
+@on_ours
 def test_prefetch_answers_as_without_it(store: Any) -> None:
     for number in range(12):
         save(store, f"dir/{number}", b"x" * number)

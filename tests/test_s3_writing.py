@@ -711,3 +711,41 @@ def test_a_store_that_copies_under_no_condition_gets_parts(
         )
         assert storage.copy("a", "b") == "b"
         assert read(storage, "b") == b"content"
+
+
+# Moves
+
+
+def test_a_move_deletes_what_it_has_copied_and_nothing_else(make: MakeS3) -> None:
+    storage, rival = make(), make(cache=False, allow_overwrite=True)
+    save(storage, "a", b"old")
+    storage.copy("a", "warm")
+
+    def change(**kwargs: Any) -> None:
+        save(rival, "a", b"new")
+
+    events = storage.connection.meta.client.meta.events
+    name = "before-parameter-build.s3.DeleteObject"
+    events.register_first(name, change)
+    try:
+        assert storage.move("a", "b") == "b"
+    finally:
+        events.unregister(name, change)
+    assert [read(storage, each) for each in ("a", "b")] == [b"new", b"old"]
+
+
+def test_a_move_in_a_store_that_deletes_under_no_condition(
+    make: MakeS3, proxy: Proxy
+) -> None:
+    storage = make(endpoint_url=proxy.url)
+    save(storage, "a", b"content")
+
+    def conditional(seen: Seen) -> bool:
+        return seen.method == "DELETE" and "if-match" in seen.headers
+
+    no = Answer(501, {}, b"<Error><Code>NotImplemented</Code></Error>")
+    refused = proxy.rule(conditional, no)
+    assert storage.move("a", "b") == "b"
+    assert refused.reached.is_set()
+    assert not storage.exists("a")
+    assert read(storage, "b") == b"content"

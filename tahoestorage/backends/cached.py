@@ -117,11 +117,14 @@ class Cached(Lookups):
         """Delete a file; a name that is not there is no error."""
         if not name:
             raise ValueError("The name must be given to delete().")
-        name = str(name)
+        self._discard(str(name))
+
+    def _discard(self, name: str, only: str | None = None) -> None:
+        """Delete a file; another one than that of the reference ``only`` stays."""
         _check_file(name)
         with self._changing(name) as became:
-            self._remove(self._key(name), name)
-            became(MISSING)
+            if self._remove(self._key(name), name, only=only):
+                became(MISSING)
 
     # Beyond Django's API
 
@@ -147,22 +150,29 @@ class Cached(Lookups):
 
         Nothing is overwritten. Raises FileMissing, and NameTaken.
         """
-        _check_file(target)
-        path_of(source)
-        target = "/".join(path_of(target))
-        with self._changing(target):
-            self._copy(self._key(source), self._key(target), f"{source} to {target}")
-        return target
+        self._duplicate(source, target)
+        return "/".join(path_of(target))
 
     def move(self, source: str, target: str) -> str:
         """Copy a file within the store and delete the old one; return the new name.
 
         Nothing is overwritten. Raises FileMissing, and NameTaken. Whoever stops half
-        way leaves both. What is written to ``source`` meanwhile may be deleted with it.
+        way leaves both; and so does who replaces the old one meanwhile, if the store
+        can delete under a condition: Google's and Amazon's can. Another that ignores
+        the condition deletes what came between.
         """
-        self.copy(source, target)
-        self.delete(source)
-        return target
+        reference = self._duplicate(source, target)
+        self._discard(source, only=reference)
+        return "/".join(path_of(target))
+
+    def _duplicate(self, source: str, target: str) -> str:
+        """Copy a file, and return the reference of what was copied."""
+        _check_file(target)
+        path_of(source)
+        target = "/".join(path_of(target))
+        with self._changing(target):
+            what = f"{source} to {target}"
+            return self._copy(self._key(source), self._key(target), what)
 
 
 def _check_file(name: str) -> None:

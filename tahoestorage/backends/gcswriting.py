@@ -7,7 +7,6 @@ mark of the request that it was made by.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import mimetypes
 import secrets
@@ -16,7 +15,7 @@ from typing import Any
 from tahoestorage.backends.content import body_of
 from tahoestorage.backends.gcsclients import TIMEOUT, UPLOAD_RETRY
 from tahoestorage.backends.gcsfaults import ask, no_bucket
-from tahoestorage.backends.gcsobjects import entry_of
+from tahoestorage.backends.gcsobjects import entry_of, generation_in
 from tahoestorage.backends.gcsreading import CALL, GCSReading
 from tahoestorage.backends.gcsuploads import Forward, packed
 from tahoestorage.entries import Entry
@@ -104,11 +103,17 @@ class GCSWriting(GCSReading):
             raise NameTaken(f"{what}: the name is taken")
         return found
 
-    def _remove(self, key: str, what: str) -> None:
-        with contextlib.suppress(FileMissing):
-            ask(what, self._object(what, key).delete, **CALL)
+    def _remove(self, key: str, what: str, *, only: str | None = None) -> bool:
+        delete, generation = self._object(what, key).delete, generation_in(only)
+        try:
+            ask(what, delete, if_generation_match=generation, **CALL)
+        except FileMissing:
+            return True
+        except NameTaken:
+            return False
+        return True
 
-    def _copy(self, source: str, target: str, what: str) -> None:
+    def _copy(self, source: str, target: str, what: str) -> str:
         # Of one generation, so that content and properties belong together.
         for _ in range(ATTEMPTS):
             found = self._found(source, what)
@@ -118,7 +123,7 @@ class GCSWriting(GCSReading):
                 self._rewrite(found, target, what)
             except FileMissing:
                 continue
-            return
+            return entry_of(found).reference
         raise StoreError(f"{what}: the file is replaced all the time; try again")
 
     def _rewrite(self, source: Any, target: str, what: str) -> None:

@@ -64,12 +64,19 @@ class ObjectStore(Saving):
         """
         raise NotImplementedError
 
-    def _remove(self, key: str, what: str) -> None:
-        """Delete an object, if there is one."""
+    def _remove(self, key: str, what: str, *, only: str | None = None) -> bool:
+        """Delete an object, if there is one; return whether there is none now.
+
+        Another than that of the reference ``only`` stays, and False is returned, where
+        the store can delete under a condition.
+        """
         raise NotImplementedError
 
-    def _copy(self, source: str, target: str, what: str) -> None:
-        """Copy an object within the store. Raises FileMissing, and NameTaken."""
+    def _copy(self, source: str, target: str, what: str) -> str:
+        """Copy an object within the store, and return the reference of what was copied.
+
+        Raises FileMissing, and NameTaken.
+        """
         raise NotImplementedError
 
     def _pages(self, prefix: str) -> Iterable[Iterable[tuple[str, Entry]]]:

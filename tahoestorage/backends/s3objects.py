@@ -10,7 +10,7 @@ from typing import Any
 from tahoestorage.backends.objectreader import Part
 from tahoestorage.backends.objectstore import ObjectStore
 from tahoestorage.backends.s3access import S3Access
-from tahoestorage.backends.s3errors import BeyondTheEnd
+from tahoestorage.backends.s3errors import BeyondTheEnd, NotImplementedThere
 from tahoestorage.backends.s3reading import entry_of, part_of
 from tahoestorage.entries import Entry
 from tahoestorage.exceptions import DamagedDownload, FileMissing, NameTaken
@@ -74,11 +74,22 @@ class S3Objects(ObjectStore, S3Access):
             raise replaced
         return part
 
-    def _remove(self, key: str, what: str) -> None:
+    def _remove(self, key: str, what: str, *, only: str | None = None) -> bool:
+        condition = {} if only is None else {"IfMatch": only}
+        ask, place = self._client.delete_object, self._object(key)
         try:
-            self._call(what, self._client.delete_object, **self._object(key))
+            try:
+                self._call(what, ask, **place, **condition)
+            except NotImplementedThere:
+                # Such a store can't be kept from deleting what has come meanwhile.
+                self._call(what, ask, **place)
         except FileMissing:
-            return
+            return True
+        except NameTaken:
+            if only is None:
+                raise
+            return False
+        return True
 
     def _pages(self, prefix: str) -> Iterator[list[tuple[str, Entry]]]:
         options = self.get_object_parameters(prefix)

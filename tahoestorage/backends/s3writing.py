@@ -168,7 +168,7 @@ class S3Writing(S3Objects):
                     return head
             raise
 
-    def _copy(self, source: str, target: str, what: str) -> None:
+    def _copy(self, source: str, target: str, what: str) -> str:
         head = self._head(source, what)
         if head is None:
             raise FileMissing(f"{what}: there is no such file")
@@ -193,7 +193,7 @@ class S3Writing(S3Objects):
             if self._head(target, what) is not None:
                 raise
         else:
-            return
+            return entry_of(head, size).reference
         # Not the name was refused, but the source.
         raise StoreError(f"{what}: the file was changed while it was copied; try again")
 
