@@ -487,6 +487,27 @@ def test_prefetch_answers_as_without_it(store: Any) -> None:
         assert save(store, "dir/2", b"zz") != "dir/2"
 
 
+@pytest.mark.parametrize("kind", ["s3", "gcs"], indirect=True)
+def test_a_mark_for_a_folder_is_an_object_as_any(make: Callable[..., Any]) -> None:
+    # As consoles make them.
+    for mark in ("media/", "media/dir/", "media/empty/"):
+        make()._write(mark, ContentFile(b""), replace=False)
+    store = make(location="media")
+    save(store, "dir/a")
+    assert sorted(dict(store.listed())) == ["dir/", "dir/a", "empty/"]
+
+    def look() -> list[bool]:
+        names = ["dir/", "empty/", "dir", "empty", "none/", "dir/a", "dir/a/", ""]
+        return [store.exists(name) for name in names]
+
+    alone = look()
+    assert alone == [True, True, False, False, False, True, False, False]
+    with store.prefetch():
+        assert look() == alone
+    assert store.listdir("") == (["dir", "empty"], [])
+    assert store.listdir("dir") == ([], ["a"])
+
+
 # Travelling
 
 

@@ -15,6 +15,7 @@ from pytest_django.fixtures import Settings
 
 from tests.conftest import MakeStorage
 from tests.gcs_servers import GCS
+from tests.moves import moved
 from tests.stores import S3Server, s3_requests
 
 FILES = {
@@ -97,6 +98,26 @@ def test_what_has_changed_is_replaced_and_what_is_extra_deleted() -> None:
     assert (done["copied"], done["deleted"]) == (1, 1)
     assert content(there, "top.txt") == b"changed, and longer than before"
     assert not there.exists("extra/file")
+
+
+@pytest.mark.parametrize("source", ["1", "3"])
+def test_marks_for_folders_are_refused_before_anything_is_copied(source: str) -> None:
+    here: Any = storages[source]
+    here.save("dir/a", ContentFile(b"content"))
+    for mark in ("dir/", "empty/"):
+        here._write(mark, ContentFile(b""), replace=False)
+    summary = moved(here, storages["2"]).summary
+    assert summary.status == "refused"
+    assert [name for name, _ in summary.refusals] == ["dir/", "empty/"]
+    assert all("ends with /" in why for _, why in summary.refusals)
+    assert not storages["2"].exists("dir/a")
+    for mark in ("dir/", "empty/"):
+        here.delete(mark)
+    # That of the location itself is no name in it.
+    options = {**here._constructor_args[1], "location": ""}
+    type(here)(**options)._write("below/here/", ContentFile(b""), replace=False)
+    assert moved(here, storages["2"]).summary.status == "done"
+    assert content(storages["2"], "dir/a") == b"content"
 
 
 def test_comparing_costs_a_request_for_a_thousand_names() -> None:

@@ -189,12 +189,14 @@ class Lookups(ObjectStore):
     def listed(self, prefix: str = "") -> Iterator[tuple[str, Entry]]:
         """Yield each name that begins with ``prefix``, and its entry, from the store.
 
-        A thousand a request, as they are used.
+        A thousand a request, as they are used. Marks for folders, which consoles make,
+        are objects with names that end in "/"; that of the location itself is left out.
         """
         base = self._base
         for page in self._pages(base + prefix):
             for key, entry in page:
-                yield key[len(base) :], entry
+                if key != base:
+                    yield key[len(base) :], entry
 
     @property
     def _base(self) -> str:

@@ -99,9 +99,8 @@ class S3Objects(ObjectStore, S3Access):
             paginator.paginate(Bucket=self.bucket_name, Prefix=prefix, **asked)
         )
         while page := self._call(prefix or "the root", next, pages, None):
-            # A folder may be an object too, and is no file.
-            files = (e for e in page.get("Contents", ()) if not e["Key"].endswith("/"))
-            yield [(each["Key"], entry_of(each, each["Size"])) for each in files]
+            found = page.get("Contents", ())
+            yield [(each["Key"], entry_of(each, each["Size"])) for each in found]
 
     def _md5(self, entry: Entry) -> str | None:
         # What is packed has another, and so has what was uploaded in parts.

@@ -71,9 +71,7 @@ class Objects(Store):
     def walk(self, prefix: str = "", avoid: Hashable = None) -> Iterator[Found]:
         try:
             for name, entry in self.storage.listed(prefix):
-                # The mark of the location itself is not in it.
-                if name:
-                    yield Found(name, _stat(entry))
+                yield Found(name, _stat(entry))
         except Exception as error:
             yield Found("", fault=error)
 
