@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tahoestorage.entries import Entry
-from tahoestorage.exceptions import DamagedDownload, StoreUnreachable
+from tahoestorage.exceptions import StoreUnreachable
+from tahoestorage.rawfile import RawFile
 
 READ_AHEAD = 1 << 19
 """Bytes asked for at first; each further range in a row is twice as long."""
@@ -50,7 +50,7 @@ replaced. An empty object is a Part too. Raises FileMissing.
 """
 
 
-class ObjectReader(io.RawIOBase):
+class ObjectReader(RawFile):
     """An object, read as it is asked for: ranges of growing length, one after another.
 
     Nothing is held but a block of 256 KiB. All that is read is of one and the same
@@ -61,25 +61,17 @@ class ObjectReader(io.RawIOBase):
 
     def __init__(self, fetch: Fetch, what: str, entry: Entry | None = None) -> None:
         """Read by ``fetch``; ``entry`` is what is known of the object, if anything."""
+        super().__init__(what)
         self._fetch = fetch
-        self._what = what
         self._size = None if entry is None else entry.size
         self._reference: str | None = None
         self._encoding: str | None = None
-        self._position = 0
         self._part: Part | None = None
         self._block = memoryview(b"")
         # Where the block begins in the object, and where the part ends.
         self._at = 0
         self._end = 0
         self._ahead = READ_AHEAD
-        self._failed = False
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
 
     def begin(self) -> Part:
         """Ask for the start now. Raises FileMissing where there is no such object."""
@@ -100,24 +92,6 @@ class ObjectReader(io.RawIOBase):
         if self._reference is None:
             self._ask(0)
         return self._encoding
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Change the position; nothing is asked for before a read."""
-        self._checkClosed()
-        if whence == io.SEEK_CUR:
-            offset += self._position
-        elif whence == io.SEEK_END:
-            offset += self.size
-        elif whence != io.SEEK_SET:
-            raise ValueError(f"{self._what}: whence is 0, 1 or 2, and not {whence}")
-        if offset < 0:
-            raise ValueError(f"{self._what}: there is nothing before the first byte")
-        self._position = offset
-        self._failed = False
-        return offset
 
     def readinto(self, buffer: Any) -> int:
         """Read some bytes into ``buffer``; 0 at the end."""
@@ -188,11 +162,6 @@ class ObjectReader(io.RawIOBase):
         self._part, self._at, self._block = part, first, memoryview(b"")
         self._end = min(first + self._ahead, size)
         return part
-
-    def _damaged(self, how: str) -> DamagedDownload:
-        return DamagedDownload(
-            f"{self._what}: the download is not the file ({how}); try again"
-        )
 
     def _close_part(self) -> None:
         part, self._part = self._part, None

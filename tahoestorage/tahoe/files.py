@@ -7,12 +7,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tahoestorage.exceptions import (
-    DamagedDownload,
-    FileMissing,
-    NotEnoughShares,
-    UnexpectedAnswer,
-)
+from tahoestorage.exceptions import FileMissing, NotEnoughShares, UnexpectedAnswer
+from tahoestorage.rawfile import RawFile
 from tahoestorage.tahoe.bodies import Answer, blocks
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.gateway import Gateway
@@ -26,14 +22,12 @@ _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
 _LENGTH = re.compile(r"\d{1,18}")
 
 
-class FileReader(io.RawIOBase):
+class FileReader(RawFile):
     """A file on the grid, read as it is asked for.
 
     From the start to the end it is one request, whatever its size; after a seek,
     ranges of growing length. Nothing is held but a block of 64 KiB. What comes is
-    counted: a body that is too short or too long raises DamagedDownload. After a read
-    that failed, a seek must come before the next one, lest a buffer that was lost with
-    it leave a gap.
+    counted: a body that is too short or too long raises DamagedDownload.
     """
 
     def __init__(
@@ -49,14 +43,13 @@ class FileReader(io.RawIOBase):
         Where nothing can be read by it, ``again`` is asked once for the cap that the
         file has by now.
         """
+        super().__init__(what)
         self._again = again
         self._gateway = gateway
         self._cap = cap
-        self._what = what
         # Of a mutable file it was so once.
         self._size = size if cap.size is None and not cap.is_mutable else cap.size
         self._literal = cap.literal
-        self._position = 0
         self._answer: Answer | None = None
         self._blocks: Iterator[bytes] = iter(())
         self._block = memoryview(b"")
@@ -64,16 +57,9 @@ class FileReader(io.RawIOBase):
         self._at = 0
         self._end: int | None = 0
         self._ahead = READ_AHEAD
-        self._failed = False
         # Whether the caller knows the size, or bytes, and of which cap.
         self._told: int | None = None
         self._given = False
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
 
     @property
     def size(self) -> int:
@@ -84,24 +70,6 @@ class FileReader(io.RawIOBase):
             raise UnexpectedAnswer(f"{self._what}: the gateway does not say its length")
         self._told = self._size
         return self._size
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Change the position; nothing is asked for before a read."""
-        self._checkClosed()
-        if whence == io.SEEK_CUR:
-            offset += self._position
-        elif whence == io.SEEK_END:
-            offset += self.size
-        elif whence != io.SEEK_SET:
-            raise ValueError(f"{self._what}: whence is 0, 1 or 2, and not {whence}")
-        if offset < 0:
-            raise ValueError(f"{self._what}: there is nothing before the first byte")
-        self._position = offset
-        self._failed = False
-        return offset
 
     def readall(self) -> bytes:
         """Return all from the position on; the position stays where that fails."""
@@ -230,11 +198,6 @@ class FileReader(io.RawIOBase):
             return False
         self._cap, self._size, self._literal = cap, cap.size, cap.literal
         return True
-
-    def _damaged(self, how: str) -> DamagedDownload:
-        return DamagedDownload(
-            f"{self._what}: the download is not the file ({how}); try again"
-        )
 
     def _close_answer(self) -> None:
         if self._answer is not None:
