@@ -117,6 +117,10 @@ class Generations:
         self._numbers[slot + SLOTS] = secrets.randbits(64)
         self.change(slot)
 
+    def disbelieve_all(self) -> None:
+        """Make all generations and epochs others at once, by another name."""
+        self._numbers[0] = secrets.randbits(64)
+
 
 class Snapshot:
     """The generations of all directories at one moment.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -83,7 +82,7 @@ class InspectedDisk:
         if fault is None:
             try:
                 if (path := self.directory / "generations").exists():
-                    Generations(path)._numbers[0] = secrets.randbits(64)
+                    Generations(path).disbelieve_all()
                 if self._database.exists():
                     self._empty()
             except (OSError, sqlite3.Error) as error:
