@@ -148,7 +148,7 @@ def test_a_location_of_each_moment_is_followed(make_s3: MakeS3) -> None:
         tenant = "one"
 
         @property
-        def location(self) -> str:
+        def location(self) -> str:  # type: ignore[override]
             return self.tenant
 
     storage = make_s3(OfTenants)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from hashlib import sha256
 from typing import Any, Self
 
-from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import cached_property
 from storages.backends.gcloud import GoogleCloudStorage
-from storages.utils import (
-    clean_name,
-    safe_join,
-    setting,
-)
+from storages.utils import setting
 
 from tahoestorage.backends.discreet import Discreet
 from tahoestorage.backends.gcsclients import CREDENTIALS_FILE, Connection, connection
@@ -23,7 +18,6 @@ from tahoestorage.environment.secrets import KeyFile
 
 # What tells the accounts of credentials apart, and is no secret.
 _TELLING = ("service_account_email", "client_id", "audience", "_target_principal")
-_cleaned = functools.lru_cache(maxsize=8192)(clean_name)
 
 
 class GCSOptions(Discreet, GoogleCloudStorage):  # type: ignore[misc]
@@ -102,23 +96,6 @@ class GCSOptions(Discreet, GoogleCloudStorage):  # type: ignore[misc]
                 "No bucket is set: give bucket_name, or set GS_BUCKET_NAME."
             )
         return self.client.bucket(self.bucket_name)
-
-    # Names
-
-    def _normalize_name(self, name: str) -> str:
-        return _joined(self.location, name)
-
-    def _key_of(self, name: str) -> str:
-        key = self._normalize_name(_cleaned(name))
-        return key if name else key.rstrip("/")
-
-
-@functools.lru_cache(maxsize=8192)
-def _joined(location: str, name: str) -> str:
-    try:
-        return str(safe_join(location, name))
-    except ValueError:
-        raise SuspiciousFileOperation(f"{name!r} is outside of the storage") from None
 
 
 def _account(credentials: Any) -> str:

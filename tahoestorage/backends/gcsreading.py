@@ -20,8 +20,8 @@ from tahoestorage.backends.gcsobjects import (
     size_in,
 )
 from tahoestorage.backends.gcsoptions import GCSOptions
+from tahoestorage.backends.keys import Keys
 from tahoestorage.backends.objectreader import Part
-from tahoestorage.backends.objectstore import ObjectStore
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import (
     DamagedDownload,
@@ -35,16 +35,13 @@ PAGE = 1000
 CALL: dict[str, Any] = {"retry": RETRY, "timeout": TIMEOUT}
 
 
-class GCSReading(ObjectStore, GCSOptions):
+class GCSReading(Keys, GCSOptions):
     """A bucket, of which nothing is remembered."""
 
     def _identity(self) -> list[str]:
         # Without the location, which is a part of each key: so storages of one bucket
         # know of each other's writes.
         return ["gs", endpoint(), str(self.bucket_name)]
-
-    def _key(self, name: str) -> str:
-        return self._key_of(name)
 
     def _object(self, what: str, key: str, **options: Any) -> Any:
         """Return an object of which nothing was asked."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from botocore.config import Config
-from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import cached_property
 from s3transfer.constants import ALLOWED_DOWNLOAD_ARGS
 from storages.backends import s3
-from storages.utils import clean_name, safe_join, setting
+from storages.utils import setting
 
 from tahoestorage.backends.discreet import Discreet, hidden
 from tahoestorage.backends.s3clients import Clients, clients
@@ -29,7 +28,6 @@ T = TypeVar("T")
 CONNECTIONS = 50
 KEY = "SSECustomerKey"
 _PASSWORD = re.compile(r"//[^/]*@|^[^/]*@")
-_cleaned = functools.lru_cache(maxsize=8192)(clean_name)
 
 
 class S3Access(Discreet, s3.S3Storage):  # type: ignore[misc]
@@ -164,18 +162,3 @@ class S3Access(Discreet, s3.S3Storage):  # type: ignore[misc]
         """Return the parameters of the requests that read an object."""
         parameters = self.get_object_parameters(key)
         return {k: v for k, v in parameters.items() if k in ALLOWED_DOWNLOAD_ARGS}
-
-    def _normalize_name(self, name: str) -> str:
-        return _joined(self.location, name)
-
-    def _key_of(self, name: str) -> str:
-        key = self._normalize_name(_cleaned(name))
-        return key if name else key.rstrip("/")
-
-
-@functools.lru_cache(maxsize=8192)
-def _joined(location: str, name: str) -> str:
-    try:
-        return str(safe_join(location, name))
-    except ValueError:
-        raise SuspiciousFileOperation(f"{name!r} is outside of the storage") from None

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tahoestorage.backends.keys import Keys
 from tahoestorage.backends.objectreader import Part
-from tahoestorage.backends.objectstore import ObjectStore
 from tahoestorage.backends.s3access import S3Access
 from tahoestorage.backends.s3errors import BeyondTheEnd, NotImplementedThere
 from tahoestorage.backends.s3reading import entry_of, part_of
@@ -19,16 +19,13 @@ _MD5 = re.compile("[0-9a-f]{32}")
 _OF_LISTINGS = ("ExpectedBucketOwner", "RequestPayer")
 
 
-class S3Objects(ObjectStore, S3Access):
+class S3Objects(Keys, S3Access):
     """A bucket of S3, of which nothing is remembered."""
 
     def _identity(self) -> list[str]:
         # Without the location, which is a part of each key: so storages of one bucket
         # know of each other's writes.
         return [self._client.meta.endpoint_url, str(self.bucket_name)]
-
-    def _key(self, name: str) -> str:
-        return self._key_of(name)
 
     def _object(self, key: str) -> dict[str, str]:
         return {"Bucket": self.bucket_name, "Key": key}
