@@ -16,9 +16,22 @@ from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.grid import LocalGrid
 from tests.gcs_servers import gcs, gcs_server
 from tests.redis_server import own_redis, redis_server
+from tests.s3_storages import make_s3, make_strict_s3, s3, strict_s3
 from tests.stores import moto, weed
 
-__all__ = ["gcs", "gcs_server", "moto", "own_redis", "redis_server", "weed"]
+# Fixtures of other modules, for all tests.
+__all__ = [
+    "gcs",
+    "gcs_server",
+    "make_s3",
+    "make_strict_s3",
+    "moto",
+    "own_redis",
+    "redis_server",
+    "s3",
+    "strict_s3",
+    "weed",
+]
 
 # A shell that starts the tests in the background, or nohup, has them ignore these. The
 # tests send them to their children, which would ignore them too.

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from django.core.files.base import ContentFile
@@ -20,7 +18,6 @@ from django.core.files.storage import (
     Storage,
     storages,
 )
-from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
 from tahoestorage.moving import copying
@@ -28,7 +25,7 @@ from tahoestorage.moving.move import Move, Plan
 from tahoestorage.moving.progress import Progress
 from tahoestorage.moving.sides import store_of
 from tahoestorage.tahoe.grid import LocalGrid
-from tests.leaks import assert_no_cap
+from tests import commands
 
 KINDS = ["disk", "memory", "grid"]
 COUNTS = ["copied", "skipped", "kept", "gone", "failed", "deleted", "refused"]
@@ -43,17 +40,8 @@ FILES = {
 }
 
 
-class Made(NamedTuple):
-    """What one run has done."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads(self.out)
-        return document
+class Made(commands.Made):
+    """What one run has done, counted."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -105,15 +93,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def copy(*arguments: str) -> Made:
     """Run the command in this process."""
-    out, err = io.StringIO(), io.StringIO()
-    status = 0
-    try:
-        call_command("storage_copy", *arguments, stdout=out, stderr=err)
-    except CommandError as error:
-        status = error.returncode
-        err.write(f"CommandError: {error}\n")
-    assert_no_cap(out.getvalue() + err.getvalue())
-    return Made(status, out.getvalue(), err.getvalue())
+    return Made(*commands.run("storage_copy", *arguments))
 
 
 def fill(storage: Storage, files: dict[str, bytes] = FILES) -> None:

@@ -1,7 +1,7 @@
 """Real S3 servers for tests, on free ports, stopped by their processes.
 
 ``weed`` (SeaweedFS) checks signatures, expiry and all conditions; ``moto`` starts
-sooner, and checks conditions on uploads only.
+sooner, and checks conditions on uploads and deletes only.
 """
 
 from __future__ import annotations

@@ -43,15 +43,14 @@ from tests.conftest import MakeStorage, requests_sent
 from tests.redis_server import RedisServer
 from tests.test_interleavings import (
     FINE,
-    OLD,
     PROCESSES,
     READER_AND_WRITER,
     Play,
     World,
     WrongAnswer,
-    everybody,
     explore,
     pause,
+    play_at_random,
 )
 
 numbers = itertools.count()
@@ -192,15 +191,6 @@ def test_a_listing_and_a_write_in_every_order(world: World, play: Play) -> None:
 @pytest.mark.usefixtures("fine_steps")
 def test_every_request_to_the_redis_in_every_order(world: World, play: Play) -> None:
     assert explore(world, play) > 10
-
-
-def play_at_random(world: World, data: st.DataObject) -> None:
-    Play(everybody, OLD, fine=True).begin(world)
-    try:
-        while ready := world.ready():
-            world.go_on(data.draw(st.sampled_from(ready)))
-    finally:
-        world.abandon()
 
 
 @hypothesis_settings(

@@ -20,19 +20,8 @@ from django.test import override_settings
 from django.utils import timezone
 
 from tahoestorage.backends.s3 import S3Storage
-from tests.s3_storages import (
-    MakeS3,
-    keys,
-    make_s3,
-    make_strict_s3,
-    read,
-    s3,
-    save,
-    strict_s3,
-)
+from tests.s3_storages import MakeS3, keys, read, save
 from tests.stores import ACCESS_KEY, SECRET_KEY, S3Server, s3_requests
-
-__all__ = ["make_s3", "make_strict_s3", "s3", "strict_s3"]
 
 WORKER = """
 import json, os, sys

@@ -24,10 +24,8 @@ from tahoestorage.exceptions import (
     TahoeStorageError,
 )
 from tests.proxy import Answer, Proxy, Refuse, Stall
-from tests.s3_storages import MakeS3, make_s3, make_strict_s3, read, s3, save, strict_s3
+from tests.s3_storages import MakeS3, read, save
 from tests.stores import ACCESS_KEY, S3Server, free_ports
-
-__all__ = ["make_s3", "make_strict_s3", "s3", "strict_s3"]
 
 IMPATIENT = {"retries": {"total_max_attempts": 1}, "connect_timeout": 2}
 WRONG_KEY = "wrong-secret-key"

@@ -27,20 +27,8 @@ from storages.backends import s3 as parent
 from tahoestorage.backends.s3 import S3Storage
 from tahoestorage.exceptions import StoreForbids
 from tests.leaks import everything_logged
-from tests.s3_storages import (
-    MakeS3,
-    head,
-    keys,
-    make_s3,
-    make_strict_s3,
-    read,
-    s3,
-    save,
-    strict_s3,
-)
+from tests.s3_storages import MakeS3, head, keys, read, save
 from tests.stores import ACCESS_KEY, SECRET_KEY, S3Server, s3_requests
-
-__all__ = ["make_s3", "make_strict_s3", "s3", "strict_s3"]
 
 OF_THE_SETTINGS = {
     "AWS_S3_ACCESS_KEY_ID": ACCESS_KEY,

@@ -19,19 +19,8 @@ from tahoestorage.backends.s3reading import Body
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import DamagedDownload, FileMissing, StoreUnreachable
 from tests.proxy import Answer, CutBody, Proxy, Refuse, Seen
-from tests.s3_storages import (
-    MakeS3,
-    head,
-    make_s3,
-    make_strict_s3,
-    read,
-    s3,
-    save,
-    strict_s3,
-)
+from tests.s3_storages import MakeS3, head, read, save
 from tests.stores import S3Server, s3_requests
-
-__all__ = ["make_s3", "make_strict_s3", "s3", "strict_s3"]
 
 MIB = 1 << 20
 

@@ -24,20 +24,8 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from tahoestorage.backends.s3 import S3Storage
 from tahoestorage.backends.s3urls import SHORTEST_SESSION, seconds_left
 from tahoestorage.exceptions import StoreError, StoreForbids
-from tests.s3_storages import (
-    MakeS3,
-    head,
-    keys,
-    make_s3,
-    make_strict_s3,
-    read,
-    s3,
-    save,
-    strict_s3,
-)
+from tests.s3_storages import MakeS3, head, keys, read, save
 from tests.stores import s3_requests
-
-__all__ = ["make_s3", "make_strict_s3", "s3", "strict_s3"]
 
 
 def status(url: str, **options: Any) -> int:

@@ -31,21 +31,8 @@ from tahoestorage.exceptions import (
     StoreUnreachable,
 )
 from tests.proxy import Answer, LoseAnswer, Proxy, Refuse, Seen
-from tests.s3_storages import (
-    MakeS3,
-    head,
-    keys,
-    make_s3,
-    make_strict_s3,
-    read,
-    s3,
-    save,
-    strict_s3,
-    unfinished,
-)
+from tests.s3_storages import MakeS3, head, keys, read, save, unfinished
 from tests.stores import S3Server, s3_requests
-
-__all__ = ["make_s3", "make_strict_s3", "s3", "strict_s3"]
 
 MIB = 1 << 20
 # More than one part.

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import sqlite3
 import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
-from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
 from tahoestorage.cache import EntryCache, Listing, Scope, inspection
@@ -25,37 +22,17 @@ from tahoestorage.moving.warming import warm
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.grid import LocalGrid
+from tests import commands
 from tests.bucket import Bucket
+from tests.commands import Made
 from tests.conftest import MakeStorage, requests_sent
-from tests.leaks import assert_no_cap
 
 SCOPE = Scope(b"identity", b"read", b"write")
 
 
-class Made(NamedTuple):
-    """What one run has done."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads(self.out)
-        return document
-
-
 def run(*arguments: str) -> Made:
     """Run the command in this process."""
-    out, err = io.StringIO(), io.StringIO()
-    status = 0
-    try:
-        call_command("storage_cache", *arguments, stdout=out, stderr=err)
-    except CommandError as error:
-        status = error.returncode
-        err.write(f"CommandError: {error}\n")
-    assert_no_cap(out.getvalue() + err.getvalue())
-    return Made(status, out.getvalue(), err.getvalue())
+    return commands.run("storage_cache", *arguments)
 
 
 @pytest.fixture
