@@ -33,8 +33,7 @@ from google.auth.compute_engine import Credentials as MetadataCredentials
 from google.oauth2.credentials import Credentials as UserCredentials
 from pytest_django.fixtures import Settings
 
-from tahoestorage.backends import gcsclients, gcsreading, gcssigning, gcswriting
-from tahoestorage.backends.gcs import GCSStorage
+from tahoestorage.backends.gcs import GCSStorage, clients, reading, signing, writing
 from tahoestorage.cache import EntryCache
 from tahoestorage.environment.secrets import KeyFile
 from tahoestorage.exceptions import (
@@ -97,9 +96,9 @@ def undaunted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _retry_for(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    retry = gcsclients.RETRY.with_timeout(seconds).with_delay(0.05, 0.1, 2.0)
-    monkeypatch.setattr(gcssigning, "RETRY", retry)
-    for options in (gcsreading.CALL, gcswriting.LONG):
+    retry = clients.RETRY.with_timeout(seconds).with_delay(0.05, 0.1, 2.0)
+    monkeypatch.setattr(signing, "RETRY", retry)
+    for options in (reading.CALL, writing.LONG):
         monkeypatch.setitem(options, "retry", retry)
         monkeypatch.setitem(options, "timeout", 9.0)
 
@@ -107,7 +106,7 @@ def _retry_for(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Return options with which 256 KiB are much."""
-    monkeypatch.setattr(gcswriting, "PIECE", PIECE)
+    monkeypatch.setattr(writing, "PIECE", PIECE)
     return {"blob_chunk_size": PIECE}
 
 
@@ -301,7 +300,7 @@ def test_faults_are_ours_and_name_the_file(
 def test_a_store_that_stalls_is_unreachable(
     gcs: GCS, storage: GCSStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(gcsreading.CALL, "timeout", 0.3)
+    monkeypatch.setitem(reading.CALL, "timeout", 0.3)
     gcs.front.play("stat", STALL, STALL, STALL)
     with pytest.raises(StoreUnreachable, match="a/b"):
         storage.exists("a/b")

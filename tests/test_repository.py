@@ -150,6 +150,14 @@ def test_tahoe_uses_only_what_the_cache_exports() -> None:
     assert used <= exported
 
 
+@pytest.mark.parametrize("store", ["s3", "gcs"])
+def test_the_stores_of_objects_know_neither_tahoe_nor_each_other(store: str) -> None:
+    others = {"tahoe", "backends.tahoe", "backends.s3", "backends.gcs"}
+    others.remove(f"backends.{store}")
+    strangers = [f"tahoestorage.{other}" for other in others]
+    assert importers(*strangers, among=f"tahoestorage.backends.{store}") == set()
+
+
 def test_only_the_gateway_and_its_parts_speak_http() -> None:
     clients = ("requests", "urllib3", "urllib.request", "http.client", "httpx")
     parts = ["gateway", "transport", "connections", "bodies", "faults"]

@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from django.core.files.base import ContentFile
 
 from tahoestorage.backends.s3 import S3Storage
-from tahoestorage.backends.s3errors import BeyondTheEnd, call, meaning
+from tahoestorage.backends.s3.errors import BeyondTheEnd, call, meaning
 from tahoestorage.exceptions import (
     FileMissing,
     NameTaken,

@@ -15,7 +15,7 @@ from urllib3.exceptions import HTTPError
 
 from tahoestorage.backends.objectreader import READ_AHEAD, ObjectReader, Part
 from tahoestorage.backends.s3 import S3Storage
-from tahoestorage.backends.s3reading import Body
+from tahoestorage.backends.s3.reading import Body
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import DamagedDownload, FileMissing, StoreUnreachable
 from tests.proxy import Answer, CutBody, Proxy, Refuse, Seen

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from tahoestorage.backends.s3 import S3Storage
-from tahoestorage.backends.s3urls import SHORTEST_SESSION, seconds_left
+from tahoestorage.backends.s3.urls import SHORTEST_SESSION, seconds_left
 from tahoestorage.exceptions import StoreError, StoreForbids
 from tests.s3_storages import MakeS3, head, keys, read, save
 from tests.stores import s3_requests

@@ -20,9 +20,8 @@ from botocore.config import Config
 from django.core.files.base import ContentFile, File
 from django.core.files.uploadedfile import InMemoryUploadedFile, TemporaryUploadedFile
 
-from tahoestorage.backends import s3transfers, s3writing
-from tahoestorage.backends.s3 import S3Storage
-from tahoestorage.backends.s3sources import source_of
+from tahoestorage.backends.s3 import S3Storage, transfers, writing
+from tahoestorage.backends.s3.sources import source_of
 from tahoestorage.exceptions import (
     FileMissing,
     NameTaken,
@@ -291,7 +290,7 @@ def test_it_is_tried_once_for_each_process_and_day(
     storage = make_strict_s3(bucket_name=bucket)
     with s3_requests(storage) as sent:
         save(storage, "a", b"1")
-    tried = [each for each in sent if each.key.startswith(s3writing.PROBE)]
+    tried = [each for each in sent if each.key.startswith(writing.PROBE)]
     assert [each.method for each in tried] == ["PUT", "PUT", "DELETE"]
     assert keys(storage) == ["a"]
     with s3_requests(storage) as sent:
@@ -631,8 +630,8 @@ def test_a_copy_whose_answer_was_lost(make: MakeS3, proxy: Proxy) -> None:
 def test_large_copies_are_made_of_parts(
     make_strict_s3: MakeS3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3writing, "COPIED_AT_ONCE", 5 * MIB)
-    monkeypatch.setattr(s3transfers, "COPIED_PART", 5 * MIB)
+    monkeypatch.setattr(writing, "COPIED_AT_ONCE", 5 * MIB)
+    monkeypatch.setattr(transfers, "COPIED_PART", 5 * MIB)
     storage = make_strict_s3()
     content = os.urandom(10 * MIB + 1)
     save(storage, "a", content)
@@ -660,8 +659,8 @@ def test_a_source_that_changes_while_it_is_copied(
     save(storage, "a", BIG)
     storage.copy("a", "warm")
     if operation == PART:
-        monkeypatch.setattr(s3writing, "COPIED_AT_ONCE", 5 * MIB)
-        monkeypatch.setattr(s3transfers, "COPIED_PART", 5 * MIB)
+        monkeypatch.setattr(writing, "COPIED_AT_ONCE", 5 * MIB)
+        monkeypatch.setattr(transfers, "COPIED_PART", 5 * MIB)
 
     def change(**kwargs: Any) -> None:
         save(make_strict_s3(allow_overwrite=True), "a", BIG[::-1])

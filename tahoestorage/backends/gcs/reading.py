@@ -7,9 +7,9 @@ from typing import Any
 
 from google.api_core.exceptions import from_http_response
 
-from tahoestorage.backends.gcsclients import RETRY, TIMEOUT, endpoint
-from tahoestorage.backends.gcsfaults import ask, no_bucket
-from tahoestorage.backends.gcsobjects import (
+from tahoestorage.backends.gcs.clients import RETRY, TIMEOUT, endpoint
+from tahoestorage.backends.gcs.faults import ask, no_bucket
+from tahoestorage.backends.gcs.objects import (
     FIELDS,
     GCSBody,
     content_hashes,
@@ -19,7 +19,7 @@ from tahoestorage.backends.gcsobjects import (
     generation_in,
     size_in,
 )
-from tahoestorage.backends.gcsoptions import GCSOptions
+from tahoestorage.backends.gcs.options import GCSOptions
 from tahoestorage.backends.keys import Keys
 from tahoestorage.backends.objectreader import Part
 from tahoestorage.entries import Entry, EntryKind

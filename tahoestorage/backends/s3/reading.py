@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tahoestorage.backends.objectreader import Part
-from tahoestorage.backends.s3errors import FAULTS, meaning
+from tahoestorage.backends.s3.errors import FAULTS, meaning
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import StoreError, StoreUnreachable
 

@@ -15,7 +15,7 @@ from botocore.credentials import RefreshableCredentials
 from django.core.exceptions import ImproperlyConfigured
 
 from tahoestorage.backends.discreet import fingerprint
-from tahoestorage.backends.s3errors import FAULTS, NO_CREDENTIALS, meaning
+from tahoestorage.backends.s3.errors import FAULTS, NO_CREDENTIALS, meaning
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials

@@ -12,8 +12,8 @@ from boto3.s3.transfer import TransferConfig
 from s3transfer.futures import NonThreadedExecutor
 from s3transfer.manager import TransferManager
 
-from tahoestorage.backends.s3conditions import Operation
-from tahoestorage.backends.s3sources import Source
+from tahoestorage.backends.s3.conditions import Operation
+from tahoestorage.backends.s3.sources import Source
 from tahoestorage.exceptions import FileMissing, StoreError
 
 if TYPE_CHECKING:

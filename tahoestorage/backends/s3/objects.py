@@ -9,9 +9,9 @@ from typing import Any
 
 from tahoestorage.backends.keys import Keys
 from tahoestorage.backends.objectreader import Part
-from tahoestorage.backends.s3access import S3Access
-from tahoestorage.backends.s3errors import BeyondTheEnd, NotImplementedThere
-from tahoestorage.backends.s3reading import entry_of, part_of
+from tahoestorage.backends.s3.access import S3Access
+from tahoestorage.backends.s3.errors import BeyondTheEnd, NotImplementedThere
+from tahoestorage.backends.s3.reading import entry_of, part_of
 from tahoestorage.entries import Entry
 from tahoestorage.exceptions import DamagedDownload, FileMissing, NameTaken
 

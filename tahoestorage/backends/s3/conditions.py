@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-from tahoestorage.backends.s3errors import NotImplementedThere
+from tahoestorage.backends.s3.errors import NotImplementedThere
 from tahoestorage.exceptions import NameTaken, StoreError
 
 if TYPE_CHECKING:

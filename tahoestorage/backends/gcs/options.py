@@ -12,8 +12,8 @@ from storages.backends.gcloud import GoogleCloudStorage
 from storages.utils import setting
 
 from tahoestorage.backends.discreet import Discreet
-from tahoestorage.backends.gcsclients import CREDENTIALS_FILE, Connection, connection
-from tahoestorage.backends.gcsfaults import ask
+from tahoestorage.backends.gcs.clients import CREDENTIALS_FILE, Connection, connection
+from tahoestorage.backends.gcs.faults import ask
 from tahoestorage.environment.secrets import KeyFile
 
 # What tells the accounts of credentials apart, and is no secret.

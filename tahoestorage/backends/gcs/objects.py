@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from tahoestorage.backends.gcsfaults import broken
+from tahoestorage.backends.gcs.faults import broken
 from tahoestorage.entries import Entry, EntryKind
 
 FIELDS = "name,size,generation,crc32c,md5Hash,contentEncoding,timeCreated,updated"

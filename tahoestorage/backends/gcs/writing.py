@@ -13,11 +13,11 @@ import secrets
 from typing import Any
 
 from tahoestorage.backends.content import body_of
-from tahoestorage.backends.gcsclients import TIMEOUT, UPLOAD_RETRY
-from tahoestorage.backends.gcsfaults import ask, no_bucket
-from tahoestorage.backends.gcsobjects import entry_of, generation_in
-from tahoestorage.backends.gcsreading import CALL, GCSReading
-from tahoestorage.backends.gcsuploads import Forward, packed
+from tahoestorage.backends.gcs.clients import TIMEOUT, UPLOAD_RETRY
+from tahoestorage.backends.gcs.faults import ask, no_bucket
+from tahoestorage.backends.gcs.objects import entry_of, generation_in
+from tahoestorage.backends.gcs.reading import CALL, GCSReading
+from tahoestorage.backends.gcs.uploads import Forward, packed
 from tahoestorage.entries import Entry
 from tahoestorage.exceptions import FileMissing, NameTaken, StoreError
 

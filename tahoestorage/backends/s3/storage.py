@@ -14,9 +14,9 @@ from tahoestorage.backends.directupload import DirectUpload
 from tahoestorage.backends.names import path_of
 from tahoestorage.backends.objectreader import ObjectReader
 from tahoestorage.backends.objectstore import Signed
-from tahoestorage.backends.s3conditions import Operation
-from tahoestorage.backends.s3urls import direct_upload, seconds_left
-from tahoestorage.backends.s3writing import S3Writing
+from tahoestorage.backends.s3.conditions import Operation
+from tahoestorage.backends.s3.urls import direct_upload, seconds_left
+from tahoestorage.backends.s3.writing import S3Writing
 from tahoestorage.backends.storedfile import Reader
 from tahoestorage.backends.unpacked import Unpacked
 from tahoestorage.exceptions import NameIsDirectory
@@ -33,6 +33,9 @@ class S3Storage(Cached, S3Writing):
     FileNotFoundError and FileExistsError, and a StoreError where the store can't be
     asked.
     """
+
+    # Where it is imported from, by migrations and pickles too.
+    __module__ = "tahoestorage.backends.s3"
 
     def _try_out(self, operation: Operation, what: str) -> bool:
         scope = self._scope.item("conditions:")

@@ -13,7 +13,7 @@ from google.auth import crypt, iam
 from google.auth.credentials import AnonymousCredentials, Signing
 from google.auth.exceptions import TransportError
 
-from tahoestorage.backends.gcsclients import RETRY, Connection
+from tahoestorage.backends.gcs.clients import RETRY, Connection
 from tahoestorage.exceptions import StoreForbids, StoreUnreachable
 
 BY_IAM_SECONDS = 12 * 3600.0

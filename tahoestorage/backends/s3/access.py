@@ -15,9 +15,9 @@ from storages.backends import s3
 from storages.utils import setting
 
 from tahoestorage.backends.discreet import Discreet, hidden
-from tahoestorage.backends.s3clients import Clients, clients
-from tahoestorage.backends.s3errors import call
-from tahoestorage.backends.s3transfers import usual_transfers
+from tahoestorage.backends.s3.clients import Clients, clients
+from tahoestorage.backends.s3.errors import call
+from tahoestorage.backends.s3.transfers import usual_transfers
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client, S3ServiceResource

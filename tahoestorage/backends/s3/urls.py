@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tahoestorage.backends.directupload import DirectUpload
-from tahoestorage.backends.s3clients import Clients
+from tahoestorage.backends.s3.clients import Clients
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

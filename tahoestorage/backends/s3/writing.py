@@ -8,17 +8,17 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tahoestorage.backends.s3conditions import (
+from tahoestorage.backends.s3.conditions import (
     Operation,
     is_amazon,
     is_modelled,
     refuses,
 )
-from tahoestorage.backends.s3errors import NotImplementedThere
-from tahoestorage.backends.s3objects import S3Objects
-from tahoestorage.backends.s3reading import entry_of
-from tahoestorage.backends.s3sources import Source, source_of
-from tahoestorage.backends.s3transfers import (
+from tahoestorage.backends.s3.errors import NotImplementedThere
+from tahoestorage.backends.s3.objects import S3Objects
+from tahoestorage.backends.s3.reading import entry_of
+from tahoestorage.backends.s3.sources import Source, source_of
+from tahoestorage.backends.s3.transfers import (
     COPIED_AT_ONCE,
     Demand,
     Sending,

@@ -12,11 +12,11 @@ from google.cloud.storage.acl import ACL
 
 from tahoestorage.backends.cached import Cached
 from tahoestorage.backends.directupload import DirectUpload
-from tahoestorage.backends.gcsfaults import ask
-from tahoestorage.backends.gcsobjects import content_hashes
-from tahoestorage.backends.gcssigning import seconds_of, seconds_until, signer_for
-from tahoestorage.backends.gcsuploads import repeatable
-from tahoestorage.backends.gcswriting import GCSWriting
+from tahoestorage.backends.gcs.faults import ask
+from tahoestorage.backends.gcs.objects import content_hashes
+from tahoestorage.backends.gcs.signing import seconds_of, seconds_until, signer_for
+from tahoestorage.backends.gcs.uploads import repeatable
+from tahoestorage.backends.gcs.writing import GCSWriting
 from tahoestorage.backends.names import path_of
 from tahoestorage.backends.objectreader import ObjectReader
 from tahoestorage.backends.objectstore import Signed
@@ -37,6 +37,9 @@ class GCSStorage(Cached, GCSWriting):
     as TahoeStorage does. One default differs: ``file_overwrite``, also to be called
     ``allow_overwrite``, is False. IAM signs URLs where the credentials have no key.
     """
+
+    # Where it is imported from, by migrations and pickles too.
+    __module__ = "tahoestorage.backends.gcs"
 
     def get_created_time(self, name: str) -> datetime:
         """Return when the object was created; each write creates it anew."""

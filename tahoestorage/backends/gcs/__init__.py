@@ -1,0 +1,5 @@
+"""Google Cloud Storage with the entry cache, and creation that cannot overwrite."""
+
+from tahoestorage.backends.gcs.storage import GCSStorage
+
+__all__ = ["GCSStorage"]
