@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from hashlib import blake2b
 from typing import Any, ClassVar, Self
 
@@ -27,7 +27,7 @@ class Discreet(Storage):
     # Attributes that are made when they are needed, and never travel.
     _OF_THE_PROCESS: ClassVar[Collection[str]] = ()
     # Fingerprints of the credentials that an unpickled storage was once given.
-    _given_once: dict[str, str] = {}  # noqa: RUF012
+    _given_once: Mapping[str, str] = {}
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

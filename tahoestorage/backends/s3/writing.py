@@ -28,7 +28,7 @@ from tahoestorage.backends.s3.transfers import (
 from tahoestorage.entries import Entry
 from tahoestorage.exceptions import FileMissing, NameTaken, NotConditional, StoreError
 
-TOKEN = "tahoestorage-token"  # noqa: S105
+MARK = "tahoestorage-token"
 """The user metadata by which a save knows its own object."""
 PROBE = ".tahoestorage-probe-"
 PACKED = 1 << 20
@@ -156,7 +156,7 @@ class S3Writing(S3Objects):
         that it has made itself.
         """
         token = secrets.token_hex(16)
-        metadata = {**parameters.get("Metadata", {}), TOKEN: token}
+        metadata = {**parameters.get("Metadata", {}), MARK: token}
         try:
             return send({**parameters, "Metadata": metadata})
         except NotConditional:
@@ -164,7 +164,7 @@ class S3Writing(S3Objects):
         except (NameTaken, StoreError):
             with contextlib.suppress(StoreError):
                 head = self._head(key, what)
-                if head is not None and head["Metadata"].get(TOKEN) == token:
+                if head is not None and head["Metadata"].get(MARK) == token:
                     return head
             raise
 
