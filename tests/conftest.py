@@ -15,6 +15,8 @@ from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.grid import LocalGrid
 from tests.gcs_servers import gcs, gcs_server
+from tests.leaks import everything_logged
+from tests.proxy import Proxy
 from tests.redis_server import own_redis, redis_server
 from tests.s3_storages import make_s3, make_strict_s3, s3, strict_s3
 from tests.stores import moto, weed
@@ -102,3 +104,23 @@ def make_storage(tahoe_grid: LocalGrid, root: Cap, tmp_path: Path) -> MakeStorag
 def storage(make_storage: MakeStorage) -> TahoeStorage:
     """A storage on a new root, with a cache of its own."""
     return make_storage()
+
+
+@pytest.fixture
+def proxy(tahoe_grid: LocalGrid) -> Iterator[Proxy]:
+    """A proxy before the gateway."""
+    with Proxy(tahoe_grid.base_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def far(make_storage: MakeStorage, proxy: Proxy) -> TahoeStorage:
+    """A storage that reaches the gateway through the proxy."""
+    return make_storage(base_url=proxy.url, retries=2)
+
+
+@pytest.fixture
+def no_cap_is_logged() -> Iterator[None]:
+    """Look at everything that is logged."""
+    with everything_logged():
+        yield

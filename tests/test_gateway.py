@@ -29,7 +29,7 @@ from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.grid import LocalGrid
 from tahoestorage.tahoe.uploads import UploadBody
 from tests.conftest import requests_sent
-from tests.leaks import assert_hides_caps, everything_logged
+from tests.leaks import assert_hides_caps
 from tests.proxy import Answer, CutBody, Proxy, Seen
 
 CONTENT = os.urandom(5000)
@@ -39,16 +39,7 @@ NO_DIRECTORY = Cap.parse(f"URI:DIR2:{KEY}:{HASH}")
 NO_FILE = Cap.parse(f"URI:CHK:{KEY}:{HASH}:1:1:1000")
 
 
-@pytest.fixture(autouse=True)
-def no_cap_is_logged() -> Iterator[None]:
-    with everything_logged():
-        yield
-
-
-@pytest.fixture
-def proxy(tahoe_grid: LocalGrid) -> Iterator[Proxy]:
-    with Proxy(tahoe_grid.base_url) as proxy:
-        yield proxy
+pytestmark = pytest.mark.usefixtures("no_cap_is_logged")
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.directories import Directory
 from tahoestorage.tahoe.grid import LocalGrid
 from tests.conftest import MakeStorage
-from tests.leaks import assert_hides_caps, everything_logged
+from tests.leaks import assert_hides_caps
 from tests.proxy import (
     Action,
     Answer,
@@ -44,22 +44,7 @@ from tests.proxy import (
 Tree = dict[str, Any]
 
 
-@pytest.fixture(autouse=True)
-def no_cap_is_logged() -> Iterator[None]:
-    with everything_logged():
-        yield
-
-
-@pytest.fixture
-def proxy(tahoe_grid: LocalGrid) -> Iterator[Proxy]:
-    with Proxy(tahoe_grid.base_url) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def far(make_storage: MakeStorage, proxy: Proxy) -> TahoeStorage:
-    """A storage that reaches the gateway through the proxy."""
-    return make_storage(base_url=proxy.url, retries=2)
+pytestmark = pytest.mark.usefixtures("no_cap_is_logged")
 
 
 @pytest.fixture

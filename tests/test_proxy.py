@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
 
 import pytest
 import requests
@@ -25,12 +24,6 @@ from tests.proxy import (
 )
 
 CONTENT = os.urandom(300_000)
-
-
-@pytest.fixture
-def proxy(tahoe_grid: LocalGrid) -> Iterator[Proxy]:
-    with Proxy(tahoe_grid.base_url) as proxy:
-        yield proxy
 
 
 def anything(seen: Seen) -> bool:

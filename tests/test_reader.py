@@ -34,7 +34,7 @@ from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.grid import LocalGrid
 from tahoestorage.tahoe.uploads import UploadBody
 from tests.conftest import MakeStorage
-from tests.leaks import assert_hides_caps, everything_logged
+from tests.leaks import assert_hides_caps
 from tests.proxy import Answer, CutBody, Proxy, Seen, Stall
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -51,10 +51,7 @@ def large_part(first: int, length: int) -> bytes:
     return whole[first % MIB :][:length]
 
 
-@pytest.fixture(autouse=True)
-def no_cap_is_logged() -> Iterator[None]:
-    with everything_logged():
-        yield
+pytestmark = pytest.mark.usefixtures("no_cap_is_logged")
 
 
 @pytest.fixture(scope="module")
@@ -82,12 +79,6 @@ def large(direct: Gateway) -> Cap:
         lambda: (large_part(n * MIB, MIB) for n in range(64)), repeatable=True
     )
     return direct.upload(body, what="")
-
-
-@pytest.fixture
-def proxy(tahoe_grid: LocalGrid) -> Iterator[Proxy]:
-    with Proxy(tahoe_grid.base_url) as proxy:
-        yield proxy
 
 
 @pytest.fixture

@@ -58,12 +58,6 @@ def no_cap_is_logged() -> Iterator[list[str]]:
         yield lines
 
 
-@pytest.fixture
-def proxy(tahoe_grid: LocalGrid) -> Iterator[Proxy]:
-    with Proxy(tahoe_grid.base_url) as proxy:
-        yield proxy
-
-
 @contextlib.contextmanager
 def gateway_at(
     url: str,

@@ -26,29 +26,14 @@ from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.grid import LocalGrid
 from tahoestorage.tahoe.uploads import UploadBody
 from tests.conftest import MakeStorage, requests_sent
-from tests.leaks import assert_hides_caps, everything_logged
+from tests.leaks import assert_hides_caps
 from tests.proxy import LoseAnswer, Proxy, Refuse, Seen, Stall, StallRequest
 
 CONTENT = os.urandom(300_000)
 ReadBack = Callable[[], dict[str, bytes]]
 
 
-@pytest.fixture(autouse=True)
-def no_cap_is_logged() -> Iterator[None]:
-    with everything_logged():
-        yield
-
-
-@pytest.fixture
-def proxy(tahoe_grid: LocalGrid) -> Iterator[Proxy]:
-    with Proxy(tahoe_grid.base_url) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def slow(make_storage: MakeStorage, proxy: Proxy) -> TahoeStorage:
-    """A storage that reaches the gateway through the proxy."""
-    return make_storage(base_url=proxy.url, retries=2)
+pytestmark = pytest.mark.usefixtures("no_cap_is_logged")
 
 
 @pytest.fixture
@@ -154,9 +139,9 @@ def test_content_of_every_size_arrives(
 
 @pytest.mark.parametrize("size", [0, 55])
 def test_content_up_to_55_bytes_is_not_sent_as_a_file(
-    slow: TahoeStorage, proxy: Proxy, size: int
+    far: TahoeStorage, proxy: Proxy, size: int
 ) -> None:
-    slow.save("a", ContentFile(b"x" * size))
+    far.save("a", ContentFile(b"x" * size))
     assert [seen.method for seen in proxy.seen] == ["GET", "POST"]
 
 
@@ -168,11 +153,9 @@ def test_a_chunk_of_many_mebibytes_arrives(
     assert on_grid() == {"a": content}
 
 
-def test_content_is_sent_once_and_in_one_piece(
-    slow: TahoeStorage, proxy: Proxy
-) -> None:
+def test_content_is_sent_once_and_in_one_piece(far: TahoeStorage, proxy: Proxy) -> None:
     content = Chunks(*[CONTENT[:10_000]] * 3)
-    slow.save("a", content)
+    far.save("a", content)
     (put,) = [seen for seen in proxy.seen if seen.method == "PUT"]
     assert (put.sent, content.begun) == (30_000, 1)
 
@@ -186,35 +169,35 @@ def is_put(seen: Seen) -> bool:
 
 @pytest.mark.parametrize("action", [LoseAnswer(), Refuse()], ids=["lost", "refused"])
 def test_an_upload_without_an_answer_is_sent_again_whole(
-    slow: TahoeStorage, proxy: Proxy, on_grid: ReadBack, action: LoseAnswer | Refuse
+    far: TahoeStorage, proxy: Proxy, on_grid: ReadBack, action: LoseAnswer | Refuse
 ) -> None:
     proxy.rule(is_put, action, times=2)
     file = io.BytesIO(CONTENT)
     file.seek(5)
-    assert slow.save("a", file) == "a"
+    assert far.save("a", file) == "a"
     last = [seen for seen in proxy.seen if is_put(seen)][2]
     assert last.sent == len(CONTENT)
     assert on_grid() == {"a": CONTENT}
 
 
 def test_an_upload_that_never_is_answered_fails_and_leaves_no_entry(
-    slow: TahoeStorage, proxy: Proxy, on_grid: ReadBack, root: Cap
+    far: TahoeStorage, proxy: Proxy, on_grid: ReadBack, root: Cap
 ) -> None:
     proxy.rule(is_put, LoseAnswer(), times=None)
     with pytest.raises(GatewayUnreachable, match="photos/a: no answer") as caught:
-        slow.save("photos/a", ContentFile(CONTENT))
+        far.save("photos/a", ContentFile(CONTENT))
     assert sum(map(is_put, proxy.seen)) == 3
     assert_hides_caps(caught.value, root)
     assert on_grid() == {}
 
 
 def test_content_that_can_not_be_read_twice_is_not_sent_twice(
-    slow: TahoeStorage, proxy: Proxy, on_grid: ReadBack
+    far: TahoeStorage, proxy: Proxy, on_grid: ReadBack
 ) -> None:
     proxy.rule(is_put, LoseAnswer())
     content = Chunks(CONTENT)
     with pytest.raises(GatewayUnreachable, match="a: no answer"):
-        slow.save("a", content)
+        far.save("a", content)
     assert content.begun == 1
     assert on_grid() == {}
 
