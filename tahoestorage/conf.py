@@ -20,7 +20,9 @@ from tahoestorage.tahoe.redaction import Secret
 __all__ = [
     "CacheOptions",
     "Options",
+    "accel_redirect",
     "hide_root_caps",
+    "media_url",
     "read_cache_options",
     "read_options",
     "secret_key",
@@ -29,6 +31,7 @@ __all__ = [
 
 PREFIX = "TAHOE_STORAGE_"
 CLASSIC_PUBLIC_URL = "TAHOE_PUBLIC_BASE_URL"
+ACCEL_REDIRECT = "TAHOE_ACCEL_REDIRECT"
 
 
 def read_options(given: Mapping[str, Any]) -> Options:
@@ -84,6 +87,23 @@ def read_cache_options(given: object = None) -> CacheOptions | None:
         raise ImproperlyConfigured("\n- ".join(place + w for w in wrong.args)) from None
 
 
+def accel_redirect() -> str | None:
+    """Return where nginx has its internal location for downloads; None: nowhere.
+
+    Raises ImproperlyConfigured.
+    """
+    value = getattr(settings, ACCEL_REDIRECT, None)
+    try:
+        return kinds.accel_prefix(value) if kinds.is_given(value) else None
+    except kinds.Wrong as wrong:
+        raise ImproperlyConfigured(ACCEL_REDIRECT + wrong.args[0]) from None
+
+
+def media_url() -> str:
+    """Return MEDIA_URL."""
+    return str(settings.MEDIA_URL)
+
+
 def secret_key() -> bytes:
     """Return SECRET_KEY, from which keys are derived."""
     key = settings.SECRET_KEY
@@ -126,11 +146,15 @@ def _collect(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         if name in keywords:
             values.pop(rival, None)
 
+    try:
+        accel_redirect()
+    except ImproperlyConfigured as wrong:
+        faults.append(str(wrong))
     for name in given:
         if name not in names:
             faults.append(name + kinds.unknown(kinds.nearest(name, names), names))
     for name in configured:
-        if name not in known and name != CLASSIC_PUBLIC_URL:
+        if name not in known and name not in (CLASSIC_PUBLIC_URL, ACCEL_REDIRECT):
             near = _nearest_setting(name, known)
             if near or name.startswith(PREFIX):
                 faults.append(name + kinds.unknown(near, known))

@@ -26,6 +26,7 @@ Given = Mapping[str, tuple[str, Any]]  # option: the place it was given at, the 
 
 _HOST_NAME = re.compile(r"[\w-]+(\.[\w-]+)*")
 _CAP_LIKE = re.compile(r"URI(:|%3A)", re.IGNORECASE)
+_ACCEL_PREFIX = re.compile(r"/([A-Za-z0-9_-]+/)+")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -117,11 +118,32 @@ def whole(least: int) -> Callable[[object], int]:
     return convert
 
 
-def directory_format(value: object) -> str:
-    """Return "SDMF" or "MDMF"."""
-    if isinstance(value, str) and value.upper() in ("SDMF", "MDMF"):
-        return value.upper()
-    raise Wrong(f' is {shown(value)}; expected "SDMF" or "MDMF"')
+def one_of(*words: str) -> Callable[[object], str]:
+    """Return the converter of words of which one is meant, in any case."""
+
+    def convert(value: object) -> str:
+        for word in words:
+            if isinstance(value, str) and value.lower() == word.lower():
+                return word
+        expected = '" or "'.join(words)
+        raise Wrong(f' is {shown(value)}; expected "{expected}"')
+
+    return convert
+
+
+def url_prefix(value: object) -> str:
+    """Return what URLs begin with, with a slash at its end; no query, no fragment."""
+    unfit = re.compile(rf"[\s\x00-\x1f\x7f\\?#]|{_CAP_LIKE.pattern}", re.IGNORECASE)
+    if not isinstance(value, str) or unfit.search(value):
+        raise Wrong(f" is {shown(value)}; expected a prefix such as /static/")
+    return value if value.endswith("/") else f"{value}/"
+
+
+def accel_prefix(value: object) -> str:
+    """Return the prefix of an internal location of nginx."""
+    if isinstance(value, str) and _ACCEL_PREFIX.fullmatch(value):
+        return value
+    raise Wrong(f" is {shown(value)}; expected a path such as /_tahoe/")
 
 
 def path(value: object) -> Path:

@@ -102,6 +102,19 @@ class Options:
         default=None,
         metadata=about(kinds.url, "where visitors download; None: nowhere"),
     )
+    url_style: Literal["cap", "path"] = field(
+        default="cap",
+        metadata=about(
+            kinds.one_of("cap", "path"),
+            '"path": URLs are those of the site, without a cap',
+        ),
+    )
+    media_url: str | None = field(
+        default=None,
+        metadata=about(
+            kinds.url_prefix, "what the site's URLs begin with; None: MEDIA_URL"
+        ),
+    )
     allow_overwrite: bool = field(
         default=False,
         metadata=about(kinds.flag, "whether a save replaces a file of its name"),
@@ -132,7 +145,7 @@ class Options:
     )
     directory_format: Literal["SDMF", "MDMF"] = field(
         default="SDMF",
-        metadata=about(kinds.directory_format, "the format of new directories"),
+        metadata=about(kinds.one_of("SDMF", "MDMF"), "the format of new directories"),
     )
     trusted_hosts: tuple[str | kinds.Network, ...] = field(
         default=(),

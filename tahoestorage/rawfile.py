@@ -19,6 +19,8 @@ class RawFile(io.RawIOBase):
         self._what = what
         self._position = 0
         self._failed = False
+        self.until: int | None = None
+        """Where the caller will stop, if it says so: no more is asked for."""
 
     @property
     def size(self) -> int:

@@ -5,13 +5,21 @@ from __future__ import annotations
 import functools
 import posixpath
 import unicodedata
+from urllib.parse import urljoin
 
 from django.core.exceptions import SuspiciousFileOperation
+from django.utils.encoding import filepath_to_uri
 
 
 def normal(name: str) -> str:
     """Return ``name`` in NFC, in which the grid keeps all names."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def url_below(prefix: str, name: str | None) -> str:
+    """Return the URL of ``name`` as FileSystemStorage makes it, below its base_url."""
+    uri = filepath_to_uri(name)
+    return urljoin(prefix, uri if uri is None else uri.lstrip("/"))
 
 
 @functools.lru_cache(maxsize=4096)

@@ -93,6 +93,11 @@ class ObjectReader(RawFile):
             self._ask(0)
         return self._encoding
 
+    @property
+    def reference(self) -> str | None:
+        """What is read, once something was."""
+        return self._reference
+
     def readinto(self, buffer: Any) -> int:
         """Read some bytes into ``buffer``; 0 at the end."""
         self._checkClosed()
@@ -148,7 +153,10 @@ class ObjectReader(RawFile):
         following = self._part is not None and first == self._end > 0
         self._close_part()
         self._ahead = min(2 * self._ahead, LONGEST_RANGE) if following else READ_AHEAD
-        part = self._fetch(first, first + self._ahead - 1, self._reference)
+        end = first + self._ahead
+        if self.until is not None and first < self.until:
+            end = min(end, self.until)
+        part = self._fetch(first, end - 1, self._reference)
         size = part.entry.size
         if size is None:
             part.body.close()
@@ -160,7 +168,7 @@ class ObjectReader(RawFile):
             part.body.close()
             raise self._damaged(f"the store has {size} bytes of {self._size}")
         self._part, self._at, self._block = part, first, memoryview(b"")
-        self._end = min(first + self._ahead, size)
+        self._end = min(end, size)
         return part
 
     def _close_part(self) -> None:

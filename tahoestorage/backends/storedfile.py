@@ -20,9 +20,16 @@ BLOCK = 1 << 16
 class Reader(Protocol):
     """What reads a file: an io.RawIOBase that knows the size of the whole."""
 
+    until: int | None
+    """Where the caller will stop, if it says so."""
+
     @property
     def size(self) -> int:
         """Bytes in all."""
+
+    @property
+    def reference(self) -> str | None:
+        """What is read, as entries name it; None where that is not known yet."""
 
 
 class Publisher(Protocol):
@@ -98,6 +105,22 @@ class StoredFile(File):  # type: ignore[type-arg]
         size = self._binary.seek(0, os.SEEK_END)
         self.seek(position)
         return size
+
+    @property
+    def reference(self) -> str | None:
+        """What is read, as its entry names it; None where that is not known yet."""
+        return None if self._reader is None else self._reader.reference
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether ``size`` is that of another form of it, the one that is stored."""
+        return bool(getattr(self._reader, "is_packed", False))
+
+    def seek_part(self, first: int, end: int) -> None:
+        """Go to ``first``, to be read to ``end``: no more is asked of the store."""
+        if self._reader is not None:
+            self._reader.until = end
+        self.seek(first)
 
     def written(self) -> Iterator[bytes]:
         """Yield what was written, from the start."""

@@ -11,10 +11,10 @@ from django.core.files.base import File
 
 from tahoestorage.backends.configured import Configured
 from tahoestorage.backends.content import body_of
-from tahoestorage.backends.names import path_of
+from tahoestorage.backends.names import path_of, url_below
 from tahoestorage.backends.saving import Saving
 from tahoestorage.backends.storedfile import StoredFile, check_mode
-from tahoestorage.conf import use_tz
+from tahoestorage.conf import media_url, use_tz
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import (
     FileMissing,
@@ -111,12 +111,19 @@ class TahoeStorage(Saving, Configured):
             return reader.size
 
     def url(self, name: str | None) -> str:
-        """Return where visitors download a file, by its read cap."""
+        """Return where visitors download a file: by its read cap, or from the site.
+
+        In url_style "path" nothing is asked, and whether there is such a file is not
+        known; it is as FileSystemStorage has it.
+        """
+        if self.options.url_style == "path":
+            return url_below(self.options.media_url or media_url(), name)
         base = self.options.public_base_url
         if base is None:
             raise ValueError(
                 "Files have no URL without TAHOE_PUBLIC_BASE_URL (the option "
-                "public_base_url): set it to where visitors reach a gateway."
+                "public_base_url): set it to where visitors reach a gateway. Or let "
+                'the site serve them, by url_style "path".'
             )
         path, entry = self._file(str(name or ""))
         return public_url(base, entry.reference, path[-1])

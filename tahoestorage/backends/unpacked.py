@@ -21,6 +21,17 @@ class Unpacked(io.RawIOBase):
         self._stored = stored
         self._what = what
         self._file: Any = None
+        self.until: int | None = None
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether it is stored in another form than it is read in."""
+        return self._stored.encoding == "gzip"
+
+    @property
+    def reference(self) -> str | None:
+        """What is read, once something was."""
+        return self._stored.reference
 
     @property
     def size(self) -> int:
@@ -31,7 +42,9 @@ class Unpacked(io.RawIOBase):
         self._checkClosed()
         if self._file is None:
             self._file = self._stored
-            if self._stored.encoding == "gzip":
+            if not self.is_packed:
+                self._stored.until = self.until
+            else:
                 buffered = io.BufferedReader(cast(io.RawIOBase, self._stored))
                 self._file = gzip.GzipFile(fileobj=buffered)
         return self._file

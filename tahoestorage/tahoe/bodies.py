@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 import requests
@@ -21,6 +22,8 @@ from tahoestorage.tahoe.redaction import Secret
 
 BLOCK = 1 << 16
 _TEXT_LIMIT = 1 << 16
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
+_LENGTH = re.compile(r"\d{1,18}")
 
 Answer = requests.Response
 """An answer whose body is still to be read, for those who need not know HTTP."""
@@ -41,6 +44,25 @@ def blocks(answer: requests.Response, what: str, where: str) -> Iterator[bytes]:
         # Tracebacks show variables, and listings are full of caps.
         block = b""
         raise fault
+
+
+def length_of(answer: requests.Response) -> int | None:
+    """Return how long a body is, in bytes, if that is told."""
+    found = _LENGTH.fullmatch(answer.headers.get("Content-Length", ""))
+    return found and int(found[0])
+
+
+def told(length: int | None, what: str) -> int:
+    """Return a length. Raises UnexpectedAnswer where there is none."""
+    if length is None:
+        raise UnexpectedAnswer(f"{what}: the gateway does not say its length")
+    return length
+
+
+def part_of(answer: requests.Response) -> tuple[int, int, int] | None:
+    """Return the first and last byte of a part, and the size of the whole, if told."""
+    found = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+    return found and (int(found[1]), int(found[2]), int(found[3]))
 
 
 def read_text(

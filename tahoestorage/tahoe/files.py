@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tahoestorage.exceptions import FileMissing, NotEnoughShares, UnexpectedAnswer
+from tahoestorage.exceptions import FileMissing, NotEnoughShares
 from tahoestorage.rawfile import RawFile
-from tahoestorage.tahoe.bodies import Answer, blocks
+from tahoestorage.tahoe.bodies import Answer, blocks, length_of, part_of, told
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.gateway import Gateway
 
@@ -18,8 +17,6 @@ READ_AHEAD = 1 << 18
 LONGEST_RANGE = 1 << 24
 # Less is read and thrown away sooner than asked for anew.
 SKIP = 1 << 16
-_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
-_LENGTH = re.compile(r"\d{1,18}")
 
 
 class FileReader(RawFile):
@@ -66,10 +63,13 @@ class FileReader(RawFile):
         """Bytes in all."""
         if self._size is None:
             self._open(0)
-        if self._size is None:
-            raise UnexpectedAnswer(f"{self._what}: the gateway does not say its length")
-        self._told = self._size
+        self._told = self._size = told(self._size, self._what)
         return self._size
+
+    @property
+    def reference(self) -> str:
+        """The cap by which it is read. SECRET."""
+        return self._cap.uri
 
     def readall(self) -> bytes:
         """Return all from the position on; the position stays where that fails."""
@@ -143,6 +143,8 @@ class FileReader(RawFile):
         self._close_answer()
         self._ahead = min(2 * self._ahead, LONGEST_RANGE) if following else READ_AHEAD
         last = first + self._ahead - 1 if first else None
+        if self.until is not None and first < self.until:
+            last = self.until - 1
         try:
             answer = self._gateway.fetch(self._cap, first, last, what=self._what)
         except (FileMissing, NotEnoughShares):
@@ -165,17 +167,17 @@ class FileReader(RawFile):
                 raise self._damaged(f"the gateway has nothing at byte {first}")
             self._blocks = iter(())
             return first
-        length = _LENGTH.fullmatch(answer.headers.get("Content-Length", ""))
         if answer.status_code == 206:
-            part = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
-            if part is None or int(part[1]) != first:
+            part = part_of(answer)
+            if part is None or part[0] != first:
                 raise self._damaged("the gateway sent another part than it was asked")
-            self._check_size(int(part[3]), first)
-            return int(part[2]) + 1
+            self._check_size(part[2], first)
+            return part[1] + 1
         if first:
             raise self._damaged("the gateway sent all of it for a part")
+        length = length_of(answer)
         if length is not None:
-            self._check_size(int(length[0]), first)
+            self._check_size(length, first)
         return self._size
 
     def _check_size(self, size: int, first: int) -> None:
