@@ -83,6 +83,16 @@ class ObjectStore(Saving):
         """Yield the objects whose keys begin with ``prefix``, a request a page."""
         raise NotImplementedError
 
+    def download_url(
+        self, name: str, *, method: str, content_type: str, disposition: str
+    ) -> str:
+        """Return a URL by which somebody else reads a file: GET, or HEAD.
+
+        The store answers with that Content-Type and Content-Disposition where it signs
+        the URL.
+        """
+        raise NotImplementedError
+
     def _md5(self, entry: Entry) -> str | None:
         """Return the MD5 of an object's content, in hex, if the store says it."""
         raise NotImplementedError

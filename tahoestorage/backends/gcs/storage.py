@@ -109,6 +109,13 @@ class GCSStorage(Cached, GCSWriting):
             lambda: self._signed(key, asked, name),
         )
 
+    def download_url(
+        self, name: str, *, method: str, content_type: str, disposition: str
+    ) -> str:
+        """Return ``url``, with what the store is to answer where it is signed."""
+        told = {"response_type": content_type, "response_disposition": disposition}
+        return self.url(name, {"method": method, **told})
+
     def _signed(self, key: str, asked: Mapping[str, Any], what: str) -> Signed:
         parameters, seconds = dict(asked), seconds_until(asked)
         # The library adds to them.

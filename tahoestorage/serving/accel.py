@@ -1,0 +1,39 @@
+"""Downloads that the site decides on, and nginx carries."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+from django.http import HttpResponse
+
+from tahoestorage.conf import accel_redirect
+from tahoestorage.serving.ranges import Range
+from tahoestorage.serving.stored import Stored
+from tahoestorage.storage import TahoeStorage
+from tahoestorage.tahoe.caps import Cap
+
+# nginx decodes the path once, and does not encode it again as it was. Some caps of
+# MDMF end in anything.
+_PLAIN = re.compile(r"[A-Za-z0-9:-]+")
+
+
+def accelerated(response: HttpResponse, stored: Stored, part: Range | None) -> bool:
+    """Let nginx fill in the content, where TAHOE_ACCEL_REDIRECT says that it can.
+
+    It gets the file's read cap in a header that it keeps for itself. False where it
+    can't: what is not on a grid, or in its cap.
+    """
+    storage = stored.storage
+    if not isinstance(storage, TahoeStorage):
+        return False
+    prefix = accel_redirect()
+    if prefix is None:
+        return False
+    reference = stored.reference or storage._file(stored.name)[1].reference
+    cap = Cap.parse(reference).read_only
+    if cap.literal is not None or not _PLAIN.fullmatch(cap.uri):
+        return False
+    query = "" if part is None else f"?bytes={part.first}-{part.last}"
+    response["X-Accel-Redirect"] = f"{prefix}{quote(cap.uri, safe='')}{query}"
+    return True

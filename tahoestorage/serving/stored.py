@@ -1,0 +1,143 @@
+"""A stored file, as it is to be served."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+from django.core.exceptions import SuspiciousFileOperation
+from django.core.files.base import File
+from django.core.files.storage import Storage
+
+from tahoestorage.backends.cached import Cached
+from tahoestorage.backends.storedfile import StoredFile
+from tahoestorage.conf import secret_key
+from tahoestorage.serving.streams import Part
+from tahoestorage.storage import TahoeStorage
+from tahoestorage.tahoe.caps import Cap
+
+
+class Changed(Exception):
+    """The file is another one by now than it was known to be."""
+
+
+@dataclass
+class Stored:
+    """What is known of a file, which is opened when its content is needed.
+
+    ``size`` is in bytes, None where only reading shows it; ``modified`` in whole
+    seconds since 1970. ``etag`` is quoted and strong. ``reference`` is what the entry
+    of this very file says: a secret.
+    """
+
+    storage: Storage
+    name: str
+    size: int | None
+    etag: str | None = None
+    modified: int | None = None
+    reference: str | None = field(default=None, repr=False)
+    file: File[Any] | None = None
+
+    def part(self, first: int = 0, end: int | None = None) -> Part:
+        """Return the bytes from ``first`` up to ``end``, with a block of them read.
+
+        Raises Changed, and what opening and reading do.
+        """
+        file, self.file = self.file or self.storage.open(self.name), None
+        try:
+            stop = self.size if end is None else end
+            if isinstance(file, StoredFile) and stop is not None:
+                file.seek_part(first, stop)
+            elif first:
+                file.seek(first)
+            try:
+                return Part(file, None if stop is None else stop - first)
+            finally:
+                self._check(file)
+        except BaseException:
+            file.close()
+            raise
+
+    def _check(self, file: File[Any]) -> None:
+        read = file.reference if isinstance(file, StoredFile) else None
+        if None not in (read, self.reference) and read != self.reference:
+            raise Changed
+
+    def close(self) -> None:
+        """Give up the file, if it is open."""
+        if self.file is not None:
+            self.file.close()
+
+
+def look(storage: Storage, name: str) -> Stored:
+    """Return what is known of a file, without a request where it is in the cache.
+
+    Raises FileNotFoundError, IsADirectoryError, SuspiciousFileOperation, and what the
+    storage does where the store can't be asked.
+    """
+    if isinstance(storage, TahoeStorage):
+        entry = storage._file(name)[1]
+        cap = Cap.parse(entry.reference)
+        if cap.is_mutable:
+            return opened(storage, name)
+        size, modified = cap.size, entry.modified
+    elif isinstance(storage, Cached):
+        # The first asks where the cache knows only a part of it.
+        size, modified = storage.size(name), None
+        entry = storage._file(name)
+    else:
+        return opened(storage, name)
+    if modified is None:
+        modified = storage.get_modified_time(name).timestamp()
+    etag = _etag(entry.reference)
+    stored = Stored(storage, name, size, etag, int(modified), entry.reference)
+    if getattr(storage, "gzip", False):
+        # It may be stored packed.
+        stored.file = file = storage.open(name)
+        if isinstance(file, StoredFile) and file.is_packed:
+            stored.size = None
+    return stored
+
+
+def opened(storage: Storage, name: str) -> Stored:
+    """Return an open file, with what is known of just this one."""
+    if "\0" in name and not isinstance(storage, TahoeStorage | Cached):
+        raise SuspiciousFileOperation("a name has no NUL in it")
+    file = storage.open(name)
+    try:
+        return _opened(storage, name, file)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _opened(storage: Storage, name: str, file: File[Any]) -> Stored:
+    if isinstance(file, StoredFile):
+        # Its content can change, or did just now: nothing tells one from another.
+        return Stored(storage, name, None if file.is_packed else file.size, file=file)
+    # Of just this file, which may be replaced meanwhile.
+    with contextlib.suppress(AttributeError, OSError):
+        known = os.fstat(file.fileno())
+        if stat.S_ISREG(known.st_mode):
+            etag = f'"{known.st_mtime_ns:x}-{known.st_size:x}"'
+            seconds = int(known.st_mtime)
+            return Stored(storage, name, known.st_size, etag, seconds, file=file)
+    stored = Stored(storage, name, file.size, file=file)
+    with contextlib.suppress(NotImplementedError):
+        modified = storage.get_modified_time(name).timestamp()
+        stored.etag = f'"{int(modified * 1e6):x}-{stored.size:x}"'
+        stored.modified = int(modified)
+    return stored
+
+
+def _etag(reference: str) -> str | None:
+    """Return an ETag that says nothing of the reference, which is a secret."""
+    if not reference:
+        return None
+    key = blake2b(secret_key(), person=b"tahoe-etag").digest()
+    digest = blake2b(reference.encode(), digest_size=16, key=key).hexdigest()
+    return f'"{digest}"'
