@@ -10,7 +10,6 @@ import os
 import threading
 import tracemalloc
 import warnings
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -41,10 +40,10 @@ from tahoestorage.tahoe.grid import LocalGrid
 from tests.conftest import MakeStorage, requests_sent
 from tests.gcs_servers import GCS
 from tests.proxy import Proxy
-from tests.s3_storages import MakeS3, make_s3, s3
+from tests.s3_storages import MakeS3, make_s3, make_strict_s3, s3
 from tests.stores import S3Server, s3_requests
 
-__all__ = ["make_s3", "s3"]
+__all__ = ["make_s3", "make_strict_s3", "s3"]
 
 CONTENT = bytes(range(256)) * 1200  # 300 KiB, several blocks
 NAME = "films/Été 第一.bin"
@@ -157,8 +156,9 @@ def test_a_range_that_is_not_there(any_storage: Storage, asked: str) -> None:
 def test_an_empty_file_has_no_ranges(any_storage: Storage) -> None:
     name = kept(any_storage, "empty", b"")
 
-    assert get(any_storage, name)["Content-Length"] == "0"
-    assert body(get(any_storage, name)) == b""
+    response = get(any_storage, name)
+    assert response["Content-Length"] == "0"
+    assert body(response) == b""
     assert get(any_storage, name, Range="bytes=0-")["Content-Range"] == "bytes */0"
 
 
@@ -381,14 +381,17 @@ def test_files_of_the_site_itself_are_what_their_names_say(
 @pytest.mark.parametrize(
     ("filename", "told"),
     [
-        ("Été 第一.png", "inline; filename*=utf-8''%C3%89t%C3%A9%20%E7%AC%AC%E4%B8%80.png"),
-        ('a"; filename="b.html.png', r'inline; filename="a\"; filename=\"b.html.png"'),
-        ("a\r\nSet-Cookie: a=b.png", "inline; filename*=utf-8''a%0D%0ASet-Cookie%3A%20a%3Db.png"),
+        ("Été 第.png", "inline; filename*=utf-8''%C3%89t%C3%A9%20%E7%AC%AC.png"),
+        ('a"; b="c.html.png', r'inline; filename="a\"; b=\"c.html.png"'),
+        (
+            "a\r\nSet-Cookie: b.png",
+            "inline; filename*=utf-8''a%0D%0ASet-Cookie%3A%20b.png",
+        ),
         ("100%41;\\.png", 'inline; filename="100%41;\\\\.png"'),
         ("../../etc/a.png", 'inline; filename="a.png"'),
         ("\udcff.png", 'inline; filename="?.png"'),
     ],
-)  # fmt: skip
+)
 def test_a_name_says_nothing_but_the_name(filename: str, told: str) -> None:
     storage = InMemoryStorage()
     response = get(storage, kept(storage), filename=filename)
@@ -513,10 +516,11 @@ def test_the_file_is_closed_whatever_is_answered(
     name = kept(any_storage)
     etag = get(any_storage, name, method="HEAD")["ETag"]
     files: list[Any] = []
-    usual = any_storage.open
+    usual: Any = any_storage.open
 
     def noted(*arguments: Any) -> Any:
-        files.append(file := usual(*arguments))
+        file = usual(*arguments)
+        files.append(file)
         file.closings = 0
         close = file.close
 
@@ -678,7 +682,10 @@ def view(name: str, kind: type[Download] = Private, **attributes: Any) -> Any:
     return kind.as_view(**attributes)(request, name=name)
 
 
-def test_who_is_refused_asks_nothing_of_the_store(storage: TahoeStorage) -> None:
+def test_who_is_refused_asks_nothing_of_the_store(
+    storage: TahoeStorage, settings: Settings
+) -> None:
+    settings.ROOT_URLCONF = "tests.test_serving"
     for name in ("public/a", "private/a"):
         kept(storage, name)
     fresh = TahoeStorage(
@@ -699,10 +706,10 @@ def test_who_is_refused_asks_nothing_of_the_store(storage: TahoeStorage) -> None
     "detour",
     [
         *("public/../private/a", "public//../private/a", "./private/a", "/private/a"),
-        *("public\\..\\private\\a", "../private/a", "public/./../private/a", "private//a"),
-        *("private/a/", "private/../private/a"),
+        *("public\\..\\private\\a", "../private/a", "public/./../private/a"),
+        *("private//a", "private/a/", "private/../private/a"),
     ],
-)  # fmt: skip
+)
 def test_no_detour_leads_to_what_is_refused(any_storage: Storage, detour: str) -> None:
     kept(any_storage, "private/a")
     with pytest.raises(Http404):
@@ -775,7 +782,8 @@ def test_the_client_gets_404_403_and_405(site: TahoeStorage) -> None:
 # By ASGI
 
 
-async def ask(path: str, **headers: str) -> ApplicationCommunicator:
+async def ask(path: str, waiting: int = 0, **headers: str) -> Any:
+    """Send a request; ``waiting`` is how many messages may wait for the visitor."""
     scope = {
         "type": "http",
         "asgi": {"version": "3.0"},
@@ -785,18 +793,20 @@ async def ask(path: str, **headers: str) -> ApplicationCommunicator:
         "query_string": b"",
         "headers": [(k.encode(), v.encode()) for k, v in headers.items()],
     }
-    visitor = ApplicationCommunicator(get_asgi_application(), scope)
+    visitor: Any = ApplicationCommunicator(get_asgi_application(), scope)  # type: ignore[no-untyped-call]
+    visitor._output_queue = asyncio.Queue(waiting)
     await visitor.send_input({"type": "http.request", "body": b""})
     return visitor
 
 
-async def answer(visitor: ApplicationCommunicator) -> tuple[int, bytes, list[int]]:
+async def answer(visitor: Any) -> tuple[int, bytes, list[int]]:
     start = await visitor.receive_output(30)
     blocks = []
     while True:
         message = await visitor.receive_output(30)
         blocks.append(message.get("body", b""))
         if not message.get("more_body"):
+            await visitor.wait(30)
             return start["status"], b"".join(blocks), [len(each) for each in blocks]
 
 
@@ -852,17 +862,14 @@ def test_by_asgi_a_block_is_read_when_the_one_before_was_taken(
 ) -> None:
     file = Slow()
     monkeypatch.setattr(InMemoryStorage, "open", lambda *rest: file)
-    monkeypatch.setattr(
-        InMemoryStorage, "get_modified_time", lambda *rest: SimpleNamespace(timestamp=lambda: 1.5)
-    )  # fmt: skip
+    time = SimpleNamespace(timestamp=lambda: 1.5)
+    monkeypatch.setattr(InMemoryStorage, "get_modified_time", lambda *rest: time)
     memory = {"BACKEND": "django.core.files.storage.InMemoryStorage"}
     settings.STORAGES = {"default": memory, "other": memory}
     settings.ROOT_URLCONF = "tests.test_serving"
 
     async def visit() -> None:
-        visitor = await ask("/media/slow")
-        taken: asyncio.Queue[Any] = asyncio.Queue(1)
-        visitor._output_queue = taken
+        visitor = await ask("/media/slow", waiting=1)
         await visitor.receive_output(30)
         for _ in range(3):
             await visitor.receive_output(30)

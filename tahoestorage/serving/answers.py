@@ -28,6 +28,16 @@ from tahoestorage.serving.stored import Changed, Stored, look, opened
 from tahoestorage.serving.streams import Streamed
 
 METHODS = ("GET", "HEAD")
+_NO_SUCH_FILE = (
+    FileNotFoundError,
+    IsADirectoryError,
+    NotADirectoryError,
+    SuspiciousFileOperation,
+    # InMemoryStorage has it where a file stands in the way of a directory.
+    FileExistsError,
+    # A name that is no Unicode.
+    UnicodeEncodeError,
+)
 # Names that no file of a file system can have.
 _IMPOSSIBLE = (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
 
@@ -71,12 +81,7 @@ def serve(
         if redirect and isinstance(storage, ObjectStore):
             return _redirected(request, storage, name, headers)
         response = _answer(request, storage, name, headers)
-    except (
-        FileNotFoundError,
-        IsADirectoryError,
-        NotADirectoryError,
-        SuspiciousFileOperation,
-    ) as missing:
+    except _NO_SUCH_FILE as missing:
         raise Http404("There is no such file.") from missing
     except OSError as error:
         if error.errno in _IMPOSSIBLE:
