@@ -111,3 +111,34 @@ def public_proxy(
     )
     with running(directory, text, port) as process:
         yield PublicProxy(directory, port, process)
+
+
+needs_nginx = pytest.mark.skipif(
+    NGINX is None, reason="there is no nginx here: apt-get install nginx-light"
+)
+LISTEN = "LISTEN"
+_TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+
+
+def whole(text: str) -> str:
+    """Return a whole configuration, with ``text`` inside of its ``http``."""
+    user = "user root;\n" if os.geteuid() == 0 else ""
+    temporary = "".join(f"{name}_temp_path {name}_temp;\n" for name in _TEMPORARY)
+    return (
+        f"{user}daemon off;\npid nginx.pid;\nworker_processes 1;\n"
+        "error_log error.log info;\nevents { worker_connections 512; }\n"
+        f"http {{\naccess_log access.log;\n{temporary}{text}\n}}\n"
+    )
+
+
+@contextlib.contextmanager
+def run_nginx(directory: Path, text: str) -> Iterator[str]:
+    """Run nginx in ``directory`` within the block, and yield its address.
+
+    ``text`` is what goes inside of ``http``, with LISTEN for a free address and port.
+    It logs to access.log and error.log.
+    """
+    port = free_port()
+    listening = whole(text).replace(LISTEN, f"127.0.0.1:{port}")
+    with running(directory, listening, port):
+        yield f"http://127.0.0.1:{port}"
