@@ -28,7 +28,7 @@ def main() -> None:
     )
     django.setup()
 
-    from benchmarks import large, objects, proxy, small
+    from benchmarks import downloads, large, objects, proxy, small
     from benchmarks.rows import Row
     from tahoestorage.tahoe.grid import LocalGrid
 
@@ -40,6 +40,7 @@ def main() -> None:
         large.imports,
         large.transfers,
         proxy.public_downloads,
+        downloads.downloads,
         objects.object_lookups,
         objects.object_transfers,
         objects.object_copies,
