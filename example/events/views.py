@@ -7,12 +7,13 @@ from collections.abc import Iterable
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_GET, require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
-from events.downloads import Download
 from events.forms import PhotoForm, SlidesForm
 from events.models import Event, Session, Speaker
+from tahoestorage.serving import serve
 
 
 @require_safe
@@ -80,13 +81,11 @@ def upload(
     return render(request, "events/upload.html", context, status=status)
 
 
-@require_GET
-def slides(request: HttpRequest, pk: int) -> Download:
-    return Download(get_object_or_404(Session, pk=pk).slides)
+def slides(request: HttpRequest, pk: int) -> HttpResponseBase:
+    file = get_object_or_404(Session, pk=pk).slides
+    return serve(request, file.storage, file.name or "", as_attachment=True)
 
 
-@require_GET
-def photo(request: HttpRequest, pk: int) -> Download:
-    response = Download(get_object_or_404(Speaker, pk=pk).photo, images_inline=True)
-    response["Cache-Control"] = "max-age=300"
-    return response
+def photo(request: HttpRequest, pk: int) -> HttpResponseBase:
+    file = get_object_or_404(Speaker, pk=pk).photo
+    return serve(request, file.storage, file.name or "", max_age=300)
