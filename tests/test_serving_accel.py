@@ -125,7 +125,7 @@ def test_the_headers_are_those_that_the_site_gives(site: Site, name: str) -> Non
         "Content-Disposition": f"inline; filename*=utf-8''{quote(file)}",
         "Content-Length": str(len(CONTENT) + 8),
         "Content-Security-Policy": "default-src 'none'; img-src 'self'; media-src "
-        "'self'; style-src 'unsafe-inline'; sandbox",
+        "'self'; style-src 'unsafe-inline'; sandbox allow-same-origin",
         "Content-Type": "image/png",
         "Cross-Origin-Opener-Policy": "same-origin",
         "Referrer-Policy": "no-referrer",

@@ -69,5 +69,6 @@ def content_headers(
         # In a sandbox browsers show none.
         headers["Content-Security-Policy"] = ITSELF
     else:
-        headers["Content-Security-Policy"] = f"{ITSELF}; sandbox"
+        # Without scripts. In an origin of its own a film could not fetch itself.
+        headers["Content-Security-Policy"] = f"{ITSELF}; sandbox allow-same-origin"
     return headers
