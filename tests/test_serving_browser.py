@@ -127,4 +127,4 @@ def is_teal_somewhere(visitor: Page) -> bool:
     shown = Image.open(io.BytesIO(visitor.screenshot())).convert("RGB")
     colours: Any = [colour for _, colour in shown.getcolors(1 << 24) or ()]
     # In a PDF it is a JPEG.
-    return any(red < 8 and 120 < green == blue < 136 for red, green, blue in colours)
+    return any(r < 9 and 119 < g < 137 and 119 < b < 137 for r, g, b in colours)
