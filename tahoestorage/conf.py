@@ -170,6 +170,8 @@ def _nearest_setting(setting: str, known: Mapping[str, str]) -> str | None:
     rest = setting.removeprefix(PREFIX if ours else "TAHOE_")
     near = kinds.nearest(rest, known.values(), 0.5 if ours else 0.8)
     if near is None:  # the prefix itself may be mistyped
-        near = kinds.nearest(setting, [name.lower() for name in known], 0.85)
+        near = kinds.nearest(
+            setting, [n.lower() for n in (*known, ACCEL_REDIRECT)], 0.85
+        )
         return near.upper() if near else None
     return PREFIX + near.upper()

@@ -80,7 +80,6 @@ def running(
         "site_of_tests",
         bind,
         "--threads=4",
-        "--no-control-socket",
     ]
     with listener, (directory / "site.log").open("wb") as output:
         server = subprocess.Popen(

@@ -7,6 +7,7 @@ language. A block that no test fetches fails a test.
 from __future__ import annotations
 
 import ast
+import asyncio
 import builtins
 import contextlib
 import os
@@ -17,6 +18,8 @@ import socket
 import subprocess
 import sys
 import time
+import types
+import urllib.error
 import urllib.request
 import warnings
 from argparse import ArgumentParser
@@ -27,10 +30,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.exceptions import PermissionDenied
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.core.management import load_command_class
-from django.test import override_settings
+from django.test import Client, RequestFactory, override_settings
 from django.utils.module_loading import import_string
 
 from tahoestorage import checks, exceptions
@@ -40,6 +44,7 @@ from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.grid import LocalGrid
+from tests.nginx_server import needs_nginx, run_nginx
 from tests.stores import S3Server
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -419,7 +424,12 @@ def test_a_storage_of_its_own_has_a_root_of_its_own(site: Site) -> None:
 
 
 def test_a_view_and_a_public_url_give_a_document(site: Site) -> None:
-    site.write("documents/views.py", block("README.md", "python", 5))
+    guide = {"def download": "def named"}
+    site.write(
+        "documents/views.py",
+        block("README.md", "python", 5)
+        + block("docs/downloads.md", "python", 3, replacing=guide),
+    )
     public = block("README.md", "python", 6)
     site.write("public.py", f"from mysite.settings import *\n{public}")
     site.write(
@@ -428,7 +438,7 @@ def test_a_view_and_a_public_url_give_a_document(site: Site) -> None:
         "from django.core.files.base import ContentFile\n"
         "from django.test import RequestFactory\n"
         "from documents.models import Document\n"
-        "from documents.views import download\n"
+        "from documents.views import download, named\n"
         "kept = Document.objects.create(file=ContentFile(b'x' * 99, name='kept.txt'))\n"
         "request = RequestFactory(SERVER_NAME='localhost').get('/')\n"
         "request.user = AnonymousUser()\n"
@@ -436,14 +446,110 @@ def test_a_view_and_a_public_url_give_a_document(site: Site) -> None:
         "request.user = User(username='somebody')\n"
         "response = download(request, kept.pk)\n"
         "print(response.headers['Content-Disposition'])\n"
+        "print(named(request, pk=kept.pk).headers['Content-Disposition'])\n"
         "print(b''.join(response.streaming_content) == b'x' * 99, kept.file.url)\n",
     )
     out, _ = site.run('python manage.py shell -c "$(cat program.py)" --settings public')
-    lines = out.splitlines()[-3:]
+    lines = out.splitlines()[-4:]
     assert lines[0] == "302"
     assert re.fullmatch(r'attachment; filename="kept\w*\.txt"', lines[1])
+    assert re.fullmatch(r'inline; filename="document-\d+\.txt"', lines.pop(2))
     url = r"https://files\.example/named/URI%3ACHK%3A[\w%]+/kept\w*\.txt"
     assert re.fullmatch(f"True {url}", lines[2])
+
+
+# Downloads through the site
+
+
+@pytest.fixture
+def downloads(
+    tahoe_grid: LocalGrid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, Any]]:
+    """The settings of a site that serves its files, as docs/downloads.md has them."""
+    caps = [tmp_path / name for name in ("root.cap", "static.cap")]
+    for file in caps:
+        file.write_text(tahoe_grid.create_root().uri)
+    static = {
+        "/etc/mysite/static.cap": str(caps[1]),
+        "mysite.storages": "storages_of_mysite",
+    }
+    storages_of_mysite = types.ModuleType("storages_of_mysite")
+    exec(block("docs/downloads.md", "python", 8), vars(storages_of_mysite))  # noqa: S102
+    monkeypatch.setitem(sys.modules, "storages_of_mysite", storages_of_mysite)
+    urls = types.ModuleType("urls_of_mysite")
+    exec(block("docs/downloads.md", "python", 10), vars(urls))  # noqa: S102
+    served = executed(block("docs/downloads.md", "python", 2))["urlpatterns"]
+    vars(urls)["urlpatterns"] += served
+    monkeypatch.setitem(sys.modules, "urls_of_mysite", urls)
+    made: dict[str, Any] = {
+        "STORAGES": {"default": {"BACKEND": "tahoestorage.storage.TahoeStorage"}}
+    }
+    for source in (
+        block("docs/downloads.md", "python", 1),
+        block("docs/downloads.md", "python", 9, replacing=static),
+    ):
+        exec(source, made)  # noqa: S102
+    made = {name: value for name, value in made.items() if name.isupper()} | {
+        "ROOT_URLCONF": "urls_of_mysite",
+        "TAHOE_STORAGE_BASE_URL": tahoe_grid.base_url,
+        "TAHOE_STORAGE_BASE_CAP_FILE": str(caps[0]),
+        "TAHOE_STORAGE_CACHE": {"directory": str(tmp_path / "cache")},
+    }
+    with override_settings(**made):
+        yield made
+
+
+def test_the_site_serves_its_files_and_its_static_ones(
+    downloads: dict[str, Any],
+) -> None:
+    media, static = storages["default"], storages["staticfiles"]
+    media.save("a/b.txt", ContentFile(CONTENT))
+    static.save("a.css", ContentFile(b"p { color: teal }" * 9))
+
+    assert media.url("a/b.txt") == "/media/a/b.txt"
+    answer: Any = Client().get("/media/a/b.txt")
+    assert b"".join(answer.streaming_content) == CONTENT
+    answer = Client().get("/static/a.css")
+    assert answer["Content-Type"] == "text/css"
+    assert b"".join(answer.streaming_content) == b"p { color: teal }" * 9
+
+
+def test_who_may_have_a_file_is_asked_first(downloads: dict[str, Any]) -> None:
+    own = executed(block("docs/downloads.md", "python", 4))["OwnFiles"].as_view()
+    storages["default"].save("users/7/a.txt", ContentFile(CONTENT))
+    request: Any = RequestFactory().get("/")
+    request.user = types.SimpleNamespace(pk=7, is_authenticated=True)
+
+    assert b"".join(own(request, name="users/7/a.txt")) == CONTENT
+    with pytest.raises(PermissionDenied):
+        own(request, name="users/77/a.txt")
+
+
+def test_an_async_view_serves_a_file(downloads: dict[str, Any]) -> None:
+    report = executed(block("docs/downloads.md", "python", 5))["report"]
+    storages["default"].save("report.txt", ContentFile(CONTENT))
+
+    response = asyncio.run(report(RequestFactory().get("/")))
+
+    assert b"".join(response) == CONTENT
+
+
+@needs_nginx
+def test_nginx_takes_the_location_that_is_printed(
+    downloads: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    setting = executed(block("docs/downloads.md", "python", 6))
+    executed(block("docs/downloads.md", "python", 7))
+    (tmp_path / "accel.conf").write_text(capsys.readouterr().out)
+    here = {
+        "listen 80": "listen LISTEN",
+        "/etc/nginx/tahoe-accel.conf": str(tmp_path / "accel.conf"),
+    }
+    text = block("docs/downloads.md", "nginx", 1, replacing=here)
+    with run_nginx(tmp_path, text) as address:
+        path = f"{address}{setting['TAHOE_ACCEL_REDIRECT']}"
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"{path}URI:CHK:x", timeout=60)
 
 
 def test_requests_are_logged_and_an_emptied_cache_asks_again(site: Site) -> None:

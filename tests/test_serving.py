@@ -268,6 +268,7 @@ def test_what_is_not_there_is_a_404(any_storage: Storage) -> None:
     for name in (
         *("none.bin", "folder", "folder/", "none/none.bin", "folder/file.bin/more", ""),
         *("../file.bin", "/etc/passwd", "folder/../../x", "a" * 300, "a\0b", "."),
+        *("a" * 3000, "a/" * 600 + "b", "a/" * 9000 + "b"),
         *("\ud800", "folder/\ud800.bin"),
     ):
         for method in ("GET", "HEAD"):

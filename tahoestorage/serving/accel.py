@@ -30,8 +30,8 @@ def accelerated(response: HttpResponse, stored: Stored, part: Range | None) -> b
     prefix = accel_redirect()
     if prefix is None:
         return False
-    reference = stored.reference or storage._file(stored.name)[1].reference
-    cap = Cap.parse(reference).read_only
+    entry = storage._file(stored.name)[1]
+    cap = Cap.parse(stored.reference or entry.reference).read_only
     if cap.literal is not None or not _PLAIN.fullmatch(cap.uri):
         return False
     query = "" if part is None else f"?bytes={part.first}-{part.last}"

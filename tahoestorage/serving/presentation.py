@@ -66,7 +66,7 @@ def content_headers(
     if as_attachment:
         headers["Content-Security-Policy"] = NOTHING
     elif shown == PDF:
-        # In a sandbox browsers show none.
+        # In a sandbox some browsers show none.
         headers["Content-Security-Policy"] = ITSELF
     else:
         # Without scripts. In an origin of its own a film could not fetch itself.

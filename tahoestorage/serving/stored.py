@@ -16,9 +16,15 @@ from django.core.files.storage import Storage
 from tahoestorage.backends.cached import Cached
 from tahoestorage.backends.storedfile import StoredFile
 from tahoestorage.conf import secret_key
+from tahoestorage.exceptions import FileMissing
 from tahoestorage.serving.streams import Part
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
+
+# Bytes. Longer names are none on S3 and Google Cloud Storage; and those of directories
+# that are not known, to a gateway, no request.
+LONGEST_KEY = 1024
+LONGEST_PATH = 4096
 
 
 class Changed(Exception):
@@ -80,12 +86,14 @@ def look(storage: Storage, name: str) -> Stored:
     storage does where the store can't be asked.
     """
     if isinstance(storage, TahoeStorage):
+        _check_length(name, LONGEST_PATH)
         entry = storage._file(name)[1]
         cap = Cap.parse(entry.reference)
         if cap.is_mutable:
             return opened(storage, name)
         size, modified = cap.size, entry.modified
     elif isinstance(storage, Cached):
+        _check_length(storage._key(name), LONGEST_KEY)
         # The first asks where the cache knows only a part of it.
         size, modified = storage.size(name), None
         entry = storage._file(name)
@@ -101,6 +109,11 @@ def look(storage: Storage, name: str) -> Stored:
         if isinstance(file, StoredFile) and file.is_packed:
             stored.size = None
     return stored
+
+
+def _check_length(name: str, longest: int) -> None:
+    if len(name.encode(errors="replace")) > longest:
+        raise FileMissing("no file has a name of that length")
 
 
 def opened(storage: Storage, name: str) -> Stored:
