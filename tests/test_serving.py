@@ -10,6 +10,7 @@ import os
 import threading
 import tracemalloc
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,7 +33,12 @@ from django.utils.http import http_date
 from pytest_django.fixtures import Settings
 
 from tahoestorage.backends.gcs import GCSStorage
-from tahoestorage.exceptions import DamagedDownload, GatewayUnreachable, StoreError
+from tahoestorage.exceptions import (
+    DamagedDownload,
+    GatewayUnreachable,
+    StoreError,
+    UnexpectedAnswer,
+)
 from tahoestorage.serving import Download, serve
 from tahoestorage.serving.streams import BLOCK
 from tahoestorage.storage import TahoeStorage
@@ -312,6 +318,26 @@ def test_a_storage_that_keeps_no_times_has_neither_date_nor_etag() -> None:
     assert "ETag" not in response
     assert "Last-Modified" not in response
     assert body(response) == CONTENT
+
+
+def test_a_link_without_a_time_has_its_etag_only(
+    storage: TahoeStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = kept(storage)
+    path, entry = storage._entry(name)
+    timeless = replace(entry, modified=None, created=None)
+    monkeypatch.setattr(storage, "_entry", lambda name: (path, timeless))
+    monkeypatch.setattr(storage, "get_modified_time", unknown_time)
+
+    response = get(storage, name, method="HEAD")
+
+    assert response.status_code == 200
+    assert response["ETag"]
+    assert "Last-Modified" not in response
+
+
+def unknown_time(name: str) -> Any:
+    raise UnexpectedAnswer(f"{name}: the grid has no time for it")
 
 
 # How a browser is told to treat it

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import re
 import secrets
+import socketserver
+import ssl
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
 import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.base import ContentFile, File
 from django.http import HttpResponse
@@ -20,7 +29,7 @@ from django.test import RequestFactory
 from pytest_django.fixtures import Settings
 
 from tahoestorage.options import Options
-from tahoestorage.proxy.accel import location
+from tahoestorage.proxy.accel import CERTIFICATES, location
 from tahoestorage.serving import serve
 from tahoestorage.serving.accel import accelerated as accelerated_by
 from tahoestorage.serving.stored import look
@@ -284,6 +293,72 @@ def test_a_gateway_that_is_away_is_a_plain_503(
     text = "".join(path.read_text() for path in tmp_path.glob("*.log"))
     assert "/media/a.png" in text
     assert not re.search(r"URI(:|%3A)", text)
+
+
+class Impostor(socketserver.TCPServer):
+    """Speaks TLS with a certificate of its own making, and notes what it hears."""
+
+    heard = b""
+
+    def __init__(self, directory: Path) -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+        now = datetime.now(UTC)
+        certificate = (
+            x509.CertificateBuilder(name, name, key.public_key(), 1)
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=1))
+            .add_extension(
+                x509.SubjectAlternativeName([x509.DNSName("localhost")]), False
+            )
+            .sign(key, hashes.SHA256())
+        )
+        pem = serialization.Encoding.PEM
+        file = directory / "impostor.pem"
+        file.write_bytes(
+            key.private_bytes(
+                pem,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+            + certificate.public_bytes(pem)
+        )
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(file)
+        self.knocks = 0
+        super().__init__(("127.0.0.1", 0), socketserver.BaseRequestHandler)
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        self.knocks += 1
+        with (
+            contextlib.suppress(OSError),
+            self.context.wrap_socket(request, server_side=True) as tls,
+        ):
+            self.heard += tls.recv(1000)
+
+
+@pytest.mark.skipif(
+    not Path(CERTIFICATES).exists(), reason=f"there is no {CERTIFICATES} here"
+)
+def test_a_gateway_that_nobody_vouches_for_hears_nothing(
+    tahoe_grid: LocalGrid, make_storage: MakeStorage, tmp_path: Path
+) -> None:
+    storage = make_storage()
+    storage.save("a.png", ContentFile(CONTENT))
+    with Impostor(tmp_path) as impostor:
+        thread = threading.Thread(target=impostor.serve_forever)
+        thread.start()
+        url = f"https://localhost:{impostor.server_address[1]}"
+        try:
+            with running(tmp_path, storage, tahoe_grid, url) as (address, _):
+                answer = requests.get(f"{address}/media/a.png", timeout=60)
+        finally:
+            impostor.shutdown()
+            thread.join()
+
+    assert answer.status_code == 503
+    assert impostor.knocks
+    assert impostor.heard == b""
 
 
 def test_no_answer_and_no_log_holds_a_cap(site: Site, name: str) -> None:

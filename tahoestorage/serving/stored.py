@@ -16,7 +16,8 @@ from django.core.files.storage import Storage
 from tahoestorage.backends.cached import Cached
 from tahoestorage.backends.storedfile import StoredFile
 from tahoestorage.conf import secret_key
-from tahoestorage.exceptions import FileMissing
+from tahoestorage.entries import Entry
+from tahoestorage.exceptions import FileMissing, UnexpectedAnswer
 from tahoestorage.serving.streams import Part
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
@@ -100,9 +101,11 @@ def look(storage: Storage, name: str) -> Stored:
     else:
         return opened(storage, name)
     if modified is None:
-        modified = storage.get_modified_time(name).timestamp()
-    etag = _etag(entry.reference)
-    stored = Stored(storage, name, size, etag, int(modified), entry.reference)
+        # What other tools have linked may have no time.
+        with contextlib.suppress(UnexpectedAnswer):
+            modified = storage.get_modified_time(name).timestamp()
+    seconds = None if modified is None else int(modified)
+    stored = Stored(storage, name, size, _etag(entry), seconds, entry.reference)
     if getattr(storage, "gzip", False):
         # It may be stored packed.
         stored.file = file = storage.open(name)
@@ -147,10 +150,10 @@ def _opened(storage: Storage, name: str, file: File[Any]) -> Stored:
     return stored
 
 
-def _etag(reference: str) -> str | None:
+def _etag(entry: Entry) -> str | None:
     """Return an ETag that says nothing of the reference, which is a secret."""
-    if not reference:
+    if not entry.reference:
         return None
     key = blake2b(secret_key(), person=b"tahoe-etag").digest()
-    digest = blake2b(reference.encode(), digest_size=16, key=key).hexdigest()
+    digest = blake2b(entry.reference.encode(), digest_size=16, key=key).hexdigest()
     return f'"{digest}"'
