@@ -33,9 +33,10 @@ import pytest
 from django.core.exceptions import PermissionDenied
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
-from django.core.management import load_command_class
+from django.core.management import call_command, load_command_class
 from django.test import Client, RequestFactory, override_settings
 from django.utils.module_loading import import_string
+from pytest_django.fixtures import Settings
 
 from tahoestorage import checks, exceptions
 from tahoestorage.conf import CLASSIC_PUBLIC_URL, PREFIX, read_cache_options
@@ -474,10 +475,10 @@ def downloads(
         "mysite.storages": "storages_of_mysite",
     }
     storages_of_mysite = types.ModuleType("storages_of_mysite")
-    exec(block("docs/downloads.md", "python", 8), vars(storages_of_mysite))  # noqa: S102
+    exec(block("docs/downloads.md", "python", 7), vars(storages_of_mysite))  # noqa: S102
     monkeypatch.setitem(sys.modules, "storages_of_mysite", storages_of_mysite)
     urls = types.ModuleType("urls_of_mysite")
-    exec(block("docs/downloads.md", "python", 10), vars(urls))  # noqa: S102
+    exec(block("docs/downloads.md", "python", 9), vars(urls))  # noqa: S102
     served = executed(block("docs/downloads.md", "python", 2))["urlpatterns"]
     vars(urls)["urlpatterns"] += served
     monkeypatch.setitem(sys.modules, "urls_of_mysite", urls)
@@ -486,7 +487,7 @@ def downloads(
     }
     for source in (
         block("docs/downloads.md", "python", 1),
-        block("docs/downloads.md", "python", 9, replacing=static),
+        block("docs/downloads.md", "python", 8, replacing=static),
     ):
         exec(source, made)  # noqa: S102
     made = {name: value for name, value in made.items() if name.isupper()} | {
@@ -536,14 +537,20 @@ def test_an_async_view_serves_a_file(downloads: dict[str, Any]) -> None:
 
 @needs_nginx
 def test_nginx_takes_the_location_that_is_printed(
-    downloads: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    downloads: dict[str, Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    settings: Settings,
 ) -> None:
     setting = executed(block("docs/downloads.md", "python", 6))
-    executed(block("docs/downloads.md", "python", 7))
-    (tmp_path / "accel.conf").write_text(capsys.readouterr().out)
+    settings.TAHOE_ACCEL_REDIRECT = setting["TAHOE_ACCEL_REDIRECT"]
+    command = block("docs/downloads.md", "sh", 1)
+    command, _, file = command.removeprefix("python manage.py ").partition(" > ")
+    call_command(*command.split())
+    (tmp_path / file.strip()).write_text(capsys.readouterr().out)
     here = {
         "listen 80": "listen LISTEN",
-        "/etc/nginx/tahoe-accel.conf": str(tmp_path / "accel.conf"),
+        "/etc/nginx/tahoe-accel.conf": str(tmp_path / "tahoe-accel.conf"),
     }
     text = block("docs/downloads.md", "nginx", 1, replacing=here)
     with run_nginx(tmp_path, text) as address:

@@ -39,6 +39,7 @@ from tahoestorage.exceptions import (
     StoreError,
     UnexpectedAnswer,
 )
+from tahoestorage.mediatypes import POLICY
 from tahoestorage.serving import Download, serve
 from tahoestorage.serving.streams import BLOCK
 from tahoestorage.storage import TahoeStorage
@@ -349,7 +350,6 @@ def unknown_time(name: str) -> Any:
         ("a.png", "image/png"),
         ("a.JPG", "image/jpeg"),
         ("a.mp4", "video/mp4"),
-        ("a.pdf", "application/pdf"),
         ("a.txt", "text/plain; charset=utf-8"),
     ],
 )
@@ -369,7 +369,7 @@ def test_pictures_films_and_texts_are_shown(name: str, kind: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("a.html", "a.HTM", "a.xhtml", "a.svg", "a.svgz", "a.xml", "a.js", "a.css"),
+        *("a.html", "a.HTM", "a.xhtml", "a.svgz", "a.xml", "a.js", "a.css"),
         *("a.swf", "a.exe", "a", ".png", "a.png.html", "a.tar.gz", "a.txt.gz", "a.mht"),
     ],
 )
@@ -380,8 +380,22 @@ def test_anything_else_is_a_download_of_no_type(name: str) -> None:
     assert response["Content-Type"] == "application/octet-stream"
     assert response["Content-Disposition"] == f'attachment; filename="{name}"'
     assert response["X-Content-Type-Options"] == "nosniff"
-    assert response["Content-Security-Policy"] == "default-src 'none'; sandbox"
+    assert response["Content-Security-Policy"] == POLICY
     assert "Content-Encoding" not in response
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.svg", "image/svg+xml"), ("a.PDF", "application/pdf")]
+)
+def test_what_may_hold_scripts_is_shown_within_a_page_only(
+    name: str, kind: str
+) -> None:
+    storage = InMemoryStorage()
+    response = get(storage, kept(storage, name))
+
+    assert response["Content-Type"] == kind
+    assert response["Content-Disposition"] == f'attachment; filename="{name}"'
+    assert response["Content-Security-Policy"] == POLICY
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,8 @@ from django.test import RequestFactory
 from pytest_django.fixtures import Settings
 
 from tahoestorage.options import Options
-from tahoestorage.proxy.accel import CERTIFICATES, location
+from tahoestorage.proxy.accel import location
+from tahoestorage.proxy.templates import AUTHORITIES
 from tahoestorage.serving import serve
 from tahoestorage.serving.accel import accelerated as accelerated_by
 from tahoestorage.serving.stored import look
@@ -137,7 +138,7 @@ def test_the_headers_are_those_that_the_site_gives(site: Site, name: str) -> Non
         "Content-Disposition": f"inline; filename*=utf-8''{quote(file)}",
         "Content-Length": str(len(CONTENT) + 8),
         "Content-Security-Policy": "default-src 'none'; img-src 'self'; media-src "
-        "'self'; style-src 'unsafe-inline'; sandbox allow-same-origin",
+        "'self'; style-src 'unsafe-inline'; sandbox",
         "Content-Type": "image/png",
         "Cross-Origin-Opener-Policy": "same-origin",
         "Referrer-Policy": "no-referrer",
@@ -338,7 +339,7 @@ class Impostor(socketserver.TCPServer):
 
 
 @pytest.mark.skipif(
-    not Path(CERTIFICATES).exists(), reason=f"there is no {CERTIFICATES} here"
+    not Path(AUTHORITIES).exists(), reason=f"there is no {AUTHORITIES} here"
 )
 def test_a_gateway_that_nobody_vouches_for_hears_nothing(
     tahoe_grid: LocalGrid, make_storage: MakeStorage, tmp_path: Path

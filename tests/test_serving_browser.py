@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import threading
-import time
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,15 +54,13 @@ def site(settings: Settings, tmp_path: Path) -> Iterator[str]:
     backend = "django.core.files.storage.FileSystemStorage"
     options = {"location": str(tmp_path)}
     settings.STORAGES = {"default": {"BACKEND": backend, "OPTIONS": options}}
-    picture, document, sound = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    picture, sound = io.BytesIO(), io.BytesIO()
     Image.new("RGB", (40, 30), "teal").save(picture, "PNG")
-    Image.new("RGB", (40, 30), "teal").save(document, "PDF")
     with wave.open(sound, "wb") as samples:
         samples.setparams((1, 2, 8000, 0, "NONE", ""))
         samples.writeframes(bytes(16_000))
     for name, content in {
         "a.png": picture.getvalue(),
-        "a.pdf": document.getvalue(),
         "a.wav": sound.getvalue(),
         "a.txt": f"Été <script>{ACT}</script>".encode(),
         "a.html": f"<script>{ACT}</script>".encode(),
@@ -98,7 +95,9 @@ def test_what_was_uploaded_is_shown_and_never_acts(site: str, visitor: Page) -> 
     visitor.goto(site, wait_until="load")
 
     widths = visitor.evaluate("[...document.images].map(each => each.naturalWidth)")
-    assert widths == [40, 0]
+    # A drawing, as a picture: there no script of it runs.
+    assert widths[0] == 40
+    assert widths[1] > 0
     visitor.wait_for_function("document.querySelector('audio').readyState >= 3")
     for name in ("a.html", "a.svg", "a.js"):
         with pytest.raises(Error, match="Download is starting"):
@@ -106,7 +105,7 @@ def test_what_was_uploaded_is_shown_and_never_acts(site: str, visitor: Page) -> 
     assert visitor.title() == "ours"
 
 
-def test_pictures_sound_texts_and_pdf_have_pages_of_their_own(
+def test_pictures_sound_and_texts_have_pages_of_their_own(
     site: str, visitor: Page
 ) -> None:
     visitor.goto(f"{site}/media/a.png")
@@ -115,16 +114,3 @@ def test_pictures_sound_texts_and_pdf_have_pages_of_their_own(
     visitor.wait_for_function("document.querySelector('video').readyState >= 3")
     visitor.goto(f"{site}/media/a.txt")
     assert visitor.inner_text("body") == f"Été <script>{ACT}</script>"
-    visitor.goto(f"{site}/media/a.pdf")
-    # The viewer has a page of its own; where it may not run that stays grey.
-    deadline = time.monotonic() + 30
-    while not is_teal_somewhere(visitor):
-        assert time.monotonic() < deadline
-        visitor.wait_for_timeout(100)
-
-
-def is_teal_somewhere(visitor: Page) -> bool:
-    shown = Image.open(io.BytesIO(visitor.screenshot())).convert("RGB")
-    colours: Any = [colour for _, colour in shown.getcolors(1 << 24) or ()]
-    # In a PDF it is a JPEG.
-    return any(r < 9 and 119 < g < 137 and 119 < b < 137 for r, g, b in colours)

@@ -109,6 +109,19 @@ def test_the_settings_of_the_site_are_in_it() -> None:
     assert "~^/below/(?:named|file)/" in text
 
 
+def test_the_location_for_allowed_downloads_is_printed_alone(tmp_path: Path) -> None:
+    text = printed("--accel", TAHOE_ACCEL_REDIRECT="/_tahoe/")
+    assert text.count("location /_tahoe/ {") == 1
+    assert "server {" not in text
+    whole = in_http(f"server {{ listen 127.0.0.1:8181; {text} }}")
+    assert faults(tmp_path, whole) == ""
+
+
+def test_without_the_setting_there_is_no_such_location() -> None:
+    with pytest.raises(CommandError, match="TAHOE_ACCEL_REDIRECT is not set"):
+        printed("--accel")
+
+
 def test_options_are_in_it() -> None:
     text = printed("--server-name", "a.example", "b.example", "--cache", "/d/e:7g")
     assert "server_name a.example b.example;" in text
@@ -204,8 +217,9 @@ def test_an_unprivileged_user_can_run_it(tmp_path: Path) -> None:
     another: dict[str, Any] = {}
     if os.getuid() == 0:
         nobody = 65534
-        for parent in tmp_path, *tmp_path.parents[:2]:
-            parent.chmod(0o755)
+        for parent in directory.parents:
+            if "pytest" in str(parent):
+                parent.chmod(0o755)
         os.chown(directory, nobody, nobody)
         another = {"user": nobody, "group": nobody, "extra_groups": []}
     run = subprocess.run(

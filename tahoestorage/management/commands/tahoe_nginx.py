@@ -14,8 +14,9 @@ from django.core.files.storage import storages
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tahoestorage.backends.tahoe import TahoeStorage
-from tahoestorage.conf import Options, read_options
+from tahoestorage.conf import Options, accel_redirect, read_options
 from tahoestorage.proxy import public
+from tahoestorage.proxy.accel import location
 
 # What nginx's grammar would read as more than one word, or as a variable.
 _WORD = re.compile(r"[^\s;{}'\"\\$#]+")
@@ -72,6 +73,13 @@ class Command(BaseCommand):
             action="store_true",
             help="print a whole file, for an nginx of its own in the foreground",
         )
+        parser.add_argument(
+            "--accel",
+            action="store_true",
+            help="print, instead of all that, the location for downloads that the site "
+            "allows and nginx carries (TAHOE_ACCEL_REDIRECT); it goes inside the "
+            "site's own `server { }`",
+        )
 
     def handle(
         self,
@@ -82,10 +90,14 @@ class Command(BaseCommand):
         mutable: bool,
         directories: bool,
         standalone: bool,
+        accel: bool,
         **options: Any,
     ) -> None:
         try:
             site = site_options()
+            if accel:
+                self.stdout.write(accel_location(site), ending="")
+                return
             host = urlsplit(site.public_base_url or "").hostname
             kept, size = cache or (
                 ("cache", "1g") if standalone else ("/var/lib/nginx/tahoe", "1g")
@@ -117,6 +129,17 @@ def site_options() -> Options:
     """Return the options of the default storage; of the settings where it is none."""
     storage = storages["default"]
     return storage.options if isinstance(storage, TahoeStorage) else read_options({})
+
+
+def accel_location(site: Options) -> str:
+    """Return the location to which the site's answers lead nginx."""
+    prefix = accel_redirect()
+    if prefix is None:
+        raise CommandError(
+            "TAHOE_ACCEL_REDIRECT is not set: set it to a path of the site's that "
+            'nothing else uses, such as "/_tahoe/".'
+        )
+    return location(site, prefix)
 
 
 def is_root() -> bool:
