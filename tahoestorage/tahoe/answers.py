@@ -14,10 +14,19 @@ from tahoestorage.exceptions import InvalidCap, UnexpectedAnswer
 from tahoestorage.tahoe.caps import Cap, Kind
 
 TOKEN_KEY = "tahoestorage"  # noqa: S105 - the key, not the token
-LISTING_LIMIT = 1 << 30
+# Half a million names; a gateway takes a minute for so many.
+LISTING_LIMIT = 1 << 28
+MOST_CHILDREN = 1 << 20
+# Of one text in it: the parser holds it until it ends.
+TEXT_LIMIT = 1 << 20
 _DEEPEST = 32
-# Of the year 5138: Python's dates end at 9999.
-_LAST_SECOND = 1e11
+# Of the years 68 and 5138: Python's dates begin at 1 and end at 9999.
+_FIRST_SECOND, _LAST_SECOND = -6e10, 1e11
+_LARGEST = 1 << 63
+# All others are dropped, however many there are.
+_OF_A_NODE = frozenset({"ro_uri", "rw_uri", "size"})
+_OF_METADATA = frozenset({TOKEN_KEY, "ctime", "mtime"})
+_OF_TAHOE = frozenset({"linkcrtime", "linkmotime"})
 _KINDS = {"dirnode": EntryKind.DIRECTORY, "filenode": EntryKind.FILE}
 
 
@@ -60,6 +69,8 @@ class NodeParser:
         self._times: dict[str, Any] = {}
         self._has_children = False
         self._ended = False
+        self._children = 0
+        self._silent = 0
 
     def parse(self, chunks: Iterable[bytes]) -> Node:
         """Return the node. Raises UnexpectedAnswer for anything that is not one."""
@@ -69,11 +80,12 @@ class NodeParser:
         try:
             for chunk in chunks:
                 length += len(chunk)
-                if length > LISTING_LIMIT:
+                self._silent += len(chunk)
+                if length > LISTING_LIMIT or self._silent > TEXT_LIMIT:
                     raise self._unexpected("has no end")
                 parser.send(chunk)
             parser.close()
-        except (ijson.JSONError, StopIteration, UnicodeError):
+        except (ijson.JSONError, StopIteration, ValueError):
             self._ended = False
         finally:
             # Tracebacks show variables, and this one is full of caps.
@@ -100,11 +112,11 @@ class NodeParser:
     def _event(self, event: str, value: Any) -> None:
         # Depths: 1 [kind, 2 {own, 3 {children: 4 [kind, 5 {own, 6 {metadata, 7 {…
         depth, keys = self._depth, self._keys
+        self._silent = 0
         if event == "map_key":
             keys[depth] = value
             if depth == 3 and keys[2] == "children":
-                self._name, self._child = value, {}
-                self._metadata, self._times = {}, {}
+                self._begin_child(value)
         elif event in ("start_map", "start_array"):
             self._depth = depth + 1
             if depth >= _DEEPEST:
@@ -121,18 +133,28 @@ class NodeParser:
         elif depth == 1:
             self._kind = self._kind or str(value)
         elif depth == 2:
-            self._own[keys[2]] = value
+            if keys[2] in _OF_A_NODE:
+                self._own[keys[2]] = value
         elif keys[2] == "children":
             if depth == 3:
                 raise self._unexpected("has a child that is none")
             if depth == 4:
                 self._child["kind"] = value
             elif depth == 5:
-                self._child[keys[5]] = value
-            elif depth == 6 and keys[5] == "metadata":
-                self._metadata[keys[6]] = value
-            elif depth == 7 and keys[6] == "tahoe" and keys[5] == "metadata":
-                self._times[keys[7]] = value
+                if keys[5] in _OF_A_NODE:
+                    self._child[keys[5]] = value
+            elif keys[5] == "metadata":
+                if depth == 6 and keys[6] in _OF_METADATA:
+                    self._metadata[keys[6]] = value
+                elif depth == 7 and keys[6] == "tahoe" and keys[7] in _OF_TAHOE:
+                    self._times[keys[7]] = value
+
+    def _begin_child(self, name: str) -> None:
+        self._name, self._child = name, {}
+        self._metadata, self._times = {}, {}
+        self._children += 1
+        if self._children > MOST_CHILDREN:
+            raise self._unexpected("has more names than a directory can hold")
 
     def _whole_child(self) -> Child:
         child, metadata, times = self._child, self._metadata, self._times
@@ -143,7 +165,7 @@ class NodeParser:
         entry = Entry(
             _KINDS.get(str(child.get("kind")), EntryKind.UNKNOWN),
             read or "",
-            size if isinstance(size, int) and size >= 0 else None,
+            size if type(size) is int and 0 <= size < _LARGEST else None,
             # `tahoe backup` keeps the file's own times, and no link has any.
             _number(times.get("linkcrtime"), metadata.get("ctime")),
             _number(times.get("linkmotime"), metadata.get("mtime")),
@@ -168,7 +190,7 @@ def _text(values: dict[str, Any], key: str) -> str | None:
 def _number(*values: Any) -> float | None:
     for value in values:
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if number and abs(value) < _LAST_SECOND:
+        if number and _FIRST_SECOND < value < _LAST_SECOND:
             return float(value)
     return None
 

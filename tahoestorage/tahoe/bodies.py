@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 
 import requests
-from urllib3.exceptions import HTTPError
 
 from tahoestorage.exceptions import (
     DamagedDownload,
@@ -17,7 +16,7 @@ from tahoestorage.exceptions import (
     UnexpectedAnswer,
 )
 from tahoestorage.tahoe.caps import Cap
-from tahoestorage.tahoe.faults import error_for, mapped
+from tahoestorage.tahoe.faults import FAULTS, error_for, mapped
 from tahoestorage.tahoe.redaction import Secret
 
 BLOCK = 1 << 16
@@ -36,7 +35,7 @@ def blocks(answer: requests.Response, what: str, where: str) -> Iterator[bytes]:
     try:
         while block := answer.raw.read(BLOCK, decode_content=False):
             yield block
-    except (HTTPError, OSError) as error:
+    except FAULTS as error:
         fault = mapped(error, what, where)
         if isinstance(fault, GatewayUnreachable):
             fault = DamagedDownload(f"{what}: the gateway ended its answer too early")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
+import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util import Retry
 
+from tahoestorage.tahoe.timely import TimelyAnswer
+
 CONNECTIONS = 16
+PASSING_FAULTS = (502, 503, 504)
 
 
 class UploadTimeout(urllib3.Timeout):
@@ -56,25 +61,72 @@ class _PatientSecure(_Patient, HTTPSConnection):
     pass
 
 
+class _Again(Retry):
+    """Asks again, and reads no body before it that could be without an end."""
+
+    def increment(
+        self,
+        method: str | None = None,
+        url: str | None = None,
+        response: urllib3.BaseHTTPResponse | None = None,
+        *args: Any,
+        **more: Any,
+    ) -> _Again:
+        left = super().increment(method, url, response, *args, **more)
+        if response is not None:
+            response.close()
+        return left
+
+
 class Adapter(HTTPAdapter):
-    def __init__(self, retries: Retry, send_timeout: float) -> None:
+    """Sends within the time limits, and asks again what changes nothing."""
+
+    def __init__(self, retries: int, send_timeout: float, rate: float) -> None:
         self._send_timeout = send_timeout
+        self._rate = rate
+        again = _Again(
+            total=retries,
+            backoff_factor=0.1,
+            allowed_methods=("GET", "HEAD"),
+            status_forcelist=PASSING_FAULTS,
+            raise_on_status=False,
+            redirect=False,
+            # It may say a year.
+            respect_retry_after_header=False,
+        )
         super().__init__(
-            pool_connections=1, pool_maxsize=CONNECTIONS, max_retries=retries
+            pool_connections=1, pool_maxsize=CONNECTIONS, max_retries=again
         )
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        limit = {"send_timeout": self._send_timeout}
+        limits = {
+            "send_timeout": self._send_timeout,
+            "response_class": type("Answer", (TimelyAnswer,), {"rate": self._rate}),
+        }
         self.poolmanager.pool_classes_by_scheme = {
             "http": type(
                 "Pool",
                 (HTTPConnectionPool,),
-                {"ConnectionCls": type("Connection", (_Patient,), limit)},
+                {"ConnectionCls": type("Connection", (_Patient,), limits)},
             ),
             "https": type(
                 "Pool",
                 (HTTPSConnectionPool,),
-                {"ConnectionCls": type("Connection", (_PatientSecure,), limit)},
+                {"ConnectionCls": type("Connection", (_PatientSecure,), limits)},
             ),
         }
+
+
+class Session(requests.Session):
+    """Goes where it is sent, with what it is given, and keeps nothing it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # No proxy, no .netrc: a cap must not take a way round.
+        self.trust_env = False
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Return None: to prepare for another place, all of the body would be read."""
+        return None

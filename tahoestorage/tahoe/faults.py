@@ -7,7 +7,7 @@ import re
 
 import requests
 import urllib3
-from urllib3.exceptions import ReadTimeoutError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from tahoestorage.exceptions import (
     DamagedDownload,
@@ -25,6 +25,8 @@ from tahoestorage.exceptions import (
 )
 from tahoestorage.tahoe.redaction import redact
 
+# What the libraries let through, of their own and of others; requests' are OSErrors.
+FAULTS = (HTTPError, http.client.HTTPException, OSError, ValueError)
 _TOO_FEW_SERVERS = (
     "the gateway reaches too few storage servers to place it safely; try again once "
     "they run, and see the gateway's welcome page for which are connected"
@@ -78,7 +80,7 @@ def error_for(status: int, text: str, what: str) -> Exception:
             f"{what}: the address of the gateway redirects elsewhere; "
             "set base_url to where the gateway itself listens"
         )
-    said = redact(" ".join(re.sub("<[^>]*>", " ", text).split()))[:200]
+    said = redact(" ".join(re.sub("<[^<>]*>", " ", text).split()))[:200]
     return UnexpectedAnswer(
         f"{what}: what listens at base_url answered {status}, as no Tahoe-LAFS gateway "
         f"should: {said or 'nothing'}"

@@ -56,9 +56,9 @@ class Gateway:
             base_url,
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
+            min_rate=min_rate,
             retries=retries,
         )
-        self._min_rate = min_rate
 
     def __repr__(self) -> str:
         return f"<Gateway {self._transport.base_url}>"
@@ -154,7 +154,7 @@ class Gateway:
 
     def _upload(self, body: Iterator[bytes], what: str) -> Cap:
         connect, read = self._transport.timeout
-        timeout = UploadTimeout(connect, read, self._min_rate)
+        timeout = UploadTimeout(connect, read, self._transport.min_rate)
 
         def counted() -> Iterator[bytes]:
             for chunk in body:

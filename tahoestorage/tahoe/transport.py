@@ -10,19 +10,16 @@ import weakref
 from collections.abc import Iterator, Mapping
 
 import requests
-from urllib3.exceptions import HTTPError
-from urllib3.util import Retry
 
 from tahoestorage.exceptions import StoreError
-from tahoestorage.tahoe.connections import Adapter, UploadTimeout
-from tahoestorage.tahoe.faults import mapped
+from tahoestorage.tahoe.connections import Adapter, Session, UploadTimeout
+from tahoestorage.tahoe.faults import FAULTS, mapped
 from tahoestorage.tahoe.redaction import redact_loggers
 
 logger = logging.getLogger("tahoestorage.gateway")
 # These log the URLs of requests, and our URLs are caps.
 redact_loggers("urllib3.connectionpool", "urllib3.util.retry", "urllib3.connection")
 
-PASSING_FAULTS = (502, 503, 504)
 _HEADERS = {
     # Where anything else is accepted too, errors come as pages.
     "Accept": "text/plain",
@@ -36,7 +33,10 @@ _all: weakref.WeakSet[Transport] = weakref.WeakSet()
 class Transport:
     """Sends requests to the gateway at ``base_url``; safe in threads and forks.
 
-    Only requests that change nothing are repeated by themselves.
+    Only requests that change nothing are repeated by themselves. Each waits for
+    ``connect_timeout`` seconds for a connection, for ``read_timeout`` for the head of
+    the answer, and for as long again for its body, which comes at ``min_rate`` bytes
+    per second or faster.
     """
 
     def __init__(
@@ -45,34 +45,26 @@ class Transport:
         *,
         connect_timeout: float,
         read_timeout: float,
+        min_rate: float,
         retries: int,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self.timeout = (connect_timeout, read_timeout)
+        self.min_rate = min_rate
         self.retries = retries
         self._lock = threading.Lock()
-        self._session: requests.Session | None = None
+        self._session: Session | None = None
         _all.add(self)
 
-    def _connected(self) -> requests.Session:
+    def _connected(self) -> Session:
         session = self._session
         if session is None:
             with self._lock:
                 session = self._session
                 if session is None:
-                    session = requests.Session()
-                    # No proxy, no .netrc: a cap must not take a way round.
-                    session.trust_env = False
+                    session = Session()
                     session.headers.update(_HEADERS)
-                    retry = Retry(
-                        total=self.retries,
-                        backoff_factor=0.1,
-                        allowed_methods=("GET", "HEAD"),
-                        status_forcelist=PASSING_FAULTS,
-                        raise_on_status=False,
-                        redirect=False,
-                    )
-                    adapter = Adapter(retry, self.timeout[1])
+                    adapter = Adapter(self.retries, self.timeout[1], self.min_rate)
                     session.mount("http://", adapter)
                     session.mount("https://", adapter)
                     self._session = session
@@ -120,7 +112,7 @@ class Transport:
             )
             status = response.status_code
             return response
-        except (requests.RequestException, HTTPError, UnicodeError) as error:
+        except FAULTS as error:
             fault = mapped(error, what, self.base_url)
         finally:
             if logger.isEnabledFor(logging.DEBUG):
