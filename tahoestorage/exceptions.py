@@ -22,12 +22,42 @@ Each leaf is also the builtin that callers already catch::
             ├── WriteCollision     OSError         another gateway wrote meanwhile
             └── UnexpectedAnswer   OSError         an answer that no gateway should give
 
-Messages name files, and say what to do; they never hold a cap.
+Messages name files, and say what to do; they never hold a cap, nor a character that
+a terminal would not print but obey.
 """
+
+
+def printable(text: str) -> str:
+    """Return a text as Python would write it between quotes, where it must.
+
+    Names come from anybody: line breaks in them would make lines of a log up, escape
+    sequences reach the terminal, and marks of direction turn what is read around.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode("ascii")
+        for each in text
+    )
+
+
+class Lines(str):
+    """A text of several lines, each of which is printable."""
+
+    __slots__ = ()
 
 
 class TahoeStorageError(Exception):
     """Base of every error of this package."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*map(_printable, args))
+
+
+def _printable(argument: object) -> object:
+    if isinstance(argument, str) and not isinstance(argument, Lines):
+        return printable(argument)
+    return argument
 
 
 class InvalidCap(TahoeStorageError, ValueError):

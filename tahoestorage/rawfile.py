@@ -44,9 +44,9 @@ class RawFile(io.RawIOBase):
         elif whence == io.SEEK_END:
             offset += self.size
         elif whence != io.SEEK_SET:
-            raise ValueError(f"{self._what}: whence is 0, 1 or 2, and not {whence}")
+            raise ValueError(f"{self._what!r}: whence is 0, 1 or 2, and not {whence}")
         if offset < 0:
-            raise ValueError(f"{self._what}: there is nothing before the first byte")
+            raise ValueError(f"{self._what!r}: there is nothing before the first byte")
         self._position = offset
         self._failed = False
         return offset

@@ -264,7 +264,7 @@ def test_what_is_no_way_to_seek_is_refused(
     with FileReader(direct, caps[65_536], "a.jpg") as reader:
         with pytest.raises(ValueError, match=r"a\.jpg: there is nothing before"):
             reader.seek(-1)
-        with pytest.raises(ValueError, match=r"a\.jpg: whence is 0, 1 or 2"):
+        with pytest.raises(ValueError, match=r"a\.jpg': whence is 0, 1 or 2"):
             reader.seek(0, 3)
         assert reader.readinto(bytearray()) == 0
         assert (reader.readable(), reader.seekable(), reader.writable()) == (

@@ -9,7 +9,7 @@ from typing import Any, Self
 import redis
 
 from tahoestorage.cache.turns import Turn
-from tahoestorage.exceptions import StoreError, WriteCollision
+from tahoestorage.exceptions import StoreError, WriteCollision, printable
 
 logger = logging.getLogger("tahoestorage.cache")
 
@@ -35,7 +35,7 @@ class LockedTurn(Turn):
             logger.warning(
                 "%s is written without a lock, for the Redis is away. Two gateways "
                 "that write to it now disturb each other.",
-                self._what,
+                printable(self._what),
             )
             return self
         if not self._held:
@@ -70,4 +70,6 @@ class LockedTurn(Turn):
                 self._lock.release()
             except (redis.RedisError, OSError):
                 # It ends by itself.
-                logger.debug("The lock on %s was not given back.", self._what)
+                logger.debug(
+                    "The lock on %s was not given back.", printable(self._what)
+                )

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any
 
-from tahoestorage.exceptions import TahoeStorageError
+from tahoestorage.exceptions import TahoeStorageError, printable
 from tahoestorage.moving.copying import Outcome
 from tahoestorage.moving.names import BadName
 from tahoestorage.tahoe.redaction import redact
@@ -21,7 +21,7 @@ def reason(error: Exception) -> str:
     text = str(getattr(error, "strerror", None) or error)
     if not text or not isinstance(error, OSError | TahoeStorageError | BadName):
         text = f"{type(error).__name__} {text}".strip()
-    return redact(" ".join(text.split()))
+    return redact(printable(" ".join(text.split())))
 
 
 def shown(name: str) -> str:

@@ -74,7 +74,8 @@ def read_text(
             held += block
             if len(held) > limit:
                 break
-        return held.decode("utf-8", "replace")
+        # Whatever it is, error pages show it.
+        return Secret(held.decode("utf-8", "replace"))
     finally:
         held = block = b""
 
@@ -113,5 +114,4 @@ def checked(
             text = read_text(answer, what, where)
         except StoreError:
             text = ""
-    text = Secret(text)
     raise error_for(status, text, what)

@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Self
 
-from tahoestorage.exceptions import GatewayTimeout
+from tahoestorage.exceptions import GatewayTimeout, Lines
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.griddirectory import lay_out, take_lock
@@ -213,10 +213,9 @@ class LocalGrid:
                 node.check_start()
             if time.monotonic() > deadline:
                 logs = [f"{node.name}:\n{node.log_tail()}" for node in self._nodes]
-                raise GatewayTimeout(
-                    "The nodes of the grid have not found each other in "
-                    f"{self._timeout:g} s. The ends of their logs:\n" + "\n".join(logs)
-                )
+                said = f"in {self._timeout:g} s. The ends of their logs:"
+                what = f"The nodes of the grid have not found each other {said}"
+                raise GatewayTimeout(Lines("\n".join([what, *logs])))
             time.sleep(0.05)
 
     def _end(self, nodes: list[LocalNode]) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from tahoestorage.exceptions import GatewayError, GatewayUnreachable
+from tahoestorage.exceptions import GatewayError, GatewayUnreachable, Lines, printable
 from tahoestorage.tahoe.furls import server_furl
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.redaction import redact
@@ -148,8 +148,10 @@ class LocalNode:
         log = self.log_tail()
         hint = " Run `pip install legacy-cgi` beside tahoe." if "'cgi'" in log else ""
         raise GatewayUnreachable(
-            f"The Tahoe node {self.name} ended by itself, with status {status}.{hint} "
-            f"The end of its log:\n{log}"
+            Lines(
+                f"The Tahoe node {self.name} ended by itself, with status {status}."
+                f"{hint} The end of its log:\n{log}"
+            )
         )
 
     def check_start(self) -> None:
@@ -182,7 +184,8 @@ class LocalNode:
 
     def log_tail(self) -> str:
         """Return the last lines of the log, without caps and furls."""
-        return FURL.sub("pb://***", redact("\n".join(self._log().splitlines()[-15:])))
+        lines = map(printable, self._log().splitlines()[-15:])
+        return FURL.sub("pb://***", redact("\n".join(lines)))
 
     def _log(self) -> str:
         with suppress(FileNotFoundError):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import re
 
+from tahoestorage.exceptions import printable
+
 _CAP = re.compile(r"(?:ro\.|imm\.)?URI(?::|%(?:25)*3A)[^\s'\"<>/?#]*", re.IGNORECASE)
 _SHOWN = "URI:***"
 # Names and passwords in URLs, such as that of a Redis.
@@ -42,7 +44,7 @@ class RedactCaps(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Replace the record's text."""
-        record.msg = redact(record.getMessage())
+        record.msg = printable(redact(record.getMessage()))
         record.args = ()
         if record.exc_info is not None:
             record.exc_info = None

@@ -1,4 +1,4 @@
-"""Answers that end in time."""
+"""Answers that end in time, and have no more around them than there is in them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,23 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+# Bytes of a head at most, and of what stands between the parts of a body.
+FRAME_LIMIT = 1 << 20
+# A chunk of one byte comes as six.
+_MOST_FOR_ONE = 16
+
 
 class _Timely(io.RawIOBase):
-    """A socket, read no longer than until ``deadline``."""
+    """A socket, read no longer than until ``deadline``, and no more than ``room``.
 
-    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
-        self._raw, self._socket = raw, sock
+    Each byte that comes puts off the deadline, by the time that it may take.
+    """
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, rate: float) -> None:
+        self._raw, self._socket, self._rate = raw, sock, rate
         self.limit = sock.gettimeout() or 0.0
         self.deadline = math.inf
+        self.room = 0
 
     def readable(self) -> bool:
         return True
@@ -27,8 +36,14 @@ class _Timely(io.RawIOBase):
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("the answer comes too slowly")
+        if self.room < 0:
+            raise http.client.BadStatusLine("there is more around it than in it")
         self._socket.settimeout(min(self.limit, left))
-        return self._raw.readinto(buffer)
+        count = self._raw.readinto(buffer)
+        if count:
+            self.deadline += count / self._rate
+            self.room -= count
+        return count
 
     def close(self) -> None:
         self._raw.close()
@@ -48,36 +63,35 @@ class _Counted(io.BufferedReader):
 class TimelyAnswer(http.client.HTTPResponse):
     """An answer that ends in time, however slowly it comes, and whatever comes.
 
-    Its head must be whole within the time limit. For its body we wait as long again,
-    and for as long as its bytes take at ``rate`` bytes per second; what the caller
-    does between two reads does not count.
+    Its head may take as long as the time limit, and as its bytes take at ``rate``
+    bytes per second; its body as long again. What the caller does between two reads
+    does not count.
     """
 
     rate: float
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self._timely = _Timely(self.fp.detach(), sock)
+        self._timely = _Timely(self.fp.detach(), sock, self.rate)
         self.fp = _Counted(self._timely)
         self._left = self._timely.limit
 
     @contextlib.contextmanager
-    def _in_time(self) -> Iterator[None]:
-        started = time.monotonic()
-        self._timely.deadline = started + self._left
+    def _in_time(self, room: int) -> Iterator[None]:
+        timely = self._timely
+        timely.room = room
+        timely.deadline = time.monotonic() + self._left
         try:
             yield
         finally:
-            self._timely.deadline = math.inf
-            self._left -= time.monotonic() - started
+            self._left = timely.deadline - time.monotonic()
+            timely.deadline = math.inf
 
     def begin(self) -> None:
-        with self._in_time():
+        with self._in_time(FRAME_LIMIT):
             super().begin()
         self._left = self._timely.limit
 
     def read(self, amt: int | None = None) -> bytes:
-        with self._in_time():
-            data = super().read(amt)
-        self._left += len(data) / self.rate
-        return data
+        with self._in_time(FRAME_LIMIT + _MOST_FOR_ONE * (amt or 0)):
+            return super().read(amt)

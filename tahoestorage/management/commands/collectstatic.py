@@ -14,6 +14,7 @@ from django.core.files.storage import Storage
 from django.core.management.base import CommandError, CommandParser
 
 from tahoestorage.backends.cached import Cached
+from tahoestorage.exceptions import printable
 
 
 class Command(collectstatic.Command):
@@ -45,6 +46,10 @@ class Command(collectstatic.Command):
         self._jobs = options.get("jobs") or 8
         if self._jobs < 1:
             raise CommandError("--jobs must be 1 or more.")
+
+    def log(self, msg: str, level: int = 2) -> None:
+        """Say what is done with which file, whatever it is called."""
+        super().log(printable(msg), level)
 
     def collect(self) -> dict[str, list[str]]:
         """Collect the files, and return what was done with which."""
@@ -83,7 +88,7 @@ class Command(collectstatic.Command):
             try:
                 upload.result()
             except OSError as error:
-                faults.append(f"{path}: {error}")
+                faults.append(printable(f"{path}: {error}"))
         if faults:
             raise CommandError("\n".join(["These were not uploaded:", *faults]))
 
