@@ -17,11 +17,15 @@ from tahoestorage.cache.rawcache import (
     DATABASE,
     LOCK_SECONDS,
     PRAGMAS,
+    VALUE_LIMIT,
     RawCache,
     RawDisk,
 )
 
 OPEN_SECONDS = 1.0
+FILES = ("generations", DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm")
+# diskcache has 18 of them, and reads them all.
+MOST_SETTINGS = 100
 # What diskcache keeps inside its database; pages are far smaller.
 INLINE_BYTES = 1 << 30
 # The last three are what diskcache trips over in a database that is not its own.
@@ -53,23 +57,59 @@ def _fault(error: Exception) -> DiskFault:
     return DiskFault(text)
 
 
-def private_directory(path: Path) -> None:
-    """Make ``path`` a directory that is ours alone, or raise DiskFault.
+def fault_of(directory: Path) -> str | None:
+    """Return why a directory is not used, or None: whose it is could be swapped.
 
-    One that belongs to another user, or is a link, is not used: its owner could
-    swap what is in it.
+    Neither one that belongs to another user, or is a link, nor one that holds such a
+    file in the place of ours: its owner could cut it while it is mapped. Raises
+    FileNotFoundError.
     """
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = path.lstat()
-        if not stat.S_ISDIR(status.st_mode):
-            raise DiskFault("it is a link, or not a directory")
+    status = directory.lstat()
+    if not stat.S_ISDIR(status.st_mode):
+        return "it is a link, or not a directory"
+    if status.st_uid != os.geteuid():
+        return "it belongs to another user"
+    for name in FILES:
+        try:
+            status = (directory / name).lstat()
+        except FileNotFoundError:
+            continue
+        if not stat.S_ISREG(status.st_mode):
+            return f"{name} in it is a link, or no file"
         if status.st_uid != os.geteuid():
-            raise DiskFault("it belongs to another user")
-        if stat.S_IMODE(status.st_mode) != 0o700:
-            path.chmod(0o700)
+            return f"{name} in it belongs to another user"
+    return None
+
+
+def private_directory(path: Path) -> None:
+    """Make ``path`` a directory that is ours alone, or raise DiskFault."""
+    try:
+        _make_directory(path)
+        fault = fault_of(path)
+        if fault is not None:
+            raise DiskFault(fault)
+        _close_to_others(path, 0o700)
+        for name in FILES:
+            with contextlib.suppress(FileNotFoundError):
+                _close_to_others(path / name, 0o600)
     except OSError as error:
         raise DiskFault(error.strerror or type(error).__name__) from error
+
+
+def _make_directory(path: Path) -> None:
+    # Not by parents=True, which makes those as open as the umask lets it.
+    try:
+        path.mkdir(0o700)
+    except FileNotFoundError:
+        _make_directory(path.parent)
+        path.mkdir(0o700, exist_ok=True)
+    except FileExistsError:
+        pass
+
+
+def _close_to_others(path: Path, mode: int) -> None:
+    if stat.S_IMODE(path.lstat().st_mode) != mode:
+        path.chmod(mode)
 
 
 def _make(database: Path) -> None:
@@ -82,8 +122,7 @@ def _make(database: Path) -> None:
     try:
         descriptor = os.open(database, flags, 0o600)
     except FileExistsError:
-        if not stat.S_ISREG(database.lstat().st_mode):
-            raise DiskFault("its database is a link, or no file") from None
+        pass
     else:
         os.fchmod(descriptor, 0o600)
         os.close(descriptor)
@@ -106,6 +145,14 @@ def _only_opener(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _check_settings(database: sqlite3.Connection) -> None:
+    known = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'Settings'"
+    if database.execute(known).fetchone()[0]:
+        (count,) = database.execute("SELECT COUNT(*) FROM Settings").fetchone()
+        if count > MOST_SETTINGS:
+            raise DiskFault("its database is not one of diskcache's")
 
 
 def _identity(database: Path) -> tuple[int, int] | None:
@@ -148,6 +195,7 @@ class DiskTier:
                     # diskcache sets them too, but would wait for a minute.
                     first.execute("PRAGMA auto_vacuum = 1")
                     first.execute("PRAGMA journal_mode = wal")
+                    _check_settings(first)
                     first.execute("BEGIN IMMEDIATE")
                 return RawCache(
                     str(self.directory),
@@ -165,14 +213,17 @@ class DiskTier:
         """Return the value, or None."""
         try:
             value: bytes | None = self._cache.get(key)
+        except sqlite3.DataError:
+            # Larger than any that we keep; it was not read.
+            return None
         except FAULTS as error:
             raise _fault(error) from error
         return value
 
     def set(self, key: bytes, value: bytes) -> None:
-        """Keep the value."""
+        """Keep the value; one that is too large is forgotten."""
         try:
-            self._cache.set(key, value)
+            self._cache.set(key, value if len(value) < VALUE_LIMIT else b"")
         except FAULTS as error:
             raise _fault(error) from error
 

@@ -6,15 +6,14 @@ One object for each tier that processes share. A tier needs ``stats`` and ``forg
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
 
+from tahoestorage.cache.disk import fault_of
 from tahoestorage.cache.generations import Generations
 from tahoestorage.cache.rawcache import DATABASE
 
@@ -99,16 +98,11 @@ class InspectedDisk:
     def _fault(self) -> str | None:
         """Return why the directory is not used, if it is there."""
         try:
-            status = self.directory.lstat()
+            return fault_of(self.directory)
         except FileNotFoundError:
             return None
         except OSError as error:
             return error.strerror
-        if not stat.S_ISDIR(status.st_mode):
-            return "it is a link, or not a directory"
-        if status.st_uid != os.geteuid():
-            return "it belongs to another user"
-        return None
 
     def _size(self, name: str) -> int:
         with contextlib.suppress(OSError):

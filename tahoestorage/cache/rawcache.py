@@ -12,6 +12,8 @@ import diskcache
 
 DATABASE = "cache.db"
 LOCK_SECONDS = 0.05
+# Bytes of a page at most, which are some thousands.
+VALUE_LIMIT = 4 << 20
 # For each of the many small transactions in which it is opened.
 OPENING_SECONDS = 0.25
 # Of each connection. A mapped file that somebody cuts short would end the process.
@@ -78,6 +80,8 @@ class RawCache(diskcache.Cache):  # type: ignore[misc]
                 check_same_thread=False,
                 factory=Connection,
             )
+            # With what is around the value in its row. What is larger is not read.
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, VALUE_LIMIT + 4096)
             _connections.add(connection)
             self._local.con = connection
             for name, value in PRAGMAS.items():
