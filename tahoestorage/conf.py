@@ -15,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from tahoestorage import kinds
 from tahoestorage.options import CacheOptions, Options, cache
-from tahoestorage.tahoe.redaction import Secret
+from tahoestorage.tahoe.redaction import Secret, SecretBytes, redact, redact_quoted
 
 __all__ = [
     "CacheOptions",
@@ -56,20 +56,30 @@ def hide_root_caps() -> None:
     Those show every setting, but for names like KEY or SECRET; what they show of a
     Secret is redacted.
     """
-    cap = getattr(settings, PREFIX + "BASE_CAP", None)
-    if isinstance(cap, str) and cap:
-        setattr(settings, PREFIX + "BASE_CAP", Secret(cap))
-    caches = [getattr(settings, PREFIX + "CACHE", None)]
+    for name in dir(settings):
+        if name.startswith("TAHOE_"):
+            value = getattr(settings, name)
+            setattr(settings, name, _hidden(name.removeprefix(PREFIX).lower(), value))
     storages: dict[str, Any] = settings.STORAGES
     for storage in storages.values():
-        options = storage.get("OPTIONS") or {}
-        if isinstance(options.get("base_cap"), str):
-            options["base_cap"] = Secret(options["base_cap"])
-        caches.append(options.get("cache"))
-    for given in caches:
-        # The password of a Redis.
-        if isinstance(given, dict) and isinstance(given.get("redis"), str):
-            given["redis"] = Secret(given["redis"])
+        if isinstance(storage.get("OPTIONS"), dict):
+            options = _hidden("", storage["OPTIONS"])
+            storage["OPTIONS"].clear()
+            storage["OPTIONS"].update(options)
+
+
+def _hidden(name: str, value: Any) -> Any:
+    """Return the same value, of which pages do not show caps and passwords."""
+    if type(value) is str:
+        secret = name == "base_cap" or redact_quoted(value) != value
+        return Secret(value) if value and secret else value
+    if type(value) is bytes:
+        return SecretBytes(value)
+    if type(value) in (list, tuple, set, frozenset):
+        return type(value)(_hidden("", each) for each in value)
+    if type(value) is dict:
+        return {_hidden("", key): _hidden(key, each) for key, each in value.items()}
+    return value
 
 
 def read_cache_options(given: object = None) -> CacheOptions | None:
@@ -152,7 +162,8 @@ def _collect(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         faults.append(str(wrong))
     for name in given:
         if name not in names:
-            faults.append(name + kinds.unknown(kinds.nearest(name, names), names))
+            near = kinds.nearest(name, names)
+            faults.append(redact(name) + kinds.unknown(near, names))
     for name in configured:
         if name not in known and name not in (CLASSIC_PUBLIC_URL, ACCEL_REDIRECT):
             near = _nearest_setting(name, known)

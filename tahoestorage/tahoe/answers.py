@@ -30,6 +30,10 @@ _OF_TAHOE = frozenset({"linkcrtime", "linkmotime"})
 _KINDS = {"dirnode": EntryKind.DIRECTORY, "filenode": EntryKind.FILE}
 
 
+class _Wrong(Exception):
+    """What is read is not as it must be."""
+
+
 @dataclass(frozen=True, slots=True)
 class Child:
     """A name in a directory. ``token`` is what we once put into the link, if we did."""
@@ -77,22 +81,25 @@ class NodeParser:
         parser = ijson.basic_parse_coro(self._sink(), use_float=True)
         length = 0
         chunk = b""
+        wrong = "is not the JSON that it should be"
         try:
             for chunk in chunks:
                 length += len(chunk)
                 self._silent += len(chunk)
                 if length > LISTING_LIMIT or self._silent > TEXT_LIMIT:
-                    raise self._unexpected("has no end")
+                    raise _Wrong("has no end")
                 parser.send(chunk)
             parser.close()
+        except _Wrong as error:
+            self._ended, wrong = False, str(error)
         except (ijson.JSONError, StopIteration, ValueError):
             self._ended = False
         finally:
             # Tracebacks show variables, and this one is full of caps.
             chunk = b""
-        # Outside of the handler: what was caught quotes the listing.
+        # Outside of the handler: what was caught quotes the listing, and its frames.
         if not self._ended or self._kind is None:
-            raise self._unexpected("is not the JSON that it should be")
+            raise self._unexpected(wrong)
         kind = _KINDS.get(self._kind, EntryKind.UNKNOWN)
         if kind is EntryKind.DIRECTORY and not self._has_children:
             raise self._unexpected("does not say what is in the directory")
@@ -120,7 +127,7 @@ class NodeParser:
         elif event in ("start_map", "start_array"):
             self._depth = depth + 1
             if depth >= _DEEPEST:
-                raise self._unexpected("is nested too deeply")
+                raise _Wrong("is nested too deeply")
             keys[depth + 1] = None
             if depth == 2 and keys[2] == "children" and event == "start_map":
                 self._has_children = True
@@ -137,7 +144,7 @@ class NodeParser:
                 self._own[keys[2]] = value
         elif keys[2] == "children":
             if depth == 3:
-                raise self._unexpected("has a child that is none")
+                raise _Wrong("has a child that is none")
             if depth == 4:
                 self._child["kind"] = value
             elif depth == 5:
@@ -154,7 +161,7 @@ class NodeParser:
         self._metadata, self._times = {}, {}
         self._children += 1
         if self._children > MOST_CHILDREN:
-            raise self._unexpected("has more names than a directory can hold")
+            raise _Wrong("has more names than a directory can hold")
 
     def _whole_child(self) -> Child:
         child, metadata, times = self._child, self._metadata, self._times

@@ -23,7 +23,7 @@ from tahoestorage.exceptions import (
     UnexpectedAnswer,
     WriteCollision,
 )
-from tahoestorage.tahoe.redaction import redact
+from tahoestorage.tahoe.redaction import redact_quoted
 
 # What the libraries let through, of their own and of others; requests' are OSErrors.
 FAULTS = (HTTPError, http.client.HTTPException, OSError, ValueError)
@@ -80,7 +80,7 @@ def error_for(status: int, text: str, what: str) -> Exception:
             f"{what}: the address of the gateway redirects elsewhere; "
             "set base_url to where the gateway itself listens"
         )
-    said = redact(" ".join(re.sub("<[^<>]*>", " ", text).split()))[:200]
+    said = redact_quoted(" ".join(re.sub("<[^<>]*>", " ", text).split()))[:200]
     return UnexpectedAnswer(
         f"{what}: what listens at base_url answered {status}, as no Tahoe-LAFS gateway "
         f"should: {said or 'nothing'}"

@@ -9,6 +9,8 @@ from tahoestorage.exceptions import printable
 
 _CAP = re.compile(r"(?:ro\.|imm\.)?URI(?::|%(?:25)*3A)[^\s'\"<>/?#]*", re.IGNORECASE)
 _SHOWN = "URI:***"
+# The keys in caps, where somebody quotes them alone; no word is as long.
+_KEY = re.compile(r"[a-z2-7]{24,}", re.IGNORECASE)
 # Names and passwords in URLs, such as that of a Redis.
 _LOGIN = re.compile(r"(?<=://)[^\s'\"/?#@]*@|(?<=[?&]password=)[^\s'\"&]*")
 
@@ -21,13 +23,21 @@ def redact(text: str) -> str:
     return _LOGIN.sub("***@", _CAP.sub(_SHOWN, text))
 
 
+def redact_quoted(text: str) -> str:
+    """Return what somebody else has said, without caps and without parts of any."""
+    return _KEY.sub("***", redact(text))
+
+
 class Secret(str):
     """A text with a cap or a password in it; error pages do not show it."""
 
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return repr(redact(str.__str__(self)))
+        text = str.__str__(self)
+        shown = redact_quoted(text)
+        # Half a cap is a secret too, and not known by its form.
+        return repr(shown if shown != text or not text else "***")
 
 
 class SecretBytes(bytes):
@@ -37,6 +47,9 @@ class SecretBytes(bytes):
 
     def __repr__(self) -> str:
         return f"<{len(self)} bytes>"
+
+    # That of bytes shows them.
+    __str__ = __repr__
 
 
 class RedactCaps(logging.Filter):
