@@ -6,6 +6,7 @@ outputs and files, for any part of any of them.
 from __future__ import annotations
 
 import base64
+import contextlib
 import copy
 import os
 import pickle

@@ -94,10 +94,16 @@ class TahoeStorage(Saving, Configured):
         return self._directories.entry(path_of(str(name))) is not None
 
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
-        """Return the names of the directories and of the files in a directory."""
+        """Return the names of the directories and of the files in a directory.
+
+        A name that can't be asked for, such as others may make, is left out: taken for
+        a path it would lead elsewhere.
+        """
         directories: list[str] = []
         files: list[str] = []
         for name, entry in self._directories.entries(path_of(str(path))):
+            if name in ("", ".", "..") or "/" in name:
+                continue
             kind = entry.kind
             (directories if kind is EntryKind.DIRECTORY else files).append(name)
         return sorted(directories), sorted(files)
