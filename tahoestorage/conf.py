@@ -15,12 +15,13 @@ from django.core.exceptions import ImproperlyConfigured
 
 from tahoestorage import kinds
 from tahoestorage.options import CacheOptions, Options, cache
-from tahoestorage.tahoe.redaction import Secret, SecretBytes, redact, redact_quoted
+from tahoestorage.tahoe.redaction import Secret, SecretBytes, redact
 
 __all__ = [
     "CacheOptions",
     "Options",
     "accel_redirect",
+    "hidden",
     "hide_root_caps",
     "media_url",
     "read_cache_options",
@@ -59,26 +60,29 @@ def hide_root_caps() -> None:
     for name in dir(settings):
         if name.startswith("TAHOE_"):
             value = getattr(settings, name)
-            setattr(settings, name, _hidden(name.removeprefix(PREFIX).lower(), value))
+            setattr(settings, name, hidden(value, name.removeprefix(PREFIX).lower()))
     storages: dict[str, Any] = settings.STORAGES
     for storage in storages.values():
         if isinstance(storage.get("OPTIONS"), dict):
-            options = _hidden("", storage["OPTIONS"])
+            options = hidden(storage["OPTIONS"])
             storage["OPTIONS"].clear()
             storage["OPTIONS"].update(options)
 
 
-def _hidden(name: str, value: Any) -> Any:
-    """Return the same value, of which pages do not show caps and passwords."""
+def hidden(value: Any, name: str = "") -> Any:
+    """Return the same value, in whose repr caps and passwords do not show.
+
+    ``name`` is that of the option; of a root cap no part is shown either.
+    """
     if type(value) is str:
-        secret = name == "base_cap" or redact_quoted(value) != value
+        secret = name == "base_cap" or redact(value) != value
         return Secret(value) if value and secret else value
     if type(value) is bytes:
         return SecretBytes(value)
     if type(value) in (list, tuple, set, frozenset):
-        return type(value)(_hidden("", each) for each in value)
+        return type(value)(hidden(each) for each in value)
     if type(value) is dict:
-        return {_hidden("", key): _hidden(key, each) for key, each in value.items()}
+        return {hidden(key): hidden(each, key) for key, each in value.items()}
     return value
 
 

@@ -1,4 +1,4 @@
-"""What a file is called reaches no log, error, terminal, path or header as more than text."""
+"""What a file is called reaches no log, error, terminal or path but as text."""
 
 from __future__ import annotations
 

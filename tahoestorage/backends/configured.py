@@ -12,7 +12,7 @@ from django.core.signals import setting_changed
 from django.utils.functional import cached_property
 
 from tahoestorage.backends.caches import entry_cache, without_password
-from tahoestorage.conf import Options, read_options
+from tahoestorage.conf import Options, hidden, read_options
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.directories import Directories
 from tahoestorage.tahoe.gateway import Gateway
@@ -32,6 +32,8 @@ class Configured(Storage):
     """
 
     def __init__(self, **options: Any) -> None:
+        # Pages and shells show what an object has.
+        options = hidden(options)
         if options.get("base_cap"):
             cap = options["base_cap"]
             options["base_cap"] = Secret(cap.uri if isinstance(cap, Cap) else cap)
