@@ -20,7 +20,8 @@ _MOST_FOR_ONE = 16
 class _Timely(io.RawIOBase):
     """A socket, read no longer than until ``deadline``, and no more than ``room``.
 
-    Each byte that comes puts off the deadline, by the time that it may take.
+    Each byte that comes puts off the deadline, by the time that it may take. The room
+    also ends what http.client reads on and on: a chunk whose length is below 0.
     """
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, rate: float) -> None:
@@ -50,16 +51,6 @@ class _Timely(io.RawIOBase):
         super().close()
 
 
-class _Counted(io.BufferedReader):
-    """Reads as much as it is told: all there is may have no end."""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        # http.client passes on the length of a chunk, which may be told as negative.
-        if size is None or size < 0:
-            raise http.client.IncompleteRead(b"")
-        return super().read(size)
-
-
 class TimelyAnswer(http.client.HTTPResponse):
     """An answer that ends in time, however slowly it comes, and whatever comes.
 
@@ -73,7 +64,7 @@ class TimelyAnswer(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self._timely = _Timely(self.fp.detach(), sock, self.rate)
-        self.fp = _Counted(self._timely)
+        self.fp = io.BufferedReader(self._timely)
         self._left = self._timely.limit
 
     @contextlib.contextmanager
