@@ -112,7 +112,7 @@ def test_without_times_of_the_link_those_of_a_backup_are_taken() -> None:
     assert (entry.created, entry.modified) == (1, 2)
 
 
-@pytest.mark.parametrize("time", [None, True, "10", {}, [1], 1e300, -1e300])
+@pytest.mark.parametrize("time", [None, True, "10", {}, [1], 1e300, -1e300, -7e10])
 def test_a_time_that_is_none_is_not_known(time: Any) -> None:
     assert child(metadata={"ctime": time}).entry.created is None
 
