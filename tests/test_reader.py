@@ -262,7 +262,7 @@ def test_what_is_no_way_to_seek_is_refused(
     direct: Gateway, caps: dict[int, Cap]
 ) -> None:
     with FileReader(direct, caps[65_536], "a.jpg") as reader:
-        with pytest.raises(ValueError, match=r"a\.jpg: there is nothing before"):
+        with pytest.raises(ValueError, match=r"a\.jpg': there is nothing before"):
             reader.seek(-1)
         with pytest.raises(ValueError, match=r"a\.jpg': whence is 0, 1 or 2"):
             reader.seek(0, 3)
