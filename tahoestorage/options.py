@@ -131,8 +131,8 @@ class Options:
         default=65536,
         metadata=about(
             kinds.whole(1),
-            "bytes per second that the grid takes at least; "
-            "the wait after an upload grows with its size by this",
+            "bytes per second that the grid takes and gives at least; "
+            "the wait for uploads and downloads grows with their size by this",
         ),
     )
     retries: int = field(

@@ -45,7 +45,7 @@ from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.grid import LocalGrid
-from tests.nginx_server import needs_nginx, run_nginx
+from tests.nginx_server import faults, needs_nginx, run_nginx
 from tests.stores import S3Server
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -303,7 +303,11 @@ def test_the_tree_of_errors_is_the_one_that_there_is() -> None:
         parent = {4: "TahoeStorageError", 8: "StoreError", 12: "GatewayError"}[depth]
         assert error.__bases__[0].__name__ == parent
         told[name] = line
-    everything = {n for n, e in vars(exceptions).items() if isinstance(e, type)}
+    everything = {
+        name
+        for name, one in vars(exceptions).items()
+        if isinstance(one, type) and issubclass(one, Exception)
+    }
     assert {lines[0], *told} == everything
 
 
@@ -324,6 +328,8 @@ def test_the_options_of_the_commands_are_those_that_there_are() -> None:
         assert set(re.findall(r"--[\w-]+", rest)) == own_options(command)
     listed = {code(row[0]) for row in table("docs/grid.md", "## For development")}
     assert listed == own_options("tahoe_grid")
+    listed = {code(row[0]).split()[0] for row in table("docs/proxy.md", "## Options")}
+    assert listed == own_options("tahoe_nginx")
 
 
 def test_the_private_grid_of_the_docs_is_one_that_can_be_asked_for() -> None:
@@ -559,6 +565,12 @@ def test_nginx_takes_the_location_that_is_printed(
             urllib.request.urlopen(f"{path}URI:CHK:x", timeout=60)
 
 
+def test_nginx_takes_the_proxy_that_is_printed(site: Site, tmp_path: Path) -> None:
+    site.run(block("README.md", "sh", 9))
+    printed = (site.folder / "tahoe-nginx.conf").read_text()
+    assert faults(tmp_path, printed) == ""
+
+
 def test_requests_are_logged_and_an_emptied_cache_asks_again(site: Site) -> None:
     logging = block("docs/cache.md", "python", 2)
     site.write("logged.py", f"from mysite.settings import *\n{logging}")
@@ -589,7 +601,7 @@ def test_the_tests_of_a_site_find_the_fixture(site: Site) -> None:
 
 def test_gunicorn_serves_as_told(site: Site) -> None:
     port = free_port()
-    command = block("README.md", "sh", 9).strip()
+    command = block("README.md", "sh", 10).strip()
     server = site.start(f"exec {command} --bind 127.0.0.1:{port}")
 
     def answers() -> bool:
@@ -711,7 +723,7 @@ def test_the_leases_are_renewed_and_no_list_of_processes_shows_the_cap(
     time.sleep(1.1)  # leases end at whole seconds
 
     out, err = shell.run(
-        block("README.md", "sh", 10, replacing={GATEWAY: own_grid.base_url})
+        block("README.md", "sh", 11, replacing={GATEWAY: own_grid.base_url})
     )
 
     after = [lease_ends(share) for share in all_shares]
@@ -735,7 +747,7 @@ def test_what_is_not_whole_is_told_by_both_and_repaired(
     shares(own_grid, kept, "a/b/kept.bin")[0].unlink()
     damaged = shell.run(renew, status=1)
     simple, _ = shell.run(
-        block("README.md", "sh", 10, replacing={GATEWAY: own_grid.base_url})
+        block("README.md", "sh", 11, replacing={GATEWAY: own_grid.base_url})
     )
     repaired, _ = shell.run(repair)
 

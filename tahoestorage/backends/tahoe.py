@@ -96,17 +96,13 @@ class TahoeStorage(Saving, Configured):
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
         """Return the names of the directories and of the files in a directory.
 
-        A name that can't be asked for, such as others may make, is left out: taken for
-        a path it would lead elsewhere.
+        One that would lead elsewhere, taken for a path, is left out.
         """
-        directories: list[str] = []
-        files: list[str] = []
+        found: dict[bool, list[str]] = {True: [], False: []}
         for name, entry in self._directories.entries(path_of(str(path))):
-            if name in ("", ".", "..") or "/" in name:
-                continue
-            kind = entry.kind
-            (directories if kind is EntryKind.DIRECTORY else files).append(name)
-        return sorted(directories), sorted(files)
+            if name not in ("", ".", "..") and "/" not in name:
+                found[entry.kind is EntryKind.DIRECTORY].append(name)
+        return sorted(found[True]), sorted(found[False])
 
     def size(self, name: str) -> int:
         """Return the size of a file in bytes."""
@@ -119,8 +115,7 @@ class TahoeStorage(Saving, Configured):
     def url(self, name: str | None) -> str:
         """Return where visitors download a file: by its read cap, or from the site.
 
-        In url_style "path" nothing is asked, and whether there is such a file is not
-        known; it is as FileSystemStorage has it.
+        In url_style "path" nobody is asked whether there is such a file.
         """
         if self.options.url_style == "path":
             return url_below(self.options.media_url or media_url(), name)
