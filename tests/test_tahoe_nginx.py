@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from django.core.management import CommandError, call_command
 
 from tahoestorage.tahoe.caps import Cap
@@ -92,6 +93,26 @@ def test_it_reaches_itself_where_it_listens(
     text = printed("--standalone", "--listen", listen)
     assert text.count(f"listen {listen};") == 2
     assert f"upstream tahoe_parts {{\n    server {expected};" in text
+
+
+def test_what_the_rest_of_nginx_does_makes_no_difference(tmp_path: Path) -> None:
+    port = free_port()
+    text = printed(
+        *("--listen", f"127.0.0.1:{port}", "--cache", "kept:10m"),
+        TAHOE_STORAGE_BASE_URL=f"http://127.0.0.1:{free_port()}",
+    ).replace("/var/log/nginx/", "")
+    odd = "gzip on; gzip_types *; gzip_min_length 0; proxy_buffering off; expires 1h;"
+    odd += "add_header X-Of-The-Rest 1 always; proxy_set_header X-Of-The-Rest 1;"
+    user = "user root;\n" if os.getuid() == 0 else ""
+    with running(tmp_path, f"{user}daemon off;\n{in_http(odd + text)}", port):
+        url = f"http://127.0.0.1:{port}/named/URI%3ALIT%3Anbswy3dp/a.txt"
+        with requests.Session() as visitor:
+            visitor.trust_env = False
+            answer = visitor.get(url, timeout=30)
+    # Of a gateway that is not there.
+    assert answer.status_code == 503
+    assert "X-Of-The-Rest" not in answer.headers
+    assert "Content-Encoding" not in answer.headers
 
 
 def test_the_settings_of_the_site_are_in_it() -> None:
