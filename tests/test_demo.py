@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.nginx_server import require_nginx
+
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = [sys.executable, "example/demo.py"]
 PATIENCE = 120  # seconds; only a fault takes so long
@@ -124,6 +126,24 @@ def test_by_itself_it_takes_a_file_up_and_down(first: tuple[Path, str]) -> None:
     # not asked for again; a download is one request.
     steps = re.findall(r"(\d+) gateway request", said)
     assert steps == ["0", "2", "0", "1"]
+
+
+def test_its_photos_come_through_the_read_only_proxy(first: tuple[Path, str]) -> None:
+    require_nginx()
+    directory, _ = first
+    with Demo(directory) as demo:
+        public = re.search(r"Its photos: +come from (http://\S+)/", demo.said())
+        assert public
+        page = requests.get(demo.address() + "/events/storage-day/", timeout=PATIENCE)
+        photos = re.findall(r'<img src="([^"]+)" alt="Photo of', page.text)
+        assert len(photos) == 3
+        for photo in photos:
+            assert photo.startswith(f"{public[1]}/named/URI%3ACHK%3A")
+            answer = requests.get(photo, timeout=PATIENCE)
+            assert answer.headers["Content-Type"] == "image/jpeg"
+        answer = requests.post(f"{public[1]}/uri", timeout=PATIENCE)
+        assert answer.status_code == 405
+    assert processes(directory) == []
 
 
 def test_its_secrets_are_for_their_owner_alone(first: tuple[Path, str]) -> None:
