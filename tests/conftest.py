@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.checks.registry import registry
 
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
@@ -76,6 +77,13 @@ def requests_sent() -> Iterator[Requests]:
     finally:
         logger.removeHandler(recorder)
         logger.setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def checks_of_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the checks that apps register in a test, static files' own, from others."""
+    before = set(registry.registered_checks)
+    monkeypatch.setattr(registry, "registered_checks", before)
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from django.contrib.staticfiles.finders import get_finder
 from django.contrib.staticfiles.storage import ManifestFilesMixin, staticfiles_storage
-from django.core.checks.registry import registry
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.core.management import CommandError, call_command
@@ -31,13 +30,6 @@ wrapper: Any = staticfiles_storage
 
 class WithManifest(ManifestFilesMixin, S3Storage):  # type: ignore[misc]
     """Static files with names that follow from their content."""
-
-
-@pytest.fixture(autouse=True)
-def checks_of_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the checks that the app of static files registers from other tests."""
-    before = set(registry.registered_checks)
-    monkeypatch.setattr(registry, "registered_checks", before)
 
 
 class Site:

@@ -19,6 +19,7 @@ import requests
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tahoestorage.mediatypes import POLICY
 from tahoestorage.tahoe.grid import LocalGrid
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -247,7 +248,7 @@ def test_a_download_is_nothing_that_a_browser_runs(site: Site) -> None:
     assert headers["Content-Disposition"].startswith("attachment")
     assert headers["Content-Type"] == "application/octet-stream"
     assert headers["X-Content-Type-Options"] == "nosniff"
-    assert headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+    assert headers["Content-Security-Policy"] == POLICY
 
 
 def test_only_plain_images_are_shown_in_a_page(site: Site) -> None:
