@@ -13,6 +13,7 @@ import pytest
 
 from tahoestorage.moving.flow import Flow
 from tahoestorage.moving.space import Shares
+from tahoestorage.moving.workers import Workers
 from tahoestorage.tahoe.grid import LocalGrid
 from tests.bucket import Bucket
 from tests.conftest import requests_sent
@@ -92,6 +93,56 @@ def test_a_bucket_is_asked_by_pages_and_once_for_each_copy() -> None:
     assert here.asked.count("fetch") == here.asked.count("stat") == 3
     assert sorted(set(there.asked)) == ["page", "put"]
     assert there.asked.count("page") == 2
+
+
+def test_only_a_few_files_wait_for_their_turn() -> None:
+    go, given = threading.Event(), threading.Semaphore(0)
+    done: list[int] = []
+
+    def task(number: int) -> None:
+        go.wait(PATIENCE)
+        done.append(number)
+
+    def give() -> None:
+        with Workers(2, go.set) as workers:
+            for number in range(10):
+                workers.do(task, number)
+                given.release()
+
+    giver = threading.Thread(target=give)
+    giver.start()
+    try:
+        for _ in range(4):
+            assert given.acquire(timeout=PATIENCE)
+        assert not given.acquire(timeout=0.2)
+    finally:
+        go.set()
+        giver.join(PATIENCE)
+    assert sorted(done) == [*range(10)]
+
+
+def test_what_waits_is_dropped_when_the_block_fails() -> None:
+    stopped = threading.Event()
+    begun, done = threading.Semaphore(0), []
+
+    def task(number: int) -> None:
+        begun.release()
+        stopped.wait(PATIENCE)
+        done.append(number)
+
+    def give() -> None:
+        with Workers(2, stopped.set) as workers:
+            for number in range(4):
+                workers.do(task, number)
+            for _ in range(2):
+                assert begun.acquire(timeout=PATIENCE)
+            raise OSError("the listing breaks off")
+
+    with pytest.raises(OSError, match="breaks off"):
+        give()
+    # Those under way have ended when the block has, and the others never began.
+    assert len(done) == 2
+    assert not begun.acquire(timeout=0)
 
 
 PEAK = """

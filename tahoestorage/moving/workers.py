@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from threading import Semaphore
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,7 +23,8 @@ class Workers:
 
     def __init__(self, jobs: int, stop: Callable[[], None]) -> None:
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="storage_copy")
-        self._most = 2 * jobs
+        # To wait for futures each time takes as long as to copy a small file.
+        self._room = Semaphore(2 * jobs)
         self._given: set[Future[object]] = set()
         self._stop = stop
 
@@ -31,10 +33,15 @@ class Workers:
 
         It sees the context variables of the caller.
         """
-        if len(self._given) >= self._most:
-            self._given = wait(self._given, return_when=FIRST_COMPLETED).not_done
+        self._room.acquire()
         run = contextvars.copy_context().run
-        self._given.add(self._pool.submit(run, task, *arguments))
+        given = self._pool.submit(run, task, *arguments)
+        self._given.add(given)
+        given.add_done_callback(self._done)
+
+    def _done(self, given: Future[object]) -> None:
+        self._given.discard(given)
+        self._room.release()
 
     def __enter__(self) -> Self:
         return self
@@ -48,7 +55,7 @@ class Workers:
         # Not by joining threads: one whose join was interrupted counts as ended.
         try:
             if exc_type is None:
-                wait(self._given)
+                wait(set(self._given))
         except BaseException:
             self._abandon()
             raise
@@ -60,6 +67,6 @@ class Workers:
         self._stop()
         self._pool.shutdown(wait=False, cancel_futures=True)
         try:
-            wait({task for task in self._given if not task.cancelled()})
+            wait(set(self._given))
         except KeyboardInterrupt:
             raise Impatient from None
