@@ -128,3 +128,23 @@ def test_comparing_costs_a_request_for_a_thousand_names() -> None:
     with s3_requests(there) as sent:
         assert copy("0", "1")["skipped"] == 30
     assert len(sent) <= 2
+
+
+def test_a_small_file_waits_for_no_leave_to_be_sent() -> None:
+    here, there = storages["0"], storages["1"]
+    here.save("small", ContentFile(bytes(1 << 20)))
+    here.save("large", ContentFile(bytes((1 << 20) + 1)))
+
+    with s3_requests(there) as sent:
+        assert copy("0", "1")["copied"] == 2
+
+    puts = {
+        each.key.rpartition("/")[2]: each.headers
+        for each in sent
+        if each.method == "PUT" and "probe" not in each.key
+    }
+    assert {name: "expect" in headers for name, headers in puts.items()} == {
+        "small": False,
+        "large": True,
+    }
+    assert all(headers["if-none-match"] == "*" for headers in puts.values())

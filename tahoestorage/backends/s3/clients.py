@@ -18,6 +18,7 @@ from tahoestorage.backends.discreet import fingerprint
 from tahoestorage.backends.s3.errors import FAULTS, NO_CREDENTIALS, meaning
 
 if TYPE_CHECKING:
+    from botocore.awsrequest import AWSPreparedRequest
     from botocore.credentials import Credentials
     from mypy_boto3_s3 import S3Client, S3ServiceResource
 
@@ -27,6 +28,9 @@ _SIGNATURES: dict[Kind, dict[str, Any]] = {
     "unsigned": {"signature_version": botocore.UNSIGNED},
     "s3v4": {"signature_version": "s3v4"},
 }
+# Bytes. Botocore waits for leave to send anything; Amazon's newer clients do so from 2
+# MiB on.
+SMALL = 1 << 20
 _all: dict[tuple[Any, ...], Clients] = {}
 _lock = threading.Lock()
 
@@ -107,7 +111,10 @@ class Clients:
         config = self._config.merge(Config(**_SIGNATURES[kind]))
         fault: Exception
         try:
-            return self._opened().resource("s3", config=config, **self._options)
+            made = self._opened().resource("s3", config=config, **self._options)
+            events = made.meta.client.meta.events
+            events.register("before-send.s3.PutObject", _send_at_once)
+            return made
         except NO_CREDENTIALS as error:
             fault = meaning(error, "a client of S3", "it")
         except (*FAULTS, ValueError) as error:
@@ -116,6 +123,15 @@ class Clients:
                 "endpoint_url, region_name, session_profile and client_config."
             )
         raise fault
+
+
+def _send_at_once(request: AWSPreparedRequest, **others: object) -> None:
+    """Ask for no "100 Continue" before a small body: it costs a round trip."""
+    headers = request.headers
+    # What is sent in chunks has the length of the content in the first.
+    size = headers.get("X-Amz-Decoded-Content-Length") or headers.get("Content-Length")
+    if "Expect" in headers and size is not None and int(size) <= SMALL:
+        del headers["Expect"]
 
 
 def clients(
