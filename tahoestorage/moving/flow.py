@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 BLOCK = 1 << 20
 SMALLEST_BLOCK = 1 << 12
@@ -30,18 +31,32 @@ def parse_rate(text: str) -> float:
     return rate
 
 
+class Signal(Protocol):
+    """An event of threads, or of processes."""
+
+    def is_set(self) -> bool: ...
+
+    def set(self) -> None: ...
+
+    def wait(self, timeout: float | None = None) -> bool: ...
+
+
 class Flow:
     """Bytes on their way, in all threads: ``rate`` of them per second at most.
 
     ``passed`` is told of the bytes that are new, in whichever thread they come.
+    ``stopped`` is set by ``stop``.
     """
 
     def __init__(
-        self, rate: float | None = None, passed: Callable[[int], None] | None = None
+        self,
+        rate: float | None = None,
+        passed: Callable[[int], None] | None = None,
+        stopped: Signal | None = None,
     ) -> None:
         self._rate = rate
         self._passed = passed
-        self._stopped = threading.Event()
+        self._stopped: Signal = stopped or threading.Event()
         self._lock = threading.Lock()
         self._free = time.monotonic()
         self.block = BLOCK

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tahoestorage.moving.copying import Copier, Outcome
 from tahoestorage.moving.flow import Flow, Stopped
 from tahoestorage.moving.grid import Grid
+from tahoestorage.moving.helpers import Brought, Helpers, helpers
 from tahoestorage.moving.names import BadName, Names
 from tahoestorage.moving.progress import Progress
 from tahoestorage.moving.space import SHARES, Shares, Space
@@ -53,7 +53,7 @@ class Move:
         self._names = Names(
             target.rules, lambda name: target.refuses(name) or source.refuses(name)
         )
-        self._workers = functools.partial(Workers, plan.jobs, self._flow.stop)
+        self._size = 0, 0
         self.summary = Summary()
         self.is_busy = False
         """Whether threads go on, because waiting for them was interrupted too."""
@@ -94,6 +94,7 @@ class Move:
                 self._failed("", found.fault, "FROM can't be listed: ")
                 return False
         self._progress.begin(files, size)
+        self._size = files, size
         return not self.summary.refused
 
     def _walk(self, store: Store, other: Store) -> Iterator[Found]:
@@ -112,7 +113,12 @@ class Move:
                 self._delete_all()
 
     def _copy_all(self) -> None:
-        with self._workers() as workers:
+        with contextlib.ExitStack() as stack:
+            others = self._helpers()
+            workers = stack.enter_context(self._workers(others))
+            if others is not None:
+                # They end first, for they hold a batch back.
+                stack.enter_context(others)
             for found in self._walk(self._plan.source, self._plan.target):
                 if found.fault is not None:
                     self._failed(found.name, found.fault)
@@ -124,18 +130,43 @@ class Move:
                         self._failed(found.name, BadName(fault))
                         continue
                 self.summary.seen += 1
-                workers.do(self._bring, found)
+                if others is None or not others.take(found):
+                    workers.do(self._bring, found)
+
+    def _helpers(self) -> Helpers | None:
+        """Return processes that copy small files; None where they gain nothing."""
+        plan = self._plan
+        if plan.rate or plan.verify or plan.dry_run:
+            return None
+        stop, tell = self._flow.stop, self._answered
+        return helpers(self._copier, plan.jobs, self._size, stop, tell)
+
+    def _workers(self, others: Helpers | None = None) -> Workers:
+        at_once = 0 if others is None else others.at_once
+        return Workers(self._plan.jobs - at_once, self._flow.stop)
+
+    def _answered(self, found: Found, brought: Brought) -> None:
+        """Note what helpers say of a file."""
+        if brought.outcome is None:
+            self._failed(found.name, OSError(brought.why))
+        elif brought.outcome is Outcome.COPIED:
+            self._progress.bytes(brought.size)
+        self._brought(found, brought.outcome, brought.size)
 
     def _bring(self, found: Found) -> None:
-        name = found.name
-        passed = self._plan.verify
+        outcome, size = None, 0
         try:
             outcome, size = self._copier.bring(found)
         except Stopped:
             return
         except Exception as error:
-            self._failed(name, error)
-        else:
+            self._failed(found.name, error)
+        self._brought(found, outcome, size)
+
+    def _brought(self, found: Found, outcome: Outcome | None, size: int) -> None:
+        name = found.name
+        passed = self._plan.verify
+        if outcome is not None:
             self.summary.done(name, outcome, size)
             if outcome is Outcome.KEPT:
                 self._progress.say(f"kept: {shown(name)}: TO has another, newer one")

@@ -118,8 +118,13 @@ class Bar(Progress):
 
         self._console = Console(file=stream)
         text = TextColumn("{task.description}", markup=False)
+        # Drawn by whoever has news: with a thread of its own there can't be helpers.
         self._rich = RichProgress(
-            BarColumn(), text, console=self._console, transient=True
+            BarColumn(),
+            text,
+            console=self._console,
+            transient=True,
+            auto_refresh=False,
         )
         self._task = self._rich.add_task("", total=None)
         super().__init__(self._print, times=times, seconds=0.1)
@@ -141,6 +146,7 @@ class Bar(Progress):
             description=self.text(),
             total=total,
             completed=self._fraction(),
+            refresh=True,
         )
 
 
