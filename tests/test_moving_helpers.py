@@ -140,7 +140,7 @@ def test_large_files_are_left_to_the_first_process(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [["--jobs", "4"], ["--bwlimit", "10M"], ["--verify"]]
+    "options", [["--jobs", "3"], ["--bwlimit", "10M"], ["--verify"]]
 )
 def test_one_process_does_it_where_others_gain_nothing(
     options: list[str], site: Site

@@ -41,6 +41,14 @@ class Brought(NamedTuple):
     why: str = ""
 
 
+class Size(NamedTuple):
+    """How many files a run has, of how many bytes, and how many are not small."""
+
+    files: int = 0
+    bytes: int = 0
+    large: int = 0
+
+
 Tell = Callable[[Found, Brought], None]
 
 
@@ -141,30 +149,31 @@ class Helpers(Pool):
 def helpers(
     copier: Copier,
     jobs: int,
-    size: tuple[int, int],
+    size: Size,
     stop: Callable[[], None],
     tell: Tell,
 ) -> Helpers | None:
     """Return helpers for a run, ``jobs`` files at a time; None where they gain nothing.
 
-    They gain where this machine is what limits it: the files are small and many
-    (``size`` has their number and their bytes), and each is one request.
+    They gain where this machine is what limits it: the files are small and many, and
+    each is one request.
     """
     source, target = copier.source, copier.target
     limited = isinstance(source, Disk) and isinstance(target, Objects)
     alone = sys.platform == "linux" and threading.active_count() == 1
-    small = size[0] >= MANY and size[1] <= size[0] * SMALL_ON_AVERAGE
+    small = size.files >= MANY and size.bytes <= size.files * SMALL_ON_AVERAGE
     if not (limited and alone and small):
         return None
-    processes = min(len(os.sched_getaffinity(0)), (jobs - 1) // 2)
+    # One job at least is left for what is large.
+    at_once = jobs - bool(size.large)
+    processes = min(len(os.sched_getaffinity(0)), at_once // 2)
     if processes < 2:
         return None
     # What is found out now, they need not find out each.
     with contextlib.suppress(TahoeStorageError):
         target.storage.conditional()
     try:
-        # One job at least is left for what is large.
-        return Helpers(copier, processes, (jobs - 1) // processes, stop, tell)
+        return Helpers(copier, processes, at_once // processes, stop, tell)
     except (OSError, ImportError, NotImplementedError):
         return None  # There is no shared memory.
 

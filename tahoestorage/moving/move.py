@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tahoestorage.moving.copying import Copier, Outcome
 from tahoestorage.moving.flow import Flow, Stopped
 from tahoestorage.moving.grid import Grid
-from tahoestorage.moving.helpers import Brought, Helpers, helpers
+from tahoestorage.moving.helpers import SMALL, Brought, Helpers, Size, helpers
 from tahoestorage.moving.names import BadName, Names
 from tahoestorage.moving.progress import Progress
 from tahoestorage.moving.space import SHARES, Shares, Space
@@ -53,7 +53,7 @@ class Move:
         self._names = Names(
             target.rules, lambda name: target.refuses(name) or source.refuses(name)
         )
-        self._size = 0, 0
+        self._size = Size()
         self.summary = Summary()
         self.is_busy = False
         """Whether threads go on, because waiting for them was interrupted too."""
@@ -79,7 +79,7 @@ class Move:
 
     def _look(self) -> bool:
         """Return whether the target can hold all that the source has."""
-        files = size = 0
+        files = size = large = 0
         for found in self._walk(self._plan.source, self._plan.target):
             self._progress.looked(1)
             if found.fault is None:
@@ -88,13 +88,14 @@ class Move:
                     self._refused(found.name, fault)
                 files += 1
                 size += _size(found)
+                large += _size(found) > SMALL
             elif isinstance(found.fault, BadName):
                 self._refused(found.name, str(found.fault))
             elif not found.name:
                 self._failed("", found.fault, "FROM can't be listed: ")
                 return False
         self._progress.begin(files, size)
-        self._size = files, size
+        self._size = Size(files, size, large)
         return not self.summary.refused
 
     def _walk(self, store: Store, other: Store) -> Iterator[Found]:
@@ -143,7 +144,8 @@ class Move:
 
     def _workers(self, others: Helpers | None = None) -> Workers:
         at_once = 0 if others is None else others.at_once
-        return Workers(self._plan.jobs - at_once, self._flow.stop)
+        # One at least, for what has grown since it was looked at.
+        return Workers(max(self._plan.jobs - at_once, 1), self._flow.stop)
 
     def _answered(self, found: Found, brought: Brought) -> None:
         """Note what helpers say of a file."""
