@@ -160,8 +160,8 @@ def object_copies(weed: S3Server, work: Path) -> Iterator[Row]:
             _rclone(work, url, folder, f"{bucket}/{next(places)}", jobs)
 
         def parent() -> None:
-            # As it is by default: it overwrites, and so asks for nothing before.
-            storage = Parent(**given, location=next(places))
+            # Told to overwrite nothing, as ours; so it asks before each file.
+            storage = Parent(**given, location=next(places), file_overwrite=False)
             source = FileSystemStorage(folder)
             for name in names:
                 with source.open(name) as file:
