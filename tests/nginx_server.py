@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,15 +100,25 @@ def configuration(*arguments: str, **settings: object) -> str:
 
 @contextlib.contextmanager
 def public_proxy(
-    directory: Path, gateway: str, *arguments: str, path: str = ""
+    directory: Path,
+    gateway: str,
+    *arguments: str,
+    path: str = "",
+    instead: Mapping[str, str] | None = None,
 ) -> Iterator[PublicProxy]:
-    """Run the proxy that the command prints for a gateway."""
+    """Run the proxy that the command prints for a gateway.
+
+    ``instead`` has texts that replace others in it, which must be there.
+    """
     port = free_port()
     text = configuration(
         *("--standalone", "--listen", f"127.0.0.1:{port}", *arguments),
         TAHOE_STORAGE_BASE_URL=gateway,
         TAHOE_PUBLIC_BASE_URL=f"http://127.0.0.1:{port}{path}",
     )
+    for old, new in (instead or {}).items():
+        assert old in text
+        text = text.replace(old, new)
     with running(directory, text, port) as process:
         yield PublicProxy(directory, port, process)
 

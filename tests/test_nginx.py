@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 import requests
@@ -486,6 +488,55 @@ def test_another_method_is_told_which_are_answered(
     answer = visitor.request(method, big)
     assert answer.status_code == 405
     assert answer.headers["Allow"] == "GET, HEAD"
+
+
+# Slow and many visitors
+
+
+def test_an_address_has_so_many_connections_and_no_more(
+    gateway: Proxy, files: TahoeStorage, tmp_path: Path
+) -> None:
+    fewer = {"limit_conn tahoe_visitors 256;": "limit_conn tahoe_visitors 2;"}
+    # More than the kernel takes from nginx for visitors who take little.
+    target = urlsplit(save(files, "large.bin", bytes(16 * SLICE))).path
+    with (
+        public_proxy(tmp_path, gateway.url, instead=fewer) as proxy,
+        contextlib.ExitStack() as stack,
+    ):
+
+        def visit() -> tuple[socket.socket, bytes]:
+            visitor = socket.socket()
+            visitor.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            visitor.settimeout(30)
+            visitor.connect(proxy.address)
+            stack.callback(visitor.close)
+            head = f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"
+            visitor.sendall(head.encode())
+            return visitor, visitor.recv(12)
+
+        taken = [visit()[1] for _ in range(2)]
+        visitor, refused = visit()
+        answer = refused + visitor.recv(4096)
+
+    assert taken == [b"HTTP/1.1 200"] * 2
+    assert refused == b"HTTP/1.1 429"
+    assert b"too many connections from your address" in answer
+
+
+def test_a_visitor_who_never_says_what_it_wants_is_let_go(
+    gateway: Proxy, tmp_path: Path
+) -> None:
+    sooner = {"client_header_timeout 15s;": "client_header_timeout 1s;"}
+    with (
+        public_proxy(tmp_path, gateway.url, instead=sooner) as proxy,
+        socket.create_connection(proxy.address, timeout=30) as visitor,
+    ):
+        visitor.sendall(
+            b"GET /named/URI%3ALIT%3Anbswy3dp/a.txt HTTP/1.1\r\nHost: a\r\n"
+        )
+        with contextlib.suppress(ConnectionResetError):
+            assert visitor.recv(1) == b""
+    assert gateway.seen == []
 
 
 # Only where it is asked for
