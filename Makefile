@@ -9,6 +9,8 @@ BIN := .venv/bin
 ENVIRONMENT := .venv/.environment
 WHEEL := dist/.built
 INSTALLED := .venv/.installed
+# One more than there are processors, for tests often wait; 4 at most.
+WORKERS := $(shell n=$$(nproc); echo $$((n < 3 ? n + 1 : 4)))
 # The folders too: they change when a file goes away.
 SOURCES := $(shell find tahoestorage ! -path '*/__pycache__*') \
 	$(wildcard setup.cfg pyproject.toml README.md LICENSE)
@@ -25,8 +27,7 @@ demo: $(INSTALLED)  ## run the example site on a private grid (DEMO_EXIT=1: try 
 	@$(BIN)/python example/demo.py
 
 test: $(INSTALLED)  ## run every test against the built wheel (ARGS="-k caps": some)
-	@TAHOESTORAGE_WHEEL=1 $(BIN)/pytest -n auto --maxprocesses 4 \
-		$(if $(ARGS),$(ARGS),--cov)
+	@TAHOESTORAGE_WHEEL=1 $(BIN)/pytest -n $(WORKERS) $(if $(ARGS),$(ARGS),--cov)
 
 lint: $(INSTALLED)  ## check format, style and types
 	$(BIN)/ruff format --check .

@@ -4,6 +4,7 @@
 setup.cfg admits, and ``nox -s lock`` renews requirements/*.txt.
 """
 
+import os
 from pathlib import Path
 
 import nox
@@ -23,7 +24,7 @@ def run_tests(session: nox.Session, lock: str) -> None:
     Path(str(site).strip(), "beside_tahoestorage.pth").write_text(f"{Path.cwd()}\n")
     session.run(
         "pytest",
-        *("-n", "auto", "--maxprocesses", "4"),
+        *("-n", str(min((os.cpu_count() or 1) + 1, 4))),
         *session.posargs,
         env={"TAHOESTORAGE_WHEEL": "1"},
     )
