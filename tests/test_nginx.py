@@ -410,6 +410,10 @@ def test_what_is_known_is_shown_while_the_gateway_is_away(
         assert answer.status_code == 503
         assert answer.text == "The file cannot be had now. Please try again later.\n"
         assert "Cache-Control" not in answer.headers
+    # Not of what failed either.
+    logs = [log.read_text() for log in tmp_path.rglob("*.log")]
+    assert any(" 503 " in log for log in logs)
+    assert [log for log in logs if "URI" in log] == []
 
 
 @pytest.mark.parametrize(

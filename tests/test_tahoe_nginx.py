@@ -95,6 +95,16 @@ def test_it_reaches_itself_where_it_listens(
     assert f"upstream tahoe_parts {{\n    server {expected};" in text
 
 
+def test_who_is_said_to_run_it_is_not_believed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "somebody; load_module evil.so")
+    text = printed("--standalone")
+    assert "somebody" not in text
+    assert ("user root;" in text) == (os.geteuid() == 0)
+
+
 def test_what_the_rest_of_nginx_does_makes_no_difference(tmp_path: Path) -> None:
     port = free_port()
     text = printed(
@@ -175,6 +185,7 @@ def test_no_cap_is_in_it() -> None:
         ("--cache", "/a dir:1g"),
         ("--cache", "/a;b:1g"),
         ("--cache", "/a\nb:1g"),
+        ("--standalone", "--accel"),
     ],
 )
 def test_what_nginx_would_read_otherwise_is_refused(arguments: tuple[str, str]) -> None:

@@ -65,12 +65,12 @@ def configuration(options: Options, proxy: PublicProxy) -> str:
     return render("public.conf", common=render("common.conf", **context), **context)
 
 
-def standalone(configuration: str, user: str | None) -> str:
+def standalone(configuration: str, *, as_root: bool) -> str:
     """Return a whole file around what goes inside ``http { }``.
 
-    :param user: whom nginx runs as where root starts it; None: nginx's default.
+    :param as_root: whether workers stay root where root starts it.
     """
-    return render("standalone.conf", public=configuration, user=user)
+    return render("standalone.conf", public=configuration, as_root=as_root)
 
 
 def _own_address(listen: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import os
 import re
 from typing import Any
@@ -68,12 +67,13 @@ class Command(BaseCommand):
             help="let directories pass too, by their read-only caps: whoever has one "
             "can then list and read all that is below it",
         )
-        parser.add_argument(
+        form = parser.add_mutually_exclusive_group()
+        form.add_argument(
             "--standalone",
             action="store_true",
             help="print a whole file, for an nginx of its own in the foreground",
         )
-        parser.add_argument(
+        form.add_argument(
             "--accel",
             action="store_true",
             help="print, instead of all that, the location for downloads that the site "
@@ -115,7 +115,7 @@ class Command(BaseCommand):
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
         if standalone:
-            text = public.standalone(text, getpass.getuser() if is_root() else None)
+            text = public.standalone(text, as_root=os.geteuid() == 0)
         self.stdout.write(text, ending="")
         if site.public_base_url is None:
             self.stderr.write(
@@ -140,10 +140,6 @@ def accel_location(site: Options) -> str:
             'nothing else uses, such as "/_tahoe/".'
         )
     return location(site, prefix)
-
-
-def is_root() -> bool:
-    return os.geteuid() == 0
 
 
 def word(text: str) -> str:
