@@ -169,9 +169,9 @@ def test_only_conf_reads_the_settings_of_django() -> None:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=dotted)
-def test_a_module_has_250_lines_at_most(module: Path) -> None:
+def test_a_module_has_400_lines_at_most(module: Path) -> None:
     lines = (ROOT / module).with_suffix(".py").read_text().count("\n")
-    assert lines <= 250
+    assert lines <= 400
 
 
 def test_importing_the_storage_imports_no_other_store_and_no_tahoe() -> None:
