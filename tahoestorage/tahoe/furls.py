@@ -1,4 +1,4 @@
-"""A storage server's furl: its identity, its address, and the secret to enter it."""
+"""A node's furl: its identity, its address, and the secret to enter it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 
-def server_furl(private: Path, address: str) -> str:
-    """Return the furl of the storage server with this private directory.
+def node_furl(file: Path, address: str) -> str:
+    """Return the furl that a node keeps in ``file``, in its private directory.
 
     A node makes its certificate and furl when it first runs. Here they are made before,
     so that its clients can know them and nothing has to be started twice. They stay the
     same from then on, but for the address (host and port): files depend on them.
     """
+    private = file.parent
     private.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file = private / "storage.furl"
     if file.exists():
         tub, _, rest = file.read_text("ascii").strip().partition("@")
         name = rest.rpartition("/")[2]

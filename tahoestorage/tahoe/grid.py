@@ -36,6 +36,10 @@ class LocalGrid:
     :param servers: storage servers. A kept grid is always started with as many.
     :param gateways: gateways, each to all servers; kept too. With one of both, they
         are one node; otherwise each is a node of its own.
+    :param introducer: whether an introducer tells the nodes of each other, as on a grid
+        in earnest. The gateways then speak HTTPS to the servers, and miss one that was
+        away for a second or two; without it they speak Foolscap, and try a lost server
+        again only after a time that grows to an hour. Kept too.
     :param tahoe: the executable, which may live in another environment. None: the one
         beside this Python, else the one on the PATH.
     :param needed: shares that give a file back. Default: 2; 1 with one server.
@@ -58,6 +62,7 @@ class LocalGrid:
         *,
         servers: int = 1,
         gateways: int = 1,
+        introducer: bool = False,
         tahoe: str | Path | None = None,
         needed: int | None = None,
         happy: int | None = None,
@@ -67,7 +72,7 @@ class LocalGrid:
         if servers < 1 or gateways < 1:
             raise ValueError("A grid has at least one server and one gateway.")
         self.encoding = Encoding.for_servers(servers, needed, happy, total)
-        self._shape = (servers, gateways)
+        self._shape = (servers, gateways, introducer)
         self._kept = Path(directory).expanduser().resolve() if directory else None
         self._directory = self._kept
         self._tahoe = tahoe
@@ -75,6 +80,7 @@ class LocalGrid:
         self._lock: int | None = None
         self._servers: list[LocalNode] = []
         self._gateways: list[LocalNode] = []
+        self._introducer: LocalNode | None = None
 
     @property
     def directory(self) -> Path:
@@ -115,7 +121,7 @@ class LocalGrid:
         try:
             for is_last in (False, False, True):
                 nodes = lay_out(self._directory, *self._shape, self.encoding)
-                self._servers, self._gateways = nodes
+                self._servers, self._gateways, self._introducer = nodes
                 self.base_urls = tuple(node.base_url for node in self._gateways)
                 try:
                     self._start(self._nodes)
@@ -154,7 +160,8 @@ class LocalGrid:
     def start_server(self, server: int) -> None:
         """Start a stopped storage server, and return when each gateway sees it.
 
-        A gateway tries a lost server again after 1, 4, 11, 31, 85 ... seconds.
+        Without an introducer a gateway tries a lost server again after 1, 4, 11, 31,
+        85 ... seconds.
         """
         self._start([self._servers[server]])
 
@@ -173,18 +180,22 @@ class LocalGrid:
 
     @property
     def _nodes(self) -> list[LocalNode]:
-        """Servers first; a node that is both, once."""
-        return self._servers + [g for g in self._gateways if g not in self._servers]
+        """The introducer, servers, gateways; a node that is both, once."""
+        first = [self._introducer] if self._introducer else []
+        rest = [g for g in self._gateways if g not in self._servers]
+        return first + self._servers + rest
 
     def _start(self, nodes: list[LocalNode]) -> None:
-        """Start nodes, the servers before the gateways, and let them find each other.
+        """Start nodes, and let them find each other.
 
-        A gateway that finds a server closed tries again only after a second or more.
+        In order: who finds another one closed tries again only after a second or more.
         """
+        introducers = [node for node in nodes if node.introducer_port]
         servers = [node for node in nodes if node.storage_port]
         try:
+            self._open(introducers)
             self._open(servers)
-            self._open([node for node in nodes if not node.storage_port])
+            self._open([n for n in nodes if n not in introducers + servers])
             self._settle()
         except BaseException:
             self._end(nodes)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tahoestorage.exceptions import GatewayError
 from tahoestorage.tahoe.furls import write_whole
@@ -56,22 +56,33 @@ def take_lock(directory: Path, seconds: float) -> int:
     return lock
 
 
-def lay_out(
-    directory: Path, servers: int, gateways: int, encoding: Encoding
-) -> tuple[list[LocalNode], list[LocalNode]]:
-    """Return the servers and the gateways, configured, with ports that are free now.
+class Layout(NamedTuple):
+    """The nodes of a grid; one that is server and gateway is in both lists."""
 
-    Raises ValueError when the directory holds a grid of other numbers.
+    servers: list[LocalNode]
+    gateways: list[LocalNode]
+    introducer: LocalNode | None
+
+
+def lay_out(
+    directory: Path, servers: int, gateways: int, introducer: bool, encoding: Encoding
+) -> Layout:
+    """Return the nodes, configured, with ports that are free now.
+
+    Raises ValueError when the directory holds a grid of another shape.
     """
     file = directory / "grid.json"
-    shape = {"servers": servers, "gateways": gateways}
+    shape = {"servers": servers, "gateways": gateways, "introducer": introducer}
     kept: dict[str, Any] = {**shape, "ports": {}}
     if file.exists():
-        kept = json.loads(file.read_text("utf-8"))
+        # Grids of before had none.
+        kept = {"introducer": False, **json.loads(file.read_text("utf-8"))}
     if kept != {**shape, "ports": kept["ports"]}:
+        with_or_without = "with" if kept["introducer"] else "without"
         raise ValueError(
             f"{directory} holds a grid of servers={kept['servers']} and "
-            f"gateways={kept['gateways']}. Ask for as many, or use another directory."
+            f"gateways={kept['gateways']}, {with_or_without} an introducer. Ask for "
+            "the same, or use another directory."
         )
     ports: dict[str, int] = kept["ports"]
 
@@ -88,10 +99,16 @@ def lay_out(
         keepers = [LocalNode(directory / n, storage_port=port(n)) for n in names]
         names = [f"gateway-{i}" for i in range(gateways)]
         doors = [LocalNode(directory / n, web_port=port(n)) for n in names]
+    teller = None
+    if introducer:
+        name = "introducer"
+        teller = LocalNode(directory / name, introducer_port=port(name))
+        teller.configure(encoding)
     write_whole(file, json.dumps(kept).encode("utf-8"))
     for node in {*keepers, *doors}:
-        node.configure(keepers if node.web_port else [], encoding)
-    return keepers, doors
+        told = keepers if node.web_port and teller is None else []
+        node.configure(encoding, servers=told, introducer=teller)
+    return Layout(keepers, doors, teller)
 
 
 def free_port(wanted: int | None, taken: Iterable[int]) -> int:

@@ -16,18 +16,21 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from tahoestorage.exceptions import GatewayError, GatewayUnreachable, Lines, printable
-from tahoestorage.tahoe.furls import server_furl
+from tahoestorage.tahoe.furls import node_furl
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.redaction import redact
 
 FURL = re.compile(r"pb://[^\s'\"]+")
-CONFIGURATION = """\
+NODE = """\
 # Written anew at each start of the private grid.
 [node]
 nickname = {name}
 web.port = {web}
 tub.port = {port}
 tub.location = {location}
+"""
+# An introducer refuses to know of these.
+CLIENT = """\
 [client]
 shares.needed = {needed}
 shares.happy = {happy}
@@ -68,11 +71,12 @@ class PortTaken(GatewayUnreachable):
 
 @dataclass(eq=False)
 class LocalNode:
-    """A gateway (it has a web port), a storage server, or both."""
+    """A gateway (it has a web port), a storage server, or both; or an introducer."""
 
     directory: Path
     web_port: int | None = None
     storage_port: int | None = None
+    introducer_port: int | None = None
     process: subprocess.Popen[bytes] | None = None
     """None while the node is not meant to run."""
 
@@ -88,34 +92,53 @@ class LocalNode:
     def base_url(self) -> str:
         return f"http://127.0.0.1:{self.web_port}"
 
-    def configure(self, servers: Iterable[LocalNode], encoding: Encoding) -> None:
-        """Write what ``tahoe create-node`` would write, and which `servers` to use."""
+    @property
+    def furl(self) -> str:
+        """By what others find the storage server, or the introducer. A secret."""
+        name = "introducer.furl" if self.introducer_port else "storage.furl"
+        file = self.directory / "private" / name
+        return node_furl(file, f"127.0.0.1:{self._port}")
+
+    @property
+    def _port(self) -> int | None:
+        return self.storage_port or self.introducer_port
+
+    def configure(
+        self,
+        encoding: Encoding,
+        *,
+        servers: Iterable[LocalNode] = (),
+        introducer: LocalNode | None = None,
+    ) -> None:
+        """Write what ``tahoe create-node`` would write, and which `servers` to use.
+
+        With an `introducer` it tells the nodes of each other.
+        """
         private = self.directory / "private"
         private.mkdir(mode=0o700, parents=True, exist_ok=True)
         # The name of this file tells ``tahoe run`` what kind of node this is.
-        (self.directory / "tahoe-client.tac").touch()
-        web, port = self.web_port, self.storage_port
-        text = CONFIGURATION.format(
+        kind = "introducer" if self.introducer_port else "client"
+        (self.directory / f"tahoe-{kind}.tac").touch()
+        web, port = self.web_port, self._port
+        text = NODE + ("" if self.introducer_port else CLIENT)
+        text = text.format(
             name=self.name,
             web=f"tcp:{web}:interface=127.0.0.1" if web else "",
             port=f"tcp:{port}:interface=127.0.0.1" if port else "disabled",
             location=f"tcp:127.0.0.1:{port}" if port else "disabled",
-            storage="true" if port else "false",
+            storage="true" if self.storage_port else "false",
             **encoding._asdict(),
         )
         (self.directory / "tahoe.cfg").write_text(text, "utf-8")
         known = {
-            server.name: {
-                "ann": {
-                    "anonymous-storage-FURL": server_furl(
-                        server.directory / "private", f"127.0.0.1:{server.storage_port}"
-                    )
-                }
-            }
-            for server in servers
+            each.name: {"ann": {"anonymous-storage-FURL": each.furl}}
+            for each in servers
         }
         # JSON is YAML too.
         (private / "servers.yaml").write_text(json.dumps({"storage": known}), "utf-8")
+        if introducer is not None:
+            told = {"introducers": {introducer.name: {"furl": introducer.furl}}}
+            (private / "introducers.yaml").write_text(json.dumps(told), "utf-8")
 
     def start(self, tahoe: str, lock: int) -> None:
         """Run the node; it ends when this process does, and holds `lock` until then.
@@ -170,7 +193,7 @@ class LocalNode:
             # Not asked over HTTP: a stranger might answer.
             return (self.directory / "node.url").exists()
         with suppress(OSError):
-            socket.create_connection(("127.0.0.1", self.storage_port or 0)).close()
+            socket.create_connection(("127.0.0.1", self._port or 0)).close()
             return True
         return False
 

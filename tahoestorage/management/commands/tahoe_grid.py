@@ -51,6 +51,12 @@ class Command(BaseCommand):
             "--gateways", type=int, default=1, metavar="M", help="gateways (1)"
         )
         parser.add_argument(
+            "--introducer",
+            action="store_true",
+            help="let an introducer tell the nodes of each other, as in earnest: "
+            "a server that was away is found again at once",
+        )
+        parser.add_argument(
             "--directory",
             metavar="D",
             help="where the grid is kept; a temporary directory if not given",
@@ -66,6 +72,7 @@ class Command(BaseCommand):
         *,
         servers: int,
         gateways: int,
+        introducer: bool,
         directory: str | None,
         tahoe: str | None,
         **options: Any,
@@ -76,10 +83,14 @@ class Command(BaseCommand):
             if signal.getsignal(number) != signal.SIG_IGN  # as after nohup
         }
         try:
-            self.run(
-                LocalGrid(directory, servers=servers, gateways=gateways, tahoe=tahoe),
-                KEPT if directory else TEMPORARY,
+            grid = LocalGrid(
+                directory,
+                servers=servers,
+                gateways=gateways,
+                introducer=introducer,
+                tahoe=tahoe,
             )
+            self.run(grid, KEPT if directory else TEMPORARY)
         except KeyboardInterrupt:
             self.say("The grid is stopped.")
         except (TahoeStorageError, ValueError, OSError) as error:
