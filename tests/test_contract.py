@@ -9,6 +9,7 @@ import copy
 import io
 import os
 import pickle
+import tempfile
 import threading
 import time
 import zipfile
@@ -182,6 +183,55 @@ def test_a_bare_file_object_and_text_can_be_saved(store: Storage) -> None:
     assert read(store, "text") == "täxt".encode()
     with store.open("text", "r") as file:
         assert file.read() == "täxt"
+
+
+class Reads:
+    """What has nothing but ``read``."""
+
+    def __init__(self, content: bytes) -> None:
+        self.read = io.BytesIO(content).read
+
+
+@on_ours
+@pytest.mark.parametrize("size", [0, 10, 70_000])
+def test_whatever_can_be_read_is_content_for_subclasses_too(
+    store: Storage, size: int
+) -> None:
+    # Who overrides _save passes on what he likes, past Django's own save.
+    content = os.urandom(size)
+    with tempfile.SpooledTemporaryFile(1000) as spooled:
+        spooled.write(content)
+        for name, each in {
+            "bytes": io.BytesIO(content),
+            "spooled": spooled,
+            "reads": Reads(content),
+            "text": io.StringIO("täxt"),
+        }.items():
+            assert store._save(name, each) == name  # type: ignore[attr-defined]
+            assert store._save(name, each) != name  # type: ignore[attr-defined]
+        assert not spooled.closed
+    for name in ("bytes", "spooled", "reads"):
+        assert read(store, name) == content
+    assert read(store, "text") == "täxt".encode()
+
+
+@on_ours
+def test_text_is_kept_as_utf_8(store: Storage, tmp_path: Path) -> None:
+    path, text = tmp_path / "text", "täxt" * 1000
+    path.write_text(text, "latin-1")
+    with path.open(encoding="latin-1") as file:
+        store.save("text", File(file, "text"))
+    with store.open("text", "r") as stored:
+        assert stored.read() == text
+
+
+@everywhere
+@pytest.mark.parametrize("slashes", ["/", "//"])
+def test_a_url_may_be_asked_for_with_a_slash(store: Storage, slashes: str) -> None:
+    save(store, "css/a b.css")
+    assert store.url(f"{slashes}css/a b.css") == store.url("css/a b.css")
+    with pytest.raises(SuspiciousFileOperation):
+        store.exists(f"{slashes}css/a b.css")
 
 
 @everywhere

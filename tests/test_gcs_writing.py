@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.base import ContentFile, File
+from django.core.files.uploadedfile import SimpleUploadedFile
 from pytest_django.fixtures import Settings
 
 from tahoestorage.backends.gcs import GCSStorage
@@ -279,6 +280,54 @@ def test_the_options_of_the_parent_are_sent(gcs: GCS, make: Make, bucket: str) -
     assert parameters["metadata"] == {"mine": "yes"}
     save(make(default_acl="projectPrivate"), "b.txt")
     assert gcs.front.sent[-1].query["predefinedAcl"] == "projectPrivate"
+
+
+@pytest.mark.parametrize(
+    ("brought", "kept"),
+    [
+        ("image/x-mine", "image/x-mine"),
+        ("", "text/css"),
+        ("no type", "text/css"),
+        ("text/plain\r\nx-goog-acl: public-read", "text/css"),
+        ("text/plain\n", "text/css"),
+        ("text/ü", "text/css"),
+        (f"text/{'x' * 5000}", "text/css"),
+    ],
+)
+def test_an_upload_s_type_is_kept(
+    gcs: GCS,
+    make: Make,
+    bucket: str,
+    small_pieces: dict[str, int],
+    brought: str,
+    kept: str,
+) -> None:
+    storage = make(**small_pieces)
+    for content in (b"short", b"x" * (PIECE + 1)):
+        upload = SimpleUploadedFile("theirs.bin", content, brought)
+        name = storage.save("a.css", upload)
+        known = gcs.front.object(bucket, name)
+        assert known is not None
+        assert known["contentType"] == kept
+    # What the site asks for is stronger.
+    storage = make(object_parameters={"content_type": "text/x-site"})
+    storage.save("b.css", SimpleUploadedFile("b", b"x", brought))
+    known = gcs.front.object(bucket, "b.css")
+    assert known is not None
+    assert known["contentType"] == "text/x-site"
+
+
+def test_an_empty_object_may_have_no_size_in_its_json(
+    gcs: GCS, make: Make, bucket: str
+) -> None:
+    # Google's own testbench leaves it out.
+    gcs.front.tells_empty = False
+    storage = make()
+    assert save(storage, "a", b"") == "a"
+    fresh = make(cache=False)
+    assert fresh.size("a") == 0
+    assert read(fresh, "a") == b""
+    assert [entry.size for _, entry in fresh.listed("")] == [0]
 
 
 def test_parameters_of_a_subclass_are_left_as_they_are(gcs: GCS, make: Make) -> None:

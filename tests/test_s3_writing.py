@@ -386,7 +386,8 @@ def test_text_is_not_cut_short(make_s3: MakeS3, tmp_path: Path, encoding: str) -
     with path.open(encoding=encoding) as file:
         storage.save("c", File(file))
         assert not file.closed
-    assert read(storage, "c") == path.read_bytes()
+    # As on the other stores: whatever the encoding it was read by.
+    assert read(storage, "c") == text.encode()
 
 
 def test_a_file_that_is_written_here_is_published_whole(make_s3: MakeS3) -> None:

@@ -22,6 +22,15 @@ def url_below(prefix: str, name: str | None) -> str:
     return urljoin(prefix, uri if uri is None else uri.lstrip("/"))
 
 
+def url_name(name: str | None) -> str:
+    """Return the name whose URL is asked for: slashes at its start count for nothing.
+
+    ``{% static "/css/a.css" %}`` is common, and FileSystemStorage drops them in ``url``
+    alone.
+    """
+    return str(name or "").lstrip("/")
+
+
 @functools.lru_cache(maxsize=4096)
 def path_of(name: str) -> tuple[str, ...]:
     """Return the names on the way to ``name``; none for the root.

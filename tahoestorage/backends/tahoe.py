@@ -11,7 +11,7 @@ from django.core.files.base import File
 
 from tahoestorage.backends.configured import Configured
 from tahoestorage.backends.content import body_of
-from tahoestorage.backends.names import path_of, url_below
+from tahoestorage.backends.names import path_of, url_below, url_name
 from tahoestorage.backends.saving import Saving
 from tahoestorage.backends.storedfile import StoredFile, check_mode
 from tahoestorage.conf import media_url, use_tz
@@ -126,7 +126,7 @@ class TahoeStorage(Saving, Configured):
                 "public_base_url): set it to where visitors reach a gateway. Or let "
                 'the site serve them, by url_style "path".'
             )
-        path, entry = self._file(str(name or ""))
+        path, entry = self._file(url_name(name))
         return public_url(base, entry.reference, path[-1])
 
     def get_accessed_time(self, name: str) -> datetime:

@@ -17,7 +17,7 @@ from tahoestorage.backends.gcs.objects import content_hashes
 from tahoestorage.backends.gcs.signing import seconds_of, seconds_until, signer_for
 from tahoestorage.backends.gcs.uploads import repeatable
 from tahoestorage.backends.gcs.writing import GCSWriting
-from tahoestorage.backends.names import path_of
+from tahoestorage.backends.names import path_of, url_name
 from tahoestorage.backends.objectreader import ObjectReader
 from tahoestorage.backends.objectstore import Signed
 from tahoestorage.backends.storedfile import Reader
@@ -84,9 +84,9 @@ class GCSStorage(Cached, GCSWriting):
         A signed URL stays the same for half of the time for which it is good, or until
         the file is changed. ``parameters`` are those of ``Blob.generate_signed_url``.
         """
-        name = str(name or "")
+        name = url_name(str(name or "").replace("\\", "/"))
         path_of(name)
-        key = self._normalize_name(name.replace("\\", "/"))
+        key = self._normalize_name(name)
         if not self.querystring_auth or self._acl(key) == "publicRead":
             if self.custom_endpoint:
                 return f"{self.custom_endpoint}/{quote(key, safe='/~')}"

@@ -12,7 +12,7 @@ import mimetypes
 import secrets
 from typing import Any
 
-from tahoestorage.backends.content import body_of
+from tahoestorage.backends.content import body_of, media_type_of
 from tahoestorage.backends.gcs.clients import TIMEOUT, UPLOAD_RETRY
 from tahoestorage.backends.gcs.faults import ask, no_bucket
 from tahoestorage.backends.gcs.objects import entry_of, generation_in
@@ -59,7 +59,8 @@ class GCSWriting(GCSReading):
         parameters = dict(self.get_object_parameters(key))
         parameters.pop("acl", None)
         guessed, encoding = mimetypes.guess_type(key)
-        content_type = parameters.pop("content_type", guessed)
+        brought = media_type_of(content)
+        content_type = parameters.pop("content_type", brought or guessed)
         if encoding:
             parameters.setdefault("content_encoding", encoding)
         body = body_of(content)

@@ -9,6 +9,8 @@ from typing import Any
 from django.core.files.base import File
 from django.core.files.uploadedfile import InMemoryUploadedFile
 
+from tahoestorage.backends.content import begins_anew, file_of
+
 CHUNK = 1 << 20
 _PLAIN = (File.chunks, InMemoryUploadedFile.chunks)
 
@@ -16,8 +18,8 @@ _PLAIN = (File.chunks, InMemoryUploadedFile.chunks)
 class Source:
     """Content to be read once, from its start; of unknown length.
 
-    Each read is as long as it was asked to be, but for the last. ``repeatable`` says
-    whether another Source can be made of the same content.
+    Each read is as long as it was asked to be, but for the last; text is read as UTF-8.
+    ``repeatable`` says whether another Source can be made of the same content.
     """
 
     size: int | None = None
@@ -27,13 +29,11 @@ class Source:
         pieces: Iterable[bytes | str],
         *,
         repeatable: bool,
-        encoding: str = "utf-8",
     ) -> None:
         self.repeatable = repeatable
         self.taken = 0
         """How many bytes were read."""
         self._pieces = iter(pieces)
-        self._encoding = encoding
         self._rest = memoryview(b"")
 
     def readable(self) -> bool:
@@ -51,7 +51,7 @@ class Source:
                 if piece is None:
                     break
                 if isinstance(piece, str):
-                    piece = piece.encode(self._encoding)
+                    piece = piece.encode()
                 self._rest = memoryview(piece)
                 continue
             some = self._rest if wanted < 0 else self._rest[:wanted]
@@ -96,11 +96,11 @@ class SeekableSource(Source):
 
 
 def source_of(content: Any) -> Source:
-    """Return what uploads ``content``, which has ``chunks`` as Files have, anew."""
-    repeatable = _begins_anew(content)
+    """Return what uploads ``content``, anew."""
+    content = file_of(content)
+    repeatable = begins_anew(content)
     if repeatable:
         content.seek(0)
-    encoding = getattr(content, "encoding", None) or "utf-8"
     if getattr(content.chunks, "__func__", None) not in _PLAIN:
         # Whoever made chunks of his own may have no read, or mean something else by it.
         pieces = content.chunks()
@@ -109,17 +109,9 @@ def source_of(content: Any) -> Source:
         return SeekableSource(content)
     else:
         pieces = _read(content)
-    return Source(pieces, repeatable=repeatable, encoding=encoding)
+    return Source(pieces, repeatable=repeatable)
 
 
 def _read(content: Any) -> Iterator[bytes | str]:
     while piece := content.read(CHUNK):
         yield piece
-
-
-def _begins_anew(content: Any) -> bool:
-    # Django's File has a seekable() also where there is no seek to go back with.
-    try:
-        return bool(content.seek and content.seekable())
-    except AttributeError:
-        return False

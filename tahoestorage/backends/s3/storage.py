@@ -11,7 +11,7 @@ from django.utils.encoding import filepath_to_uri
 
 from tahoestorage.backends.cached import Cached
 from tahoestorage.backends.directupload import DirectUpload
-from tahoestorage.backends.names import path_of
+from tahoestorage.backends.names import path_of, url_name
 from tahoestorage.backends.objectreader import ObjectReader
 from tahoestorage.backends.objectstore import Signed
 from tahoestorage.backends.s3.conditions import Operation
@@ -75,7 +75,7 @@ class S3Storage(Cached, S3Writing):
         A signed URL is good for ``expire`` seconds (querystring_expire), and stays the
         same for half of that time, or until the file is changed.
         """
-        name = str(name or "")
+        name = url_name(str(name or "").replace("\\", "/"))
         path_of(name)
         signed = not self.custom_domain or self.cloudfront_signer
         if not (self.querystring_auth and signed):
