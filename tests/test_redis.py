@@ -31,6 +31,7 @@ from tahoestorage.cache import (
     EntryCache,
     Listing,
     Scope,
+    redislocks,
     redisstate,
     redistiers,
 )
@@ -529,9 +530,8 @@ def test_a_turn_that_does_not_come_is_an_error(two: Two) -> None:
     here, there = two
     scope = new_scope()
     with here.turn(scope, "a/b", 30.0):
-        waiting = there.turn(scope, "a/c", 30.0)
-        waiting._lock.blocking_timeout = 0.1  # type: ignore[attr-defined]
-        with pytest.raises(WriteCollision, match="a/c: another writer has held"):
+        waiting = there.turn(scope, "a/c", 0.05)
+        with pytest.raises(WriteCollision, match="a/c: other writers have held"):
             waiting.__enter__()
 
 
@@ -542,9 +542,85 @@ def test_a_turn_that_has_ended_is_waited_for_again(two: Two) -> None:
     late.__enter__()
     time.sleep(0.3)
     with there.turn(scope, "a/c", 30.0):
-        late._lock.blocking_timeout = 0.1  # type: ignore[attr-defined]
         with pytest.raises(WriteCollision, match="a/b"):
             late.renew()
+        late.__exit__(None, None, None)
+
+
+def test_a_turn_tells_whether_it_was_taken_away(
+    two: Two, redis_server: RedisServer
+) -> None:
+    here, there = two
+    scope = new_scope()
+    with here.turn(scope, "a/b", 30.0) as turn:
+        turn.renew()
+    assert not turn.lost
+    with here.turn(scope, "a/b", 30.0) as turn:
+        turn.renew()
+        evict(redis_server, redislocks.LOCK)
+    assert turn.lost
+    # Somebody else's lock is left alone.
+    with here.turn(scope, "a/b", 30.0) as turn:
+        turn.renew()
+        evict(redis_server, redislocks.LOCK)
+        other = there.turn(scope, "a/c", 30.0)
+        other.__enter__()
+    assert turn.lost
+    other.__exit__(None, None, None)
+    assert not other.lost
+    # What was taken away between two requests, and taken again.
+    with here.turn(scope, "a/b", 30.0) as turn:
+        evict(redis_server, redislocks.LOCK)
+        turn.renew()  # Nothing was sent before it.
+    assert not turn.lost
+    with here.turn(scope, "a/b", 30.0) as turn:
+        turn.renew()
+        evict(redis_server, redislocks.LOCK)
+        turn.renew()
+    assert turn.lost
+
+
+def evict(server: RedisServer, prefix: str) -> None:
+    """Do what a Redis does that is short of memory."""
+    with contextlib.closing(server.client()) as client:
+        found = list(client.scan_iter(match=prefix + "*"))
+        assert client.delete(*found) == len(found) > 0
+
+
+def test_a_lock_whose_answer_was_lost_is_ours(redis_server: RedisServer) -> None:
+    with contextlib.closing(redis_server.client()) as client:
+        locks = redislocks.RedisLocks(client)
+        name = new_scope().root.hex()
+        assert locks.take(name, "ours", 30.0)
+        assert locks.take(name, "ours", 30.0)
+        assert not locks.take(name, "another's", 30.0)
+        assert locks.give_back(name, "ours")
+        assert not locks.give_back(name, "ours")
+
+
+def test_who_waits_comes_before_who_comes_back(redis_server: RedisServer) -> None:
+    with contextlib.closing(redis_server.client()) as client:
+        locks = redislocks.RedisLocks(client)
+        name = new_scope().root.hex()
+        assert locks.take(name, "first", 30.0)
+        assert not locks.take(name, "second", 30.0)
+        assert not locks.take(name, "third", 30.0)
+        assert locks.give_back(name, "first")
+        assert not locks.take(name, "first", 30.0)
+        assert not locks.take(name, "third", 30.0)
+        assert locks.take(name, "second", 30.0)
+
+
+def test_the_lock_of_an_older_version_is_waited_for(redis_server: RedisServer) -> None:
+    with contextlib.closing(redis_server.client()) as client:
+        locks = redislocks.RedisLocks(client)
+        name = new_scope().root.hex()
+        older = client.lock("tahoestorage:lock:" + name, timeout=30, sleep=0.02)
+        assert older.acquire()
+        assert not locks.take(name, "ours", 30.0)
+        older.release()
+        assert locks.take(name, "ours", 30.0)
+        assert not older.acquire(blocking=False)
 
 
 def test_without_the_redis_writers_go_on(

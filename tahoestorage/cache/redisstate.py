@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,9 +11,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tahoestorage.cache.redislocks import RedisLocks
+
 STATE = b"tahoestorage:state"
 PAGE = b"tahoestorage:page:"
-LOCK = "tahoestorage:lock:"
 CONNECT_SECONDS = 0.5
 ANSWER_SECONDS = 0.5
 
@@ -118,6 +119,7 @@ class RedisState:
         register = self._redis.register_script
         self._read, self._fill = register(_READ), register(_FILL)
         self._patch, self._disbelieve = register(_PATCH), register(_DISBELIEVE)
+        self._locks = RedisLocks(self._redis)
         self._name = 0
 
     def _connected(self, connection: Any) -> None:
@@ -185,15 +187,12 @@ class RedisState:
         """Let nothing be believed that was kept in these slots."""
         self._call(self._disbelieve, [], secrets.randbits(63), *slots)
 
-    def lock(self, name: bytes, seconds: float) -> Any:
-        """Return redis-py's lock of this name, which ends by itself."""
-        return self._redis.lock(
-            LOCK + name.hex(),
-            timeout=seconds,
-            sleep=0.02,
-            blocking_timeout=seconds + 1,
-            thread_local=False,
-        )
+    def lock(self, do: Callable[[RedisLocks], bool]) -> bool:
+        """Return what ``do`` says when it is given the locks."""
+        try:
+            return do(self._locks)
+        except (redis.RedisError, OSError) as error:
+            raise RedisFault(_said(error)) from None
 
 
 def _arguments(sealed: Sealed) -> tuple[list[bytes], list[Any]]:

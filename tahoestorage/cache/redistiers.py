@@ -8,16 +8,18 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from tahoestorage.cache.generations import Generations, Snapshot
-from tahoestorage.cache.locks import LockedTurn
+from tahoestorage.cache.locks import Lines, LockedTurn
 from tahoestorage.cache.memory import Held, MemoryTier
 from tahoestorage.cache.pages import Page
 from tahoestorage.cache.records import close_page, open_page
+from tahoestorage.cache.redislocks import RedisLocks
 from tahoestorage.cache.redisstate import RedisFault, RedisSnapshot, RedisState
 from tahoestorage.cache.sealing import Scope
 from tahoestorage.cache.tiers import BATCH, UNSHARED_SECONDS, Change, fresh
+from tahoestorage.exceptions import printable
 
 logger = logging.getLogger("tahoestorage.cache")
 
@@ -45,7 +47,7 @@ class RedisTiers:
         self.lifetime = lifetime
         self._url = url
         self._memory_entries = memory_entries
-        self._warned = float("-inf")
+        self._warned = self._warned_of_locks = float("-inf")
         self.start()
         _all.add(self)
 
@@ -54,6 +56,7 @@ class RedisTiers:
         self._lock = threading.Lock()
         self.memory = MemoryTier(self._memory_entries)
         self._state = RedisState(self._url)
+        self._lines = Lines()
         self._local = Generations(None)
         self._again: float | None = None
         self._untold: set[int] = set()
@@ -239,7 +242,32 @@ class RedisTiers:
 
     def turn(self, scope: Scope, what: str, seconds: float) -> LockedTurn:
         """Return the turn at writing to a directory, for ``seconds`` at most."""
-        return LockedTurn(self._state.lock(scope.key(b"turn"), seconds), what, seconds)
+        return LockedTurn(
+            self._ask_locks,
+            self._lines,
+            scope.key(b"turn").hex(),
+            what,
+            seconds,
+            without=self._without_lock,
+        )
+
+    def _ask_locks(self, do: Callable[[RedisLocks], bool]) -> bool:
+        try:
+            return self._present().lock(do)
+        except RedisFault as error:
+            self._away(error)
+            raise
+
+    def _without_lock(self, what: str, error: RedisFault) -> None:
+        now = time.monotonic()
+        if now - self._warned_of_locks > self.lifetime:
+            self._warned_of_locks = now
+            logger.warning(
+                "%s is written without a lock, for the Redis is away (%s). Two "
+                "gateways that write to a directory now disturb each other.",
+                printable(what),
+                error,
+            )
 
 
 def _in_child() -> None:

@@ -12,6 +12,13 @@ class Turn:
     There is nothing to wait for. Among several gateways it is a lock: see locks.
     """
 
+    lost = False
+    """Whether others may have written to the directory at the same time.
+
+    To be asked after the block, where all seemed well: what was written is then to be
+    looked for, and written again if it is not there.
+    """
+
     def __enter__(self) -> Self:
         """Wait for the turn. Raises WriteCollision where it does not come."""
         return self
