@@ -17,6 +17,7 @@ from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.grid import LocalGrid
 from tests.gcs_servers import gcs, gcs_server
 from tests.leaks import everything_logged
+from tests.old_release import old_release, workers
 from tests.proxy import Proxy
 from tests.redis_server import own_redis, redis_server
 from tests.s3_storages import make_s3, make_strict_s3, s3, strict_s3
@@ -29,11 +30,13 @@ __all__ = [
     "make_s3",
     "make_strict_s3",
     "moto",
+    "old_release",
     "own_redis",
     "redis_server",
     "s3",
     "strict_s3",
     "weed",
+    "workers",
 ]
 
 # A shell that starts the tests in the background, or nohup, has them ignore these. The
