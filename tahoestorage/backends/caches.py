@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from typing import Any
 
+from tahoestorage.backends.once import OnceForEach
 from tahoestorage.cache import EntryCache
 from tahoestorage.conf import CacheOptions
 from tahoestorage.tahoe.redaction import redact
 
 
-@functools.cache
+@OnceForEach
 def entry_cache(options: CacheOptions | None) -> EntryCache:
     """Return the cache with these options; one that keeps nothing for None."""
     if options is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 from typing import Any, Self
 
 from django.core.exceptions import ImproperlyConfigured
@@ -12,6 +11,7 @@ from django.core.signals import setting_changed
 from django.utils.functional import cached_property
 
 from tahoestorage.backends.caches import entry_cache, without_password
+from tahoestorage.backends.once import OnceForEach
 from tahoestorage.conf import Options, hidden, read_options
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.directories import Directories
@@ -21,7 +21,7 @@ from tahoestorage.tahoe.redaction import Secret
 
 _OF_THE_OPTIONS = ("options", "_directories", "_links")
 # One client for all storages with the same options.
-_gateway = functools.cache(Gateway)
+_gateway = OnceForEach(Gateway)
 
 
 class Configured(Storage):
