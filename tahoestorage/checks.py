@@ -209,7 +209,7 @@ def _ask(base_url: str) -> list[Finding]:
 def _ask_objects(storage: ObjectStore) -> Iterator[Finding]:
     """Yield a finding unless the store answers, and refuses to overwrite."""
     try:
-        if not storage.conditional():
+        if not storage.conditional(thorough=True):
             yield Finding(
                 Error,
                 "E007",

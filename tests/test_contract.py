@@ -6,14 +6,16 @@ Django's own two storages are the reference: where one of them differs, it says 
 from __future__ import annotations
 
 import copy
+import errno
 import io
 import os
 import pickle
+import re
 import tempfile
 import threading
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,8 @@ from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.db.models import FileField
 from django.test import override_settings
 from django.utils import timezone
+
+from tahoestorage.exceptions import StoreError
 
 OURS = ["tahoe", "s3", "gcs"]
 DJANGO_S = ["files", "memory"]
@@ -593,3 +597,82 @@ def _time(ask: Callable[[str], object]) -> float:
     for _ in range(200):
         ask("dir/a")
     return (time.perf_counter() - started) / 200
+
+
+# Content and names of all kinds
+
+
+class Once:
+    """Content that can be had once, and only by its chunks; ``act`` in the midst."""
+
+    name = "once"
+
+    def __init__(self, content: bytes, act: Callable[[], object]) -> None:
+        self._pieces = self._read(content, act)
+
+    def _read(self, content: bytes, act: Callable[[], object]) -> Iterator[bytes]:
+        yield content[:-5]
+        act()
+        yield content[-5:]
+
+    def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        yield from self._pieces
+
+
+def once(content: bytes, act: Callable[[], object] = bool) -> Any:
+    return Once(content, act)
+
+
+@on_ours
+@pytest.mark.parametrize("size", [100, 9 << 20])
+def test_what_can_be_read_once_is_saved_by_the_next_name(
+    make: Callable[..., Storage], size: int
+) -> None:
+    store, rival = make(), make(cache=False)
+    content = os.urandom(size)
+
+    def take() -> None:
+        assert save(rival, "a.bin", b"of the rival") == "a.bin"
+
+    name = store.save("a.bin", once(content, take))
+    assert re.fullmatch(f"a_{ALTERNATIVE}.bin", name)
+    assert read(rival, name) == content
+    assert read(rival, "a.bin") == b"of the rival"
+
+
+@pytest.mark.parametrize("kind", ["s3", "gcs"], indirect=True)
+def test_a_full_disk_stops_no_save_whose_name_is_free(
+    make: Callable[..., Storage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(io.BytesIO):
+        def write(self, data: Any) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", Full)
+    store, rival = make(), make(cache=False)
+    content = os.urandom(3 << 20)
+    assert store.save("a", once(content)) == "a"
+    assert read(rival, "a") == content
+    with pytest.raises(StoreError, match="TMPDIR"):
+        store.save("b", once(content, lambda: save(rival, "b", b"of the rival")))
+    assert read(rival, "b") == b"of the rival"
+
+
+@on_ours
+def test_a_name_that_was_refused_is_not_tried_for_ever(
+    store: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def same(name: str, max_length: int | None = None) -> str:
+        tried.append(name)
+        return name
+
+    monkeypatch.setattr(store, "get_available_name", same)
+    assert save(store, "a", b"one") == "a"
+    tried.clear()
+    with pytest.raises(FileExistsError, match="a: "):
+        save(store, "a", b"two")
+    # Before it is sent, and once it is refused.
+    assert tried == ["a", "a"]
+    assert read(store, "a") == b"one"

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.files.base import File
 
+from tahoestorage.backends.content import file_of, repeatable
 from tahoestorage.backends.lookups import Lookups
 from tahoestorage.backends.names import path_of
 from tahoestorage.backends.objectreader import ObjectReader, Part
@@ -102,7 +103,11 @@ class Cached(Lookups):
         def put(name: str) -> None:
             self._write(name, content, replace=self._overwrites)
 
-        return self._by_free_name("/".join(path_of(str(name))), put)
+        name, content = "/".join(path_of(str(name))), file_of(content)
+        if self._overwrites:
+            return self._by_free_name(name, put)
+        with repeatable(content) as content:
+            return self._by_free_name(name, put)
 
     def _write(self, name: str, content: Any, *, replace: bool) -> None:
         _check_file(name)

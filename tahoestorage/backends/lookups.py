@@ -14,7 +14,7 @@ from django.utils.functional import cached_property
 
 from tahoestorage.backends.caches import entry_cache
 from tahoestorage.backends.names import path_of
-from tahoestorage.backends.objectstore import ObjectStore, Signed
+from tahoestorage.backends.objectstore import ObjectStore, Signed, is_hidden
 from tahoestorage.cache import MISSING, Absent, EntryCache, Listing, Scope, Ticket
 from tahoestorage.conf import read_cache_options, secret_key
 from tahoestorage.entries import Entry
@@ -190,12 +190,13 @@ class Lookups(ObjectStore):
         """Yield each name that begins with ``prefix``, and its entry, from the store.
 
         A thousand a request, as they are used. Marks for folders, which consoles make,
-        are objects with names that end in "/"; that of the location itself is left out.
+        are objects with names that end in "/"; that of the location itself is left out,
+        and so is what this package tries the store with.
         """
         base = self._base
         for page in self._pages(base + prefix):
             for key, entry in page:
-                if key != base:
+                if key != base and not is_hidden(key):
                     yield key[len(base) :], entry
 
     @property

@@ -9,6 +9,16 @@ from tahoestorage.backends.objectreader import Part
 from tahoestorage.backends.saving import Saving
 from tahoestorage.entries import Entry
 
+TRIAL = ".tahoestorage-trial"
+"""The last part of the key by which a store is tried, beside a file to be saved."""
+_TRIAL_OF_BEFORE = ".tahoestorage-probe-"
+
+
+def is_hidden(key: str) -> bool:
+    """Whether a key is of this package's own, and no file: no listing shows it."""
+    last = key[key.rfind("/") + 1 :]
+    return last == TRIAL or last.startswith(_TRIAL_OF_BEFORE)
+
 
 class Signed(NamedTuple):
     """A URL, and for how many seconds it is good at least, also by its credentials."""
@@ -31,10 +41,11 @@ class ObjectStore(Saving):
     def _overwrites(self) -> bool:
         return self.file_overwrite
 
-    def conditional(self) -> bool:
+    def conditional(self, *, thorough: bool = False) -> bool:
         """Return whether the store can refuse to overwrite, as saves ask it to.
 
-        Raises StoreError where the store can't be asked.
+        What is known of it is believed, unless it is to be ``thorough``: then the store
+        is tried again, and more often. Raises StoreError where it can't be asked.
         """
         raise NotImplementedError
 

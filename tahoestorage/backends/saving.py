@@ -62,14 +62,20 @@ class Saving(Storage):
     def _by_free_name(self, name: str, attempt: Callable[[str], None]) -> str:
         """Return the first name for which ``attempt`` does not raise NameTaken.
 
-        ``name`` is tried first, then Django's alternatives, within the ``max_length``
-        that ``save`` was given.
+        ``name`` is tried first, then what ``get_available_name`` gives for it, within
+        the ``max_length`` that ``save`` was given. A name that was refused is tried
+        once more where it is free again by then, and never a third time in a row.
         """
+        refused = ""
         for _ in range(ALTERNATIVES):
             try:
                 attempt(name)
             except NameTaken:
-                name = self.get_available_name(name, _longest.get())
+                following = self.get_available_name(name, _longest.get())
+                # A method of a subclass's own may not look for another one.
+                if following == name and (name == refused or self.exists(name)):
+                    raise
+                refused, name = name, following
             else:
                 return name
         raise NameTaken(f"{name}: the name is taken, as were {ALTERNATIVES} others")

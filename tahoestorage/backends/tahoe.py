@@ -241,7 +241,7 @@ class TahoeStorage(Saving, Configured):
         self._link(target, cap, "false")
         return entry.reference
 
-    def upload_url(self, name: str, content_type: str, max_size: int) -> NoReturn:
+    def upload_url(self, name: str, content_type: str, size: int) -> NoReturn:
         """Raise NotImplementedError: visitors can't send files to a grid."""
         raise NotImplementedError(
             "Files are encrypted by the gateway, and whoever may send it files may "

@@ -15,11 +15,10 @@ from tahoestorage.backends.directupload import DirectUpload
 from tahoestorage.backends.gcs.faults import ask
 from tahoestorage.backends.gcs.objects import content_hashes
 from tahoestorage.backends.gcs.signing import seconds_of, seconds_until, signer_for
-from tahoestorage.backends.gcs.uploads import repeatable
 from tahoestorage.backends.gcs.writing import GCSWriting
 from tahoestorage.backends.names import path_of, url_name
 from tahoestorage.backends.objectreader import ObjectReader
-from tahoestorage.backends.objectstore import Signed
+from tahoestorage.backends.objectstore import Signed, is_hidden
 from tahoestorage.backends.storedfile import Reader
 from tahoestorage.backends.unpacked import Unpacked
 from tahoestorage.entries import Entry
@@ -58,7 +57,9 @@ class GCSStorage(Cached, GCSWriting):
         files: list[str] = []
         fields = "items(name),prefixes,nextPageToken"
         for page in self._listing(start, fields, delimiter="/"):
-            files += [blob.name[len(start) :] for blob in page]
+            files += [
+                blob.name[len(start) :] for blob in page if not is_hidden(blob.name)
+            ]
             directories.update(page.raw_page.get("prefixes", ()))
         below = (directory[len(start) : -1] for directory in directories)
         # A folder may be an object too, with a name that ends with the slash.
@@ -71,10 +72,6 @@ class GCSStorage(Cached, GCSWriting):
         if ours and isinstance(reader, ObjectReader):
             return Unpacked(reader, name)
         return reader
-
-    def _save(self, name: str, content: Any) -> str:
-        with repeatable(content) as content:
-            return super()._save(name, content)
 
     # URLs
 
@@ -130,11 +127,11 @@ class GCSStorage(Cached, GCSWriting):
         blob = self.bucket.blob(key)
         return Signed(ask(what, blob.generate_signed_url, **parameters), seconds)
 
-    def upload_url(self, name: str, content_type: str, max_size: int) -> DirectUpload:
+    def upload_url(self, name: str, content_type: str, size: int) -> DirectUpload:
         """Return a request by which somebody else uploads a file: a signed PUT.
 
-        Its body has at most ``max_size`` bytes, and all ``headers`` have to be sent as
-        they are; the store refuses anything else, and a name that is taken (412). It is
+        Its body has just ``size`` bytes, and all ``headers`` have to be sent as they
+        are; the store refuses anything else, and a name that is taken (412). It is
         good for as long as the URLs of this storage (GS_EXPIRATION).
         """
         name = "/".join(path_of(str(name)))
@@ -142,7 +139,7 @@ class GCSStorage(Cached, GCSWriting):
         # A form can bound the size too, but not say that nothing is overwritten.
         headers = {
             "Content-Type": content_type,
-            "x-goog-content-length-range": f"0,{max_size}",
+            "x-goog-content-length-range": f"{size},{size}",
             "x-goog-if-generation-match": "0",
         }
         acl, parameters = self._acl(key), self.get_object_parameters(key)

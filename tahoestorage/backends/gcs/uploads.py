@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import Any
-
-from django.core.files.base import File
-
-from tahoestorage.backends.content import body_of
-
-IN_MEMORY = 1 << 20
 
 
 class Forward:
@@ -57,19 +48,3 @@ def packed(chunks: Iterable[bytes]) -> Iterator[bytes]:
     for chunk in chunks:
         yield packer.compress(chunk)
     yield packer.flush()
-
-
-@contextlib.contextmanager
-def repeatable(content: Any) -> Iterator[Any]:
-    """Yield content that can be read as often as there are names to try.
-
-    What can be read only once, such as a pipe, is put into a temporary file first.
-    """
-    body = body_of(content)
-    if body.repeatable:
-        yield content
-        return
-    with tempfile.SpooledTemporaryFile(IN_MEMORY) as copy:
-        for chunk in body.begin():
-            copy.write(chunk)
-        yield File(copy, getattr(content, "name", None))

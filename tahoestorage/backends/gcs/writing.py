@@ -40,7 +40,7 @@ _COPIED = (
 class GCSWriting(GCSReading):
     """A bucket that is written to."""
 
-    def conditional(self) -> bool:
+    def conditional(self, *, thorough: bool = False) -> bool:
         """Return whether the store can refuse to overwrite: Google's always can.
 
         Raises StoreError where it can't be asked.

@@ -18,19 +18,12 @@ _PLAIN = (File.chunks, InMemoryUploadedFile.chunks)
 class Source:
     """Content to be read once, from its start; of unknown length.
 
-    Each read is as long as it was asked to be, but for the last; text is read as UTF-8.
-    ``repeatable`` says whether another Source can be made of the same content.
+    Each read is as long as it was asked to be, but for the last. Text is sent as UTF-8.
     """
 
     size: int | None = None
 
-    def __init__(
-        self,
-        pieces: Iterable[bytes | str],
-        *,
-        repeatable: bool,
-    ) -> None:
-        self.repeatable = repeatable
+    def __init__(self, pieces: Iterable[bytes | str]) -> None:
         self.taken = 0
         """How many bytes were read."""
         self._pieces = iter(pieces)
@@ -70,7 +63,7 @@ class SeekableSource(Source):
     """A file of bytes of known size, to be read in any order."""
 
     def __init__(self, file: Any) -> None:
-        super().__init__((), repeatable=True)
+        super().__init__(())
         self._file = file
         file.seek(0, os.SEEK_END)
         self.size = file.tell()
@@ -98,18 +91,16 @@ class SeekableSource(Source):
 def source_of(content: Any) -> Source:
     """Return what uploads ``content``, anew."""
     content = file_of(content)
-    repeatable = begins_anew(content)
-    if repeatable:
+    is_seekable = begins_anew(content)
+    if is_seekable:
         content.seek(0)
     if getattr(content.chunks, "__func__", None) not in _PLAIN:
         # Whoever made chunks of his own may have no read, or mean something else by it.
-        pieces = content.chunks()
+        return Source(content.chunks())
     # Of text, the size is told in characters.
-    elif repeatable and isinstance(content.read(0), bytes):
+    if is_seekable and isinstance(content.read(0), bytes):
         return SeekableSource(content)
-    else:
-        pieces = _read(content)
-    return Source(pieces, repeatable=repeatable)
+    return Source(_read(content))
 
 
 def _read(content: Any) -> Iterator[bytes | str]:

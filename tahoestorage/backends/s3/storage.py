@@ -142,10 +142,10 @@ class S3Storage(Cached, S3Writing):
         signer: Any = self.cloudfront_signer
         return Signed(signer.generate_presigned_url(url, date_less_than=end), expire)
 
-    def upload_url(self, name: str, content_type: str, max_size: int) -> DirectUpload:
+    def upload_url(self, name: str, content_type: str, size: int) -> DirectUpload:
         """Return a request by which somebody else uploads a file: a signed PUT.
 
-        Its body has to be of just ``max_size`` bytes, and all ``headers`` have to be
+        Its body has to be of just ``size`` bytes, and all ``headers`` have to be
         sent as they are; S3 refuses anything else, and a name that is taken (412). It
         is good for querystring_expire seconds. Raises NotConditional where the store
         could overwrite.
@@ -164,7 +164,7 @@ class S3Storage(Cached, S3Writing):
             direct_upload,
             self._clients.client("s3v4"),
             self._object(key),
-            max_size,
+            size,
             seconds,
             parameters,
         )

@@ -51,7 +51,7 @@ class S3Writing(S3Objects):
 
     # Conditions
 
-    def conditional(self) -> bool:
+    def conditional(self, *, thorough: bool = False) -> bool:
         """Return whether the store can refuse to overwrite, as saves ask it to.
 
         It is tried once for each process, with an object of its own. Raises StoreError
@@ -110,7 +110,7 @@ class S3Writing(S3Objects):
     def _packed(self, source: Source) -> Source:
         packed = self._compress_content(source)
         pieces = iter(functools.partial(packed.read, PACKED), b"")
-        return Source(pieces, repeatable=source.repeatable)
+        return Source(pieces)
 
     def _send(
         self,
@@ -128,20 +128,9 @@ class S3Writing(S3Objects):
     def _send_new(
         self, key: str, source: Source, what: str, parameters: dict[str, Any]
     ) -> Answer:
-        # What can't be read twice should not be sent in vain.
-        if not source.repeatable and self._head(key, what) is not None:
-            raise NameTaken(f"{what}: the name is taken")
         demand = functools.partial(self._demand, what=what)
         send = functools.partial(self._send, key, source, what, demand)
-        try:
-            return self._create(key, what, parameters, send)
-        except NameTaken:
-            if source.repeatable:
-                raise
-        raise StoreError(
-            f"{what}: the name was taken while the file was sent, and its content "
-            "can't be read again to be sent by another name; save it anew"
-        )
+        return self._create(key, what, parameters, send)
 
     def _create(
         self,
