@@ -18,6 +18,7 @@ from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
 from tahoestorage import env
+from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap, Kind
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.grid import LocalGrid
@@ -118,7 +119,7 @@ def test_nothing_is_overwritten_nor_made(
 ) -> None:
     asked: list[str] = []
     monkeypatch.setattr(Gateway, "probe_upload", lambda self: asked.append("probe"))
-    monkeypatch.setattr(Gateway, "create_root", lambda *args: asked.append("root"))
+    monkeypatch.setattr(marker, "create_root", lambda *args: asked.append("root"))
     file = tmp_path / "root.cap"
     if kind == "file":
         file.write_text("the old cap", "utf-8")

@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import requests
@@ -23,8 +23,10 @@ from tahoestorage.exceptions import (
     TahoeStorageError,
     UnexpectedAnswer,
 )
+from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.answers import Child
 from tahoestorage.tahoe.caps import Cap, Kind, literal_cap
+from tahoestorage.tahoe.children import Link
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.grid import LocalGrid
 from tahoestorage.tahoe.uploads import UploadBody
@@ -52,7 +54,7 @@ def gateway(proxy: Proxy) -> Iterator[Gateway]:
 def broken_grid() -> Iterator[tuple[LocalGrid, Cap, Cap]]:
     """A grid of two servers, one of which has stopped, and a directory and a file."""
     with LocalGrid(servers=2) as grid, contextlib.closing(Gateway(grid.base_url)) as it:
-        root = it.create_root()
+        root = marker.create_root(it)
         cap = it.upload(content(), what="a file")
         grid.stop_server(1)
         yield grid, root, cap
@@ -63,11 +65,26 @@ def content(data: bytes = CONTENT) -> UploadBody:
 
 
 def children_of(gateway: Gateway, cap: Cap, *path: str) -> dict[str, Child]:
+    """Return what is in a directory, but for the marker."""
     found: dict[str, Child] = {}
     gateway.list(
         cap, path, lambda child: found.update({child.name: child}), what="children"
     )
+    found.pop(marker.NAME, None)
     return found
+
+
+def link(
+    gateway: Gateway,
+    directory: Cap,
+    name: str,
+    cap: Cap,
+    *,
+    token: str = "",
+    replace: Literal["false", "only-files"] = "false",
+) -> None:
+    children = {name: Link.with_token(cap, token)}
+    gateway.set_children(directory, children, replace=replace, what=name)
 
 
 def anything(seen: Seen) -> bool:
@@ -94,7 +111,7 @@ def test_a_file_goes_up_is_linked_found_read_and_unlinked(
 ) -> None:
     directory = gateway.mkdir(root, "photos", "SDMF", what="photos")
     cap = gateway.upload(content(), what="photos/a.jpg")
-    gateway.link(directory, "a.jpg", cap, token="mine", replace="false", what="a.jpg")
+    link(gateway, directory, "a.jpg", cap, token="mine")
     child = children_of(gateway, root, "photos")["a.jpg"]
     assert child.entry.kind is EntryKind.FILE
     assert child.entry.reference == cap.uri
@@ -112,7 +129,7 @@ def test_a_file_goes_up_is_linked_found_read_and_unlinked(
 def test_directories_are_of_the_format_asked_for(
     gateway: Gateway, layout: str, kind: Kind
 ) -> None:
-    new = gateway.create_root(layout)
+    new = marker.create_root(gateway, layout)
     below = gateway.mkdir(new, "below", layout, what="below")
     assert (new.kind, below.kind) == (kind, kind)
     assert new.is_writable
@@ -126,7 +143,7 @@ def test_directories_are_of_the_format_asked_for(
 )
 def test_names_of_every_kind_are_kept(gateway: Gateway, root: Cap, name: str) -> None:
     below = gateway.mkdir(root, name, "SDMF", what="a directory")
-    gateway.link(below, name, literal_cap(b"x"), token="", replace="false", what="it")
+    link(gateway, below, name, literal_cap(b"x"))
     assert list(children_of(gateway, root, name)) == [name]
     gateway.unlink(below, name, what="it")
     assert list(children_of(gateway, root)) == [name]
@@ -144,12 +161,12 @@ def test_a_link_replaces_files_only_where_that_is_asked_for(
     gateway: Gateway, root: Cap
 ) -> None:
     one, two = literal_cap(b"one"), literal_cap(b"two")
-    gateway.link(root, "a", one, token="", replace="false", what="a")
-    gateway.link(root, "a", two, token="", replace="only-files", what="a")
+    link(gateway, root, "a", one)
+    link(gateway, root, "a", two, replace="only-files")
     assert children_of(gateway, root)["a"].entry.reference == two.uri
     gateway.mkdir(root, "d", "SDMF", what="d")
     with pytest.raises(NameTaken):
-        gateway.link(root, "d", one, token="", replace="only-files", what="d")
+        link(gateway, root, "d", one, replace="only-files")
 
 
 def test_a_gateway_tells_how_many_servers_it_is_connected_to(
@@ -182,7 +199,7 @@ def test_each_request_is_logged_with_verb_redacted_target_status_and_time(
         with contextlib.suppress(FileMissing):
             gateway.list(root, ("a b",), what="a")
         gateway.upload(content(), what="a")
-        gateway.create_root()
+        marker.create_root(gateway)
         gateway.connected_servers()
     assert [re.sub(r" \d+\.\d ms$", "", line) for line in lines] == [
         f"POST /uri/{shown}?t=mkdir&name=a%20b&replace=false&format=SDMF 200",
@@ -190,7 +207,7 @@ def test_each_request_is_logged_with_verb_redacted_target_status_and_time(
         f"DELETE /uri/{shown}/a%20b 200",
         f"GET /uri/{shown}/a%20b?t=json 404",
         "PUT /uri 200",
-        "POST /uri?t=mkdir 200",
+        "POST /uri?t=mkdir-with-children 200",
         "GET /?t=json 200",
     ]
 
@@ -210,7 +227,7 @@ def test_a_request_that_failed_is_logged_as_such(root: Cap) -> None:
 
 
 def test_a_name_that_is_not_there_is_missing(gateway: Gateway, root: Cap) -> None:
-    gateway.link(root, "f", literal_cap(b"x"), token="", replace="false", what="f")
+    link(gateway, root, "f", literal_cap(b"x"))
     with failing(FileMissing, root, says="no such file"):
         gateway.list(root, ("b",), what="photos/a.jpg")
     with failing(FileMissing, root, says="no such file"):
@@ -226,7 +243,7 @@ def test_a_name_that_is_there_is_taken(gateway: Gateway, root: Cap) -> None:
     with failing(NameTaken, root, says="the name is taken"):
         gateway.mkdir(root, "a", "SDMF", what="photos/a.jpg")
     with failing(NameTaken, root, NO_FILE, says="the name is taken"):
-        gateway.link(root, "a", NO_FILE, token="", replace="false", what="photos/a.jpg")
+        gateway.set_children(root, {"a": Link(NO_FILE)}, what="photos/a.jpg")
 
 
 def test_a_read_cap_changes_nothing(gateway: Gateway, root: Cap) -> None:
@@ -259,7 +276,7 @@ def test_with_too_few_servers_nothing_is_stored_and_that_is_said(
         with failing(NotEnoughShares, root, says="Try again"):
             gateway.list(root, what="photos/a.jpg")
         with failing(NotEnoughShares, root, says="Try again"):
-            gateway.link(root, "a", cap, token="", replace="false", what="photos/a.jpg")
+            gateway.set_children(root, {"a": Link(cap)}, what="photos/a.jpg")
         with failing(NotEnoughShares, root, cap, says="Try again"):
             gateway.fetch(cap, what="photos/a.jpg")
 
@@ -312,7 +329,7 @@ def test_a_made_directory_is_one_that_can_be_written(
     with failing(UnexpectedAnswer, root, says="no directory was made"):
         gateway.mkdir(root, "a", "SDMF", what="photos/a.jpg")
     with pytest.raises(UnexpectedAnswer, match="no directory was made"):
-        gateway.create_root()
+        marker.create_root(gateway)
 
 
 @pytest.mark.parametrize("cap", [NO_FILE, NO_DIRECTORY, "URI:FUTURE:x"])

@@ -20,8 +20,9 @@ from tahoestorage.exceptions import (
     TahoeStorageError,
     UnexpectedAnswer,
 )
-from tahoestorage.tahoe import answers
+from tahoestorage.tahoe import answers, marker
 from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.children import Link
 from tahoestorage.tahoe.files import FileReader
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.uploads import UploadBody
@@ -42,9 +43,8 @@ ASKS: dict[str, Callable[[Gateway], object]] = {
     "list": lambda gateway: gateway.list(ROOT, ("a",), lambda child: None, what=WHAT),
     "look at a file": lambda gateway: gateway.list(FILE, what=WHAT),
     "mkdir": lambda gateway: gateway.mkdir(ROOT, "a", "SDMF", what=WHAT),
-    "link": lambda gateway: gateway.link(
-        ROOT, "a", FILE, token="token", replace="false", what=WHAT
-    ),
+    "link": lambda gateway: gateway.set_children(ROOT, {"a": Link(FILE)}, what=WHAT),
+    "metadata": lambda gateway: gateway.metadata(ROOT, "a", what=WHAT),
     "unlink": lambda gateway: gateway.unlink(ROOT, "a", what=WHAT),
     "upload": lambda gateway: gateway.upload(
         UploadBody(lambda: [b"x" * 100], repeatable=True), what=WHAT
@@ -53,10 +53,10 @@ ASKS: dict[str, Callable[[Gateway], object]] = {
     "part": lambda gateway: part(FileReader(gateway, FILE, WHAT)),
     "mutable": lambda gateway: FileReader(gateway, MUTABLE, WHAT).size,
     "welcome": lambda gateway: gateway.connected_servers(),
-    "create root": lambda gateway: gateway.create_root(),
+    "create root": marker.create_root,
 }
 # What reads a body to its end, or looks into it.
-READERS = ["list", "upload", "download", "welcome"]
+READERS = ["list", "metadata", "upload", "download", "welcome"]
 
 
 def part(reader: FileReader) -> bytes:

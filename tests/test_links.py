@@ -22,6 +22,7 @@ from tahoestorage.exceptions import (
     UnexpectedAnswer,
 )
 from tahoestorage.storage import TahoeStorage
+from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.directories import Directory
 from tahoestorage.tahoe.grid import LocalGrid
@@ -67,6 +68,7 @@ def tree(tahoe_grid: LocalGrid, root: Cap) -> Callable[[], Tree]:
                 f"{tahoe_grid.base_url}/uri/{child['ro_uri']}", timeout=30
             ).content
             for name, (kind, child) in children.items()
+            if name != marker.NAME
         }
 
     return lambda: below(root.uri)

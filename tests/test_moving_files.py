@@ -24,6 +24,7 @@ from tahoestorage.moving.move import Move, Plan
 from tahoestorage.moving.progress import Progress
 from tahoestorage.moving.sides import store_of
 from tahoestorage.storage import TahoeStorage
+from tahoestorage.tahoe.children import Link
 from tahoestorage.tahoe.grid import LocalGrid
 from tests.bucket import Bucket
 from tests.conftest import MakeStorage
@@ -107,7 +108,7 @@ def test_a_directory_of_the_grid_that_is_in_itself_is_named(
     assert root is not None
     within = directories.ask(("a",)).directory.write
     assert within is not None
-    gateway.link(within, "again", root, token="t", replace="false", what="again")
+    gateway.set_children(within, {"again": Link(root)}, what="again")
     to = add("to", "disk")
 
     done = copy("from", "to", "--json")

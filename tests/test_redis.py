@@ -452,7 +452,7 @@ def test_nothing_is_asked_of_the_gateway_that_another_host_has_asked(
 def test_writers_through_several_gateways_take_turns(
     redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usual, linking, most = Gateway.link, [0], [0]
+    usual, linking, most = Gateway.set_children, [0], [0]
 
     def link(*arguments: Any, **keywords: Any) -> None:
         linking[0] += 1
@@ -462,7 +462,7 @@ def test_writers_through_several_gateways_take_turns(
         finally:
             linking[0] -= 1
 
-    monkeypatch.setattr(Gateway, "link", link)
+    monkeypatch.setattr(Gateway, "set_children", link)
     with LocalGrid(tmp_path / "grid", servers=1, gateways=2) as grid:
         root = grid.create_root()
         storages = [

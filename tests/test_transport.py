@@ -28,6 +28,7 @@ from tahoestorage.exceptions import (
     UnexpectedAnswer,
 )
 from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.children import Link
 from tahoestorage.tahoe.faults import mapped
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.grid import LocalGrid
@@ -218,7 +219,7 @@ def test_what_changes_something_is_not_sent_twice_by_itself() -> None:
         gateway_at(silent.url, read_timeout=0.1, retries=2) as gateway,
     ):
         with pytest.raises(GatewayTimeout) as caught:
-            gateway.link(ROOT, "a", ROOT, token="", replace="false", what="photos/a")
+            gateway.set_children(ROOT, {"a": Link(ROOT)}, what="photos/a")
         assert_hides_caps(caught.value, ROOT)
         with pytest.raises(GatewayTimeout):
             gateway.unlink(ROOT, "a", what="photos/a")

@@ -11,7 +11,8 @@ from django.core.files.base import File
 
 from tahoestorage.backends.configured import Configured
 from tahoestorage.backends.content import body_of
-from tahoestorage.backends.names import path_of, url_below, url_name
+from tahoestorage.backends.gridnames import grid_path, refuse_marker
+from tahoestorage.backends.names import url_below, url_name
 from tahoestorage.backends.saving import Saving
 from tahoestorage.backends.storedfile import StoredFile, check_mode
 from tahoestorage.conf import media_url, use_tz
@@ -42,7 +43,7 @@ class TahoeStorage(Saving, Configured):
 
     def _entry(self, name: str) -> tuple[Path, Entry]:
         """Return the file's path and entry, of which the store was asked if need be."""
-        path = path_of(name)
+        path = grid_path(name)
         entry = self._directories.entry_even_old(path)
         if entry is None:
             raise FileMissing(f"{name}: there is no such file")
@@ -67,7 +68,7 @@ class TahoeStorage(Saving, Configured):
         check_mode(mode)
         if mode.startswith("r"):
             return self._reader(name)
-        path = path_of(name)
+        path = grid_path(name)
         entry = self._directories.entry(path, confirm=False)
         if entry is not None and entry.kind is EntryKind.DIRECTORY:
             raise NameIsDirectory(f"{name or 'the root'} is a directory, and no file")
@@ -91,7 +92,7 @@ class TahoeStorage(Saving, Configured):
 
     def exists(self, name: str) -> bool:
         """Whether there is a file or directory of this name."""
-        return self._directories.entry(path_of(str(name))) is not None
+        return self._directories.entry(grid_path(str(name))) is not None
 
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
         """Return the names of the directories and of the files in a directory.
@@ -99,7 +100,7 @@ class TahoeStorage(Saving, Configured):
         One that would lead elsewhere, taken for a path, is left out.
         """
         found: dict[bool, list[str]] = {True: [], False: []}
-        for name, entry in self._directories.entries(path_of(str(path))):
+        for name, entry in self._directories.entries(grid_path(str(path))):
             if name not in ("", ".", "..") and "/" not in name:
                 found[entry.kind is EntryKind.DIRECTORY].append(name)
         return sorted(found[True]), sorted(found[False])
@@ -118,6 +119,7 @@ class TahoeStorage(Saving, Configured):
         In url_style "path" nobody is asked whether there is such a file.
         """
         if self.options.url_style == "path":
+            refuse_marker(name or "", tuple((name or "").split("/")))
             return url_below(self.options.media_url or media_url(), name)
         base = self.options.public_base_url
         if base is None:
@@ -168,10 +170,10 @@ class TahoeStorage(Saving, Configured):
         def link(name: str) -> None:
             self._link(name, cap, replace)
 
-        return "/".join(path_of(self._by_free_name(name, link)))
+        return "/".join(grid_path(self._by_free_name(name, link)))
 
     def _upload(self, name: str, body: UploadBody) -> Cap:
-        path = path_of(name)
+        path = grid_path(name)
         if not path:
             raise NameIsDirectory("the root is a directory, and no file")
         self._links.check(path)
@@ -183,7 +185,7 @@ class TahoeStorage(Saving, Configured):
     def _link(
         self, name: str, cap: Cap, replace: Literal["false", "only-files"]
     ) -> None:
-        path = path_of(name)
+        path = grid_path(name)
         directory = self._links.make(path[:-1])
         self._links.link(directory, path, cap, replace=replace)
 
@@ -199,7 +201,7 @@ class TahoeStorage(Saving, Configured):
         """
         if not name:
             raise ValueError("The name must be given to delete().")
-        path = path_of(str(name))
+        path = grid_path(str(name))
         if not path:
             raise NameIsDirectory("the root is a directory, and only files are deleted")
         self._links.unlink(path)
@@ -217,7 +219,7 @@ class TahoeStorage(Saving, Configured):
         Raises FileMissing, and NameTaken.
         """
         self._copy(str(source), str(target))
-        return "/".join(path_of(str(target)))
+        return "/".join(grid_path(str(target)))
 
     def move(self, source: str, target: str) -> str:
         """Link a file at another name, unlink the old one, and return the new name.
@@ -226,13 +228,13 @@ class TahoeStorage(Saving, Configured):
         way leaves both; and so does who replaces the old one meanwhile.
         """
         reference = self._copy(str(source), str(target))
-        self._links.unlink(path_of(str(source)), only=reference)
-        return "/".join(path_of(str(target)))
+        self._links.unlink(grid_path(str(source)), only=reference)
+        return "/".join(grid_path(str(target)))
 
     def _copy(self, source: str, target: str) -> str:
         """Link at ``target`` what is at ``source``, and return its reference."""
         path, entry = self._file(source)
-        if not path_of(target) or path == path_of(target):
+        if not grid_path(target) or path == grid_path(target):
             raise NameTaken(f"{target or 'the root'}: the name is taken")
         cap = Cap.parse(entry.reference)
         if cap.is_mutable:

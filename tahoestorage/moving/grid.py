@@ -11,13 +11,14 @@ from typing import Any
 from django.core.files.base import File
 
 from tahoestorage.backends.content import body_of
-from tahoestorage.backends.names import path_of
+from tahoestorage.backends.gridnames import grid_path
 from tahoestorage.backends.tahoe import TahoeStorage
 from tahoestorage.cache import MISSING
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import FileMissing, NameIsDirectory, ParentIsFile
 from tahoestorage.moving.names import Rules, utf8
 from tahoestorage.moving.store import Listed, Stat, Store
+from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.directories import Path
 
 
@@ -49,8 +50,13 @@ class Grid(Store):
         self._list("")
         return contextlib.nullcontext()
 
+    def refuses(self, name: str) -> str | None:
+        if marker.is_marked(tuple(name.split("/"))):
+            return f"{marker.NAME!r} is the storage's own name on a grid"
+        return super().refuses(name)
+
     def _list(self, directory: str) -> Listed:
-        path = path_of(directory)
+        path = grid_path(directory)
         answer = self._directories.ask(path)
         self._fresh.add(path)
         directories: list[str] = []
@@ -82,7 +88,7 @@ class Grid(Store):
                 self._fresh.add(here)
 
     def stat(self, name: str) -> Stat | None:
-        path = path_of(name)
+        path = grid_path(name)
         self._freshen(path[:-1])
         entry = self._directories.entry(path)
         if entry is None:

@@ -202,6 +202,20 @@ def _number(*values: Any) -> float | None:
     return None
 
 
+def metadata_of(text: str, where: str) -> dict[str, Any]:
+    """Return the metadata of a link, from what ``t=json`` says of one child."""
+    try:
+        metadata = json.loads(text)[1]["metadata"]
+        if isinstance(metadata, dict):
+            return metadata
+    except (ValueError, TypeError, LookupError, RecursionError):
+        pass
+    raise UnexpectedAnswer(
+        f"{where} does not answer as a Tahoe-LAFS gateway does; "
+        "is another program listening there?"
+    )
+
+
 def count_connected(status: str, where: str) -> int:
     """Return to how many servers a gateway is connected, by its welcome page's JSON."""
     try:

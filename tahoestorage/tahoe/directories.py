@@ -17,6 +17,7 @@ from tahoestorage.exceptions import (
     ReadOnly,
     UnexpectedAnswer,
 )
+from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.answers import Child, Node
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.gateway import Gateway
@@ -200,6 +201,8 @@ class Directories:
 
         def add(each: Child) -> None:
             nonlocal child
+            if each.name == marker.NAME:
+                return
             listing.add(each.name, each.entry, each.write_reference)
             if each.name == name:
                 child = each

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -20,11 +19,12 @@ from tahoestorage.exceptions import (
     UnexpectedAnswer,
 )
 from tahoestorage.tahoe import answers, bodies
-from tahoestorage.tahoe.answers import TOKEN_KEY, Child, Node, NodeParser
+from tahoestorage.tahoe.answers import Child, Node, NodeParser
 from tahoestorage.tahoe.bodies import blocks, checked, read_cap, read_directory
 from tahoestorage.tahoe.caps import LITERAL_LIMIT, Cap
+from tahoestorage.tahoe.children import Link, encode
 from tahoestorage.tahoe.connections import UploadTimeout
-from tahoestorage.tahoe.redaction import Secret, SecretBytes
+from tahoestorage.tahoe.redaction import Secret
 from tahoestorage.tahoe.transport import Transport
 from tahoestorage.tahoe.uploads import UploadBody
 
@@ -103,22 +103,49 @@ class Gateway:
         with self._ask("POST", directory, (), query, what=what, body=b"") as answer:
             return read_directory(answer, what, self.base_url)
 
-    def link(
+    def metadata(self, directory: Cap, name: str, *, what: str) -> dict[str, Any]:
+        """Return the metadata of one link in a directory. Raises FileMissing."""
+        with self._ask("GET", directory, (name,), "t=json", what=what) as answer:
+            text = bodies.read_text(answer, what, self.base_url)
+        return answers.metadata_of(text, self.base_url)
+
+    def set_children(
         self,
         directory: Cap,
-        name: str,
-        cap: Cap,
+        children: Mapping[str, Link],
         *,
-        token: str,
-        replace: Literal["false", "only-files"],
+        replace: Literal["false", "only-files"] = "false",
         what: str,
     ) -> None:
-        """Link ``cap`` as ``name``, with ``token`` in the link; NameTaken if it is."""
-        body = _children(name, cap, token)
+        """Link all ``children`` in a directory, or none of them.
+
+        Raises NameTaken where a name is taken that may not be replaced.
+        """
+        body = encode(children)
         # The documented overwrite=false is ignored by the gateway; replace= is not.
         query = f"t=set_children&replace={replace}"
         with self._ask("POST", directory, (), query, what=what, body=body) as answer:
             bodies.read_text(answer, what, self.base_url)
+
+    def make_directory(
+        self, children: Mapping[str, Link], layout: str = "SDMF", *, what: str
+    ) -> Cap:
+        """Make a directory of ``children``, linked nowhere; return its write cap."""
+        if layout == "SDMF":
+            body = encode(children, timed=True)
+            return self._make_directory("t=mkdir-with-children", body, what)
+        # A directory with children is made in the usual format, whatever is asked for.
+        cap = self._make_directory(f"t=mkdir&format={layout}", b"", what)
+        self.set_children(cap, children, what=what)
+        return cap
+
+    def _make_directory(self, query: str, body: bytes, what: str) -> Cap:
+        target = f"/uri?{query}"
+        response = self._transport.send(
+            "POST", target, shown=target, what=what, body=body
+        )
+        with checked(response, what, self.base_url) as answer:
+            return read_directory(answer, what, self.base_url)
 
     def unlink(self, directory: Cap, name: str, *, what: str) -> None:
         """Unlink ``name``, whatever it is by now. Raises FileMissing."""
@@ -191,19 +218,6 @@ class Gateway:
             raise FileMissing(f"{what}: the gateway knows no file by its cap")
         return answer
 
-    def create_root(self, layout: str = "SDMF") -> Cap:
-        """Make a directory that is linked nowhere and return its write cap."""
-        what = "the root directory"
-        response = self._transport.send(
-            "POST",
-            f"/uri?t=mkdir&format={layout}",
-            shown="/uri?t=mkdir",
-            what=what,
-            body=b"",
-        )
-        with checked(response, what, self.base_url) as answer:
-            return read_directory(answer, what, self.base_url)
-
     def connected_servers(self) -> int:
         """Return to how many storage servers the gateway is connected."""
         what = "the gateway's status"
@@ -241,10 +255,3 @@ class Gateway:
             body=body,
         )
         return checked(response, what, self.base_url, passing)
-
-
-def _children(name: str, cap: Cap, token: str) -> bytes:
-    properties: dict[str, Any] = {"metadata": {TOKEN_KEY: token}}
-    properties["rw_uri" if cap.is_writable else "ro_uri"] = cap.uri
-    kind = "dirnode" if cap.is_directory else "filenode"
-    return SecretBytes(json.dumps({name: [kind, properties]}).encode())

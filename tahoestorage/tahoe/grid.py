@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from tahoestorage.exceptions import GatewayTimeout, Lines
+from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.griddirectory import lay_out, take_lock
@@ -106,9 +107,9 @@ class LocalGrid:
         return self._gateways[gateway].log_path
 
     def create_root(self) -> Cap:
-        """Make an empty directory, linked from nowhere, and return its write cap."""
+        """Make a root without files, linked from nowhere, and return its write cap."""
         with closing(Gateway(self.base_url)) as gateway:
-            return gateway.create_root()
+            return marker.create_root(gateway)
 
     def start(self) -> None:
         """Start every node, and return when each gateway sees each server."""

@@ -10,7 +10,8 @@ import os
 import secrets
 import threading
 import weakref
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 from tahoestorage.cache import MISSING, Listing, Turn
 from tahoestorage.entries import Entry, EntryKind
@@ -22,8 +23,11 @@ from tahoestorage.exceptions import (
     NotEnoughShares,
     ParentIsFile,
     StoreError,
+    WriteCollision,
 )
+from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.children import Link
 from tahoestorage.tahoe.directories import Answer, Directories, Directory, Path
 
 WRITING_SECONDS = 40.0
@@ -162,8 +166,9 @@ class Links:
                 turn.renew()
                 change = self._cache.change(directory.scope, name)
                 try:
-                    self._gateway.link(
-                        write, name, cap, token=token, replace=replace, what=what
+                    link = Link.with_token(cap, token)
+                    self._gateway.set_children(
+                        write, {name: link}, replace=replace, what=what
                     )
                 except (NameTaken, StoreError) as error:
                     change.done(None)
@@ -189,6 +194,36 @@ class Links:
         """
         seconds = self._gateway.longest + WRITING_SECONDS
         return self._cache.turn(directory.scope, what, seconds)
+
+    def change_facts(
+        self, change: Callable[[dict[str, Any]], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """Change the facts that the root's marker carries; return what they are now.
+
+        ``change`` returns the facts as they are to be, given those that are there; it
+        is asked until it changes nothing. A root without a marker gets one. Raises a
+        StoreError where that can't be done.
+        """
+        root, what = self._directories.root, "the root directory's marker"
+        write = root.writable("the root directory")
+        fault: StoreError | None = None
+        with self._turn(root, what) as turn:
+            for _ in range(self._gateway.retries + 2):
+                facts = marker.read_facts(self._gateway, root.best)
+                changed = change(dict(facts))
+                if changed == facts:
+                    return facts
+                turn.renew()
+                try:
+                    self._gateway.set_children(
+                        write, marker.child(changed), replace="only-files", what=what
+                    )
+                except StoreError as error:
+                    # What is there is read in any case.
+                    fault = error
+        raise fault or WriteCollision(
+            f"{what}: others change it all the time; try again"
+        )
 
     def unlink(self, path: Path, *, only: str | None = None) -> None:
         """Unlink the file at ``path``; a name that is not there is no error.

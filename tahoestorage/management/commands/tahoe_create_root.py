@@ -16,6 +16,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tahoestorage.conf import Options, read_options
 from tahoestorage.exceptions import NotEnoughServers, TahoeStorageError
+from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.gateway import Gateway
 
 ADVICE = """\
@@ -121,7 +122,7 @@ def create_root(site: Options) -> str:
                 raise NotEnoughServers("It is connected to no storage server.")
             # A directory is made where a file would be refused: on too few servers.
             gateway.probe_upload()
-            return gateway.create_root(site.directory_format).uri
+            return marker.create_root(gateway, site.directory_format).uri
     except NotEnoughServers as error:
         raise CommandError(
             f"{error}\nThe gateway at {site.base_url} cannot keep files now, so no "

@@ -1,0 +1,30 @@
+"""Names as Django gives them, made into paths on a grid."""
+
+from __future__ import annotations
+
+import functools
+
+from django.core.exceptions import SuspiciousFileOperation
+
+from tahoestorage.backends.names import path_of
+from tahoestorage.tahoe import marker
+
+
+@functools.lru_cache(maxsize=4096)
+def grid_path(name: str) -> tuple[str, ...]:
+    """Return what ``path_of`` does.
+
+    Raises SuspiciousFileOperation also for the name that is the storage's own.
+    """
+    path = path_of(name)
+    refuse_marker(name, path)
+    return path
+
+
+def refuse_marker(name: str, path: tuple[str, ...]) -> None:
+    """Raise SuspiciousFileOperation for a path with the storage's own name in it."""
+    if marker.is_marked(path):
+        raise SuspiciousFileOperation(
+            f"{name!r} has {marker.NAME!r} in it, the name by which the storage keeps "
+            "directories from being empty; nothing of yours can have that name"
+        )
