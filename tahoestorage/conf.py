@@ -21,9 +21,11 @@ __all__ = [
     "CacheOptions",
     "Options",
     "accel_redirect",
+    "has_urls",
     "hidden",
     "hide_root_caps",
     "media_url",
+    "naming_settings",
     "read_cache_options",
     "read_options",
     "secret_key",
@@ -116,6 +118,17 @@ def accel_redirect() -> str | None:
 def media_url() -> str:
     """Return MEDIA_URL."""
     return str(settings.MEDIA_URL)
+
+
+def has_urls() -> bool:
+    """Whether the site has URL patterns at all."""
+    return bool(getattr(settings, "ROOT_URLCONF", None))
+
+
+def naming_settings() -> list[str]:
+    """Return the names of the settings, of those that are set, that name a grid."""
+    names = (PREFIX + name for name in ("BASE_URL", "BASE_CAP", "BASE_CAP_FILE"))
+    return [name for name in names if kinds.is_given(getattr(settings, name, None))]
 
 
 def secret_key() -> bytes:

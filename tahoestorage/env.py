@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
+from tahoestorage import installed as installed
 from tahoestorage.environment.options import placed
 from tahoestorage.environment.settings import setting
 from tahoestorage.environment.urls import FOLDER, MEMORY, S3, TAHOE, Store, read_url
@@ -55,7 +56,8 @@ def storages(default: str | None = None) -> dict[str, Made]:
     """Return the whole setting ``STORAGES``. Raises ImproperlyConfigured.
 
     ``default`` is what ``storage`` returns; ``staticfiles`` is the store of
-    STATIC_STORAGE_URL, or else WhiteNoise; each STORAGE_URL_<ALIAS> is one more.
+    STATIC_STORAGE_URL, or else Django's own default; each STORAGE_URL_<ALIAS> is one
+    more.
     """
     wanted: dict[str, Callable[[], Made]] = {
         "default": partial(_store, _URL, default),
@@ -129,8 +131,8 @@ def _further(variable: str) -> Made:
 def _static() -> Made:
     given = read_variable(_STATIC)
     if given is None:
-        hashed = "whitenoise.storage.CompressedManifestStaticFilesStorage"
-        return {"BACKEND": hashed, "OPTIONS": {}}
+        plain = "django.contrib.staticfiles.storage.StaticFilesStorage"
+        return {"BACKEND": plain, "OPTIONS": {}}
     made = _from_url(*given)
     backend, options = made["BACKEND"], made["OPTIONS"]
     reason = {
@@ -141,7 +143,7 @@ def _static() -> Made:
     if reason:
         raise Wrong(
             f"{given[0]} is no place for static files: {reason}; expected s3, gs or "
-            "file, or nothing at all, for WhiteNoise"
+            "file, or nothing at all, for Django's default"
         )
     if backend == FOLDER.backend:
         hashed = "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"

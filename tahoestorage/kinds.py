@@ -64,9 +64,15 @@ def is_given(value: object) -> bool:
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
-    """Return the known name that was probably meant."""
-    found = difflib.get_close_matches(name.lower(), known, 1, cutoff)
-    return found[0] if found else None
+    """Return the known name that was probably meant.
+
+    One that was only shortened is meant before one that merely looks alike.
+    """
+    known, lower = list(known), name.lower()
+    shortened = cutoff < 0.8 and len(lower) > 2
+    longer = [each for each in known if shortened and each.startswith(lower)]
+    found = longer or difflib.get_close_matches(lower, known, 1, cutoff)
+    return min(found, key=len, default=None)
 
 
 def unknown(near: str | None, known: Collection[str]) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import socketserver
+import subprocess
 import threading
 from base64 import b32encode
 from collections.abc import Iterator
@@ -13,6 +15,8 @@ from typing import Any
 
 import pytest
 from django.apps.registry import Apps
+from django.contrib.staticfiles.storage import HashedFilesMixin
+from django.core import checks
 from django.core.checks import CheckMessage, run_checks
 from django.core.checks.registry import registry
 from django.core.files.storage import InMemoryStorage, default_storage, storages
@@ -20,9 +24,12 @@ from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.db import models
 from django.test.utils import isolate_apps
+from django.urls import clear_url_caches, include, path
 from pytest_django.fixtures import Settings
 
+from tahoestorage import env
 from tahoestorage.checks import check_options
+from tahoestorage.installed import check_installed
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.grid import LocalGrid
 
@@ -42,6 +49,25 @@ class OwnStorage(TahoeStorage):
     """A subclass, as a site may have one."""
 
 
+class Hashed(HashedFilesMixin, TahoeStorage):  # type: ignore[misc]
+    """Static files by names that change with their content."""
+
+
+urlpatterns: list[Any] = []
+
+
+@contextlib.contextmanager
+def override_urls(patterns: list[Any]) -> Iterator[None]:
+    """Let the site have these URL patterns, in this module as ROOT_URLCONF."""
+    urlpatterns[:] = patterns
+    clear_url_caches()
+    try:
+        yield
+    finally:
+        urlpatterns.clear()
+        clear_url_caches()
+
+
 class NotFound(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_error(404)
@@ -55,6 +81,8 @@ def no_settings(settings: Settings) -> None:
     for name in dir(settings):
         if name.startswith("TAHOE_"):
             delattr(settings, name)
+    # Files have URLs, but where a test says otherwise.
+    settings.TAHOE_PUBLIC_BASE_URL = "https://files.example"
 
 
 @pytest.fixture
@@ -151,6 +179,7 @@ class TestTheRootCap:
     ) -> None:
         file = tmp_path / "cap"
         file.write_text(READ_CAP)
+        file.chmod(0o600)
         use(settings, base_cap_file=str(file))
 
         assert ids() == ["E002"]
@@ -164,6 +193,138 @@ class TestTheRootCap:
 
         assert message.id == "tahoestorage.E001"
         assert str(tmp_path / "cap") in message.msg
+
+    @pytest.mark.parametrize("mode", [0o644, 0o604, 0o660, 0o602])
+    def test_a_file_that_others_may_read_is_a_warning_with_the_command(
+        self, settings: Settings, tmp_path: Path, mode: int
+    ) -> None:
+        file = tmp_path / "the cap"
+        file.write_text(WRITE_CAP)
+        file.chmod(mode)
+        use(settings, base_cap_file=str(file))
+
+        (message,) = findings()
+        subprocess.run(["sh", "-c", str(message.hint)], check=True)
+
+        assert message.id == "tahoestorage.W006"
+        assert str(file) in message.msg
+        assert findings() == []
+
+    @pytest.mark.parametrize("mode", [0o600, 0o400, 0o440, 0o640])
+    def test_a_file_for_one_user_or_one_group_is_fine(
+        self, settings: Settings, tmp_path: Path, mode: int
+    ) -> None:
+        file = tmp_path / "cap"
+        file.write_text(WRITE_CAP)
+        file.chmod(mode)
+        use(settings, base_cap_file=str(file))
+
+        assert findings() == []
+
+
+class TestSettingsThatNobodyUses:
+    NAMES = ("BASE_URL", "BASE_CAP", "BASE_CAP_FILE")
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_are_a_warning_that_says_where_the_files_go(
+        self, settings: Settings, name: str, tmp_path: Path
+    ) -> None:
+        settings.STORAGES = env.storages(default=tmp_path.as_uri())
+        value = "http://127.0.0.1:3456" if name == "BASE_URL" else WRITE_CAP
+        setattr(settings, f"TAHOE_STORAGE_{name}", value)
+
+        (message,) = findings()
+
+        assert message.id == "tahoestorage.W002"
+        assert message.msg.startswith(f"TAHOE_STORAGE_{name}: no storage uses this")
+        assert "FileSystemStorage" in message.msg
+        assert KEY not in str(message)
+
+    def test_are_fine_where_some_storage_uses_them(self, settings: Settings) -> None:
+        settings.TAHOE_STORAGE_BASE_CAP = WRITE_CAP
+        settings.STORAGES = {
+            "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
+            "archive": {"BACKEND": "tahoestorage.storage.TahoeStorage"},
+        }
+
+        assert findings() == []
+
+
+class TestURLs:
+    def test_none_at_all_is_a_warning(self, settings: Settings) -> None:
+        del settings.TAHOE_PUBLIC_BASE_URL
+        use(settings, base_cap=WRITE_CAP)
+
+        (message,) = findings()
+
+        assert message.id == "tahoestorage.W004"
+        assert "admin" in message.msg
+        assert 'TAHOE_STORAGE_URL_STYLE = "path"' in str(message.hint)
+
+    @pytest.mark.parametrize("media_url", [None, "/uploads/"])
+    def test_of_the_site_without_a_pattern_are_a_warning(
+        self, settings: Settings, media_url: str | None
+    ) -> None:
+        settings.MEDIA_URL = "/media/"
+        settings.ROOT_URLCONF = "tests.test_checks"
+        prefix = media_url or "/media/"
+        use(settings, base_cap=WRITE_CAP, url_style="path", media_url=media_url)
+
+        with override_urls([]):
+            (message,) = findings()
+        with override_urls([path(prefix[1:], include("tahoestorage.urls"))]):
+            assert findings() == []
+
+        assert message.id == "tahoestorage.W005"
+        assert f'path("{prefix[1:]}", include("tahoestorage.urls"))' in str(
+            message.hint
+        )
+
+    def test_of_another_host_need_no_pattern(self, settings: Settings) -> None:
+        settings.ROOT_URLCONF = "tests.test_checks"
+        media_url = "https://media.example/"
+        use(settings, base_cap=WRITE_CAP, url_style="path", media_url=media_url)
+
+        with override_urls([]):
+            assert findings() == []
+
+
+class TestStaticFiles:
+    def test_by_their_bare_names_are_an_error(self, settings: Settings) -> None:
+        use(settings, base_cap=WRITE_CAP)
+        other = WRITE_CAP.replace(KEY, KEY[:-2] + "be")
+        settings.STORAGES = settings.STORAGES | {
+            "staticfiles": {
+                "BACKEND": "tahoestorage.storage.TahoeStorage",
+                "OPTIONS": {"base_cap": other},
+            }
+        }
+
+        (message,) = findings()
+
+        assert message.id == "tahoestorage.E009"
+        assert message.msg.startswith('STORAGES["staticfiles"]: static files are kept')
+
+    def test_in_the_root_of_the_uploads_are_an_error(self, settings: Settings) -> None:
+        settings.TAHOE_STORAGE_BASE_CAP = WRITE_CAP
+        settings.STORAGES = {
+            "default": {"BACKEND": "tahoestorage.storage.TahoeStorage"},
+            "staticfiles": {"BACKEND": f"{__name__}.Hashed"},
+        }
+
+        (message,) = findings()
+
+        assert message.id == "tahoestorage.E009"
+        assert "the same root directory" in message.msg
+
+
+def test_the_app_that_is_not_installed_is_a_warning(settings: Settings) -> None:
+    settings.INSTALLED_APPS = ["django.contrib.contenttypes"]
+
+    (message,) = check_installed(None)
+
+    assert message.id == "tahoestorage.W003"
+    assert "INSTALLED_APPS" in str(message.hint)
 
 
 def test_wrong_options_are_one_error_that_names_them_all(settings: Settings) -> None:
@@ -383,9 +544,39 @@ class TestTheGateway:
     def test_one_that_answers_is_fine(
         self, settings: Settings, tahoe_grid: LocalGrid
     ) -> None:
+        root = tahoe_grid.create_root().uri
+        use(settings, base_cap=root, base_url=tahoe_grid.base_url)
+
+        (message,) = findings(deploy=True)
+
+        assert message.id == "tahoestorage.I001"
+        assert message.level == checks.INFO
+        assert message.msg == (
+            f'STORAGES["default"]: looked at: the gateway at {tahoe_grid.base_url} '
+            "answers, and has 1 storage server."
+        )
+
+    def test_the_cap_of_another_grid_is_an_error(
+        self, settings: Settings, tahoe_grid: LocalGrid
+    ) -> None:
         use(settings, base_cap=WRITE_CAP, base_url=tahoe_grid.base_url)
 
-        assert findings(deploy=True) == []
+        (message,) = findings(deploy=True)
+
+        assert message.id == "tahoestorage.E008"
+        assert "the root directory cannot be read" in message.msg
+        assert "Is this the cap of this grid" in str(message.hint)
+        assert KEY not in str(message)
+
+    def test_a_cap_with_one_wrong_letter_is_an_error(
+        self, settings: Settings, tahoe_grid: LocalGrid
+    ) -> None:
+        root = tahoe_grid.create_root().uri
+        at = root.index(":", 10) - 5
+        wrong = root[:at] + ("a" if root[at] != "a" else "b") + root[at + 1 :]
+        use(settings, base_cap=wrong, base_url=tahoe_grid.base_url)
+
+        assert ids(deploy=True) == ["E008"]
 
     def test_one_that_cannot_be_reached_is_an_error(
         self, settings: Settings, closed_port: int
@@ -438,7 +629,9 @@ def test_each_check_is_registered_once(settings: Settings) -> None:
     registered = [
         getattr(check, "__name__", "")
         for check in registry.get_checks(include_deployment_checks=True)
-        if check.__module__ == "tahoestorage.checks"
+        if check.__module__.startswith("tahoestorage.")
     ]
 
-    assert sorted(registered) == ["check_gateways", "check_objects", "check_options"]
+    assert sorted(registered) == [
+        *("check_gateways", "check_installed", "check_objects", "check_options"),
+    ]

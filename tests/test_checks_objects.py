@@ -27,7 +27,9 @@ def test_a_store_that_refuses_to_overwrite_is_well(
     settings: Settings, weed: S3Server
 ) -> None:
     bucket = weed.make_bucket()
-    assert findings(settings, **weed.options, bucket_name=bucket) == []
+    ((number, text),) = findings(settings, **weed.options, bucket_name=bucket)
+    assert number == "tahoestorage.I001"
+    assert text.startswith('STORAGES["default"]: looked at: the store answers')
     assert "Contents" not in weed.client().list_objects_v2(Bucket=bucket)
 
 

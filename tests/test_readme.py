@@ -30,15 +30,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.core.management import call_command, load_command_class
 from django.test import Client, RequestFactory, override_settings
 from django.utils.module_loading import import_string
+from playwright.sync_api import Page, sync_playwright
 from pytest_django.fixtures import Settings
 
-from tahoestorage import checks, exceptions
+from tahoestorage import checks, exceptions, installed
 from tahoestorage.conf import CLASSIC_PUBLIC_URL, PREFIX, read_cache_options
 from tahoestorage.options import CacheOptions, Options
 from tahoestorage.storage import TahoeStorage
@@ -48,6 +49,7 @@ from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.grid import LocalGrid
 from tests.nginx_server import faults, needs_nginx, run_nginx
 from tests.stores import S3Server
+from tests.test_example import ARGUMENTS, CHROMIUM
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
@@ -207,9 +209,9 @@ def executed(source: str) -> dict[str, Any]:
 
 
 def test_the_environment_names_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    source = block("README.md", "python", 7)
-    made = executed(source)["STORAGES"]["default"]
-    assert made["OPTIONS"]["location"] == "/srv/mysite/media"
+    source = block("README.md", "python", 10)
+    with pytest.raises(ImproperlyConfigured, match="STORAGE_URL names no store"):
+        executed(source)
     backends = []
     for line in block("README.md", "text", 1).splitlines():
         variable, _, url = line.partition("=")
@@ -285,8 +287,12 @@ def test_the_settings_are_those_that_there_are() -> None:
 
 def test_the_ids_of_the_checks_are_those_that_there_are() -> None:
     listed = re.findall(r"^tahoestorage\.\w+", checks.__doc__ or "", re.MULTILINE)
-    source = Path(checks.__file__).read_text("utf-8")
-    used = {f"tahoestorage.{number}" for number in re.findall(r'"([EW]\d{3})"', source)}
+    parts = [*Path(checks.__file__).parent.glob("*.py"), Path(installed.__file__)]
+    source = "".join(part.read_text("utf-8") for part in parts)
+    used = {
+        f"tahoestorage.{number}"
+        for number in re.findall(r'"(?:tahoestorage\.)?([EWI]\d{3})"', source)
+    }
     told = [code(row[0]) for row in table("README.md", "## Checks")]
     assert told == listed
     assert set(told) == used
@@ -363,9 +369,12 @@ class Site(Shell):
         archive = {"/etc/mysite/archive.cap": str(self.archive)}
         self.write(
             "documents/models.py",
-            block("README.md", "python", 2)
-            + block("README.md", "python", 4, replacing=archive),
+            block("README.md", "python", 3)
+            + block("README.md", "python", 6, replacing=archive),
         )
+        self.write("documents/admin.py", block("README.md", "python", 4))
+        with (self.folder / "mysite/urls.py").open("a", encoding="utf-8") as file:
+            file.write(block("README.md", "python", 2))
         self.run(block("README.md", "sh", 8))
 
     def write(self, path: str, text: str) -> None:
@@ -405,13 +414,99 @@ def test_a_cap_file_that_is_set_before_it_is_made_is_no_root_yet(site: Site) -> 
     assert "A root cap is set already" not in err
 
 
-def test_the_check_has_nothing_to_say(site: Site) -> None:
+def test_the_check_finds_nothing_wrong_and_says_what_it_looked_at(site: Site) -> None:
     out, err = site.run(block("README.md", "sh", 7))
-    assert "no issues" in out + err
+    found = re.findall(r"tahoestorage\.\w+", out + err)
+    assert found == ["tahoestorage.I001"]
+    assert "answers, and has" in out + err
+
+
+@contextlib.contextmanager
+def served(site: Shell, settings: str = "mysite.settings") -> Iterator[str]:
+    """Run the site's own server, and yield its address."""
+    port = free_port()
+    command = f"python manage.py runserver --noreload 127.0.0.1:{port}"
+    log = site.folder.parent / "runserver.log"
+    with log.open("w") as output:
+        server = site.start(
+            f"exec {command} --settings {settings}", stdout=output, stderr=output
+        )
+    address = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        assert server.poll() is None, log.read_text()
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(f"{address}/admin/login/", timeout=PATIENCE).close()
+            return True
+        return False
+
+    try:
+        wait_until(answers)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(PATIENCE)
+
+
+@contextlib.contextmanager
+def browser_in_admin(site: Shell, address: str) -> Iterator[Page]:
+    """Log into the admin in a real browser."""
+    site.environment["DJANGO_SUPERUSER_PASSWORD"] = "of-the-tests"
+    names = "--username somebody --email somebody@example.org"
+    with contextlib.suppress(AssertionError):  # There is one already.
+        site.run(f"python manage.py createsuperuser --no-input {names}")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=list(ARGUMENTS)
+        )
+        page = browser.new_page()
+        page.goto(f"{address}/admin/")
+        page.fill("[name=username]", "somebody")
+        page.fill("[name=password]", "of-the-tests")
+        page.click("[type=submit]")
+        yield page
+        browser.close()
+
+
+def add_document(page: Page, address: str, folder: Path) -> None:
+    """Add a document in the admin, and open its page there again."""
+    file = folder / "hello.txt"
+    file.write_bytes(CONTENT)
+    page.goto(f"{address}/admin/documents/document/add/")
+    page.set_input_files("[name=file]", str(file))
+    page.click("[name=_continue]")
+    assert "was added successfully" in page.inner_text("body")
+
+
+def test_a_new_site_ends_in_a_page_with_the_file(site: Site, tmp_path: Path) -> None:
+    with served(site) as address, browser_in_admin(site, address) as page:
+        add_document(page, address, tmp_path)
+        link = page.locator(".file-upload a")
+        assert re.fullmatch(
+            r"/media/documents/\d{4}/\d\d/\d\d/hello\w*\.txt",
+            link.get_attribute("href") or "",
+        )
+        link.click()
+        page.wait_for_url("**/media/**")
+        assert page.inner_text("body").strip() == CONTENT.decode().strip()
+
+
+def test_the_admin_names_a_file_that_has_no_url(site: Site, tmp_path: Path) -> None:
+    site.write("documents/admin.py", block("README.md", "python", 9))
+    no_url = 'from mysite.settings import *\nTAHOE_STORAGE_URL_STYLE = "cap"\n'
+    site.write("nourl.py", no_url)
+    try:
+        with served(site, "nourl") as address, browser_in_admin(site, address) as page:
+            add_document(page, address, tmp_path)
+            shown = page.inner_text(".file-upload")
+            assert page.locator(".file-upload a").count() == 0
+    finally:
+        site.write("documents/admin.py", block("README.md", "python", 4))
+    assert re.search(r"Currently: documents/\S+/hello\w*\.txt", shown)
 
 
 def test_a_document_is_kept_and_read(site: Site) -> None:
-    out, _ = site.shell(block("README.md", "python", 3))
+    out, _ = site.shell(block("README.md", "python", 5))
     assert re.search(r"^documents/\d{4}/\d\d/\d\d/kept\w*\.txt 111$", out, re.MULTILINE)
     assert "Kept by servers that cannot read it." in out
 
@@ -435,10 +530,10 @@ def test_a_view_and_a_public_url_give_a_document(site: Site) -> None:
     guide = {"def download": "def named"}
     site.write(
         "documents/views.py",
-        block("README.md", "python", 5)
+        block("README.md", "python", 7)
         + block("docs/downloads.md", "python", 3, replacing=guide),
     )
-    public = block("README.md", "python", 6)
+    public = block("README.md", "python", 8)
     site.write("public.py", f"from mysite.settings import *\n{public}")
     site.write(
         "program.py",
@@ -464,6 +559,85 @@ def test_a_view_and_a_public_url_give_a_document(site: Site) -> None:
     assert re.fullmatch(r'inline; filename="document-\d+\.txt"', lines.pop(2))
     url = r"https://files\.example/named/URI%3ACHK%3A[\w%]+/kept\w*\.txt"
     assert re.fullmatch(f"True {url}", lines[2])
+
+
+def test_the_quick_start_ends_in_a_page_with_the_file(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    # The environment of this test has the package already, with the extra.
+    assert "python3 -m venv .venv" in block("docs/quickstart.md", "sh", 1)
+    install = block("docs/quickstart.md", "sh", 2)
+    assert install == block("README.md", "sh", 4)
+    shell.run(block("docs/quickstart.md", "sh", 3))
+    for file, text in {
+        "mysite/settings.py": block("docs/quickstart.md", "python", 1),
+        "mysite/urls.py": block("docs/quickstart.md", "python", 2),
+        "documents/models.py": block("docs/quickstart.md", "python", 3),
+        "documents/admin.py": block("docs/quickstart.md", "python", 4),
+    }.items():
+        with (tmp_path / file).open("a", encoding="utf-8") as target:
+            target.write(text)
+    command = block("docs/quickstart.md", "sh", 4).strip()
+    output = tmp_path / "grid.output"
+    with output.open("w") as log:
+        grid = shell.start(f"exec {command}", stdout=log, stderr=log)
+    try:
+        wait_until(lambda: "Ctrl-C" in output.read_text() or grid.poll() is not None)
+        told = re.search(r"TAHOE_STORAGE_BASE_URL = .*", output.read_text())
+        assert told
+        with (tmp_path / "mysite/settings.py").open("a") as settings:
+            settings.write(f"{told[0]}\n")
+        *commands, superuser = block("docs/quickstart.md", "sh", 5).splitlines()
+        shell.run("\n".join(commands))
+        assert superuser == "python manage.py createsuperuser"
+        out, err = shell.run(block("docs/quickstart.md", "sh", 6))
+        assert re.findall(r"tahoestorage\.\w+", out + err) == ["tahoestorage.I001"]
+        assert block("docs/quickstart.md", "sh", 7) == "python manage.py runserver\n"
+        with served(shell) as address, browser_in_admin(shell, address) as page:
+            add_document(page, address, tmp_path)
+            page.click(".file-upload a")
+            page.wait_for_url("**/media/**")
+            assert page.inner_text("body").strip() == CONTENT.decode().strip()
+    finally:
+        grid.send_signal(signal.SIGINT)
+        grid.wait(PATIENCE)
+
+
+def test_the_commands_of_the_faq_are_those_of_the_set_up() -> None:
+    assert block("docs/faq.md", "sh", 1) == block("README.md", "sh", 6)
+    assert block("docs/faq.md", "sh", 2) == block("README.md", "sh", 5)
+
+
+def test_a_backup_is_made_looked_at_and_restored(site: Site, tmp_path: Path) -> None:
+    here = {"/srv/backup/mysite": str(tmp_path / "backup")}
+    site.shell(
+        "from django.core.files.base import ContentFile\n"
+        "from django.core.files.storage import default_storage\n"
+        f"default_storage.save('backup/a.txt', ContentFile({CONTENT!r}))\n"
+    )
+    site.run(block("docs/backup.md", "sh", 1, replacing=here))
+    kept = tmp_path / "backup" / "backup" / "a.txt"
+    assert kept.read_bytes() == CONTENT
+
+    site.run(block("docs/backup.md", "sh", 2, replacing=here))
+    new = tmp_path / "new.cap"
+    site.run(f"python manage.py tahoe_create_root --output {new}")
+    root = f"TAHOE_STORAGE_BASE_CAP_FILE = {str(new)!r}\n"
+    site.write("restored.py", f"from mysite.settings import *\n{root}")
+    restore = block("docs/backup.md", "sh", 3, replacing=here).strip()
+    site.run(f"{restore} --settings restored")
+    site.write(
+        "program.py",
+        "from django.core.files.storage import default_storage\n"
+        "print(default_storage.size('backup/a.txt'))\n",
+    )
+    command = 'python manage.py shell -c "$(cat program.py)" --settings restored'
+    assert str(len(CONTENT)) in site.run(command)[0]
+
+
+def test_the_upgrade_s_setting_is_one() -> None:
+    made: dict[str, Any] = {"STORAGES": {}}
+    exec(block("docs/upgrading.md", "python", 1), made)  # noqa: S102
+    assert import_string(made["STORAGES"]["staticfiles"]["BACKEND"])
 
 
 # Downloads through the site
@@ -592,7 +766,7 @@ def test_requests_are_logged_and_an_emptied_cache_asks_again(site: Site) -> None
 
 
 def test_the_tests_of_a_site_find_the_fixture(site: Site) -> None:
-    site.write("documents/tests.py", block("README.md", "python", 8))
+    site.write("documents/tests.py", block("README.md", "python", 11))
     out, _ = site.run(
         "python -m pytest -p no:cacheprovider -p no:xdist --ds mysite.settings "
         "documents/tests.py"

@@ -93,13 +93,14 @@ MEDIA_ROOT = Path(os.environ.get("MEDIA_ROOT") or BASE_DIR / "media").absolute()
 STATIC_URL = "static/"
 STATIC_ROOT = os.environ.get("STATIC_ROOT") or None
 STORAGES = env.storages(default=MEDIA_ROOT.as_uri())
-WHITENOISE_USE_FINDERS = (
-    STORAGES["staticfiles"]["BACKEND"].startswith("whitenoise.") and STATIC_ROOT is None
-)
-if WHITENOISE_USE_FINDERS:
-    STORAGES["staticfiles"] = {
-        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage",
-    }
+# Without a store of their own, WhiteNoise serves the static files.
+if not (
+    os.environ.get("STATIC_STORAGE_URL") or os.environ.get("STATIC_STORAGE_URL_FILE")
+):
+    if STATIC_ROOT is not None:
+        hashed = "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        STORAGES["staticfiles"] = {"BACKEND": hashed}
+    WHITENOISE_USE_FINDERS = STATIC_ROOT is None
 # `manage.py tahoe_create_root` finds its gateway here.
 TAHOE_STORAGE_BASE_URL = os.environ.get("TAHOE_STORAGE_BASE_URL")
 TAHOE_STORAGE_BASE_CAP = os.environ.get("TAHOE_STORAGE_BASE_CAP")

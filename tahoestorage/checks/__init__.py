@@ -1,0 +1,175 @@
+"""Django's system checks of our storages, in STORAGES and of the FileFields.
+
+=================  ==========================================================
+tahoestorage.W001  no root cap is set, so nothing can be stored yet
+tahoestorage.W002  settings of Tahoe are there, and no storage uses them: files may
+                   be kept unencrypted
+tahoestorage.W003  the app is not in INSTALLED_APPS (see ``installed``)
+tahoestorage.W004  files have no URL: pages that ask for it, such as the admin's, fail
+tahoestorage.W005  files have URLs of the site, and the site has no such pattern
+tahoestorage.W006  others on this machine may read the cap file
+tahoestorage.E001  options are wrong or unknown, or the cap file is of no use
+tahoestorage.E002  the root directory is read-only
+tahoestorage.E003  the gateway is spoken to over plain http on a network that
+                   is not declared trusted: each request shows a cap
+tahoestorage.E004  the public base URL is the gateway itself, to which anyone
+                   could write then
+tahoestorage.E005  the gateway cannot be reached (``check --deploy`` only)
+tahoestorage.E006  S3 or Google Cloud Storage cannot be reached, or does not let
+                   this site in (``check --deploy`` only)
+tahoestorage.E007  the store can't refuse to overwrite (``check --deploy`` only)
+tahoestorage.E008  the root cap leads to nothing on this grid (``check --deploy`` only)
+tahoestorage.E009  static files are on a grid by a class that is not made for them
+tahoestorage.I001  what was looked at, and found well (``check --deploy`` only)
+=================  ==========================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
+from django.core.exceptions import ImproperlyConfigured
+from django.core.files.storage import Storage, default_storage, storages
+from django.db.models import FileField
+from django.utils.module_loading import import_string
+
+from tahoestorage.backends.objectstore import ObjectStore
+from tahoestorage.checks.findings import Finding
+from tahoestorage.checks.gateways import ask, look_for_root
+from tahoestorage.checks.options import look_at
+from tahoestorage.conf import naming_settings
+from tahoestorage.exceptions import TahoeStorageError
+from tahoestorage.storage import TahoeStorage
+
+Apps = Sequence[AppConfig] | None
+OURS = (TahoeStorage, ObjectStore)
+_STATIC = 'STORAGES["staticfiles"]'
+
+
+@register(Tags.files)
+def check_options(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
+    """Check what can be known without asking a gateway."""
+    found: list[tuple[str, Finding]] = []
+    tahoe = False
+    for place, storage in _places(app_configs):
+        if isinstance(storage, TahoeStorage):
+            tahoe = True
+            found += [
+                (place, finding)
+                for finding in look_at(storage, static=place == _STATIC)
+            ]
+    if not tahoe:
+        found += _look_at_unused_settings()
+    return _joined(found)
+
+
+@register(Tags.files, deploy=True)
+def check_gateways(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
+    """Check that each gateway answers, and has the root; each is asked once."""
+    asked, looked = cache(ask), cache(look_for_root)
+    found: list[tuple[str, Finding]] = []
+    for place, storage in _places(app_configs):
+        if not isinstance(storage, TahoeStorage):
+            continue
+        try:
+            options = storage.options
+            root = options.root if options.has_root else None
+        except ImproperlyConfigured:
+            continue  # check_options says so.
+        findings = asked(options.base_url)
+        if root is not None and findings[0].level is Info:
+            findings = looked(options.base_url, root) or findings
+        found += [(place, finding) for finding in findings]
+    return _joined(found)
+
+
+@register(Tags.files, deploy=True)
+def check_objects(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
+    """Check that each store of objects answers, and can refuse to overwrite."""
+    found: list[tuple[str, Finding]] = []
+    for place, storage in _places(app_configs):
+        if isinstance(storage, ObjectStore) and not storage.file_overwrite:
+            found += [(place, finding) for finding in _ask_objects(storage)]
+    return _joined(found)
+
+
+def _joined(found: Iterable[tuple[str, Finding]]) -> list[CheckMessage]:
+    """Return one message for each finding, with all the places that have it."""
+    places: dict[Finding, list[str]] = {}
+    for place, finding in found:
+        places.setdefault(finding, []).append(place)
+    return [
+        level(
+            f"{', '.join(where)}: {text}", hint=hint or None, id=f"tahoestorage.{id_}"
+        )
+        for (level, id_, text, hint), where in places.items()
+    ]
+
+
+def _places(app_configs: Apps) -> Iterator[tuple[str, Storage]]:
+    """Yield each of our storages once, and where it is."""
+    seen: set[int] = set()
+    backends: dict[str, dict[str, Any]] = storages.backends  # type: ignore[assignment]
+    for alias, params in backends.items():
+        try:
+            backend = import_string(params["BACKEND"])
+        except ImportError:
+            continue  # Django says so itself, to whoever uses that alias.
+        if isinstance(backend, type) and issubclass(backend, OURS):
+            storage = storages[alias]
+            if isinstance(storage, OURS):
+                seen.add(id(storage))
+                yield f'STORAGES["{alias}"]', storage
+
+    for config in apps.get_app_configs() if app_configs is None else app_configs:
+        for model in config.get_models(include_auto_created=True):
+            for field in model._meta.local_fields:
+                # The default storage was seen above, by its alias.
+                if not isinstance(field, FileField) or field.storage is default_storage:
+                    continue
+                storage = field.storage
+                if isinstance(storage, OURS) and id(storage) not in seen:
+                    seen.add(id(storage))
+                    yield f"{model._meta.label}.{field.name}", storage
+
+
+def _ask_objects(storage: ObjectStore) -> Iterator[Finding]:
+    """Yield a finding unless the store answers, and refuses to overwrite."""
+    try:
+        if storage.conditional(thorough=True):
+            text = "looked at: the store answers, and refuses to overwrite."
+            yield Finding(Info, "I001", text, "")
+        else:
+            yield Finding(
+                Error,
+                "E007",
+                "the store can't refuse to overwrite a file: two that save one name at "
+                "once would lose one of them, so that nothing is saved there.",
+                "Use a store that knows If-None-Match on PutObject and on "
+                "CompleteMultipartUpload, or set file_overwrite.",
+            )
+    except (TahoeStorageError, ImproperlyConfigured) as error:
+        hint = "Correct the options, or the rights of these credentials."
+        yield Finding(Error, "E006", f"the store can't be used: {error}", hint)
+
+
+def _look_at_unused_settings() -> Iterator[tuple[str, Finding]]:
+    names = naming_settings()
+    if names:
+        backends: dict[str, dict[str, Any]] = storages.backends  # type: ignore[assignment]
+        backend = backends.get("default", {}).get("BACKEND", "nothing")
+        yield (
+            ", ".join(names),
+            Finding(
+                Warning,
+                "W002",
+                "no storage uses this: files are not on a grid, and not encrypted. "
+                f"The default storage is {backend}.",
+                "Make tahoestorage.storage.TahoeStorage a BACKEND in STORAGES (or set "
+                "STORAGE_URL, if they come from the environment), or remove these.",
+            ),
+        )

@@ -1,0 +1,50 @@
+"""What a gateway says, asked for ``check --deploy``."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from django.core.checks import Error, Info
+
+from tahoestorage.checks.findings import Finding
+from tahoestorage.entries import EntryKind
+from tahoestorage.exceptions import TahoeStorageError
+from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.gateway import Gateway
+
+
+def ask(base_url: str) -> list[Finding]:
+    """Return how the gateway answers, which must be soon."""
+    with closing(_gateway(base_url)) as gateway:
+        try:
+            servers = gateway.connected_servers()
+        except TahoeStorageError as error:  # FileMissing, where something else is
+            text = f"{base_url} does not answer as a gateway: {error}"
+            hint = "Start the gateway, or correct TAHOE_STORAGE_BASE_URL."
+            return [Finding(Error, "E005", text, hint)]
+    if not servers:
+        text = f"the gateway at {base_url} is connected to no storage server."
+        hint = f"Open {base_url} on its machine: it says why. See docs/grid.md."
+        return [Finding(Error, "E005", text, hint)]
+    count = "1 storage server" if servers == 1 else f"{servers} storage servers"
+    text = f"looked at: the gateway at {base_url} answers, and has {count}."
+    return [Finding(Info, "I001", text, "")]
+
+
+def look_for_root(base_url: str, root: Cap) -> list[Finding]:
+    """Return a finding unless the gateway can read the root directory."""
+    with closing(_gateway(base_url)) as gateway:
+        try:
+            kind = gateway.list(root, what="the root directory").kind
+        except TahoeStorageError as error:
+            text = f"the root directory cannot be read: {error}"
+        else:
+            if kind is EntryKind.DIRECTORY:
+                return []
+            text = "the root cap is not that of a directory."
+    hint = "Is this the cap of this grid, right to the letter?"
+    return [Finding(Error, "E008", text, hint)]
+
+
+def _gateway(base_url: str) -> Gateway:
+    return Gateway(base_url, connect_timeout=3.0, read_timeout=10.0, retries=0)

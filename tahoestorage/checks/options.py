@@ -1,0 +1,187 @@
+"""What can be known of a TahoeStorage without asking its gateway."""
+
+from __future__ import annotations
+
+import shlex
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from django.contrib.staticfiles.storage import HashedFilesMixin
+from django.core.checks import Error, Warning
+from django.core.exceptions import ImproperlyConfigured
+from django.core.files.storage import Storage, storages
+from django.urls import Resolver404, resolve
+
+from tahoestorage import kinds
+from tahoestorage.checks.findings import Finding
+from tahoestorage.conf import has_urls, media_url
+from tahoestorage.options import MAKE_ROOT, Options
+from tahoestorage.storage import TahoeStorage
+from tahoestorage.tahoe.caps import Cap
+
+
+def look_at(storage: TahoeStorage, *, static: bool) -> list[Finding]:
+    """Return everything that is wrong with one storage's options."""
+    try:
+        options = storage.options
+    except ImproperlyConfigured as error:
+        hint = "Correct each option or setting that is named."
+        return [Finding(Error, "E001", str(error), hint)]
+    findings = [*_look_at_root(options), *_look_at_urls(options)]
+    if static:
+        return [*findings, *_look_at_static(storage)]
+    return [*findings, *_look_at_style(options)]
+
+
+def _look_at_root(options: Options) -> Iterator[Finding]:
+    if not options.has_root:
+        yield Finding(Warning, "W001", "no root cap is set.", MAKE_ROOT)
+        return
+    try:
+        root = options.root
+    except ImproperlyConfigured as error:
+        hint = "Put the root directory's cap into that file, readable by this user."
+        yield Finding(Error, "E001", str(error), hint)
+        return
+    if options.base_cap is None and options.base_cap_file is not None:
+        yield from _look_at_cap_file(options.base_cap_file)
+    if not root.is_writable:
+        yield Finding(
+            Error,
+            "E002",
+            "the root cap is read-only: nothing can be stored.",
+            f"Use the directory's write cap, or another root. {MAKE_ROOT}",
+        )
+
+
+def _look_at_cap_file(file: Path) -> Iterator[Finding]:
+    try:
+        mode = file.stat().st_mode
+    except OSError:
+        return
+    if mode & (stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP):
+        yield Finding(
+            Warning,
+            "W006",
+            f"the cap file {file} may be read or written by others on this machine "
+            f"(mode {stat.S_IMODE(mode):04o}): whoever reads it can destroy all files.",
+            f"chmod 600 {shlex.quote(str(file))}",
+        )
+
+
+def _look_at_style(options: Options) -> Iterator[Finding]:
+    if options.url_style == "cap" and options.public_base_url is None:
+        yield Finding(
+            Warning,
+            "W004",
+            "its files have no URL: whatever asks for it fails, Django's admin too.",
+            'Set TAHOE_STORAGE_URL_STYLE = "path" and MEDIA_URL, and include '
+            "tahoestorage.urls in the site's URLs; or set TAHOE_PUBLIC_BASE_URL. Where "
+            "neither is wanted, use tahoestorage.widgets in forms and the admin, and "
+            "silence this check.",
+        )
+    if options.url_style == "path":
+        prefix = urlsplit(options.media_url or media_url())
+        if not prefix.netloc and not _is_routed(f"{prefix.path}folder/name.txt"):
+            yield Finding(
+                Warning,
+                "W005",
+                f"the URLs of its files begin with {prefix.path}, and no pattern of "
+                "the site's URLs is for them: they are not found.",
+                f'Add path("{prefix.path.lstrip("/")}", include("tahoestorage.urls")) '
+                "to the urlpatterns, or a view of your own (docs/downloads.md).",
+            )
+
+
+def _is_routed(path: str) -> bool:
+    """Whether the site has a view for a path; True where nobody can tell."""
+    if not has_urls():
+        return True
+    try:
+        resolve(path)
+    except Resolver404:
+        return False
+    except Exception:
+        return True  # Django's own check of the URLs says what is wrong with them.
+    return True
+
+
+def _look_at_static(storage: TahoeStorage) -> Iterator[Finding]:
+    if not isinstance(storage, HashedFilesMixin):
+        yield Finding(
+            Error,
+            "E009",
+            "static files are kept by their bare names on a grid: style sheets and "
+            "scripts would be offered as downloads, or not be found.",
+            "Use tahoestorage.staticfiles.TahoeManifestStaticStorage, a folder or "
+            "WhiteNoise.",
+        )
+    try:
+        same = "default" in storages.backends and _root(storages["default"])
+        if same and same == _root(storage):
+            yield Finding(
+                Error,
+                "E009",
+                "static files are kept in the same root directory as the uploads: "
+                "either could take the other's names.",
+                "Give them a root of their own: manage.py tahoe_create_root --output.",
+            )
+    except ImproperlyConfigured:
+        pass  # Said already.
+
+
+def _root(storage: Storage) -> Cap | None:
+    if not isinstance(storage, TahoeStorage) or not storage.options.has_root:
+        return None
+    return storage.options.root.read_only
+
+
+def _look_at_urls(options: Options) -> Iterator[Finding]:
+    scheme, host, _ = gateway = _origin(options.base_url)
+    if scheme == "http" and not (
+        _is_loopback(host) or _is_among(host, options.trusted_hosts)
+    ):
+        yield Finding(
+            Error,
+            "E003",
+            f"the gateway at {options.base_url} is spoken to over plain http: whoever "
+            "listens on the way learns caps, and can read and destroy files.",
+            "Use https, or a gateway on this machine; or, where the network between is "
+            "safe, name the host or network in TAHOE_STORAGE_TRUSTED_HOSTS.",
+        )
+    public = options.public_base_url
+    if public and _origin(public) == gateway and not _is_loopback(host):
+        yield Finding(
+            Error,
+            "E004",
+            f"the public base URL {public} is the gateway itself: every visitor could "
+            "store files on the grid.",
+            "Put a proxy before the gateway that lets only GET and HEAD of /named/ "
+            "pass, and give its address as TAHOE_STORAGE_PUBLIC_BASE_URL.",
+        )
+
+
+def _origin(url: str) -> tuple[str, str | kinds.Network, int | None]:
+    """Return scheme, host and port of a URL that is in its normal form."""
+    parts = urlsplit(url)
+    return parts.scheme, kinds.host(parts.hostname or ""), parts.port
+
+
+def _is_loopback(host: str | kinds.Network) -> bool:
+    if isinstance(host, str):
+        return host == "localhost" or host.endswith(".localhost")  # RFC 6761, 6.3
+    return host.is_loopback
+
+
+def _is_among(
+    host: str | kinds.Network, known: tuple[str | kinds.Network, ...]
+) -> bool:
+    if isinstance(host, str):
+        return host in known
+    return any(
+        host.network_address in network
+        for network in known
+        if not isinstance(network, str)
+    )
