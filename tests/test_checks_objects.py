@@ -37,7 +37,7 @@ def test_a_store_that_would_overwrite_is_an_error(
     settings: Settings, moto: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # How that is found out, test_s3* try.
-    monkeypatch.setattr(S3Storage, "conditional", lambda self: False)
+    monkeypatch.setattr(S3Storage, "conditional", lambda self, **more: False)
     options = {**moto.options, "bucket_name": moto.make_bucket()}
     ((number, text),) = findings(settings, **options)
     assert number == "tahoestorage.E007"

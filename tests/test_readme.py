@@ -475,7 +475,9 @@ def add_document(page: Page, address: str, folder: Path) -> None:
     page.goto(f"{address}/admin/documents/document/add/")
     page.set_input_files("[name=file]", str(file))
     page.click("[name=_continue]")
-    assert "was added successfully" in page.inner_text("body")
+    told = page.wait_for_selector(".messagelist .success")
+    assert told
+    assert "was added successfully" in told.inner_text()
 
 
 def test_a_new_site_ends_in_a_page_with_the_file(site: Site, tmp_path: Path) -> None:
