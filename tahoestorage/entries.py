@@ -28,3 +28,12 @@ class Entry:
     size: int | None = None
     created: float | None = None
     modified: float | None = None
+
+    @property
+    def leads_nowhere(self) -> bool:
+        """Whether the name is linked to nothing at all: a child without any cap.
+
+        Other tools leave such a link where a file was deleted. It takes the name, as a
+        broken link on a disk does, and is no file.
+        """
+        return self.kind is EntryKind.UNKNOWN and not self.reference

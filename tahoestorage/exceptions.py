@@ -9,6 +9,7 @@ Each leaf is also the builtin that callers already catch::
     ├── NameIsDirectory        IsADirectoryError   a directory where a file was meant
     ├── ParentIsFile           NotADirectoryError  a file where a directory was meant
     ├── ReadOnly               PermissionError     a write through a read-only cap
+    ├── TimeUnknown            NotImplementedError nobody can tell when it was changed
     └── StoreError             OSError             the store did not do it
         ├── StoreUnreachable   ConnectionError     nothing answers there
         ├── StoreForbids       PermissionError     the credentials may not do this
@@ -82,6 +83,10 @@ class ParentIsFile(TahoeStorageError, NotADirectoryError):
 
 class ReadOnly(TahoeStorageError, PermissionError):
     """The directory is reached by a read-only cap, or is immutable."""
+
+
+class TimeUnknown(TahoeStorageError, NotImplementedError):
+    """The store does not know this time of this file."""
 
 
 class StoreError(TahoeStorageError, OSError):

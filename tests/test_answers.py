@@ -94,7 +94,7 @@ def test_neither_nodes_nor_children_show_caps() -> None:
 
 def test_a_file_is_told_from_a_directory() -> None:
     node, _ = parse(json.dumps(["filenode", {"ro_uri": CHK, "size": 1000}]).encode())
-    assert node == Node(EntryKind.FILE, CHK, None)
+    assert node == Node(EntryKind.FILE, CHK, None, 1000)
 
 
 def test_a_kind_that_is_not_known_is_unknown() -> None:

@@ -463,7 +463,7 @@ def test_nothing_is_deleted_that_came_meanwhile() -> None:
 def test_nothing_is_deleted_by_another_name() -> None:
     here, there = InMemoryStorage(), Bucket()
     fill(here, {"folder": b"content"})
-    there.put("folder/", b"")
+    there.put("folder/", b"not empty, as a mark is")
 
     move = moved(here, there, delete_extra=True)
 

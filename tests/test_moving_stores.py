@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.core.files.storage import Storage, storages
 from django.core.management import call_command
 from pytest_django.fixtures import Settings
 
+from tahoestorage.backends.cached import Cached
 from tests.conftest import MakeStorage
 from tests.gcs_servers import GCS
 from tests.moves import moved
@@ -100,24 +102,97 @@ def test_what_has_changed_is_replaced_and_what_is_extra_deleted() -> None:
     assert not there.exists("extra/file")
 
 
-@pytest.mark.parametrize("source", ["1", "3"])
-def test_marks_for_folders_are_refused_before_anything_is_copied(source: str) -> None:
+@pytest.mark.parametrize(("source", "target"), [("1", "2"), ("3", "1"), ("1", "3")])
+def test_marks_for_folders_are_counted_and_left_out(source: str, target: str) -> None:
     here: Any = storages[source]
     here.save("dir/a", ContentFile(b"content"))
-    for mark in ("dir/", "empty/"):
+    for mark in ("dir/", "empty/", "empty/below/"):
         here._write(mark, ContentFile(b""), replace=False)
+
+    done = copy(source, target)
+
+    assert (done["copied"], done["folder_marks"], done["refused"]) == (1, 3, 0)
+    assert done["status"] == "done"
+    there = storages[target]
+    assert content(there, "dir/a") == b"content"
+    assert not there.exists("empty")
+    if isinstance(there, Cached):
+        assert [name for name, _ in there.listed()] == ["dir/a"]
+    # Nor are those in TO extra files.
+    here.save("b", ContentFile(b"b"))
+    again = moved(there, here, delete_extra=True).summary
+    assert (again.extra, again.failed, again.refused) == (["b"], 0, 0)
+    assert "3 marks for folders left out" in moved(here, there).summary.text(
+        dry_run=False
+    )
+
+
+def test_a_name_that_ends_with_a_slash_and_has_content_is_refused() -> None:
+    here: Any = storages["1"]
+    here.save("dir/a", ContentFile(b"content"))
+    here._write("dir/", ContentFile(b"lost if it were left out"), replace=False)
+
     summary = moved(here, storages["2"]).summary
+
     assert summary.status == "refused"
-    assert [name for name, _ in summary.refusals] == ["dir/", "empty/"]
-    assert all("ends with /" in why for _, why in summary.refusals)
+    assert [name for name, _ in summary.refusals] == ["dir/"]
     assert not storages["2"].exists("dir/a")
-    for mark in ("dir/", "empty/"):
-        here.delete(mark)
-    # That of the location itself is no name in it.
+
+
+def test_the_mark_of_the_location_itself_is_no_name_in_it() -> None:
+    here: Any = storages["1"]
+    here.save("dir/a", ContentFile(b"content"))
     options = {**here._constructor_args[1], "location": ""}
     type(here)(**options)._write("below/here/", ContentFile(b""), replace=False)
-    assert moved(here, storages["2"]).summary.status == "done"
-    assert content(storages["2"], "dir/a") == b"content"
+
+    summary = moved(here, storages["2"]).summary
+
+    assert (summary.status, summary.folder_marks) == ("done", 0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("0", "2"),
+        ("0", "3"),
+        ("1", "2"),
+        ("1", "3"),
+        ("2", "0"),
+        ("2", "1"),
+        ("3", "2"),
+    ],
+)
+def test_who_goes_back_copies_what_has_changed_only(old: str, new: str) -> None:
+    here, there = storages[old], storages[new]
+    for name, text in FILES.items():
+        here.save(name, ContentFile(text))
+    copy(old, new)
+    with there.open("photos/a.gz", "wb") as file:
+        file.write(b"\x1f\x8b not truly packed"[: len(FILES["photos/a.gz"])])
+    there.save("since", ContentFile(b"saved in the new store"))
+
+    back = copy(new, old, "--keep-newer")
+
+    assert (back["copied"], back["skipped"], back["kept"]) == (2, len(FILES) - 1, 0)
+    assert content(here, "photos/a.gz") == content(there, "photos/a.gz")
+    assert content(here, "since") == b"saved in the new store"
+
+
+def test_hashes_that_both_stores_tell_cost_no_download() -> None:
+    here, there = storages["1"], storages["4"]
+    here.save("whole", ContentFile(b"content"))
+    here.save("parts", ContentFile(bytes(20 << 20)))
+    copy("1", "4")
+    storages["0"].save("parts", ContentFile(bytes(20 << 20)))
+
+    with s3_requests(here) as sent, s3_requests(there) as asked:
+        assert copy("4", "1", "--keep-newer")["skipped"] == 2
+        assert copy("0", "1")["skipped"] == 1
+        # Once more: the folder's file is newer than the object.
+        os.utime(storages["0"].path("parts"))
+        assert copy("0", "1")["skipped"] == 1
+    assert {each.method for each in (*sent, *asked)} == {"GET"}
+    assert not [each for each in (*sent, *asked) if each.key.endswith("parts")]
 
 
 def test_comparing_costs_a_request_for_a_thousand_names() -> None:

@@ -22,7 +22,7 @@ from tahoestorage.exceptions import (
     InvalidCap,
     NameIsDirectory,
     NameTaken,
-    UnexpectedAnswer,
+    TimeUnknown,
 )
 from tahoestorage.tahoe.caps import Cap, literal_cap
 from tahoestorage.tahoe.directories import Path
@@ -53,6 +53,11 @@ class TahoeStorage(Saving, Configured):
         path, entry = self._entry(name)
         if entry.kind is EntryKind.DIRECTORY:
             raise NameIsDirectory(f"{name or 'the root'} is a directory, and no file")
+        if entry.leads_nowhere:
+            raise FileMissing(
+                f"{name}: there is no such file; its link has no cap, as other tools "
+                "leave it where a file was deleted"
+            )
         if entry.kind is EntryKind.UNKNOWN:
             raise InvalidCap(
                 f"{name}: its cap is of a kind that is not known here, and is neither "
@@ -91,17 +96,24 @@ class TahoeStorage(Saving, Configured):
         return FileReader(directories.gateway, cap, name, entry.size, again)
 
     def exists(self, name: str) -> bool:
-        """Whether there is a file or directory of this name."""
+        """Whether there is a file or directory of this name.
+
+        Also true of a link that leads nowhere, as FileSystemStorage says of a broken
+        one: the name is taken.
+        """
         return self._directories.entry(grid_path(str(name))) is not None
 
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
         """Return the names of the directories and of the files in a directory.
 
-        One that would lead elsewhere, taken for a path, is left out.
+        One that would lead elsewhere, taken for a path, is left out, and so is a link
+        that leads nowhere.
         """
         found: dict[bool, list[str]] = {True: [], False: []}
         for name, entry in self._directories.entries(grid_path(str(path))):
-            if name not in ("", ".", "..") and "/" not in name:
+            if name in ("", ".", "..") or "/" in name:
+                continue
+            if not entry.leads_nowhere:
                 found[entry.kind is EntryKind.DIRECTORY].append(name)
         return sorted(found[True]), sorted(found[False])
 
@@ -140,18 +152,37 @@ class TahoeStorage(Saving, Configured):
         return self._time(str(name), lambda entry: entry.created)
 
     def get_modified_time(self, name: str) -> datetime:
-        """Return when the name was last linked."""
-        return self._time(str(name), lambda entry: entry.modified)
+        """Return when the name was last linked.
 
-    def _time(self, name: str, which: Callable[[Entry], float | None]) -> datetime:
+        Raises TimeUnknown, a NotImplementedError, for a mutable file: its content may
+        have been changed in place since then, and nothing tells when.
+        """
+        return self._time(str(name), lambda entry: entry.modified, of_content=True)
+
+    def _time(
+        self,
+        name: str,
+        which: Callable[[Entry], float | None],
+        *,
+        of_content: bool = False,
+    ) -> datetime:
         path, entry = self._entry(name)
+        if entry.leads_nowhere:
+            self._file(name)
+        if of_content and _is_mutable(entry):
+            raise TimeUnknown(
+                f"{name}: it is a mutable file, and nobody can tell when its content "
+                "was changed"
+            )
         if which(entry) is None and path:
             # What was saved just now has its times from the gateway's clock.
             child = self._directories.ask(path[:-1], path[-1]).child
             entry = entry if child is None else child.entry
         seconds = which(entry)
         if seconds is None:
-            raise UnexpectedAnswer(f"{name}: the grid has no time for it")
+            raise TimeUnknown(
+                f"{name}: its link has no time, as other tools may make links"
+            )
         return datetime.fromtimestamp(seconds, UTC if use_tz() else None)
 
     # Writing
@@ -250,3 +281,10 @@ class TahoeStorage(Saving, Configured):
             "send it any: there is no URL by which a visitor could upload one. Let the "
             "site take uploads, or keep them on S3 or Google Cloud Storage."
         )
+
+
+def _is_mutable(entry: Entry) -> bool:
+    # Listings have the size of every other file.
+    if entry.size is not None or entry.kind is not EntryKind.FILE:
+        return False
+    return Cap.parse(entry.reference).is_mutable

@@ -6,13 +6,21 @@ import io
 import os
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Protocol
 
 from tahoestorage.moving.flow import Flow
 
 
 class Changed(OSError):
     """The file is not the one that it was when it was looked at."""
+
+
+class Hasher(Protocol):
+    """A hash of hashlib's kind."""
+
+    def update(self, data: bytes, /) -> None: ...
+
+    def digest(self) -> bytes: ...
 
 
 class Content:
@@ -32,7 +40,14 @@ class Content:
         flow: Flow,
         size: int | None = None,
         check: Callable[[], None] | None = None,
+        *,
+        hashed_by: Hasher | None = None,
+        counted: bool = True,
     ) -> None:
+        """Read ``file``, hashed by ``hashed_by``, or by BLAKE2.
+
+        What is not ``counted`` is only looked at, and is no progress.
+        """
         self._file = file
         self._flow = flow
         self._expected = size
@@ -40,7 +55,8 @@ class Content:
         self._position = 0
         # How far it was read at any time: bytes that come again are not new.
         self._reached = 0
-        self._hash = blake2b(digest_size=32)
+        self._hash: Hasher = hashed_by or blake2b(digest_size=32)
+        self._counted = counted
         if size is not None:
             self.size = size
 
@@ -93,7 +109,7 @@ class Content:
                 raise io.UnsupportedOperation("a part of the content was left out")
             self._hash.update(some[-new:] if new < len(some) else some)
             self._reached += new
-        self._flow.take(len(some), new)
+        self._flow.take(len(some), new if self._counted else 0)
         if self._position == self._expected:
             self._end()
 

@@ -11,6 +11,7 @@ from typing import Any
 from django.core.files.base import File
 
 from tahoestorage.exceptions import DamagedDownload, NameTaken
+from tahoestorage.moving import hashes
 from tahoestorage.moving.content import Changed, Content
 from tahoestorage.moving.flow import Flow
 from tahoestorage.moving.store import Found, Stat, Store
@@ -38,8 +39,13 @@ class Copier:
 
     A file counts as unchanged if both sizes are the same, and the target's was
     written when the source's was changed last, or later; what is not known of these
-    is not compared. With ``verify`` the contents are, and no times. What differs is
-    replaced, but with ``keep_newer`` not if the target's is the newer one.
+    is not compared. Where the target's is older, it counts as unchanged if the stores
+    know one hash of both contents, or one file that is near has the hash that the other
+    store knows; with ``keep_newer`` also if one that is far away was to be read for it.
+    What changes unseen, as mutable files on a grid do, is compared by its content.
+
+    With ``verify`` all contents are compared, and no times. What differs is replaced,
+    but with ``keep_newer`` not if the target's is the newer one, or may be.
 
     No change is missed for having come while the file was copied: it is not read
     before its last change is a second old, so that no store's clock gives the next
@@ -82,8 +88,33 @@ class Copier:
         differs = sized and stat.size != there.size
         if self.verify and (not differs or self.source.packs or self.target.packs):
             return self._digest(self.source, name) == self._digest(self.target, name)
-        timed = there.modified is not None and stat.changed is not None
-        return not differs and (sized or timed) and not _is_older(there, stat)
+        if differs:
+            return False
+        if stat.changes_unseen or there.changes_unseen:
+            return self._seen(self.source, name) == self._seen(self.target, name)
+        if _is_older(there, stat):
+            return sized and self._has_equal_content(name, stat, there)
+        return sized or (there.modified is not None and stat.changed is not None)
+
+    def _has_equal_content(self, name: str, stat: Stat, there: Stat) -> bool:
+        """Whether both contents are found to be one; False also where that is dear."""
+        source, target = self.source, self.target
+        ours, theirs = source.digests(stat), target.digests(there)
+        shared = ours.keys() & theirs.keys()
+        if any(ours[each] == theirs[each] for each in shared):
+            return True
+        if not shared.isdisjoint(hashes.HASHERS):
+            return False
+        for store, known in sorted(
+            ((source, theirs), (target, ours)), key=lambda each: not each[0].is_near
+        ):
+            for algorithm in known.keys() & hashes.HASHERS:
+                if store.is_near or self.keep_newer:
+                    return self._seen(store, name, algorithm) == known[algorithm]
+        far = (not source.is_near) + (not target.is_near)
+        if far > self.keep_newer:
+            return False
+        return self._seen(source, name) == self._seen(target, name)
 
     def _copy(self, name: str, stat: Stat, *, replace: bool) -> tuple[Outcome, int]:
         fault: OSError | None = None
@@ -132,9 +163,18 @@ class Copier:
 
     def _digest(self, store: Store, name: str) -> bytes:
         with contextlib.closing(store.open(name)) as file:
-            content = Content(file, self.flow)
-            while content.read(self.flow.block):
-                pass
+            return self._read(Content(file, self.flow))
+
+    def _seen(self, store: Store, name: str, algorithm: str = hashes.BLAKE2) -> bytes:
+        """Return the digest of a content that is looked at before anything is done."""
+        with contextlib.closing(store.open(name)) as file:
+            hasher = hashes.hasher(algorithm)
+            content = Content(file, self.flow, hashed_by=hasher, counted=False)
+            return self._read(content)
+
+    def _read(self, content: Content) -> bytes:
+        while content.read(self.flow.block):
+            pass
         return content.digest
 
 

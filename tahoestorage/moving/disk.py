@@ -18,7 +18,7 @@ from tahoestorage.exceptions import NameTaken, ParentIsFile
 from tahoestorage.moving.content import Changed
 from tahoestorage.moving.flow import BLOCK
 from tahoestorage.moving.names import Rules, digest
-from tahoestorage.moving.store import Listed, Stat, Store
+from tahoestorage.moving.store import Found, Listed, Stat, Store
 
 _UNFINISHED = re.compile(r"\.[0-9a-f]{32}\.storage_copy")
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
@@ -36,6 +36,7 @@ class Disk(Store):
         tree=True, forbidden="\0", encode=os.fsencode, part_bytes=255, name_bytes=4000
     )
     packs = False
+    is_near = True
 
     def overlaps(self, other: Store) -> bool:
         """Whether one location is the other, or in it."""
@@ -57,13 +58,13 @@ class Disk(Store):
         directories, files = self.storage.listdir(directory)
         base = f"{directory}/" if directory else ""
 
-        def looked_at() -> Iterator[tuple[str, Stat | None]]:
+        def looked_at() -> Iterator[Found]:
             for name in sorted(files):
                 if not _UNFINISHED.fullmatch(name):
                     stat = None
                     with contextlib.suppress(OSError):
                         stat = self.stat(f"{base}{name}")
-                    yield name, stat
+                    yield Found(name, stat)
 
         place = _place(self.storage.path(directory))
         return Listed(sorted(directories), looked_at(), place)

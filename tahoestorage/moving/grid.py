@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -16,10 +16,17 @@ from tahoestorage.backends.tahoe import TahoeStorage
 from tahoestorage.cache import MISSING
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import FileMissing, NameIsDirectory, ParentIsFile
-from tahoestorage.moving.names import Rules, utf8
-from tahoestorage.moving.store import Listed, Stat, Store
+from tahoestorage.moving import hashes
+from tahoestorage.moving.names import NoFile, Rules, utf8
+from tahoestorage.moving.store import Found, Listed, Stat, Store
 from tahoestorage.tahoe import marker
+from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.directories import Path
+
+_NOWHERE = (
+    "it is no file: its link has no cap, as other tools leave it where a file was "
+    "deleted"
+)
 
 
 class Grid(Store):
@@ -60,14 +67,18 @@ class Grid(Store):
         answer = self._directories.ask(path)
         self._fresh.add(path)
         directories: list[str] = []
-        files: list[tuple[str, Stat | None]] = []
+        files: list[Found] = []
         for name, entry in answer.listing.items():
             if entry.kind is EntryKind.DIRECTORY:
                 directories.append(name)
+            elif entry.leads_nowhere:
+                files.append(Found(name, fault=NoFile(_NOWHERE)))
             else:
-                files.append((name, _stat(entry)))
+                # Of a mutable file a listing tells nothing: each is asked for itself.
+                stat = None if _is_mutable(entry) else _stat(entry)
+                files.append(Found(name, stat))
         directories.sort()
-        files.sort(key=lambda each: each[0])
+        files.sort(key=lambda each: each.name)
         return Listed(directories, files, answer.directory.scope.identity)
 
     def _freshen(self, path: Path) -> None:
@@ -95,12 +106,37 @@ class Grid(Store):
             return None
         if entry.kind is EntryKind.DIRECTORY:
             raise NameIsDirectory("a directory has the name")
+        if entry.leads_nowhere:
+            return None
+        if _is_mutable(entry):
+            cap = Cap.parse(entry.reference)
+            size = self._directories.gateway.list(cap, what=name).size
+            return Stat(size, None, entry.modified, changes_unseen=True)
         return _stat(entry)
+
+    def digests(self, stat: Stat) -> Mapping[str, bytes]:
+        if stat.version is None:
+            return {}
+        found = {"cap": stat.version.encode()}
+        literal = Cap.parse(stat.version).literal
+        if literal is not None:
+            found[hashes.MD5] = hashes.digest_of(literal, hashes.MD5)
+        return found
 
     def write(self, name: str, content: File[Any], *, replace: bool) -> None:
         # Not save() nor open(): neither takes exactly one name and needs no disk.
         cap = self.storage._upload(name, body_of(content))
+        if not replace:
+            entry = self._directories.entry(grid_path(name))
+            replace = entry is not None and entry.leads_nowhere
         self.storage._link(name, cap, "only-files" if replace else "false")
+
+
+def _is_mutable(entry: Entry) -> bool:
+    # Listings have the size of every other file.
+    if entry.size is not None or entry.kind is not EntryKind.FILE:
+        return False
+    return Cap.parse(entry.reference).is_mutable
 
 
 def _stat(entry: Entry) -> Stat:

@@ -10,7 +10,7 @@ from tahoestorage.moving.copying import Copier, Outcome
 from tahoestorage.moving.flow import Flow, Stopped
 from tahoestorage.moving.grid import Grid
 from tahoestorage.moving.helpers import SMALL, Brought, Helpers, Size, helpers
-from tahoestorage.moving.names import BadName, Names
+from tahoestorage.moving.names import BadName, FolderMark, Names, NoFile
 from tahoestorage.moving.progress import Progress
 from tahoestorage.moving.space import SHARES, Shares, Space
 from tahoestorage.moving.store import Found, Store
@@ -72,7 +72,7 @@ class Move:
             summary.status = "interrupted"
             self.is_busy = isinstance(interrupt, Impatient)
         else:
-            if summary.refused:
+            if summary.stopping:
                 summary.status = "refused"
             elif summary.failed:
                 summary.status = "failed"
@@ -89,6 +89,11 @@ class Move:
                 files += 1
                 size += _size(found)
                 large += _size(found) > SMALL
+            elif isinstance(found.fault, FolderMark):
+                self.summary.folder_marks += 1
+            elif isinstance(found.fault, NoFile):
+                self.summary.pass_over(found.name, str(found.fault))
+                self._say_refused(found.name, str(found.fault))
             elif isinstance(found.fault, BadName):
                 self._refused(found.name, str(found.fault))
             elif not found.name:
@@ -96,7 +101,7 @@ class Move:
                 return False
         self._progress.begin(files, size)
         self._size = Size(files, size, large)
-        return not self.summary.refused
+        return not self.summary.stopping
 
     def _walk(self, store: Store, other: Store) -> Iterator[Found]:
         return store.walk(self._plan.prefix, avoid=other.place())
@@ -121,6 +126,8 @@ class Move:
                 # They end first, for they hold a batch back.
                 stack.enter_context(others)
             for found in self._walk(self._plan.source, self._plan.target):
+                if isinstance(found.fault, NoFile):
+                    continue
                 if found.fault is not None:
                     self._failed(found.name, found.fault)
                     continue
@@ -189,7 +196,7 @@ class Move:
             return
         with self._workers() as workers:
             for found in self._walk(plan.target, plan.source):
-                if isinstance(found.fault, FileNotFoundError):
+                if isinstance(found.fault, FileNotFoundError | NoFile):
                     continue
                 fault = found.fault
                 if fault is None and found.name not in self._names:
@@ -228,6 +235,9 @@ class Move:
 
     def _refused(self, name: str, why: str) -> None:
         self.summary.refuse(name, why)
+        self._say_refused(name, why)
+
+    def _say_refused(self, name: str, why: str) -> None:
         if self.summary.refused <= LISTED:
             self._progress.say(f"refused: {shown(name)}: {why}")
 

@@ -12,6 +12,14 @@ class BadName(ValueError):
     """A name by which no file can be asked for, or kept."""
 
 
+class NoFile(BadName):
+    """What is listed with the files, and is none: there is nothing to be copied."""
+
+
+class FolderMark(NoFile):
+    """An empty object whose key ends in "/", as consoles make it for a folder."""
+
+
 @dataclass(frozen=True)
 class Rules:
     """What names a store takes.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -10,8 +10,9 @@ from django.core.exceptions import SuspiciousOperation
 from django.core.files.base import File
 
 from tahoestorage.backends.cached import Cached
-from tahoestorage.entries import Entry
-from tahoestorage.moving.names import Rules, utf8
+from tahoestorage.entries import Entry, EntryKind
+from tahoestorage.moving import hashes
+from tahoestorage.moving.names import FolderMark, Rules, utf8
 from tahoestorage.moving.store import Found, Stat, Store
 
 # Of both; Google allows neither CR nor LF.
@@ -71,7 +72,10 @@ class Objects(Store):
     def walk(self, prefix: str = "", avoid: Hashable = None) -> Iterator[Found]:
         try:
             for name, entry in self.storage.listed(prefix):
-                yield Found(name, _stat(entry))
+                if name.endswith("/") and entry.size == 0:
+                    yield Found(name, fault=FolderMark("it is a mark for a folder"))
+                else:
+                    yield Found(name, _stat(entry))
         except Exception as error:
             yield Found("", fault=error)
 
@@ -80,6 +84,14 @@ class Objects(Store):
 
     def lookup(self, name: str) -> Stat | None:
         return _stat_if(self.storage._entry(name))
+
+    def digests(self, stat: Stat) -> Mapping[str, bytes]:
+        if not stat.version:
+            return {}
+        entry = Entry(EntryKind.FILE, stat.version, stat.size)
+        return hashes.of_parts(self.storage, entry) | hashes.of_whole(
+            self.storage, entry
+        )
 
     def write(self, name: str, content: File[Any], *, replace: bool) -> None:
         # Not save() nor open(): neither takes exactly one name and needs no disk.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,7 +15,7 @@ from django.core.files.storage import InMemoryStorage, Storage
 
 from tahoestorage.exceptions import NameTaken
 from tahoestorage.moving.flow import BLOCK
-from tahoestorage.moving.names import BadName, Rules
+from tahoestorage.moving.names import BadName, FolderMark, Rules
 
 # What is listed before any of it, so that a directory in itself is seen.
 Trail = tuple[Hashable, "Trail | None"]
@@ -28,12 +28,16 @@ class Stat:
     ``size`` is in bytes, the times are seconds since 1970: when the content was
     written, and when anything of the file was last changed, which is as late or later.
     Two contents have two ``version``, where a store has such a thing.
+
+    What ``changes_unseen`` may have another content by now, whatever is said of it:
+    only its size and its content tell. It changed last at ``changed`` or later.
     """
 
     size: int | None
     modified: float | None
     changed: float | None
     version: str | None = field(default=None, repr=False)
+    changes_unseen: bool = False
 
     def is_of_the_same(self, other: Stat) -> bool:
         """Whether both are of one content."""
@@ -52,10 +56,10 @@ class Found(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """What is in a directory, and which directory that is."""
+    """What is in a directory, by its own names, and which directory that is."""
 
     directories: list[str]
-    files: Iterable[tuple[str, Stat | None]]
+    files: Iterable[Found]
     place: Hashable = None
 
 
@@ -69,12 +73,15 @@ class Store:
     rules = Rules(forbidden="\\")
     packs = True
     """Whether a file may be kept packed: it then has another size than its content."""
+    is_near = False
+    """Whether reading from it costs no request."""
 
     def __init__(self, storage: Storage) -> None:
         self.storage: Any = storage
         if isinstance(storage, InMemoryStorage):
             self.rules = Rules(forbidden="\\\0", tree=True)
             self.packs = False
+            self.is_near = True
 
     def overlaps(self, other: Store) -> bool:
         """Whether files of the one are in the other too."""
@@ -123,16 +130,21 @@ class Store:
                     elif below.startswith(prefix) or prefix.startswith(below):
                         pending.append((below[:-1], trail))
 
-    def _found(
-        self, files: Iterable[tuple[str, Stat | None]], base: str, prefix: str
-    ) -> Iterator[Found]:
-        for name, stat in files:
+    def _found(self, files: Iterable[Found], base: str, prefix: str) -> Iterator[Found]:
+        for name, stat, fault in files:
             if f"{base}{name}".startswith(prefix):
-                yield Found(f"{base}{name}", stat, _unusable(name))
+                yield Found(f"{base}{name}", stat, fault or _unusable(name))
 
     def _list(self, directory: str) -> Listed:
         directories, files = self.storage.listdir(directory)
-        return Listed(sorted(directories), ((name, None) for name in sorted(files)))
+        return Listed(sorted(directories), self._looked_at(directory, sorted(files)))
+
+    def _looked_at(self, directory: str, names: list[str]) -> Iterator[Found]:
+        for name in names:
+            mark = None
+            if not name and self.storage.size(f"{directory}/") == 0:
+                mark = FolderMark("it is a mark for a folder")
+            yield Found(name, fault=mark)
 
     def stat(self, name: str) -> Stat | None:
         """Return what is known of a file as it is now; None where there is none."""
@@ -150,6 +162,14 @@ class Store:
     def lookup(self, name: str) -> Stat | None:
         """Return what ``stat`` does, or did when ``ready`` was called."""
         return self.stat(name)
+
+    def digests(self, stat: Stat) -> Mapping[str, bytes]:
+        """Return the digests of a file's content that the store has told, by algorithm.
+
+        Two equal ones of an algorithm are of one content. Those in ``hashes.HASHERS``
+        can be made of a content, others only be compared.
+        """
+        return {}
 
     def settled(self, name: str, stat: Stat) -> Callable[[], None] | None:
         """Return what raises Changed where the content is no more that of ``stat``.

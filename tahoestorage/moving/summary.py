@@ -48,6 +48,9 @@ class Summary:
         self.bytes = 0
         self.failed = 0
         self.refused = 0
+        self.stopping = 0
+        """How many of the refused names keep everything from being copied."""
+        self.folder_marks = 0
         self.deleted = 0
         self.counts = dict.fromkeys(Outcome, 0)
         self.failures: list[tuple[str, str]] = []
@@ -71,12 +74,17 @@ class Summary:
             if len(self.failures) < LISTED:
                 self.failures.append((name, why))
 
-    def refuse(self, name: str, why: str) -> None:
+    def refuse(self, name: str, why: str, *, stops: bool = True) -> None:
         """Count a name that keeps everything from being copied."""
         with self._lock:
             self.refused += 1
+            self.stopping += stops
             if len(self.refusals) < LISTED:
                 self.refusals.append((name, why))
+
+    def pass_over(self, name: str, why: str) -> None:
+        """Count a name that is refused because it is no file: the others are copied."""
+        self.refuse(name, why, stops=False)
 
     def delete(self, name: str) -> None:
         """Count a file that was only in the target."""
@@ -103,6 +111,10 @@ class Summary:
             parts.append(f"{counts['kept']:,} kept, which differ and are newer in TO")
         if counts["gone"]:
             parts.append(f"{counts['gone']:,} gone from FROM meanwhile")
+        if passed := self.refused - self.stopping:
+            parts.append(f"{passed:,} refused, which are no files")
+        if self.folder_marks:
+            parts.append(f"{self.folder_marks:,} marks for folders left out")
         parts.append(f"{self.failed:,} failed")
         parts.append(f"{self.deleted:,} {would}deleted")
         return f"{self.seen:,} files: {', '.join(parts)}; {self.seconds:.1f} s"
@@ -116,6 +128,7 @@ class Summary:
             "failed": self.failed,
             "deleted": self.deleted,
             "refused": self.refused,
+            "folder_marks": self.folder_marks,
             "bytes": self.bytes,
             "seconds": round(self.seconds, 3),
             "failures": _listed(self.failures),

@@ -11,6 +11,7 @@ from tahoestorage.backends.lookups import Lookups
 from tahoestorage.backends.tahoe import TahoeStorage
 from tahoestorage.conf import CacheOptions, read_cache_options
 from tahoestorage.moving.grid import Grid
+from tahoestorage.moving.names import NoFile
 from tahoestorage.moving.objects import Objects
 from tahoestorage.moving.store import Found
 
@@ -33,7 +34,9 @@ def warm(storage: Storage) -> Iterator[Found]:
         yield from _warm_objects(storage)
     elif isinstance(storage, TahoeStorage):
         # Whatever is listed is kept.
-        yield from Grid(storage).walk()
+        for found in Grid(storage).walk():
+            if not isinstance(found.fault, NoFile):
+                yield found
 
 
 def _warm_objects(storage: Cached) -> Iterator[Found]:

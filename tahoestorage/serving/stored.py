@@ -17,7 +17,7 @@ from tahoestorage.backends.cached import Cached
 from tahoestorage.backends.storedfile import StoredFile
 from tahoestorage.conf import secret_key
 from tahoestorage.entries import Entry
-from tahoestorage.exceptions import FileMissing, UnexpectedAnswer
+from tahoestorage.exceptions import FileMissing, TimeUnknown
 from tahoestorage.serving.streams import Part
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
@@ -102,7 +102,7 @@ def look(storage: Storage, name: str) -> Stored:
         return opened(storage, name)
     if modified is None:
         # What other tools have linked may have no time.
-        with contextlib.suppress(UnexpectedAnswer):
+        with contextlib.suppress(TimeUnknown):
             modified = storage.get_modified_time(name).timestamp()
     seconds = None if modified is None else int(modified)
     stored = Stored(storage, name, size, _etag(entry), seconds, entry.reference)

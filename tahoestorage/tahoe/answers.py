@@ -27,6 +27,8 @@ _LARGEST = 1 << 63
 _OF_A_NODE = frozenset({"ro_uri", "rw_uri", "size"})
 _OF_METADATA = frozenset({TOKEN_KEY, "ctime", "mtime"})
 _OF_TAHOE = frozenset({"linkcrtime", "linkmotime"})
+# What reads a child of which only an unknown write cap is listed: nothing that we know.
+_UNREADABLE = "URI:UNREADABLE:"
 _KINDS = {"dirnode": EntryKind.DIRECTORY, "filenode": EntryKind.FILE}
 
 
@@ -46,11 +48,15 @@ class Child:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What a cap or a path names: its kind, and its caps."""
+    """What a cap or a path names: its kind, its caps, and its size in bytes.
+
+    ``size`` is None for a directory, and for a mutable file that can't be read now.
+    """
 
     kind: EntryKind
     read: str | None = field(repr=False)
     write: str | None = field(repr=False)
+    size: int | None = None
 
 
 class NodeParser:
@@ -103,7 +109,8 @@ class NodeParser:
         kind = _KINDS.get(self._kind, EntryKind.UNKNOWN)
         if kind is EntryKind.DIRECTORY and not self._has_children:
             raise self._unexpected("does not say what is in the directory")
-        return Node(kind, _text(self._own, "ro_uri"), _text(self._own, "rw_uri"))
+        own = self._own
+        return Node(kind, _text(own, "ro_uri"), _text(own, "rw_uri"), _size(own))
 
     def _unexpected(self, how: str) -> UnexpectedAnswer:
         return UnexpectedAnswer(
@@ -168,11 +175,13 @@ class NodeParser:
         read, write = _text(child, "ro_uri"), _text(child, "rw_uri")
         if read is None and write is not None:
             read = _read_only(write)
-        size = child.get("size")
+        kind = _KINDS.get(str(child.get("kind")), EntryKind.UNKNOWN)
+        if kind is EntryKind.UNKNOWN and read is None and write is not None:
+            read = _UNREADABLE
         entry = Entry(
-            _KINDS.get(str(child.get("kind")), EntryKind.UNKNOWN),
+            kind,
             read or "",
-            size if type(size) is int and 0 <= size < _LARGEST else None,
+            _size(child),
             # `tahoe backup` keeps the file's own times, and no link has any.
             _number(times.get("linkcrtime"), metadata.get("ctime")),
             _number(times.get("linkmotime"), metadata.get("mtime")),
@@ -192,6 +201,11 @@ def _read_only(write: str) -> str | None:
 def _text(values: dict[str, Any], key: str) -> str | None:
     value = values.get(key)
     return value if isinstance(value, str) else None
+
+
+def _size(values: dict[str, Any]) -> int | None:
+    size = values.get("size")
+    return size if type(size) is int and 0 <= size < _LARGEST else None
 
 
 def _number(*values: Any) -> float | None:

@@ -147,9 +147,20 @@ class Gateway:
         with checked(response, what, self.base_url) as answer:
             return read_directory(answer, what, self.base_url)
 
-    def unlink(self, directory: Cap, name: str, *, what: str) -> None:
-        """Unlink ``name``, whatever it is by now. Raises FileMissing."""
-        with self._ask("DELETE", directory, (name,), "", what=what) as answer:
+    def unlink(
+        self, directory: Cap, name: str, *, leads_nowhere: bool = False, what: str
+    ) -> None:
+        """Unlink ``name``, whatever it is by now. Raises FileMissing.
+
+        A link that ``leads_nowhere`` has no cap.
+        """
+        path: tuple[str, ...]
+        method, path, query = "DELETE", (name,), ""
+        if leads_nowhere:
+            # To DELETE the gateway says 501 there.
+            method, path = "POST", ()
+            query = f"t=unlink&name={quote(name, safe='')}"
+        with self._ask(method, directory, path, query, what=what) as answer:
             bodies.read_text(answer, what, self.base_url)
 
     def upload(self, body: UploadBody, *, what: str) -> Cap:

@@ -251,7 +251,8 @@ class Links:
                     raise NameIsDirectory(
                         f"{what} is a directory, and only files are deleted"
                     )
-                if child.entry.kind is EntryKind.UNKNOWN:
+                unknown = child.entry.kind is EntryKind.UNKNOWN
+                if unknown and not child.entry.leads_nowhere:
                     raise InvalidCap(
                         f"{what}: its cap is of a kind that is not known here; it may "
                         "be a directory, and only files are deleted"
@@ -259,7 +260,12 @@ class Links:
                 write = directory.writable("/".join(parents) or "the root directory")
                 change = self._cache.change(directory.scope, name)
                 try:
-                    self._gateway.unlink(write, name, what=what)
+                    self._gateway.unlink(
+                        write,
+                        name,
+                        leads_nowhere=child.entry.leads_nowhere,
+                        what=what,
+                    )
                 except FileMissing:
                     change.done(None)
                     return

@@ -182,8 +182,8 @@ class Command(BaseCommand):
             raise CommandError(
                 "Interrupted. The next run goes on from here.", returncode=INTERRUPTED
             )
-        if summary.refused:
-            raise CommandError(REFUSED.format(count=summary.refused))
+        if summary.stopping:
+            raise CommandError(REFUSED.format(count=summary.stopping))
         if summary.failed:
             raise CommandError(f"{summary.failed:,} failed. The next run tries again.")
 
