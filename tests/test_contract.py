@@ -29,6 +29,7 @@ from django.db.models import FileField
 from django.test import override_settings
 from django.utils import timezone
 
+from tahoestorage.backends.storedfile import StoredFile
 from tahoestorage.exceptions import StoreError
 
 OURS = ["tahoe", "s3", "gcs"]
@@ -138,6 +139,21 @@ def test_names_of_all_sorts(store: Storage, name: str) -> None:
     assert file in store.listdir(folder)[1]
     store.delete(name)
     assert not store.exists(name)
+
+
+@pytest.mark.parametrize("kind", ["s3", "gcs"], indirect=True)
+def test_a_key_that_is_not_in_nfc_is_found_by_its_spelling_only(store: Any) -> None:
+    old, new = "e\u0301.txt", "\xe9.txt"
+    store._write(old, ContentFile(b"by others"), replace=False)
+
+    assert not store.exists(new)
+    assert (store.size(old), read(store, old)) == (9, b"by others")
+    with store.open(old, "wb") as file:
+        file.write(b"replaced")
+    assert save(store, old, b"saved") == new
+    assert (read(store, old), read(store, new)) == (b"replaced", b"saved")
+    store.delete(old)
+    assert store.listdir("")[1] == [new]
 
 
 @everywhere
@@ -400,6 +416,60 @@ def test_exclusive_creation_does_not_replace(store: Storage, mode: str) -> None:
     late.discard()  # type: ignore[attr-defined]
     assert read(store, "a") == b"mine"
     assert read(store, "b") == b"first"
+
+
+@everywhere
+@pytest.mark.parametrize("mode", ["wb+", "bw+", "+wb", "w+b", "x+b", "+bx"])
+def test_what_was_written_can_be_read_back_before_it_is_closed(
+    store: Storage, mode: str
+) -> None:
+    if "w" in mode:
+        save(store, "a", b"old")
+    with store.open("a", mode) as file:
+        file.write(LONG)
+        file.seek(0)
+        assert file.read(6) == LONG[:6]
+        file.seek(2)
+        file.write(b"NEW")
+        assert file.tell() == 5
+        file.seek(0)
+        assert file.read() == LONG[:2] + b"NEW" + LONG[5:]
+        if "w" in mode and isinstance(file, StoredFile):
+            assert read(store, "a") == b"old"
+    assert read(store, "a") == LONG[:2] + b"NEW" + LONG[5:]
+
+
+@everywhere
+@pytest.mark.parametrize("mode", ["w+", "+w", "tw+", "+xt", "wt", "tx"])
+def test_text_is_text_in_any_order_of_letters(store: Storage, mode: str) -> None:
+    with store.open("a", mode) as file:
+        file.write("first ü\nsecond\n")
+        if "+" in mode:
+            file.seek(0)
+            assert file.readline() == "first ü\n"
+    assert read(store, "a") == "first ü\nsecond\n".encode()
+    for reading in ("r", "rt", "tr"):
+        with store.open("a", reading) as file:
+            assert file.read() == "first ü\nsecond\n"
+    with store.open("a", "br") as file:
+        assert file.read() == "first ü\nsecond\n".encode()
+
+
+@on_ours
+@pytest.mark.parametrize("mode", ["wb+", "+xb"])
+def test_reading_back_publishes_nothing_in_a_block_that_raises(
+    store: Storage, mode: str
+) -> None:
+    def fail() -> None:
+        with store.open("a", mode) as file:
+            file.write(b"new")
+            file.seek(0)
+            assert file.read() == b"new"
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert not store.exists("a")
 
 
 @on_ours

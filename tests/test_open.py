@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import itertools
 import os
 import zipfile
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from django.core.files.base import ContentFile, File
 from PIL import Image
 
+from tahoestorage.backends.storedfile import mode_of
 from tahoestorage.storage import TahoeStorage
 from tests.conftest import MakeStorage, requests_sent
 from tests.proxy import Answer, Proxy
@@ -36,10 +38,36 @@ def read(storage: TahoeStorage, name: str) -> Any:
 
 
 def test_other_modes_are_refused(stored: TahoeStorage) -> None:
-    for mode in "a", "ab", "r+", "rb+", "w+b", "x+", "rt", "wt", "br", "", "rw":
-        with pytest.raises(ValueError, match="rb, r, wb, w, xb, x"):
+    for mode in "a", "ab", "+ta", "r+", "rb+", "+br", "t+r":
+        with pytest.raises(ValueError, match="only replaced as a whole"):
+            stored.open("f", mode)
+    for mode in "", "b", "t", "+", "rw", "rr", "wbt", "w++", "U", "rU", "z", "w,b":
+        with pytest.raises(ValueError, match="is none"):
             stored.open("f", mode)
     assert read(stored, "f") == LONG
+
+
+def test_modes_are_those_of_open_but_for_changes_in_place() -> None:
+    letters = "rwxabt+z"
+    for count in range(5):
+        for mode in map("".join, itertools.product(letters, repeat=count)):
+            try:
+                with open(os.devnull, mode):
+                    valid = True
+            except FileExistsError:  # in x
+                valid = True
+            except ValueError:
+                valid = False
+            if "a" in mode or {"r", "+"} <= set(mode):
+                valid = False
+            try:
+                known = mode_of(mode)
+            except ValueError:
+                assert not valid, mode
+            else:
+                assert valid, mode
+                assert set(known) == set(mode) - {"t"}
+                assert known[0] in "rwx"
 
 
 @pytest.mark.parametrize("mode", ["w", "x"])

@@ -13,7 +13,7 @@ from tahoestorage.backends.content import file_of, repeatable
 from tahoestorage.backends.lookups import Lookups
 from tahoestorage.backends.names import path_of
 from tahoestorage.backends.objectreader import ObjectReader, Part
-from tahoestorage.backends.storedfile import BLOCK, Reader, StoredFile, check_mode
+from tahoestorage.backends.storedfile import BLOCK, Reader, StoredFile
 from tahoestorage.cache import MISSING
 from tahoestorage.conf import use_tz
 from tahoestorage.entries import Entry
@@ -69,7 +69,6 @@ class Cached(Lookups):
         return StoredFile(self, str(name), mode)
 
     def _prepare(self, name: str, mode: str) -> Reader | None:
-        check_mode(mode)
         _check_file(name)
         if mode.startswith("r"):
             return self._reader(name)

@@ -12,7 +12,6 @@ from typing import IO, Any, Protocol, Self, cast
 
 from django.core.files.base import File
 
-MODES = ("rb", "r", "wb", "w", "xb", "x")
 IN_MEMORY = 1 << 20
 BLOCK = 1 << 16
 
@@ -38,21 +37,38 @@ class Publisher(Protocol):
     def _prepare(self, name: str, mode: str) -> Reader | None:
         """Return what reads a file; None where it may be opened to be written.
 
-        Raises ValueError for a mode that is not among MODES, and what opening a
-        file raises.
+        ``mode`` is as ``mode_of`` returns it. Raises what opening a file raises.
         """
 
     def _publish(self, file: StoredFile) -> None:
         """Store what was ``written``; a file in mode x must not overwrite any."""
 
 
-def check_mode(mode: str) -> None:
-    """Raise ValueError for a mode in which no file is opened."""
-    if mode not in MODES:
+def mode_of(mode: str) -> str:
+    """Return a mode in one form: "r", "w" or "x", then "b" or nothing, then "+" or not.
+
+    Its letters come in any order, as the builtin ``open`` takes them. Raises ValueError
+    for what is no mode, and for "a" and "r+".
+    """
+    letters = set(mode)
+    action = letters & set("rwxa")
+    if (
+        len(letters) != len(mode)
+        or len(action) != 1
+        or not letters <= set("rwxabt+")
+        or letters >= {"b", "t"}
+    ):
         raise ValueError(
-            f"mode {mode!r} is not known; files in a store are opened with one of "
-            f"{', '.join(MODES)}, for they are never changed in place"
+            f"mode {mode!r} is none: it has one of r, w and x in it, may have b or t, "
+            "and w and x may have +"
         )
+    if "a" in letters or letters >= {"r", "+"}:
+        raise ValueError(
+            f"mode {mode!r} would change a file where it is, and files in a store are "
+            "only replaced as a whole: read it, and write all of it with w"
+        )
+    binary, both = "b" if "b" in letters else "", "+" if "+" in letters else ""
+    return f"{action.pop()}{binary}{both}"
 
 
 class StoredFile(File):  # type: ignore[type-arg]
@@ -61,7 +77,8 @@ class StoredFile(File):  # type: ignore[type-arg]
     What is written goes to the store when the file is closed, and not otherwise: not
     by an exception in its ``with`` block, nor when it is dropped. Where ``close``
     fails the file stays open, to be closed again; the end of a ``with`` block gives
-    it up. Text is UTF-8.
+    it up. Until then it can be read back, and sought. Text is UTF-8. ``mode`` is in the
+    form of ``mode_of``.
     """
 
     def __init__(self, storage: Publisher, name: str, mode: str) -> None:
@@ -70,6 +87,7 @@ class StoredFile(File):  # type: ignore[type-arg]
         self._begin(mode)
 
     def _begin(self, mode: str) -> None:
+        mode = mode_of(mode)
         self._reader = self._storage._prepare(str(self.name), mode)
         self._binary: IO[bytes]
         if self._reader is not None:
@@ -87,7 +105,7 @@ class StoredFile(File):  # type: ignore[type-arg]
 
         It stays the same object: Django's FieldFile keeps the one it has.
         """
-        mode = mode or self.mode
+        mode = mode_of(mode or self.mode)
         if self.closed or mode != self.mode:
             self.close()
             self._begin(mode)

@@ -14,7 +14,7 @@ from tahoestorage.backends.content import body_of
 from tahoestorage.backends.gridnames import grid_path, refuse_marker
 from tahoestorage.backends.names import url_below, url_name
 from tahoestorage.backends.saving import Saving
-from tahoestorage.backends.storedfile import StoredFile, check_mode
+from tahoestorage.backends.storedfile import StoredFile
 from tahoestorage.conf import media_url, use_tz
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import (
@@ -70,7 +70,6 @@ class TahoeStorage(Saving, Configured):
 
     def _prepare(self, name: str, mode: str) -> FileReader | None:
         """Return what reads a file; None where it may be opened to be written."""
-        check_mode(mode)
         if mode.startswith("r"):
             return self._reader(name)
         path = grid_path(name)
