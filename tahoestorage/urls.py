@@ -3,9 +3,12 @@
 ``path("media/", include("tahoestorage.urls"))``
 """
 
-from django.urls import path
+from django.urls import re_path
 
 from tahoestorage.serving import Download
 
 app_name = "tahoestorage"
-urlpatterns = [path("<path:name>", Download.as_view(), name="download")]
+# Not <path:name>: a line break may be in a name too.
+urlpatterns = [
+    re_path(r"^(?P<name>[\s\S]+)\Z", Download.as_view(), name="download"),
+]

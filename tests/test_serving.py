@@ -35,12 +35,13 @@ from django.urls import include, path
 from django.utils.http import http_date
 from pytest_django.fixtures import Settings
 
+from tahoestorage.backends.content import body_of
 from tahoestorage.backends.gcs import GCSStorage
 from tahoestorage.exceptions import (
     DamagedDownload,
     GatewayUnreachable,
     StoreError,
-    UnexpectedAnswer,
+    TimeUnknown,
 )
 from tahoestorage.mediatypes import POLICY
 from tahoestorage.serving import Download, serve
@@ -349,7 +350,7 @@ def test_a_link_without_a_time_has_its_etag_only(
 
 
 def unknown_time(name: str) -> Any:
-    raise UnexpectedAnswer(f"{name}: the grid has no time for it")
+    raise TimeUnknown(f"{name}: the grid has no time for it")
 
 
 # How a browser is told to treat it
@@ -437,11 +438,16 @@ def test_files_of_the_site_itself_are_what_their_names_say(
         ('a"; b="c.html.png', r'inline; filename="a\"; b=\"c.html.png"'),
         (
             "a\r\nSet-Cookie: b.png",
-            "inline; filename*=utf-8''a%0D%0ASet-Cookie%3A%20b.png",
+            'inline; filename="a__Set-Cookie: b.png"',
         ),
         ("100%41;\\.png", 'inline; filename="100%41;\\\\.png"'),
         ("../../etc/a.png", 'inline; filename="a.png"'),
         ("\udcff.png", 'inline; filename="?.png"'),
+        ("a.png\n", 'attachment; filename="a.png_"'),
+        ("a\x00b\x7f\x85.png", 'inline; filename="a_b__.png"'),
+        ("Été\n", "attachment; filename*=utf-8''%C3%89t%C3%A9_"),
+        ("a\u2028b.png", 'inline; filename="a_b.png"'),
+        ("\n", 'attachment; filename="_"'),
     ],
 )
 def test_a_name_says_nothing_but_the_name(filename: str, told: str) -> None:
@@ -450,6 +456,19 @@ def test_a_name_says_nothing_but_the_name(filename: str, told: str) -> None:
 
     assert response["Content-Disposition"] == told
     assert b"\nSet-Cookie" not in response.serialize_headers()
+
+
+@pytest.mark.parametrize("name", ["dir/a.png\n", "\n", "a\rb", "\x1f.pdf\x7f"])
+def test_a_file_of_any_name_is_served_by_its_own(
+    storage: TahoeStorage, name: str
+) -> None:
+    # As other tools name it: Django would not.
+    storage._link(name, storage._upload(name, body_of(ContentFile(CONTENT))), "false")
+
+    response = get(storage, name)
+
+    assert body(response) == CONTENT
+    assert not set(response["Content-Disposition"]) & set(map(chr, range(32)))
 
 
 def test_a_browser_may_keep_it_for_as_long_as_is_said() -> None:
@@ -670,6 +689,18 @@ def test_s3_sends_it_itself_where_that_is_asked(s3: Any, moto: S3Server) -> None
     assert answer.content == b"<script>"
     assert answer.headers["Content-Type"] == "application/octet-stream"
     assert answer.headers["Content-Disposition"] == 'attachment; filename="page.html"'
+
+
+def test_a_store_is_told_a_name_that_a_header_can_hold(s3: Any, moto: S3Server) -> None:
+    name = kept(s3, "a.png")
+
+    response = get(s3, name, redirect=True, filename="a\r\nSet-Cookie: b.png\n")
+    answer = requests.get(response["Location"], timeout=60)
+
+    assert answer.content == CONTENT
+    assert "Set-Cookie" not in answer.headers
+    told = 'attachment; filename="a__Set-Cookie: b.png_"'
+    assert answer.headers["Content-Disposition"] == told
 
 
 def test_the_head_is_signed_as_one(make_strict_s3: MakeS3) -> None:

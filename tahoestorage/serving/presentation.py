@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import PurePosixPath
 
 from django.http import FileResponse
 
 from tahoestorage.mediatypes import BYTES, EMBEDDED, PLAYER_POLICY, POLICY, SHOWN
+
+# Of these one ends a header, or a line where headers are shown.
+_NOT_IN_HEADERS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def content_headers(
@@ -17,10 +21,12 @@ def content_headers(
 
     Only what is SHOWN is shown in a browser, anything else is a download: nothing that
     was uploaded is run, or used as a script, in the site's name. Files that are
-    ``trusted`` are what their names say.
+    ``trusted`` are what their names say. Any name makes headers that can be sent, by
+    the site and by the stores that get them in a signed URL.
     """
     # A file system may have names that are no Unicode.
     filename = filename.encode(errors="replace").decode()
+    filename = _NOT_IN_HEADERS.sub("_", filename)
     extension = PurePosixPath(filename).suffix.lower()
     shown = SHOWN.get(extension)
     as_attachment = as_attachment or (shown is None and not trusted)
