@@ -6,7 +6,7 @@ An option is given as a keyword to the storage, or by the setting
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -28,7 +28,9 @@ __all__ = [
     "naming_settings",
     "read_cache_options",
     "read_options",
+    "root_is_set",
     "secret_key",
+    "storage_entries",
     "use_tz",
 ]
 
@@ -101,6 +103,20 @@ def read_cache_options(given: object = None) -> CacheOptions | None:
         return cache(value) if kinds.is_given(value) else CacheOptions()
     except kinds.Wrong as wrong:
         raise ImproperlyConfigured("\n- ".join(place + w for w in wrong.args)) from None
+
+
+def storage_entries() -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
+    """Yield the alias, the backend and the options of each entry of STORAGES."""
+    for alias, entry in settings.STORAGES.items():
+        options = entry.get("OPTIONS")
+        if "BACKEND" in entry and isinstance(options, Mapping | None):
+            yield alias, entry["BACKEND"], options or {}
+
+
+def root_is_set() -> bool:
+    """Whether the settings name a root for storages that were given none."""
+    names = ("BASE_CAP", "BASE_CAP_FILE")
+    return any(kinds.is_given(getattr(settings, PREFIX + n, None)) for n in names)
 
 
 def accel_redirect() -> str | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+from collections.abc import Mapping
 from typing import Any, Self
 
 from django.core.exceptions import ImproperlyConfigured
@@ -12,7 +14,9 @@ from django.utils.functional import cached_property
 
 from tahoestorage.backends.caches import entry_cache, without_password
 from tahoestorage.backends.once import OnceForEach
-from tahoestorage.conf import Options, hidden, read_options
+from tahoestorage.backends.portable import STORAGE_AT, alias_of, left_out, portable
+from tahoestorage.conf import Options, hidden, read_options, root_is_set
+from tahoestorage.exceptions import InvalidCap
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.directories import Directories
 from tahoestorage.tahoe.gateway import Gateway
@@ -49,7 +53,22 @@ class Configured(Storage):
     @cached_property
     def options(self) -> Options:
         """The options in force. Raises ImproperlyConfigured with all that is wrong."""
-        return read_options(self._given)
+        return read_options(self._whole())
+
+    def _whole(self) -> dict[str, Any]:
+        """Return the options as they were given, and those that do not travel.
+
+        These are of the entry of STORAGES that is otherwise equal. A root of the
+        settings comes first; what was pickled takes no other root than it had.
+        """
+        more = hidden(left_out(type(self), self._given, _secret))
+        if "base_cap" in more:
+            fits = not root_is_set()
+            if self._fingerprint is not None:
+                fits = _fingerprint(more["base_cap"]) == self._fingerprint
+            if not fits:
+                del more["base_cap"]
+        return {**more, **self._given}
 
     @cached_property
     def _directories(self) -> Directories:
@@ -78,14 +97,30 @@ class Configured(Storage):
             for name in _OF_THE_OPTIONS:
                 self.__dict__.pop(name, None)
 
-    def deconstruct(self) -> tuple[str, tuple[()], dict[str, Any]]:
-        """Return how migrations write this storage; never with a cap."""
-        given = self._without_cap()
+    def deconstruct(self) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+        """Return how migrations and tasks write this storage: as JSON, without a cap.
+
+        What is made of it takes the root of the settings, or else of the entry of
+        STORAGES that is otherwise equal. Where that would be another root, it is told
+        by its alias.
+        """
+        given = portable(self._given, _secret)
         kind = type(self)
+        if self._given.get("base_cap"):
+            alias = alias_of(kind, self._given)
+            if alias is not None and not self._is_made_of(given):
+                return STORAGE_AT, (alias,), {}
         path = f"{kind.__module__}.{kind.__qualname__}"
         if path == "tahoestorage.backends.tahoe.TahoeStorage":
             path = "tahoestorage.storage.TahoeStorage"
         return path, (), given
+
+    def _is_made_of(self, given: dict[str, Any]) -> bool:
+        """Whether a storage with these options has this one's root."""
+        if root_is_set():
+            return False
+        more = left_out(type(self), given, _secret)
+        return _fingerprint(more.get("base_cap")) == self.options.root.fingerprint
 
     def _without_cap(self) -> dict[str, Any]:
         given = without_password(self._given)
@@ -114,3 +149,14 @@ class Configured(Storage):
         copied = memo[id(self)] = type(self).__new__(type(self))
         copied.__setstate__(copy.deepcopy(self._state(), memo))
         return copied
+
+
+def _fingerprint(cap: Cap | str | None) -> str | None:
+    with contextlib.suppress(InvalidCap):
+        if cap is not None:
+            return (Cap.parse(cap) if isinstance(cap, str) else cap).fingerprint
+    return None
+
+
+def _secret(options: Mapping[str, Any]) -> tuple[str, ...]:
+    return ("base_cap",)

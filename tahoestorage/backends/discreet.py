@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import Storage
 
 from tahoestorage.backends.caches import without_password
+from tahoestorage.backends.portable import STORAGE_AT, alias_of, left_out, portable
 from tahoestorage.conf import secret_key
 
 
@@ -30,6 +31,7 @@ class Discreet(Storage):
     _given_once: Mapping[str, str] = {}
 
     def __init__(self, **options: Any) -> None:
+        options |= self._not_carried()
         super().__init__(**options)
         # By its type: whether a key file says anything is seen when it is read.
         self._by_hand = frozenset(
@@ -41,9 +43,29 @@ class Discreet(Storage):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} at {hex(id(self))}>"
 
+    @classmethod
+    def _secret_names(cls, options: Mapping[str, Any]) -> set[str]:
+        """Return the names of the options that hold credentials, given these."""
+        raise NotImplementedError
+
     def _secrets(self) -> set[str]:
         """Return the names of the options that hold credentials now."""
-        raise NotImplementedError
+        return self._secret_names(self.__dict__)
+
+    def _not_carried(self) -> dict[str, Any]:
+        """Return what the otherwise equal entry of STORAGES has more than this."""
+        arguments, given = self.__dict__["_constructor_args"]
+        if arguments:
+            return {}
+        found = left_out(type(self), given, self._secret_names)
+        if "cache" in found:
+            # It is taken from the options before these are looked at.
+            self._cache_given = found.pop("cache")
+        return found
+
+    def _is_once_given(self, name: str, value: object) -> bool:
+        """Whether this is the value that a pickle has left behind."""
+        return self._given_once.get(name) == fingerprint(value)
 
     def _check_credentials(self) -> None:
         """Raise ImproperlyConfigured where a pickle left credentials behind."""
@@ -59,9 +81,21 @@ class Discreet(Storage):
             )
 
     def deconstruct(self) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
-        """Return how migrations write this storage; never with credentials."""
-        arguments, options = self._arguments()
+        """Return how migrations and tasks write this storage: as JSON, without secrets.
+
+        What is made of it takes them, and what is no JSON, from the entry of STORAGES
+        that is otherwise equal, or else from the settings. Where several entries differ
+        in these alone, it is told by its alias.
+        """
         kind = type(self)
+        arguments, options = self._arguments()
+        options = portable(options, self._secret_names)
+        given = self.__dict__["_constructor_args"][1]
+        lost = {k: v for k, v in given.items() if k not in options}
+        if lost and left_out(kind, options, self._secret_names) != lost:
+            alias = alias_of(kind, given)
+            if alias is not None:
+                return STORAGE_AT, (alias,), {}
         return f"{kind.__module__}.{kind.__qualname__}", arguments, options
 
     def _arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -92,6 +126,11 @@ class Discreet(Storage):
         self.__dict__.update(state)
         for name, value in self.get_default_settings().items():
             if not hasattr(self, name):
+                setattr(self, name, value)
+        carried = portable(self.__dict__["_constructor_args"][1], self._secret_names)
+        lost = left_out(type(self), carried, self._secret_names)
+        for name, value in lost.items():
+            if self._is_once_given(name, value):
                 setattr(self, name, value)
 
     def __copy__(self) -> Self:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, Self
 
@@ -39,8 +40,14 @@ class GCSOptions(Discreet, GoogleCloudStorage):  # type: ignore[misc]
 
     # Credentials
 
-    def _secrets(self) -> set[str]:
+    @classmethod
+    def _secret_names(cls, options: Mapping[str, Any]) -> set[str]:
         return {"credentials"}
+
+    def _is_once_given(self, name: str, value: object) -> bool:
+        if name != "credentials":
+            return super()._is_once_given(name, value)
+        return self._given_once.get(name) == _account(value)
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -81,13 +81,14 @@ class S3Access(Discreet, s3.S3Storage):  # type: ignore[misc]
     def _has_keys(self) -> bool:
         return any(KEY in name for name in self.object_parameters)
 
-    def _secrets(self) -> set[str]:
+    @classmethod
+    def _secret_names(cls, options: Mapping[str, Any]) -> set[str]:
         secrets = {"access_key", "secret_key", "security_token"}
         secrets |= {"cloudfront_key_id", "cloudfront_key", "cloudfront_signer"}
-        if self._has_keys():
+        if any(KEY in name for name in options.get("object_parameters") or ()):
             secrets.add("object_parameters")
-        config: Any = self.client_config
-        proxies = {**(self.proxies or {}), **(config.proxies or {})}
+        of_client = getattr(options.get("client_config"), "proxies", None)
+        proxies = {**(options.get("proxies") or {}), **(of_client or {})}
         if any(_PASSWORD.search(str(proxy)) for proxy in proxies.values()):
             secrets |= {"proxies", "client_config"}
         return secrets
