@@ -70,14 +70,20 @@ def actions(storage: S3Storage) -> list[Callable[[], object]]:
 
 
 def assert_clean(error: BaseException) -> None:
-    """See that no credential, and no error of botocore, is anywhere in an error."""
+    """See that no credential is anywhere in an error, nor a request of botocore's."""
     pending: list[BaseException | None] = [error]
     while pending:
         each = pending.pop()
         if each is None:
             continue
         pending += [each.__cause__, each.__context__]
-        assert not isinstance(each, BotoCoreError | ClientError)
+        assert not isinstance(each, BotoCoreError)
+        if isinstance(each, ClientError):
+            # Of what the store answered just this, and no frame of what asked it.
+            assert each.__traceback__ is None
+            assert each.response.keys() == {"Error", "ResponseMetadata"}
+            assert each.response["Error"].keys() == {"Code", "Message"}
+            assert each.response["ResponseMetadata"].keys() == {"HTTPStatusCode"}
         trace = traceback.TracebackException.from_exception(each, capture_locals=True)
         shown = f"{each} {each!r} {each.args!r}" + "".join(
             f"{frame.name} {frame.locals}"
@@ -86,6 +92,42 @@ def assert_clean(error: BaseException) -> None:
         )
         for secret in (WRONG_KEY, ACCESS_KEY, KEY):
             assert secret not in shown
+
+
+def test_what_the_store_answered_is_the_cause(make_strict_s3: MakeS3) -> None:
+    storage = make_strict_s3(secret_key=WRONG_KEY, cache=False)
+    with pytest.raises(StoreForbids) as caught:
+        storage.listdir("dir")
+    cause = caught.value.__cause__
+    assert isinstance(cause, ClientError)
+    assert cause.response["Error"]["Code"] in ("SignatureDoesNotMatch", "AccessDenied")
+    assert cause.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+    assert_clean(caught.value)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "for https://bucket.example/a?X-Amz-Signature=0123456789abcdef",
+        "the StringToSign was AWS4-HMAC-SHA256",
+        "there is no key AKIAIOSFODNN7EXAMPLE",
+    ],
+)
+def test_a_store_that_repeats_a_request_is_not_quoted(message: str) -> None:
+    told: Any = {
+        "Error": {"Code": "X", "Message": message, "StringToSign": "secret"},
+        "ResponseMetadata": {"HTTPStatusCode": 403, "HTTPHeaders": {"a": "secret"}},
+    }
+
+    def ask() -> None:
+        raise ClientError(told, "GetObject")
+
+    with pytest.raises(StoreForbids) as caught:
+        call("a", "the bucket b", ask)
+    cause: Any = caught.value.__cause__
+    assert cause.response["Error"] == {"Code": "X", "Message": ""}
+    assert "secret" not in repr(cause.response)
+    assert message not in str(cause)
 
 
 @pytest.fixture

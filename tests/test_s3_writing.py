@@ -245,6 +245,14 @@ def test_a_store_that_ignores_the_condition_is_not_written_to(
             storage.upload_url("a", "text/plain", 1)
         with pytest.raises(NotConditional), storage.open("a", "xb") as file:
             file.write(b"x")
+        # Where that is set already, nobody is told to set it.
+        meant = make_s3(**usual, allow_overwrite=True)
+        for act in (
+            lambda: meant.upload_url("a", "text/plain", 1),
+            lambda: meant.open("a", "xb").close(),
+        ):
+            with pytest.raises(NotConditional, match=r"use a store that can$"):
+                act()
         with pytest.raises(NotConditional):
             save(storage, "a", BIG)
         assert all(each.key != "a" or each.method == "HEAD" for each in sent)

@@ -7,6 +7,8 @@ import threading
 import time
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
+
 from tahoestorage.exceptions import TahoeStorageError, printable
 from tahoestorage.moving.copying import Outcome
 from tahoestorage.moving.names import BadName
@@ -15,11 +17,14 @@ from tahoestorage.tahoe.redaction import redact
 LISTED = 10_000
 """Of failures, refused names and names to be deleted so many are remembered."""
 
+# What these say is meant for people; of others the class says most.
+_SPEAKING = (OSError, TahoeStorageError, BadName, ImproperlyConfigured)
+
 
 def reason(error: Exception) -> str:
     """Return what an error says, without any secret."""
     text = str(getattr(error, "strerror", None) or error)
-    if not text or not isinstance(error, OSError | TahoeStorageError | BadName):
+    if not text or not isinstance(error, _SPEAKING):
         text = f"{type(error).__name__} {text}".strip()
     return redact(printable(" ".join(text.split())))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import Storage
 
 from tahoestorage.backends.cached import Cached
@@ -19,13 +20,15 @@ from tahoestorage.moving.store import Found
 def cache_options(storage: Storage) -> CacheOptions | None:
     """Return the options of a storage's cache; None where it is off.
 
-    Raises TypeError for a storage that never has one, and ImproperlyConfigured.
+    Raises ImproperlyConfigured, also for a storage that never has one.
     """
     if isinstance(storage, TahoeStorage):
         return storage.options.cache
     if isinstance(storage, Lookups):
         return read_cache_options(storage._cache_given)
-    raise TypeError(f"{type(storage).__name__} has no cache")
+    raise ImproperlyConfigured(
+        "It has no cache: only storages of this package remember what a store said."
+    )
 
 
 def warm(storage: Storage) -> Iterator[Found]:

@@ -19,6 +19,7 @@ from tahoestorage.exceptions import (
     StoreForbids,
     StoreUnreachable,
     TahoeStorageError,
+    printable,
 )
 
 try:
@@ -57,9 +58,26 @@ def ask(what: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T
     except TahoeStorageError:
         raise
     except _THEIRS as error:
-        fault = mapped(error, what)
+        fault, cause = mapped(error, what), harmless(error)
     # Not from within: what the library's error holds would be shown with ours.
-    raise fault
+    raise fault from cause
+
+
+def harmless(error: BaseException) -> Exception | None:
+    """Return an error of Google's library that tells what the store said, and no more.
+
+    Of the same class, without the request and its URL; None where it was not the store
+    that failed, or where a URL is in what it said.
+    """
+    if isinstance(error, api.RetryError) and error.cause is not None:
+        error = error.cause
+    if not isinstance(error, api.GoogleAPICallError | InvalidResponse):
+        return None
+    text = said(error.response)
+    text = "" if "://" in text else printable(text)
+    if isinstance(error, InvalidResponse):
+        return api.from_http_status(error.response.status_code, text)  # type: ignore[no-any-return, no-untyped-call]
+    return type(error)(text)
 
 
 def mapped(error: BaseException, what: str) -> TahoeStorageError:

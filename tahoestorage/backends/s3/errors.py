@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from tahoestorage.exceptions import (
     StoreForbids,
     StoreUnreachable,
     TahoeStorageError,
+    printable,
 )
 
 T = TypeVar("T")
@@ -50,6 +52,10 @@ _OF_REGIONS = (
     "TemporaryRedirect",
 )
 
+# Of a message of a store's, where it repeats what it was asked by.
+_TELLING = re.compile(r"://|X-Amz|Signature|AWS4-|AWSAccessKeyId|[A-Z0-9]{16,}", re.I)
+_LONGEST = 300
+
 
 class BeyondTheEnd(StoreError):
     """The range that was asked for has no byte of the object."""
@@ -67,9 +73,32 @@ def call(what: str, place: str, ask: Callable[..., T], *args: Any, **kwargs: Any
     try:
         return ask(*args, **kwargs)
     except FAULTS as error:
-        fault = meaning(error, what, place)
+        fault, cause = meaning(error, what, place), harmless(error)
     # Outside of the handler: what was caught has requests in it, with keys and URLs.
-    raise fault
+    raise fault from cause
+
+
+def harmless(error: Exception) -> Exception | None:
+    """Return an error of botocore's that tells what the store answered, and no secret.
+
+    It has the code, the message and the status; None where it was not the store that
+    failed, or where more than that is in the message.
+    """
+    if not isinstance(error, botocore.ClientError):
+        return None
+    given: Any = error.response
+    told = given.get("Error", {})
+    text = printable(str(told.get("Message", "")))
+    answer: Any = {
+        "Error": {
+            "Code": str(told.get("Code", "")),
+            "Message": "" if _TELLING.search(text) else text[:_LONGEST],
+        },
+        "ResponseMetadata": {
+            "HTTPStatusCode": given.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        },
+    }
+    return botocore.ClientError(answer, error.operation_name)
 
 
 def meaning(error: Exception, what: str, place: str) -> TahoeStorageError:

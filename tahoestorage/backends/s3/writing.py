@@ -85,10 +85,12 @@ class S3Writing(S3Objects):
     def _demand(self, operation: Operation, what: str) -> None:
         """Raise NotConditional where ``operation`` could overwrite a file."""
         if not self._honours(operation, what):
+            advice = "use a store that can"
+            if not self._overwrites:
+                advice += ", or set allow_overwrite where saves are meant to overwrite"
             raise NotConditional(
                 f"{what}: {self._place} can't refuse to overwrite (If-None-Match on "
-                f"{operation}), so that a save could cost another file; use a store "
-                "that can, or set allow_overwrite where that is meant"
+                f"{operation}), so that this could cost another file; {advice}"
             )
 
     # Files

@@ -53,7 +53,7 @@ class Command(BaseCommand):
         try:
             storage = storage_of(alias)
             cache = cache_options(storage)
-        except (ImproperlyConfigured, TypeError) as error:
+        except ImproperlyConfigured as error:
             raise CommandError(
                 f"{label(alias)}: {reason(error)}", returncode=USAGE
             ) from None

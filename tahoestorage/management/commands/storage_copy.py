@@ -24,7 +24,7 @@ USAGE = 2
 INTERRUPTED = 130
 REFUSED = (
     "{count:,} names can't be kept in TO as they are, and nothing was copied. Rename "
-    "those files in FROM, and where they are referred to."
+    "those files in FROM, and where they are referred to, or delete them."
 )
 T = TypeVar("T")
 
