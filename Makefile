@@ -5,6 +5,8 @@ PYTHON ?= python3.11
 ARGS ?=
 
 LOCK := requirements/dev-py311-django52.txt
+DEMO_LOCK := requirements/demo.txt
+DEMO_ENVIRONMENT := .venv-demo/.environment
 BIN := .venv/bin
 ENVIRONMENT := .venv/.environment
 WHEEL := dist/.built
@@ -23,8 +25,8 @@ help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) \
 		| sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 10
 
-demo: $(INSTALLED)  ## run the example site on a private grid (DEMO_EXIT=1: try it, end)
-	@$(BIN)/python example/demo.py
+demo: $(DEMO_ENVIRONMENT)  ## run the example site on a private grid (DEMO_EXIT=1: try it, end)
+	@.venv-demo/bin/python example/demo.py
 
 test: $(INSTALLED)  ## run every test against the built wheel (ARGS="-k caps": some)
 	@TAHOESTORAGE_WHEEL=1 $(BIN)/pytest -n $(WORKERS) $(if $(ARGS),$(ARGS),--cov)
@@ -44,14 +46,19 @@ bench: $(INSTALLED)  ## measure, print a table, and write it as JSON
 wheel: $(WHEEL)  ## build the wheel into dist/
 
 clean:  ## remove all that was made, the demo's files too
-	rm -rf .venv .nox .demo build dist *.egg-info bench.json .coverage .coverage.* \
+	rm -rf .venv .venv-demo .nox .demo build dist *.egg-info bench.json .coverage .coverage.* \
 		.mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# --no-deps: the lock names everything (requirements/overrides.txt says why).
 $(ENVIRONMENT): $(LOCK)
-	$(PYTHON) -m venv --clear .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r $(LOCK)
+	@requirements/install.sh $(PYTHON) .venv $(LOCK)
+	@touch $@
+
+# A demo runs from the tree: the .pth file puts this folder on the path.
+$(DEMO_ENVIRONMENT): $(DEMO_LOCK)
+	@requirements/install.sh $(PYTHON) .venv-demo $(DEMO_LOCK)
+	@echo '$(CURDIR)' > "$$(.venv-demo/bin/python -c \
+		'import site; print(site.getsitepackages()[0])')/tahoestorage.pth"
 	@touch $@
 
 $(WHEEL): $(ENVIRONMENT) $(SOURCES)

@@ -69,3 +69,13 @@ def lock(session: nox.Session) -> None:
             *("--python-version", python, "--output-file", f"requirements/{name}.txt"),
             silent=True,
         )
+    # What the demo needs, in the versions that the tests have.
+    session.run(
+        *uv,
+        *("requirements/demo.in", "--extra", "grid"),
+        *("--override", "requirements/overrides.txt"),
+        *("--constraint", "requirements/dev-py311-django52.txt"),
+        *("--custom-compile-command", "nox -s lock", "--python-version", "3.11"),
+        *("--output-file", "requirements/demo.txt"),
+        silent=True,
+    )
