@@ -175,8 +175,9 @@ class TahoeStorage(Saving, Configured):
             )
         if which(entry) is None and path:
             # What was saved just now has its times from the gateway's clock.
-            child = self._directories.ask(path[:-1], path[-1]).child
-            entry = entry if child is None else child.entry
+            listing = self._directories.look(path[:-1]).listing
+            found = listing.entry(path[-1])
+            entry = found if isinstance(found, Entry) else entry
         seconds = which(entry)
         if seconds is None:
             raise TimeUnknown(

@@ -2,6 +2,7 @@
 
 from tahoestorage.cache.changes import Change
 from tahoestorage.cache.entrycache import EntryCache, Ticket
+from tahoestorage.cache.flights import Flight, StillFlying
 from tahoestorage.cache.pages import MISSING, Absent, Listing
 from tahoestorage.cache.sealing import Scope
 from tahoestorage.cache.turns import Turn
@@ -11,8 +12,10 @@ __all__ = [
     "Absent",
     "Change",
     "EntryCache",
+    "Flight",
     "Listing",
     "Scope",
+    "StillFlying",
     "Ticket",
     "Turn",
 ]

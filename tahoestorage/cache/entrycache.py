@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tahoestorage.cache.changes import Change
+from tahoestorage.cache.flights import Flights
 from tahoestorage.cache.generations import Snapshot
 from tahoestorage.cache.pages import (
     MISSING,
@@ -60,6 +61,7 @@ class EntryCache:
         memory_entries: int = 10_000,
         redis: str | None = None,
     ) -> None:
+        self.flights = Flights()
         self._tiers: Tiers | RedisTiers
         if redis is not None:
             # Most sites have none, and redis-py is an extra.
@@ -164,6 +166,19 @@ class EntryCache:
     def ticket(self) -> Ticket:
         """Note how things are, before the store is asked about a directory."""
         return Ticket(self._tiers.snapshot(), time.time() + self._tiers.lifetime)
+
+    def unchanged(self, then: Ticket, now: Ticket, scope: Scope | None) -> bool:
+        """Whether nobody changed a directory, or any (None), between two tickets.
+
+        False also where others may have done so without a word to this process.
+        """
+        if not self._tiers.shared:
+            return False
+        before: Any = then.generations
+        after: Any = now.generations
+        if scope is not None:
+            before, after = before.generation(scope.slot), after.generation(scope.slot)
+        return bool(before == after)
 
     def fill(self, ticket: Ticket, scope: Scope, listing: Listing) -> None:
         """Keep what the store answered, unless the directory was changed since."""

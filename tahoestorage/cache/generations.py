@@ -129,10 +129,16 @@ class Snapshot:
     which one that is.
     """
 
-    __slots__ = ("_numbers",)
+    __slots__ = ("_bytes", "_numbers")
 
     def __init__(self, numbers: bytes) -> None:
+        self._bytes = numbers
         self._numbers = memoryview(numbers).cast("Q")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Snapshot) and self._bytes == other._bytes
+
+    __hash__ = None  # type: ignore[assignment]
 
     def generation(self, slot: int) -> int:
         """Return the directory's generation at that moment."""

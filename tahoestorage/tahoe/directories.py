@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from tahoestorage.cache import MISSING, Absent, EntryCache, Listing, Scope
+from tahoestorage.cache import (
+    MISSING,
+    Absent,
+    EntryCache,
+    Flight,
+    Listing,
+    Scope,
+    StillFlying,
+    Ticket,
+)
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import (
     FileMissing,
@@ -15,6 +25,7 @@ from tahoestorage.exceptions import (
     NotEnoughShares,
     ParentIsFile,
     ReadOnly,
+    StoreError,
     UnexpectedAnswer,
 )
 from tahoestorage.tahoe import marker
@@ -125,21 +136,34 @@ class Directories:
         if not path:
             return Entry(EntryKind.DIRECTORY, self.root.read.uri)
         *parents, name = path
-        parent = self.known(tuple(parents))
-        known: Entry | Absent | None = MISSING
-        if parent is not MISSING:
-            known = None
-            if isinstance(parent, Directory):
-                known = self.cache.entry(parent.scope, name)
+        known = self._known_entry(path)
         if isinstance(known, Entry):
             return known
         if known is MISSING and not confirm:
             return None
+
+        def recall() -> Answer | None:
+            known = self._known_entry(path)
+            if known is None or (known is MISSING and confirm):
+                return None
+            listing = Listing()
+            if isinstance(known, Entry):
+                listing.add(name, known)
+            return Answer(self.root, listing, None)
+
         try:
-            child = self.ask(tuple(parents), name).child
+            listing = self.look(tuple(parents), name, recall, confirm=confirm).listing
         except (FileMissing, ParentIsFile):
             return None
-        return None if child is None else child.entry
+        found = listing.entry(name)
+        return found if isinstance(found, Entry) else None
+
+    def _known_entry(self, path: Path) -> Entry | Absent | None:
+        """Return the entry at ``path`` from the cache alone, MISSING, or None."""
+        parent = self.known(path[:-1])
+        if isinstance(parent, Directory):
+            return self.cache.entry(parent.scope, path[-1])
+        return parent
 
     def old_entry(self, path: Path) -> Entry | None:
         """Return what was known of ``path``, for when the store is away."""
@@ -165,15 +189,69 @@ class Directories:
 
         Raises FileMissing, or ParentIsFile where it is a file.
         """
-        known = self.known(path)
-        if isinstance(known, Directory):
-            entries = self.cache.entries(known.scope)
-            if entries is not None:
-                return entries
-        return list(self.ask(path).listing.items())
+        found: list[list[tuple[str, Entry]]] = []
+
+        def recall() -> Answer | None:
+            known = self.known(path)
+            if isinstance(known, Directory):
+                entries = self.cache.entries(known.scope)
+                if entries is not None:
+                    found.append(entries)
+                    return Answer(known, Listing(), None)
+            return None
+
+        answer = recall() or self.look(path, None, recall)
+        return found[0] if found else list(answer.listing.items())
+
+    def look(
+        self,
+        path: Path,
+        name: str | None = None,
+        recall: Callable[[], Answer | None] = lambda: None,
+        *,
+        confirm: bool = False,
+    ) -> Answer:
+        """Return what ``ask`` does, in one request for all threads that want it now.
+
+        It tells of every change that this process knew of when it came here. With
+        ``confirm`` it was asked for after that if it says that ``name`` is not there.
+        Of a child only the listing tells. ``recall`` returns what became known just
+        now, if that is enough. Raises GatewayTimeout where the request of another
+        thread takes longer than one of this may.
+        """
+        cache, gateway = self.cache, self.gateway
+        what = _called(path, name)
+
+        def holds(flight: Flight[Answer], mine: Ticket) -> bool:
+            answer = flight.value
+            if answer is None:
+                # No gateway tells where a directory that is not there would be.
+                return isinstance(flight.error, StoreError) or (
+                    not confirm and cache.unchanged(flight.ticket, mine, None)
+                )
+            if confirm and name is not None and answer.listing.entry(name) is MISSING:
+                return False
+            scope = answer.directory.scope
+            return cache.unchanged(flight.ticket, mine, scope)
+
+        try:
+            return cache.flights.share(
+                (gateway.base_url, self.root.scope.root, self.root.write, path),
+                lambda: self.ask(path, name),
+                what=what,
+                recall=recall,
+                ticket=cache.ticket,
+                holds=holds,
+                seconds=2 * gateway.longest,
+            )
+        except StillFlying:
+            raise GatewayTimeout(
+                f"{what}: another thread is asking for this directory, and the gateway "
+                f"at {gateway.base_url} has not told all of it in time"
+            ) from None
 
     def ask(self, path: Path, name: str | None = None) -> Answer:
-        """Ask for the directory at ``path``, and keep the answer.
+        """Ask for the directory at ``path`` now, and keep the answer.
 
         One request, by path from the deepest directory whose cap is known. Raises
         FileMissing, or ParentIsFile where it is a file.
@@ -207,7 +285,7 @@ class Directories:
             if each.name == name:
                 child = each
 
-        what = "/".join(path if name is None else (*path, name)) or "the root directory"
+        what = _called(path, name)
         ticket = self.cache.ticket()
         node = self.gateway.list(base.best, rest, add, what=what)
         if rest and node.kind is not EntryKind.DIRECTORY:
@@ -235,6 +313,10 @@ class Directories:
             known = self.known(path[:length])
             if isinstance(known, Directory):
                 self.cache.forget(known.scope)
+
+
+def _called(path: Path, name: str | None) -> str:
+    return "/".join(path if name is None else (*path, name)) or "the root directory"
 
 
 def _directory(node: Node) -> Directory | None:

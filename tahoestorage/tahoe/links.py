@@ -57,9 +57,16 @@ class Links:
         known = directories.known(path, writing=True)
         if isinstance(known, Directory) and known.write is not None:
             return known
+
+        def recall() -> Answer | None:
+            known = directories.known(path, writing=True)
+            if isinstance(known, Directory) and known.write is not None:
+                return Answer(known, Listing(), None)
+            return None
+
         if known is not MISSING:
             try:
-                return directories.ask(path).directory
+                return directories.look(path, recall=recall).directory
             except FileMissing:
                 pass
         with self._making:

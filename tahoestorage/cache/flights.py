@@ -1,0 +1,177 @@
+"""One request at a time for what several threads want to know."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, cast
+
+from tahoestorage.exceptions import TahoeStorageError, printable
+
+T = TypeVar("T")
+_all: weakref.WeakSet[Flights] = weakref.WeakSet()
+
+
+class StillFlying(Exception):
+    """A request of another thread takes longer than the caller may wait."""
+
+
+@dataclass(eq=False)
+class Flight(Generic[T]):
+    """A request that is under way or, once it has landed, what came of it.
+
+    ``ticket`` notes how things were before it was sent. Without a value and without
+    an error it was given up, and is nobody's answer. When it began and landed, a
+    count of both says.
+    """
+
+    began: int
+    what: str
+    landed: threading.Event = field(default_factory=threading.Event)
+    landing: float = math.inf
+    ticket: Any = None
+    value: T | None = None
+    error: TahoeStorageError | None = None
+
+
+@dataclass(eq=False)
+class _Asked:
+    """The latest flight of those that ask one thing, and how many threads want it."""
+
+    threads: int = 0
+    latest: Flight[Any] | None = None
+
+
+class Flights:
+    """Lets threads that ask the same share one request: who comes first sends it.
+
+    Whoever comes later waits for its answer, which was asked for before: whether that
+    is good enough for him, ``holds`` says. If not, he takes one that was sent after he
+    came, and sends it if nobody has. So he waits for two requests at most.
+    """
+
+    def __init__(self) -> None:
+        self.renew()
+        _all.add(self)
+
+    def renew(self) -> None:
+        """Begin with none under way: in a child, whose other threads are gone."""
+        self._lock = threading.Lock()
+        self._asked: dict[Hashable, _Asked] = {}
+        self._count = 0
+
+    def share(
+        self,
+        key: Hashable,
+        ask: Callable[[], T],
+        *,
+        what: str,
+        recall: Callable[[], T | None],
+        ticket: Callable[[], Any],
+        holds: Callable[[Flight[T], Any], bool],
+        seconds: float,
+    ) -> T:
+        """Return what ``ask`` returns, or raise what it raises: here or elsewhere.
+
+        ``key`` is what is asked, ``what`` begins errors. ``recall`` returns what is
+        known by now, or None: a flight may have landed since the caller looked.
+        ``holds`` is given a flight that began earlier, and the caller's own ``ticket``.
+        Each caller gets an error of his own. Raises StillFlying if another one's
+        request takes ``seconds``.
+        """
+        with self._lock:
+            asked = self._asked.setdefault(key, _Asked())
+            asked.threads += 1
+            came = self._count
+        try:
+            flight, to_fly = self._board(asked, came, what, ticket, holds, seconds)
+            if to_fly:
+                return self._fly(flight, ask, recall, ticket)
+            if flight.error is not None:
+                raise _told_of(flight.error, flight.what, what)
+            return cast(T, flight.value)
+        finally:
+            with self._lock:
+                asked.threads -= 1
+                if not asked.threads and self._asked.get(key) is asked:
+                    del self._asked[key]
+
+    def _board(
+        self,
+        asked: _Asked,
+        came: int,
+        what: str,
+        ticket: Callable[[], Any],
+        holds: Callable[[Flight[T], Any], bool],
+        seconds: float,
+    ) -> tuple[Flight[T], bool]:
+        """Return another one's flight, which has landed, or one that is to be flown."""
+        deadline = time.monotonic() + seconds
+        mine: Any = None
+        refused: Flight[T] | None = None
+        while True:
+            with self._lock:
+                flight: Flight[T] | None = asked.latest
+                if flight is None or flight is refused or flight.landing <= came:
+                    self._count += 1
+                    flight = asked.latest = Flight(self._count, what)
+                    return flight, True
+            if flight.began <= came and mine is None:
+                mine = ticket()
+            if not flight.landed.wait(max(0.0, deadline - time.monotonic())):
+                raise StillFlying
+            given_up = flight.value is None and flight.error is None
+            if not given_up and (flight.began > came or holds(flight, mine)):
+                return flight, False
+            refused = flight
+
+    def _fly(
+        self,
+        flight: Flight[T],
+        ask: Callable[[], T],
+        recall: Callable[[], T | None],
+        ticket: Callable[[], Any],
+    ) -> T:
+        try:
+            # All this after others can see the flight: no other one can land between,
+            # and whoever sees it later than he came knows that it began later.
+            known = recall()
+            if known is not None:
+                return known
+            flight.ticket = ticket()
+            flight.value = value = ask()
+            return value
+        except TahoeStorageError as error:
+            flight.error = _told_of(error, flight.what, flight.what)
+            raise
+        finally:
+            with self._lock:
+                self._count += 1
+                flight.landing = self._count
+            flight.landed.set()
+
+
+def _told_of(error: TahoeStorageError, other: str, what: str) -> TahoeStorageError:
+    """Return the same error, without its traceback, told of ``what``."""
+    other, what = printable(f"{other}: "), printable(f"{what}: ")
+    return type(error)(
+        *(
+            what + each[len(other) :]
+            if isinstance(each, str) and each.startswith(other)
+            else each
+            for each in error.args
+        )
+    )
+
+
+def _in_child() -> None:
+    for flights in list(_all):
+        flights.renew()
+
+
+os.register_at_fork(after_in_child=_in_child)
