@@ -30,8 +30,10 @@ __all__ = [
     "read_options",
     "root_is_set",
     "secret_key",
+    "static_url",
     "storage_entries",
     "use_tz",
+    "uses_whitenoise",
 ]
 
 PREFIX = "TAHOE_STORAGE_"
@@ -145,6 +147,16 @@ def naming_settings() -> list[str]:
     """Return the names of the settings, of those that are set, that name a grid."""
     names = (PREFIX + name for name in ("BASE_URL", "BASE_CAP", "BASE_CAP_FILE"))
     return [name for name in names if kinds.is_given(getattr(settings, name, None))]
+
+
+def static_url() -> str:
+    """Return STATIC_URL."""
+    return str(settings.STATIC_URL or "/static/")
+
+
+def uses_whitenoise() -> bool:
+    """Whether WhiteNoise's middleware is in use."""
+    return any("whitenoise" in name for name in settings.MIDDLEWARE)
 
 
 def secret_key() -> bytes:

@@ -21,7 +21,15 @@ from django.utils.module_loading import import_string
 from tahoestorage import installed as installed
 from tahoestorage.environment.options import placed
 from tahoestorage.environment.settings import setting
-from tahoestorage.environment.urls import FOLDER, MEMORY, S3, TAHOE, Store, read_url
+from tahoestorage.environment.urls import (
+    FOLDER,
+    GCS,
+    MEMORY,
+    S3,
+    TAHOE,
+    Store,
+    read_url,
+)
 from tahoestorage.environment.variables import (
     misspelt,
     naming_variables,
@@ -39,6 +47,12 @@ Made = dict[str, Any]
 
 _URL = "STORAGE_URL"
 _STATIC = "STATIC_STORAGE_URL"
+_FOR_STATIC_FILES = {
+    TAHOE.backend: "tahoestorage.staticfiles.TahoeManifestStaticStorage",
+    S3.backend: "tahoestorage.backends.s3.S3StaticStorage",
+    GCS.backend: "tahoestorage.backends.gcs.GCSStaticStorage",
+    FOLDER.backend: "django.contrib.staticfiles.storage.ManifestStaticFilesStorage",
+}
 _KEYS = ("access_key", "secret_key", "security_token", "session_profile")
 
 
@@ -134,24 +148,13 @@ def _static() -> Made:
         plain = "django.contrib.staticfiles.storage.StaticFilesStorage"
         return {"BACKEND": plain, "OPTIONS": {}}
     made = _from_url(*given)
-    backend, options = made["BACKEND"], made["OPTIONS"]
-    reason = {
-        TAHOE.backend: "each file's URL on a grid is a cap of its own, and relative "
-        "links in style sheets and scripts lead nowhere",
-        MEMORY.backend: "collectstatic is a process, whose memory goes with it",
-    }.get(backend)
-    if reason:
+    if made["BACKEND"] == MEMORY.backend:
         raise Wrong(
-            f"{given[0]} is no place for static files: {reason}; expected s3, gs or "
-            "file, or nothing at all, for Django's default"
+            f"{given[0]} is no place for static files: collectstatic is a process, "
+            "whose memory goes with it; expected s3, gs, tahoe+http or file, or "
+            "nothing at all, for Django's default"
         )
-    if backend == FOLDER.backend:
-        hashed = "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
-        return {"BACKEND": hashed, "OPTIONS": options}
-    # All visitors get them, by URLs that stay; and what changed replaces what was.
-    if options.keys().isdisjoint({"allow_overwrite", "file_overwrite"}):
-        options["allow_overwrite"] = True
-    return {"BACKEND": backend, "OPTIONS": {"querystring_auth": False, **options}}
+    return {**made, "BACKEND": _FOR_STATIC_FILES[made["BACKEND"]]}
 
 
 def _from_url(place: str, url: str) -> Made:

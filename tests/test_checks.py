@@ -317,6 +317,47 @@ class TestStaticFiles:
         assert message.id == "tahoestorage.E009"
         assert "the same root directory" in message.msg
 
+    def test_by_our_own_class_are_fine(self, settings: Settings) -> None:
+        settings.ROOT_URLCONF = None
+        settings.STORAGES = {
+            "default": {
+                "BACKEND": "tahoestorage.storage.TahoeStorage",
+                "OPTIONS": {"base_cap": WRITE_CAP},
+            },
+            "staticfiles": {
+                "BACKEND": "tahoestorage.staticfiles.TahoeManifestStaticStorage",
+                "OPTIONS": {"base_cap": WRITE_CAP.replace(KEY, KEY[:-2] + "be")},
+            },
+        }
+
+        assert findings() == []
+
+    @pytest.mark.parametrize("signed", [True, False])
+    def test_hashed_and_signed_are_an_error(
+        self, settings: Settings, signed: bool
+    ) -> None:
+        settings.STORAGES = {
+            "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
+            "staticfiles": {
+                "BACKEND": "tahoestorage.backends.s3.S3ManifestStaticStorage",
+                "OPTIONS": {"bucket_name": "static", "querystring_auth": signed},
+            },
+        }
+
+        assert ids() == (["E010"] if signed else [])
+
+    def test_beside_whitenoise_are_a_warning(self, settings: Settings) -> None:
+        settings.MIDDLEWARE = ["whitenoise.middleware.WhiteNoiseMiddleware"]
+        settings.STORAGES = {
+            "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
+            "staticfiles": {
+                "BACKEND": "tahoestorage.backends.s3.S3StaticStorage",
+                "OPTIONS": {"bucket_name": "static"},
+            },
+        }
+
+        assert ids() == ["W007"]
+
 
 def test_the_app_that_is_not_installed_is_a_warning(settings: Settings) -> None:
     settings.INSTALLED_APPS = ["django.contrib.contenttypes"]

@@ -653,15 +653,9 @@ def downloads(
     caps = [tmp_path / name for name in ("root.cap", "static.cap")]
     for file in caps:
         file.write_text(tahoe_grid.create_root().uri)
-    static = {
-        "/etc/mysite/static.cap": str(caps[1]),
-        "mysite.storages": "storages_of_mysite",
-    }
-    storages_of_mysite = types.ModuleType("storages_of_mysite")
-    exec(block("docs/downloads.md", "python", 7), vars(storages_of_mysite))  # noqa: S102
-    monkeypatch.setitem(sys.modules, "storages_of_mysite", storages_of_mysite)
+    static = {"/etc/mysite/static.cap": str(caps[1])}
     urls = types.ModuleType("urls_of_mysite")
-    exec(block("docs/downloads.md", "python", 9), vars(urls))  # noqa: S102
+    exec(block("docs/downloads.md", "python", 8), vars(urls))  # noqa: S102
     served = executed(block("docs/downloads.md", "python", 2))["urlpatterns"]
     vars(urls)["urlpatterns"] += served
     monkeypatch.setitem(sys.modules, "urls_of_mysite", urls)
@@ -670,7 +664,7 @@ def downloads(
     }
     for source in (
         block("docs/downloads.md", "python", 1),
-        block("docs/downloads.md", "python", 8, replacing=static),
+        block("docs/downloads.md", "python", 7, replacing=static),
     ):
         exec(source, made)  # noqa: S102
     made = {name: value for name, value in made.items() if name.isupper()} | {

@@ -50,7 +50,6 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -97,6 +96,7 @@ STORAGES = env.storages(default=MEDIA_ROOT.as_uri())
 if not (
     os.environ.get("STATIC_STORAGE_URL") or os.environ.get("STATIC_STORAGE_URL_FILE")
 ):
+    MIDDLEWARE.insert(1, "whitenoise.middleware.WhiteNoiseMiddleware")
     if STATIC_ROOT is not None:
         hashed = "whitenoise.storage.CompressedManifestStaticFilesStorage"
         STORAGES["staticfiles"] = {"BACKEND": hashed}

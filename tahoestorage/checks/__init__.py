@@ -8,6 +8,7 @@ tahoestorage.W003  the app is not in INSTALLED_APPS (see ``installed``)
 tahoestorage.W004  files have no URL: pages that ask for it, such as the admin's, fail
 tahoestorage.W005  files have URLs of the site, and the site has no such pattern
 tahoestorage.W006  others on this machine may read the cap file
+tahoestorage.W007  WhiteNoise is in use, and static files are kept elsewhere
 tahoestorage.E001  options are wrong or unknown, or the cap file is of no use
 tahoestorage.E002  the root directory is read-only
 tahoestorage.E003  the gateway is spoken to over plain http on a network that
@@ -20,6 +21,7 @@ tahoestorage.E006  S3 or Google Cloud Storage cannot be reached, or does not let
 tahoestorage.E007  the store can't refuse to overwrite (``check --deploy`` only)
 tahoestorage.E008  the root cap leads to nothing on this grid (``check --deploy`` only)
 tahoestorage.E009  static files are on a grid by a class that is not made for them
+tahoestorage.E010  static files have hashed names and signed URLs
 tahoestorage.I001  what was looked at, and found well (``check --deploy`` only)
 =================  ==========================================================
 """
@@ -40,7 +42,7 @@ from django.utils.module_loading import import_string
 from tahoestorage.backends.objectstore import ObjectStore
 from tahoestorage.checks.findings import Finding
 from tahoestorage.checks.gateways import ask, look_for_root
-from tahoestorage.checks.options import look_at
+from tahoestorage.checks.options import look_at, look_at_static
 from tahoestorage.conf import naming_settings
 from tahoestorage.exceptions import TahoeStorageError
 from tahoestorage.storage import TahoeStorage
@@ -56,12 +58,11 @@ def check_options(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
     found: list[tuple[str, Finding]] = []
     tahoe = False
     for place, storage in _places(app_configs):
+        if place == _STATIC:
+            found += [(place, finding) for finding in look_at_static(storage)]
         if isinstance(storage, TahoeStorage):
             tahoe = True
-            found += [
-                (place, finding)
-                for finding in look_at(storage, static=place == _STATIC)
-            ]
+            found += [(place, finding) for finding in look_at(storage)]
     if not tahoe:
         found += _look_at_unused_settings()
     return _joined(found)

@@ -16,23 +16,49 @@ from django.urls import Resolver404, resolve
 
 from tahoestorage import kinds
 from tahoestorage.checks.findings import Finding
-from tahoestorage.conf import has_urls, media_url
+from tahoestorage.conf import has_urls, media_url, uses_whitenoise
 from tahoestorage.options import MAKE_ROOT, Options
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
 
 
-def look_at(storage: TahoeStorage, *, static: bool) -> list[Finding]:
+def look_at(storage: TahoeStorage) -> list[Finding]:
     """Return everything that is wrong with one storage's options."""
     try:
         options = storage.options
     except ImproperlyConfigured as error:
         hint = "Correct each option or setting that is named."
         return [Finding(Error, "E001", str(error), hint)]
-    findings = [*_look_at_root(options), *_look_at_urls(options)]
-    if static:
-        return [*findings, *_look_at_static(storage)]
-    return [*findings, *_look_at_style(options)]
+    return [
+        *_look_at_root(options),
+        *_look_at_urls(options),
+        *_look_at_style(options),
+    ]
+
+
+def look_at_static(storage: Storage) -> Iterator[Finding]:
+    """Yield what is wrong with one of our storages as that of static files."""
+    if isinstance(storage, TahoeStorage):
+        yield from _look_at_static_on_a_grid(storage)
+    elif isinstance(storage, HashedFilesMixin) and getattr(
+        storage, "querystring_auth", False
+    ):
+        yield Finding(
+            Error,
+            "E010",
+            "static files have names that follow from their content, and signed URLs: "
+            "each page would name them otherwise, and no browser could keep them.",
+            "Use S3ManifestStaticStorage or GCSManifestStaticStorage, or set "
+            "querystring_auth to False, and let everybody read the bucket.",
+        )
+    if uses_whitenoise():
+        yield Finding(
+            Warning,
+            "W007",
+            "static files are kept in a store, and WhiteNoise's middleware looks for "
+            "them in a folder: it serves none of them, or old ones.",
+            "Remove WhiteNoise from MIDDLEWARE, or use its storage.",
+        )
 
 
 def _look_at_root(options: Options) -> Iterator[Finding]:
@@ -108,7 +134,7 @@ def _is_routed(path: str) -> bool:
     return True
 
 
-def _look_at_static(storage: TahoeStorage) -> Iterator[Finding]:
+def _look_at_static_on_a_grid(storage: TahoeStorage) -> Iterator[Finding]:
     if not isinstance(storage, HashedFilesMixin):
         yield Finding(
             Error,

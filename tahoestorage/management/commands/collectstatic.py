@@ -1,4 +1,4 @@
-"""``collectstatic`` for stores of objects; for others it is Django's own."""
+"""``collectstatic`` for the stores of this package; for others it is Django's own."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from tahoestorage.backends.cached import Cached
 from tahoestorage.exceptions import printable
+from tahoestorage.storage import TahoeStorage
 
 
 class Command(collectstatic.Command):
@@ -53,7 +54,7 @@ class Command(collectstatic.Command):
 
     def collect(self) -> dict[str, list[str]]:
         """Collect the files, and return what was done with which."""
-        if not isinstance(self.storage, Cached) or self.symlink:
+        if not isinstance(self.storage, Cached | TahoeStorage) or self.symlink:
             return super().collect()
         self._uploads = []
         with self.storage.prefetch(), ThreadPoolExecutor(self._jobs) as pool:
@@ -94,7 +95,7 @@ class Command(collectstatic.Command):
 
     def clear_dir(self, path: str) -> None:
         """Delete all that is there."""
-        if self._pool is None:
+        if self._pool is None or not isinstance(self.storage, Cached):
             super().clear_dir(path)
             return
         names = [name for name, _ in self.storage.listed(path)]
@@ -142,10 +143,13 @@ class Command(collectstatic.Command):
     ) -> bool:
         if not self.storage.exists(prefixed_path):
             return False
-        with source_storage.open(path) as source:
-            same: bool | None = self.storage.has_content(prefixed_path, source)
-        if same is not None:
-            return same
+        if isinstance(self.storage, Cached):
+            with source_storage.open(path) as source:
+                same = self.storage.has_content(prefixed_path, source)
+            if same is not None:
+                return same
+        elif self.storage.size(prefixed_path) != source_storage.size(path):
+            return False
         # The store has no hash of it. As Django does it, to the second.
         with contextlib.suppress(NotImplementedError):
             there = self.storage.get_modified_time(prefixed_path)

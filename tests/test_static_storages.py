@@ -1,0 +1,242 @@
+"""Static files in our stores, under names that follow from their content."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.staticfiles.storage import ManifestStaticFilesStorage
+from django.core.files.storage import FileSystemStorage, storages
+from django.test import Client
+from django.urls import path
+from pytest_django.fixtures import Settings
+
+from tahoestorage.backends.s3 import S3ManifestStaticStorage
+from tahoestorage.serving import Download
+from tahoestorage.tahoe.grid import LocalGrid
+from tests.conftest import requests_sent
+from tests.gcs_servers import GCS
+from tests.stores import S3Server
+from tests.test_collectstatic import Site, sent_by, site
+
+__all__ = ["site"]
+
+STYLE = "@import 'other.css'; body { background: url('img/back.svg#x') }"
+FILES = {
+    "style.css": STYLE,
+    "other.css": "p { background: url(img/back.svg) }",
+    "img/back.svg": "<svg xmlns='http://www.w3.org/2000/svg'/>",
+    "js/a.js": 'import { b } from "./b.js";\nb();\n',
+    "js/b.js": "export const b = () => 1;\n",
+}
+urlpatterns = [
+    path("static/<path:name>", Download.as_view(storage="staticfiles", trusted=True))
+]
+
+
+class WithModules(S3ManifestStaticStorage):
+    """A site's own class, with an option of Django's mixin."""
+
+    support_js_module_import_aggregation = True
+
+
+@pytest.fixture(params=["s3", "gcs", "tahoe"])
+def hashed(request: pytest.FixtureRequest, site: Site, settings: Settings) -> Site:
+    """A site whose static files are kept under hashed names in one of the stores."""
+    settings.DEBUG = False
+    for name, text in FILES.items():
+        site.write(name, text)
+    if request.param == "s3":
+        moto: S3Server = request.getfixturevalue("moto")
+        made = {**moto.options, "bucket_name": moto.make_bucket(), "cache": False}
+        site.on("tahoestorage.backends.s3.S3ManifestStaticStorage", **made)
+    elif request.param == "gcs":
+        gcs: GCS = request.getfixturevalue("gcs")
+        made = {**gcs.options, "bucket_name": gcs.make_bucket(), "cache": False}
+        site.on("tahoestorage.backends.gcs.GCSManifestStaticStorage", **made)
+    else:
+        grid: LocalGrid = request.getfixturevalue("tahoe_grid")
+        tmp_path: Path = request.getfixturevalue("tmp_path")
+        site.on(
+            "tahoestorage.staticfiles.TahoeManifestStaticStorage",
+            base_url=grid.base_url,
+            base_cap=grid.create_root().uri,
+            cache={"directory": str(tmp_path / "cache")},
+        )
+    return site
+
+
+def text_of(storage: Any, name: str) -> str:
+    with storage.open(name) as file:
+        return str(file.read().decode())
+
+
+def as_django_names_them(site: Site, folder: Path) -> dict[str, str]:
+    """Return the names that Django's own storage gives the same files in a folder."""
+    django = ManifestStaticFilesStorage(location=str(folder))
+    here = FileSystemStorage(location=str(site.folder))
+    source = {name: (here, name) for name in FILES}
+    for name in FILES:
+        with here.open(name) as file:
+            django.save(name, file)
+    assert all(done is True for *_, done in django.post_process(source))
+    return dict(django.hashed_files)
+
+
+def test_names_and_contents_are_those_that_django_makes(
+    hashed: Site, tmp_path: Path
+) -> None:
+    assert "5 post-processed" in hashed.collect()
+
+    django = as_django_names_them(hashed, tmp_path / "django")
+    storage = storages["staticfiles"]
+    assert json.loads(text_of(storage, "staticfiles.json"))["paths"] == django
+    for plain, name in django.items():
+        assert (tmp_path / "django" / name).read_text() == text_of(storage, name)
+        assert storage.exists(plain)
+
+
+def test_urls_are_the_same_for_all_and_not_signed(hashed: Site) -> None:
+    hashed.collect()
+
+    url = storages["staticfiles"].url("style.css")
+
+    assert re.search(r"/style\.[0-9a-f]{12}\.css$", url)
+    assert "URI" not in url
+
+
+def test_nothing_is_sent_again_and_nothing_is_deleted(hashed: Site) -> None:
+    hashed.collect()
+    writes: list[str] = []
+    storage: Any = hashed.storage
+    count(storage, writes)
+
+    assert "0 static files copied, 5 unmodified, 5 post-processed" in hashed.collect()
+    assert writes == []
+
+    hashed.write("other.css", "p { color: teal }")
+    os.utime(hashed.folder / "other.css", (time.time() + 60,) * 2)
+    before = dict(storage.hashed_files)
+    hashed.collect()
+
+    changed = {n for n in FILES if storage.hashed_files[n] != before[n]}
+    assert changed == {"style.css", "other.css"}
+    expected = ["other.css", *(storage.hashed_files[n] for n in changed)]
+    assert sorted(writes) == sorted([*expected, "staticfiles.json"])
+    assert all(storage.exists(name) for name in before.values())
+
+
+def count(storage: Any, writes: list[str]) -> None:
+    """Note each name that is written, and fail where one is deleted."""
+    usual: Callable[..., Any] = storage._publish
+
+    def publish(file: Any) -> None:
+        writes.append(str(file.name))
+        usual(file)
+
+    def delete(name: str) -> None:
+        raise AssertionError(f"{name} was deleted")
+
+    storage._publish = publish
+    storage.delete = delete
+
+
+def test_the_manifest_comes_last_and_not_where_something_failed(
+    hashed: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage: Any = hashed.storage
+    usual = storage._publish
+
+    def publish(file: Any) -> None:
+        if re.search(r"back\.[0-9a-f]{12}\.svg", str(file.name)):
+            raise OSError("the store hung up")
+        usual(file)
+
+    storage._publish = publish
+    with pytest.raises(OSError, match="hung up"):
+        hashed.collect()
+    assert not storage.exists("staticfiles.json")
+
+    storage._publish = usual
+    hashed.collect()
+    assert storage.exists("staticfiles.json")
+
+
+def test_a_reference_to_nothing_sends_nothing(hashed: Site) -> None:
+    hashed.write("bad.css", "p { background: url(nothing.png) }")
+
+    with pytest.raises(Exception, match=r"nothing\.png"):
+        hashed.collect()
+
+    assert not hashed.storage.exists("staticfiles.json")
+
+
+def test_a_site_s_own_class_processes_as_it_says(site: Site, moto: S3Server) -> None:
+    for name, text in FILES.items():
+        site.write(name, text)
+    made = {**moto.options, "bucket_name": moto.make_bucket(), "cache": False}
+    site.on("tests.test_static_storages.WithModules", **made)
+
+    site.collect()
+
+    storage: Any = site.storage
+    script = text_of(storage, storage.hashed_files["js/a.js"])
+    assert storage.hashed_files["js/b.js"].split("/")[1] in script
+
+
+def test_making_the_storage_asks_nobody(site: Site, moto: S3Server) -> None:
+    made = {**moto.options, "bucket_name": moto.make_bucket(), "cache": False}
+    site.on("tahoestorage.backends.s3.S3ManifestStaticStorage", **made)
+    sent = sent_by(site.storage)
+    assert sent == []
+    with pytest.raises(ValueError, match="Missing staticfiles manifest entry"):
+        site.storage.stored_name("style.css")
+    assert sent == ["GetObject"]
+
+
+def test_on_a_grid_the_site_serves_them(
+    site: Site, tahoe_grid: LocalGrid, settings: Settings, tmp_path: Path
+) -> None:
+    settings.DEBUG = False
+    settings.ROOT_URLCONF = __name__
+    site.write("style.css", "p { color: teal }" * 10)
+    site.on(
+        "tahoestorage.staticfiles.TahoeManifestStaticStorage",
+        base_url=tahoe_grid.base_url,
+        base_cap=tahoe_grid.create_root().uri,
+        cache={"directory": str(tmp_path / "cache")},
+    )
+    site.collect()
+
+    url = site.storage.url("style.css")
+    answer: Any = Client().get(url)
+
+    assert re.fullmatch(r"/static/style\.[0-9a-f]{12}\.css", url)
+    assert answer["Content-Type"] == "text/css"
+    assert b"".join(answer.streaming_content).startswith(b"p { color: teal }")
+    with requests_sent() as requests:
+        site.storage.url("style.css")
+    assert requests == []
+
+
+@pytest.mark.parametrize("kind", ["s3", "gcs"])
+def test_plain_ones_have_unsigned_urls_and_replace(
+    kind: str, site: Site, request: pytest.FixtureRequest
+) -> None:
+    server = request.getfixturevalue("moto" if kind == "s3" else "gcs")
+    name = "S3StaticStorage" if kind == "s3" else "GCSStaticStorage"
+    made = {**server.options, "bucket_name": server.make_bucket(), "cache": False}
+    site.on(f"tahoestorage.backends.{kind}.{name}", **made)
+    site.write("a.css", "before")
+    site.collect()
+    site.write("a.css", "after!")
+    site.collect()
+
+    assert text_of(site.storage, "a.css") == "after!"
+    assert "?" not in site.storage.url("a.css")
