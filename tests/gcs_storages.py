@@ -13,7 +13,7 @@ import pytest
 from django.core.files.base import ContentFile, File
 from google.auth.compute_engine import Credentials as MetadataCredentials
 
-from tahoestorage.backends.gcs import GCSStorage, clients, reading, signing, writing
+from tahoestorage.backends.gcs import GCSStorage, clients, signing, writing
 from tests.gcs_servers import GCS, Sent
 
 Make = Callable[..., GCSStorage]
@@ -57,7 +57,7 @@ def undaunted(monkeypatch: pytest.MonkeyPatch) -> None:
 def _retry_for(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
     retry = clients.RETRY.with_timeout(seconds).with_delay(0.05, 0.1, 2.0)
     monkeypatch.setattr(signing, "RETRY", retry)
-    for options in (reading.CALL, writing.LONG):
+    for options in (clients.CALL, clients.LONG):
         monkeypatch.setitem(options, "retry", retry)
         monkeypatch.setitem(options, "timeout", 9.0)
 

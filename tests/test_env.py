@@ -254,7 +254,7 @@ class TestTheOptionsAreThoseOfTheStorages:
 
         monkeypatch.setattr(f"storages.backends.{module}.setting", setting)
         defaults = storage.get_default_settings(storage.__new__(storage))
-        ours = {*storeoptions.cache_options(), "allow_overwrite"}
+        ours = {*storeoptions.cache_options(), "allow_overwrite", "conditional_writes"}
         found = {
             name: option
             for name, option in storeoptions.parents_options(module, module).items()

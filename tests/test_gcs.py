@@ -222,7 +222,7 @@ def test_a_child_makes_a_client_of_its_own(gcs: GCS, bucket: str) -> None:
         make = service_account.Credentials.from_service_account_info
         storage = GCSStorage(
             bucket_name=sys.argv[1], project_id="tests", credentials=make(key),
-            cache=False,
+            cache=False, conditional_writes=True,
         )
         storage.save("parent", ContentFile(b"of the parent"))
         before = storage.client

@@ -14,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.files.base import ContentFile
 from google.api_core.exceptions import GoogleAPICallError
 
-from tahoestorage.backends.gcs import GCSStorage, reading
+from tahoestorage.backends.gcs import GCSStorage, clients
 from tahoestorage.exceptions import (
     StoreError,
     StoreForbids,
@@ -107,7 +107,7 @@ def test_faults_are_ours_and_name_the_file(
 def test_a_store_that_stalls_is_unreachable(
     gcs: GCS, storage: GCSStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(reading.CALL, "timeout", 0.3)
+    monkeypatch.setitem(clients.CALL, "timeout", 0.3)
     gcs.front.play("stat", STALL, STALL, STALL)
     with pytest.raises(StoreUnreachable, match="a/b"):
         storage.exists("a/b")

@@ -10,14 +10,13 @@ from tahoestorage.backends.saving import Saving
 from tahoestorage.entries import Entry
 
 TRIAL = ".tahoestorage-trial"
-"""The last part of the key by which a store is tried, beside a file to be saved."""
+"""How the key begins by which a store is tried, beside a file that is to be saved."""
 _TRIAL_OF_BEFORE = ".tahoestorage-probe-"
 
 
 def is_hidden(key: str) -> bool:
     """Whether a key is of this package's own, and no file: no listing shows it."""
-    last = key[key.rfind("/") + 1 :]
-    return last == TRIAL or last.startswith(_TRIAL_OF_BEFORE)
+    return key[key.rfind("/") + 1 :].startswith((TRIAL, _TRIAL_OF_BEFORE))
 
 
 class Signed(NamedTuple):

@@ -150,8 +150,9 @@ def _ask_objects(storage: ObjectStore) -> Iterator[Finding]:
                 "E007",
                 "the store can't refuse to overwrite a file: two that save one name at "
                 "once would lose one of them, so that nothing is saved there.",
-                "Use a store that knows If-None-Match on PutObject and on "
-                "CompleteMultipartUpload, or set file_overwrite.",
+                "Use a store that heeds If-None-Match on PutObject and on "
+                "CompleteMultipartUpload (S3), or ifGenerationMatch (Google), or set "
+                "file_overwrite.",
             )
     except (TahoeStorageError, ImproperlyConfigured) as error:
         hint = "Correct the options, or the rights of these credentials."

@@ -208,7 +208,8 @@ def parents_options(module: str, extra: str) -> Mapping[str, Option]:
         for key, value in zip(declared.keys, declared.values, strict=True)
         if isinstance(key, ast.Constant)
     }
-    return {**found, "allow_overwrite": Option(flag), **cache_options()}
+    ours = dict.fromkeys(("allow_overwrite", "conditional_writes"), Option(flag))
+    return {**found, **ours, **cache_options()}
 
 
 def _parents_option(name: str, node: ast.expr) -> Option:

@@ -20,6 +20,9 @@ TIMEOUT = (10.0, 60.0)
 RETRY = DEFAULT_RETRY.with_timeout(15.0).with_delay(0.25, 4.0, 2.0)
 UPLOAD_RETRY = DEFAULT_RETRY.with_timeout(90.0)
 
+CALL: dict[str, Any] = {"retry": RETRY, "timeout": TIMEOUT}
+LONG: dict[str, Any] = {"retry": UPLOAD_RETRY, "timeout": TIMEOUT}
+
 CREDENTIALS_FILE = "GOOGLE_APPLICATION_CREDENTIALS"
 _EMULATOR = "STORAGE_EMULATOR_HOST"
 _ENVIRONMENT = (_EMULATOR, "API_ENDPOINT_OVERRIDE", CREDENTIALS_FILE)
@@ -29,10 +32,16 @@ _HOSTS, _CONNECTIONS = 4, 32
 
 
 class Connection(NamedTuple):
-    """A client, and what it sends requests with that are not for the store."""
+    """A client, and what goes with it.
+
+    ``request`` sends what is not for the store. ``honoured`` has which operations of
+    which bucket refuse what they should, as far as that was tried, by one at a time.
+    """
 
     client: Any
     request: Callable[..., Any]
+    honoured: dict[tuple[str, str], bool]
+    lock: threading.Lock
 
 
 _made: dict[tuple[object, ...], tuple[object, Connection]] = {}
@@ -74,7 +83,8 @@ def _connect(project: str | None, credentials: Any, by_iam: bool) -> Connection:
     # Its session is made when first used, and by two threads twice.
     for adapter in client._http.adapters.values():
         adapter.init_poolmanager(_HOSTS, _CONNECTIONS)
-    return Connection(client, functools.partial(Request(), timeout=TIMEOUT))
+    request = functools.partial(Request(), timeout=TIMEOUT)
+    return Connection(client, request, {}, threading.Lock())
 
 
 def _in_child() -> None:

@@ -21,7 +21,7 @@ def entry_of(blob: Any) -> Entry:
     reference = _reference(
         blob.generation, blob.crc32c, blob.md5_hash, blob.content_encoding
     )
-    created, modified = _seconds(blob.time_created), _seconds(blob.updated)
+    created, modified = _seconds(blob, "timeCreated"), _seconds(blob, "updated")
     # Google's testbench says nothing of the size of an empty object.
     return Entry(EntryKind.FILE, reference, int(blob.size or 0), created, modified)
 
@@ -92,8 +92,11 @@ def content_hashes(entry: Entry) -> dict[str, bytes]:
     return {name: base64.b64decode(value) for name, value in known if value}
 
 
-def _seconds(time: datetime | None) -> float | None:
-    return None if time is None else time.timestamp()
+def _seconds(blob: Any, which: str) -> float | None:
+    # Google's library raises ValueError for a time of another zone than UTC, which an
+    # emulator (fake-gcs-server) sends where the host's own is another.
+    text = blob._properties.get(which)
+    return None if text is None else datetime.fromisoformat(text).timestamp()
 
 
 class GCSBody:

@@ -7,7 +7,7 @@ from typing import Any
 
 from google.api_core.exceptions import from_http_response
 
-from tahoestorage.backends.gcs.clients import RETRY, TIMEOUT, endpoint
+from tahoestorage.backends.gcs.clients import CALL, endpoint
 from tahoestorage.backends.gcs.faults import ask, no_bucket
 from tahoestorage.backends.gcs.objects import (
     FIELDS,
@@ -32,7 +32,6 @@ from tahoestorage.exceptions import (
 )
 
 PAGE = 1000
-CALL: dict[str, Any] = {"retry": RETRY, "timeout": TIMEOUT}
 
 
 class GCSReading(Keys, GCSOptions):

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
+from google.api_core.exceptions import from_http_status
 from google.cloud.storage.acl import ACL
 
 from tahoestorage.backends.cached import Cached
@@ -22,6 +23,7 @@ from tahoestorage.backends.objectstore import Signed, is_hidden
 from tahoestorage.backends.storedfile import Reader
 from tahoestorage.backends.unpacked import Unpacked
 from tahoestorage.entries import Entry
+from tahoestorage.exceptions import StoreError
 
 # Who brings credentials along gets what they sign, and nobody else does.
 _CREDENTIALS = ("access_token", "client", "credentials")
@@ -136,6 +138,31 @@ class GCSStorage(Cached, GCSWriting):
         """
         name = "/".join(path_of(str(name)))
         key = self._object(name, self._key(name)).name
+        self._demand("signed upload", key, name)
+        upload = self._direct_upload(key, name, content_type, size)
+        good = seconds_until({"expiration": self.expiration})
+        self._expect(name, good)
+        return upload
+
+    def _put_by_url(self, key: str, what: str) -> None:
+        upload = self._direct_upload(key, what, "text/plain", 1)
+        # Without credentials: the signature is all that somebody else has.
+        response = self._connection.request(
+            upload.url, "PUT", body=b"x", headers=upload.headers
+        )
+        if response.status == 404:
+            raise StoreError(
+                f"{what}: {self.client.api_endpoint} knows nothing of uploads by "
+                "signed URLs"
+            )
+        if response.status >= 300:
+            raise from_http_status(  # type: ignore[no-untyped-call]
+                response.status, "an upload by a signed URL"
+            )
+
+    def _direct_upload(
+        self, key: str, what: str, content_type: str, size: int
+    ) -> DirectUpload:
         # A form can bound the size too, but not say that nothing is overwritten.
         headers = {
             "Content-Type": content_type,
@@ -154,6 +181,4 @@ class GCSStorage(Cached, GCSWriting):
             "expiration": self.expiration,
             "headers": headers,
         }
-        url = self._signed(key, asked, name).url
-        self._expect(name, seconds_until(asked))
-        return DirectUpload("PUT", url, {}, headers)
+        return DirectUpload("PUT", self._signed(key, asked, what).url, {}, headers)

@@ -7,25 +7,32 @@ mark of the request that it was made by.
 
 from __future__ import annotations
 
+import functools
 import io
 import mimetypes
 import secrets
 from typing import Any
 
 from tahoestorage.backends.content import body_of, media_type_of
-from tahoestorage.backends.gcs.clients import TIMEOUT, UPLOAD_RETRY
+from tahoestorage.backends.gcs.clients import CALL, LONG
+from tahoestorage.backends.gcs.conditions import (
+    OF_FILES,
+    Operation,
+    Trial,
+    is_google_s_own,
+)
 from tahoestorage.backends.gcs.faults import ask, no_bucket
 from tahoestorage.backends.gcs.objects import entry_of, generation_in
-from tahoestorage.backends.gcs.reading import CALL, GCSReading
+from tahoestorage.backends.gcs.reading import GCSReading
 from tahoestorage.backends.gcs.uploads import Forward, packed
+from tahoestorage.backends.objectstore import TRIAL
 from tahoestorage.entries import Entry
-from tahoestorage.exceptions import FileMissing, NameTaken, StoreError
+from tahoestorage.exceptions import FileMissing, NameTaken, NotConditional, StoreError
 
 MARK = "tahoestorage-token"
 # What is shorter is sent in one request; the rest in pieces as long.
 PIECE = 8 << 20
 ATTEMPTS = 5
-LONG: dict[str, Any] = {"retry": UPLOAD_RETRY, "timeout": TIMEOUT}
 _COPIED = (
     "cache_control",
     "content_disposition",
@@ -40,13 +47,67 @@ _COPIED = (
 class GCSWriting(GCSReading):
     """A bucket that is written to."""
 
-    def conditional(self, *, thorough: bool = False) -> bool:
-        """Return whether the store can refuse to overwrite: Google's always can.
+    # Conditions
 
-        Raises StoreError where it can't be asked.
+    def conditional(self, *, thorough: bool = False) -> bool:
+        """Return whether the store can refuse to overwrite: Google's own always can.
+
+        What else speaks as it does is tried. Raises StoreError where it can't be asked.
         """
         next(self._listing(self._key(""), "items(name)", max_results=1), None)
-        return True
+        what, key = "a trial of conditional writes", self._key("file")
+        if thorough and not self._is_trusted:
+            return all(self._try_out(each, key, what) for each in OF_FILES)
+        return all(self._honours(each, key, what) for each in OF_FILES)
+
+    @property
+    def _is_trusted(self) -> bool:
+        """Whether the store needs no trial: it is Google's, or the operator says so."""
+        return self._conditional_writes or is_google_s_own(self.client)
+
+    def _honours(self, operation: Operation, key: str, what: str) -> bool:
+        """Return whether a condition of an operation is heeded near ``key``."""
+        if self._is_trusted:
+            return True
+        connection, place = self._connection, (str(self.bucket_name), operation)
+        known = connection.honoured
+        if place not in known:
+            with connection.lock:
+                if place not in known:
+                    known[place] = self._try_out(operation, key, what)
+        return known[place]
+
+    def _try_out(self, operation: Operation, key: str, what: str) -> bool:
+        # Beside the file: the credentials may be for that place only.
+        folder = key[: key.rfind("/") + 1]
+        trial_key = f"{folder}{TRIAL}-{secrets.token_hex(8)}"
+        trial = Trial(
+            functools.partial(ask, what),
+            self.bucket,
+            trial_key,
+            {"predefined_acl": self._acl(trial_key)},
+            functools.partial(self._put_by_url, trial_key, what),
+        )
+        try:
+            return trial.refuses(operation)
+        except FileMissing:
+            raise no_bucket(what) from None
+
+    def _put_by_url(self, key: str, what: str) -> None:
+        """Upload an object as somebody else would who was given a URL."""
+        raise NotImplementedError
+
+    def _demand(self, operation: Operation, key: str, what: str) -> None:
+        """Raise NotConditional where ``operation`` could cost a file."""
+        if not self._honours(operation, key, what):
+            raise NotConditional(
+                f"{what}: {self.client.api_endpoint} does not refuse what it is asked "
+                f"to refuse (ifGenerationMatch: {operation}), so that this could cost "
+                "another file; use Google's own store, or set allow_overwrite where "
+                "that is meant"
+            )
+
+    # Files
 
     def _acl(self, key: str) -> str | None:
         """Return the ACL that was asked for; buckets with uniform access take none."""
@@ -75,6 +136,8 @@ class GCSWriting(GCSReading):
         source = Forward(chunks)
         start = source.read(PIECE)
         whole = len(start) < PIECE
+        if not replace:
+            self._demand("upload" if whole else "resumable upload", key, what)
         try:
             ask(
                 what,
@@ -106,6 +169,8 @@ class GCSWriting(GCSReading):
 
     def _remove(self, key: str, what: str, *, only: str | None = None) -> bool:
         delete, generation = self._object(what, key).delete, generation_in(only)
+        if generation is not None:
+            self._demand("delete", key, what)
         try:
             ask(what, delete, if_generation_match=generation, **CALL)
         except FileMissing:
@@ -115,6 +180,7 @@ class GCSWriting(GCSReading):
         return True
 
     def _copy(self, source: str, target: str, what: str) -> str:
+        self._demand("rewrite", target, what)
         # Of one generation, so that content and properties belong together.
         for _ in range(ATTEMPTS):
             found = self._found(source, what)
