@@ -472,6 +472,32 @@ def test_nothing_is_deleted_by_another_name() -> None:
     assert sorted(there.objects) == ["folder", "folder/"]
 
 
+class Marked(InMemoryStorage):
+    """A storage of others' that lists a mark for a folder as a file without a name."""
+
+    of_mark = 0
+
+    def listdir(self, path: str) -> tuple[list[str], list[str]]:
+        directories, files = super().listdir(path)
+        return directories, [*files, ""] if path else files
+
+    def size(self, name: str) -> int:
+        return self.of_mark if name.endswith("/") else super().size(name)
+
+
+def test_marks_of_other_storages_are_counted_and_left_out() -> None:
+    here, there = Marked(), InMemoryStorage()
+    fill(here, {"dir/a": b"a"})
+
+    done = moved(here, there).summary
+    here.of_mark = 3
+    refused = moved(here, InMemoryStorage()).summary
+
+    assert (done.status, done.folder_marks) == ("done", 1)
+    assert contents(there) == {"dir/a": b"a"}
+    assert (refused.status, refused.folder_marks) == ("refused", 0)
+
+
 # Its content
 
 

@@ -113,6 +113,21 @@ def test_its_time_is_known_to_nobody_and_its_size_is_asked_for(add: Add) -> None
     assert isinstance(caught.value, NotImplementedError)
 
 
+def test_a_mutable_file_that_is_moved_stays_the_same_one(add: Add) -> None:
+    storage: Any = add("grid", "grid")
+    cap = mutable(storage, "notes", b"first")
+
+    assert storage.copy("notes", "copy") == "copy"
+    assert storage.move("notes", "dir/moved") == "dir/moved"
+    # What is written into it goes with it, and can be written on.
+    put(storage, cap, b"second")
+
+    assert contents(storage) == {"copy": b"first", "dir/moved": b"second"}
+    child = storage._directories.ask(("dir",), "moved").child
+    assert child.write_reference == cap
+    assert storage._entry("dir/moved")[1].reference == child.entry.reference != cap
+
+
 def test_comparing_equal_files_of_a_grid_asks_for_listings_only(add: Add) -> None:
     here, _ = add("from", "grid"), add("to", "grid")
     for name in ("a", "dir/b"):

@@ -256,19 +256,25 @@ class TahoeStorage(Saving, Configured):
         """Link a file at another name, unlink the old one, and return the new name.
 
         Nothing is overwritten. Raises FileMissing, and NameTaken. Whoever stops half
-        way leaves both; and so does who replaces the old one meanwhile.
+        way leaves both; and so does who replaces the old one meanwhile. A mutable file
+        stays the same one: what somebody writes into it meanwhile is not lost.
         """
-        reference = self._copy(str(source), str(target))
+        reference = self._copy(str(source), str(target), moved=True)
         self._links.unlink(grid_path(str(source)), only=reference)
         return "/".join(grid_path(str(target)))
 
-    def _copy(self, source: str, target: str) -> str:
+    def _copy(self, source: str, target: str, *, moved: bool = False) -> str:
         """Link at ``target`` what is at ``source``, and return its reference."""
         path, entry = self._file(source)
         if not grid_path(target) or path == grid_path(target):
             raise NameTaken(f"{target or 'the root'}: the name is taken")
         cap = Cap.parse(entry.reference)
-        if cap.is_mutable:
+        if cap.is_mutable and moved:
+            # By the cap that can do most, so that the file can be written as before.
+            child = self._directories.ask(path[:-1], path[-1]).child
+            if child is not None and child.entry.reference == entry.reference:
+                cap = Cap.parse(child.write_reference or child.entry.reference)
+        elif cap.is_mutable:
             with self.open(source) as file:
                 cap = self._upload(target, body_of(file))
         self._link(target, cap, "false")

@@ -190,7 +190,8 @@ class Links:
                         raise NameTaken(f"{what}: the name is taken") from None
                     fault = error if isinstance(error, StoreError) else None
                 else:
-                    change.done(Entry(EntryKind.FILE, cap.uri, cap.size))
+                    # Whoever reads an entry may not write by it.
+                    change.done(Entry(EntryKind.FILE, cap.read_only.uri, cap.size))
                     return
             raise fault or NameTaken(f"{what} comes and goes while it is being linked")
 
