@@ -156,6 +156,7 @@ def site(tmp_path: Path, tahoe_grid: LocalGrid) -> Path:
         "from": {"BACKEND": disk_backend, "OPTIONS": {"location": "from"}},
         "disk": {"BACKEND": disk_backend, "OPTIONS": {"location": "to"}},
         "stuck": {"BACKEND": "stuck.Stuck", "OPTIONS": {"location": "from"}},
+        "some": {"BACKEND": "stuck.Some", "OPTIONS": {"location": "from"}},
         "grid": {"BACKEND": "tahoestorage.storage.TahoeStorage", "OPTIONS": grid},
     }
     (tmp_path / "stuck.py").write_text(STUCK)
@@ -177,6 +178,15 @@ class Stuck(FileSystemStorage):
     def _open(self, name, mode="rb"):
         print("stuck", flush=True)
         threading.Event().wait()
+
+
+class Some(FileSystemStorage):
+    # Twelve files of it can be read, and all others keep their readers waiting.
+    left = threading.Semaphore(12)
+
+    def _open(self, name, mode="rb"):
+        self.left.acquire()
+        return super()._open(name, mode)
 """
 
 

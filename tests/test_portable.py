@@ -18,6 +18,7 @@ from django.db.migrations.writer import MigrationWriter
 from django.utils.module_loading import import_string
 from pytest_django.fixtures import Settings
 
+from tahoestorage.environment.secrets import KeyFile
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.grid import LocalGrid
 from tests.gcs_servers import GCS
@@ -177,3 +178,20 @@ def test_paths_and_durations_are_what_they_were(
     again = through_json(storages["default"])
     assert again.expiration == 7200
     assert "X-Goog-Expires=7200" in again.url("a")
+
+
+def test_no_key_file_is_read_to_tell_entries_apart(
+    options: Options, settings: Settings, tmp_path: Path
+) -> None:
+    given = options("gcs")
+    given["credentials"] = KeyFile(str(tmp_path / "none"))
+    other = {**given, "credentials": KeyFile(str(tmp_path / "neither"))}
+    entries(settings, default=("gcs", given), other=("gcs", other))
+
+    assert through_json(storages["other"]) is storages["other"]
+    path, _, keywords = storages["default"].deconstruct()  # type: ignore[attr-defined]
+    assert path == "tahoestorage.storage.storage_at"
+    del settings.STORAGES["other"]
+    path, _, keywords = storages["default"].deconstruct()  # type: ignore[attr-defined]
+    made: Any = import_string(path)(**keywords)
+    assert made.credentials is given["credentials"]

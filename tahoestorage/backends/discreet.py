@@ -12,7 +12,13 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import Storage
 
 from tahoestorage.backends.caches import without_password
-from tahoestorage.backends.portable import STORAGE_AT, alias_of, left_out, portable
+from tahoestorage.backends.portable import (
+    STORAGE_AT,
+    alias_of,
+    is_same,
+    left_out,
+    portable,
+)
 from tahoestorage.conf import secret_key
 
 
@@ -92,7 +98,8 @@ class Discreet(Storage):
         options = portable(options, self._secret_names)
         given = self.__dict__["_constructor_args"][1]
         lost = {k: v for k, v in given.items() if k not in options}
-        if lost and left_out(kind, options, self._secret_names) != lost:
+        found = left_out(kind, options, self._secret_names)
+        if lost and not is_same(found, lost):
             alias = alias_of(kind, given)
             if alias is not None:
                 return STORAGE_AT, (alias,), {}
