@@ -162,6 +162,9 @@ def test_names_are_cleaned_as_the_parent_does(make_s3: MakeS3) -> None:
 def test_names_that_climb_are_suspicious(name: str, location: str) -> None:
     # No server is asked: there is none.
     storage = S3Storage(bucket_name="b", location=location, cache=False)
+    if not name.startswith("/"):  # which url drops, as in Django's folder
+        with pytest.raises(SuspiciousFileOperation):
+            storage.url(name)
     for act in (
         storage.exists,
         storage.size,
@@ -169,7 +172,6 @@ def test_names_that_climb_are_suspicious(name: str, location: str) -> None:
         storage.open,
         storage.delete,
         storage.listdir,
-        storage.url,
         lambda name: storage.copy("a", name),
         lambda name: storage.copy(name, "a"),
         lambda name: storage.open(name, "wb"),
