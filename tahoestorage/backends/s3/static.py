@@ -18,7 +18,7 @@ class S3StaticStorage(S3Storage):
     file_overwrite = True
 
 
-class S3ManifestStaticStorage(HashedFirst, S3StaticStorage):  # type: ignore[misc]
+class S3ManifestStaticStorage(HashedFirst, S3StaticStorage):
     """The same, by names that follow from the content, which may be kept for ever."""
 
     __module__ = "tahoestorage.backends.s3"
