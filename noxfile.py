@@ -1,7 +1,8 @@
 """The tests on other versions of Python, Django and the rest; and the locks.
 
 ``nox -s newest`` takes the newest supported ones, ``nox -s lowest`` the lowest that
-setup.cfg admits, and ``nox -s lock`` renews requirements/*.txt.
+setup.cfg admits, ``nox -s clients`` runs other people's code on the storages, and
+``nox -s lock`` renews requirements/*.txt.
 """
 
 import os
@@ -43,6 +44,19 @@ def lowest(session: nox.Session) -> None:
 
 
 @nox.session(python="3.11")
+def clients(session: nox.Session) -> None:
+    """Run other people's code on the storages; too much for each `make test`."""
+    session.install("--no-deps", "-r", "requirements/clients.txt")
+    session.run("make", "wheel", external=True)
+    (wheel,) = Path("dist").glob("*.whl")
+    session.install("--no-deps", "--force-reinstall", str(wheel))
+    session.run(
+        *("python", "-m", "pytest", "nightly", "--ds", "nightly.settings"),
+        *("-W", "default", *session.posargs),
+    )
+
+
+@nox.session(python="3.11")
 def lock(session: nox.Session) -> None:
     """Renew the locks in requirements/."""
     session.install("uv")
@@ -69,13 +83,15 @@ def lock(session: nox.Session) -> None:
             *("--python-version", python, "--output-file", f"requirements/{name}.txt"),
             silent=True,
         )
-    # What the demo needs, in the versions that the tests have.
-    session.run(
-        *uv,
-        *("requirements/demo.in", "--extra", "grid"),
-        *("--override", "requirements/overrides.txt"),
-        *("--constraint", "requirements/dev-py311-django52.txt"),
-        *("--custom-compile-command", "nox -s lock", "--python-version", "3.11"),
-        *("--output-file", "requirements/demo.txt"),
-        silent=True,
-    )
+    # What the demo and other people's code need, in the versions that the tests have.
+    for name, extras in [("demo", ("grid",)), ("clients", ("grid", "s3"))]:
+        session.run(
+            *uv,
+            f"requirements/{name}.in",
+            *(f"--extra={extra}" for extra in extras),
+            *("--override", "requirements/overrides.txt"),
+            *("--constraint", "requirements/dev-py311-django52.txt"),
+            *("--custom-compile-command", "nox -s lock", "--python-version", "3.11"),
+            *("--output-file", f"requirements/{name}.txt"),
+            silent=True,
+        )
