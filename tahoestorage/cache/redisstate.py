@@ -3,66 +3,97 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from hashlib import sha1
 from typing import Any, NamedTuple
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tahoestorage.cache.redislocks import RedisLocks
+from tahoestorage.cache.redislocks import NOTHING, RedisLocks
 
 STATE = b"tahoestorage:state"
 PAGE = b"tahoestorage:page:"
 CONNECT_SECONDS = 0.5
 ANSWER_SECONDS = 0.5
+# For so long counters are trusted on which nobody had put a mark.
+TRUST_SECONDS = 0.5
+ATTEMPTS = 5
 
 # All counters are in one hash, so that a Redis short of memory drops all or none: what
 # has lost its counters must not be believed again. Its field `name` is random, and
-# `run` is the Redis's own, another one after each start: what it loads then may be
-# older than what hosts were told. `seq` counts all changes; `s`, `g`, `e` and `f` with
-# the number of a slot are the seq of its last change, its generation, its epoch and how
-# often it was filled.
+# `run` is the Redis's own, another one after each start and in each replica: what is
+# found there then may be older than what hosts were told. `seq` counts all changes;
+# `s`, `g`, `e` and `f` with the number of a slot are the seq of its last change, its
+# generation, its epoch and how often it was filled.
+#
+# Each script begins with other counters, where there are none or another run's.
 _BEGIN = """
-if redis.call('HGET', KEYS[1], 'run') ~= ARGV[1] then
+local function begin()
+  local v = redis.call('HMGET', KEYS[1], 'name', 'run')
+  if v[1] and v[2] == ARGV[1] then return v[1] end
   redis.call('DEL', KEYS[1])
   redis.call('HSET', KEYS[1], 'run', ARGV[1], 'name', ARGV[2], 'seq', 0)
+  return ARGV[2]
 end
+local name = begin()
 """
-_READ = """
-local s = ARGV[1]
+# It changes nothing, and is refused where changes are: without a snapshot, on a
+# replica. What nobody can be told by is not to be read either. But a Redis that is full
+# lets a script go on that has begun so: changes are told also there, and what is kept
+# is changed; only nothing new is kept.
+_PROVE = """
+redis.call('DEL', KEYS[2])
+"""
+_SNAPSHOT = f"""{_BEGIN}{_PROVE}
+return {{name, redis.call('HGET', KEYS[1], 'seq')}}
+"""
+_READ = f"""{_BEGIN}{_PROVE}
+local s = ARGV[3]
 local v = redis.call('HMGET', KEYS[1], 'name', 'g'..s, 'e'..s, 'f'..s)
-if v[1] and (v[2] or '0') ~= ARGV[2] then v[5] = redis.call('GET', KEYS[2]) end
+if name ~= ARGV[4] or (v[2] or '0') ~= ARGV[5] then
+  v[5] = redis.call('GET', KEYS[3])
+end
 return v
 """
-_FILL = """
-local v = redis.call('HMGET', KEYS[1], 'name', 's'..ARGV[1], 'g'..ARGV[1])
-if v[1] ~= ARGV[2] or tonumber(v[2] or 0) > tonumber(ARGV[3]) then return false end
-for i = 2, #KEYS do
-  redis.call('SET', KEYS[i], ARGV[2 * i], 'PX', ARGV[2 * i + 1])
-end
-redis.call('HINCRBY', KEYS[1], 'f'..ARGV[1], 1)
-return v[3] or '0'
+_SINCE = f"""{_BEGIN}
+local v = redis.call('HMGET', KEYS[1], 's'..ARGV[3], 'g'..ARGV[3])
+if name ~= ARGV[4] or tonumber(v[1] or 0) > tonumber(ARGV[5]) then return false end
 """
-_PATCH = """
-local v = redis.call('HMGET', KEYS[1], 'name', 'g'..ARGV[1], 'f'..ARGV[1])
-if v[1] ~= ARGV[2] or (v[2] or '0') ~= ARGV[3] or (v[3] or '0') ~= ARGV[4] then
+_HOLD = f"""{_SINCE}
+return v[2] or '0'
+"""
+_FILL = f"""{_SINCE}
+for i = 2, #KEYS do
+  redis.call('SET', KEYS[i], ARGV[2 * i + 2], 'PX', ARGV[2 * i + 3])
+end
+redis.call('HINCRBY', KEYS[1], 'f'..ARGV[3], 1)
+return v[2] or '0'
+"""
+_PATCH = f"""{_BEGIN}{_PROVE}
+local v = redis.call('HMGET', KEYS[1], 'g'..ARGV[3], 'f'..ARGV[3])
+if name ~= ARGV[4] or (v[1] or '0') ~= ARGV[5] or (v[2] or '0') ~= ARGV[6] then
   return 0
 end
 local seq = redis.call('HINCRBY', KEYS[1], 'seq', 1)
-redis.call('HSET', KEYS[1], 's'..ARGV[1], seq, 'g'..ARGV[1], ARGV[5])
-for i = 2, #KEYS do
+redis.call('HSET', KEYS[1], 's'..ARGV[3], seq, 'g'..ARGV[3], ARGV[7])
+for i = 3, #KEYS do
   redis.call('SET', KEYS[i], ARGV[2 * i + 2], 'PX', ARGV[2 * i + 3])
 end
 return 1
 """
-_DISBELIEVE = """
+_DISBELIEVE = f"""{_BEGIN}{_PROVE}
 local seq = redis.call('HINCRBY', KEYS[1], 'seq', 1)
-for i = 2, #ARGV do
+for i = 4, #ARGV do
   local slot = ARGV[i]
-  redis.call('HSET', KEYS[1], 's'..slot, seq, 'g'..slot, ARGV[1], 'e'..slot, ARGV[1])
+  redis.call('HSET', KEYS[1], 's'..slot, seq, 'g'..slot, ARGV[3], 'e'..slot, ARGV[3])
 end
+"""
+_LEAVE = f"""{_BEGIN}
+if name == ARGV[3] then redis.call('DEL', KEYS[1]) end
 """
 
 Sealed = Iterable[tuple[bytes, bytes, float]]
@@ -71,6 +102,10 @@ Sealed = Iterable[tuple[bytes, bytes, float]]
 
 class RedisFault(Exception):
     """Redis could not do what was asked. Never leaves the cache."""
+
+
+class RedisRefused(RedisFault):
+    """It said that it does not do it: it is there, and nothing was done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,54 +140,124 @@ class Version(NamedTuple):
 
 
 class RedisState:
-    """The state in the Redis at ``url``. Every method raises RedisFault."""
+    """The state in the Redis at ``url``. Every method raises RedisFault.
+
+    What can't be written can't be read, and counters that are gone, or another run's,
+    are begun anew in the same call.
+    """
 
     def __init__(self, url: str) -> None:
-        self._redis = redis.Redis.from_url(
-            url,
+        self._url = url
+        self._redis = self._client()
+        register = self._redis.register_script
+        self._snapshot, self._read = register(_SNAPSHOT), register(_READ)
+        self._hold, self._fill = register(_HOLD), register(_FILL)
+        self._patch = register(_PATCH)
+        self._disbelieve, self._leave = register(_DISBELIEVE), register(_LEAVE)
+        self._locks = RedisLocks(self._redis)
+        self._spare: redis.Redis | None = None
+        self._run = b""
+        self._name = 0
+        self._trusted = (b"", 0), float("-inf")
+        self._marked = (b"", 0), float("-inf")
+
+    def _client(self, **options: Any) -> redis.Redis:
+        return redis.Redis.from_url(
+            self._url,
             socket_connect_timeout=CONNECT_SECONDS,
             socket_timeout=ANSWER_SECONDS,
-            # Once at once, for a connection that was idle may be dead.
-            retry=Retry(NoBackoff(), 1),
+            # Once at once, for a connection that was idle may be dead; but nobody
+            # waits twice.
+            retry=Retry(NoBackoff(), 1, (redis.ConnectionError,)),
             redis_connect_func=self._connected,
+            # As many as there are threads; redis-py has had limits of its own.
+            max_connections=1 << 20,
+            **options,
         )
-        register = self._redis.register_script
-        self._read, self._fill = register(_READ), register(_FILL)
-        self._patch, self._disbelieve = register(_PATCH), register(_DISBELIEVE)
-        self._locks = RedisLocks(self._redis)
-        self._name = 0
 
     def _connected(self, connection: Any) -> None:
         connection.on_connect()
         try:
             connection.send_command("INFO", "server")
             said = bytes(connection.read_response(disable_decoding=True))
-            run = said.partition(b"run_id:")[2].split()[0]
+            self._run = said.partition(b"run_id:")[2].split()[0]
         except (redis.ResponseError, IndexError):
-            run = b"unknown"  # Some services forbid to ask.
-        connection.send_command("EVAL", _BEGIN, 1, STATE, run, secrets.randbits(63))
-        connection.read_response()
+            self._run = b"unknown"  # Some services forbid to ask.
 
-    def _call(self, script: Any, keys: list[bytes], *arguments: Any) -> Any:
+    def _answered(self, ask: Callable[[], Any]) -> Any:
         try:
-            return script(keys=[STATE, *keys], args=arguments)
+            try:
+                return ask()
+            except redis.ResponseError as error:
+                if "READONLY" not in str(error):
+                    raise
+                # After a failover the address leads to another one.
+                self._redis.connection_pool.disconnect(inuse_connections=False)
+                return ask()
+        except redis.ResponseError as error:
+            raise RedisRefused(_said(error)) from None
         except (redis.RedisError, OSError) as error:
             raise RedisFault(_said(error)) from None
 
-    def _renew(self) -> None:
-        """Begin with other counters, where these were dropped."""
-        self._redis.connection_pool.disconnect(inuse_connections=False)
+    def _call(self, script: Any, keys: list[bytes], *arguments: Any) -> Any:
+        def ask() -> Any:
+            while True:
+                run = self._run
+                keywords = {
+                    "keys": [STATE, *keys],
+                    "args": [run, secrets.randbits(63), *arguments],
+                }
+                answer = script(**keywords) if run else self._redis.ping()
+                # It may have connected meanwhile, to one that was started anew.
+                if run and run == self._run:
+                    return answer
+
+        return self._answered(ask)
+
+    def _is_trusted(self, name: int) -> bool:
+        """Whether nobody has put a mark on the counters of this name.
+
+        To be asked after what is to be trusted was read. Marked ones are left.
+        """
+        trusted, until = self._trusted
+        if trusted == (self._run, name) and time.monotonic() < until:
+            return True
+        started = time.monotonic()
+        if not self._answered(lambda: self._redis.script_exists(_mark(name)[1]))[0]:
+            self._trusted = (self._run, name), started + TRUST_SECONDS
+            return True
+        self._call(self._leave, [], name)
+        return False
+
+    def distrust(self) -> float:
+        """Have nobody believe what is kept by now, where nothing can be written.
+
+        Returns when that is so, on the monotonic clock. The mark is a script, which
+        can be had where nothing else can, also in a replica, and which nobody runs:
+        that it is there says that these counters have missed a change.
+        """
+        marked: int | None = None
+        while True:
+            found = self._answered(lambda: self._redis.hget(STATE, "name"))
+            if found is None:
+                return time.monotonic()
+            if int(found) == marked:
+                return self._marked[1]
+            marked = int(found)
+            mark = _mark(marked)[0]
+            self._answered(lambda: self._redis.script_load(mark))  # noqa: B023
+            if self._marked[0] != (self._run, marked):
+                # Whoever has looked before it came believes for as long.
+                until = time.monotonic() + TRUST_SECONDS * 1.1
+                self._marked = (self._run, marked), until
 
     def snapshot(self) -> RedisSnapshot:
         """Return how things are now."""
-        try:
-            name, seq = self._redis.hmget(STATE, ["name", "seq"])
-        except (redis.RedisError, OSError) as error:
-            raise RedisFault(_said(error)) from None
-        if name is None or seq is None:
-            self._renew()
-            raise RedisFault("its counters are gone")
-        return RedisSnapshot(int(name), int(seq))
+        for _ in range(ATTEMPTS):
+            name, seq = map(int, self._call(self._snapshot, [NOTHING]))
+            if self._is_trusted(name):
+                return RedisSnapshot(name, seq)
+        raise RedisRefused("its counters are begun anew all the time")
 
     def read(
         self, slot: int, key: bytes, held: int | None
@@ -161,38 +266,83 @@ class RedisState:
 
         Not that again where the generation is still the one ``held``.
         """
-        known = "" if held is None else str(held ^ self._name)
-        answer = self._call(self._read, [PAGE + key], slot, known)
-        if answer[0] is None:
-            self._renew()
-            raise RedisFault("its counters are gone")
-        version = Version(*(int(value or 0) for value in answer[:4]))
-        self._name = version.name
-        return version, answer[4] if len(answer) > 4 else None
+        for _ in range(ATTEMPTS):
+            name = self._name
+            known = ("", "") if held is None else (name, held ^ name)
+            answer = self._call(self._read, [NOTHING, PAGE + key], slot, *known)
+            version = Version(*(int(value or 0) for value in answer[:4]))
+            self._name = version.name
+            if self._is_trusted(version.name):
+                return version, answer[4] if len(answer) > 4 else None
+        raise RedisRefused("its counters are begun anew all the time")
 
     def fill(self, since: RedisSnapshot, slot: int, sealed: Sealed) -> int | None:
         """Keep values, and return the generation; None if it is another ``since``."""
         keys, arguments = _arguments(sealed)
-        number = self._call(self._fill, keys, slot, since.name, since.seq, *arguments)
+        return self._since(self._fill, keys, slot, since, *arguments)
+
+    def hold(self, since: RedisSnapshot, slot: int) -> int | None:
+        """Return what ``fill`` does, and keep nothing: where there is no room."""
+        return self._since(self._hold, [], slot, since)
+
+    def _since(
+        self,
+        script: Any,
+        keys: list[bytes],
+        slot: int,
+        since: RedisSnapshot,
+        *arguments: Any,
+    ) -> int | None:
+        number = self._call(script, keys, slot, since.name, since.seq, *arguments)
         return None if number is None else since.name ^ int(number)
 
     def patch(self, version: Version, slot: int, sealed: Sealed) -> bool:
         """Change a slot's generation, and values; False if there is another version."""
         keys, arguments = _arguments(sealed)
         known = version.name, version.number, version.fillings
-        fresh = secrets.randbits(63)
-        return bool(self._call(self._patch, keys, slot, *known, fresh, *arguments))
+        arguments = [slot, *known, secrets.randbits(63), *arguments]
+        return bool(self._call(self._patch, [NOTHING, *keys], *arguments))
 
     def disbelieve(self, slots: Iterable[int]) -> None:
         """Let nothing be believed that was kept in these slots."""
-        self._call(self._disbelieve, [], secrets.randbits(63), *slots)
+        self._call(self._disbelieve, [NOTHING], secrets.randbits(63), *slots)
+
+    def prepare(self) -> None:
+        """Have a connection ready on which ``leave_word`` needs no answer first."""
+        if self._spare is None:
+            spare = self._answered(lambda: self._client(single_connection_client=True))
+            self._answered(lambda: spare.script_load(_DISBELIEVE))
+            self._spare = spare
+
+    def leave_word(self, slot: int) -> None:
+        """Do what ``disbelieve`` does, as soon as the Redis reads on, and don't wait.
+
+        It is then told before anybody else asks, even if this process is gone by then.
+        """
+        spare, fresh = self._spare, secrets.randbits(63)
+        if spare is not None and spare.connection is not None:
+            send: Callable[..., None] = spare.connection.send_command
+            known = self._run, fresh, fresh, slot
+            try:
+                send("EVALSHA", self._disbelieve.sha, 2, STATE, NOTHING, *known)
+            except (redis.RedisError, OSError):
+                self.dismiss()
+
+    def dismiss(self) -> None:
+        """Close the connection on which word was left; nobody has read the answers."""
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.close()
 
     def lock(self, do: Callable[[RedisLocks], bool]) -> bool:
         """Return what ``do`` says when it is given the locks."""
-        try:
-            return do(self._locks)
-        except (redis.RedisError, OSError) as error:
-            raise RedisFault(_said(error)) from None
+        return bool(self._answered(lambda: do(self._locks)))
+
+
+def _mark(name: int) -> tuple[str, str]:
+    """Return the script that marks the counters of this name, and its hash."""
+    script = f"return 'tahoestorage: a change is not in the counters {name}'"
+    return script, sha1(script.encode(), usedforsecurity=False).hexdigest()
 
 
 def _arguments(sealed: Sealed) -> tuple[list[bytes], list[Any]]:

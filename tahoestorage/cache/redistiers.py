@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
@@ -15,15 +14,20 @@ from tahoestorage.cache.locks import Lines, LockedTurn
 from tahoestorage.cache.memory import Held, MemoryTier
 from tahoestorage.cache.pages import Page
 from tahoestorage.cache.records import close_page, open_page
+from tahoestorage.cache.redisaccess import RedisAccess
 from tahoestorage.cache.redislocks import RedisLocks
-from tahoestorage.cache.redisstate import RedisFault, RedisSnapshot, RedisState
+from tahoestorage.cache.redisstate import (
+    RedisFault,
+    RedisRefused,
+    RedisSnapshot,
+    RedisState,
+)
 from tahoestorage.cache.sealing import Scope
 from tahoestorage.cache.tiers import BATCH, UNSHARED_SECONDS, Change, fresh
 from tahoestorage.exceptions import printable
 
 logger = logging.getLogger("tahoestorage.cache")
 
-AWAY_SECONDS = 1.0
 # Pages are kept for longer than they are believed: for when the store is away.
 KEEP_SECONDS = 3600.0
 ATTEMPTS = 20
@@ -45,58 +49,26 @@ class RedisTiers:
 
     def __init__(self, url: str, *, lifetime: float, memory_entries: int) -> None:
         self.lifetime = lifetime
-        self._url = url
         self._memory_entries = memory_entries
-        self._warned = self._warned_of_locks = float("-inf")
-        self.start()
+        self._warned_of_locks = float("-inf")
+        self._redis = RedisAccess(url, lifetime)
+        self._start()
         _all.add(self)
+
+    def _start(self) -> None:
+        self.memory = MemoryTier(self._memory_entries)
+        self._lines = Lines()
+        self._local = Generations(None)
 
     def start(self) -> None:
         """Know nothing, and share no connection with the process before a fork."""
-        self._lock = threading.Lock()
-        self.memory = MemoryTier(self._memory_entries)
-        self._state = RedisState(self._url)
-        self._lines = Lines()
-        self._local = Generations(None)
-        self._again: float | None = None
-        self._untold: set[int] = set()
+        self._redis.start()
+        self._start()
 
     @property
     def shared(self) -> bool:
         """Whether other processes tell this one what they change."""
-        return self._again is None
-
-    def _present(self) -> RedisState:
-        """Return the state, told of all that was written while it was away."""
-        if self._again is not None:
-            with self._lock:
-                if self._again is not None:
-                    if time.monotonic() < self._again:
-                        raise RedisFault("it was away just now")
-                    self._again = time.monotonic() + AWAY_SECONDS
-                    self._state.snapshot()
-                    self._tell()
-                    self._again = None
-        return self._state
-
-    def _tell(self) -> None:
-        untold = list(self._untold)
-        for start in range(0, len(untold), 1000):
-            some = untold[start : start + 1000]
-            self._state.disbelieve(some)
-            self._untold.difference_update(some)
-
-    def _away(self, error: RedisFault) -> None:
-        self._again = self._again or time.monotonic() + AWAY_SECONDS
-        now = time.monotonic()
-        if now - self._warned > self.lifetime:
-            self._warned = now
-            logger.warning(
-                "The cache in Redis can't be used (%s). Everything works without it, "
-                "slower; what this host writes meanwhile, others may see late by %g s.",
-                error,
-                self.lifetime,
-            )
+        return not self._redis.is_away
 
     def page(
         self,
@@ -115,9 +87,12 @@ class RedisTiers:
         usable = held if held is not None and fresh(held, longest) else None
         try:
             known = None if usable is None else usable.generation
-            version, sealed = self._present().read(scope.slot, key, known)
+            version, sealed = self._redis.state().read(scope.slot, key, known)
         except RedisFault as error:
-            self._away(error)
+            self._redis.fault(error)
+            if self._redis.refuses and not expired:
+                # Others change what they like, and nobody else hears of it.
+                return None
             generation = self._local.generation(scope.slot)
         else:
             generation = version.generation
@@ -132,9 +107,9 @@ class RedisTiers:
     def snapshot(self) -> Snapshot | RedisSnapshot:
         """Note how things are, before the store is asked."""
         try:
-            return self._present().snapshot()
+            return self._redis.state().snapshot()
         except RedisFault as error:
-            self._away(error)
+            self._redis.fault(error)
             return self._local.snapshot()
 
     def fill(
@@ -157,9 +132,14 @@ class RedisTiers:
                 return
         else:
             try:
-                generation = self._fill(scope, since, expiry, iter(pages))
+                state = self._redis.state()
+                try:
+                    generation = self._fill(state, scope, since, expiry, iter(pages))
+                except RedisRefused as error:
+                    self._redis.warn("takes nothing more", error)
+                    generation = state.hold(since, scope.slot)
             except RedisFault as error:
-                self._away(error)
+                self._redis.fault(error)
                 return
         if hold and generation is not None:
             for key, page in pages:
@@ -167,12 +147,12 @@ class RedisTiers:
 
     def _fill(
         self,
+        state: RedisState,
         scope: Scope,
         since: RedisSnapshot,
         expiry: float,
         pages: Iterable[tuple[bytes, Page]],
     ) -> int | None:
-        state = self._present()
         version, _ = state.read(scope.slot, scope.root, None)
         seconds = expiry - time.time() + KEEP_SECONDS
         generation = None
@@ -192,18 +172,17 @@ class RedisTiers:
         As ``Tiers.patch``; all at once, so that no reader sees a part of it.
         """
         slot = scope.slot
-        try:
-            for _ in range(ATTEMPTS):
-                if self._patch(scope, change):
-                    return
-            self._present().disbelieve([slot])
-        except RedisFault as error:
-            self._untold.add(slot)
-            self._local.disbelieve(slot)
-            self._away(error)
 
-    def _patch(self, scope: Scope, change: Change) -> bool:
-        state = self._present()
+        def tell(state: RedisState) -> None:
+            for _ in range(ATTEMPTS):
+                if self._patch(state, scope, change):
+                    return
+            state.disbelieve([slot])
+
+        self._redis.tell(slot, tell)
+        self._local.disbelieve(slot)
+
+    def _patch(self, state: RedisState, scope: Scope, change: Change) -> bool:
         first, _ = state.read(scope.slot, scope.root, None)
         expiries: dict[bytes, float] = {}
 
@@ -233,12 +212,9 @@ class RedisTiers:
 
     def disbelieve(self, scope: Scope) -> None:
         """Forget all that is known of a directory, in every process of every host."""
-        try:
-            self._present().disbelieve([scope.slot])
-        except RedisFault as error:
-            self._untold.add(scope.slot)
-            self._away(error)
-        self._local.disbelieve(scope.slot)
+        slot = scope.slot
+        self._redis.tell(slot, lambda state: state.disbelieve([slot]))
+        self._local.disbelieve(slot)
 
     def turn(self, scope: Scope, what: str, seconds: float) -> LockedTurn:
         """Return the turn at writing to a directory, for ``seconds`` at most."""
@@ -253,9 +229,9 @@ class RedisTiers:
 
     def _ask_locks(self, do: Callable[[RedisLocks], bool]) -> bool:
         try:
-            return self._present().lock(do)
+            return self._redis.state().lock(do)
         except RedisFault as error:
-            self._away(error)
+            self._redis.fault(error)
             raise
 
     def _without_lock(self, what: str, error: RedisFault) -> None:
