@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import copy
+import functools
 import os
 import pickle
 import socket
@@ -38,6 +39,8 @@ from tahoestorage.backends.s3 import S3Storage
 from tahoestorage.conf import hide_root_caps
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import gateway as gateways
+from tahoestorage.tahoe import marker
+from tahoestorage.tahoe.answers import Child
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.grid import LocalGrid
@@ -68,19 +71,19 @@ def marks(root: Cap, tahoe_grid: LocalGrid) -> Marks:
         gateway.list(
             root,
             directory,
-            lambda child: add_child(
-                marks, child.entry.reference, child.write_reference
-            ),
+            functools.partial(add_child, marks),
             what="the marks",
         )
     gateway.close()
     return marks
 
 
-def add_child(marks: Marks, read: str, write: str | None) -> None:
-    marks.add_cap("read cap of a child", Cap.parse(read))
-    if write is not None:
-        marks.add_cap("write cap of a child", Cap.parse(write))
+def add_child(marks: Marks, child: Child) -> None:
+    if child.name == marker.NAME:
+        return  # What is in it stands in our source.
+    marks.add_cap("read cap of a child", Cap.parse(child.entry.reference))
+    if child.write_reference is not None:
+        marks.add_cap("write cap of a child", Cap.parse(child.write_reference))
 
 
 @pytest.fixture
