@@ -137,7 +137,10 @@ class Options:
     )
     retries: int = field(
         default=3,
-        metadata=about(kinds.whole(0), "how often a harmless request is repeated"),
+        metadata=about(
+            kinds.whole(0),
+            "how often a harmless request is repeated; never after a time-out",
+        ),
     )
     cache: CacheOptions | None = field(
         default_factory=CacheOptions,

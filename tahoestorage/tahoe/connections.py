@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
@@ -10,12 +11,22 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    MaxRetryError,
+    NewConnectionError,
+    ReadTimeoutError,
+    SSLError,
+)
 from urllib3.util import Retry
 
 from tahoestorage.tahoe.timely import TimelyAnswer
 
 CONNECTIONS = 16
 PASSING_FAULTS = (502, 503, 504)
+# What the same request would only come to again, and later.
+_FINAL = (ReadTimeoutError, ConnectTimeoutError, SSLError)
+_LEAST_SECONDS = 0.001
 
 
 class UploadTimeout(urllib3.Timeout):
@@ -62,20 +73,78 @@ class _PatientSecure(_Patient, HTTPSConnection):
 
 
 class _Again(Retry):
-    """Asks again, and reads no body before it that could be without an end."""
+    """Asks again until a deadline, never after a time-out, nor where TLS fails.
+
+    It reads no body before it that could be without an end.
+    """
+
+    deadline: float | None = None
+
+    def until(self, deadline: float) -> _Again:
+        """Return the same, with a deadline by the monotonic clock."""
+        again = self.new()
+        again.deadline = deadline
+        return again
 
     def increment(
         self,
         method: str | None = None,
         url: str | None = None,
         response: urllib3.BaseHTTPResponse | None = None,
-        *args: Any,
+        error: Exception | None = None,
+        _pool: Any = None,
+        *rest: Any,
         **more: Any,
     ) -> _Again:
-        left = super().increment(method, url, response, *args, **more)
+        late = self.deadline is not None and time.monotonic() >= self.deadline
+        # A refusal is one of urllib3's timeouts too.
+        refused = isinstance(error, NewConnectionError)
+        if late or (isinstance(error, _FINAL) and not refused):
+            raise MaxRetryError(_pool, url or "", error)
+        left = super().increment(method, url, response, error, _pool, *rest, **more)
+        left.deadline = self.deadline
         if response is not None:
             response.close()
         return left
+
+
+class _InTime:
+    """A pool that repeats a request only within the time that one request has."""
+
+    def urlopen(
+        self,
+        method: str,
+        url: str,
+        body: Any = None,
+        headers: Any = None,
+        retries: Any = None,
+        *rest: Any,
+        timeout: Any = None,
+        **more: Any,
+    ) -> Any:
+        # Uploads have a time limit of their own, and are not repeated.
+        if isinstance(retries, _Again) and not isinstance(timeout, UploadTimeout):
+            now = time.monotonic()
+            if retries.deadline is None:
+                seconds = timeout.connect_timeout + timeout.read_timeout
+                retries = retries.until(now + seconds)
+            else:
+                left = max(retries.deadline - now, _LEAST_SECONDS)
+                timeout = urllib3.Timeout(
+                    connect=min(timeout.connect_timeout, left),
+                    read=min(timeout.read_timeout, left),
+                )
+        return super().urlopen(  # type: ignore[misc]
+            method, url, body, headers, retries, *rest, timeout=timeout, **more
+        )
+
+
+class _Pool(_InTime, HTTPConnectionPool):  # type: ignore[misc]
+    pass
+
+
+class _SecurePool(_InTime, HTTPSConnectionPool):  # type: ignore[misc]
+    pass
 
 
 class Adapter(HTTPAdapter):
@@ -107,12 +176,12 @@ class Adapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {
             "http": type(
                 "Pool",
-                (HTTPConnectionPool,),
+                (_Pool,),
                 {"ConnectionCls": type("Connection", (_Patient,), limits)},
             ),
             "https": type(
                 "Pool",
-                (HTTPSConnectionPool,),
+                (_SecurePool,),
                 {"ConnectionCls": type("Connection", (_PatientSecure,), limits)},
             ),
         }

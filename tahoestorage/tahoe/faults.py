@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import re
 
@@ -87,8 +88,19 @@ def error_for(status: int, text: str, what: str) -> Exception:
     )
 
 
-def mapped(error: Exception, what: str, where: str) -> StoreError:
-    """Return our error for one of requests' or urllib3's, without their text."""
+def is_timeout(error: Exception) -> bool:
+    """Whether an error means that nothing came in time, nor was refused."""
+    reasons = _reasons(error)
+    return not _any(reasons, urllib3.exceptions.NewConnectionError) and _any(
+        reasons,
+        requests.exceptions.Timeout,
+        urllib3.exceptions.TimeoutError,
+        TimeoutError,
+    )
+
+
+def _reasons(error: Exception) -> list[Exception]:
+    """Return an error, and those that it was made of."""
     reasons = [error]
     while len(reasons) < 8:
         last = reasons[-1]
@@ -97,11 +109,16 @@ def mapped(error: Exception, what: str, where: str) -> StoreError:
         if not isinstance(inner, Exception) or inner in reasons:
             break
         reasons.append(inner)
+    return reasons
 
-    def is_a(*kinds: type[Exception]) -> bool:
-        return any(isinstance(reason, kinds) for reason in reasons)
 
-    # A refusal is one of urllib3's timeouts too.
+def _any(reasons: list[Exception], *kinds: type[Exception]) -> bool:
+    return any(isinstance(reason, kinds) for reason in reasons)
+
+
+def mapped(error: Exception, what: str, where: str) -> StoreError:
+    """Return our error for one of requests' or urllib3's, without their text."""
+    is_a = functools.partial(_any, _reasons(error))
     if is_a(urllib3.exceptions.NewConnectionError):
         return GatewayUnreachable(
             f"{what}: nothing answers at {where}; is the gateway running there?"

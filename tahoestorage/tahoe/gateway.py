@@ -12,7 +12,6 @@ import requests
 
 from tahoestorage.exceptions import (
     FileMissing,
-    GatewayTimeout,
     GatewayUnreachable,
     NotEnoughServers,
     StoreError,
@@ -28,8 +27,11 @@ from tahoestorage.tahoe.redaction import Secret
 from tahoestorage.tahoe.transport import Transport
 from tahoestorage.tahoe.uploads import UploadBody
 
-PASSING = GatewayUnreachable | GatewayTimeout | NotEnoughServers
+# Not a time-out: there would be no end of them.
+PASSING = GatewayUnreachable | NotEnoughServers
 PAUSE, LONGEST_PAUSE = 0.25, 60.0
+# A file up to this long is one segment, which the gateway has before it answers.
+_SEGMENT = 1 << 17
 _STATUS_LIMIT = 1 << 20  # A line for each of a thousand servers.
 
 
@@ -219,6 +221,10 @@ class Gateway:
         To be read with ``blocks``, and closed. 416 is returned as it is.
         """
         headers = {}
+        if cap.size is None or cap.size > _SEGMENT:
+            # What fails on the way ends the answer, but not the connection: only the
+            # end of the connection tells of it before a minute is over.
+            headers["Connection"] = "close"
         if first or last is not None:
             headers["Range"] = f"bytes={first}-{'' if last is None else last}"
         answer = self._ask(

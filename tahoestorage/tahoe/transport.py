@@ -11,9 +11,16 @@ from collections.abc import Iterator, Mapping
 
 import requests
 
-from tahoestorage.exceptions import StoreError
-from tahoestorage.tahoe.connections import Adapter, Session, UploadTimeout
-from tahoestorage.tahoe.faults import FAULTS, mapped
+from tahoestorage.exceptions import GatewayUnreachable, StoreError
+from tahoestorage.tahoe import presence
+from tahoestorage.tahoe.connections import (
+    PASSING_FAULTS,
+    Adapter,
+    Session,
+    UploadTimeout,
+)
+from tahoestorage.tahoe.faults import FAULTS, is_timeout, mapped
+from tahoestorage.tahoe.presence import Presence
 from tahoestorage.tahoe.redaction import redact_loggers
 
 logger = logging.getLogger("tahoestorage.gateway")
@@ -30,13 +37,23 @@ _HEADERS = {
 _all: weakref.WeakSet[Transport] = weakref.WeakSet()
 
 
+class _TimedOut(Exception):
+    """The gateway did not answer in time, which ``fault`` says to callers."""
+
+    def __init__(self, fault: StoreError) -> None:
+        super().__init__()
+        self.fault = fault
+
+
 class Transport:
     """Sends requests to the gateway at ``base_url``; safe in threads and forks.
 
-    Only requests that change nothing are repeated by themselves. Each waits for
-    ``connect_timeout`` seconds for a connection, for ``read_timeout`` for the head of
-    the answer, and for as long again for its body, which comes at ``min_rate`` bytes
-    per second or faster.
+    Each waits for ``connect_timeout`` seconds for a connection, for ``read_timeout``
+    for the head of the answer, and for as long again for its body, which comes at
+    ``min_rate`` bytes per second or faster. Only requests that change nothing are
+    repeated by themselves, within the same time, and never after a time-out. After one
+    the gateway is asked for its status; where it does not answer that either, all
+    threads of this process are told at once that it is away, for some seconds.
     """
 
     def __init__(
@@ -54,6 +71,7 @@ class Transport:
         self.retries = retries
         self._lock = threading.Lock()
         self._session: Session | None = None
+        self._presence = Presence.of(self.base_url)
         _all.add(self)
 
     def _connected(self) -> Session:
@@ -97,6 +115,41 @@ class Transport:
         ``shown`` is what logs may have of ``target``, ``what`` names the file in
         errors. Raises GatewayUnreachable, GatewayTimeout or UnexpectedAnswer.
         """
+        if not self._presence.may_ask(self._answers):
+            raise GatewayUnreachable(
+                f"{what}: the gateway at {self.base_url} stopped answering, and is "
+                f"tried again every {presence.AWAY_SECONDS:g} s; if it does not come "
+                "back, restart it"
+            )
+        try:
+            return self._send(method, target, shown, what, headers, body, timeout)
+        except _TimedOut as timed_out:
+            fault = timed_out.fault
+        self._presence.timed_out(self._answers)
+        raise fault
+
+    def _answers(self) -> bool:
+        """Whether the gateway says anything, of what it need not look for."""
+        seconds = presence.TRIAL_SECONDS
+        connect, read = (min(seconds, each) for each in self.timeout)
+        try:
+            with self._send(
+                "GET", "/?t=json", "/?t=json", "", None, None, (connect, read)
+            ) as answer:
+                return answer.status_code not in PASSING_FAULTS
+        except (StoreError, _TimedOut):
+            return False
+
+    def _send(
+        self,
+        method: str,
+        target: str,
+        shown: str,
+        what: str,
+        headers: Mapping[str, str] | None,
+        body: bytes | Iterator[bytes] | None,
+        timeout: UploadTimeout | tuple[float, float] | None,
+    ) -> requests.Response:
         started = time.perf_counter()
         status: object = "failed"
         fault: StoreError
@@ -114,11 +167,14 @@ class Transport:
             return response
         except FAULTS as error:
             fault = mapped(error, what, self.base_url)
+            timed_out = is_timeout(error)
         finally:
             if logger.isEnabledFor(logging.DEBUG):
                 milliseconds = (time.perf_counter() - started) * 1000
                 logger.debug("%s %s %s %.1f ms", method, shown, status, milliseconds)
         # Outside of the handler: what was caught has URLs in it, and they are caps.
+        if timed_out:
+            raise _TimedOut(fault)
         raise fault
 
 

@@ -1,0 +1,81 @@
+"""Whether a gateway is there: after a time-out it counts as away, for all threads."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+
+AWAY_SECONDS = 5.0
+"""For so long nobody asks a gateway that did not answer; then one thread tries."""
+TRIAL_SECONDS = 3.0
+"""For so long an answer to that is waited for, whatever it is."""
+
+_all: weakref.WeakValueDictionary[str, Presence] = weakref.WeakValueDictionary()
+_lock = threading.Lock()
+
+
+class Presence:
+    """What the threads of this process know of one gateway.
+
+    A request that is not answered in time may be slow by itself: one storage server
+    that hangs is enough. So the gateway is then asked for what it answers at once,
+    and counts as away only if that is not answered either.
+    """
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Have nobody try it: in a child, whose other threads are gone."""
+        self._trying = threading.Lock()
+        self._again: float | None = None
+
+    @classmethod
+    def of(cls, base_url: str) -> Presence:
+        """Return what is known of the gateway at an address, by all who use it."""
+        with _lock:
+            presence = _all.get(base_url)
+            if presence is None:
+                presence = _all[base_url] = cls()
+            return presence
+
+    def may_ask(self, answers: Callable[[], bool]) -> bool:
+        """Whether the gateway is there, as far as is known.
+
+        While it is away one thread at a time finds out, by ``answers``; the others are
+        told at once that it is away.
+        """
+        again = self._again
+        if again is None:
+            return True
+        if time.monotonic() >= again and self._trying.acquire(blocking=False):
+            try:
+                self._try(answers)
+            finally:
+                self._trying.release()
+        return self._again is None
+
+    def timed_out(self, answers: Callable[[], bool]) -> None:
+        """Find out whether the gateway is away: a request was not answered in time."""
+        if self._again is None and self._trying.acquire(blocking=False):
+            try:
+                self._try(answers)
+            finally:
+                self._trying.release()
+
+    def _try(self, answers: Callable[[], bool]) -> None:
+        there = answers()
+        self._again = None if there else time.monotonic() + AWAY_SECONDS
+
+
+def _in_child() -> None:
+    global _lock
+    _lock = threading.Lock()
+    for presence in list(_all.values()):
+        presence.renew()
+
+
+os.register_at_fork(after_in_child=_in_child)

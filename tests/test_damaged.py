@@ -1,0 +1,142 @@
+"""A file of which the grid has lost a segment: what is sound comes, and then the end.
+
+The gateway then says "problem during download" where the content should go on, and
+leaves a connection that is kept alive silent for a minute. All clients here wait for
+a few seconds: who waits for the rest is told of a time-out, and not of the damage.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from django.core.files.base import ContentFile
+from django.test import RequestFactory
+
+from tahoestorage.exceptions import DamagedDownload
+from tahoestorage.serving import serve
+from tahoestorage.storage import TahoeStorage
+from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.gateway import Gateway
+from tahoestorage.tahoe.grid import LocalGrid
+from tahoestorage.tahoe.uploads import UploadBody
+from tests.proxy import Proxy
+
+MIB = 1 << 20
+SIZE = 3 * MIB
+# Within the second of three segments.
+WHERE = 3 * MIB // 2
+
+
+def shares(grid: LocalGrid, cap: Cap) -> list[Path]:
+    """Return the files that hold the shares of a file."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from allmydata.storage.common import si_b2a
+
+    name = si_b2a(cap.storage_index).decode()
+    return list(grid.directory.glob(f"node/storage/shares/*/{name}/*"))
+
+
+@pytest.fixture
+def storage(tahoe_grid: LocalGrid, proxy: Proxy, tmp_path: Path) -> TahoeStorage:
+    return TahoeStorage(
+        base_url=proxy.url,
+        base_cap=tahoe_grid.create_root().uri,
+        read_timeout=8.0,
+        cache={"directory": str(tmp_path / "cache")},
+    )
+
+
+@pytest.fixture
+def direct(tahoe_grid: LocalGrid, tmp_path: Path) -> TahoeStorage:
+    """A storage with a file of which a part is lost."""
+    storage = TahoeStorage(
+        base_url=tahoe_grid.base_url,
+        base_cap=tahoe_grid.create_root().uri,
+        read_timeout=8.0,
+        cache={"directory": str(tmp_path / "cache")},
+    )
+    content = os.urandom(SIZE)
+    storage.save("a.bin", ContentFile(content))
+    cap = Cap.parse(storage._entry("a.bin")[1].reference)
+    (share,) = shares(tahoe_grid, cap)
+    with share.open("r+b") as file:
+        file.seek(WHERE)
+        file.write(bytes(1000))
+    return storage
+
+
+def in_blocks(storage: TahoeStorage) -> Iterator[bytes]:
+    with storage.open("a.bin") as file:
+        yield from file.chunks()
+
+
+def served(storage: TahoeStorage) -> Iterator[bytes]:
+    response = serve(RequestFactory().get("/"), storage, "a.bin")
+    with closing(response):
+        yield from response.streaming_content  # type: ignore[attr-defined]
+
+
+def from_the_middle(storage: TahoeStorage) -> Iterator[bytes]:
+    with storage.open("a.bin") as file:
+        file.seek(MIB // 2)
+        yield file.read()
+
+
+READERS = {
+    "read": lambda storage: iter([storage.open("a.bin").read()]),
+    "chunks": in_blocks,
+    "serve": served,
+    "after a seek": from_the_middle,
+}
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+def test_a_lost_segment_ends_a_download_at_once(
+    direct: TahoeStorage, read: Callable[[TahoeStorage], Iterator[bytes]]
+) -> None:
+    sound: list[int] = []
+    with pytest.raises(DamagedDownload, match=r"a\.bin"):
+        sound.extend(len(block) for block in read(direct))
+    assert sum(sound) < SIZE
+
+
+def test_a_file_of_one_segment_keeps_its_connection(
+    storage: TahoeStorage, proxy: Proxy
+) -> None:
+    """Whatever is lost of it is known before its answer begins."""
+    names = [storage.save(f"{n}", ContentFile(os.urandom(1 << 17))) for n in range(5)]
+    assert [len(storage.open(name).read()) for name in names] == [1 << 17] * 5
+    before = proxy.connections
+    assert before <= 2
+    for name in names:
+        storage.open(name).read()
+    assert proxy.connections == before
+
+
+def test_what_was_lost_of_a_small_file_is_told_by_the_status(
+    storage: TahoeStorage, tahoe_grid: LocalGrid
+) -> None:
+    storage.save("small", ContentFile(os.urandom(1 << 17)))
+    cap = Cap.parse(storage._entry("small")[1].reference)
+    (share,) = shares(tahoe_grid, cap)
+    with share.open("r+b") as file:
+        file.seek(1 << 16)
+        file.write(bytes(1000))
+    with pytest.raises(OSError, match=r"small: .*shares"):
+        storage.open("small").read()
+
+
+def test_words_like_the_gateway_s_are_content(proxy: Proxy) -> None:
+    content = (os.urandom(MIB) + b"problem during download\n") * 2
+    with closing(Gateway(proxy.url)) as gateway:
+        cap = gateway.upload(
+            UploadBody(lambda: [content], repeatable=True), what="a log"
+        )
+        with gateway.fetch(cap, what="a log") as answer:
+            assert answer.content == content
