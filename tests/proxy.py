@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import socket
+import ssl
 import sys
 import threading
 import urllib.parse
@@ -124,12 +125,16 @@ class Rule:
 
 
 class Proxy:
-    """Passes requests on to the gateway at `base_url`, but for those with a rule."""
+    """Passes requests on to the gateway at `base_url`, but for those with a rule.
 
-    def __init__(self, base_url: str) -> None:
+    With `tls` it speaks https.
+    """
+
+    def __init__(self, base_url: str, tls: ssl.SSLContext | None = None) -> None:
         target = urllib.parse.urlsplit(base_url)
         assert target.hostname is not None
         self.gateway = target.hostname, target.port or 80
+        self.tls = tls
         self.seen: list[Seen] = []
         self.connections = 0
         self.stopping = threading.Event()
@@ -143,7 +148,8 @@ class Proxy:
     @property
     def url(self) -> str:
         """The base_url of the proxy."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        scheme = "http" if self.tls is None else "https"
+        return f"{scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     def rule(
         self, matches: Callable[[Seen], bool], action: Action, times: int | None = 1
@@ -225,6 +231,14 @@ class _Server(ThreadingHTTPServer):
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _KERNEL_BUFFER)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BUFFER)
         super().server_bind()
+
+    def get_request(self) -> tuple[Any, Any]:
+        connection, address = super().get_request()
+        if self.proxy.tls is not None:
+            connection = self.proxy.tls.wrap_socket(
+                connection, server_side=True, do_handshake_on_connect=False
+            )
+        return connection, address
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:

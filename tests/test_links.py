@@ -93,7 +93,7 @@ def is_unlink(seen: Seen) -> bool:
 
 
 def is_listing(seen: Seen) -> bool:
-    return "t=json" in seen.target
+    return "t=json" in seen.target and seen.target != "/?t=json"
 
 
 def count(proxy: Proxy, matches: Callable[[Seen], bool]) -> int:

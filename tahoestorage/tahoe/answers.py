@@ -17,6 +17,8 @@ TOKEN_KEY = "tahoestorage"  # noqa: S105 - the key, not the token
 # Half a million names; a gateway takes a minute for so many.
 LISTING_LIMIT = 1 << 28
 MOST_CHILDREN = 1 << 20
+# Bytes: "":["unknown",{"metadata":{}}] and a comma.
+_LEAST_CHILD = 31
 # Of one text in it: the parser holds it until it ends.
 TEXT_LIMIT = 1 << 20
 _DEEPEST = 32
@@ -80,19 +82,19 @@ class NodeParser:
         self._has_children = False
         self._ended = False
         self._children = 0
+        self._length = 0
         self._silent = 0
 
     def parse(self, chunks: Iterable[bytes]) -> Node:
         """Return the node. Raises UnexpectedAnswer for anything that is not one."""
         parser = ijson.basic_parse_coro(self._sink(), use_float=True)
-        length = 0
         chunk = b""
         wrong = "is not the JSON that it should be"
         try:
             for chunk in chunks:
-                length += len(chunk)
+                self._length += len(chunk)
                 self._silent += len(chunk)
-                if length > LISTING_LIMIT or self._silent > TEXT_LIMIT:
+                if self._length > LISTING_LIMIT or self._silent > TEXT_LIMIT:
                     raise _Wrong("has no end")
                 parser.send(chunk)
             parser.close()
@@ -132,6 +134,8 @@ class NodeParser:
             if depth == 3 and keys[2] == "children":
                 self._begin_child(value)
         elif event in ("start_map", "start_array"):
+            if depth == 2 and keys[2] == "children" and event == "start_array":
+                raise _Wrong("has children without names")
             self._depth = depth + 1
             if depth >= _DEEPEST:
                 raise _Wrong("is nested too deeply")
@@ -145,7 +149,9 @@ class NodeParser:
             elif depth == 4 and keys[2] == "children" and self._add is not None:
                 self._add(self._whole_child())
         elif depth == 1:
-            self._kind = self._kind or str(value)
+            if self._kind is not None:
+                raise _Wrong("is of more than one thing")
+            self._kind = str(value)
         elif depth == 2:
             if keys[2] in _OF_A_NODE:
                 self._own[keys[2]] = value
@@ -167,7 +173,9 @@ class NodeParser:
         self._name, self._child = name, {}
         self._metadata, self._times = {}, {}
         self._children += 1
-        if self._children > MOST_CHILDREN:
+        # Tiny ones take a processor many times as long as their bytes should.
+        most = min(MOST_CHILDREN, self._length // _LEAST_CHILD + 1)
+        if self._children > most:
             raise _Wrong("has more names than a directory can hold")
 
     def _whole_child(self) -> Child:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -20,6 +21,7 @@ from urllib3.exceptions import (
 )
 from urllib3.util import Retry
 
+from tahoestorage.tahoe.protocols import NoTLS, speaks_http
 from tahoestorage.tahoe.timely import TimelyAnswer
 
 CONNECTIONS = 16
@@ -27,6 +29,7 @@ PASSING_FAULTS = (502, 503, 504)
 # What the same request would only come to again, and later.
 _FINAL = (ReadTimeoutError, ConnectTimeoutError, SSLError)
 _LEAST_SECONDS = 0.001
+LOOK_SECONDS = 1.0
 
 
 class UploadTimeout(urllib3.Timeout):
@@ -69,7 +72,31 @@ class _Patient(HTTPConnection):
 
 
 class _PatientSecure(_Patient, HTTPSConnection):
-    pass
+    """Looks whether http is spoken where TLS is not begun within a second or so.
+
+    A gateway takes the beginning of TLS for one of a request, and waits for the rest.
+    """
+
+    _hasty = False
+
+    def _new_conn(self) -> socket.socket:
+        made = super()._new_conn()
+        if self._hasty:
+            made.settimeout(min(LOOK_SECONDS, made.gettimeout() or LOOK_SECONDS))
+        return made
+
+    def connect(self) -> None:
+        self._hasty = True
+        try:
+            super().connect()
+            return
+        except TimeoutError:
+            self.close()
+        finally:
+            self._hasty = False
+        if speaks_http(self.host, self.port or 443, LOOK_SECONDS):
+            raise NoTLS("http is spoken there")
+        super().connect()
 
 
 class _Again(Retry):

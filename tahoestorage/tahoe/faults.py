@@ -24,10 +24,15 @@ from tahoestorage.exceptions import (
     UnexpectedAnswer,
     WriteCollision,
 )
+from tahoestorage.tahoe.protocols import is_no_tls
 from tahoestorage.tahoe.redaction import redact_quoted
 
 # What the libraries let through, of their own and of others; requests' are OSErrors.
 FAULTS = (HTTPError, http.client.HTTPException, OSError, ValueError)
+# nginx, Apache, Go.
+_WANTS_TLS = re.compile(
+    "sent to HTTPS port|plain HTTP to an SSL|HTTP request to an HTTPS server"
+)
 _TOO_FEW_SERVERS = (
     "the gateway reaches too few storage servers to place it safely; try again once "
     "they run, and see the gateway's welcome page for which are connected"
@@ -81,6 +86,11 @@ def error_for(status: int, text: str, what: str) -> Exception:
             f"{what}: the address of the gateway redirects elsewhere; "
             "set base_url to where the gateway itself listens"
         )
+    if status == 400 and _WANTS_TLS.search(text):
+        return GatewayUnreachable(
+            f"{what}: what listens at base_url speaks https and not http; "
+            "let base_url begin with https"
+        )
     said = redact_quoted(" ".join(re.sub("<[^<>]*>", " ", text).split()))[:200]
     return UnexpectedAnswer(
         f"{what}: what listens at base_url answered {status}, as no Tahoe-LAFS gateway "
@@ -99,6 +109,11 @@ def is_timeout(error: Exception) -> bool:
     )
 
 
+def is_hang_up(error: Exception) -> bool:
+    """Whether somebody accepted the connection and then said nothing that is HTTP."""
+    return _any(_reasons(error), http.client.BadStatusLine, ConnectionResetError)
+
+
 def _reasons(error: Exception) -> list[Exception]:
     """Return an error, and those that it was made of."""
     reasons = [error]
@@ -110,6 +125,19 @@ def _reasons(error: Exception) -> list[Exception]:
             break
         reasons.append(inner)
     return reasons
+
+
+def speaks_https(what: str, where: str) -> GatewayUnreachable:
+    """Return the error for a base URL of http where TLS is spoken."""
+    return GatewayUnreachable(
+        f"{what}: what listens at {where} speaks https and not http; "
+        f"set base_url to {_other_scheme(where)}"
+    )
+
+
+def _other_scheme(where: str) -> str:
+    scheme, _, rest = where.partition(":")
+    return f"{'http' if scheme == 'https' else 'https'}:{rest}"
 
 
 def _any(reasons: list[Exception], *kinds: type[Exception]) -> bool:
@@ -126,6 +154,11 @@ def mapped(error: Exception, what: str, where: str) -> StoreError:
     if is_a(requests.exceptions.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError):
         return GatewayUnreachable(
             f"{what}: the gateway at {where} can't be reached in time; is it running?"
+        )
+    if any(map(is_no_tls, _reasons(error))):
+        return GatewayUnreachable(
+            f"{what}: what listens at {where} speaks http and not https; "
+            f"set base_url to {_other_scheme(where)}"
         )
     if is_a(requests.exceptions.SSLError, urllib3.exceptions.SSLError):
         return GatewayUnreachable(

@@ -8,19 +8,28 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
 
 import requests
 
 from tahoestorage.exceptions import GatewayUnreachable, StoreError
 from tahoestorage.tahoe import presence
 from tahoestorage.tahoe.connections import (
+    LOOK_SECONDS,
     PASSING_FAULTS,
     Adapter,
     Session,
     UploadTimeout,
 )
-from tahoestorage.tahoe.faults import FAULTS, is_timeout, mapped
+from tahoestorage.tahoe.faults import (
+    FAULTS,
+    is_hang_up,
+    is_timeout,
+    mapped,
+    speaks_https,
+)
 from tahoestorage.tahoe.presence import Presence
+from tahoestorage.tahoe.protocols import speaks_tls
 from tahoestorage.tahoe.redaction import redact_loggers
 
 logger = logging.getLogger("tahoestorage.gateway")
@@ -71,6 +80,7 @@ class Transport:
         self.retries = retries
         self._lock = threading.Lock()
         self._session: Session | None = None
+        self._heard = False
         self._presence = Presence.of(self.base_url)
         _all.add(self)
 
@@ -131,14 +141,20 @@ class Transport:
     def _answers(self) -> bool:
         """Whether the gateway says anything, of what it need not look for."""
         seconds = presence.TRIAL_SECONDS
-        connect, read = (min(seconds, each) for each in self.timeout)
+        timeout = (min(seconds, self.timeout[0]), seconds)
+        status = "/?t=json"
         try:
-            with self._send(
-                "GET", "/?t=json", "/?t=json", "", None, None, (connect, read)
-            ) as answer:
+            with self._send("GET", status, status, "", None, None, timeout) as answer:
                 return answer.status_code not in PASSING_FAULTS
         except (StoreError, _TimedOut):
             return False
+
+    def _speaks_tls(self) -> bool:
+        """Whether it is TLS that is spoken, where http was."""
+        url = urlsplit(self.base_url)
+        if url.scheme != "http" or url.hostname is None:
+            return False
+        return speaks_tls(url.hostname, url.port or 80, LOOK_SECONDS)
 
     def _send(
         self,
@@ -164,10 +180,13 @@ class Transport:
                 stream=True,
             )
             status = response.status_code
+            self._heard = True
             return response
         except FAULTS as error:
             fault = mapped(error, what, self.base_url)
             timed_out = is_timeout(error)
+            if not self._heard and is_hang_up(error) and self._speaks_tls():
+                fault = speaks_https(what, self.base_url)
         finally:
             if logger.isEnabledFor(logging.DEBUG):
                 milliseconds = (time.perf_counter() - started) * 1000

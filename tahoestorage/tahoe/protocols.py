@@ -1,0 +1,56 @@
+"""What a port speaks that does not speak what it should: http or https."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+
+from urllib3.exceptions import SSLError
+
+# OpenSSL's words for what is no TLS at all.
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL")
+
+
+class NoTLS(SSLError):
+    """Where TLS was to be spoken, http is."""
+
+
+def speaks_http(host: str, port: int, seconds: float) -> bool:
+    """Whether a port answers http without TLS, within so many seconds."""
+    with (
+        contextlib.suppress(OSError),
+        socket.create_connection((host, port), seconds) as connection,
+    ):
+        connection.settimeout(seconds)
+        connection.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
+        start = connection.recv(12)
+        # Servers that speak TLS there answer 400, in the clear.
+        return start.startswith(b"HTTP/") and start[9:] != b"400"
+    return False
+
+
+def speaks_tls(host: str, port: int, seconds: float) -> bool:
+    """Whether a port speaks TLS, within so many seconds; nothing is sent by it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with socket.create_connection((host, port), seconds) as connection:
+            connection.settimeout(seconds)
+            with context.wrap_socket(connection, server_hostname=host):
+                return True
+    except ssl.SSLEOFError:
+        return False
+    except ssl.SSLError as error:
+        # An alert is TLS too.
+        return not is_no_tls(error)
+    except (OSError, ValueError):
+        return False
+
+
+def is_no_tls(error: BaseException) -> bool:
+    """Whether TLS failed because the other side does not speak it."""
+    if isinstance(error, ssl.SSLError):
+        return error.reason in _NO_TLS
+    return isinstance(error, NoTLS)
