@@ -7,7 +7,7 @@ import io
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -27,11 +27,12 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from tahoestorage.backends.tahoe import TahoeStorage as FromItsModule
-from tahoestorage.exceptions import GatewayUnreachable
+from tahoestorage.exceptions import GatewayUnreachable, NotEnoughShares
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Access, Cap, Kind
 from tahoestorage.tahoe.grid import LocalGrid
 from tests.conftest import MakeStorage, requests_sent
+from tests.test_checks import WRITE_CAP
 
 ALTERNATIVE = "[A-Za-z0-9]{7}"
 LONG = b"longer than a cap can hold " * 4
@@ -660,3 +661,21 @@ def test_directories_are_made_in_the_format_asked_for(
         if kind == "dirnode"
     }
     assert kinds == {"m": Kind.DIR2_MDMF, "s": Kind.DIR2}
+
+
+def test_the_root_of_another_grid_is_asked_for_by_the_error(
+    tahoe_grid: LocalGrid,
+) -> None:
+    storage = TahoeStorage(
+        base_url=tahoe_grid.base_url, base_cap=WRITE_CAP, cache=False, retries=0
+    )
+
+    uses: tuple[Callable[[], object], ...] = (
+        lambda: storage.save("a.txt", ContentFile(b"x" * 99)),
+        lambda: storage.save("b/c.txt", ContentFile(b"x")),
+        lambda: storage.exists("a.txt"),
+        lambda: storage.listdir(""),
+    )
+    for use in uses:
+        with pytest.raises(NotEnoughShares, match="is the root cap that of this grid"):
+            use()

@@ -38,8 +38,9 @@ _TOO_FEW_SERVERS = (
     "they run, and see the gateway's welcome page for which are connected"
 )
 _TOO_FEW_SHARES = (
-    "too few of its shares are reachable now; it is not known to be gone. Try again, "
-    "and look at the storage servers"
+    "too few shares of it, or of a directory on the way, are reachable now; it is not "
+    "known to be gone. Try again, and look at the storage servers. If no name works: "
+    "is the root cap that of this grid? `manage.py check --deploy` looks"
 )
 _SAYINGS: tuple[tuple[str, type[StoreError | ReadOnly], str], ...] = (
     (
