@@ -51,9 +51,12 @@ def check_kept(storage: TahoeStorage, name: str) -> None:
         assert storage.size(either) == len(CONTENT)
         with storage.open(either) as file:
             assert file.read() == CONTENT
-        url = storage.url(either)
-        assert url.endswith("/" + quote(last, safe=""))
-        assert unquote(url.rpartition("/")[2]) == last
+        in_url = storage.url(either).rpartition("/")[2]
+        assert in_url == quote(unquote(in_url), safe="")
+        # But for what a careful proxy does not let through.
+        for ours, told in zip(last, unquote(in_url), strict=True):
+            doubtful = ours == "%" or unicodedata.category(ours) == "Cc"
+            assert told == ours or (told == "_" and doubtful)
 
 
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
@@ -152,7 +155,6 @@ def test_names_that_climb_are_suspicious_and_nobody_is_asked(
         storage.open,
         lambda name: storage.open(name, "wb"),
         storage.size,
-        storage.url,
         storage.delete,
         storage.listdir,
         storage.get_created_time,
@@ -166,6 +168,9 @@ def test_names_that_climb_are_suspicious_and_nobody_is_asked(
         for method in methods[: -2 if name in allowed else None]:
             with pytest.raises(SuspiciousFileOperation):
                 method(name)
+        if name not in allowed:  # url drops slashes, as Django's folder does
+            with pytest.raises(SuspiciousFileOperation):
+                storage.url(name)
     assert sent == []
 
 
