@@ -12,7 +12,15 @@ from pathlib import Path
 import pytest
 import redis
 
-from tahoestorage.cache import redisstate
+from tahoestorage.cache import (
+    MISSING,
+    EntryCache,
+    Listing,
+    Scope,
+    redislocks,
+    redisstate,
+)
+from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.storage import TahoeStorage
 from tests.conftest import MakeStorage
 from tests.old_release import Worker
@@ -27,7 +35,15 @@ settings.configure(USE_TZ=True)
 import django
 django.setup()
 from django.core.files.base import ContentFile
-from tahoestorage.cache import redisstate
+from tahoestorage.cache import (
+    MISSING,
+    EntryCache,
+    Listing,
+    Scope,
+    redislocks,
+    redisstate,
+)
+from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.storage import TahoeStorage
 storage = None
 
@@ -208,6 +224,69 @@ def test_what_refuses_to_be_told_is_not_believed(
             wrong += sum(host.known(name) != right[name] for name in right)
         assert wrong == 0
         assert here.known(names[-1]) == (True, "first")
+
+
+@pytest.mark.parametrize("failing", ["no snapshot", "a replica", "replicas missing"])
+def test_what_cannot_be_written_is_not_read(failing: str, tmp_path: Path) -> None:
+    state = STATES[failing]
+    with server_for(state, tmp_path) as server, server.client() as client:
+        cache, scope = EntryCache(redis=server.url), Scope(b"dir", b"read", b"write")
+        cache.fill(cache.ticket(), scope, Listing())
+        assert cache.entry(scope, "a") is MISSING
+        # Nobody has changed anything: but nobody could tell.
+        state.begin(client)
+        assert cache.entry(scope, "a") is None
+        state.end(client)
+        while cache.entry(scope, "a") is None:
+            time.sleep(0.05)
+
+
+def test_a_full_redis_is_told_of_changes_and_keeps_nothing_new(tmp_path: Path) -> None:
+    state = STATES["full"]
+    with server_for(state, tmp_path) as server, server.client() as client:
+        here, there = EntryCache(redis=server.url), EntryCache(redis=server.url)
+        scope, other = (Scope(b"%d" % n, b"r%d" % n, b"w%d" % n) for n in range(2))
+        here.fill(here.ticket(), scope, Listing())
+        assert there.entry(scope, "a") is MISSING
+        state.begin(client)
+        there.fill(there.ticket(), other, Listing())
+        assert here.entry(other, "a") is None
+        # Whoever has read it holds it in memory.
+        assert there.entry(other, "a") is MISSING
+        made = Entry(EntryKind.FILE, "made")
+        for each in (scope, other):
+            here.change(each, "a").done(made)
+        assert there.entry(scope, "a") == made
+        assert there.entry(other, "a") is None
+        with here.turn(scope, "a", 30.0) as turn:
+            turn.renew()
+        assert not turn.lost
+
+
+HOLD_A_LOCK = """
+from tahoestorage.cache import EntryCache, Scope
+turn = EntryCache(redis={url!r}).turn(Scope(b"dir", b"read", b"write"), "a/b", 2.0)
+turn.__enter__()
+turn.renew()
+"""
+
+
+def test_the_lock_of_a_writer_that_was_killed_ends_by_itself(
+    workers: Callable[..., Worker], own_redis: RedisServer
+) -> None:
+    worker = workers(False, HOLD_A_LOCK.format(url=own_redis.url))
+    worker.end()
+    with own_redis.client() as client:
+        locks = redislocks.RedisLocks(client)
+        name = Scope(b"dir", b"read", b"write").key(b"turn").hex()
+        assert client.hexists(redislocks.LOCKS, name)
+        ends = client.time()[0] + 3
+        while True:
+            asked = client.time()[0]
+            if locks.take(name, "ours", 2.0):
+                break
+            assert asked < ends
+            time.sleep(0.02)
 
 
 @pytest.mark.parametrize("loses", ["its counters", "everything", "what it likes"])
