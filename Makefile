@@ -19,11 +19,11 @@ SOURCES := $(shell find tahoestorage ! -path '*/__pycache__*') \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench wheel clean
+.PHONY: help demo test lint format bench compatibility wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) \
-		| sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 10
+		| sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 16
 
 demo: $(DEMO_ENVIRONMENT)  ## run the example site on a private grid (DEMO_EXIT=1: try it, end)
 	@.venv-demo/bin/python example/demo.py
@@ -42,6 +42,9 @@ format: $(ENVIRONMENT)  ## put the code into its format
 
 bench: $(INSTALLED)  ## measure, print a table, and write it as JSON
 	@$(BIN)/python -m benchmarks
+
+compatibility: $(INSTALLED)  ## try all stores there are, and renew docs/compatibility.md
+	@$(BIN)/python -m benchmarks.compatibility
 
 wheel: $(WHEEL)  ## build the wheel into dist/
 

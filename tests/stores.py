@@ -59,14 +59,16 @@ class S3Server:
     """A server of S3 on this machine, and what its owner can do there."""
 
     endpoint_url: str
+    access_key: str = ACCESS_KEY
+    secret_key: str = SECRET_KEY
 
     @property
     def options(self) -> dict[str, Any]:
         """The options of an S3Storage on this server, but for its bucket."""
         return {
             "endpoint_url": self.endpoint_url,
-            "access_key": ACCESS_KEY,
-            "secret_key": SECRET_KEY,
+            "access_key": self.access_key,
+            "secret_key": self.secret_key,
             "region_name": "us-east-1",
             "addressing_style": "path",
             "signature_version": "s3v4",
@@ -80,8 +82,8 @@ class S3Server:
         return boto3.client(
             "s3",
             endpoint_url=self.endpoint_url,
-            aws_access_key_id=ACCESS_KEY,
-            aws_secret_access_key=SECRET_KEY,
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
             region_name="us-east-1",
             config=botocore.config.Config(
                 s3={"addressing_style": "path"}, signature_version="s3v4", **config
@@ -142,13 +144,14 @@ def free_ports(count: int) -> list[int]:
     return [*found]
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
+    """Return the path of a program, the one beside this Python if there is one."""
     beside = Path(sys.executable).with_name(name)
     return str(beside) if beside.exists() else shutil.which(name) or name
 
 
 @contextlib.contextmanager
-def _running(
+def running_program(
     directory: Path, command: list[str], ready: Callable[[], object]
 ) -> Iterator[None]:
     """Run a program within the block, which begins once ``ready`` does not raise."""
@@ -186,7 +189,7 @@ def running_weed(directory: Path) -> Iterator[S3Server]:
     (directory / "s3.json").write_text(json.dumps({"identities": [_IDENTITY]}))
     (directory / "data").mkdir()
     ports = free_ports(len(_WEED_PORTS))
-    command = [_program("weed"), "mini", "-dir=data", "-s3.config=s3.json"]
+    command = [program("weed"), "mini", "-dir=data", "-s3.config=s3.json"]
     command += [
         f"-{name}={port}" for name, port in zip(_WEED_PORTS, ports, strict=True)
     ]
@@ -199,7 +202,7 @@ def running_weed(directory: Path) -> Iterator[S3Server]:
                 client.create_bucket(Bucket="ready")
             client.put_object(Bucket="ready", Key="ready", Body=b"ready")
 
-        with _running(directory, [*command, *_WEED_FLAGS], ready):
+        with running_program(directory, [*command, *_WEED_FLAGS], ready):
             yield server
 
 
@@ -207,11 +210,11 @@ def running_weed(directory: Path) -> Iterator[S3Server]:
 def running_moto(directory: Path) -> Iterator[S3Server]:
     """Run a moto server within the block, with its log in ``directory``."""
     (port,) = free_ports(1)
-    command = [_program("moto_server"), "-H", "127.0.0.1", "-p", str(port)]
+    command = [program("moto_server"), "-H", "127.0.0.1", "-p", str(port)]
     server = S3Server(f"http://127.0.0.1:{port}")
     with (
         contextlib.closing(server.client(retries={"total_max_attempts": 1})) as client,
-        _running(directory, command, client.list_buckets),
+        running_program(directory, command, client.list_buckets),
     ):
         yield server
 

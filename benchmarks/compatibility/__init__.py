@@ -1,0 +1,1 @@
+"""What of ours works on which store, as it is found by trying it."""
