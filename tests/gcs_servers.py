@@ -376,10 +376,14 @@ class Front(Server):
             return self._worded(sent, answer)
         done = json.loads(answer.body)
         bucket, name = _ends(sent.path)[1]
-        # The emulator copies the properties whatever was sent of them.
+        # The emulator copies the properties whatever was sent of them, and Google's
+        # store none where any was sent.
+        properties = {"contentEncoding": "", **json.loads(sent.body or b"{}")}
         path = f"/storage/v1/b/{bucket}/o/{quote(name, safe='')}"
         json_type = {"content-type": "application/json"}
-        patched = self._forward("PATCH", path, json_type, sent.body)
+        patched = self._forward(
+            "PATCH", path, json_type, json.dumps(properties).encode()
+        )
         done["resource"] = json.loads(patched.body)
         return answer._replace(body=json.dumps(done).encode())
 

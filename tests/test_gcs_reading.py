@@ -175,6 +175,36 @@ def test_what_came_packed_goes_as_it_came(
     assert read(storage, "a.css.gz") == content
 
 
+@pytest.mark.parametrize("how", ["copy", "move"])
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [("a.css", "b.css"), ("a.tar.gz", "b.tar.gz"), ("a.tar.gz", "b.css")],
+)
+def test_a_copy_is_read_as_its_source_is(
+    make: Make, how: str, source: str, target: str
+) -> None:
+    storage = make(gzip=True)
+    content = STYLE if source == "a.css" else gzip.compress(STYLE)
+    save(storage, source, content)
+    getattr(storage, how)(source, target)
+    assert read(storage, target) == content
+
+
+def test_a_copy_that_would_be_read_otherwise_is_refused(make: Make) -> None:
+    storage = make(gzip=True)
+    save(storage, "a.css", STYLE)
+    with pytest.raises(StoreError, match="choose another ending"):
+        storage.move("a.css", "a.css.gz")
+    assert storage.listdir("") == ([], ["a.css"])
+
+
+def test_what_the_site_itself_packs_stays_packed(make: Make) -> None:
+    storage = make(gzip=True, object_parameters={"content_encoding": "gzip"})
+    content = gzip.compress(STYLE)
+    save(storage, "a.css", content)
+    assert read(storage, "a.css") == content
+
+
 def test_equal_contents_are_packed_equally(make: Make) -> None:
     storage = make(gzip=True)
     save(storage, "a.css", STYLE)

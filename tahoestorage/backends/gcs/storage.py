@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -69,9 +68,7 @@ class GCSStorage(Cached, GCSWriting):
 
     def _reader(self, name: str) -> Reader:
         reader = super()._reader(name)
-        # What was packed before it was saved stays as it is.
-        ours = self.gzip and mimetypes.guess_type(name)[1] is None
-        if ours and isinstance(reader, ObjectReader):
+        if self._unpacks(self._key(name)) and isinstance(reader, ObjectReader):
             return Unpacked(reader, name)
         return reader
 

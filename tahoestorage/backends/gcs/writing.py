@@ -160,6 +160,15 @@ class GCSWriting(GCSReading):
             blob = self._marked(key, mark, what)
         return entry_of(blob)
 
+    def _unpacks(self, key: str) -> bool:
+        """Return whether this storage packs what it saves there, and unpacks it then.
+
+        What was packed before it was saved stays as it is.
+        """
+        if not self.gzip or mimetypes.guess_type(key)[1] is not None:
+            return False
+        return "content_encoding" not in self.get_object_parameters(key)
+
     def _marked(self, key: str, mark: str, what: str) -> Any:
         """Return the object with our mark. Raises NameTaken where it is another's."""
         found = self._found(key, what)
@@ -196,9 +205,20 @@ class GCSWriting(GCSReading):
     def _rewrite(self, source: Any, target: str, what: str) -> None:
         blob = self._object(what, target)
         # With a mark there are properties to send, and then the store copies none.
-        for name in _COPIED:
-            if getattr(source, name) is not None:
-                setattr(blob, name, getattr(source, name))
+        carried = {name: getattr(source, name) for name in _COPIED}
+        if self.gzip and source.content_encoding == "gzip":
+            unpacked = self._unpacks(source.name), self._unpacks(target)
+            if unpacked == (True, False):
+                raise StoreError(
+                    f"{what}: the file was packed by this storage (gzip), and by the "
+                    "new name it would be one that came packed; choose another ending"
+                )
+            if unpacked == (False, True):
+                # It came packed, and would be unpacked by its new name.
+                del carried["content_encoding"]
+        for name, value in carried.items():
+            if value is not None:
+                setattr(blob, name, value)
         blob.metadata = source.metadata
         mark = _mark(blob)
         token: str | None = None
