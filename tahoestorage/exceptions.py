@@ -122,7 +122,12 @@ class GatewayTimeout(GatewayError, TimeoutError):
 
 
 class NotEnoughServers(GatewayError):
-    """The gateway is connected to fewer storage servers than a write needs."""
+    """The gateway is connected to fewer storage servers than a write needs.
+
+    Nothing was changed. Of an upload: fewer than ``shares.happy`` take its shares. Of
+    any change of a directory: so many are away, or full, that what is changed without
+    them could be lost when they come back.
+    """
 
 
 class NotEnoughShares(GatewayError):

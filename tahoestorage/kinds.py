@@ -191,6 +191,20 @@ def hosts(value: object) -> tuple[str | Network, ...]:
     return tuple(result)
 
 
+def server_ids(value: object) -> tuple[str, ...]:
+    """Return the ids of storage servers, or their beginnings as errors show them."""
+    if not isinstance(value, list | tuple | set | frozenset):
+        raise Wrong(f' is {shown(value)}; expected a list, such as ["v0-2nd3ab4cd"]')
+    wrong = [
+        item
+        for item in value
+        if not isinstance(item, str) or not re.fullmatch(r"[!-~]{1,200}", item)
+    ]
+    if wrong:
+        raise Wrong(*(f" has {shown(i)} in it, which is no server's id" for i in wrong))
+    return tuple(value)
+
+
 def url(value: object) -> str:
     """Return an http or https URL in its normal form, without a slash at its end."""
     # The value is never repeated: there may be a password or a cap in it.

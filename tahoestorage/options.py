@@ -150,6 +150,20 @@ class Options:
         default="SDMF",
         metadata=about(kinds.one_of("SDMF", "MDMF"), "the format of new directories"),
     )
+    server_count: int | None = field(
+        default=None,
+        metadata=about(
+            kinds.whole(1),
+            "how many storage servers there are, and were when directories were made; "
+            "None: as many as were seen",
+        ),
+    )
+    retired_servers: tuple[str, ...] = field(
+        default=(),
+        metadata=about(
+            kinds.server_ids, "the ids of storage servers that never come back"
+        ),
+    )
     trusted_hosts: tuple[str | kinds.Network, ...] = field(
         default=(),
         metadata=about(

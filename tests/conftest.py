@@ -8,11 +8,13 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.core.checks.registry import registry
 
 from tahoestorage.storage import TahoeStorage
+from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.grid import LocalGrid
 from tests.gcs_servers import gcs, gcs_server
@@ -52,11 +54,27 @@ MakeStorage = Callable[..., TahoeStorage]
 
 
 class Requests(list[str]):
-    """The requests sent to a gateway, as the debug log tells them: "GET /uri/… 200"."""
+    """The requests sent to a gateway, as the debug log tells them: "GET /uri/… 200".
+
+    Those that guard changes, which depend on the clock, are kept apart in ``guards``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.guards: list[str] = []
+
+    def add(self, line: str) -> None:
+        """Note a request."""
+        (self.guards if is_guard(line) else self).append(line)
 
     @property
     def verbs(self) -> list[str]:
         return [line.split()[0] for line in self]
+
+
+def is_guard(line: str) -> bool:
+    """Whether a request asks which servers are there, or what is known of them."""
+    return line.startswith("GET /?t=json ") or f"/{quote(marker.NAME)}?" in line
 
 
 class _Recorder(logging.Handler):
@@ -65,7 +83,7 @@ class _Recorder(logging.Handler):
         self.seen = Requests()
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.seen.append(record.getMessage())
+        self.seen.add(record.getMessage())
 
 
 @contextlib.contextmanager

@@ -22,6 +22,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
+from tahoestorage.tahoe import marker
+
 BLOCK = 1 << 16
 # Bytes that a kernel may hold for the proxy, lest it count them too late.
 _KERNEL_BUFFER = 1 << 16
@@ -113,6 +115,12 @@ class Seen:
         """The target without the query, not quoted any more."""
         return urllib.parse.unquote(self.target.partition("?")[0])
 
+    @property
+    def is_guard(self) -> bool:
+        """Whether it asks which servers are there, or what is known of them."""
+        is_marker = self.path.endswith(f"/{marker.NAME}")
+        return self.method == "GET" and (self.target == "/?t=json" or is_marker)
+
 
 @dataclass
 class Rule:
@@ -121,6 +129,7 @@ class Rule:
     matches: Callable[[Seen], bool]
     action: Action
     left: int | None
+    guards: bool = False
     reached: threading.Event = field(default_factory=threading.Event)
 
 
@@ -136,6 +145,8 @@ class Proxy:
         self.gateway = target.hostname, target.port or 80
         self.tls = tls
         self.seen: list[Seen] = []
+        # Those that guard changes, which depend on the clock.
+        self.guards: list[Seen] = []
         self.connections = 0
         self.stopping = threading.Event()
         self.faults: list[BaseException] = []
@@ -152,13 +163,19 @@ class Proxy:
         return f"{scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     def rule(
-        self, matches: Callable[[Seen], bool], action: Action, times: int | None = 1
+        self,
+        matches: Callable[[Seen], bool],
+        action: Action,
+        times: int | None = 1,
+        *,
+        guards: bool = False,
     ) -> Rule:
         """Do `action` with the next `times` (None: all) requests that match.
 
-        Rules are tried in the order of their making.
+        Of those that guard changes where it says so, else of all others. Rules are
+        tried in the order of their making.
         """
-        rule = Rule(matches, action, times)
+        rule = Rule(matches, action, times, guards)
         with self._changed:
             self._rules.append(rule)
         return rule
@@ -168,6 +185,7 @@ class Proxy:
         with self._changed:
             self._rules.clear()
             self.seen.clear()
+            self.guards.clear()
 
     def settle(self, timeout: float = 10.0) -> None:
         """Wait until no request is under way any more."""
@@ -178,11 +196,10 @@ class Proxy:
     def noting(self, seen: Seen) -> Iterator[Rule | None]:
         """Note a request while it lasts, and find its rule."""
         with self._changed:
-            self.seen.append(seen)
+            (self.guards if seen.is_guard else self.seen).append(seen)
             self._busy += 1
-            rule = next(
-                (r for r in self._rules if r.left != 0 and r.matches(seen)), None
-            )
+            rules = (r for r in self._rules if r.guards == seen.is_guard)
+            rule = next((r for r in rules if r.left != 0 and r.matches(seen)), None)
             if rule is not None and rule.left is not None:
                 rule.left -= 1
         try:

@@ -25,8 +25,15 @@ from tahoestorage.exceptions import (
     WriteCollision,
 )
 from tahoestorage.tahoe import answers
-from tahoestorage.tahoe.answers import Child, Node, NodeParser, count_connected
-from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.answers import (
+    Child,
+    Node,
+    NodeParser,
+    Server,
+    servers_of,
+    shares_of,
+)
+from tahoestorage.tahoe.caps import Cap, Shares
 from tahoestorage.tahoe.faults import error_for
 from tests.leaks import assert_hides_caps
 
@@ -239,10 +246,31 @@ def test_a_listing_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -
     assert_hides_caps(caught.value)
 
 
-def test_connected_servers_are_counted_however_they_are_reached() -> None:
+def listed(*servers: dict[str, Any]) -> str:
+    return json.dumps({"introducers": {"statuses": []}, "servers": servers})
+
+
+def test_servers_are_connected_however_they_are_reached() -> None:
     states = ["Connected to 127.0.0.1 via tcp", "connected", "Trying to connect", "x"]
-    servers = [{"connection_status": state} for state in states]
-    assert count_connected(json.dumps({"servers": servers}), "http://x") == 2
+    servers = [{"nodeid": state, "connection_status": state} for state in states]
+    found = servers_of(listed(*servers))
+    assert found is not None
+    assert [each.connected for each in found] == [True, True, False, False]
+
+
+def test_a_server_is_seen_that_the_gateway_was_once_connected_to() -> None:
+    lost = {"nodeid": "a", "connection_status": "Reconnecting in 3 seconds"}
+    found = servers_of(listed({**lost, "version": "1.20.0"}, {**lost, "version": None}))
+    assert found is not None
+    assert [each.seen for each in found] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("space", "full"), [(0, True), (-1, True), (1, False), (None, False), ("0", False)]
+)
+def test_a_server_without_any_space_is_full(space: Any, full: bool) -> None:
+    told = {"nodeid": "a", "connection_status": "connected", "available_space": space}
+    assert servers_of(listed(told)) == (Server("a", "", True, True, full),)
 
 
 @pytest.mark.parametrize(
@@ -255,12 +283,35 @@ def test_connected_servers_are_counted_however_they_are_reached() -> None:
         '{"servers": 5}',
         '{"servers": {"a": 1}}',
         '{"servers": [{}]}',
+        '{"servers": [[]]}',
+        '{"servers": [{"nodeid": "", "connection_status": "connected"}]}',
+        '{"servers": [{"nodeid": 5, "connection_status": "connected"}]}',
         "[" * 100_000,
     ],
 )
-def test_a_status_of_something_else_is_an_unexpected_answer(status: str) -> None:
-    with pytest.raises(UnexpectedAnswer, match="http://x does not answer as a Tahoe"):
-        count_connected(status, "http://x")
+def test_what_is_no_list_of_servers_tells_of_none(status: str) -> None:
+    assert servers_of(status) is None
+
+
+@pytest.mark.parametrize(
+    ("results", "shares"),
+    [
+        ({"recoverable": True}, Shares(2, 4)),
+        # Then the numbers are made up.
+        ({"recoverable": False}, None),
+        ({"recoverable": True, "count-shares-needed": 5}, None),
+        ({"recoverable": True, "count-shares-needed": True}, None),
+        ({"recoverable": True, "count-shares-expected": 1000}, None),
+        ({}, None),
+    ],
+)
+def test_a_check_tells_how_something_was_cut(results: Any, shares: Any) -> None:
+    told = {"count-shares-needed": 2, "count-shares-expected": 4, **results}
+    assert shares_of(json.dumps({"results": told})) == shares
+
+
+def test_a_check_of_something_else_tells_nothing() -> None:
+    assert shares_of("<html>") is None
 
 
 TRACE = (

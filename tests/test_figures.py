@@ -6,6 +6,7 @@ Requests are counted by the debug log; that it tells the truth is seen from outs
 from __future__ import annotations
 
 import base64
+import inspect
 import json
 import os
 import subprocess
@@ -21,26 +22,30 @@ from django.core.files.base import ContentFile
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.grid import LocalGrid
-from tests.conftest import MakeStorage, requests_sent
+from tests.conftest import MakeStorage, is_guard, requests_sent
 from tests.proxy import Proxy, Seen
 
 LONG = b"longer than a cap can hold " * 4
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 DEEP = "one/two/three/four/five/file.bin"
 
-START = """
+START = (
+    """
 import gc, json, logging, os, sys
+from urllib.parse import quote
 import django
 from django.conf import settings
 
 settings.configure(**json.loads(os.environ["TEST_SETTINGS"]))
 django.setup()
 from tahoestorage.storage import TahoeStorage
+from tahoestorage.tahoe import marker
 
 sent = []
 class Recorder(logging.Handler):
     def emit(self, record):
-        sent.append(record.getMessage())
+        if not is_guard(line := record.getMessage()):
+            sent.append(line)
 
 def count_requests():
     logger = logging.getLogger("tahoestorage.gateway")
@@ -62,8 +67,12 @@ class Peak:
     def __exit__(self, *error):
         self.grown = memory("VmHWM") - self.before
 
+"""
+    + inspect.getsource(is_guard)
+    + """
 storage = TahoeStorage()
 """
+)
 
 
 def in_a_new_process(storage: TahoeStorage, script: str) -> Any:

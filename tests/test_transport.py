@@ -280,10 +280,10 @@ def test_a_redirect_is_not_followed(proxy: Proxy) -> None:
 def test_a_passing_fault_of_a_server_between_is_sat_out(
     proxy: Proxy, status: int
 ) -> None:
-    proxy.rule(lambda seen: True, Answer(status, {}, b"busy"), times=2)
+    proxy.rule(lambda seen: True, Answer(status, {}, b"busy"), times=2, guards=True)
     with gateway_at(proxy.url, retries=2) as gateway:
         assert gateway.connected_servers() == 1
-    assert [seen.status for seen in proxy.seen] == [status, status, 200]
+    assert [seen.status for seen in proxy.guards] == [status, status, 200]
 
 
 def test_a_fault_that_stays_is_told(proxy: Proxy) -> None:
@@ -297,11 +297,11 @@ def test_a_fault_that_stays_is_told(proxy: Proxy) -> None:
 
 
 def test_a_lost_answer_to_a_question_is_asked_for_again(proxy: Proxy) -> None:
-    proxy.rule(lambda seen: True, LoseAnswer())
-    proxy.rule(lambda seen: True, Refuse())
+    proxy.rule(lambda seen: True, LoseAnswer(), guards=True)
+    proxy.rule(lambda seen: True, Refuse(), guards=True)
     with gateway_at(proxy.url, retries=2) as gateway:
         assert gateway.connected_servers() == 1
-    assert len(proxy.seen) == 3
+    assert len(proxy.guards) == 3
 
 
 def test_an_answer_that_stalls_is_given_up(proxy: Proxy, tahoe_grid: LocalGrid) -> None:
@@ -347,8 +347,8 @@ def test_proxies_and_passwords_of_the_environment_are_not_used(
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     with gateway_at(proxy.url) as gateway:
         assert gateway.connected_servers() == 1
-    assert "authorization" not in proxy.seen[0].headers
-    assert proxy.seen[0].headers["accept-encoding"] == "identity"
+    assert "authorization" not in proxy.guards[0].headers
+    assert proxy.guards[0].headers["accept-encoding"] == "identity"
 
 
 def test_requests_in_a_row_share_a_connection(proxy: Proxy) -> None:

@@ -19,6 +19,7 @@ from tahoestorage.conf import Options, hidden, read_options, root_is_set
 from tahoestorage.exceptions import InvalidCap
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.directories import Directories
+from tahoestorage.tahoe.facts import Rules
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.links import Links
 from tahoestorage.tahoe.redaction import Secret
@@ -90,7 +91,9 @@ class Configured(Storage):
 
     @cached_property
     def _links(self) -> Links:
-        return Links(self._directories, self.options.directory_format)
+        options = self.options
+        rules = Rules(options.server_count, options.retired_servers)
+        return Links(self._directories, options.directory_format, rules)
 
     def _forget_settings(self, *, setting: str, **kwargs: Any) -> None:
         if setting.startswith("TAHOE_"):

@@ -9,6 +9,8 @@ tahoestorage.W004  files have no URL: pages that ask for it, such as the admin's
 tahoestorage.W005  files have URLs of the site, and the site has no such pattern
 tahoestorage.W006  others on this machine may read the cap file
 tahoestorage.W007  WhiteNoise is in use, and static files are kept elsewhere
+tahoestorage.W008  the gateway does not show its storage servers, so that changes are
+                   made however many are away (``check --deploy`` only)
 tahoestorage.E001  options are wrong or unknown, or the cap file is of no use
 tahoestorage.E002  the root directory is read-only
 tahoestorage.E003  the gateway is spoken to over plain http on a network that

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from django.core.checks import Error, Info
+from django.core.checks import Error, Info, Warning
 
 from tahoestorage.checks.findings import Finding
 from tahoestorage.entries import EntryKind
 from tahoestorage.exceptions import TahoeStorageError
-from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.caps import Cap, literal_cap
 from tahoestorage.tahoe.gateway import Gateway
 
 
@@ -17,16 +17,27 @@ def ask(base_url: str) -> list[Finding]:
     """Return how the gateway answers, which must be soon."""
     with closing(_gateway(base_url)) as gateway:
         try:
-            servers = gateway.connected_servers()
+            servers = gateway.servers()
+            if servers is None:
+                # Its pages may be kept from us, by a proxy; this asks no server.
+                gateway.list(literal_cap(b"Is it one?"), what="a question")
         except TahoeStorageError as error:  # FileMissing, where something else is
             text = f"{base_url} does not answer as a gateway: {error}"
             hint = "Start the gateway, or correct TAHOE_STORAGE_BASE_URL."
             return [Finding(Error, "E005", text, hint)]
-    if not servers:
+    if servers is None:
+        text = (
+            f"the gateway at {base_url} does not show its storage servers: what is "
+            "changed while some of them are away can be lost when they come back."
+        )
+        hint = "Let GET /?t=json through to the gateway, beside /uri."
+        return [Finding(Warning, "W008", text, hint)]
+    connected = sum(server.connected for server in servers)
+    if not connected:
         text = f"the gateway at {base_url} is connected to no storage server."
         hint = f"Open {base_url} on its machine: it says why. See docs/grid.md."
         return [Finding(Error, "E005", text, hint)]
-    count = "1 storage server" if servers == 1 else f"{servers} storage servers"
+    count = "1 storage server" if connected == 1 else f"{connected} storage servers"
     text = f"looked at: the gateway at {base_url} answers, and has {count}."
     return [Finding(Info, "I001", text, "")]
 

@@ -127,6 +127,7 @@ _NOT_BY_DEFAULT: dict[str, Callable[[str], Any]] = {
     "directory_permissions_mode": mode,
     "file_permissions_mode": mode,
     "proxies": mapping,
+    "server_count": whole,
     "transfer_config": no_text,
     "verify": flag_or_text,
 }

@@ -11,7 +11,8 @@ import ijson
 
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import InvalidCap, UnexpectedAnswer
-from tahoestorage.tahoe.caps import Cap, Kind
+from tahoestorage.tahoe.capforms import MOST_SHARES
+from tahoestorage.tahoe.caps import Cap, Kind, Shares
 
 TOKEN_KEY = "tahoestorage"  # noqa: S105 - the key, not the token
 # Half a million names; a gateway takes a minute for so many.
@@ -19,6 +20,8 @@ LISTING_LIMIT = 1 << 28
 MOST_CHILDREN = 1 << 20
 # Bytes: "":["unknown",{"metadata":{}}] and a comma.
 _LEAST_CHILD = 31
+MOST_SERVERS = 1000
+LONGEST_ID = 200
 # Of one text in it: the parser holds it until it ends.
 TEXT_LIMIT = 1 << 20
 _DEEPEST = 32
@@ -59,6 +62,21 @@ class Node:
     read: str | None = field(repr=False)
     write: str | None = field(repr=False)
     size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A storage server, as a gateway sees it now.
+
+    ``seen``: the gateway was connected to it at some time since it was started.
+    ``full``: by its own word it takes no files; mutable ones may fail on it too.
+    """
+
+    id: str
+    nickname: str
+    connected: bool
+    seen: bool
+    full: bool
 
 
 class NodeParser:
@@ -238,15 +256,48 @@ def metadata_of(text: str, where: str) -> dict[str, Any]:
     )
 
 
-def count_connected(status: str, where: str) -> int:
-    """Return to how many servers a gateway is connected, by its welcome page's JSON."""
+def servers_of(status: str) -> tuple[Server, ...] | None:
+    """Return the servers that a gateway's welcome page lists, by the page's JSON.
+
+    None where it is no such list.
+    """
     try:
-        servers = json.loads(status)["servers"]
-        states = [str(server["connection_status"]) for server in servers]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        raise UnexpectedAnswer(
-            f"{where} does not answer as a Tahoe-LAFS gateway does; "
-            "is another program listening there?"
-        ) from None
+        found = tuple(map(_server, json.loads(status)["servers"]))
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return None
+    return found if len(found) <= MOST_SERVERS else None
+
+
+def _server(told: dict[str, Any]) -> Server:
+    id_, status = told["nodeid"], told["connection_status"]
+    nickname, space = told.get("nickname"), told.get("available_space")
+    if not (isinstance(id_, str) and 0 < len(id_) <= LONGEST_ID):
+        raise ValueError("no server has such an id")
     # "Connected to ..." over Foolscap, and "connected" over HTTPS.
-    return sum(state.lower().startswith("connected") for state in states)
+    connected = str(status).lower().startswith("connected")
+    return Server(
+        id_,
+        nickname[:LONGEST_ID] if isinstance(nickname, str) else "",
+        connected,
+        # What a server said when the gateway last connected to it stays.
+        seen=connected or told.get("version") is not None,
+        # Of one that is read-only too, it is 0.
+        full=type(space) is int and space <= 0,
+    )
+
+
+def shares_of(check: str) -> Shares | None:
+    """Return how something was cut into shares, by the JSON of a check of it.
+
+    None where too few are there: the check then makes the numbers up.
+    """
+    try:
+        results = json.loads(check)["results"]
+        needed, total = results["count-shares-needed"], results["count-shares-expected"]
+        recoverable = results["recoverable"] is True
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return None
+    if not (type(needed) is int and type(total) is int):
+        return None
+    sound = recoverable and 1 <= needed <= total <= MOST_SHARES
+    return Shares(needed, total) if sound else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import os
 from hashlib import sha256
-from typing import Final, NoReturn, Self, final
+from typing import Final, NamedTuple, NoReturn, Self, final
 
 from tahoestorage.exceptions import InvalidCap
 from tahoestorage.tahoe.capforms import (
@@ -28,7 +28,7 @@ from tahoestorage.tahoe.capforms import (
     fault,
 )
 
-__all__ = ["LITERAL_LIMIT", "Access", "Cap", "Kind", "literal_cap"]
+__all__ = ["LITERAL_LIMIT", "Access", "Cap", "Kind", "Shares", "literal_cap"]
 
 LITERAL_LIMIT: Final = 55
 """Bytes. Content up to here is kept in the cap itself."""
@@ -57,6 +57,13 @@ def _decode(text: str) -> bytes:
     size, spare = divmod(len(text) * 5, 8)
     number = int(text.encode().translate(_TO_INT_DIGITS) or b"0", 32)
     return (number >> spare).to_bytes(size, "big")
+
+
+class Shares(NamedTuple):
+    """Any ``needed`` of the ``total`` shares of something give it back."""
+
+    needed: int
+    total: int
 
 
 @final
@@ -134,6 +141,14 @@ class Cap:
         if self._form.kind is Kind.LIT:
             return len(self._fields()[0]) * 5 // 8
         return None
+
+    @property
+    def shares(self) -> Shares | None:
+        """How it was cut into shares. None where the cap does not say it."""
+        if self._form.kind is not Kind.CHK:
+            return None
+        _, _, needed, total, _ = self.uri.rsplit(":", 4)
+        return Shares(int(needed), int(total))
 
     @property
     def literal(self) -> bytes | None:

@@ -42,6 +42,8 @@ _TOO_FEW_SHARES = (
     "known to be gone. Try again, and look at the storage servers. If no name works: "
     "is the root cap that of this grid? `manage.py check --deploy` looks"
 )
+_FULL = re.compile(r"[1-9]\d* placed none due to the server being full")
+_ROOM = "Some say that they are full: make room on them"
 _SAYINGS: tuple[tuple[str, type[StoreError | ReadOnly], str], ...] = (
     (
         "UncoordinatedWriteError",
@@ -79,6 +81,8 @@ def error_for(status: int, text: str, what: str) -> Exception:
         text = re.split(r"\n\s[^\n]*", text)[-1]
     for saying, kind, meaning in _SAYINGS:
         if saying in text:
+            if kind is NotEnoughServers and _FULL.search(text):
+                meaning += f". {_ROOM}"
             return kind(f"{what}: {meaning}")
     if status == 410:
         return NotEnoughShares(f"{what}: {_TOO_FEW_SHARES}")

@@ -18,9 +18,9 @@ from tahoestorage.exceptions import (
     UnexpectedAnswer,
 )
 from tahoestorage.tahoe import answers, bodies
-from tahoestorage.tahoe.answers import Child, Node, NodeParser
+from tahoestorage.tahoe.answers import Child, Node, NodeParser, Server
 from tahoestorage.tahoe.bodies import blocks, checked, read_cap, read_directory
-from tahoestorage.tahoe.caps import LITERAL_LIMIT, Cap
+from tahoestorage.tahoe.caps import LITERAL_LIMIT, Cap, Shares
 from tahoestorage.tahoe.children import Link, encode
 from tahoestorage.tahoe.connections import UploadTimeout
 from tahoestorage.tahoe.redaction import Secret
@@ -32,6 +32,7 @@ PASSING = GatewayUnreachable | NotEnoughServers
 PAUSE, LONGEST_PAUSE = 0.25, 60.0
 # A file up to this long is one segment, which the gateway has before it answers.
 _SEGMENT = 1 << 17
+_STATUS = "the gateway's status"
 _STATUS_LIMIT = 1 << 20  # A line for each of a thousand servers.
 
 
@@ -61,6 +62,8 @@ class Gateway:
             min_rate=min_rate,
             retries=retries,
         )
+        self.shares: Shares | None = None
+        """How the gateway cuts what is new into shares, by what it made last."""
 
     def __repr__(self) -> str:
         return f"<Gateway {self._transport.base_url}>"
@@ -206,6 +209,7 @@ class Gateway:
         )
         with checked(response, what, self.base_url) as answer:
             cap = read_cap(answer, what, self.base_url)
+        self.shares = cap.shares or self.shares
         if cap.size != timeout.sent:
             raise UnexpectedAnswer(
                 f"{what}: {timeout.sent} bytes were sent, and the gateway kept "
@@ -235,13 +239,42 @@ class Gateway:
             raise FileMissing(f"{what}: the gateway knows no file by its cap")
         return answer
 
+    def servers(self) -> tuple[Server, ...] | None:
+        """Return the storage servers that the gateway knows of.
+
+        None where it does not show them: a proxy before it may keep its pages from
+        us. The list lags by a second or two, by some more where a server hangs.
+        """
+        response = self._status()
+        if response.status_code != 200 and response.status_code < 500:
+            response.close()
+            return None
+        return answers.servers_of(self._status_text(response))
+
     def connected_servers(self) -> int:
         """Return to how many storage servers the gateway is connected."""
-        what = "the gateway's status"
-        response = self._transport.send("GET", "/?t=json", shown="/?t=json", what=what)
-        with checked(response, what, self.base_url) as answer:
-            text = bodies.read_text(answer, what, self.base_url, _STATUS_LIMIT)
-        return answers.count_connected(text, self.base_url)
+        servers = answers.servers_of(self._status_text(self._status()))
+        if servers is None:
+            raise UnexpectedAnswer(
+                f"{self.base_url} does not answer as a Tahoe-LAFS gateway does; "
+                "is another program listening there?"
+            )
+        return sum(server.connected for server in servers)
+
+    def _status(self) -> requests.Response:
+        target = "/?t=json"
+        return self._transport.send("GET", target, shown=target, what=_STATUS)
+
+    def _status_text(self, response: requests.Response) -> str:
+        with checked(response, _STATUS, self.base_url) as answer:
+            return bodies.read_text(answer, _STATUS, self.base_url, _STATUS_LIMIT)
+
+    def shares_of(self, directory: Cap, *, what: str) -> Shares | None:
+        """Return how a directory was cut into shares; None where nobody can tell."""
+        query = "t=check&output=JSON"
+        with self._ask("POST", directory, (), query, what=what, body=b"") as answer:
+            text = bodies.read_text(answer, what, self.base_url)
+        return answers.shares_of(text)
 
     def probe_upload(self) -> None:
         """Find out whether a file can be placed. Raises NotEnoughServers if not."""

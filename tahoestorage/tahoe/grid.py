@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Self
 
 from tahoestorage.exceptions import GatewayTimeout, Lines
-from tahoestorage.tahoe import marker
-from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.caps import Cap, Shares
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.griddirectory import lay_out, take_lock
 from tahoestorage.tahoe.localnode import Encoding, LocalNode, PortTaken, find_tahoe
+from tahoestorage.tahoe.quorum import create_root
 
 ENDING = 5.0  # seconds that a node has to end by itself
 
@@ -109,7 +109,8 @@ class LocalGrid:
     def create_root(self) -> Cap:
         """Make a root without files, linked from nowhere, and return its write cap."""
         with closing(Gateway(self.base_url)) as gateway:
-            return marker.create_root(gateway)
+            shares = Shares(self.encoding.needed, self.encoding.total)
+            return create_root(gateway, shares=shares)
 
     def start(self) -> None:
         """Start every node, and return when each gateway sees each server."""

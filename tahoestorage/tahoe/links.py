@@ -29,6 +29,8 @@ from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.children import Link
 from tahoestorage.tahoe.directories import Answer, Directories, Directory, Path
+from tahoestorage.tahoe.facts import Rules
+from tahoestorage.tahoe.quorum import Quorum
 
 WRITING_SECONDS = 40.0
 
@@ -36,13 +38,24 @@ _all: weakref.WeakSet[Links] = weakref.WeakSet()
 
 
 class Links:
-    """Makes and removes links in ``directories``; new directories are of ``layout``."""
+    """Makes and removes links in ``directories``; new directories are of ``layout``.
 
-    def __init__(self, directories: Directories, layout: str = "SDMF") -> None:
+    Whatever changes a directory raises NotEnoughServers, before anything is done, where
+    so many servers are away that the change could be lost when they come back; which
+    those are follows from ``rules`` too.
+    """
+
+    def __init__(
+        self,
+        directories: Directories,
+        layout: str = "SDMF",
+        rules: Rules | None = None,
+    ) -> None:
         self._directories = directories
         self._gateway = directories.gateway
         self._cache = directories.cache
         self._layout = layout
+        self._quorum = Quorum(self._gateway, directories.root.best, rules)
         # A gateway makes a key before it finds that a directory is there already: of
         # many threads one makes it, and the others look.
         self._making = threading.Lock()
@@ -78,9 +91,19 @@ class Links:
     def check(self, path: Path) -> None:
         """Raise ReadOnly or ParentIsFile where ``path`` is known to be unwritable.
 
-        Without a request: before the content is sent, not instead of the link.
+        NotEnoughServers where nothing may be changed now. Before the content is sent,
+        not instead of the link.
         """
         self._directories.root.writable("the root directory")
+        self._check_way(path)
+        self._prepare("/".join(path))
+
+    def _prepare(self, what: str, *, making: bool = False) -> None:
+        """Raise NotEnoughServers where nothing may be changed; hold no lock."""
+        if self._directories.root.write is not None:
+            self._quorum.prepare(what, self.change_facts, making=making)
+
+    def _check_way(self, path: Path) -> None:
         for length in range(1, len(path)):
             parent = self._directories.known(path[: length - 1])
             if not isinstance(parent, Directory):
@@ -127,14 +150,17 @@ class Links:
         name, what = path[-1], "/".join(path)
         write = parent.writable("/".join(path[:-1]) or "the root directory")
         fault: StoreError | None = None
+        self._prepare(what, making=True)
         with self._turn(parent, what) as turn:
             for _ in range(self._gateway.retries + 1):
+                self._quorum.require(what, making=True)
                 turn.renew()
                 ticket = self._cache.ticket()
                 change = self._cache.change(parent.scope, name)
                 try:
                     cap = self._gateway.mkdir(write, name, self._layout, what=what)
                 except (NameTaken, StoreError) as error:
+                    self._quorum.doubt()
                     # Taken, or perhaps made: what is there now is as good as ours.
                     change.done(None)
                     if self._look(parent, path).child is not None:
@@ -168,8 +194,10 @@ class Links:
         write = directory.writable("/".join(path[:-1]) or "the root directory")
         token = secrets.token_hex(16)
         fault: StoreError | None = None
+        self._prepare(what)
         with self._turn(directory, what) as turn:
             for _ in range(self._gateway.retries + 1):
+                self._quorum.require(what)
                 turn.renew()
                 change = self._cache.change(directory.scope, name)
                 try:
@@ -178,6 +206,7 @@ class Links:
                         write, {name: link}, replace=replace, what=what
                     )
                 except (NameTaken, StoreError) as error:
+                    self._quorum.doubt()
                     change.done(None)
                     child = self._look(directory, path).child
                     if child is not None and child.token == token:
@@ -241,6 +270,8 @@ class Links:
         """
         *parents, name = path
         what = "/".join(path)
+        # What is read while too many are away may be of before, and lack the name.
+        self._prepare(what)
         try:
             answer = self._directories.ask(tuple(parents), name)
         except (FileMissing, ParentIsFile):
@@ -266,6 +297,7 @@ class Links:
                         "be a directory, and only files are deleted"
                     )
                 write = directory.writable("/".join(parents) or "the root directory")
+                self._quorum.require(what)
                 change = self._cache.change(directory.scope, name)
                 try:
                     self._gateway.unlink(
@@ -278,6 +310,7 @@ class Links:
                     change.done(None)
                     return
                 except StoreError as error:
+                    self._quorum.doubt()
                     change.done(None)
                     fault = error
                     child = self._look(directory, path).child

@@ -16,7 +16,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tahoestorage.conf import Options, read_options
 from tahoestorage.exceptions import NotEnoughServers, TahoeStorageError
-from tahoestorage.tahoe import marker
+from tahoestorage.tahoe import quorum
+from tahoestorage.tahoe.facts import Rules
 from tahoestorage.tahoe.gateway import Gateway
 
 ADVICE = """\
@@ -118,11 +119,14 @@ def create_root(site: Options) -> str:
     )
     try:
         with closing(gateway):
-            if gateway.connected_servers() == 0:
+            servers = gateway.servers()
+            if servers is not None and not any(each.connected for each in servers):
                 raise NotEnoughServers("It is connected to no storage server.")
             # A directory is made where a file would be refused: on too few servers.
+            # And it tells how the gateway cuts what it keeps into shares.
             gateway.probe_upload()
-            return marker.create_root(gateway, site.directory_format).uri
+            rules = Rules(site.server_count, site.retired_servers)
+            return quorum.create_root(gateway, site.directory_format, rules=rules).uri
     except NotEnoughServers as error:
         raise CommandError(
             f"{error}\nThe gateway at {site.base_url} cannot keep files now, so no "

@@ -1,0 +1,116 @@
+"""Which storage servers a gateway is connected to now, asked once a second at most."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import dataclass, field
+
+from tahoestorage.exceptions import GatewayTimeout, StoreError
+from tahoestorage.tahoe.answers import Server
+from tahoestorage.tahoe.gateway import Gateway
+
+SECONDS = 1.0
+"""How long a list is believed."""
+
+
+@dataclass(slots=True)
+class _Request:
+    """A request for the list, whose response many may wait for."""
+
+    sent: float
+    done: threading.Event = field(default_factory=threading.Event)
+    servers: tuple[Server, ...] | None = None
+    error: StoreError | None = None
+    is_doubted: bool = False
+
+
+class ServerList:
+    """The list that the gateway at one address shows; safe in threads and forks.
+
+    One request is under way at a time, whoever wants the list: the others wait for it,
+    and fail with it.
+    """
+
+    def __init__(self) -> None:
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Wait for nobody: a thread of the parent's, which may hold it, is gone."""
+        self._lock = threading.Lock()
+        self._last: _Request | None = None
+
+    def doubt(self) -> None:
+        """Believe no list that was asked for before now: something has failed."""
+        with self._lock:
+            if self._last is not None:
+                self._last.is_doubted = True
+
+    def look(self, gateway: Gateway) -> tuple[Server, ...] | None:
+        """Return the servers, as they were a second ago at most, or are now.
+
+        None where the gateway does not show them. Raises a StoreError where it can't
+        be asked, GatewayTimeout where somebody else asks it for too long.
+        """
+        came = time.monotonic()
+        while True:
+            mine = None
+            with self._lock:
+                last = self._last
+                if last is None or (last.done.is_set() and not self._holds(last, came)):
+                    last = mine = self._last = _Request(time.monotonic())
+                is_old = last.done.is_set()
+            if mine is not None:
+                return self._ask(gateway, mine)
+            if not last.done.wait(gateway.longest):
+                raise GatewayTimeout(
+                    f"the gateway at {gateway.base_url} did not answer in time which "
+                    "storage servers it is connected to; nothing was changed"
+                )
+            if last.error is not None and not is_old:
+                raise type(last.error)(*last.error.args)
+            if self._holds(last, came):
+                return last.servers
+
+    def _holds(self, request: _Request, came: float) -> bool:
+        """Whether its response is new enough for somebody who came then."""
+        if request.error is not None or request.is_doubted:
+            return False
+        return request.sent >= came or time.monotonic() - request.sent <= SECONDS
+
+    def _ask(self, gateway: Gateway, request: _Request) -> tuple[Server, ...] | None:
+        try:
+            request.servers = gateway.servers()
+        except StoreError as error:
+            request.error = error
+            raise
+        except BaseException:
+            request.error = GatewayTimeout(
+                f"the gateway at {gateway.base_url} was not asked to the end which "
+                "storage servers it is connected to; nothing was changed"
+            )
+            raise
+        finally:
+            request.done.set()
+        return request.servers
+
+
+_lists: dict[str, ServerList] = {}
+_lists_lock = threading.Lock()
+
+
+def server_list(gateway: Gateway) -> ServerList:
+    """Return the one list of the gateway at this address that a process has."""
+    with _lists_lock:
+        return _lists.setdefault(gateway.base_url, ServerList())
+
+
+def _after_fork() -> None:
+    global _lists_lock
+    _lists_lock = threading.Lock()
+    for each in _lists.values():
+        each.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
