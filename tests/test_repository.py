@@ -160,7 +160,15 @@ def test_the_stores_of_objects_know_neither_tahoe_nor_each_other(store: str) -> 
 
 def test_only_the_gateway_and_its_parts_speak_http() -> None:
     clients = ("requests", "urllib3", "urllib.request", "http.client", "httpx")
-    parts = ["gateway", "transport", "connections", "timely", "bodies", "faults"]
+    parts = [
+        "gateway",
+        "transport",
+        "connections",
+        "timely",
+        "bodies",
+        "faults",
+        "protocols",
+    ]
     assert importers(*clients) <= {f"tahoestorage.tahoe.{part}" for part in parts}
 
 
