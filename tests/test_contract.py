@@ -572,8 +572,8 @@ def test_what_is_written_over_the_source_of_a_move_stays(
     save(store, "dir/a", b"old" * 100)
     copy = store._copy
 
-    def copy_and_lose_the_turn(*arguments: str) -> str:
-        reference: str = copy(*arguments)
+    def copy_and_lose_the_turn(*arguments: str, **more: Any) -> str:
+        reference: str = copy(*arguments, **more)
         with rival.open("dir/a", "wb") as file:
             file.write(b"new" * 100)
         return reference
@@ -592,8 +592,8 @@ def test_the_source_of_a_move_may_be_deleted_meanwhile(
     save(store, "dir/a")
     copy = store._copy
 
-    def copy_and_lose_the_turn(*arguments: str) -> str:
-        reference: str = copy(*arguments)
+    def copy_and_lose_the_turn(*arguments: str, **more: Any) -> str:
+        reference: str = copy(*arguments, **more)
         rival.delete("dir/a")
         return reference
 
