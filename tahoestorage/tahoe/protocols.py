@@ -6,13 +6,11 @@ import contextlib
 import socket
 import ssl
 
-from urllib3.exceptions import SSLError
-
 # OpenSSL's words for what is no TLS at all.
 _NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL")
 
 
-class NoTLS(SSLError):
+class NoTLS(ssl.SSLError):
     """Where TLS was to be spoken, http is."""
 
 
@@ -51,6 +49,6 @@ def speaks_tls(host: str, port: int, seconds: float) -> bool:
 
 def is_no_tls(error: BaseException) -> bool:
     """Whether TLS failed because the other side does not speak it."""
-    if isinstance(error, ssl.SSLError):
-        return error.reason in _NO_TLS
-    return isinstance(error, NoTLS)
+    return isinstance(error, NoTLS) or (
+        isinstance(error, ssl.SSLError) and error.reason in _NO_TLS
+    )
