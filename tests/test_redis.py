@@ -288,7 +288,8 @@ def test_a_redis_that_hangs_is_waited_for_once(
 
     monkeypatch.setattr(redisstate.RedisState, "_call", counted)
     # No time passes in which it would be tried again.
-    still = SimpleNamespace(monotonic=lambda: 1000.0)
+    now = time.monotonic()
+    still = SimpleNamespace(monotonic=lambda: now, sleep=time.sleep)
     monkeypatch.setattr(redisaccess, "time", still)
     for _ in range(100):
         assert cache.entry(scope, "a") is None
