@@ -43,7 +43,7 @@ class CacheOptions:
     )
     size_limit: int = field(
         default=256 * 2**20,
-        metadata=about(kinds.whole(1), "bytes on disk at most"),
+        metadata=about(kinds.whole(8 * 2**20), "bytes on disk at most, of all files"),
     )
     lifetime: float = field(
         default=300.0,

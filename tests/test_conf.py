@@ -523,7 +523,7 @@ class TestTheCache:
 
         assert faults() == [
             "TAHOE_STORAGE_CACHE['size_limit'] is 0; "
-            "expected a whole number, at least 1",
+            "expected a whole number, at least 8388608",
             "TAHOE_STORAGE_CACHE['lifetime'] is -1; expected a finite number above 0",
             "TAHOE_STORAGE_CACHE['life_time'] is not known; did you mean lifetime?",
         ]

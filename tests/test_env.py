@@ -180,13 +180,13 @@ class TestAUrlNamesAStore:
             ("cache=false", {"cache": False}),
             ("cache=true", {"cache": True}),
             (
-                "cache.directory=/var/cache/site&cache.lifetime=60&cache.size_limit=4096"
+                "cache.directory=/var/cache/site&cache.lifetime=60&cache.size_limit=16777216"
                 "&cache.redis=redis://cache:6379/0",
                 {
                     "cache": {
                         "directory": "/var/cache/site",
                         "lifetime": 60.0,
-                        "size_limit": 4096,
+                        "size_limit": 16777216,
                         "redis": "redis://cache:6379/0",
                     }
                 },

@@ -18,6 +18,8 @@ from tahoestorage.cache.rawcache import close_connections
 logger = logging.getLogger("tahoestorage.cache")
 
 LOCKED_SECONDS = 1.0
+# A lock that opens within this time is the business of nobody.
+LASTING_SECONDS = 5.0
 
 gate = Gate()
 """Whoever has a tier in hand is inside."""
@@ -28,7 +30,8 @@ class DiskAccess:
     """A DiskTier in ``directory``, or none at all where there is None.
 
     After a fault it is not tried again for ``lifetime`` seconds, after a lock that
-    would not open for one; of faults one in a lifetime is logged.
+    would not open for one; of faults one in a lifetime is logged, and of locks only
+    those that last.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class DiskAccess:
         self._lock = threading.Lock()
         self._disk: DiskTier | None = None
         self._again = float("-inf")
+        self._locked: float | None = None
 
     def close(self) -> None:
         """Let go of it. It is opened again when it is needed."""
@@ -71,14 +75,22 @@ class DiskAccess:
                     self.fault(error)
             return self._disk
 
+    def worked(self) -> None:
+        """Note that the tier has done what was asked."""
+        self._locked = None
+
     def fault(self, error: DiskFault) -> None:
         """Note that the tier has failed."""
-        self.warn("failed", error)
+        now = time.monotonic()
         if isinstance(error, DiskLocked):
-            self._again = time.monotonic() + LOCKED_SECONDS
+            self._again = now + LOCKED_SECONDS
+            self._locked = self._locked or now
+            if now - self._locked >= LASTING_SECONDS:
+                self.warn("can't be used", error)
         else:
-            self._again = time.monotonic() + self._lifetime
+            self._again = now + self._lifetime
             self._disk = None
+            self.warn("failed", error)
 
     def warn(self, what: str, error: Exception) -> None:
         """Log what is the matter with the directory, once in a lifetime."""

@@ -7,6 +7,7 @@ import fcntl
 import os
 import sqlite3
 import stat
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,13 +17,23 @@ import diskcache
 from tahoestorage.cache.rawcache import (
     DATABASE,
     LOCK_SECONDS,
+    LOG_BYTES,
     PRAGMAS,
     VALUE_LIMIT,
+    Connection,
     RawCache,
     RawDisk,
+    known,
 )
 
 OPEN_SECONDS = 1.0
+# What lies beside the pages: the counters, the log with the largest transaction, its
+# index, and one transaction for which older pages have yet to go.
+BESIDE_BYTES = 4 << 20
+# The least that all together may be told to be.
+LEAST_BYTES = 2 * BESIDE_BYTES
+# So often are the oldest pages removed at a time.
+EVICTIONS = 40
 FILES = ("generations", DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm")
 # diskcache has 18 of them, and reads them all.
 MOST_SETTINGS = 100
@@ -45,6 +56,27 @@ class DiskFault(Exception):
 
 class DiskLocked(DiskFault):
     """Somebody else held the lock for too long."""
+
+
+_writers: dict[Path, threading.Lock] = {}
+
+
+@contextlib.contextmanager
+def _only_writer(directory: Path) -> Iterator[None]:
+    """Let no other thread of this process write to the directory.
+
+    Each holds the lock for some milliseconds, so that nobody waits for long.
+    """
+    lock = _writers.setdefault(directory, threading.Lock())
+    if not lock.acquire(timeout=OPEN_SECONDS):
+        raise DiskLocked("another thread takes long to write to it")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+os.register_at_fork(after_in_child=_writers.clear)
 
 
 def _fault(error: Exception) -> DiskFault:
@@ -166,14 +198,20 @@ def _identity(database: Path) -> tuple[int, int] | None:
 class DiskTier:
     """Bytes by key, in ``directory``; the oldest go when there are too many.
 
-    Every method raises DiskFault where the disk, the lock or the database fails.
+    All that lies in the directory is of ``size_limit`` bytes at most, from LEAST_BYTES
+    on. One thread of a process writes at a time: threads wait for each other here, and
+    not in SQLite, which would give up after a moment. Every method raises DiskFault
+    where the disk, the lock or the database fails.
     """
 
     def __init__(self, directory: Path, size_limit: int) -> None:
         self.directory = directory
-        self.size_limit = size_limit
+        self._page_bytes = max(size_limit - BESIDE_BYTES, 1 << 20)
+        self._log = directory / f"{DATABASE}-wal"
+        self._locked_at = float("-inf")
         private_directory(directory)
-        self._cache = self._open()
+        with _only_writer(directory):
+            self._cache = self._open()
 
     def is_current(self) -> bool:
         """Whether the database is still the one that others find by its path."""
@@ -189,23 +227,34 @@ class DiskTier:
                 _make(database)
                 self._file = _identity(database)
                 first = sqlite3.connect(
-                    database, timeout=LOCK_SECONDS, isolation_level=None
+                    database,
+                    timeout=LOCK_SECONDS,
+                    isolation_level=None,
+                    check_same_thread=False,
+                    factory=Connection,
                 )
-                with contextlib.closing(first):
-                    # diskcache sets them too, but would wait for a minute.
-                    first.execute("PRAGMA auto_vacuum = 1")
-                    first.execute("PRAGMA journal_mode = wal")
-                    _check_settings(first)
-                    first.execute("BEGIN IMMEDIATE")
-                return RawCache(
+                known(first)
+                # diskcache sets them too, but would wait for a minute.
+                first.execute("PRAGMA auto_vacuum = 1")
+                first.execute("PRAGMA journal_mode = wal")
+                _check_settings(first)
+                first.execute("BEGIN IMMEDIATE")
+                first.execute("ROLLBACK")
+                # Kept, for who closes the last connection locks all others out.
+                self._first = first
+                cache = RawCache(
                     str(self.directory),
                     timeout=LOCK_SECONDS,
                     disk=RawDisk,
                     disk_min_file_size=INLINE_BYTES,
-                    size_limit=self.size_limit,
+                    size_limit=self._page_bytes,
                     eviction_policy="least-recently-stored",
                     **{f"sqlite_{name}": value for name, value in PRAGMAS.items()},
                 )
+                # Within a transaction it would not see what it has freed already. Not
+                # as a setting: others may need to have it done.
+                cache.cull_limit = 0
+                return cache
         except FAULTS as error:
             raise _fault(error) from error
 
@@ -229,9 +278,31 @@ class DiskTier:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing, and nobody else's writing between; waits 50 ms at most."""
-        try:
-            with self._cache.transact():
-                yield
-        except FAULTS as error:
-            raise _fault(error) from error
+        """All or nothing, and nobody else's writing between.
+
+        Waits for other threads, which are quick, and for other processes 50 ms at most.
+        """
+        asked = time.monotonic()
+        with _only_writer(self.directory):
+            if self._locked_at > asked:
+                # Whoever was before us has just waited in vain.
+                raise DiskLocked("it is locked by another process")
+            try:
+                self._make_room()
+                with self._cache.transact():
+                    yield
+            except FAULTS as error:
+                fault = _fault(error)
+                if isinstance(fault, DiskLocked):
+                    self._locked_at = time.monotonic()
+                raise fault from error
+
+    def _make_room(self) -> None:
+        for _ in range(EVICTIONS):
+            if self._cache.page_bytes <= self._page_bytes or not self._cache.evict():
+                break
+        with contextlib.suppress(FileNotFoundError):
+            if self._log.stat().st_size > 2 * LOG_BYTES:
+                self._cache.checkpoint()
+                if self._log.stat().st_size > 2 * LOG_BYTES:
+                    raise DiskLocked("its log is locked by another process")

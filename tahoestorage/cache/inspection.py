@@ -20,6 +20,7 @@ from tahoestorage.cache.rawcache import DATABASE
 WAIT_SECONDS = 5.0
 # How many pages are deleted under one lock, for which others wait.
 BATCH = 100
+_COUNTERS = "generations"
 _FILES = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm")
 
 
@@ -66,7 +67,8 @@ class InspectedDisk:
             except sqlite3.Error as error:
                 if not _is_new(error):
                     fault, pages = str(error), None
-        size = sum(self._size(name) for name in _FILES) if fault is None else None
+        files = (_COUNTERS, *_FILES)
+        size = sum(self._size(name) for name in files) if fault is None else None
         return TierStats(
             "disk", str(self.directory), pages, size, self.size_limit, fault
         )
@@ -74,13 +76,13 @@ class InspectedDisk:
     def forget(self) -> TierStats:
         """Have every process forget all that it knows; return what is left.
 
-        At once: the name that is part of all numbers is changed where all processes
-        have it before them. Then the pages go, which nobody believes any more.
+        At once: all numbers are changed where all processes have them before them.
+        Then the pages go, which nobody believes any more.
         """
         fault = self._fault()
         if fault is None:
             try:
-                if (path := self.directory / "generations").exists():
+                if (path := self.directory / _COUNTERS).exists():
                     Generations(path).disbelieve_all()
                 if self._database.exists():
                     self._empty()

@@ -13,11 +13,21 @@ import diskcache
 DATABASE = "cache.db"
 LOCK_SECONDS = 0.05
 # Bytes of a page at most, which are some thousands.
-VALUE_LIMIT = 4 << 20
+VALUE_LIMIT = 1 << 20
+# From so many bytes on SQLite writes its log back into the database.
+LOG_BYTES = 1 << 20
+# How many rows are removed under one lock, for which others wait.
+EVICTED = 32
 # For each of the many small transactions in which it is opened.
 OPENING_SECONDS = 0.25
 # Of each connection. A mapped file that somebody cuts short would end the process.
-PRAGMAS = {"synchronous": 1, "cache_size": 1024, "mmap_size": 0}
+PRAGMAS = {
+    "synchronous": 1,
+    "cache_size": 1024,
+    "mmap_size": 0,
+    "wal_autocheckpoint": LOG_BYTES // 4096,
+    "journal_size_limit": LOG_BYTES,
+}
 
 
 class RawDisk(diskcache.Disk):  # type: ignore[misc]
@@ -60,6 +70,11 @@ class Connection(sqlite3.Connection):
 _connections: weakref.WeakSet[Connection] = weakref.WeakSet()
 
 
+def known(connection: Connection) -> None:
+    """Have a connection closed before a fork."""
+    _connections.add(connection)
+
+
 def close_connections() -> None:
     """Close all there are, of all caches and threads."""
     for connection in list(_connections):
@@ -82,11 +97,30 @@ class RawCache(diskcache.Cache):  # type: ignore[misc]
             )
             # With what is around the value in its row. What is larger is not read.
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, VALUE_LIMIT + 4096)
-            _connections.add(connection)
+            known(connection)
             self._local.con = connection
             for name, value in PRAGMAS.items():
                 connection.execute(f"PRAGMA {name} = {value}")
         return connection
+
+    @property
+    def page_bytes(self) -> int:
+        """How large the database is."""
+        ((count,),) = self._sql("PRAGMA page_count").fetchall()
+        return int(count * self._page_size)
+
+    def checkpoint(self) -> None:
+        """Write the log back into the database, and cut it short, if nobody reads."""
+        self._sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def evict(self) -> bool:
+        """Remove some of the oldest rows; return whether there were any."""
+        statement = (
+            "DELETE FROM Cache WHERE rowid IN "
+            "(SELECT rowid FROM Cache ORDER BY store_time LIMIT ?)"
+        )
+        with self.transact():
+            return bool(self._sql(statement, (EVICTED,)).rowcount)
 
     @property
     def _sql_retry(self) -> Any:
