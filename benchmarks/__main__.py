@@ -34,6 +34,7 @@ def main() -> None:
 
     measurements = (
         small.lookups,
+        small.deep_lookups,
         small.large_directory,
         small.cold_lookup,
         small.saves,

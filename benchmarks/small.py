@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -90,6 +90,49 @@ def lookups(grid: LocalGrid, work: Path) -> Iterator[Row]:
             ratio = taken[tier] / taken["files"]
             what = f"warm {verb}() from {tier}, in times of FileSystemStorage"
             yield at_most(what, ratio, "x", bound, beside)
+
+
+NAMES = 300
+
+
+def deep_lookups(grid: LocalGrid, work: Path) -> Iterator[Row]:
+    """Known names in a directory of many pages, some levels down, all in turn."""
+    for levels in (1, 3, 6):
+        folder = work / f"levels-{levels}"
+        root = grid.create_root()
+        wrote = storage_on(grid, root, folder / "cache")
+        # With other options it has a memory of its own, as another process has.
+        reads = storage_on(grid, root, folder / "cache", memory_entries=10_001)
+        files = FileSystemStorage(folder / "files", base_url="/media/")
+        directory = "/".join(LEVELS[:levels])
+        names = [f"{directory}/{number:03}.jpg" for number in range(NAMES)]
+        for storage in (wrote, files):
+            storage.save(names[0], ContentFile(b"x" * 100))
+        for name in names[1:]:
+            wrote.copy(names[0], name)
+            files.save(name, ContentFile(b"x" * 100))
+        for verb in ("exists", "size", "url", "get_modified_time"):
+            calls = {
+                who: partial(call_each, getattr(storage, verb), names)
+                for who, storage in (("w", wrote), ("r", reads), ("files", files))
+            }
+            for call in calls.values():
+                call()
+            taken = best_of_each(calls, rounds=30)
+            for who, where in (("w", "that wrote"), ("r", "that did not")):
+                beside = (
+                    f"{taken[who] / NAMES * 1e6:.1f} us, "
+                    f"FileSystemStorage {taken['files'] / NAMES * 1e6:.1f} us"
+                )
+                ratio = taken[who] / taken["files"]
+                what = f"warm {verb}() {levels} levels down, process {where}"
+                yield at_most(what, ratio, "x", 2, beside)
+
+
+def call_each(call: Callable[[str], object], names: list[str]) -> None:
+    """Call with each name."""
+    for name in names:
+        call(name)
 
 
 def ask(storage: TahoeStorage, names: list[str]) -> None:

@@ -19,6 +19,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import partial
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from tahoestorage.cache import MISSING, Absent, Change, EntryCache, Listing, Sco
 from tahoestorage.cache.access import DiskAccess
 from tahoestorage.cache.disk import DiskTier
 from tahoestorage.cache.generations import Generations
+from tahoestorage.cache.glances import Glance, Places, Resolved
 from tahoestorage.cache.memory import Held, MemoryTier
 from tahoestorage.cache.pages import Page
 from tahoestorage.cache.tiers import Tiers
@@ -37,6 +39,7 @@ from tahoestorage.entries import Entry, EntryKind
 PROCESSES = 4
 Known = Entry | Absent
 Script = Callable[[], None]
+Ask = Callable[[EntryCache, Scope, str], Known | None]
 
 
 class WrongAnswer(AssertionError):
@@ -60,7 +63,7 @@ class Actor:
 
     def __init__(self) -> None:
         self.next: Kind | None = None
-        self.fine = False
+        self.fine = self.header = False
         self.abandoned = False
         self.in_transaction = False
         self.bumps = 0
@@ -72,8 +75,9 @@ class Actor:
         self._thread = threading.Thread(target=self._play, daemon=True)
         self._thread.start()
 
-    def start(self, script: Script, *, fine: bool) -> None:
-        self._script, self.fine, self.abandoned = script, fine, False
+    def start(self, script: Script, *, fine: bool, header: bool = False) -> None:
+        self._script, self.abandoned = script, False
+        self.fine, self.header = fine, header
         self.go_on()
 
     def go_on(self) -> None:
@@ -112,11 +116,20 @@ class _Here(threading.local):
 _here = _Here()
 
 
-def pause(kind: Kind = Kind.CACHE, *, fine: bool = True) -> None:
-    """Let others go on, where this thread is an actor's (and plays fine steps)."""
+def pause(kind: Kind = Kind.CACHE, *, fine: bool = True, header: bool = False) -> None:
+    """Let others go on, where this thread is an actor's (and plays fine steps).
+
+    Steps at the header are played by those alone that play them and no other fine ones.
+    """
     actor = _here.actor
-    if actor is not None and (actor.fine or not fine):
+    if actor is not None and (not fine or (actor.header if header else actor.fine)):
         actor.pause(kind)
+
+
+def pause_at_commit() -> None:
+    """Let others go on, before pages are changed or after it."""
+    pause()
+    pause(header=True)
 
 
 # What actors do inside of the cache, with a pause before whatever others can notice.
@@ -131,7 +144,7 @@ def alone() -> Iterator[None]:
         actor.in_transaction = True
     try:
         yield
-        pause()
+        pause_at_commit()
     finally:
         if actor is not None:
             actor.in_transaction = False
@@ -165,14 +178,14 @@ class Shelf:
             self._draft, self._owner = {}, _here.actor
             try:
                 yield
-                pause()
+                pause_at_commit()
                 self._rows.update(self._draft)
             finally:
                 self._draft = self._owner = None
 
 
-change_generation = Generations.change
 patch_tiers = Tiers.patch
+glance_at = Tiers.glance
 
 
 def change_with_pause(self: Generations, slot: int) -> None:
@@ -182,7 +195,17 @@ def change_with_pause(self: Generations, slot: int) -> None:
         if actor.bumps and not actor.in_transaction:
             pause()
         actor.bumps += 1
-    change_generation(self, slot)
+    # The directory's number first, and the one of all of them last.
+    self._set(slot)
+    pause(header=True)
+    self._tell()
+
+
+def glance_with_pause(self: Tiers) -> Glance:
+    """Let others go on after the header was read, and before any number is."""
+    glance = glance_at(self)
+    pause(header=True)
+    return glance
 
 
 def patch_and_count(self: Tiers, scope: Scope, change: Any) -> None:
@@ -193,6 +216,18 @@ def patch_and_count(self: Tiers, scope: Scope, change: Any) -> None:
 
 
 # The store, and the world.
+
+
+def by_place(cache: EntryCache, scope: Scope, text: str) -> Known | None:
+    """Ask as a path is resolved: what was found once is found until it changes."""
+    glance, place = cache.glance(), (scope.root, text)
+    found = cache.found(place, glance)
+    if found is None:
+        found = cache.entry(scope, text, glance)
+        if found is not None:
+            cache.keep_found(place, found, glance)
+    assert found is None or isinstance(found, Entry | Absent)
+    return found
 
 
 @dataclass(eq=False)
@@ -270,8 +305,9 @@ class World:
             if number not in self.unwatched:
                 for text, name in self.names.items():
                     if not text.startswith("other"):
-                        answer = cache.entry(self.scope, text)
-                        self.judge(answer, text, name.acknowledged, name.changed)
+                        for ask in (cache.entry, partial(by_place, cache)):
+                            answer = ask(self.scope, text)
+                            self.judge(answer, text, name.acknowledged, name.changed)
 
     def judge(
         self,
@@ -377,18 +413,35 @@ class World:
         return script
 
     def looker(self, process: int, text: str) -> Script:
-        """Look a name up, in a process where nobody has asked for it."""
+        """Look a name up, in a process where nobody else does."""
         self.unwatched.add(process)
 
         def script() -> None:
-            pause(fine=False)
-            name = self.names[text]
-            acknowledged, was_changed = name.acknowledged, name.changed
-            answer = self.caches[process].entry(self.scope, text)
-            self.judge(answer, text, acknowledged, was_changed)
+            self.look(process, text, EntryCache.entry)
             self.unwatched.discard(process)
 
         return script
+
+    def looker_thrice(self, process: int, text: str, ask: Ask) -> Script:
+        """Look a name up three times; of the second look, play every step."""
+        self.unwatched.add(process)
+
+        def script() -> None:
+            actor = _here.actor
+            assert actor is not None
+            for header in (False, True, False):
+                actor.header = header
+                self.look(process, text, ask)
+            self.unwatched.discard(process)
+
+        return script
+
+    def look(self, process: int, text: str, ask: Ask) -> None:
+        pause(fine=False)
+        name = self.names[text]
+        acknowledged, was_changed = name.acknowledged, name.changed
+        answer = ask(self.caches[process], self.scope, text)
+        self.judge(answer, text, acknowledged, was_changed)
 
 
 Scene = Callable[[World], Sequence[Script]]
@@ -402,12 +455,13 @@ class Play:
     before: dict[str, Known]
     filled: bool = True
     fine: bool = False
+    header: bool = False
     others: int = 0
 
     def begin(self, world: World) -> None:
         world.begin(self.before, filled=self.filled, others=self.others)
         for actor, script in zip(world.actors, self.scene(world), strict=False):
-            actor.start(script, fine=self.fine)
+            actor.start(script, fine=self.fine, header=self.header)
 
 
 def explore(world: World, play: Play) -> int:
@@ -453,6 +507,7 @@ def shelf(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(DiskAccess, "tier", tier)
     monkeypatch.setattr(Generations, "change", change_with_pause)
+    monkeypatch.setattr(Tiers, "glance", glance_with_pause)
     monkeypatch.setattr(Tiers, "patch", patch_and_count)
 
 
@@ -479,6 +534,13 @@ def reader_and_writer(action: str, ends: str = "answered") -> Scene:
 
 def looker_and_writer(action: str) -> Scene:
     return lambda world: [world.looker(3, "a"), world.writer(1, "a", action)]
+
+
+def looks_and_writer(action: str, ask: Ask) -> Scene:
+    return lambda world: [
+        world.looker_thrice(3, "a", ask),
+        world.writer(1, "a", action, ends="killed"),
+    ]
 
 
 def two_writers(first: str, second: str, name: str = "a") -> Scene:
@@ -547,6 +609,11 @@ FINE = {
     "looker and creator": Play(looker_and_writer("create"), NONE, fine=True),
     "looker and deleter": Play(looker_and_writer("delete"), OLD, fine=True),
 }
+HEADER = {
+    f"{where}, {action}": Play(looks_and_writer(action, ask), before, header=True)
+    for where, ask in (("name", EntryCache.entry), ("place", by_place))
+    for action, before in (("create", NONE), ("delete", OLD), ("replace", OLD))
+}
 
 
 @pytest.mark.parametrize("play", READER_AND_WRITER.values(), ids=READER_AND_WRITER)
@@ -565,6 +632,12 @@ def test_three_actors_in_every_order(world: World, play: Play) -> None:
 def test_every_step_inside_of_the_cache_in_every_order(
     world: World, play: Play
 ) -> None:
+    assert explore(world, play) > 100
+
+
+@pytest.mark.parametrize("play", HEADER.values(), ids=HEADER)
+@pytest.mark.usefixtures("shelf")
+def test_the_header_and_the_numbers_in_every_order(world: World, play: Play) -> None:
     assert explore(world, play) > 100
 
 
@@ -690,12 +763,76 @@ def memory_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
 def generation_read_after_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     from_disk = Tiers._from_disk
 
-    def mutant(self: Tiers, scope: Scope, key: bytes, generation: int) -> Held | None:
-        held = from_disk(self, scope, key, generation)
+    def mutant(self: Tiers, scope: Scope, key: bytes, glance: Glance) -> Held | None:
+        held = from_disk(self, scope, key, glance)
         now = self.generations.generation(scope.slot)
         return None if held is None else replace(held, generation=now)
 
     monkeypatch.setattr(Tiers, "_from_disk", mutant)
+
+
+def header_told_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mutant(self: Generations, slot: int) -> None:
+        self._tell()
+        pause(header=True)
+        self._set(slot)
+
+    monkeypatch.setattr(Generations, "change", mutant)
+
+
+def header_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Generations, "_tell", lambda self: None)
+
+
+def header_not_told_after_the_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    tell = Generations._tell
+
+    def mutant(self: Generations) -> None:
+        actor = _here.actor
+        if actor is None or actor.bumps < 3:
+            tell(self)
+
+    monkeypatch.setattr(Generations, "_tell", mutant)
+
+
+def header_read_after_the_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    holds = Glance.holds
+
+    def mutant(self: Glance, slot: int, held: Held) -> bool:
+        held_before = held.header
+        valid = holds(self, slot, held)
+        if valid and held.header != held_before:
+            pause(header=True)
+            held.header = self.generations.header()
+        return valid
+
+    monkeypatch.setattr(Glance, "holds", mutant)
+
+
+def place_s_header_read_after_the_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    holds = Resolved.holds
+
+    def mutant(self: Resolved, glance: Glance) -> bool:
+        before = self.header
+        valid = holds(self, glance)
+        if valid and self.header != before:
+            pause(header=True)
+            self.header = glance.generations.header()
+        return valid
+
+    monkeypatch.setattr(Resolved, "holds", mutant)
+
+
+def place_without_its_trail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Glance, "note", lambda self, slot, held: None)
+    monkeypatch.setattr(Places, "get", places_get_whenever)
+
+
+def places_get_whenever(
+    self: Places, place: Any, glance: Glance, longest: float
+) -> object | None:
+    found = self._found.get(place)
+    return found.value if found is not None and found.holds(glance) else None
 
 
 def disk_still_believed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -711,6 +848,12 @@ MUTANTS: dict[Callable[[pytest.MonkeyPatch], None], Play] = {
     no_bump_after_the_commit: FINE["looker and creator"],
     memory_unchecked: READER_AND_WRITER["delete"],
     generation_read_after_the_page: FINE["looker and deleter"],
+    header_told_first: HEADER["name, delete"],
+    header_not_told: READER_AND_WRITER["delete"],
+    header_not_told_after_the_commit: HEADER["name, delete"],
+    header_read_after_the_number: HEADER["name, delete"],
+    place_s_header_read_after_the_numbers: HEADER["place, delete"],
+    place_without_its_trail: READER_AND_WRITER["delete"],
 }
 
 

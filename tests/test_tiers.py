@@ -26,6 +26,7 @@ from tahoestorage.cache import (
     EntryCache,
     Listing,
     Scope,
+    access,
     disk,
     generations,
     rawcache,
@@ -85,6 +86,15 @@ def directory(tmp_path: Path) -> Path:
 def _always_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have it noticed at once that files are gone, not half a second later."""
     monkeypatch.setattr(tiers, "LOOK_SECONDS", -1.0)
+
+
+@pytest.fixture
+def _every_lock_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a lock warned of at once, and not only where it lasts."""
+    monkeypatch.setattr(access, "LASTING_SECONDS", 0.0)
+
+
+every_lock_lasts = pytest.mark.usefixtures("_every_lock_lasts")
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -251,6 +261,7 @@ def test_a_fault_is_logged_once_at_most(
 
 
 @pytest.mark.parametrize("fault", [locked, full, read_only, tables_gone])
+@every_lock_lasts
 def test_a_fault_is_logged_with_the_directory_and_what_is_the_matter(
     directory: Path, fault: Fault, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -263,6 +274,7 @@ def test_a_fault_is_logged_with_the_directory_and_what_is_the_matter(
     assert "slower" in warning
 
 
+@every_lock_lasts
 def test_a_fault_is_logged_again_after_a_lifetime(
     directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -300,6 +312,7 @@ def test_a_disk_that_failed_is_tried_again_after_a_lifetime(
 # Faults from the start
 
 
+@every_lock_lasts
 def test_a_cache_that_is_locked_when_it_is_opened_misses(
     directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -313,6 +326,7 @@ def test_a_cache_that_is_locked_when_it_is_opened_misses(
     assert len(warnings(caplog)) == 1
 
 
+@every_lock_lasts
 def test_a_cache_waits_for_its_turn_to_be_opened_and_then_misses(
     directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -330,6 +344,7 @@ def test_a_cache_waits_for_its_turn_to_be_opened_and_then_misses(
 
 
 @pytest.mark.timeout(20)  # diskcache by itself waits for a minute.
+@every_lock_lasts
 def test_a_cache_that_is_locked_while_it_is_being_opened_misses(
     directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

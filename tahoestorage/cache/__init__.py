@@ -3,6 +3,7 @@
 from tahoestorage.cache.changes import Change
 from tahoestorage.cache.entrycache import EntryCache, Ticket
 from tahoestorage.cache.flights import Flight, StillFlying
+from tahoestorage.cache.glances import Glance
 from tahoestorage.cache.pages import MISSING, Absent, Listing
 from tahoestorage.cache.sealing import Scope
 from tahoestorage.cache.turns import Turn
@@ -13,6 +14,7 @@ __all__ = [
     "Change",
     "EntryCache",
     "Flight",
+    "Glance",
     "Listing",
     "Scope",
     "StillFlying",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tahoestorage.cache.changes import Change
 from tahoestorage.cache.flights import Flights
 from tahoestorage.cache.generations import Snapshot
+from tahoestorage.cache.glances import Glance, Places
 from tahoestorage.cache.pages import (
     MISSING,
     Absent,
@@ -62,6 +63,7 @@ class EntryCache:
         redis: str | None = None,
     ) -> None:
         self.flights = Flights()
+        self._places = Places()
         self._tiers: Tiers | RedisTiers
         if redis is not None:
             # Most sites have none, and redis-py is an extra.
@@ -78,15 +80,43 @@ class EntryCache:
                 memory_entries=memory_entries,
             )
 
+    def glance(self) -> Glance | None:
+        """Look once, before a name is looked up through several directories.
+
+        Given to each question on the way, it spares all of them another look. With a
+        Redis there is none to be had.
+        """
+        tiers = self._tiers
+        return tiers.glance() if isinstance(tiers, Tiers) else None
+
+    def found(self, place: Hashable, glance: Glance | None) -> object | None:
+        """Return what ``keep_found`` kept of a place, if nothing has changed since."""
+        if glance is None:
+            return None
+        return self._places.get(place, glance, self._tiers.lifetime)
+
+    def keep_found(self, place: Hashable, value: object, glance: Glance | None) -> None:
+        """Keep in memory what was found at a place, with nothing but this glance.
+
+        It is valid as long as all is that was asked with the glance.
+        """
+        if glance is not None:
+            self._places.set(place, value, glance)
+
     def entry(
-        self, scope: Scope, name: str, *, expired: bool = False
+        self,
+        scope: Scope,
+        name: str,
+        glance: Glance | None = None,
+        *,
+        expired: bool = False,
     ) -> Entry | Absent | None:
         """Return the entry of ``name``, MISSING, or None where that is not known.
 
         With ``expired``, for when the store is away, old entries count as well;
         "missing" is then never said.
         """
-        page = self._page_of(scope, name, expired=expired)
+        page = self._page_of(scope, name, glance or self.glance(), expired=expired)
         if page is None:
             return None
         entry = page.entry(name)
@@ -97,32 +127,41 @@ class EntryCache:
     def write_reference(self, scope: Scope, name: str) -> str | None:
         """Return the write cap of ``name``, where it is known and ours to know."""
         seal = scope.write_seal
-        page = self._page_of(scope, name)
+        page = self._page_of(scope, name, self.glance())
         if seal is None or page is None or not isinstance(page.entry(name), Entry):
             return None
         return page.write_reference(name, seal, scope.identity)
 
     def _page_of(
-        self, scope: Scope, name: str, *, expired: bool = False
+        self, scope: Scope, name: str, glance: Glance | None, *, expired: bool = False
     ) -> Page | None:
-        root = self._tiers.page(scope, scope.root, expired=expired)
+        root = self._page(scope, scope.root, glance, expired=expired)
         if root is None or root.bits == 0:
             return root
         key = page_key(scope, page_number(bucket(name), root.bits))
-        page = self._tiers.page(scope, key, expired=expired)
+        page = self._page(scope, key, glance, expired=expired)
         return page if page is not None and page.fill == root.fill else None
+
+    def _page(
+        self, scope: Scope, key: bytes, glance: Glance | None, *, expired: bool = False
+    ) -> Page | None:
+        tiers = self._tiers
+        if isinstance(tiers, Tiers):
+            return tiers.page(scope, key, glance, expired=expired)
+        return tiers.page(scope, key, expired=expired)
 
     def entries(self, scope: Scope) -> list[tuple[str, Entry]] | None:
         """Return all of a directory, or None unless all of it is known."""
         if not self._tiers.shared:
             return None
-        root = self._tiers.page(scope, scope.root)
+        glance = self.glance()
+        root = self._page(scope, scope.root, glance)
         if root is None:
             return None
         found: list[tuple[str, Entry]] = []
         for number in range(1 << root.bits):
             key = page_key(scope, number) if root.bits else scope.root
-            page = self._tiers.page(scope, key)
+            page = self._page(scope, key, glance)
             if page is None or page.fill != root.fill:
                 return None
             for name, entry in page.items():
@@ -131,9 +170,16 @@ class EntryCache:
                 found.append((name, entry))
         return found
 
-    def path(self, scope: Scope, path: str, *, expired: bool = False) -> str | None:
+    def path(
+        self,
+        scope: Scope,
+        path: str,
+        glance: Glance | None = None,
+        *,
+        expired: bool = False,
+    ) -> str | None:
         """Return the read cap of the directory to which ``path`` leads, if known."""
-        page = self._tiers.page(scope, path_key(scope, path), expired=expired)
+        page = self._page(scope, path_key(scope, path), glance, expired=expired)
         entry = None if page is None else page.entry(path)
         return entry.reference if isinstance(entry, Entry) else None
 

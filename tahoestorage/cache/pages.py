@@ -118,7 +118,8 @@ class Page:
         else:
             value = self.lines[found[1] : found[2]]
             known = None if value.startswith(b'"') else _entry(value)
-        if len(self._known) < 2 * PAGE_ENTRIES:
+        # As many as are on the page; of names that are not there, there is no end.
+        if known is not MISSING or len(self._known) < 2 * PAGE_ENTRIES:
             self._known[name] = known
         return known
 

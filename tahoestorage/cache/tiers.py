@@ -12,6 +12,7 @@ from pathlib import Path
 from tahoestorage.cache.access import DiskAccess, gate
 from tahoestorage.cache.disk import DiskFault, DiskTier, private_directory
 from tahoestorage.cache.generations import Generations, Snapshot
+from tahoestorage.cache.glances import Glance
 from tahoestorage.cache.memory import Held, MemoryTier
 from tahoestorage.cache.pages import Page
 from tahoestorage.cache.records import close_page, open_page
@@ -48,6 +49,7 @@ class Tiers:
         self._directory = directory
         self._memory_entries = memory_entries
         self._access = DiskAccess(directory, size_limit, lifetime)
+        self.generations = Generations(None)
         self.start()
         _all.add(self)
 
@@ -56,15 +58,17 @@ class Tiers:
         self._lock = threading.Lock()
         self._looked = time.monotonic()
         self._access.reset()
+        anew = self.generations.is_outdated()
         self.generations = Generations(None)
         self.memory = MemoryTier(self._memory_entries)
-        self._share()
+        self._share(anew=anew)
 
-    def _share(self) -> None:
+    def _share(self, *, anew: bool = False) -> None:
         if self._directory is not None:
             try:
                 private_directory(self._directory)
-                self.generations = Generations(self._directory / "generations")
+                path = self._directory / "generations"
+                self.generations = Generations(path, anew=anew)
                 self._access.reset()
             except (DiskFault, OSError) as error:
                 self._access.warn("can't be used", error)
@@ -84,44 +88,54 @@ class Tiers:
     def look(self) -> None:
         """Start anew where somebody removed the files; share them, if that failed."""
         self._looked = time.monotonic()
-        if not self.shared or not self._is_current():
-            with self._lock:
-                if not self._is_current():
-                    self.start()
-                elif not self.shared:
-                    self._share()
+        outdated = self.generations.is_outdated
+        if self.shared and self._is_current() and not outdated():
+            return
+        with self._lock:
+            if not self._is_current() or outdated():
+                self.start()
+            elif not self.shared:
+                self._share()
+
+    def glance(self) -> Glance:
+        """Look at the counters, before an answer is begun."""
+        if time.monotonic() - self._looked > LOOK_SECONDS:
+            self.look()
+        return Glance(self.generations)
 
     def page(
         self,
         scope: Scope,
         key: bytes,
+        glance: Glance | None = None,
         *,
         expired: bool = False,
         longest: float | None = None,
     ) -> Page | None:
         """Return the page at ``key`` if it is known; an old one too, if ``expired``.
 
-        It was kept for a lifetime, or for ``longest`` seconds, at most.
+        It was kept for a lifetime, or for ``longest`` seconds, at most. With the
+        ``glance`` of before the numbers need not be read for each page of an answer.
         """
         longest = self.lifetime if longest is None else longest
-        if time.monotonic() - self._looked > LOOK_SECONDS:
-            self.look()
-        generation = self.generations.generation(scope.slot)
+        glance = glance or self.glance()
         held = self.memory.get(key)
-        if held is not None and held.generation != generation:
+        if held is not None and not glance.holds(scope.slot, held):
             held = None
         if held is None or not fresh(held, longest):
-            found = self._from_disk(scope, key, generation)
+            found = self._from_disk(scope, key, glance)
             if found is not None:
                 self.memory.set(key, found)
                 held = found
-        if held is None:
-            return None
-        return held.page if expired or fresh(held, longest) else None
+            if held is None or not (expired or fresh(held, longest)):
+                return None
+        glance.note(scope.slot, held)
+        return held.page
 
-    def _from_disk(self, scope: Scope, key: bytes, generation: int) -> Held | None:
+    def _from_disk(self, scope: Scope, key: bytes, glance: Glance) -> Held | None:
         if not self.shared:
             return None
+        generation = glance.generations.generation(scope.slot)
         with gate:
             disk = self._access.tier()
             if disk is None:
@@ -131,9 +145,12 @@ class Tiers:
             except DiskFault as error:
                 self._access.fault(error)
                 return None
-        epoch = self.generations.epoch(scope.slot)
+        epoch = glance.generations.epoch(scope.slot)
         found = open_page(scope, key, sealed, epoch) if sealed else None
-        return None if found is None else Held(generation, *found)
+        if found is None:
+            return None
+        expiry, page = found
+        return Held(generation, expiry, page, glance.header)
 
     def fill(
         self,
@@ -172,6 +189,7 @@ class Tiers:
                             return
                         for key, value in sealed[start : start + BATCH]:
                             disk.set(key, value)
+                self._access.worked()
             except DiskFault as error:
                 self._access.fault(error)
 
@@ -217,6 +235,7 @@ class Tiers:
                 epoch = self.generations.epoch(slot)
                 for key, page in change(load):
                     disk.set(key, close_page(scope, key, page, expiries[key], epoch))
+            self._access.worked()
             # Who read the old page just now holds it under the number before.
             self.generations.change(slot)
         except BaseException as error:
@@ -227,8 +246,11 @@ class Tiers:
 
     def disbelieve(self, scope: Scope) -> None:
         """Forget all that is known of a directory, in every process."""
-        self.look()
-        self.generations.disbelieve(scope.slot)
+        while True:
+            self.look()
+            self.generations.disbelieve(scope.slot)
+            if self._is_current():
+                return
 
 
 def fresh(held: Held, longest: float) -> bool:

@@ -1,0 +1,152 @@
+"""What is known is answered from memory, however deep it lies: with one small read."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.base import ContentFile
+
+from tahoestorage.cache import rawcache, tiers
+from tahoestorage.storage import TahoeStorage
+from tests.conftest import MakeStorage, requests_sent
+
+LEVELS = ("one", "two", "three", "four", "five", "six")
+VERBS = ("exists", "size", "url", "get_modified_time")
+LONG = b"longer than a cap can hold " * 4
+
+
+class Counts:
+    """What looking things up has cost."""
+
+    reads = 0
+    """Of the file of counters."""
+    queries = 0
+    """Of SQLite."""
+
+    def __init__(self) -> None:
+        self.requests: list[str] = []
+
+
+@pytest.fixture
+def counts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counts]:
+    counted = Counts()
+    pread, execute = os.pread, rawcache.Connection.execute
+
+    def read(*arguments: Any) -> bytes:
+        counted.reads += 1
+        return pread(*arguments)
+
+    def query(self: rawcache.Connection, *arguments: Any) -> sqlite3.Cursor:
+        counted.queries += 1
+        return execute(self, *arguments)
+
+    monkeypatch.setattr(os, "pread", read)
+    monkeypatch.setattr(rawcache.Connection, "execute", query)
+    # Whether the files are still there is looked at by time, and is not counted.
+    monkeypatch.setattr(tiers, "LOOK_SECONDS", 3600.0)
+    with requests_sent() as sent:
+        counted.requests = sent
+        yield counted
+
+
+def cost(counts: Counts, ask: Callable[[str], object], names: list[str]) -> list[int]:
+    """Ask for each name; return how many reads, queries and requests that took."""
+    before = counts.reads, counts.queries, len(counts.requests)
+    for name in names:
+        ask(name)
+    after = counts.reads, counts.queries, len(counts.requests)
+    return [now - then for now, then in zip(after, before, strict=True)]
+
+
+@pytest.fixture(params=[1, 3, 6])
+def folder(request: pytest.FixtureRequest) -> str:
+    """The path of a directory, so many levels down."""
+    return "/".join(LEVELS[: request.param])
+
+
+def other(make_storage: MakeStorage, tmp_path: Path) -> TahoeStorage:
+    """Return the storage of a process that writes nothing: with its own memory."""
+    cache = {"directory": str(tmp_path / "cache"), "memory_entries": 9_999}
+    return make_storage(cache=cache)
+
+
+def fill(storage: TahoeStorage, folder: str, count: int) -> list[str]:
+    names = [f"{folder}/{number}.jpg" for number in range(count)]
+    storage.save(names[0], ContentFile(LONG))
+    for name in names[1:]:
+        storage.copy(names[0], name)
+    return names
+
+
+def test_a_known_name_costs_one_small_read_and_no_query(
+    storage: TahoeStorage,
+    make_storage: MakeStorage,
+    tmp_path: Path,
+    counts: Counts,
+    folder: str,
+) -> None:
+    names = fill(storage, folder, 40)
+    for each in (storage, other(make_storage, tmp_path)):
+        for verb in VERBS:
+            ask = getattr(each, verb)
+            cost(counts, ask, names)
+            assert cost(counts, ask, names) == [len(names), 0, 0], verb
+
+
+def test_names_that_are_missing_cost_no_more(
+    storage: TahoeStorage,
+    make_storage: MakeStorage,
+    tmp_path: Path,
+    counts: Counts,
+    folder: str,
+) -> None:
+    fill(storage, folder, 40)
+    nowhere = [
+        f"{path}/{number}"
+        for path in (folder, f"{folder}/none", "none", f"{folder}/0.jpg", "a/b/c/d/e/f")
+        for number in range(20)
+    ]
+    for each in (storage, other(make_storage, tmp_path)):
+        assert not any(each.exists(name) for name in nowhere)
+        assert cost(counts, each.exists, nowhere) == [len(nowhere), 0, 0]
+
+
+def test_a_change_elsewhere_costs_a_look_at_the_directories_on_the_way(
+    storage: TahoeStorage, make_storage: MakeStorage, tmp_path: Path, counts: Counts
+) -> None:
+    folder = "/".join(LEVELS)
+    names = fill(storage, folder, 40)
+    reader = other(make_storage, tmp_path)
+    for each in (storage, reader):
+        cost(counts, each.exists, names)
+    storage.save("elsewhere/file", ContentFile(LONG))
+    storage.save("elsewhere/file", ContentFile(LONG))
+    for each in (storage, reader):
+        # The root was changed, and so its page is read again.
+        cost(counts, each.exists, names)
+    storage.save("elsewhere/file", ContentFile(LONG))
+    for each in (storage, reader):
+        reads, *rest = cost(counts, each.exists, names)
+        assert rest == [0, 0]
+        # Two for each of the seven directories, and for each page of the last one.
+        assert reads <= len(names) + 2 * 7 + 2 * 8
+        assert cost(counts, each.exists, names) == [len(names), 0, 0]
+
+
+def test_what_another_process_changes_is_seen_at_every_level(
+    storage: TahoeStorage, make_storage: MakeStorage, tmp_path: Path
+) -> None:
+    reader = other(make_storage, tmp_path)
+    for levels in range(1, 7):
+        name = "/".join((*LEVELS[:levels], "file"))
+        assert not reader.exists(name)
+        storage.save(name, ContentFile(LONG))
+        assert reader.exists(name)
+        assert reader.size(name) == len(LONG)
+        storage.delete(name)
+        assert not reader.exists(name)
