@@ -22,6 +22,7 @@ from django.core.files.uploadedfile import (
 
 from tahoestorage.exceptions import GatewayTimeout, GatewayUnreachable
 from tahoestorage.storage import TahoeStorage
+from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.grid import LocalGrid
 from tahoestorage.tahoe.uploads import UploadBody
@@ -38,7 +39,7 @@ pytestmark = pytest.mark.usefixtures("no_cap_is_logged")
 
 @pytest.fixture
 def on_grid(tahoe_grid: LocalGrid, root: Cap) -> ReadBack:
-    """What is in the root, asked of the gateway without any of our code."""
+    """What is in the root but our marker, asked without any of our code."""
 
     def read() -> dict[str, bytes]:
         url = f"{tahoe_grid.base_url}/uri/{root.uri}"
@@ -49,6 +50,7 @@ def on_grid(tahoe_grid: LocalGrid, root: Cap) -> ReadBack:
                 f"{tahoe_grid.base_url}/uri/{child['ro_uri']}", timeout=30
             ).content
             for name, (_, child) in node["children"].items()
+            if name != marker.NAME
         }
 
     return read
