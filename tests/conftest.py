@@ -22,8 +22,8 @@ from tests.leaks import everything_logged
 from tests.old_release import old_release, workers
 from tests.proxy import Proxy
 from tests.redis_server import own_redis, redis_server
-from tests.s3_storages import make_s3, make_strict_s3, s3, strict_s3
-from tests.stores import moto, weed
+from tests.s3_storages import make_s3, make_strict_s3, make_tls_s3, s3, strict_s3
+from tests.stores import moto, tls_weed, weed
 
 # Fixtures of other modules, for all tests.
 __all__ = [
@@ -31,12 +31,14 @@ __all__ = [
     "gcs_server",
     "make_s3",
     "make_strict_s3",
+    "make_tls_s3",
     "moto",
     "old_release",
     "own_redis",
     "redis_server",
     "s3",
     "strict_s3",
+    "tls_weed",
     "weed",
     "workers",
 ]

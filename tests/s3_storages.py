@@ -39,6 +39,12 @@ def make_strict_s3(weed: S3Server, tmp_path: Path) -> MakeS3:
 
 
 @pytest.fixture
+def make_tls_s3(tls_weed: S3Server, tmp_path: Path) -> MakeS3:
+    """Make storages of one bucket on SeaweedFS by https."""
+    return _maker(tls_weed, tmp_path)
+
+
+@pytest.fixture
 def s3(make_s3: MakeS3) -> S3Storage:
     """A storage on moto."""
     return make_s3()

@@ -7,6 +7,7 @@ sooner, and checks conditions on uploads and deletes only.
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import random
 import secrets
@@ -18,10 +19,14 @@ import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -61,11 +66,14 @@ class S3Server:
     endpoint_url: str
     access_key: str = ACCESS_KEY
     secret_key: str = SECRET_KEY
+    verify: str | None = None
+    """The file of the certificate that is to be trusted."""
 
     @property
     def options(self) -> dict[str, Any]:
         """The options of an S3Storage on this server, but for its bucket."""
         return {
+            **({"verify": self.verify} if self.verify else {}),
             "endpoint_url": self.endpoint_url,
             "access_key": self.access_key,
             "secret_key": self.secret_key,
@@ -82,6 +90,7 @@ class S3Server:
         return boto3.client(
             "s3",
             endpoint_url=self.endpoint_url,
+            verify=self.verify,
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
             region_name="us-east-1",
@@ -183,8 +192,36 @@ def running_program(
         process.wait()
 
 
+def make_certificate(directory: Path) -> tuple[Path, Path]:
+    """Return the files of a certificate for 127.0.0.1, and of its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "tests")])
+    now = datetime.now(UTC)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(True, None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    files = directory / "certificate.pem", directory / "key.pem"
+    pem = serialization.Encoding.PEM
+    files[0].write_bytes(certificate.public_bytes(pem))
+    files[1].write_bytes(
+        key.private_bytes(
+            pem,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return files
+
+
 @contextlib.contextmanager
-def running_weed(directory: Path) -> Iterator[S3Server]:
+def running_weed(directory: Path, *, tls: bool = False) -> Iterator[S3Server]:
     """Run a SeaweedFS within the block, with its files in ``directory``."""
     (directory / "s3.json").write_text(json.dumps({"identities": [_IDENTITY]}))
     (directory / "data").mkdir()
@@ -194,6 +231,10 @@ def running_weed(directory: Path) -> Iterator[S3Server]:
         f"-{name}={port}" for name, port in zip(_WEED_PORTS, ports, strict=True)
     ]
     server = S3Server(f"http://127.0.0.1:{ports[0]}")
+    if tls:
+        certificate, key = make_certificate(directory)
+        command += [f"-s3.cert.file={certificate}", f"-s3.key.file={key}"]
+        server = S3Server(f"https://127.0.0.1:{ports[0]}", verify=str(certificate))
     with contextlib.closing(server.client(retries={"total_max_attempts": 1})) as client:
 
         def ready() -> None:
@@ -223,6 +264,13 @@ def running_moto(directory: Path) -> Iterator[S3Server]:
 def weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """One SeaweedFS for all tests; each makes a bucket of its own there."""
     with running_weed(tmp_path_factory.mktemp("weed")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def tls_weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """One SeaweedFS that is spoken to by https."""
+    with running_weed(tmp_path_factory.mktemp("weed"), tls=True) as server:
         yield server
 
 

@@ -110,7 +110,7 @@ def test_the_operator_s_word_is_enough(gcs: GCS, make: Make) -> None:
 def test_a_url_may_say_it(scheme: str) -> None:
     url = f"{scheme}://media?conditional_writes=true"
     storage: Any = env.storage_from_url(url)
-    assert storage._conditional_writes is True
+    assert storage.conditional_writes is True
 
 
 # The trial

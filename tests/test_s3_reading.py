@@ -6,11 +6,13 @@ import gzip
 import io
 import os
 import random
+import zipfile
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.core.files.base import ContentFile
+from django.test import RequestFactory
+from PIL import Image
 from urllib3.exceptions import HTTPError
 
 from tahoestorage.backends.objectreader import READ_AHEAD, ObjectReader, Part
@@ -18,6 +20,7 @@ from tahoestorage.backends.s3 import S3Storage
 from tahoestorage.backends.s3.reading import Body
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import DamagedDownload, FileMissing, StoreUnreachable
+from tahoestorage.serving import serve
 from tests.proxy import Answer, CutBody, Proxy, Refuse, Seen
 from tests.s3_storages import MakeS3, head, read, save
 from tests.stores import S3Server, s3_requests
@@ -348,9 +351,15 @@ def test_a_packed_file_that_is_damaged_is_said_to_be(make_s3: MakeS3) -> None:
     plain, packing = make_s3(), make_s3(gzip=True)
     packed = gzip.compress(os.urandom(1000))
     for number, content in enumerate((b"no gzip", packed[:500], packed[:-4] + b"1234")):
-        name = f"{number}.txt"
-        file = ContentFile(content)
-        make_s3(object_parameters={"ContentEncoding": "gzip"}).save(name, file)
+        name = f"{number}.css"
+        # As django-storages packs it, and this package did before it set marks.
+        plain._client.put_object(
+            Bucket=plain.bucket_name,
+            Key=name,
+            Body=content,
+            ContentEncoding="gzip",
+            ContentType="text/css",
+        )
         assert read(plain, name) == content
         with pytest.raises(DamagedDownload, match=name):
             read(packing, name)
@@ -359,3 +368,93 @@ def test_a_packed_file_that_is_damaged_is_said_to_be(make_s3: MakeS3) -> None:
 def test_a_missing_packed_file_is_missing_when_it_is_opened(make_s3: MakeS3) -> None:
     with pytest.raises(FileMissing):
         make_s3(gzip=True).open("none")
+
+
+def test_only_what_the_storage_packed_is_unpacked(make_s3: MakeS3) -> None:
+    plain, packing = make_s3(), make_s3(gzip=True)
+    packed = gzip.compress(b"body {}")
+    saved = {
+        "backup.tar.gz": packed,
+        "random.gz": os.urandom(1000),
+        "a.svgz": packed,
+        "plain.css": b"body {}",
+    }
+    for name, content in saved.items():
+        save(packing, name, content)
+    # What somebody packs himself, whatever it is called.
+    by_hand = make_s3(gzip=True, object_parameters={"ContentEncoding": "gzip"})
+    save(by_hand, "by-hand.css", packed)
+    saved["by-hand.css"] = packed
+    # What was stored before there were marks.
+    client = plain._client
+    for name, type_ in (("old.css", "text/css"), ("old.css.gz", "text/css")):
+        client.put_object(
+            Bucket=plain.bucket_name,
+            Key=name,
+            Body=packed,
+            ContentEncoding="gzip",
+            ContentType=type_,
+        )
+        saved[name] = b"body {}" if name == "old.css" else packed
+    # A copy is of the same kind as its source, whatever it is called.
+    for source, target in (
+        ("old.css", "copy.gz"),
+        ("plain.css", "copy-of-plain.gz"),
+        ("old.css.gz", "copy.css"),
+        ("by-hand.css", "copy-by-hand.css"),
+    ):
+        packing.copy(source, target)
+        saved[target] = saved[source]
+    for storage in (packing, make_s3(gzip=True, cache=False)):
+        for name, content in saved.items():
+            assert read(storage, name) == content, name
+            response: Any = serve(RequestFactory().get("/"), storage, name)
+            assert b"".join(response.streaming_content) == content, name
+            response.close()
+
+
+# Archives and pictures
+
+
+def archive(size: int) -> tuple[bytes, bytes]:
+    """A zip of some size, of many members, and what is in that of the middle."""
+    buffer, members = io.BytesIO(), {}
+    with zipfile.ZipFile(buffer, "w") as file:
+        for number in range(size // 100_000):
+            members[f"{number}.bin"] = os.urandom(100_000)
+            file.writestr(f"{number}.bin", members[f"{number}.bin"])
+    return buffer.getvalue(), members[f"{size // 200_000}.bin"]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_member_of_an_archive_takes_three_requests(
+    make_s3: MakeS3, known: bool
+) -> None:
+    content, member = archive(2_000_000)
+    save(make_s3(), "a.zip", content)
+    storage = make_s3(**({} if known else {"cache": False}))
+    with (
+        s3_requests(storage) as sent,
+        storage.open("a.zip") as file,
+        zipfile.ZipFile(file) as opened,
+    ):
+        assert opened.read("10.bin") == member
+    assert len(sent) == 3 - known
+
+
+def test_frames_of_a_picture_take_few_requests(make_s3: MakeS3) -> None:
+    buffer = io.BytesIO()
+    size = (800, 750)
+    frames = [Image.frombytes("RGB", size, os.urandom(1_800_000)) for _ in range(5)]
+    frames[0].save(buffer, "TIFF", save_all=True, append_images=frames[1:])
+    storage = make_s3()
+    save(storage, "a.tiff", buffer.getvalue())
+    with (
+        s3_requests(storage) as sent,
+        storage.open("a.tiff") as file,
+        Image.open(file) as picture,
+    ):
+        for number, frame in enumerate(frames):
+            picture.seek(number)
+            assert picture.tobytes() == frame.tobytes()
+    assert len(sent) <= 6, [each.headers["range"] for each in sent]

@@ -41,8 +41,9 @@ def signatures(storage: S3Storage) -> Iterator[list[str]]:
     """Record the URLs that are signed to read."""
     signed: list[str] = []
 
-    def note(request: Any, **kwargs: Any) -> None:
-        signed.append(request.url)
+    def note(request: Any, signature_version: str, **kwargs: Any) -> None:
+        if signature_version.endswith("-query"):
+            signed.append(request.url)
 
     events = storage.connection.meta.client.meta.events
     events.register("before-sign.s3.GetObject", note)

@@ -20,6 +20,7 @@ from botocore.config import Config
 from django.core.files.base import ContentFile, File
 from django.core.files.uploadedfile import InMemoryUploadedFile, TemporaryUploadedFile
 
+from tahoestorage.backends.objectstore import TRIAL
 from tahoestorage.backends.s3 import S3Storage, transfers, writing
 from tahoestorage.backends.s3.sources import source_of
 from tahoestorage.exceptions import (
@@ -95,7 +96,11 @@ def test_a_save_asks_the_store_not_to_overwrite(make: MakeS3, size: int) -> None
     last = sent[-1]
     assert last.headers["if-none-match"] == "*"
     assert last.key == "a"
-    (conditional,) = [each for each in sent if "if-none-match" in each.headers]
+    (conditional,) = [
+        each
+        for each in sent
+        if "if-none-match" in each.headers and TRIAL not in each.key
+    ]
     assert conditional is last
     replacing = make(allow_overwrite=True)
     with s3_requests(replacing) as sent:
@@ -157,8 +162,7 @@ def test_max_length_holds_where_the_name_is_taken(
 
 @pytest.mark.parametrize("size", [10, len(BIG)])
 def test_a_lost_answer_is_found_out(make: MakeS3, proxy: Proxy, size: int) -> None:
-    storage = make(endpoint_url=proxy.url)
-    assert storage.conditional()
+    storage = make(endpoint_url=proxy.url, conditional_writes=True)
     completes = (
         writes("a")
         if size == 10
@@ -247,12 +251,11 @@ def test_a_store_that_ignores_the_condition_is_not_written_to(
             file.write(b"x")
         # Where that is set already, nobody is told to set it.
         meant = make_s3(**usual, allow_overwrite=True)
-        for act in (
-            lambda: meant.upload_url("a", "text/plain", 1),
-            lambda: meant.open("a", "xb").close(),
-        ):
-            with pytest.raises(NotConditional, match=r"use a store that can$"):
-                act()
+        only = r"use a store that can$"
+        with pytest.raises(NotConditional, match=only):
+            meant.upload_url("a", "text/plain", 1)
+        with pytest.raises(NotConditional, match=only), meant.open("a", "xb"):
+            pass
         with pytest.raises(NotConditional):
             save(storage, "a", BIG)
         assert all(each.key != "a" or each.method == "HEAD" for each in sent)
@@ -265,16 +268,23 @@ def test_a_store_that_ignores_the_condition_is_not_written_to(
     assert read(storage, "a") == b"22"
 
 
-def test_a_store_that_ignores_it_for_parts_takes_small_files(
-    make_s3: MakeS3, moto: S3Server
+@pytest.mark.parametrize("known", [True, False])
+def test_a_store_that_ignores_it_for_parts_gets_large_files_whole(
+    make_s3: MakeS3, moto: S3Server, monkeypatch: pytest.MonkeyPatch, known: bool
 ) -> None:
     storage = make_s3(bucket_name=moto.make_bucket())
     with without_condition(storage, "CompleteMultipartUpload"):
-        assert not storage.conditional()
-        assert save(storage, "a") == "a"
+        assert storage.conditional()
+        content: Any = ContentFile(BIG) if known else Pieces(iter([BIG]))
+        with s3_requests(storage) as sent:
+            assert storage._save("big", content) == "big"
+        assert [str(each) for each in sent if each.key == "big"] == ["PUT big"]
+        assert sent[-1].headers["if-none-match"] == "*"
+        monkeypatch.setattr(writing, "SENT_AT_ONCE", len(BIG) - 1)
         with pytest.raises(NotConditional, match="CompleteMultipartUpload"):
-            save(storage, "big", BIG)
-    assert keys(storage) == ["a"]
+            save(storage, "larger", BIG)
+    assert read(storage, "big") == BIG
+    assert keys(storage) == ["big"]
     assert unfinished(storage) == []
 
 
@@ -298,8 +308,8 @@ def test_it_is_tried_once_for_each_process_and_day(
     storage = make_strict_s3(bucket_name=bucket)
     with s3_requests(storage) as sent:
         save(storage, "a", b"1")
-    tried = [each for each in sent if each.key.startswith(writing.PROBE)]
-    assert [each.method for each in tried] == ["PUT", "PUT", "DELETE"]
+    tried = [each for each in sent if each.key.startswith(TRIAL)]
+    assert [each.method for each in tried] == ["PUT", "PUT", "DELETE"] * 6
     assert keys(storage) == ["a"]
     with s3_requests(storage) as sent:
         save(make_strict_s3(bucket_name=bucket, cache=False), "b", b"1")
@@ -632,10 +642,9 @@ def test_large_copies_are_made_of_parts(
 ) -> None:
     monkeypatch.setattr(writing, "COPIED_AT_ONCE", 5 * MIB)
     monkeypatch.setattr(transfers, "COPIED_PART", 5 * MIB)
-    storage = make_strict_s3()
+    storage = make_strict_s3(conditional_writes=True)
     content = os.urandom(10 * MIB + 1)
     save(storage, "a", content)
-    storage.conditional()
     with s3_requests(storage) as sent:
         storage.copy("a", "b")
     ranges = [each.headers.get("x-amz-copy-source-range") for each in sent]
@@ -655,7 +664,7 @@ def test_large_copies_are_made_of_parts(
 def test_a_source_that_changes_while_it_is_copied(
     make_strict_s3: MakeS3, monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
-    storage = make_strict_s3()
+    storage = make_strict_s3(conditional_writes=True)
     save(storage, "a", BIG)
     storage.copy("a", "warm")
     if operation == PART:
@@ -684,7 +693,7 @@ def test_a_store_that_copies_under_no_condition_gets_parts(
     make_strict_s3: MakeS3, weed: S3Server
 ) -> None:
     with Proxy(weed.endpoint_url) as proxy:
-        storage = make_strict_s3(endpoint_url=proxy.url)
+        storage = make_strict_s3(endpoint_url=proxy.url, conditional_writes=True)
         save(storage, "a", b"content")
         storage.copy("a", "warm")
 

@@ -44,7 +44,6 @@ class Lookups(ObjectStore):
 
     def __init__(self, **options: Any) -> None:
         self._cache_given = options.pop("cache", None)
-        self._conditional_writes = bool(options.pop("conditional_writes", False))
         allow = options.pop("allow_overwrite", None)
         if allow is not None:
             if options.get("file_overwrite", allow) != allow:

@@ -34,7 +34,8 @@ class Body(Protocol):
 class Part:
     """A range of an object, as a store sends it.
 
-    ``entry`` is that of the whole object, ``encoding`` its Content-Encoding.
+    ``entry`` is that of the whole object, ``encoding`` how the storage itself packed
+    it: "gzip", or None for what is to be read as it is stored.
     """
 
     entry: Entry
@@ -53,8 +54,9 @@ replaced. An empty object is a Part too. Raises FileMissing.
 class ObjectReader(RawFile):
     """An object, read as it is asked for: ranges of growing length, one after another.
 
-    Nothing is held but a block of 256 KiB. All that is read is of one and the same
-    object, and what comes is counted: DamagedDownload where it was replaced
+    Nothing is held but four blocks of 256 KiB: the one that is read and the one before
+    it, the first, and the last where the end was read. All that is read is of one and
+    the same object, and what comes is counted: DamagedDownload where it was replaced
     meanwhile. Where a body ends too soon, the rest is asked for; an error after some
     attempts without a byte.
     """
@@ -68,6 +70,9 @@ class ObjectReader(RawFile):
         self._encoding: str | None = None
         self._part: Part | None = None
         self._block = memoryview(b"")
+        # The first block, the last one, and the one before that which is read: headers
+        # and directories are read again and again. Each with where it begins.
+        self._head = self._tail = self._before = (0, memoryview(b""))
         # Where the block begins in the object, and where the part ends.
         self._at = 0
         self._end = 0
@@ -88,7 +93,7 @@ class ObjectReader(RawFile):
 
     @property
     def encoding(self) -> str | None:
-        """The Content-Encoding of what is read."""
+        """How the storage packed what is read."""
         if self._reference is None:
             self._ask(0)
         return self._encoding
@@ -120,19 +125,57 @@ class ObjectReader(RawFile):
     def _some(self) -> memoryview:
         """Return bytes at the position, as many as are at hand; none at the end."""
         while self._size is None or self._position < self._size:
+            held = self._held()
+            if held is not None:
+                return held
             skip = self._position - self._at
             if 0 <= skip < len(self._block):
                 return self._block[skip:]
             reach = min(self._end, self._at + len(self._block) + SKIP)
             if self._part is None or not skip >= 0 or self._position >= reach:
-                self._ask(self._position)
+                if self._is_at_the_end():
+                    self._read_end()
+                else:
+                    self._ask(self._position)
                 continue
+            if self._block:
+                self._before = self._at, self._block
             self._at += len(self._block)
             # What comes next may fail: then nothing is at hand.
             self._block = memoryview(b"")
             self._block = memoryview(self._next())
+            if not self._at:
+                self._head = 0, self._block
         self._close_part()
         return memoryview(b"")
+
+    def _held(self) -> memoryview | None:
+        """Return bytes at the position out of a block that is held."""
+        for first, block in (self._head, self._tail, self._before):
+            if 0 <= self._position - first < len(block):
+                return block[self._position - first :]
+        return None
+
+    def _is_at_the_end(self) -> bool:
+        """Whether the last block is asked for, from somewhere else in the object."""
+        if self._size is None or self._size <= BLOCK or self.until is not None:
+            return False
+        return self._position >= self._size - BLOCK and self._position != self._end
+
+    def _read_end(self) -> None:
+        """Hold the last block: whoever reads the end reads what stands before it next.
+
+        So archives are read, whose directories are at their ends.
+        """
+        size = self.size
+        first, tail = max(0, size - BLOCK), b""
+        self._close_part()
+        self._at, self._block = first, memoryview(b"")
+        while self._at < size:
+            tail += self._next()
+            self._at = first + len(tail)
+        self._close_part()
+        self._tail = first, memoryview(tail)
 
     def _next(self) -> bytes:
         """Return the next block of the part; ask again where the store hangs up."""
@@ -167,6 +210,8 @@ class ObjectReader(RawFile):
         elif size != self._size:
             part.body.close()
             raise self._damaged(f"the store has {size} bytes of {self._size}")
+        if self._block:
+            self._before = self._at, self._block
         self._part, self._at, self._block = part, first, memoryview(b"")
         self._end = min(end, size)
         return part

@@ -35,6 +35,8 @@ class ObjectStore(Saving):
     """
 
     file_overwrite: bool
+    conditional_writes: bool
+    """Whether the operator says that conditions hold, so that none need be tried."""
 
     @property
     def _overwrites(self) -> bool:

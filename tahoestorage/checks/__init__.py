@@ -152,12 +152,15 @@ def _ask_objects(storage: ObjectStore) -> Iterator[Finding]:
                 "E007",
                 "the store can't refuse to overwrite a file: two that save one name at "
                 "once would lose one of them, so that nothing is saved there.",
-                "Use a store that heeds If-None-Match on PutObject and on "
-                "CompleteMultipartUpload (S3), or ifGenerationMatch (Google), or set "
-                "file_overwrite.",
+                "Use a store that refuses it to all but one of several at once "
+                "(If-None-Match on PutObject on S3, ifGenerationMatch on Google's), "
+                "or set file_overwrite.",
             )
     except (TahoeStorageError, ImproperlyConfigured) as error:
-        hint = "Correct the options, or the rights of these credentials."
+        hint = (
+            "Correct the options, or the rights of these credentials. Where they are "
+            "for one folder only, make it the location."
+        )
         yield Finding(Error, "E006", f"the store can't be used: {error}", hint)
 
 

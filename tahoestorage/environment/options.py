@@ -24,6 +24,11 @@ from tahoestorage.options import CacheOptions, Options
 
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
 _PREFIX = "TAHOE_STORAGE_"
+# By which the operator says that a store refuses to overwrite.
+_CONDITIONAL = {
+    "s3": "AWS_S3_CONDITIONAL_WRITES",
+    "gcloud": "GS_CONDITIONAL_WRITES",
+}
 
 
 class Option(NamedTuple):
@@ -209,7 +214,8 @@ def parents_options(module: str, extra: str) -> Mapping[str, Option]:
         for key, value in zip(declared.keys, declared.values, strict=True)
         if isinstance(key, ast.Constant)
     }
-    ours = dict.fromkeys(("allow_overwrite", "conditional_writes"), Option(flag))
+    conditional = Option(flag, (_CONDITIONAL[module],))
+    ours = {"allow_overwrite": Option(flag), "conditional_writes": conditional}
     return {**found, **ours, **cache_options()}
 
 

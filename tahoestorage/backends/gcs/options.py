@@ -36,6 +36,7 @@ class GCSOptions(Discreet, GoogleCloudStorage):  # type: ignore[misc]
             "sa_email": setting("GS_SA_EMAIL"),
             **super().get_default_settings(),
             "file_overwrite": setting("GS_FILE_OVERWRITE", False),
+            "conditional_writes": setting("GS_CONDITIONAL_WRITES", False),
         }
 
     # Credentials

@@ -63,7 +63,7 @@ class GCSWriting(GCSReading):
     @property
     def _is_trusted(self) -> bool:
         """Whether the store needs no trial: it is Google's, or the operator says so."""
-        return self._conditional_writes or is_google_s_own(self.client)
+        return self.conditional_writes or is_google_s_own(self.client)
 
     def _honours(self, operation: Operation, key: str, what: str) -> bool:
         """Return whether a condition of an operation is heeded near ``key``."""

@@ -73,8 +73,11 @@ class S3Access(Discreet, s3.S3Storage):  # type: ignore[misc]
     def get_default_settings(self) -> dict[str, Any]:
         """Return the options as the settings have them."""
         defaults: dict[str, Any] = super().get_default_settings()
-        overwrite = setting("AWS_S3_FILE_OVERWRITE", False)
-        return {**defaults, "file_overwrite": overwrite}
+        return {
+            **defaults,
+            "file_overwrite": setting("AWS_S3_FILE_OVERWRITE", False),
+            "conditional_writes": setting("AWS_S3_CONDITIONAL_WRITES", False),
+        }
 
     # Credentials
 

@@ -15,6 +15,7 @@ from botocore.credentials import RefreshableCredentials
 from django.core.exceptions import ImproperlyConfigured
 
 from tahoestorage.backends.discreet import fingerprint
+from tahoestorage.backends.s3.conditions import is_at_amazon
 from tahoestorage.backends.s3.errors import FAULTS, NO_CREDENTIALS, meaning
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ _SIGNATURES: dict[Kind, dict[str, Any]] = {
 # Bytes. Botocore waits for leave to send anything; Amazon's newer clients do so from 2
 # MiB on.
 SMALL = 1 << 20
+# With a checksum behind it, a body is framed on its way by https: some stores keep the
+# word for it (SeaweedFS), some the frames (s3rver). Signatures guard the body as well.
+PLAIN: Literal["when_required"] = "when_required"
 _all: dict[tuple[Any, ...], Clients] = {}
 _lock = threading.Lock()
 
@@ -59,6 +63,8 @@ class Clients:
     def reset(self) -> None:
         """Take nothing over from before: no connection, no lock."""
         self._lock = threading.RLock()
+        self.trying = threading.Lock()
+        """Held by whoever tries a store, for all threads."""
         self._session: boto3.session.Session | None = None
         self._made: dict[Kind, S3ServiceResource] = {}
 
@@ -112,8 +118,13 @@ class Clients:
         fault: Exception
         try:
             made = self._opened().resource("s3", config=config, **self._options)
-            events = made.meta.client.meta.events
+            client = made.meta.client
+            if not is_at_amazon(client) and not self._says_when(config):
+                # Read with each request; a second client takes as long as the first.
+                client.meta.config.request_checksum_calculation = PLAIN  # type: ignore[attr-defined]
+            events: Any = made.meta.client.meta.events
             events.register("before-send.s3.PutObject", _send_at_once)
+            events.register_first("choose-signer.s3", _keep_version_4)
             return made
         except NO_CREDENTIALS as error:
             fault = meaning(error, "a client of S3", "it")
@@ -123,6 +134,22 @@ class Clients:
                 "endpoint_url, region_name, session_profile and client_config."
             )
         raise fault
+
+    def _says_when(self, config: Config) -> bool:
+        """Whether the user says when requests have a checksum."""
+        name = "request_checksum_calculation"
+        if getattr(config, name, None) or os.environ.get(f"AWS_{name.upper()}"):
+            return True
+        return name in self._opened()._session.get_scoped_config()
+
+
+def _keep_version_4(signature_version: object, **others: object) -> str | None:
+    """Keep botocore from signing URLs by version 2, as it does in its first regions."""
+    for kind in ("query", "presign-post"):
+        # Not of access points of several regions, nor of S3 Express: they have another.
+        if signature_version in (f"v4-{kind}", f"s3v4-{kind}"):
+            return f"s3v4-{kind}"
+    return None
 
 
 def _send_at_once(request: AWSPreparedRequest, **others: object) -> None:

@@ -1,21 +1,55 @@
-"""Whether a store of S3's kind refuses to overwrite, when it is asked to."""
+"""Whether a store of S3's kind refuses to overwrite, when it is asked to.
+
+Seen in November 2026, and the reason for all that is tried here: s3rver ignores the
+condition, moto ignores it for copies. OpenStack Swift refuses one request after
+another, but of several at once it lets several through, and it refuses copies to names
+that are free. SeaweedFS lets several through that end uploads in parts at once.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Mapping
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from tahoestorage.backends.s3.errors import NotImplementedThere
-from tahoestorage.exceptions import NameTaken, StoreError
+from tahoestorage.backends.s3.parameters import of_each_part, of_the_source
+from tahoestorage.exceptions import FileMissing, NameTaken, StoreError, StoreForbids
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+    from tahoestorage.backends.s3.objects import S3Objects
+
 Operation = Literal["PutObject", "CompleteMultipartUpload", "CopyObject"]
-_AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
+Answer = Mapping[str, Any]
+Attempt = Callable[[str, threading.Barrier], Answer]
+"""Makes an object of a key, once the others are ready too. Raises NameTaken."""
+MARK = "tahoestorage-token"
+"""The user metadata by which a save, or a trial, knows its own object."""
+# How many requests are sent at once, round for round. Two at once are let through by
+# Swift in three rounds of five. More cost SeaweedFS a second each.
+_ROUNDS: Mapping[Operation, Sequence[int]] = {
+    "PutObject": (2,) * 6,
+    "CompleteMultipartUpload": (4,) * 6,
+    "CopyObject": (4,) * 2,
+}
+_THOROUGH = (8,) * 4
+_CERTAIN = 3
+# Seconds after which what a trial left behind is nobody's any more.
+_LEFT_BEHIND = 60.0
+# How often a name is waited for that the trial of another process has.
+_BUSY = 20
+# Also of Europe's own. Its other partitions are no places that can be tried out.
+_AMAZON = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu")
 
 
 def is_modelled(client: S3Client, operation: Operation) -> bool:
@@ -24,67 +58,220 @@ def is_modelled(client: S3Client, operation: Operation) -> bool:
     return shape is not None and "IfNoneMatch" in shape.members
 
 
-def is_amazon(client: S3Client) -> bool:
-    """Return whether it speaks to Amazon's own S3, in the way that has conditions."""
+def is_at_amazon(client: S3Client) -> bool:
+    """Return whether a client speaks to Amazon's own S3."""
     host = urlsplit(client.meta.endpoint_url).hostname or ""
-    signature = client.meta.config.signature_version  # type: ignore[attr-defined]
-    return host.endswith(_AMAZON) and signature != "s3"
+    return host.endswith(_AMAZON)
 
 
-def refuses(
-    ask: Callable[..., Any],
-    client: S3Client,
-    place: Mapping[str, Any],
-    operation: Operation,
-    parameters: Mapping[str, Any],
-) -> bool:
-    """Return whether an operation on a key, which nobody else uses, is refused.
+def is_trusted(client: S3Client, bucket: str) -> bool:
+    """Return whether conditions hold by Amazon's documentation.
 
-    It is tried with an object there, which is deleted afterwards. ``ask`` does what it
-    is given, with errors of ours.
+    They do for buckets in all regions and at all endpoints (dual-stack, FIPS, of a
+    VPC), but not on Outposts, and not by signatures of version 2.
     """
-    put = functools.partial(client.put_object, **place, **parameters)
+    signature = client.meta.config.signature_version  # type: ignore[attr-defined]
+    outposts = bucket.startswith("arn:") and ":s3-outposts:" in bucket
+    return is_at_amazon(client) and not outposts and signature != "s3"
 
-    def copy() -> object:
-        return client.copy_object(
+
+class Trial:
+    """Tries by a small object of ``key`` whether a store refuses to overwrite it.
+
+    Several write it at once, for several rounds: just one of them may succeed each
+    time. The key is always the same one, so that where nothing may be deleted no more
+    than one object of it remains; in a bucket with versions none does where versions
+    may be deleted. Processes that try at the same time do not disturb each other.
+    """
+
+    def __init__(self, store: S3Objects, key: str, what: str) -> None:
+        self._store = store
+        self._key = key
+        self._what = what
+        self._client = store._client
+        self._ask = functools.partial(store._call, what)
+        self._token = secrets.token_hex(16)
+        self._deletes = False
+        parameters = dict(store._get_write_parameters(key))
+        metadata = {**parameters.get("Metadata", {}), MARK: self._token}
+        self._parameters: dict[str, Any] = {**parameters, "Metadata": metadata}
+
+    def honours(self, operation: Operation, *, thorough: bool = False) -> bool:
+        """Return whether just one of those that write at once succeeds, each time.
+
+        Raises StoreError where the store can't be asked.
+        """
+        rounds = [*_ROUNDS[operation], *(_THOROUGH if thorough else ())]
+        try:
+            if operation == "CopyObject":
+                return self._honours_copies(rounds)
+            put = operation == "PutObject"
+            return self._is_one_each(self._put if put else self._upload, rounds)
+        except NotImplementedThere:
+            return False
+
+    def _is_one_each(self, attempt: Attempt, rounds: Sequence[int]) -> bool:
+        """Whether one of each round succeeds, as far as that can be tried.
+
+        Three rounds of which several do are needed, so that all processes say the same:
+        moto lets two through once in some hundred rounds, Swift in most.
+        """
+        busy, several, pending = 0, 0, [*rounds]
+        while pending:
+            won = self._race(attempt, self._key, pending[0])
+            if not won:
+                # All were refused, for an object that was there before.
+                busy += 1
+                if busy > _BUSY or not self._makes_room():
+                    break
+            elif len(won) == 1:
+                pending.pop(0)
+                if not self._delete(self._key, won[0]):
+                    break
+            else:
+                several += 1
+                if several == _CERTAIN:
+                    return False
+                if several == 1:
+                    pending += rounds
+        return True
+
+    def _honours_copies(self, rounds: Sequence[int]) -> bool:
+        # Other names are used only where they will not remain.
+        if not (self._is_one_each(self._put, [1]) and self._deletes):
+            return False
+        source = f"{self._key}-{self._token}"
+        answer = self._put(source, threading.Barrier(1))
+        try:
+            attempt = functools.partial(self._copy, source)
+            for count in rounds:
+                won = self._race(attempt, f"{source}-copy", count)
+                # Some refuse all, also where the name is free. Copies can be made
+                # otherwise, so that nothing needs to be confirmed.
+                if len(won) != 1:
+                    return False
+                self._delete(f"{source}-copy", won[0])
+        finally:
+            self._delete(source, answer)
+        return True
+
+    def _race(self, attempt: Attempt, key: str, count: int) -> list[Answer]:
+        """Let so many try at once; return the answers of those that succeeded.
+
+        Where it is more than one, all are deleted.
+        """
+        won: list[Answer] = []
+        failed: list[Exception] = []
+        start = threading.Barrier(count)
+
+        def run(number: int) -> None:
+            try:
+                won.append(attempt(key, start))
+            except NameTaken:
+                pass
+            except Exception as error:
+                failed.append(error)
+                start.abort()
+
+        with ThreadPoolExecutor(count) as threads:
+            [*threads.map(run, range(count))]
+        if not won:
+            # It may have been done, its answer lost, and the request repeated.
+            head = self._store._head(key, self._what)
+            if head is not None and head["Metadata"].get(MARK) == self._token:
+                won.append(head)
+        if len(won) > 1 or failed:
+            for answer in won:
+                # Which of them is there now nobody knows.
+                self._delete(key, {"VersionId": answer.get("VersionId")})
+        if failed:
+            raise failed[0]
+        return won
+
+    def _put(self, key: str, start: threading.Barrier) -> Answer:
+        start.wait()
+        place = self._store._object(key)
+        return self._ask(
+            self._client.put_object,
             **place,
-            CopySource={"Bucket": place["Bucket"], "Key": place["Key"]},
-            MetadataDirective="REPLACE",
+            Body=secrets.token_bytes(16),
             IfNoneMatch="*",
-            **parameters,
+            **self._parameters,
         )
 
-    def upload() -> None:
-        started = ask(client.create_multipart_upload, **place, **parameters)
-        whole: dict[str, Any] = {**place, "UploadId": started["UploadId"]}
+    def _upload(self, key: str, start: threading.Barrier) -> Answer:
+        client, place = self._client, self._store._object(key)
+        begun = self._ask(client.create_multipart_upload, **place, **self._parameters)
+        whole: dict[str, Any] = {**place, "UploadId": begun["UploadId"]}
+        each = of_each_part(self._parameters)
         try:
-            part = ask(client.upload_part, **whole, PartNumber=1, Body=b"x")
+            body = secrets.token_bytes(16)
+            part = self._ask(
+                client.upload_part, **whole, **each, PartNumber=1, Body=body
+            )
             parts = [{"PartNumber": 1, "ETag": part["ETag"]}]
-            done: Any = {"MultipartUpload": {"Parts": parts}, "IfNoneMatch": "*"}
-            ask(client.complete_multipart_upload, **whole, **done)
-        finally:
-            with contextlib.suppress(StoreError, FileNotFoundError):
-                ask(client.abort_multipart_upload, **whole)
+            start.wait()
+            return self._ask(
+                client.complete_multipart_upload,
+                **whole,
+                **each,
+                MultipartUpload={"Parts": parts},
+                IfNoneMatch="*",
+            )
+        except BaseException:
+            with contextlib.suppress(StoreError, FileMissing):
+                self._ask(client.abort_multipart_upload, **whole)
+            raise
 
-    try:
-        if operation == "PutObject":
-            ask(put, IfNoneMatch="*")
-            return _is_refused(functools.partial(ask, put, IfNoneMatch="*"))
-        ask(put)
-        if operation == "CopyObject":
-            return _is_refused(functools.partial(ask, copy))
-        return _is_refused(upload)
-    except NotImplementedThere:
+    def _copy(self, source: str, key: str, start: threading.Barrier) -> Answer:
+        start.wait()
+        return self._ask(
+            self._client.copy_object,
+            **self._store._object(key),
+            CopySource=self._store._object(source),
+            **of_the_source(self._parameters),
+            MetadataDirective="REPLACE",
+            IfNoneMatch="*",
+            **self._parameters,
+        )
+
+    def _makes_room(self) -> bool:
+        """Wait until the name is free; what nobody uses any more is deleted."""
+        for _ in range(_BUSY):
+            head = self._store._head(self._key, self._what)
+            if head is None:
+                return True
+            date = head["ResponseMetadata"]["HTTPHeaders"].get("date")
+            now = parsedate_to_datetime(date) if date else datetime.now(UTC)
+            if (now - head["LastModified"]).total_seconds() > _LEFT_BEHIND:
+                return self._delete(self._key, head)
+            # Not in step with the other.
+            time.sleep((20 + secrets.randbelow(80)) / 1000)
         return False
-    finally:
-        # Who may not delete leaves an empty object there.
-        with contextlib.suppress(StoreError):
-            ask(client.delete_object, **place)
 
+    def _delete(self, key: str, answer: Answer) -> bool:
+        """Delete the object that an answer tells of; return whether that is allowed.
 
-def _is_refused(attempt: Callable[[], object]) -> bool:
-    try:
-        attempt()
-    except NameTaken:
+        Of a version, or nothing: a mark in its place would remain for ever.
+        """
+        condition: dict[str, Any] = {}
+        if answer.get("VersionId"):
+            condition["VersionId"] = answer["VersionId"]
+        elif answer.get("ETag"):
+            # Not the object of another process.
+            condition["IfMatch"] = answer["ETag"]
+        ask = functools.partial(
+            self._ask, self._client.delete_object, **self._store._object(key)
+        )
+        try:
+            try:
+                ask(**condition)
+            except NotImplementedThere:
+                ask()
+        except StoreForbids:
+            return False
+        except (StoreError, FileMissing, NameTaken):
+            # It was done before, or will be by the next one.
+            pass
+        self._deletes = True
         return True
-    return False

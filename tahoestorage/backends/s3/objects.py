@@ -10,6 +10,7 @@ from typing import Any
 from tahoestorage.backends.keys import Keys
 from tahoestorage.backends.objectreader import Part
 from tahoestorage.backends.s3.access import S3Access
+from tahoestorage.backends.s3.encodings import is_packed
 from tahoestorage.backends.s3.errors import BeyondTheEnd, NotImplementedThere
 from tahoestorage.backends.s3.reading import entry_of, part_of
 from tahoestorage.entries import Entry
@@ -65,7 +66,8 @@ class S3Objects(Keys, S3Access):
             return Part(entry, io.BytesIO())
         except NameTaken:
             raise replaced from None
-        part = part_of(answer, first, what, self._place)
+        packed = is_packed(answer, key, self.gzip_content_types)
+        part = part_of(answer, first, what, self._place, packed=packed)
         if reference and part.entry.reference != reference:
             part.body.close()
             raise replaced

@@ -21,8 +21,13 @@ def entry_of(answer: Mapping[str, Any], size: int | None) -> Entry:
     return Entry(EntryKind.FILE, answer.get("ETag", ""), size, None, seconds)
 
 
-def part_of(answer: Mapping[str, Any], first: int, what: str, place: str) -> Part:
-    """Return what GetObject answered to a range that begins at ``first``."""
+def part_of(
+    answer: Mapping[str, Any], first: int, what: str, place: str, *, packed: bool
+) -> Part:
+    """Return what GetObject answered to a range that begins at ``first``.
+
+    ``packed`` says whether the storage packed the object itself.
+    """
     body = Body(answer["Body"], what, place)
     found = _RANGE.fullmatch(answer.get("ContentRange") or "")
     # A store that knows no ranges sends all.
@@ -30,7 +35,7 @@ def part_of(answer: Mapping[str, Any], first: int, what: str, place: str) -> Par
     if int(begins) != first:
         body.close()
         raise StoreError(f"{what}: {place} does not send the part that was asked for")
-    return Part(entry_of(answer, int(size)), body, answer.get("ContentEncoding"))
+    return Part(entry_of(answer, int(size)), body, "gzip" if packed else None)
 
 
 class Body:

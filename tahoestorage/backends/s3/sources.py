@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -55,6 +59,21 @@ class Source:
         self.taken += sum(map(len, found))
         return b"".join(found)
 
+    def is_shorter_than(self, size: int) -> bool:
+        """Whether it has fewer bytes; if need be, so many are read, and kept.
+
+        Then the size of what is short is known.
+        """
+        if self.size is None:
+            start = self.read(size)
+            self.taken -= len(start)
+            self._pieces = itertools.chain([bytes(self._rest)], self._pieces)
+            self._rest = memoryview(start)
+            if len(start) == size:
+                return False
+            self.size = len(start)
+        return self.size < size
+
     def close(self) -> None:
         """Do nothing: s3transfer closes what it has sent."""
 
@@ -101,6 +120,20 @@ def source_of(content: Any) -> Source:
     if is_seekable and isinstance(content.read(0), bytes):
         return SeekableSource(content)
     return Source(_read(content))
+
+
+@contextlib.contextmanager
+def sized(source: Source) -> Iterator[Source]:
+    """Yield what sends the same and is of known size: if need be, a file in its place.
+
+    Of what is on disk then, no more than a chunk is in memory.
+    """
+    if source.size is not None:
+        yield source
+        return
+    with tempfile.TemporaryFile() as file:
+        shutil.copyfileobj(source, file, CHUNK)
+        yield SeekableSource(file)
 
 
 def _read(content: Any) -> Iterator[bytes | str]:

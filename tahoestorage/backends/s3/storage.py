@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import mimetypes
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from django.utils.encoding import filepath_to_uri
 
@@ -13,8 +15,9 @@ from tahoestorage.backends.cached import Cached
 from tahoestorage.backends.directupload import DirectUpload
 from tahoestorage.backends.names import path_of, url_name
 from tahoestorage.backends.objectreader import ObjectReader
-from tahoestorage.backends.objectstore import Signed
-from tahoestorage.backends.s3.conditions import Operation
+from tahoestorage.backends.objectstore import Signed, is_hidden
+from tahoestorage.backends.s3.conditions import Operation, is_at_amazon
+from tahoestorage.backends.s3.encodings import encoding_in, marked
 from tahoestorage.backends.s3.urls import direct_upload, seconds_left
 from tahoestorage.backends.s3.writing import S3Writing
 from tahoestorage.backends.storedfile import Reader
@@ -37,14 +40,20 @@ class S3Storage(Cached, S3Writing):
     # Where it is imported from, by migrations and pickles too.
     __module__ = "tahoestorage.backends.s3"
 
-    def _try_out(self, operation: Operation, what: str) -> bool:
+    def _try_out(
+        self, operation: Operation, what: str, key: str, thorough: bool
+    ) -> bool:
         scope = self._scope.item("conditions:")
-        if self._entries.text(scope, operation, DAY) is not None:
+        # Releases before 0.2 tried it one after another only.
+        label = f"{operation}, several at once"
+        if not thorough and self._entries.text(scope, label, DAY) is not None:
             return True
         ticket = self._entries.ticket()
-        honoured = super()._try_out(operation, what)
+        honoured = super()._try_out(operation, what, key, thorough)
         if honoured:
-            self._entries.keep_text(ticket, scope, operation, "honoured", DAY)
+            self._entries.keep_text(ticket, scope, label, "honoured", DAY)
+        elif thorough:
+            self._entries.forget(scope)
         return honoured
 
     def _reader(self, name: str) -> Reader:
@@ -57,9 +66,9 @@ class S3Storage(Cached, S3Writing):
         """Return the names of the directories and of the files below a prefix."""
         path = str(path)
         path_of(path)
-        found: tuple[list[str], list[str]]
-        found = self._call(path or "the root", super().listdir, path)
-        return found
+        directories: list[str]
+        directories, files = self._call(path or "the root", super().listdir, path)
+        return directories, [name for name in files if not is_hidden(name)]
 
     # URLs
 
@@ -82,36 +91,65 @@ class S3Storage(Cached, S3Writing):
             url: Any = super().url
             ask = functools.partial(url, name, parameters, expire, http_method)
             return str(ask() if self.custom_domain else self._call(name, ask))
-        if expire is None:
-            expire = self.querystring_expire
+        return self._signed_url(name, parameters or {}, expire, http_method)
+
+    def _signed_url(
+        self,
+        name: str,
+        parameters: dict[str, Any],
+        expire: int | None,
+        http_method: str | None,
+        also: Callable[[], dict[str, Any]] = dict,
+    ) -> str:
+        """Return the URL, with what ``also`` finds out where it is signed anew."""
+        seconds: int = self.querystring_expire if expire is None else expire
         asked = [
             self._clients.signature,
             self.custom_domain,
             self.url_protocol,
             self.cloudfront_key_id,
-            parameters or {},
-            expire,
+            parameters,
+            seconds,
             http_method,
         ]
 
         def sign() -> Signed:
             if self.custom_domain:
-                return self._sign_for_cloudfront(name, parameters or {}, expire)
-            return self._sign(name, parameters or {}, expire, http_method)
+                return self._sign_for_cloudfront(name, parameters, seconds)
+            return self._sign(name, {**parameters, **also()}, seconds, http_method)
 
-        return self._stable_url(name, asked, expire, sign)
+        return self._stable_url(name, asked, seconds, sign)
 
     def download_url(
         self, name: str, *, method: str, content_type: str, disposition: str
     ) -> str:
-        """Return ``url``, with what the store is to answer where it signs it itself."""
+        """Return ``url``, with what the store is to answer where it signs it itself.
+
+        A file that was packed before it was saved, such as ``a.tar.gz``, is answered as
+        it is: clients would unpack it if the store told how.
+        """
         if self.custom_domain or not self.querystring_auth:
             return self.url(name)
+        path_of(name)
         told = {
             "ResponseContentType": content_type,
             "ResponseContentDisposition": disposition,
         }
-        return self.url(name, told, http_method=method)
+        also = functools.partial(self._encoding_told, name)
+        return self._signed_url(name, told, None, method, also)
+
+    def _encoding_told(self, name: str) -> dict[str, Any]:
+        """Return what a signed URL is to say of the encoding, where it is not kept."""
+        if mimetypes.guess_type(name)[1] is not None:
+            return {"ResponseContentEncoding": "identity"}
+        endpoint = urlsplit(self._client.meta.endpoint_url)
+        if endpoint.scheme == "https" and not is_at_amazon(self._client):
+            # It may have kept how the body was framed on its way.
+            head = self._head(self._key(name), name) or {}
+            encoding = encoding_in(head)
+            if head.get("ContentEncoding") not in (None, "", encoding):
+                return {"ResponseContentEncoding": encoding or "identity"}
+        return {}
 
     def _sign(
         self,
@@ -153,11 +191,12 @@ class S3Storage(Cached, S3Writing):
         name = "/".join(path_of(str(name)))
         if not name:
             raise NameIsDirectory("the root is a directory, and no file")
-        self._demand("PutObject", name)
         key = self._key(name)
+        self._demand("PutObject", name, key)
         parameters = {**self.get_object_parameters(key), "ContentType": content_type}
         if self.default_acl:
             parameters.setdefault("ACL", self.default_acl)
+        parameters = marked(parameters, packed=False)
         seconds = self.querystring_expire
         upload = self._call(
             name,

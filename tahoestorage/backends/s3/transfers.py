@@ -12,7 +12,7 @@ from boto3.s3.transfer import TransferConfig
 from s3transfer.futures import NonThreadedExecutor
 from s3transfer.manager import TransferManager
 
-from tahoestorage.backends.s3.conditions import Operation
+from tahoestorage.backends.s3.parameters import of_each_part
 from tahoestorage.backends.s3.sources import Source
 from tahoestorage.exceptions import FileMissing, StoreError
 
@@ -25,16 +25,10 @@ AT_ONCE = 1 << 20
 COPIED_PART = 1 << 27
 COPIED_AT_ONCE = 5 << 30
 """Bytes that CopyObject copies at most."""
+SENT_AT_ONCE = 5 << 30
+"""Bytes that PutObject takes at most."""
 _MOST_PARTS = 10_000
 _COPIERS = 8
-_OF_EACH_PART = (
-    "ExpectedBucketOwner",
-    "RequestPayer",
-    "SSECustomerAlgorithm",
-    "SSECustomerKey",
-    "SSECustomerKeyMD5",
-)
-Demand = Callable[[Operation], None]
 Call = Callable[..., Any]
 
 
@@ -45,40 +39,35 @@ def usual_transfers(*, use_threads: bool) -> TransferConfig:
     return config
 
 
+def in_one_piece(config: TransferConfig) -> TransferConfig:
+    """Return the same, but that nothing is sent in parts."""
+    config = copy.copy(config)
+    config.multipart_threshold = SENT_AT_ONCE + 1
+    return config
+
+
 class Sending:
     """A client for one transfer, which keeps the answer to its last request.
 
-    With a ``demand`` that request creates, and does not overwrite; before anything
-    is sent ``demand`` is called with what the store must be able to refuse.
+    What is ``new`` does not overwrite, as far as the store holds to the condition.
     """
 
-    def __init__(self, client: S3Client, demand: Demand | None) -> None:
+    def __init__(self, client: S3Client, *, new: bool) -> None:
         self._client = client
-        self._demand = demand
+        self._condition = {"IfNoneMatch": "*"} if new else {}
         self.answer: Mapping[str, Any] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
     def put_object(self, **parameters: Any) -> Any:
-        self._check("PutObject")
         return self._last(self._client.put_object, parameters)
-
-    def create_multipart_upload(self, **parameters: Any) -> Any:
-        self._check("CompleteMultipartUpload")
-        return self._client.create_multipart_upload(**parameters)
 
     def complete_multipart_upload(self, **parameters: Any) -> Any:
         return self._last(self._client.complete_multipart_upload, parameters)
 
-    def _check(self, operation: Operation) -> None:
-        if self._demand is not None:
-            self._demand(operation)
-
     def _last(self, request: Call, parameters: dict[str, Any]) -> Any:
-        if self._demand is not None:
-            parameters["IfNoneMatch"] = "*"
-        self.answer = request(**parameters)
+        self.answer = request(**parameters, **self._condition)
         return self.answer
 
 
@@ -131,7 +120,7 @@ def copy_in_parts(
     """
     started = ask(client.create_multipart_upload, **place, **parameters)
     whole = {**place, "UploadId": started["UploadId"]}
-    each = {k: v for k, v in parameters.items() if k in _OF_EACH_PART}
+    each = of_each_part(parameters)
     length = max(COPIED_PART, -(-size // _MOST_PARTS))
 
     def copy_part(number: int) -> dict[str, Any]:

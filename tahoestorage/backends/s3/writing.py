@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from boto3.s3.transfer import TransferConfig
+
+from tahoestorage.backends.objectreader import ObjectReader, Part
+from tahoestorage.backends.objectstore import TRIAL
 from tahoestorage.backends.s3.conditions import (
+    MARK,
     Operation,
-    is_amazon,
+    Trial,
     is_modelled,
-    refuses,
+    is_trusted,
 )
+from tahoestorage.backends.s3.encodings import encoding_in, is_packed, marked
 from tahoestorage.backends.s3.errors import NotImplementedThere
 from tahoestorage.backends.s3.objects import S3Objects
+from tahoestorage.backends.s3.parameters import of_the_source
 from tahoestorage.backends.s3.reading import entry_of
-from tahoestorage.backends.s3.sources import Source, source_of
+from tahoestorage.backends.s3.sources import Source, sized, source_of
 from tahoestorage.backends.s3.transfers import (
     COPIED_AT_ONCE,
-    Demand,
+    SENT_AT_ONCE,
     Sending,
     copy_in_parts,
+    in_one_piece,
     upload,
 )
 from tahoestorage.entries import Entry
 from tahoestorage.exceptions import FileMissing, NameTaken, NotConditional, StoreError
 
-MARK = "tahoestorage-token"
-"""The user metadata by which a save knows its own object."""
-PROBE = ".tahoestorage-probe-"
 PACKED = 1 << 20
 _CARRIED = (
     "CacheControl",
@@ -42,7 +48,6 @@ _CARRIED = (
     "Metadata",
     "WebsiteRedirectLocation",
 )
-_OF_THE_SOURCE = ("SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5")
 Answer = Mapping[str, Any]
 
 
@@ -54,64 +59,76 @@ class S3Writing(S3Objects):
     def conditional(self, *, thorough: bool = False) -> bool:
         """Return whether the store can refuse to overwrite, as saves ask it to.
 
-        It is tried once for each process, with an object of its own. Raises StoreError
-        where the store can't be asked.
+        It is tried once for each process, at the location; a ``thorough`` trial is made
+        each time. Large files need no condition of their own: where that of uploads in
+        parts does not hold, they are sent whole. Raises StoreError where the store
+        can't be asked.
         """
-        operations: tuple[Operation, ...] = ("PutObject", "CompleteMultipartUpload")
         what = "a trial of conditional writes"
-        return all(self._honours(operation, what) for operation in operations)
+        return self._honours("PutObject", what, self._key(TRIAL), thorough=thorough)
 
-    def _honours(self, operation: Operation, what: str) -> bool:
-        known = self._clients.honoured
-        place = (self.bucket_name, operation)
-        if place not in known:
-            known[place] = self._find_out(operation, what)
-        return known[place]
-
-    def _find_out(self, operation: Operation, what: str) -> bool:
+    def _honours(
+        self, operation: Operation, what: str, key: str, *, thorough: bool = False
+    ) -> bool:
+        """Return whether a condition holds; if need be it is tried beside ``key``."""
         client = self._client
         if not is_modelled(client, operation):
             return False
-        if is_amazon(client):
+        known, place = self._clients.honoured, (self.bucket_name, operation)
+        if self.conditional_writes:
+            # Whether copies work at all their failure tells.
+            return known.get(place, True)
+        if is_trusted(client, self.bucket_name):
             return True
-        return self._try_out(operation, what)
+        if thorough or place not in known:
+            with self._clients.trying:
+                if thorough or place not in known:
+                    beside = key[: key.rfind("/") + 1] + TRIAL
+                    known[place] = self._try_out(operation, what, beside, thorough)
+        return known[place]
 
-    def _try_out(self, operation: Operation, what: str) -> bool:
-        key = self._key(PROBE + secrets.token_hex(8))
-        parameters = self._get_write_parameters(key)
-        ask = functools.partial(self._call, what)
-        return refuses(ask, self._client, self._object(key), operation, parameters)
+    def _try_out(
+        self, operation: Operation, what: str, key: str, thorough: bool
+    ) -> bool:
+        return Trial(self, key, what).honours(operation, thorough=thorough)
 
-    def _demand(self, operation: Operation, what: str) -> None:
+    def _demand(self, operation: Operation, what: str, key: str) -> None:
         """Raise NotConditional where ``operation`` could overwrite a file."""
-        if not self._honours(operation, what):
-            advice = "use a store that can"
-            if not self._overwrites:
-                advice += ", or set allow_overwrite where saves are meant to overwrite"
-            raise NotConditional(
-                f"{what}: {self._place} can't refuse to overwrite (If-None-Match on "
-                f"{operation}), so that this could cost another file; {advice}"
-            )
+        if not self._honours(operation, what, key):
+            raise self._would_overwrite(operation, what)
+
+    def _would_overwrite(self, operation: Operation, what: str) -> NotConditional:
+        advice = "use a store that can"
+        if not self._overwrites:
+            advice += ", or set allow_overwrite where saves are meant to overwrite"
+        return NotConditional(
+            f"{what}: {self._place} can't refuse to overwrite (If-None-Match on "
+            f"{operation}, also by several at once), so that this could cost another "
+            f"file; {advice}"
+        )
 
     # Files
 
     def _put(self, key: str, content: Any, what: str, *, replace: bool) -> Entry:
         source = source_of(content)
         parameters = self._get_write_parameters(key, content)
-        pack = self.gzip and parameters["ContentType"] in self.gzip_content_types
-        if pack and "ContentEncoding" not in parameters:
+        types = self.gzip_content_types
+        pack = self.gzip and parameters["ContentType"] in types
+        if pack := pack and "ContentEncoding" not in parameters:
             source = self._packed(source)
             parameters["ContentEncoding"] = "gzip"
+        parameters = marked(parameters, packed=pack)
         if replace:
-            answer = self._send(key, source, what, None, parameters)
+            answer = self._send(key, source, what, parameters)
         else:
-            answer = self._send_new(key, source, what, parameters)
+            send = partial(self._send_new, key, source, what)
+            answer = self._create(key, what, parameters, send)
         size = source.taken if source.size is None else source.size
         return entry_of({"ETag": answer.get("ETag", "")}, size)
 
     def _packed(self, source: Source) -> Source:
         packed = self._compress_content(source)
-        pieces = iter(functools.partial(packed.read, PACKED), b"")
+        pieces = iter(partial(packed.read, PACKED), b"")
         return Source(pieces)
 
     def _send(
@@ -119,20 +136,30 @@ class S3Writing(S3Objects):
         key: str,
         source: Source,
         what: str,
-        demand: Demand | None,
         parameters: dict[str, Any],
+        *,
+        new: bool = False,
+        at_once: bool = False,
     ) -> Answer:
-        sending = Sending(self._client, demand)
-        place, config = self._object(key), self.transfer_config
+        config: TransferConfig = self.transfer_config
+        sending = Sending(self._client, new=new)
+        place, config = self._object(key), in_one_piece(config) if at_once else config
         self._call(what, upload, sending, source, place, parameters, config)
         return sending.answer
 
     def _send_new(
         self, key: str, source: Source, what: str, parameters: dict[str, Any]
     ) -> Answer:
-        demand = functools.partial(self._demand, what=what)
-        send = functools.partial(self._send, key, source, what, demand)
-        return self._create(key, what, parameters, send)
+        """Send to a name that is free, in parts only where that holds for parts too."""
+        large = not source.is_shorter_than(self.transfer_config.multipart_threshold)
+        operation: Operation = "CompleteMultipartUpload"
+        if large and self._honours(operation, what, key):
+            return self._send(key, source, what, parameters, new=True)
+        self._demand("PutObject", what, key)
+        with sized(source) as source:
+            if source.size is not None and source.size > SENT_AT_ONCE:
+                self._demand(operation, what, key)
+            return self._send(key, source, what, parameters, new=True, at_once=True)
 
     def _create(
         self,
@@ -163,54 +190,109 @@ class S3Writing(S3Objects):
         head = self._head(source, what)
         if head is None:
             raise FileMissing(f"{what}: there is no such file")
+        made = Copying(source, target, what, head, self._copied(source, target, head))
+        for way in self._ways(made):
+            try:
+                self._create(target, what, made.parameters, partial(way, made))
+            except NotImplementedThere:
+                continue
+            except NameTaken:
+                if self._head(target, what) is not None:
+                    raise
+                now = self._head(source, what)
+                if now is None or now["ETag"] != head["ETag"]:
+                    break
+                if way != self._copy_at_once:
+                    raise
+                # The name is free: this store refuses all that is copied so.
+                self._clients.honoured[self.bucket_name, "CopyObject"] = False
+            else:
+                return entry_of(head, made.size).reference
+        else:
+            raise self._would_overwrite("CopyObject", what)
+        raise StoreError(f"{what}: the file was changed while it was copied; try again")
+
+    def _copied(
+        self, source: str, target: str, head: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return what a copy is written with: the properties of what is copied."""
         written = self._get_write_parameters(target)
         parameters = {k: v for k, v in written.items() if k not in _CARRIED}
         parameters |= {k: head[k] for k in _CARRIED if k in head}
-        asked: dict[str, Any] = {
-            "CopySource": self._object(source),
-            "CopySourceIfMatch": head["ETag"],
-        }
-        asked |= {
-            f"CopySource{k}": v for k, v in written.items() if k in _OF_THE_SOURCE
-        }
-        size = head["ContentLength"]
+        encoding = encoding_in(head)
+        parameters.pop("ContentEncoding", None)
+        if encoding is not None:
+            parameters["ContentEncoding"] = encoding
+        packed = is_packed(head, source, self.gzip_content_types)
+        return marked(parameters, packed=packed)
 
-        def copy(parameters: dict[str, Any]) -> Answer:
-            return self._copy_to(target, what, size, asked, parameters)
+    def _ways(self, made: Copying) -> Iterator[Callable[..., Answer]]:
+        """Yield how a copy is made, where it does not overwrite: the cheapest first."""
+        honours = partial(self._honours, what=made.what, key=made.target)
+        if made.size <= COPIED_AT_ONCE and honours("CopyObject"):
+            yield self._copy_at_once
+        in_parts = honours("CompleteMultipartUpload")
+        if made.size and in_parts:
+            yield self._copy_in_parts
+        if in_parts or (made.size <= SENT_AT_ONCE and honours("PutObject")):
+            yield self._copy_through
+        # Who lets saves overwrite has copies do so that come at the same moment.
+        elif self.file_overwrite:
+            if self._head(made.target, made.what) is not None:
+                raise NameTaken(f"{made.what}: the name is taken")
+            if made.size:
+                yield self._copy_in_parts
+            yield self._copy_through
 
-        try:
-            self._create(target, what, parameters, copy)
-        except NameTaken:
-            if self._head(target, what) is not None:
-                raise
-        else:
-            return entry_of(head, size).reference
-        # Not the name was refused, but the source.
-        raise StoreError(f"{what}: the file was changed while it was copied; try again")
+    def _copy_at_once(self, made: Copying, parameters: dict[str, Any]) -> Answer:
+        return self._call(
+            made.what,
+            self._client.copy_object,
+            **self._object(made.target),
+            **self._source(made),
+            **parameters,
+            MetadataDirective="REPLACE",
+            IfNoneMatch="*",
+        )
 
-    def _copy_to(
-        self,
-        target: str,
-        what: str,
-        size: int,
-        source: dict[str, Any],
-        parameters: dict[str, Any],
-    ) -> Answer:
-        client, place = self._client, self._object(target)
-        new = {**place, **parameters, "IfNoneMatch": "*"}
-        if size <= COPIED_AT_ONCE and self._honours("CopyObject", what):
-            with contextlib.suppress(NotImplementedThere):
-                return self._call(
-                    what,
-                    client.copy_object,
-                    MetadataDirective="REPLACE",
-                    **source,
-                    **new,
-                )
-        if not size:
-            self._demand("PutObject", what)
-            return self._call(what, client.put_object, Body=b"", **new)
-        self._demand("CompleteMultipartUpload", what)
-        ask = functools.partial(self._call, what)
-        copy_in_parts(ask, client, place, source, size, parameters)
+    def _copy_in_parts(self, made: Copying, parameters: dict[str, Any]) -> Answer:
+        ask, place = partial(self._call, made.what), self._object(made.target)
+        source = self._source(made)
+        copy_in_parts(ask, self._client, place, source, made.size, parameters)
         return {}
+
+    def _copy_through(self, made: Copying, parameters: dict[str, Any]) -> Answer:
+        """Read it, and send it anew."""
+
+        def fetch(first: int, last: int, reference: str | None) -> Part:
+            tag = made.head["ETag"]
+            return self._fetch(made.source, first, last, tag, made.what)
+
+        with ObjectReader(fetch, made.what, entry_of(made.head, made.size)) as reader:
+            source = Source(iter(partial(reader.read, PACKED), b""))
+            if self.file_overwrite:
+                return self._send(made.target, source, made.what, parameters, new=True)
+            return self._send_new(made.target, source, made.what, parameters)
+
+    def _source(self, made: Copying) -> dict[str, Any]:
+        return {
+            "CopySource": self._object(made.source),
+            "CopySourceIfMatch": made.head["ETag"],
+            **of_the_source(made.parameters),
+        }
+
+
+@dataclass(frozen=True)
+class Copying:
+    """A copy that is made: of which key, to which, and what it is written with."""
+
+    source: str
+    target: str
+    what: str
+    head: Answer
+    parameters: dict[str, Any]
+
+    @property
+    def size(self) -> int:
+        """Bytes that are copied."""
+        return int(self.head["ContentLength"])

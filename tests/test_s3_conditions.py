@@ -1,0 +1,221 @@
+"""Trials of stores of S3's kind: several write at once, and just one may succeed."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.test import override_settings
+
+from tahoestorage.backends.objectstore import TRIAL
+from tahoestorage.backends.s3 import S3Storage, conditions
+from tahoestorage.exceptions import NameTaken, NotConditional, StoreForbids
+from tests.proxy import Answer, Proxy, Seen
+from tests.s3_storages import MakeS3, keys, read, save, unfinished
+from tests.stores import S3Server, s3_requests
+
+FORBIDDEN = Answer(403, {}, b"<Error><Code>AccessDenied</Code></Error>")
+REFUSED = Answer(412, {}, b"<Error><Code>PreconditionFailed</Code></Error>")
+
+
+@pytest.fixture
+def proxy(weed: S3Server) -> Iterator[Proxy]:
+    """A proxy before SeaweedFS."""
+    with Proxy(weed.endpoint_url) as proxy:
+        yield proxy
+
+
+@contextlib.contextmanager
+def letting_several_through(storage: S3Storage, operation: str) -> Iterator[None]:
+    """Let the store refuse one after another only, as OpenStack Swift does.
+
+    Of those that come at once, it sees the condition of the first alone.
+    """
+    events = storage.connection.meta.client.meta.events
+    changed, waiting = threading.Condition(), 0
+
+    def created(request: Any, **kwargs: Any) -> None:
+        nonlocal waiting
+        with changed:
+            waiting += 1
+            changed.notify_all()
+            if waiting > 1:
+                del request.headers["If-None-Match"]
+            else:
+                changed.wait_for(lambda: waiting > 1, 0.2)
+
+    def done(**kwargs: Any) -> None:
+        nonlocal waiting
+        with changed:
+            waiting -= 1
+
+    events.register(f"request-created.s3.{operation}", created)
+    events.register(f"needs-retry.s3.{operation}", done)
+    try:
+        yield
+    finally:
+        events.unregister(f"request-created.s3.{operation}", created)
+        events.unregister(f"needs-retry.s3.{operation}", done)
+
+
+def test_a_store_that_lets_several_through_at_once_is_found_out(
+    make_strict_s3: MakeS3, weed: S3Server
+) -> None:
+    storage = make_strict_s3(bucket_name=weed.make_bucket(), cache=False)
+    with letting_several_through(storage, "PutObject"):
+        # One after another it refuses.
+        trusted = make_strict_s3(
+            bucket_name=storage.bucket_name, conditional_writes=True
+        )
+        with trusted.open("a", "xb") as file:
+            file.write(b"one")
+            save(trusted, "a", b"two")
+            with pytest.raises(NameTaken):
+                file.close()
+            file.discard()  # type: ignore[attr-defined]
+        assert not storage.conditional()
+        assert not storage.conditional(thorough=True)
+        with pytest.raises(NotConditional, match=r"b: .*several at once"):
+            save(storage, "b")
+    assert keys(storage) == ["a"]
+
+
+def test_what_was_believed_is_not_believed_by_a_thorough_trial(
+    make_strict_s3: MakeS3, weed: S3Server
+) -> None:
+    storage = make_strict_s3(bucket_name=weed.make_bucket())
+    assert storage.conditional()
+    with letting_several_through(storage, "PutObject"):
+        assert storage.conditional()
+        assert not storage.conditional(thorough=True)
+        storage._clients.honoured.clear()
+        assert not storage.conditional()
+
+
+def test_the_trial_is_beside_the_file(make_strict_s3: MakeS3, proxy: Proxy) -> None:
+    storage = make_strict_s3(endpoint_url=proxy.url, cache=False)
+    below = f"/{storage.bucket_name}/uploads/"
+    proxy.rule(lambda seen: not seen.path.startswith(below), FORBIDDEN, times=None)
+    assert save(storage, "uploads/a.txt") == "uploads/a.txt"
+    storage.copy("uploads/a.txt", "uploads/b.txt")
+    with pytest.raises(StoreForbids):
+        save(storage, "elsewhere/a.txt")
+
+
+def test_where_nothing_may_be_deleted_one_hidden_object_remains(
+    make_strict_s3: MakeS3, proxy: Proxy
+) -> None:
+    storage = make_strict_s3(endpoint_url=proxy.url, cache=False)
+
+    def deletes(seen: Seen) -> bool:
+        return seen.method == "DELETE" and "uploadId" not in seen.target
+
+    proxy.rule(deletes, FORBIDDEN, times=None)
+    for number in range(3):
+        # Each time as another container would, with a cache of its own.
+        storage._clients.honoured.clear()
+        assert save(storage, f"dir/{number}") == f"dir/{number}"
+        assert storage.copy(f"dir/{number}", f"dir/copy-{number}")
+    names = sorted(f"{copy}{number}" for copy in ("", "copy-") for number in range(3))
+    assert sorted(keys(storage)) == sorted(f"dir/{n}" for n in [TRIAL, *names])
+    # No listing shows it, and so nobody copies it.
+    assert sorted(storage.listdir("dir")[1]) == names
+    assert sorted(name for name, _ in storage.listed()) == [f"dir/{n}" for n in names]
+    assert unfinished(storage) == []
+
+
+def test_what_a_trial_left_behind_is_used_and_deleted(
+    make_strict_s3: MakeS3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = make_strict_s3(cache=False)
+    storage._client.put_object(Bucket=storage.bucket_name, Key=f"dir/{TRIAL}")
+    monkeypatch.setattr(conditions, "_LEFT_BEHIND", -1.0)
+    assert save(storage, "dir/a") == "dir/a"
+    assert keys(storage) == ["dir/a"]
+
+
+def test_nothing_is_left_in_a_bucket_with_versions(
+    make_s3: MakeS3, moto: S3Server
+) -> None:
+    storage = make_s3(bucket_name=moto.make_bucket(), cache=False)
+    client = moto.client()
+    client.put_bucket_versioning(
+        Bucket=storage.bucket_name, VersioningConfiguration={"Status": "Enabled"}
+    )
+    save(storage, "dir/a")
+    storage.copy("dir/a", "dir/b")
+    found = client.list_object_versions(Bucket=storage.bucket_name)
+    client.close()
+    assert sorted(each["Key"] for each in found["Versions"]) == ["dir/a", "dir/b"]
+    assert "DeleteMarkers" not in found
+
+
+def test_threads_and_processes_that_try_at_once_all_get_it_right(
+    make_strict_s3: MakeS3,
+) -> None:
+    storage = make_strict_s3(cache=False)
+    found: list[bool] = []
+
+    def trial() -> None:
+        # Past what is known: as another process does.
+        one = conditions.Trial(storage, TRIAL, "a trial")
+        found.append(one.honours("PutObject"))
+
+    threads = [threading.Thread(target=trial) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [True] * 6
+    assert keys(storage) == []
+
+
+def test_the_operator_s_word_is_believed(make_strict_s3: MakeS3) -> None:
+    with override_settings(AWS_S3_CONDITIONAL_WRITES=True):
+        storage = make_strict_s3(cache=False)
+    with s3_requests(storage) as sent:
+        save(storage, "a")
+        storage.copy("a", "b")
+    assert all(TRIAL not in each.key for each in sent)
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_copies_where_the_store_refuses_them_for_free_names(
+    make_strict_s3: MakeS3, proxy: Proxy, trusted: bool
+) -> None:
+    def copies(seen: Seen) -> bool:
+        copied = "x-amz-copy-source" in seen.headers
+        return copied and "uploadId" not in seen.target
+
+    # As Swift does, whatever there is.
+    proxy.rule(copies, REFUSED, times=None)
+    storage = make_strict_s3(
+        endpoint_url=proxy.url, cache=False, conditional_writes=trusted
+    )
+    save(storage, "a", b"content")
+    assert storage.copy("a", "b") == "b"
+    assert storage.move("b", "c") == "c"
+    assert read(storage, "c") == b"content"
+    for target in ("a", "c"):
+        with pytest.raises(NameTaken):
+            storage.copy("a", target)
+    assert sorted(keys(storage)) == ["a", "c"]
+    assert unfinished(storage) == []
+
+
+def test_copies_where_no_part_can_be_copied_go_through_this_host(
+    make_strict_s3: MakeS3, proxy: Proxy
+) -> None:
+    unknown = Answer(501, {}, b"<Error><Code>NotImplemented</Code></Error>")
+    proxy.rule(lambda seen: "x-amz-copy-source" in seen.headers, unknown, times=None)
+    storage = make_strict_s3(endpoint_url=proxy.url, cache=False)
+    for size in (0, 10, 9 << 20):
+        save(storage, f"{size}", bytes(size))
+        assert storage.copy(f"{size}", f"copy-of-{size}") == f"copy-of-{size}"
+        assert read(storage, f"copy-of-{size}") == bytes(size)
+        with pytest.raises(NameTaken):
+            storage.copy(f"{size}", f"copy-of-{size}")
+    assert unfinished(storage) == []
