@@ -129,7 +129,7 @@ class Rule:
     matches: Callable[[Seen], bool]
     action: Action
     left: int | None
-    guards: bool = False
+    guards: bool | None = False
     reached: threading.Event = field(default_factory=threading.Event)
 
 
@@ -168,11 +168,11 @@ class Proxy:
         action: Action,
         times: int | None = 1,
         *,
-        guards: bool = False,
+        guards: bool | None = False,
     ) -> Rule:
         """Do `action` with the next `times` (None: all) requests that match.
 
-        Of those that guard changes where it says so, else of all others. Rules are
+        Of those that guard changes, or else of all others; None: of all. Rules are
         tried in the order of their making.
         """
         rule = Rule(matches, action, times, guards)
@@ -198,7 +198,7 @@ class Proxy:
         with self._changed:
             (self.guards if seen.is_guard else self.seen).append(seen)
             self._busy += 1
-            rules = (r for r in self._rules if r.guards == seen.is_guard)
+            rules = (r for r in self._rules if r.guards in (None, seen.is_guard))
             rule = next((r for r in rules if r.left != 0 and r.matches(seen)), None)
             if rule is not None and rule.left is not None:
                 rule.left -= 1
