@@ -525,7 +525,7 @@ def test_a_turn_that_was_not_given_back_ends_by_itself(
 
     def turns() -> int:
         with contextlib.closing(redis_server.client()) as client:
-            return int(client.hlen(redislocks.LOCKS))  # type: ignore[arg-type]
+            return int(client.hlen(redislocks.LOCKS))
 
     before = turns()
 
