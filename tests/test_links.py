@@ -224,7 +224,7 @@ def test_a_name_that_comes_and_goes_is_told_after_some_attempts(
     proxy.rule(is_link, Answer(409, {}, b"There was already a child"), times=None)
     links = far._links
     with pytest.raises(NameTaken, match="a comes and goes"):
-        links.link(links.make(()), ("a",), Cap.parse("URI:LIT:nu"))
+        links.add(("a",), Cap.parse("URI:LIT:nu"))
     assert count(proxy, is_link) == 3
     assert tree() == {}
 

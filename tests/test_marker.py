@@ -17,6 +17,7 @@ from django.core.files.storage import InMemoryStorage
 from django.core.management import call_command
 from pytest_django.fixtures import Settings
 
+from tahoestorage.checks import check_gateways
 from tahoestorage.moving.grid import Grid
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import marker
@@ -169,3 +170,59 @@ def test_a_root_without_a_marker_gets_one_with_its_facts(
     storage._links.change_facts(lambda facts: {"n": 1})
     assert marker.read_facts(gateway, Cap.parse(root)) == {"n": 1}
     assert list(raw(tahoe_grid, root)) == [marker.NAME]
+
+
+def test_the_empty_directories_of_others_are_marked(
+    make_storage: MakeStorage, tahoe_grid: LocalGrid, settings: Settings, tmp_path: Path
+) -> None:
+    api = f"{tahoe_grid.base_url}/uri"
+    root = requests.post(f"{api}?t=mkdir", timeout=30).text
+    for name, cap in (
+        ("empty", requests.post(f"{api}?t=mkdir", timeout=30).text),
+        ("itself", root),
+        ("kept", requests.post(f"{api}?t=mkdir", timeout=30).text),
+    ):
+        requests.put(f"{api}/{root}/{name}?t=uri", data=cap, timeout=30)
+    requests.put(f"{api}/{root}/kept/file", data=LONG, timeout=30)
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "grid": {
+            "BACKEND": "tahoestorage.storage.TahoeStorage",
+            "OPTIONS": make_storage(base_cap=root)._given,
+        },
+    }
+    said = [StringIO(), StringIO()]
+    for out in said:
+        call_command("tahoe_create_root", "--mark", "grid", stdout=out)
+    assert [out.getvalue() for out in said] == [
+        "1 empty directory was marked.\n",
+        "0 empty directories were marked.\n",
+    ]
+    assert list(raw(tahoe_grid, root, "empty")) == [marker.NAME]
+    assert set(raw(tahoe_grid, root)) == {"empty", "itself", "kept"}
+    assert list(raw(tahoe_grid, root, "kept")) == ["file"]
+
+
+def test_an_empty_root_is_warned_of_where_writers_have_no_lock(
+    make_storage: MakeStorage, tahoe_grid: LocalGrid, settings: Settings
+) -> None:
+    empty = requests.post(f"{tahoe_grid.base_url}/uri?t=mkdir", timeout=30).text
+    ours = tahoe_grid.create_root().uri
+    found = {}
+    for root in (empty, ours):
+        for redis in (None, "redis://127.0.0.1:9"):
+            storage = make_storage(
+                base_cap=root, cache={"redis": redis} if redis else {}
+            )
+            settings.STORAGES = {
+                **settings.STORAGES,
+                "default": {
+                    "BACKEND": "tahoestorage.storage.TahoeStorage",
+                    "OPTIONS": storage._given,
+                },
+            }
+            found[root, redis] = [
+                message.id for message in check_gateways(None) if message.level > 20
+            ]
+    assert found.pop((empty, None)) == ["tahoestorage.W009"]
+    assert not any(found.values())

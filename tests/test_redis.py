@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,6 +42,7 @@ from tahoestorage.cache import (
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import GatewayTimeout, WriteCollision
 from tahoestorage.storage import TahoeStorage
+from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.grid import LocalGrid
 from tests.conftest import MakeStorage, requests_sent
@@ -471,15 +473,17 @@ def test_nothing_is_asked_of_the_gateway_that_another_host_has_asked(
 def test_writers_through_several_gateways_take_turns(
     redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usual, linking, most = Gateway.set_children, [0], [0]
+    usual, linking, most = Gateway.set_children, Counter[str](), [0]
 
-    def link(*arguments: Any, **keywords: Any) -> None:
-        linking[0] += 1
-        most[0] = max(most[0], linking[0])
+    def link(
+        gateway: Gateway, directory: Cap, *arguments: Any, **keywords: Any
+    ) -> None:
+        linking[directory.uri] += 1
+        most[0] = max(most[0], linking[directory.uri])
         try:
-            usual(*arguments, **keywords)
+            usual(gateway, directory, *arguments, **keywords)
         finally:
-            linking[0] -= 1
+            linking[directory.uri] -= 1
 
     monkeypatch.setattr(Gateway, "set_children", link)
     with LocalGrid(tmp_path / "grid", servers=1, gateways=2) as grid:

@@ -216,9 +216,7 @@ class TahoeStorage(Saving, Configured):
     def _link(
         self, name: str, cap: Cap, replace: Literal["false", "only-files"]
     ) -> None:
-        path = grid_path(name)
-        directory = self._links.make(path[:-1])
-        self._links.link(directory, path, cap, replace=replace)
+        self._links.add(grid_path(name), cap, replace=replace)
 
     def _publish(self, file: StoredFile) -> None:
         name = str(file.name)

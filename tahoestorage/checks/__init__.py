@@ -11,6 +11,7 @@ tahoestorage.W006  others on this machine may read the cap file
 tahoestorage.W007  WhiteNoise is in use, and static files are kept elsewhere
 tahoestorage.W008  the gateway does not show its storage servers, so that changes are
                    made however many are away (``check --deploy`` only)
+tahoestorage.W009  the root directory is empty (``check --deploy`` only)
 tahoestorage.E001  options are wrong or unknown, or the cap file is of no use
 tahoestorage.E002  the root directory is read-only
 tahoestorage.E003  the gateway is spoken to over plain http on a network that
@@ -85,7 +86,8 @@ def check_gateways(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
             continue  # check_options says so.
         findings = asked(options.base_url)
         if root is not None and findings[0].level is Info:
-            findings = looked(options.base_url, root) or findings
+            locked = options.cache is not None and options.cache.redis is not None
+            findings = looked(options.base_url, root, locked=locked) or findings
         found += [(place, finding) for finding in findings]
     return _joined(found)
 

@@ -9,8 +9,15 @@ from django.core.checks import Error, Info, Warning
 from tahoestorage.checks.findings import Finding
 from tahoestorage.entries import EntryKind
 from tahoestorage.exceptions import TahoeStorageError
+from tahoestorage.tahoe.answers import Child
 from tahoestorage.tahoe.caps import Cap, literal_cap
 from tahoestorage.tahoe.gateway import Gateway
+
+_EMPTY = (
+    "the root directory is empty, and without the hidden file that keeps those of this "
+    "package from being so: two gateways that save to it lose files without an error."
+)
+_MARK = "Run `manage.py tahoe_create_root --mark` once, while nothing else writes."
 
 
 def ask(base_url: str) -> list[Finding]:
@@ -42,14 +49,20 @@ def ask(base_url: str) -> list[Finding]:
     return [Finding(Info, "I001", text, "")]
 
 
-def look_for_root(base_url: str, root: Cap) -> list[Finding]:
-    """Return a finding unless the gateway can read the root directory."""
+def look_for_root(base_url: str, root: Cap, *, locked: bool) -> list[Finding]:
+    """Return a finding unless the gateway can read the root directory.
+
+    Also where it is empty, unless its writers have a lock (``locked``).
+    """
+    children: list[Child] = []
     with closing(_gateway(base_url)) as gateway:
         try:
-            kind = gateway.list(root, what="the root directory").kind
+            kind = gateway.list(root, (), children.append, what="the root").kind
         except TahoeStorageError as error:
             text = f"the root directory cannot be read: {error}"
         else:
+            if kind is EntryKind.DIRECTORY and not children and not locked:
+                return [Finding(Warning, "W009", _EMPTY, _MARK)]
             if kind is EntryKind.DIRECTORY:
                 return []
             text = "the root cap is not that of a directory."

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tahoestorage.tahoe.answers import TOKEN_KEY
+from tahoestorage.tahoe.answers import TOKEN_KEY, Child
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.redaction import SecretBytes
 
@@ -24,6 +24,12 @@ class Link:
     def with_token(cls, cap: Cap, token: str) -> Link:
         """Return a link that its maker knows again by ``token``."""
         return cls(cap, {TOKEN_KEY: token})
+
+    def is_seen_in(self, child: Child) -> bool:
+        """Whether a child is this link: by its token, or as a directory of ours."""
+        if self.cap.is_directory:
+            return child.entry.reference == self.cap.read_only.uri
+        return child.token is not None and child.token == self.metadata.get(TOKEN_KEY)
 
 
 def encode(children: Mapping[str, Link], *, timed: bool = False) -> bytes:

@@ -1,19 +1,19 @@
 """Changes to directories that lose nothing: one at a time, by cap, and looked after.
 
 An answer that is lost or unclear is not believed to be a failure: what is there is
-read, and a token in the link's metadata tells whose it is.
+read, and a token in the link's metadata, or the cap of a directory of ours, tells
+whose it is. What is missing of a path is made before anything links to it, and linked
+by one change.
 """
 
 from __future__ import annotations
 
-import os
+import contextlib
 import secrets
-import threading
-import weakref
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, ParamSpec, TypeVar
 
-from tahoestorage.cache import MISSING, Listing, Turn
+from tahoestorage.cache import MISSING, Turn
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import (
     FileMissing,
@@ -26,15 +26,22 @@ from tahoestorage.exceptions import (
     WriteCollision,
 )
 from tahoestorage.tahoe import marker
+from tahoestorage.tahoe.answers import Child
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.children import Link
+from tahoestorage.tahoe.collisions import pause, warned
 from tahoestorage.tahoe.directories import Answer, Directories, Directory, Path
 from tahoestorage.tahoe.facts import Rules
 from tahoestorage.tahoe.quorum import Quorum
+from tahoestorage.tahoe.trees import Tree, deepest, sites
 
 WRITING_SECONDS = 40.0
+# How often something is done whose lock is taken away each time.
+TURNS = 4
 
-_all: weakref.WeakSet[Links] = weakref.WeakSet()
+P = ParamSpec("P")
+T = TypeVar("T")
+Replace = Literal["false", "only-files"]
 
 
 class Links:
@@ -56,37 +63,68 @@ class Links:
         self._cache = directories.cache
         self._layout = layout
         self._quorum = Quorum(self._gateway, directories.root.best, rules)
-        # A gateway makes a key before it finds that a directory is there already: of
-        # many threads one makes it, and the others look.
-        self._making = threading.Lock()
-        _all.add(self)
 
-    def make(self, path: Path) -> Directory:
-        """Return the directory at ``path`` for writing, made where it was missing.
+    def add(self, path: Path, cap: Cap, *, replace: Replace = "false") -> None:
+        """Link the file ``cap`` at ``path``; what is missing on the way there is made.
 
-        Raises ParentIsFile where a file is in the way, ReadOnly where we may not.
+        Raises NameTaken where somebody else has the name, NameIsDirectory where a
+        directory would have to be replaced, ParentIsFile where a file is in the way,
+        ReadOnly where we may not.
         """
-        directories = self._directories
-        known = directories.known(path, writing=True)
-        if isinstance(known, Directory) and known.write is not None:
-            return known
+        parents = path[:-1]
+        link = Link.with_token(cap, secrets.token_hex(16))
+        directory, length = deepest(self._directories, parents)
+        if length < len(parents):
+            with sites.lock(self._cache, directory, path[length]) as was_free:
+                # Whoever had the lock before us has made it.
+                entry = self._cache.entry(directory.scope, path[length])
+                if not was_free or isinstance(entry, Entry):
+                    directory, length = deepest(self._directories, parents)
+                if length < len(parents):
+                    below = self._plant(directory, path, length, link)
+                    if below is None:
+                        return
+                    directory = below
+        self._link(directory, path, link, replace)
 
-        def recall() -> Answer | None:
-            known = directories.known(path, writing=True)
-            if isinstance(known, Directory) and known.write is not None:
-                return Answer(known, Listing(), None)
-            return None
+    def _plant(
+        self, directory: Directory, path: Path, length: int, link: Link
+    ) -> Directory | None:
+        """Make the directories from ``path[length]`` on, with the file in the last one.
 
-        if known is not MISSING:
+        Where others were faster with some of them, what remains is linked in theirs.
+        Returns their last one where the file itself is still to be linked, else None.
+        """
+        directory.writable("/".join(path[:length]) or "the root directory")
+        self._prepare("/".join(path[: length + 1]), making=True)
+        ticket = self._cache.ticket()
+        tree = Tree(path, length, link, self._make)
+        for number, cap in enumerate(tree.caps):
+            here = path[: length + number + 1]
+            theirs = self._put(directory, here, Link(cap))
+            if theirs is None:
+                tree.keep(self._cache, ticket, number)
+                return None
+            if theirs.entry.kind is not EntryKind.DIRECTORY:
+                raise ParentIsFile(
+                    f"{'/'.join(here)}: a file is where a directory must be"
+                )
+            directory = Directory.of(theirs.entry.reference, theirs.write_reference)
+        return directory
+
+    def _make(self, children: dict[str, Link], what: str) -> Cap:
+        """Make a directory. One whose answer is lost is linked nowhere: it is left."""
+        attempts = self._gateway.retries
+        while True:
+            self._quorum.require(what, making=True)
             try:
-                return directories.look(path, recall=recall).directory
-            except FileMissing:
-                pass
-        with self._making:
-            here = directories.root
-            for length in range(1, len(path) + 1):
-                here = self._descend(here, path[:length])
-            return here
+                return self._send(
+                    self._gateway.make_directory, children, self._layout, what=what
+                )
+            except StoreError:
+                if not attempts:
+                    raise
+            attempts -= 1
 
     def check(self, path: Path) -> None:
         """Raise ReadOnly or ParentIsFile where ``path`` is known to be unwritable.
@@ -116,27 +154,6 @@ class Links:
             if isinstance(known, Directory) and not known.read.is_mutable:
                 known.writable(what)
 
-    def _descend(self, parent: Directory, path: Path) -> Directory:
-        """Return the directory at ``path``, made if it is not in ``parent``."""
-        name = path[-1]
-        entry = self._cache.entry(parent.scope, name)
-        if entry is MISSING:
-            return self._mkdir(parent, path)
-        write = None
-        if isinstance(entry, Entry):
-            write = self._cache.write_reference(parent.scope, name)
-        if isinstance(entry, Entry) and write is not None:
-            found = Directory.of(entry.reference, write)
-        else:
-            child = self._look(parent, path).child
-            if child is None:
-                return self._mkdir(parent, path)
-            entry = child.entry
-            found = Directory.of(entry.reference, child.write_reference)
-        if entry.kind is not EntryKind.DIRECTORY:
-            raise ParentIsFile(f"{'/'.join(path)}: a file is where a directory must be")
-        return found
-
     def _look(self, parent: Directory, path: Path) -> Answer:
         """Read ``parent`` by its cap, now."""
         try:
@@ -146,91 +163,103 @@ class Links:
             self._directories.forget(path)
             raise
 
-    def _mkdir(self, parent: Directory, path: Path) -> Directory:
-        name, what = path[-1], "/".join(path)
-        write = parent.writable("/".join(path[:-1]) or "the root directory")
-        fault: StoreError | None = None
-        self._prepare(what, making=True)
-        with self._turn(parent, what) as turn:
-            for _ in range(self._gateway.retries + 1):
-                self._quorum.require(what, making=True)
-                turn.renew()
-                ticket = self._cache.ticket()
-                change = self._cache.change(parent.scope, name)
-                try:
-                    cap = self._gateway.mkdir(write, name, self._layout, what=what)
-                except (NameTaken, StoreError) as error:
-                    self._quorum.doubt()
-                    # Taken, or perhaps made: what is there now is as good as ours.
-                    change.done(None)
-                    if self._look(parent, path).child is not None:
-                        break
-                    fault = error if isinstance(error, StoreError) else None
-                else:
-                    entry = Entry(EntryKind.DIRECTORY, cap.read_only.uri)
-                    change.done(entry, cap.uri)
-                    made = Directory.of(entry.reference, cap.uri)
-                    # Empty, unless somebody has written to it since the ticket.
-                    self._cache.fill(ticket, made.scope, Listing())
-                    return made
-            else:
-                raise fault or NameTaken(f"{what} comes and goes while it is made")
-        return self._descend(parent, path)
-
-    def link(
-        self,
-        directory: Directory,
-        path: Path,
-        cap: Cap,
-        *,
-        replace: Literal["false", "only-files"] = "false",
+    def _link(
+        self, directory: Directory, path: Path, link: Link, replace: Replace
     ) -> None:
-        """Link ``cap`` at ``path``, which is in ``directory``.
+        """Link a file in a directory that is there."""
+        theirs = self._put(directory, path, link, replace)
+        if theirs is None:
+            return
+        what = "/".join(path)
+        if theirs.entry.kind is not EntryKind.DIRECTORY:
+            raise NameTaken(f"{what}: the name is taken")
+        if replace == "only-files":
+            raise NameIsDirectory(f"{what} is a directory")
+        raise NameTaken(f"{what}: a directory has the name")
 
-        Raises NameTaken where somebody else has the name, NameIsDirectory where a
-        directory would have to be replaced.
-        """
+    def _put(
+        self, directory: Directory, path: Path, link: Link, replace: Replace = "false"
+    ) -> Child | None:
+        """Link something at ``path``, or return what others have linked there."""
         name, what = path[-1], "/".join(path)
         write = directory.writable("/".join(path[:-1]) or "the root directory")
-        token = secrets.token_hex(16)
-        fault: StoreError | None = None
-        self._prepare(what)
-        with self._turn(directory, what) as turn:
-            for _ in range(self._gateway.retries + 1):
+        cap = link.cap
+        kind = EntryKind.DIRECTORY if cap.is_directory else EntryKind.FILE
+        # Whoever reads an entry may not write by it.
+        entry = Entry(kind, cap.read_only.uri, cap.size)
+
+        def settled() -> tuple[bool, Child | None]:
+            child = self._look(directory, path).child
+            if child is None or link.is_seen_in(child):
+                return child is not None, None
+            is_file = child.entry.kind is not EntryKind.DIRECTORY
+            return not (replace == "only-files" and is_file), child
+
+        def put(turn: Turn) -> Child | None:
+            fault: StoreError | None = None
+            for number in range(self._gateway.retries + 1):
                 self._quorum.require(what)
                 turn.renew()
                 change = self._cache.change(directory.scope, name)
                 try:
-                    link = Link.with_token(cap, token)
-                    self._gateway.set_children(
-                        write, {name: link}, replace=replace, what=what
+                    self._send(
+                        self._gateway.set_children,
+                        write,
+                        {name: link},
+                        replace=replace,
+                        what=what,
                     )
                 except (NameTaken, StoreError) as error:
-                    self._quorum.doubt()
                     change.done(None)
-                    child = self._look(directory, path).child
-                    if child is not None and child.token == token:
-                        return
-                    if child is not None and child.entry.kind is EntryKind.DIRECTORY:
-                        if replace == "only-files":
-                            raise NameIsDirectory(f"{what} is a directory") from None
-                        raise NameTaken(f"{what}: a directory has the name") from None
-                    if child is not None and replace == "false":
-                        raise NameTaken(f"{what}: the name is taken") from None
+                    if (found := settled())[0]:
+                        return found[1]
                     fault = error if isinstance(error, StoreError) else None
+                    pause(fault, number)
                 else:
-                    # Whoever reads an entry may not write by it.
-                    change.done(Entry(EntryKind.FILE, cap.read_only.uri, cap.size))
-                    return
+                    change.done(entry, cap.uri if cap.is_writable else None)
+                    return None
             raise fault or NameTaken(f"{what} comes and goes while it is being linked")
 
-    def _turn(self, directory: Directory, what: str) -> Turn:
-        """Return the turn at writing to a directory; each request is to renew it.
+        self._prepare(what)
+        return self._in_turn(directory, what, put, settled)
 
-        A gateway that writes may go on for some time after its client is gone.
+    def _in_turn(
+        self,
+        directory: Directory,
+        what: str,
+        act: Callable[[Turn], T],
+        settled: Callable[[], tuple[bool, T]],
+    ) -> T:
+        """Return what ``act`` does to a directory while nobody else writes to it.
+
+        A gateway that writes may go on for some time after its client is gone. Where
+        the lock was taken away meanwhile ``settled`` looks whether what was done is
+        there, and what it then comes to; if not, it is done again.
         """
         seconds = self._gateway.longest + WRITING_SECONDS
-        return self._cache.turn(directory.scope, what, seconds)
+        for _ in range(TURNS):
+            with self._cache.turn(directory.scope, what, seconds) as turn:
+                result = act(turn)
+            if not turn.lost:
+                return result
+            warned.of(what)
+            is_settled, result = settled()
+            if is_settled:
+                return result
+        raise WriteCollision(
+            f"{what}: other writers undo it each time, for the Redis drops the lock on "
+            "its directory; give it room, and try again"
+        )
+
+    def _send(
+        self, request: Callable[P, T], *arguments: P.args, **keywords: P.kwargs
+    ) -> T:
+        """Send a change: all to directories, new ones too, go through here."""
+        try:
+            return request(*arguments, **keywords)
+        except (NameTaken, StoreError):
+            self._quorum.doubt()
+            raise
 
     def change_facts(
         self, change: Callable[[dict[str, Any]], dict[str, Any]]
@@ -243,24 +272,60 @@ class Links:
         """
         root, what = self._directories.root, "the root directory's marker"
         write = root.writable("the root directory")
-        fault: StoreError | None = None
-        with self._turn(root, what) as turn:
+
+        def look() -> tuple[bool, dict[str, Any], dict[str, Any]]:
+            facts = marker.read_facts(self._gateway, root.best)
+            changed = change(dict(facts))
+            return changed == facts, facts, changed
+
+        def put(turn: Turn) -> dict[str, Any]:
+            fault: StoreError | None = None
             for _ in range(self._gateway.retries + 2):
-                facts = marker.read_facts(self._gateway, root.best)
-                changed = change(dict(facts))
-                if changed == facts:
+                is_so, facts, changed = look()
+                if is_so:
                     return facts
+                child = marker.child(changed)
                 turn.renew()
                 try:
-                    self._gateway.set_children(
-                        write, marker.child(changed), replace="only-files", what=what
+                    self._send(
+                        self._gateway.set_children,
+                        write,
+                        child,
+                        replace="only-files",
+                        what=what,
                     )
                 except StoreError as error:
                     # What is there is read in any case.
                     fault = error
-        raise fault or WriteCollision(
-            f"{what}: others change it all the time; try again"
-        )
+            raise fault or WriteCollision(
+                f"{what}: others change it all the time; try again"
+            )
+
+        return self._in_turn(root, what, put, lambda: look()[:2])
+
+    def mark(self, directory: Directory, what: str) -> bool:
+        """Put the marker into a directory that has nothing in it, or return False.
+
+        Whoever writes to it through another gateway meanwhile can lose what he writes.
+        """
+        write = directory.writable(what)
+
+        def is_empty() -> bool:
+            found: list[Child] = []
+            self._gateway.list(directory.best, (), found.append, what=what)
+            return not found
+
+        def put(turn: Turn) -> bool:
+            self._quorum.require(what)
+            turn.renew()
+            with contextlib.suppress(NameTaken):
+                self._send(self._gateway.set_children, write, marker.child(), what=what)
+            return True
+
+        def settled() -> tuple[bool, bool]:
+            return not is_empty(), True
+
+        return is_empty() and self._in_turn(directory, what, put, settled)
 
     def unlink(self, path: Path, *, only: str | None = None) -> None:
         """Unlink the file at ``path``; a name that is not there is no error.
@@ -276,54 +341,50 @@ class Links:
             answer = self._directories.ask(tuple(parents), name)
         except (FileMissing, ParentIsFile):
             return
-        first = child = answer.child
-        if first is not None and only not in (None, first.entry.reference):
+        first, directory = answer.child, answer.directory
+        if first is None or only not in (None, first.entry.reference):
             return
-        directory = answer.directory
-        fault: StoreError | None = None
-        with self._turn(directory, what) as turn:
-            for _ in range(self._gateway.retries + 1):
-                turn.renew()
-                if child is None or first is None or child.entry != first.entry:
-                    return
-                if child.entry.kind is EntryKind.DIRECTORY:
-                    raise NameIsDirectory(
-                        f"{what} is a directory, and only files are deleted"
-                    )
-                unknown = child.entry.kind is EntryKind.UNKNOWN
-                if unknown and not child.entry.leads_nowhere:
-                    raise InvalidCap(
-                        f"{what}: its cap is of a kind that is not known here; it may "
-                        "be a directory, and only files are deleted"
-                    )
-                write = directory.writable("/".join(parents) or "the root directory")
+        if first.entry.kind is EntryKind.DIRECTORY:
+            raise NameIsDirectory(f"{what} is a directory, and only files are deleted")
+        leads_nowhere = first.entry.leads_nowhere
+        if first.entry.kind is EntryKind.UNKNOWN and not leads_nowhere:
+            raise InvalidCap(
+                f"{what}: its cap is of a kind that is not known here; it may be a "
+                "directory, and only files are deleted"
+            )
+        write = directory.writable("/".join(parents) or "the root directory")
+
+        def is_there() -> bool:
+            child = self._look(directory, path).child
+            return child is not None and child.entry == first.entry
+
+        def unlink(turn: Turn) -> None:
+            fault: StoreError | None = None
+            for number in range(self._gateway.retries + 1):
                 self._quorum.require(what)
+                turn.renew()
                 change = self._cache.change(directory.scope, name)
                 try:
-                    self._gateway.unlink(
+                    self._send(
+                        self._gateway.unlink,
                         write,
                         name,
-                        leads_nowhere=child.entry.leads_nowhere,
+                        leads_nowhere=leads_nowhere,
                         what=what,
                     )
                 except FileMissing:
                     change.done(None)
                     return
                 except StoreError as error:
-                    self._quorum.doubt()
                     change.done(None)
                     fault = error
-                    child = self._look(directory, path).child
+                    if not is_there():
+                        return
+                    pause(fault, number)
                 else:
                     change.done(MISSING)
                     return
             if fault is not None:
                 raise fault
 
-
-def _after_fork() -> None:
-    for links in list(_all):
-        links._making = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_after_fork)
+        self._in_turn(directory, what, unlink, lambda: (not is_there(), None))

@@ -11,11 +11,13 @@ from typing import Any
 from urllib.parse import quote
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.files.storage import storages
+from django.core.files.storage import InvalidStorageError, storages
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tahoestorage.conf import Options, read_options
+from tahoestorage.entries import EntryKind
 from tahoestorage.exceptions import NotEnoughServers, TahoeStorageError
+from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import quorum
 from tahoestorage.tahoe.facts import Rules
 from tahoestorage.tahoe.gateway import Gateway
@@ -57,6 +59,14 @@ class Command(BaseCommand):
             choices=["SDMF", "MDMF"],
             help="the directory's format, instead of the one of the settings",
         )
+        parser.add_argument(
+            "--mark",
+            nargs="?",
+            const="default",
+            metavar="ALIAS",
+            help="make no root: put the hidden file that new directories are born with "
+            "into the empty ones of this storage, while nothing else writes to it",
+        )
 
     def handle(
         self,
@@ -64,8 +74,12 @@ class Command(BaseCommand):
         output: Path | None,
         base_url: str | None,
         format: str | None,
+        mark: str | None,
         **options: Any,
     ) -> None:
+        if mark is not None:
+            self._mark(mark)
+            return
         given = {"base_url": base_url, "directory_format": format}
         given_by_the_default_storage = gateway_of_the_default_storage()
         try:
@@ -90,6 +104,39 @@ class Command(BaseCommand):
                 "A root cap is set already. This is another root, and it is empty.",
                 self.style.WARNING,
             )
+
+    def _mark(self, alias: str) -> None:
+        """Put the marker into each empty directory of a storage."""
+        try:
+            storage = storages[alias]
+            if not isinstance(storage, TahoeStorage):
+                raise CommandError(f'STORAGES["{alias}"] is not on a grid.')
+            count = marked(storage)
+        except (InvalidStorageError, ImproperlyConfigured, TahoeStorageError) as error:
+            raise CommandError(str(error)) from error
+        directories = "directory was" if count == 1 else "directories were"
+        self.stdout.write(f"{count} empty {directories} marked.")
+
+
+def marked(storage: TahoeStorage) -> int:
+    """Put the marker into each empty directory; return how many there were."""
+    count = 0
+    pending: list[tuple[str, ...]] = [()]
+    seen: set[bytes] = set()
+    while pending:
+        path = pending.pop()
+        answer = storage._directories.ask(path)
+        directory = answer.directory
+        # A directory may be in itself.
+        if directory.scope.identity in seen:
+            continue
+        seen.add(directory.scope.identity)
+        if directory.write is not None:
+            count += storage._links.mark(directory, "/".join(path) or "the root")
+        for name, entry in answer.listing.items():
+            if entry.kind is EntryKind.DIRECTORY:
+                pending.append((*path, name))
+    return count
 
 
 def gateway_of_the_default_storage() -> dict[str, Any]:

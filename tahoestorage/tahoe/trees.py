@@ -1,0 +1,156 @@
+"""What is missing on the way to a file: found, and made before anything links to it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from weakref import WeakValueDictionary
+
+from tahoestorage.cache import MISSING, EntryCache, Listing, Ticket
+from tahoestorage.entries import Entry, EntryKind
+from tahoestorage.exceptions import FileMissing, ParentIsFile
+from tahoestorage.tahoe import marker
+from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.children import Link
+from tahoestorage.tahoe.directories import Answer, Directories, Directory, Path
+
+Make = Callable[[dict[str, Link], str], Cap]
+"""Makes a directory of children, linked nowhere; the text is what errors call it."""
+
+
+def deepest(directories: Directories, path: Path) -> tuple[Directory, int]:
+    """Return the deepest directory there is on the way to ``path``, to be written.
+
+    And how deep that is. Raises ParentIsFile where a file is in the way.
+    """
+    known = directories.known(path, writing=True)
+    if isinstance(known, Directory) and known.write is not None:
+        return known, len(path)
+
+    def recall() -> Answer | None:
+        known = directories.known(path, writing=True)
+        if isinstance(known, Directory) and known.write is not None:
+            return Answer(known, Listing(), None)
+        return None
+
+    if known is not MISSING:
+        try:
+            return directories.look(path, recall=recall).directory, len(path)
+        except FileMissing:
+            pass
+    here = directories.root
+    for length in range(len(path)):
+        below = _below(directories, here, path[: length + 1])
+        if below is None:
+            return here, length
+        here = below
+    return here, len(path)
+
+
+def _below(directories: Directories, parent: Directory, path: Path) -> Directory | None:
+    """Return the directory at ``path``, or None if it is not in ``parent``."""
+    name = path[-1]
+
+    def recall() -> Answer | None:
+        entry = directories.cache.entry(parent.scope, name)
+        if entry is None:
+            return None
+        listing = Listing()
+        if isinstance(entry, Entry):
+            write = directories.cache.write_reference(parent.scope, name)
+            if write is None:
+                return None
+            listing.add(name, entry, write)
+        return Answer(parent, listing, None)
+
+    answer = recall() or directories.look(path[:-1], name, recall)
+    entry = answer.listing.entry(name)
+    if not isinstance(entry, Entry):
+        return None
+    if entry.kind is not EntryKind.DIRECTORY:
+        raise ParentIsFile(f"{'/'.join(path)}: a file is where a directory must be")
+    write = answer.listing.write_references.get(name)
+    return Directory.of(entry.reference, write)
+
+
+class Tree:
+    """What is missing on the way to a file, made from the file upwards.
+
+    ``caps`` are those of the directories from ``path[:first + 1]`` down to
+    ``path[:-1]``; the file is linked in the last one. None is ever empty, and nobody
+    can come upon one that is unfinished.
+    """
+
+    def __init__(self, path: Path, first: int, file: Link, make: Make) -> None:
+        self._path = path
+        self._first = first
+        self._file = file
+        self.caps: list[Cap] = []
+        name, link = path[-1], file
+        for length in range(len(path) - 1, first, -1):
+            cap = make({**marker.child(), name: link}, "/".join(path[:length]))
+            self.caps.insert(0, cap)
+            name, link = path[length - 1], Link(cap)
+
+    def keep(self, cache: EntryCache, ticket: Ticket, start: int) -> None:
+        """Let a cache know what is in the directories from ``caps[start]`` on.
+
+        They are linked by now; ``ticket`` is from before that.
+        """
+        for number in range(start, len(self.caps)):
+            listing = Listing()
+            name = self._path[self._first + number + 1]
+            if number + 1 < len(self.caps):
+                kind, cap = EntryKind.DIRECTORY, self.caps[number + 1]
+            else:
+                kind, cap = EntryKind.FILE, self._file.cap
+            entry = Entry(kind, cap.read_only.uri, cap.size)
+            listing.add(name, entry, cap.uri if cap.is_writable else None)
+            made = self.caps[number]
+            scope = Directory.of(made.read_only.uri, made.uri).scope
+            cache.fill(ticket, scope, listing)
+
+
+class Sites:
+    """For each place where something is missing, a lock for those who would make it.
+
+    Of the threads of a process one makes it, and the others then find it there. A
+    gateway makes a key for each directory, which takes longer than all the rest.
+    """
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Forget all locks: in a child, whose other threads are gone."""
+        self._guard = threading.Lock()
+        self._locks: WeakValueDictionary[tuple[int, bytes, str], threading.Lock] = (
+            WeakValueDictionary()
+        )
+
+    @contextlib.contextmanager
+    def lock(
+        self, cache: EntryCache, directory: Directory, name: str
+    ) -> Iterator[bool]:
+        """Hold the lock on ``name``, which is missing in ``directory``.
+
+        Those wait for each other who share a cache: it tells what the others made.
+        Yields whether the lock was free, so that nobody was waited for.
+        """
+        with self._guard:
+            key = id(cache), directory.scope.identity, name
+            lock = self._locks.setdefault(key, threading.Lock())
+        was_free = lock.acquire(blocking=False)
+        if not was_free:
+            lock.acquire()
+        try:
+            yield was_free
+        finally:
+            lock.release()
+
+
+sites = Sites()
+
+os.register_at_fork(after_in_child=sites.renew)
