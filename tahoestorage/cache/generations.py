@@ -27,6 +27,8 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
 
+from tahoestorage.cache.silence import is_somebody_silent
+
 SLOTS = 1 << 14
 HEADER_BYTES = 16
 _START = HEADER_BYTES + SLOTS * 16
@@ -233,6 +235,10 @@ class Generations:
         except OSError:
             return False
         return (*file,) == self._file and size >= FILE_BYTES
+
+    def is_doubtful(self) -> bool:
+        """Whether somebody may change a directory and can't say so here."""
+        return self.path is not None and is_somebody_silent(self._descriptor, self.path)
 
     def is_outdated(self) -> bool:
         """Whether version 0.1 has opened the file, so long ago that it may be gone."""

@@ -17,6 +17,7 @@ from tahoestorage.cache.memory import Held, MemoryTier
 from tahoestorage.cache.pages import Page
 from tahoestorage.cache.records import close_page, open_page
 from tahoestorage.cache.sealing import Scope
+from tahoestorage.cache.silence import fall_silent
 
 # Without shared generations nobody says that a page is outdated.
 UNSHARED_SECONDS = 2.0
@@ -50,6 +51,11 @@ class Tiers:
         self._memory_entries = memory_entries
         self._access = DiskAccess(directory, size_limit, lifetime)
         self.generations = Generations(None)
+        # While this process can't change the counters: whether it changed something
+        # meanwhile, what says so to the others, and from when on all have heard it.
+        self._untold = False
+        self._silent: int | None = None
+        self._heard = float("-inf")
         self.start()
         _all.add(self)
 
@@ -57,6 +63,7 @@ class Tiers:
         """Know nothing, and share nothing with other processes but files."""
         self._lock = threading.Lock()
         self._looked = time.monotonic()
+        self._doubtful = False
         self._access.reset()
         anew = self.generations.is_outdated()
         self.generations = Generations(None)
@@ -68,15 +75,39 @@ class Tiers:
             try:
                 private_directory(self._directory)
                 path = self._directory / "generations"
-                self.generations = Generations(path, anew=anew)
+                counters = Generations(path, anew=anew)
+                if self._untold:
+                    counters.disbelieve_all()
+                    self._untold = False
+                if self._silent is not None:
+                    os.close(self._silent)
+                    self._silent = None
+                self._judge(counters)
+                self.generations = counters
                 self._access.reset()
             except (DiskFault, OSError) as error:
                 self._access.warn("can't be used", error)
 
+    def _judge(self, counters: Generations) -> None:
+        """Let nothing be believed that is of before a doubt, or of while there was one.
+
+        Raises OSError.
+        """
+        doubtful = counters.is_doubtful()
+        if doubtful != self._doubtful:
+            counters.disbelieve_all()
+            self.memory = MemoryTier(self._memory_entries)
+            self._doubtful = doubtful
+
+    @property
+    def _tells(self) -> bool:
+        """Whether this process tells others what it changes."""
+        return self.generations.path is not None
+
     @property
     def shared(self) -> bool:
         """Whether other processes tell this one what they change."""
-        return self.generations.path is not None
+        return self._tells and not self._doubtful
 
     def _is_current(self) -> bool:
         return self.generations.is_current() and self._access.is_current()
@@ -89,13 +120,43 @@ class Tiers:
         """Start anew where somebody removed the files; share them, if that failed."""
         self._looked = time.monotonic()
         outdated = self.generations.is_outdated
-        if self.shared and self._is_current() and not outdated():
+        doubtful = self.generations.is_doubtful
+        if (
+            self._tells
+            and self._is_current()
+            and not outdated()
+            and doubtful() == self._doubtful
+        ):
             return
         with self._lock:
             if not self._is_current() or outdated():
                 self.start()
-            elif not self.shared:
+            elif not self._tells:
                 self._share()
+            else:
+                try:
+                    self._judge(self.generations)
+                except OSError as error:
+                    self._fall_silent(error)
+
+    def _fall_silent(self, error: OSError) -> None:
+        """Share nothing more: what this process changes the others would not know."""
+        self._access.warn("can't be told of changes", error)
+        self._untold = True
+        self.generations = Generations(None)
+        self.memory = MemoryTier(self._memory_entries)
+
+    def _be_heard(self) -> None:
+        """Where this process can't tell the others what it changes, tell them that."""
+        if self._tells or self._directory is None:
+            return
+        self._untold = True
+        if self._silent is None:
+            self._silent = fall_silent(self._directory / "generations")
+            self._heard = time.monotonic() + LOOK_SECONDS + 0.1
+        left = self._heard - time.monotonic()
+        if self._silent is not None and left > 0:
+            time.sleep(min(left, 1.0))
 
     def glance(self) -> Glance:
         """Look at the counters, before an answer is begun."""
@@ -202,10 +263,15 @@ class Tiers:
         """
         self.look()
         while True:
-            with gate:
-                disk = self._access.tier() if self.shared else None
-                self._patch(disk, scope, change)
+            try:
+                with gate:
+                    disk = self._access.tier() if self.shared else None
+                    self._patch(disk, scope, change)
+            except OSError as error:
+                self._fall_silent(error)
+                continue
             if self._is_current():
+                self._be_heard()
                 return
             # Somebody removed the files meanwhile: others may have made new ones.
             self.look()
@@ -248,8 +314,13 @@ class Tiers:
         """Forget all that is known of a directory, in every process."""
         while True:
             self.look()
-            self.generations.disbelieve(scope.slot)
+            try:
+                self.generations.disbelieve(scope.slot)
+            except OSError as error:
+                self._fall_silent(error)
+                continue
             if self._is_current():
+                self._be_heard()
                 return
 
 
