@@ -77,7 +77,7 @@ class S3Writing(S3Objects):
         known, place = self._clients.honoured, (self.bucket_name, operation)
         if self.conditional_writes:
             # Whether copies work at all their failure tells.
-            return known.get(place, True)
+            return operation != "CopyObject" or known.get(place, True)
         if is_trusted(client, self.bucket_name):
             return True
         if thorough or place not in known:
@@ -202,10 +202,10 @@ class S3Writing(S3Objects):
                 now = self._head(source, what)
                 if now is None or now["ETag"] != head["ETag"]:
                     break
-                if way != self._copy_at_once:
-                    raise
-                # The name is free: this store refuses all that is copied so.
-                self._clients.honoured[self.bucket_name, "CopyObject"] = False
+                # Neither changed: what is copied so is refused here, as Swift does with
+                # all objects, or with the parts of those that have parts.
+                if way == self._copy_at_once:
+                    self._clients.honoured[self.bucket_name, "CopyObject"] = False
             else:
                 return entry_of(head, made.size).reference
         else:
