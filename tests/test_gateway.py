@@ -74,6 +74,13 @@ def children_of(gateway: Gateway, cap: Cap, *path: str) -> dict[str, Child]:
     return found
 
 
+def mkdir(gateway: Gateway, parent: Cap, name: str, layout: str, *, what: str) -> Cap:
+    """Make a directory, and link it."""
+    cap = gateway.make_directory(marker.child(), layout, what=what)
+    gateway.set_children(parent, {name: Link(cap)}, what=what)
+    return cap
+
+
 def link(
     gateway: Gateway,
     directory: Cap,
@@ -109,7 +116,7 @@ def failing(kind: type[TahoeStorageError], *caps: Cap, says: str) -> Any:
 def test_a_file_goes_up_is_linked_found_read_and_unlinked(
     gateway: Gateway, root: Cap
 ) -> None:
-    directory = gateway.mkdir(root, "photos", "SDMF", what="photos")
+    directory = mkdir(gateway, root, "photos", "SDMF", what="photos")
     cap = gateway.upload(content(), what="photos/a.jpg")
     link(gateway, directory, "a.jpg", cap, token="mine")
     child = children_of(gateway, root, "photos")["a.jpg"]
@@ -130,7 +137,7 @@ def test_directories_are_of_the_format_asked_for(
     gateway: Gateway, layout: str, kind: Kind
 ) -> None:
     new = marker.create_root(gateway, layout)
-    below = gateway.mkdir(new, "below", layout, what="below")
+    below = mkdir(gateway, new, "below", layout, what="below")
     assert (new.kind, below.kind) == (kind, kind)
     assert new.is_writable
     node = gateway.list(new, ("below",), what="below")
@@ -142,7 +149,7 @@ def test_directories_are_of_the_format_asked_for(
     ["a b?c#d%e.txt", "%2F", "a\nb\x00c", ";'\"\\", "ÅÄÖ 🐟", "n" * 250, "a&b=c+d"],
 )
 def test_names_of_every_kind_are_kept(gateway: Gateway, root: Cap, name: str) -> None:
-    below = gateway.mkdir(root, name, "SDMF", what="a directory")
+    below = mkdir(gateway, root, name, "SDMF", what="a directory")
     link(gateway, below, name, literal_cap(b"x"))
     assert list(children_of(gateway, root, name)) == [name]
     gateway.unlink(below, name, what="it")
@@ -164,7 +171,7 @@ def test_a_link_replaces_files_only_where_that_is_asked_for(
     link(gateway, root, "a", one)
     link(gateway, root, "a", two, replace="only-files")
     assert children_of(gateway, root)["a"].entry.reference == two.uri
-    gateway.mkdir(root, "d", "SDMF", what="d")
+    mkdir(gateway, root, "d", "SDMF", what="d")
     with pytest.raises(NameTaken):
         link(gateway, root, "d", one, replace="only-files")
 
@@ -193,7 +200,7 @@ def test_each_request_is_logged_with_verb_redacted_target_status_and_time(
 ) -> None:
     shown = f"<Cap DIR2 write {root.fingerprint}>"
     with requests_sent() as lines:
-        gateway.mkdir(root, "a b", "SDMF", what="a")
+        mkdir(gateway, root, "a b", "SDMF", what="a")
         gateway.list(root, ("a b",), what="a")
         gateway.unlink(root, "a b", what="a")
         with contextlib.suppress(FileMissing):
@@ -203,7 +210,8 @@ def test_each_request_is_logged_with_verb_redacted_target_status_and_time(
         gateway.connected_servers()
     logged = [*lines, *lines.guards]
     assert [re.sub(r" \d+\.\d ms$", "", line) for line in logged] == [
-        f"POST /uri/{shown}?t=mkdir&name=a%20b&replace=false&format=SDMF 200",
+        "POST /uri?t=mkdir-with-children 200",
+        f"POST /uri/{shown}?t=set_children&replace=false 200",
         f"GET /uri/{shown}/a%20b?t=json 200",
         f"DELETE /uri/{shown}/a%20b 200",
         f"GET /uri/{shown}/a%20b?t=json 404",
@@ -240,17 +248,15 @@ def test_a_name_that_is_not_there_is_missing(gateway: Gateway, root: Cap) -> Non
 
 
 def test_a_name_that_is_there_is_taken(gateway: Gateway, root: Cap) -> None:
-    gateway.mkdir(root, "a", "SDMF", what="a")
+    mkdir(gateway, root, "a", "SDMF", what="a")
     with failing(NameTaken, root, says="the name is taken"):
-        gateway.mkdir(root, "a", "SDMF", what="photos/a.jpg")
+        mkdir(gateway, root, "a", "SDMF", what="photos/a.jpg")
     with failing(NameTaken, root, NO_FILE, says="the name is taken"):
         gateway.set_children(root, {"a": Link(NO_FILE)}, what="photos/a.jpg")
 
 
 def test_a_read_cap_changes_nothing(gateway: Gateway, root: Cap) -> None:
-    gateway.mkdir(root, "a", "SDMF", what="a")
-    with failing(ReadOnly, root, says="a write cap is needed"):
-        gateway.mkdir(root.read_only, "b", "SDMF", what="photos/a.jpg")
+    mkdir(gateway, root, "a", "SDMF", what="a")
     with failing(ReadOnly, root, says="a write cap is needed"):
         gateway.unlink(root.read_only, "a", what="photos/a.jpg")
     assert list(children_of(gateway, root)) == ["a"]
@@ -262,7 +268,7 @@ def test_what_can_not_be_reached_now_is_not_called_missing(gateway: Gateway) -> 
     with failing(NotEnoughShares, NO_FILE, says="not known to be gone"):
         gateway.fetch(NO_FILE, what="photos/a.jpg")
     with failing(NotEnoughShares, NO_DIRECTORY, says="not known to be gone"):
-        gateway.mkdir(NO_DIRECTORY, "a", "SDMF", what="photos/a.jpg")
+        mkdir(gateway, NO_DIRECTORY, "a", "SDMF", what="photos/a.jpg")
 
 
 def test_with_too_few_servers_nothing_is_stored_and_that_is_said(
@@ -284,7 +290,7 @@ def test_with_too_few_servers_nothing_is_stored_and_that_is_said(
 
 ASK: list[Callable[[Gateway, Cap], object]] = [
     lambda it, root: it.list(root, what="photos/a.jpg"),
-    lambda it, root: it.mkdir(root, "a", "SDMF", what="photos/a.jpg"),
+    lambda it, root: mkdir(it, root, "a", "SDMF", what="photos/a.jpg"),
     lambda it, root: it.upload(content(), what="photos/a.jpg"),
 ]
 PAGE = b"<!DOCTYPE html><html><body><h1>Welcome to nginx!</h1></body></html>"
@@ -328,7 +334,7 @@ def test_a_made_directory_is_one_that_can_be_written(
     text = cap.uri if isinstance(cap, Cap) else cap
     proxy.rule(anything, Answer(body=text.encode()), times=2)
     with failing(UnexpectedAnswer, root, says="no directory was made"):
-        gateway.mkdir(root, "a", "SDMF", what="photos/a.jpg")
+        mkdir(gateway, root, "a", "SDMF", what="photos/a.jpg")
     with pytest.raises(UnexpectedAnswer, match="no directory was made"):
         marker.create_root(gateway)
 
@@ -346,7 +352,7 @@ def test_a_stored_file_has_the_length_that_was_sent(
 def test_a_listing_that_is_cut_is_damaged_and_shows_none_of_it(
     proxy: Proxy, gateway: Gateway, root: Cap
 ) -> None:
-    gateway.mkdir(root, "a", "SDMF", what="a")
+    mkdir(gateway, root, "a", "SDMF", what="a")
     proxy.clear()
     proxy.rule(anything, CutBody(after=400))
     with failing(DamagedDownload, root, says="too early"):
@@ -357,13 +363,13 @@ def test_a_listing_that_is_cut_is_damaged_and_shows_none_of_it(
 def test_an_answer_that_is_cut_shows_none_of_it(
     proxy: Proxy, gateway: Gateway, root: Cap
 ) -> None:
-    """One that was done all the same, and one of which much had come."""
+    """One that was done, of a directory linked nowhere, and one that came for long."""
     long = Answer(200, {"Content-Length": "99999"}, root.uri.encode() * 700)
     for action in (CutBody(60), long):
         proxy.rule(anything, action)
         with failing(DamagedDownload, root, says="too early"):
-            gateway.mkdir(root, "a", "SDMF", what="photos/a.jpg")
-    assert list(children_of(gateway, root)) == ["a"]
+            mkdir(gateway, root, "a", "SDMF", what="photos/a.jpg")
+    assert list(children_of(gateway, root)) == []
 
 
 def test_an_error_of_which_the_text_is_cut_is_told_by_its_status(
@@ -377,7 +383,7 @@ def test_an_error_of_which_the_text_is_cut_is_told_by_its_status(
 def test_a_listing_with_a_broken_end_shows_none_of_it(
     proxy: Proxy, gateway: Gateway, tahoe_grid: LocalGrid, root: Cap
 ) -> None:
-    gateway.mkdir(root, "a", "SDMF", what="a")
+    mkdir(gateway, root, "a", "SDMF", what="a")
     url = f"{tahoe_grid.base_url}/uri/{root.uri}?t=json"
     body = requests.get(url, timeout=10).content
     proxy.rule(anything, Answer(body=body[:-10] + b"}}]"))
@@ -391,4 +397,4 @@ def test_an_answer_that_quotes_caps_is_told_without_them(
     trace = f"Traceback (most recent call last):\n  x\nOddError: {root.uri} is odd"
     proxy.rule(anything, Answer(500, {}, trace.encode()))
     with failing(UnexpectedAnswer, root, says=r"OddError: URI:\*\*\* is odd"):
-        gateway.mkdir(root, "a", "SDMF", what="photos/a.jpg")
+        mkdir(gateway, root, "a", "SDMF", what="photos/a.jpg")

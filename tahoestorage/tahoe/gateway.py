@@ -102,12 +102,6 @@ class Gateway:
         with self._ask("GET", cap, path, "t=json", what=what) as answer:
             return NodeParser(what, add).parse(blocks(answer, what, self.base_url))
 
-    def mkdir(self, directory: Cap, name: str, layout: str, *, what: str) -> Cap:
-        """Make the directory ``name`` and return its write cap; NameTaken if it is."""
-        query = f"t=mkdir&name={quote(name, safe='')}&replace=false&format={layout}"
-        with self._ask("POST", directory, (), query, what=what, body=b"") as answer:
-            return read_directory(answer, what, self.base_url)
-
     def metadata(self, directory: Cap, name: str, *, what: str) -> dict[str, Any]:
         """Return the metadata of one link in a directory. Raises FileMissing."""
         with self._ask("GET", directory, (name,), "t=json", what=what) as answer:
