@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from boto3.s3.transfer import TransferConfig
 from django.contrib.staticfiles.finders import get_finder
 from django.contrib.staticfiles.storage import ManifestFilesMixin, staticfiles_storage
 from django.core.files.base import ContentFile
@@ -220,18 +221,48 @@ def test_a_manifest_is_made_of_what_was_uploaded(site: Site, moto: S3Server) -> 
     )
 
 
-def test_gzip_is_compared_by_time(site: Site, moto: S3Server) -> None:
-    site.on(
-        "tahoestorage.backends.s3.S3Storage",
-        **moto.options,
-        bucket_name=moto.make_bucket(),
-        cache=False,
-        gzip=True,
-    )
-    site.write("a.css", "a" * 1000)
+@pytest.fixture(params=["s3", "gcs"])
+def on_objects(request: pytest.FixtureRequest, site: Site) -> Callable[..., None]:
+    """Put the site's static files into a bucket, with options of the storage."""
+    kind = request.param
+    server = request.getfixturevalue("moto" if kind == "s3" else "gcs")
+    backend = f"tahoestorage.backends.{kind}.{'S3' if kind == 's3' else 'GCS'}Storage"
+    made = {**server.options, "bucket_name": server.make_bucket(), "cache": False}
+    return lambda **options: site.on(backend, **made, **options)
+
+
+def test_what_is_packed_is_compared_as_it_is_packed(
+    on_objects: Callable[..., None], site: Site
+) -> None:
+    on_objects(gzip=True)
+    site.write("a.css", "p { color: teal }" * 5000)
+    site.write("b.svg", "<svg/>" * 500)
     site.collect()
+
+    for name in ("a.css", "b.svg"):  # As after a fresh checkout.
+        os.utime(site.folder / name, (2e9, 2e9))
+    assert "0 static files copied, 2 unmodified" in site.collect()
+    site.write("a.css", "p { color: gold }" * 5000)
+    os.utime(site.folder / "a.css", (1, 1))
+    assert "1 static file copied, 1 unmodified" in site.collect()
+    assert text_of(site.storage, "a.css") == "p { color: gold }" * 5000
+
+
+@pytest.mark.parametrize("part", [None, 5 << 20])
+def test_a_file_of_several_parts_is_compared_by_its_parts(
+    site: Site, moto: S3Server, part: int | None
+) -> None:
+    options = {**moto.options, "bucket_name": moto.make_bucket(), "cache": False}
+    if part is not None:
+        config = TransferConfig(multipart_threshold=part, multipart_chunksize=part)
+        options["transfer_config"] = config
+    site.on("tahoestorage.backends.s3.S3Storage", **options)
+    site.write("large.js", "x" * (17 << 20))
+    site.collect()
+
+    os.utime(site.folder / "large.js", (2e9, 2e9))
     assert "0 static files copied, 1 unmodified" in site.collect()
-    os.utime(site.folder / "a.css", (2e9, 2e9))
+    site.write("large.js", "x" * (17 << 20) + "y")
     assert "1 static file copied" in site.collect()
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 from datetime import UTC, datetime
 from typing import Any
 
 from django.core.files.base import File
 
+from tahoestorage.backends import digests
 from tahoestorage.backends.content import file_of, repeatable
 from tahoestorage.backends.lookups import Lookups
 from tahoestorage.backends.names import path_of
 from tahoestorage.backends.objectreader import ObjectReader, Part
-from tahoestorage.backends.storedfile import BLOCK, Reader, StoredFile
+from tahoestorage.backends.storedfile import Reader, StoredFile
 from tahoestorage.cache import MISSING
 from tahoestorage.conf import use_tz
 from tahoestorage.entries import Entry
@@ -135,19 +134,17 @@ class Cached(Lookups):
     def has_content(self, name: str, content: File[Any]) -> bool | None:
         """Whether a file has this content, by what the store knows of it.
 
-        No request where its entry is known; None where the store has no hash of the
-        content as it is. ``content`` is read from where it is to its end.
+        No request where its entry is known. What the storage would pack is packed for
+        it, and what it would send in parts is taken for parts of the same length. None
+        where the store has no digest that could tell. ``content`` is read to its end.
         """
         entry = self._entry(name)
         if entry is None:
             return False
-        known = self._md5(entry)
-        if known is None:
+        known = self._digests(entry)
+        if not known:
             return None
-        digest = hashlib.md5(usedforsecurity=False)
-        for chunk in iter(functools.partial(content.read, BLOCK), b""):
-            digest.update(chunk)
-        return digest.hexdigest() == known
+        return digests.is_one_of(self._as_stored(self._key(name), content), known)
 
     def copy(self, source: str, target: str) -> str:
         """Copy a file within the store, and return the name of the copy.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from tahoestorage.backends.objectreader import Part
@@ -103,6 +103,14 @@ class ObjectStore(Saving):
         The store answers with that Content-Type and Content-Disposition where it signs
         the URL.
         """
+        raise NotImplementedError
+
+    def _digests(self, entry: Entry) -> dict[str, bytes]:
+        """Return the digests of an object as it is stored, packed or in parts."""
+        raise NotImplementedError
+
+    def _as_stored(self, key: str, content: Any) -> Iterator[bytes]:
+        """Yield a content as it would be stored at ``key``."""
         raise NotImplementedError
 
     def _md5(self, entry: Entry) -> str | None:

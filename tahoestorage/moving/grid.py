@@ -11,6 +11,7 @@ from typing import Any
 from django.core.files.base import File
 
 from tahoestorage.backends.content import body_of
+from tahoestorage.backends.digests import MD5
 from tahoestorage.backends.gridnames import grid_path
 from tahoestorage.backends.tahoe import TahoeStorage
 from tahoestorage.cache import MISSING
@@ -120,7 +121,7 @@ class Grid(Store):
         found = {"cap": stat.version.encode()}
         literal = Cap.parse(stat.version).literal
         if literal is not None:
-            found[hashes.MD5] = hashes.digest_of(literal, hashes.MD5)
+            found[MD5] = hashes.digest_of(literal, MD5)
         return found
 
     def write(self, name: str, content: File[Any], *, replace: bool) -> None:

@@ -79,6 +79,12 @@ def generation_in(reference: str | None) -> int | None:
     return None if generation is None else int(generation)
 
 
+def stored_md5(entry: Entry) -> bytes | None:
+    """Return the MD5 of an object as it is stored; None where Google tells none."""
+    value = _parts(entry.reference).get("md5")
+    return base64.b64decode(value) if value else None
+
+
 def content_hashes(entry: Entry) -> dict[str, bytes]:
     """Return the digests of a file's content that the store knows, by algorithm.
 

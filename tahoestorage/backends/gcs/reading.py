@@ -7,6 +7,7 @@ from typing import Any
 
 from google.api_core.exceptions import from_http_response
 
+from tahoestorage.backends import digests
 from tahoestorage.backends.gcs.clients import CALL, endpoint
 from tahoestorage.backends.gcs.faults import ask, no_bucket
 from tahoestorage.backends.gcs.objects import (
@@ -18,6 +19,7 @@ from tahoestorage.backends.gcs.objects import (
     entry_of,
     generation_in,
     size_in,
+    stored_md5,
 )
 from tahoestorage.backends.gcs.options import GCSOptions
 from tahoestorage.backends.keys import Keys
@@ -64,6 +66,10 @@ class GCSReading(Keys, GCSOptions):
     def _pages(self, prefix: str) -> Iterator[list[tuple[str, Entry]]]:
         for page in self._listing(prefix, f"items({FIELDS}),nextPageToken"):
             yield [(blob.name, entry_of(blob)) for blob in page]
+
+    def _digests(self, entry: Entry) -> dict[str, bytes]:
+        digest = stored_md5(entry)
+        return {} if digest is None else {digests.MD5: digest}
 
     def _md5(self, entry: Entry) -> str | None:
         digest = content_hashes(entry).get("md5")

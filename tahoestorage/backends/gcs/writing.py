@@ -11,6 +11,7 @@ import functools
 import io
 import mimetypes
 import secrets
+from collections.abc import Iterator
 from typing import Any
 
 from tahoestorage.backends.content import body_of, media_type_of
@@ -117,19 +118,8 @@ class GCSWriting(GCSReading):
     def _put(self, key: str, content: Any, what: str, *, replace: bool) -> Entry:
         chunk_size = self.blob_chunk_size or PIECE
         blob = self._object(what, key, chunk_size=chunk_size)
-        parameters = dict(self.get_object_parameters(key))
-        parameters.pop("acl", None)
-        guessed, encoding = mimetypes.guess_type(key)
-        brought = media_type_of(content)
-        content_type = parameters.pop("content_type", brought or guessed)
-        if encoding:
-            parameters.setdefault("content_encoding", encoding)
         body = body_of(content)
-        chunks = body.begin()
-        pack = self.gzip and content_type in self.gzip_content_types
-        if pack and "content_encoding" not in parameters:
-            parameters["content_encoding"] = "gzip"
-            chunks = packed(chunks)
+        chunks, content_type, parameters = self._made_ready(key, content, body.begin())
         for parameter, value in parameters.items():
             setattr(blob, parameter, value)
         mark = _mark(blob)
@@ -159,6 +149,26 @@ class GCSWriting(GCSReading):
                 raise
             blob = self._marked(key, mark, what)
         return entry_of(blob)
+
+    def _made_ready(
+        self, key: str, content: Any, chunks: Iterator[bytes]
+    ) -> tuple[Iterator[bytes], str | None, dict[str, Any]]:
+        """Return what is sent, packed if need be, its type, and what goes with it."""
+        parameters = dict(self.get_object_parameters(key))
+        parameters.pop("acl", None)
+        guessed, encoding = mimetypes.guess_type(key)
+        brought = media_type_of(content)
+        content_type = parameters.pop("content_type", brought or guessed)
+        if encoding:
+            parameters.setdefault("content_encoding", encoding)
+        pack = self.gzip and content_type in self.gzip_content_types
+        if pack and "content_encoding" not in parameters:
+            parameters["content_encoding"] = "gzip"
+            chunks = packed(chunks)
+        return chunks, content_type, parameters
+
+    def _as_stored(self, key: str, content: Any) -> Iterator[bytes]:
+        return self._made_ready(key, content, body_of(content).begin())[0]
 
     def _unpacks(self, key: str) -> bool:
         """Return whether this storage packs what it saves there, and unpacks it then.

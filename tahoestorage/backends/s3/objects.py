@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tahoestorage.backends import digests
 from tahoestorage.backends.keys import Keys
 from tahoestorage.backends.objectreader import Part
 from tahoestorage.backends.s3.access import S3Access
@@ -100,6 +101,14 @@ class S3Objects(Keys, S3Access):
         while page := self._call(prefix or "the root", next, pages, None):
             found = page.get("Contents", ())
             yield [(each["Key"], entry_of(each, each["Size"])) for each in found]
+
+    def _digests(self, entry: Entry) -> dict[str, bytes]:
+        digest = entry.reference.strip('"')
+        if _MD5.fullmatch(digest):
+            return {digests.MD5: bytes.fromhex(digest)}
+        own = self.transfer_config.multipart_chunksize
+        lengths = {*digests.PARTS, own}
+        return digests.of_parts(entry.reference, entry.size or 0, lengths)
 
     def _md5(self, entry: Entry) -> str | None:
         # What is packed has another, and so has what was uploaded in parts.

@@ -110,14 +110,7 @@ class S3Writing(S3Objects):
     # Files
 
     def _put(self, key: str, content: Any, what: str, *, replace: bool) -> Entry:
-        source = source_of(content)
-        parameters = self._get_write_parameters(key, content)
-        types = self.gzip_content_types
-        pack = self.gzip and parameters["ContentType"] in types
-        if pack := pack and "ContentEncoding" not in parameters:
-            source = self._packed(source)
-            parameters["ContentEncoding"] = "gzip"
-        parameters = marked(parameters, packed=pack)
+        source, parameters = self._made_ready(key, content)
         if replace:
             answer = self._send(key, source, what, parameters)
         else:
@@ -125,6 +118,21 @@ class S3Writing(S3Objects):
             answer = self._create(key, what, parameters, send)
         size = source.taken if source.size is None else source.size
         return entry_of({"ETag": answer.get("ETag", "")}, size)
+
+    def _made_ready(self, key: str, content: Any) -> tuple[Source, dict[str, Any]]:
+        """Return what is sent, packed if need be, and what goes with it."""
+        source = source_of(content)
+        parameters = self._get_write_parameters(key, content)
+        types = self.gzip_content_types
+        pack = self.gzip and parameters["ContentType"] in types
+        if pack := pack and "ContentEncoding" not in parameters:
+            source = self._packed(source)
+            parameters["ContentEncoding"] = "gzip"
+        return source, marked(parameters, packed=pack)
+
+    def _as_stored(self, key: str, content: Any) -> Iterator[bytes]:
+        source, _ = self._made_ready(key, content)
+        return iter(partial(source.read, PACKED), b"")
 
     def _packed(self, source: Source) -> Source:
         packed = self._compress_content(source)
