@@ -144,3 +144,25 @@ def test_a_file_whose_deletion_others_undid_is_deleted_again(
     far.delete("a")
     assert not make_storage(cache=False).exists("a")
     assert sum(seen.method == "DELETE" for seen in proxy.seen) == 2
+
+
+COLLISIONS = {
+    "shares": Answer(410, {}, b"NotEnoughSharesError: ran out of shares"),
+    "a stumble": Answer(500, {}, b"Traceback\n  x\nbuiltins.KeyError: 64"),
+}
+
+
+@pytest.mark.parametrize("answer", COLLISIONS.values(), ids=COLLISIONS)
+def test_a_directory_that_another_gateway_is_just_writing_is_looked_at_again(
+    far: TahoeStorage,
+    others: list[Callable[[], object]],
+    proxy: Proxy,
+    answer: Answer,
+) -> None:
+    far.listdir("")
+    others[:] = [nothing]
+    proxy.rule(
+        lambda seen: seen.method == "GET" and "/uri/" in seen.target, answer, times=2
+    )
+    assert far.save("a", ContentFile(LONG)) == "a"
+    assert far.open("a").read() == LONG

@@ -6,7 +6,7 @@ import logging
 import secrets
 import time
 
-from tahoestorage.exceptions import StoreError, WriteCollision, printable
+from tahoestorage.exceptions import printable
 
 logger = logging.getLogger("tahoestorage.cache")
 
@@ -14,10 +14,9 @@ WARNING_SECONDS = 300.0
 PAUSE = 0.25  # seconds at most before the next attempt, and then twice as many
 
 
-def pause(fault: StoreError | None, number: int) -> None:
-    """Let another gateway finish, where it was writing too; ``number`` is from 0 on."""
-    if isinstance(fault, WriteCollision):
-        time.sleep(PAUSE * 2**number * secrets.randbelow(1000) / 1000)
+def pause(number: int) -> None:
+    """Let another gateway finish, which writes too; ``number`` is from 0 on."""
+    time.sleep(PAUSE * 2**number * secrets.randbelow(1000) / 1000)
 
 
 class Warned:

@@ -23,6 +23,7 @@ from tahoestorage.exceptions import (
     NotEnoughShares,
     ParentIsFile,
     StoreError,
+    UnexpectedAnswer,
     WriteCollision,
 )
 from tahoestorage.tahoe import marker
@@ -36,8 +37,7 @@ from tahoestorage.tahoe.quorum import Quorum
 from tahoestorage.tahoe.trees import Tree, deepest, sites
 
 WRITING_SECONDS = 40.0
-# How often something is done whose lock is taken away each time.
-TURNS = 4
+TURNS = 4  # of something whose lock is taken away each time
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -114,17 +114,13 @@ class Links:
 
     def _make(self, children: dict[str, Link], what: str) -> Cap:
         """Make a directory. One whose answer is lost is linked nowhere: it is left."""
-        attempts = self._gateway.retries
-        while True:
+        make = self._gateway.make_directory
+        for _ in range(self._gateway.retries):
             self._quorum.require(what, making=True)
-            try:
-                return self._send(
-                    self._gateway.make_directory, children, self._layout, what=what
-                )
-            except StoreError:
-                if not attempts:
-                    raise
-            attempts -= 1
+            with contextlib.suppress(StoreError):
+                return self._send(make, children, self._layout, what=what)
+        self._quorum.require(what, making=True)
+        return self._send(make, children, self._layout, what=what)
 
     def check(self, path: Path) -> None:
         """Raise ReadOnly or ParentIsFile where ``path`` is known to be unwritable.
@@ -163,6 +159,18 @@ class Links:
             self._directories.forget(path)
             raise
 
+    def _child(self, directory: Directory, path: Path) -> Child | None:
+        """Read what is at ``path`` by now, after something went wrong there.
+
+        While another gateway writes there, shares seem gone, or ours stumbles.
+        """
+        for number in range(self._gateway.retries):
+            try:
+                return self._look(directory, path).child
+            except (NotEnoughShares, UnexpectedAnswer):
+                pause(number)
+        return self._look(directory, path).child
+
     def _link(
         self, directory: Directory, path: Path, link: Link, replace: Replace
     ) -> None:
@@ -189,11 +197,10 @@ class Links:
         entry = Entry(kind, cap.read_only.uri, cap.size)
 
         def settled() -> tuple[bool, Child | None]:
-            child = self._look(directory, path).child
+            child = self._child(directory, path)
             if child is None or link.is_seen_in(child):
                 return child is not None, None
-            is_file = child.entry.kind is not EntryKind.DIRECTORY
-            return not (replace == "only-files" and is_file), child
+            return replace == "false" or child.entry.kind is EntryKind.DIRECTORY, child
 
         def put(turn: Turn) -> Child | None:
             fault: StoreError | None = None
@@ -214,7 +221,8 @@ class Links:
                     if (found := settled())[0]:
                         return found[1]
                     fault = error if isinstance(error, StoreError) else None
-                    pause(fault, number)
+                    if isinstance(error, WriteCollision):
+                        pause(number)
                 else:
                     change.done(entry, cap.uri if cap.is_writable else None)
                     return None
@@ -240,11 +248,10 @@ class Links:
         for _ in range(TURNS):
             with self._cache.turn(directory.scope, what, seconds) as turn:
                 result = act(turn)
-            if not turn.lost:
-                return result
-            warned.of(what)
-            is_settled, result = settled()
-            if is_settled:
+            if turn.lost:
+                warned.of(what)
+                is_settled, result = settled()
+            if not turn.lost or is_settled:
                 return result
         raise WriteCollision(
             f"{what}: other writers undo it each time, for the Redis drops the lock on "
@@ -322,10 +329,9 @@ class Links:
                 self._send(self._gateway.set_children, write, marker.child(), what=what)
             return True
 
-        def settled() -> tuple[bool, bool]:
-            return not is_empty(), True
-
-        return is_empty() and self._in_turn(directory, what, put, settled)
+        return is_empty() and self._in_turn(
+            directory, what, put, lambda: (not is_empty(), True)
+        )
 
     def unlink(self, path: Path, *, only: str | None = None) -> None:
         """Unlink the file at ``path``; a name that is not there is no error.
@@ -355,7 +361,7 @@ class Links:
         write = directory.writable("/".join(parents) or "the root directory")
 
         def is_there() -> bool:
-            child = self._look(directory, path).child
+            child = self._child(directory, path)
             return child is not None and child.entry == first.entry
 
         def unlink(turn: Turn) -> None:
@@ -380,7 +386,8 @@ class Links:
                     fault = error
                     if not is_there():
                         return
-                    pause(fault, number)
+                    if isinstance(error, WriteCollision):
+                        pause(number)
                 else:
                     change.done(MISSING)
                     return
