@@ -10,6 +10,7 @@ import ast
 import asyncio
 import builtins
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -251,6 +252,32 @@ def test_what_is_beyond_django_s_api_on_the_other_stores(moto: S3Server) -> None
             storages["default"].save(f"2026/{number}.jpg", ContentFile(b"x"))
         sizes = executed(block("docs/s3-gcs.md", "python", 4))["sizes"]
     assert sizes == [1] * 1000
+
+
+def test_the_lifecycle_rules_and_the_command_end_unfinished_uploads(
+    moto: S3Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bucket = moto.make_bucket()
+    client = moto.client()
+    rules = json.loads(block("docs/s3-gcs.md", "json", 1))
+    client.put_bucket_lifecycle_configuration(
+        Bucket=bucket, LifecycleConfiguration=rules
+    )
+    kept = client.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    assert {rule["ID"] for rule in kept} == {"trials", "unfinished-uploads"}
+
+    client.create_multipart_upload(Bucket=bucket, Key="large.bin")
+    backend = "tahoestorage.backends.s3.S3Storage"
+    options = {**moto.options, "bucket_name": bucket, "cache": False}
+    look, end = block("docs/s3-gcs.md", "sh", 3).splitlines()
+    with override_settings(
+        STORAGES={"default": {"BACKEND": backend, "OPTIONS": options}}
+    ):
+        call_command(*look.removeprefix("python manage.py ").split())
+        assert "large.bin" in capsys.readouterr().out
+        # It is younger than that.
+        call_command(*end.removeprefix("python manage.py ").split())
+    assert len(client.list_multipart_uploads(Bucket=bucket)["Uploads"]) == 1
 
 
 # What is listed

@@ -329,3 +329,26 @@ def test_answers_mean_errors_of_ours(
         assert not isinstance(error, StoreUnreachable | StoreForbids)
     assert str(error).startswith("dir/a: ")
     assert_clean(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (501, "NotImplemented"),
+        (411, "MissingContentLength"),
+        (400, "InvalidArgument"),
+        (400, "XAmzContentSHA256Mismatch"),
+    ],
+)
+def test_a_store_that_may_refuse_checksums_is_told_with_the_option(
+    status: int, code: str
+) -> None:
+    answer: Any = {
+        "Error": {"Code": code, "Message": "x-amz-checksum-crc32 is not known"},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+    }
+
+    error = meaning(ClientError(answer, "PutObject"), "a.txt", "the bucket media")
+
+    assert "request_checksum_calculation" in str(error)
+    assert "when_required" in str(error)

@@ -55,6 +55,10 @@ _OF_REGIONS = (
 # Of a message of a store's, where it repeats what it was asked by.
 _TELLING = re.compile(r"://|X-Amz|Signature|AWS4-|AWSAccessKeyId|[A-Z0-9]{16,}", re.I)
 _LONGEST = 300
+CHECKSUMS = (
+    "if it refuses boto3's newer checksums, set request_checksum_calculation to "
+    '"when_required" in client_config'
+)
 
 
 class BeyondTheEnd(StoreError):
@@ -147,7 +151,7 @@ def _answered(status: int, code: str, what: str, place: str) -> TahoeStorageErro
         return BeyondTheEnd(f"{what}: it ends before what was asked of it")
     if status == 501:
         return NotImplementedThere(
-            f"{what}: {place} does not know what was asked of it ({code})"
+            f"{what}: {place} does not know what was asked of it ({code}); {CHECKSUMS}"
         )
     if code == "RequestTimeTooSkewed":
         return StoreForbids(
@@ -171,5 +175,5 @@ def _answered(status: int, code: str, what: str, place: str) -> TahoeStorageErro
         )
     return StoreError(
         f"{what}: {place} refuses it ({status} {code}); look at the storage's options, "
-        "region_name and object_parameters among them"
+        f"region_name and object_parameters among them; {CHECKSUMS}"
     )
