@@ -122,10 +122,11 @@ def test_by_itself_it_takes_a_file_up_and_down(first: tuple[Path, str]) -> None:
     for step in ("Open the form", "Upload random-", "See it listed", "Download it"):
         assert re.search(rf"^{step}.* \d+ gateway requests?$", said, re.MULTILINE)
     assert "10,485,760 bytes came back as they were." in said
-    # A save is an upload and then a link; a listing that has just been patched is
-    # not asked for again; the first download asks when the file was linked, too.
+    # A save is an upload and then a link; before its first one a process asks which
+    # servers are there, and which there have been. A listing that has just been patched
+    # is not asked for again; the first download asks when the file was linked, too.
     steps = re.findall(r"(\d+) gateway request", said)
-    assert steps == ["0", "2", "0", "2"]
+    assert steps == ["0", "4", "0", "2"]
 
 
 def test_its_photos_come_through_the_read_only_proxy(first: tuple[Path, str]) -> None:
