@@ -225,5 +225,6 @@ def test_the_store_s_hashes_tell_whether_contents_are_equal(make: Make) -> None:
     assert hashes["crc32c"].hex() == "61af7533"
     assert storage.has_content("a.txt", ContentFile(b"content"))
     assert storage.has_content("a.txt", ContentFile(b"contents")) is False
-    # Those of what is packed are of the packed bytes.
-    assert storage.has_content("a.css", ContentFile(STYLE)) is None
+    # What is packed is compared as it is packed.
+    assert storage.has_content("a.css", ContentFile(STYLE)) is True
+    assert storage.has_content("a.css", ContentFile(STYLE + b" ")) is False
