@@ -223,6 +223,10 @@ def _nearest_setting(setting: str, known: Mapping[str, str]) -> str | None:
     A name without our prefix may be somebody else's, and has to be nearer.
     """
     ours = setting.startswith(PREFIX)
+    if setting.startswith(f"{PREFIX}CACHE_"):
+        # So it is called in the environment.
+        option = setting.removeprefix(f"{PREFIX}CACHE_").lower()
+        return f'{PREFIX}CACHE = {{"{option}": …}}'
     rest = setting.removeprefix(PREFIX if ours else "TAHOE_")
     near = kinds.nearest(rest, known.values(), 0.5 if ours else 0.8)
     if near is None:  # the prefix itself may be mistyped

@@ -129,7 +129,12 @@ def _store(variable: str, default: str | None) -> Made:
         found, wrongly = read_variables(store, names)
         return _setting(store, found, faults + wrongly)
     if default is None and not faults:
-        faults = [f"{variable} names no store; expected such as file:///srv/media"]
+        faults = [
+            f"{variable} is not set, and nothing else in the environment names the "
+            "store (the settings are not read for it); expected a URL such as "
+            "tahoe+http://127.0.0.1:3456/?base_cap_file=FILE, s3://BUCKET or "
+            "file:///DIR"
+        ]
     if faults:
         raise Wrong(*faults)
     return _from_url("The default", str(default))

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from typing import Any
 
 from django.apps import apps
 from django.core.checks import CheckMessage, Tags, Warning, register
+
+logger = logging.getLogger("tahoestorage")
+_MISSING = "tahoestorage is used and is not in INSTALLED_APPS"
+
+
+@functools.cache
+def warn_unless_installed() -> None:
+    """Log a warning, once, where a storage is used without the app.
+
+    The check comes too late where nothing imports us before the checks begin.
+    """
+    if apps.apps_ready and not apps.is_installed("tahoestorage"):
+        logger.warning(
+            "%s: its storages are not checked, its commands are missing, and error "
+            "pages may show caps. Add it there.",
+            _MISSING,
+        )
 
 
 @register(Tags.files)
@@ -15,8 +34,8 @@ def check_installed(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         return []
     return [
         Warning(
-            "tahoestorage is used and is not in INSTALLED_APPS: its storages were not "
-            "checked, its commands are missing, and error pages may show caps.",
+            f"{_MISSING}: its storages were not checked, its commands are missing, and "
+            "error pages may show caps.",
             hint='Add "tahoestorage" to INSTALLED_APPS.',
             id="tahoestorage.W003",
         )

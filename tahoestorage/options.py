@@ -16,7 +16,7 @@ from tahoestorage.kinds import about
 from tahoestorage.tahoe.caps import Cap
 
 MAKE_ROOT = (
-    "Make one with `manage.py tahoe_create_root`, and set TAHOE_STORAGE_BASE_CAP or "
+    "Make one with `manage.py tahoe_create_root --output root.cap`, and set "
     "TAHOE_STORAGE_BASE_CAP_FILE as it says."
 )
 

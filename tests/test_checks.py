@@ -280,6 +280,20 @@ class TestURLs:
             message.hint
         )
 
+    @pytest.mark.parametrize("media_url", ["", "/"])
+    def test_below_nothing_ask_for_a_media_url(
+        self, settings: Settings, media_url: str
+    ) -> None:
+        settings.MEDIA_URL = media_url
+        settings.ROOT_URLCONF = "tests.test_checks"
+        use(settings, base_cap=WRITE_CAP, url_style="path")
+
+        with override_urls([path("", include("tahoestorage.urls"))]):
+            (message,) = findings()
+
+        assert message.id == "tahoestorage.W005"
+        assert 'MEDIA_URL = "/media/"' in str(message.hint)
+
     def test_of_another_host_need_no_pattern(self, settings: Settings) -> None:
         settings.ROOT_URLCONF = "tests.test_checks"
         media_url = "https://media.example/"
@@ -290,6 +304,38 @@ class TestURLs:
 
 
 class TestStaticFiles:
+    def test_without_a_pattern_are_told_of_the_view_that_serves_them(
+        self, settings: Settings
+    ) -> None:
+        settings.ROOT_URLCONF = "tests.test_checks"
+        settings.STORAGES = {
+            "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
+            "staticfiles": {
+                "BACKEND": "tahoestorage.staticfiles.TahoeManifestStaticStorage",
+                "OPTIONS": {"base_cap": WRITE_CAP},
+            },
+        }
+        settings.STATIC_URL = "/static/"
+
+        with override_urls([]):
+            (message,) = findings()
+
+        assert message.id == "tahoestorage.W005"
+        assert 'path("static/<path:name>", Download.as_view(' in str(message.hint)
+        assert 'storage="staticfiles"' in str(message.hint)
+
+    def test_are_looked_at_before_they_are_collected(self, settings: Settings) -> None:
+        settings.STORAGES = {
+            "staticfiles": {
+                "BACKEND": "tahoestorage.storage.TahoeStorage",
+                "OPTIONS": {"base_cap": WRITE_CAP},
+            },
+        }
+
+        found = run_checks(tags=["staticfiles"])
+
+        assert "tahoestorage.E009" in [message.id for message in found]
+
     def test_by_their_bare_names_are_an_error(self, settings: Settings) -> None:
         use(settings, base_cap=WRITE_CAP)
         other = WRITE_CAP.replace(KEY, KEY[:-2] + "be")
@@ -675,4 +721,5 @@ def test_each_check_is_registered_once(settings: Settings) -> None:
 
     assert sorted(registered) == [
         *("check_gateways", "check_installed", "check_objects", "check_options"),
+        "check_static",
     ]

@@ -42,7 +42,9 @@ def test_a_store_that_would_overwrite_is_an_error(
     ((number, text),) = findings(settings, **options)
     assert number == "tahoestorage.E007"
     assert text.startswith('STORAGES["default"]: the store can\'t refuse to overwrite')
-    assert findings(settings, **options, file_overwrite=True) == []
+    ((number, text),) = findings(settings, **options, file_overwrite=True)
+    assert number == "tahoestorage.I001"
+    assert "saves overwrite there" in text
 
 
 def test_a_store_that_is_not_there_is_an_error(
@@ -53,6 +55,7 @@ def test_a_store_that_is_not_there_is_an_error(
         {"endpoint_url": "http://127.0.0.1:9"},
         {"secret_key": "hunter2hunter2"},
         {"bucket_name": "there-is-none"},
+        {"bucket_name": "there-is-none", "file_overwrite": True},
     ):
         ((number, text),) = findings(settings, **{**good, **wrong})
         assert number == "tahoestorage.E006"

@@ -15,6 +15,7 @@ from django.core.management import call_command
 from pytest_django.fixtures import Settings
 
 from tahoestorage.backends.cached import Cached
+from tahoestorage.backends.objectstore import TRIAL
 from tests.conftest import MakeStorage
 from tests.gcs_servers import GCS
 from tests.moves import moved
@@ -216,7 +217,7 @@ def test_a_small_file_waits_for_no_leave_to_be_sent() -> None:
     puts = {
         each.key.rpartition("/")[2]: each.headers
         for each in sent
-        if each.method == "PUT" and "probe" not in each.key
+        if each.method == "PUT" and TRIAL not in each.key
     }
     assert {name: "expect" in headers for name, headers in puts.items()} == {
         "small": False,

@@ -57,7 +57,7 @@ def test_a_lost_answer_is_of_something_that_was_done(
     with pytest.raises(requests.ConnectionError):
         requests.post(target, timeout=10)
     listing = requests.get(f"{proxy.url}/uri/{root}?t=json", timeout=10).json()
-    assert list(listing[1]["children"]) == ["a"]
+    assert "a" in listing[1]["children"]
     assert proxy.seen[0].status == 200
 
 

@@ -211,7 +211,7 @@ def executed(source: str) -> dict[str, Any]:
 
 def test_the_environment_names_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
     source = block("README.md", "python", 10)
-    with pytest.raises(ImproperlyConfigured, match="STORAGE_URL names no store"):
+    with pytest.raises(ImproperlyConfigured, match="STORAGE_URL is not set"):
         executed(source)
     backends = []
     for line in block("README.md", "text", 1).splitlines():
@@ -682,6 +682,7 @@ def downloads(
         file.write_text(tahoe_grid.create_root().uri)
     static = {"/etc/mysite/static.cap": str(caps[1])}
     urls = types.ModuleType("urls_of_mysite")
+    vars(urls)["urlpatterns"] = []
     exec(block("docs/downloads.md", "python", 8), vars(urls))  # noqa: S102
     served = executed(block("docs/downloads.md", "python", 2))["urlpatterns"]
     vars(urls)["urlpatterns"] += served

@@ -34,16 +34,6 @@ from django.conf import settings
 settings.configure(USE_TZ=True)
 import django
 django.setup()
-from django.core.files.base import ContentFile
-from tahoestorage.cache import (
-    MISSING,
-    EntryCache,
-    Listing,
-    Scope,
-    redislocks,
-    redisstate,
-)
-from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.storage import TahoeStorage
 storage = None
 

@@ -410,7 +410,6 @@ def test_only_what_the_storage_packed_is_unpacked(make_s3: MakeS3) -> None:
             assert read(storage, name) == content, name
             response: Any = serve(RequestFactory().get("/"), storage, name)
             assert b"".join(response.streaming_content) == content, name
-            response.close()
 
 
 # Archives and pictures

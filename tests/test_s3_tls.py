@@ -100,7 +100,6 @@ def test_what_was_kept_of_the_framing_is_taken_out(make_tls_s3: MakeS3) -> None:
         request = RequestFactory().get("/")
         response: Any = serve(request, storage, source)
         assert b"".join(response.streaming_content) == content
-        response.close()
         url = serve(request, storage, source, redirect=True)["Location"]
         answer = requests.get(url, timeout=30, verify=storage.verify)
         assert answer.content == content

@@ -494,7 +494,9 @@ def test_a_file_is_created_once_and_modified_often(make_storage: MakeStorage) ->
 
 def test_directories_have_times_too(storage: TahoeStorage) -> None:
     save(storage, "dir/f")
-    assert storage.get_created_time("dir") <= storage.get_created_time("dir/f")
+    # A new directory is linked after what is in it.
+    apart = storage.get_created_time("dir") - storage.get_created_time("dir/f")
+    assert timedelta() <= apart < timedelta(seconds=30)
 
 
 def test_what_the_grid_does_not_keep_is_not_implemented(storage: TahoeStorage) -> None:

@@ -8,12 +8,14 @@ from typing import Any
 from tahoestorage.backends.once import OnceForEach
 from tahoestorage.cache import EntryCache
 from tahoestorage.conf import CacheOptions
+from tahoestorage.installed import warn_unless_installed
 from tahoestorage.tahoe.redaction import redact
 
 
 @OnceForEach
 def entry_cache(options: CacheOptions | None) -> EntryCache:
     """Return the cache with these options; one that keeps nothing for None."""
+    warn_unless_installed()
     if options is None:
         return EntryCache(None, memory_entries=0)
     return EntryCache(

@@ -98,10 +98,12 @@ class DiskAccess:
         if now - self._warned > self._lifetime:
             self._warned = now
             logger.warning(
-                "The cache directory %s %s (%s). Everything works without it, slower.",
+                "The cache directory %s %s (%s). Everything works without it, slower; "
+                "what this process changes, others may see late by %g s.",
                 self.directory,
                 what,
                 error,
+                self._lifetime,
             )
 
 

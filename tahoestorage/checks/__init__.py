@@ -61,14 +61,25 @@ def check_options(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
     found: list[tuple[str, Finding]] = []
     tahoe = False
     for place, storage in _places(app_configs):
-        if place == _STATIC:
-            found += [(place, finding) for finding in look_at_static(storage)]
         if isinstance(storage, TahoeStorage):
             tahoe = True
-            found += [(place, finding) for finding in look_at(storage)]
+            findings = look_at(storage, static=place == _STATIC)
+            found += [(place, finding) for finding in findings]
     if not tahoe:
         found += _look_at_unused_settings()
     return _joined(found)
+
+
+# collectstatic runs those of static files, and no others.
+@register(Tags.files, Tags.staticfiles)
+def check_static(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
+    """Check that static files are in a place, and by a class, that is made for them."""
+    return _joined(
+        (place, finding)
+        for place, storage in _places(app_configs)
+        if place == _STATIC
+        for finding in look_at_static(storage)
+    )
 
 
 @register(Tags.files, deploy=True)
@@ -97,7 +108,7 @@ def check_objects(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
     """Check that each store of objects answers, and can refuse to overwrite."""
     found: list[tuple[str, Finding]] = []
     for place, storage in _places(app_configs):
-        if isinstance(storage, ObjectStore) and not storage.file_overwrite:
+        if isinstance(storage, ObjectStore):
             found += [(place, finding) for finding in _ask_objects(storage)]
     return _joined(found)
 
@@ -145,7 +156,11 @@ def _places(app_configs: Apps) -> Iterator[tuple[str, Storage]]:
 def _ask_objects(storage: ObjectStore) -> Iterator[Finding]:
     """Yield a finding unless the store answers, and refuses to overwrite."""
     try:
-        if storage.conditional(thorough=True):
+        if storage.file_overwrite:
+            storage.listdir("")
+            text = "looked at: the store answers; saves overwrite there, as it is set."
+            yield Finding(Info, "I001", text, "")
+        elif storage.conditional(thorough=True):
             text = "looked at: the store answers, and refuses to overwrite."
             yield Finding(Info, "I001", text, "")
         else:

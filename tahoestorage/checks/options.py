@@ -21,8 +21,15 @@ from tahoestorage.options import MAKE_ROOT, Options
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
 
+# What serves the files of the default storage, and static ones.
+_SERVED = 'include("tahoestorage.urls")'
+_SERVED_STATIC = (
+    'Download.as_view(storage="staticfiles", trusted=True), with Download from '
+    "tahoestorage.serving"
+)
 
-def look_at(storage: TahoeStorage) -> list[Finding]:
+
+def look_at(storage: TahoeStorage, *, static: bool = False) -> list[Finding]:
     """Return everything that is wrong with one storage's options."""
     try:
         options = storage.options
@@ -32,7 +39,7 @@ def look_at(storage: TahoeStorage) -> list[Finding]:
     return [
         *_look_at_root(options),
         *_look_at_urls(options),
-        *_look_at_style(options),
+        *_look_at_style(options, static=static),
     ]
 
 
@@ -97,7 +104,7 @@ def _look_at_cap_file(file: Path) -> Iterator[Finding]:
         )
 
 
-def _look_at_style(options: Options) -> Iterator[Finding]:
+def _look_at_style(options: Options, *, static: bool) -> Iterator[Finding]:
     if options.url_style == "cap" and options.public_base_url is None:
         yield Finding(
             Warning,
@@ -110,14 +117,26 @@ def _look_at_style(options: Options) -> Iterator[Finding]:
         )
     if options.url_style == "path":
         prefix = urlsplit(options.media_url or media_url())
-        if not prefix.netloc and not _is_routed(f"{prefix.path}folder/name.txt"):
+        if prefix.path in ("", "/") and not prefix.netloc:
+            yield Finding(
+                Warning,
+                "W005",
+                "the URLs of its files begin with /, as those of all other pages do.",
+                'Set MEDIA_URL = "/media/" (or the option media_url), and include '
+                "tahoestorage.urls below it in the site's URLs.",
+            )
+        elif not prefix.netloc and not _is_routed(f"{prefix.path}folder/name.txt"):
+            below = prefix.path.lstrip("/")
+            pattern = f'"{below}", {_SERVED}'
+            if static:
+                pattern = f'"{below}<path:name>", {_SERVED_STATIC}'
             yield Finding(
                 Warning,
                 "W005",
                 f"the URLs of its files begin with {prefix.path}, and no pattern of "
                 "the site's URLs is for them: they are not found.",
-                f'Add path("{prefix.path.lstrip("/")}", include("tahoestorage.urls")) '
-                "to the urlpatterns, or a view of your own (docs/downloads.md).",
+                f"Add path({pattern}) to the urlpatterns, or a view of your own "
+                "(docs/downloads.md).",
             )
 
 

@@ -28,7 +28,8 @@ Set this:
 
     TAHOE_STORAGE_BASE_URL = "{first}"
 
-Without a root cap yet, make one: manage.py tahoe_create_root --base-url {first}
+Without a root cap yet, make one:
+    manage.py tahoe_create_root --output root.cap --base-url {first}
 
 {files}
 Stop the grid with Ctrl-C."""
