@@ -69,7 +69,7 @@ def hide_root_caps() -> None:
             setattr(settings, name, hidden(value, name.removeprefix(PREFIX).lower()))
     storages: dict[str, Any] = settings.STORAGES
     for storage in storages.values():
-        if isinstance(storage.get("OPTIONS"), dict):
+        if isinstance(storage, dict) and isinstance(storage.get("OPTIONS"), dict):
             options = hidden(storage["OPTIONS"])
             storage["OPTIONS"].clear()
             storage["OPTIONS"].update(options)

@@ -66,6 +66,10 @@ class StoreErrorMiddleware(MiddlewareMixin):
         """Return the page that the visitor sees."""
         try:
             template = loader.get_template(self.template_name)
+            return str(template.render({"request": request}, request))
         except TemplateDoesNotExist:
             return PAGE
-        return str(template.render({"request": request}, request))
+        except Exception as error:
+            # It may want what is away, such as the names of static files.
+            logger.warning("The page %s can't be shown: %s", self.template_name, error)
+            return PAGE

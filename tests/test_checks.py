@@ -723,3 +723,76 @@ def test_each_check_is_registered_once(settings: Settings) -> None:
         *("check_gateways", "check_installed", "check_objects", "check_options"),
         "check_static",
     ]
+
+
+class TestWhatCannotBeMade:
+    """`manage.py check` says what is wrong, and never ends in a traceback."""
+
+    @pytest.mark.parametrize(
+        "made",
+        [
+            {"BACKEND": "tahoestorage.backends.s3.S3Storage", "OPTIONS": {"buckt": 1}},
+            {
+                "BACKEND": "tahoestorage.backends.s3.S3Storage",
+                "OPTIONS": {
+                    "bucket_name": "b",
+                    "allow_overwrite": True,
+                    "file_overwrite": False,
+                },
+            },
+            {"BACKEND": "tahoestorage.storage.TahoStorage"},
+            {"BACKEND": "tahoestorage.storage.TahoeStorage", "OPTIONS": ["a"]},
+        ],
+    )
+    def test_of_ours_is_an_error(self, settings: Settings, made: Any) -> None:
+        settings.STORAGES = {
+            "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
+            "archive": made,
+        }
+
+        (message,) = findings()
+
+        assert message.id == "tahoestorage.E001"
+        assert message.msg.startswith('STORAGES["archive"]: ')
+
+    @pytest.mark.parametrize("made", [None, {}, {"BACKEND": None}, {"BACKEND": "a.b"}])
+    def test_of_others_is_theirs_to_say(self, settings: Settings, made: Any) -> None:
+        settings.STORAGES = {
+            "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
+            "archive": made,
+        }
+
+        assert findings(deploy=True) == []
+
+    def test_a_media_url_that_is_none_is_a_warning(self, settings: Settings) -> None:
+        settings.MEDIA_URL = "http://[bad/"
+        use(settings, base_cap=WRITE_CAP, url_style="path")
+
+        assert ids() == ["W005"]
+
+    @pytest.mark.parametrize(
+        ("media", "static", "expected"),
+        [
+            ("", "", ["E009"]),
+            ("media", "", ["E009"]),
+            ("media", "static", []),
+            ("media", "med", []),
+        ],
+    )
+    def test_static_files_among_the_uploads_of_a_bucket_are_an_error(
+        self, settings: Settings, media: str, static: str, expected: list[str]
+    ) -> None:
+        keys = {"access_key": "k", "secret_key": "s", "region_name": "us-east-1"}
+        one = {"bucket_name": "one", **keys}
+        settings.STORAGES = {
+            "default": {
+                "BACKEND": "tahoestorage.backends.s3.S3Storage",
+                "OPTIONS": {**one, "location": media},
+            },
+            "staticfiles": {
+                "BACKEND": "tahoestorage.backends.s3.S3StaticStorage",
+                "OPTIONS": {**one, "location": static},
+            },
+        }
+
+        assert ids() == expected

@@ -109,3 +109,24 @@ def test_a_subclass_may_take_a_full_disk_for_an_outage(settings: Settings) -> No
     assert Client().get("/full/").status_code == 503
     with pytest.raises(UnreadablePostError):
         Client().get("/gone/")
+
+
+def test_a_page_that_fails_itself_is_replaced_by_the_plain_one(
+    settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "503.html").write_text("{% load static %}{% static 'a.css' %}")
+    engine = "django.template.backends.django.DjangoTemplates"
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "django.contrib.staticfiles"]
+    settings.TEMPLATES = [{"BACKEND": engine, "DIRS": [tmp_path]}]
+    settings.DEBUG = False
+    settings.STORAGES = settings.STORAGES | {
+        "staticfiles": {
+            "BACKEND": "tahoestorage.staticfiles.TahoeManifestStaticStorage",
+            "OPTIONS": settings.STORAGES["default"]["OPTIONS"],
+        }
+    }
+
+    answer = Client().get("/read\u2028it/")
+
+    assert answer.status_code == 503
+    assert "Nothing is lost" in answer.content.decode()

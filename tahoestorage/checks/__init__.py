@@ -65,6 +65,7 @@ def check_options(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
             tahoe = True
             findings = look_at(storage, static=place == _STATIC)
             found += [(place, finding) for finding in findings]
+    found += _look_at_what_cannot_be_made()
     if not tahoe:
         found += _look_at_unused_settings()
     return _joined(found)
@@ -131,15 +132,10 @@ def _places(app_configs: Apps) -> Iterator[tuple[str, Storage]]:
     seen: set[int] = set()
     backends: dict[str, dict[str, Any]] = storages.backends  # type: ignore[assignment]
     for alias, params in backends.items():
-        try:
-            backend = import_string(params["BACKEND"])
-        except ImportError:
-            continue  # Django says so itself, to whoever uses that alias.
-        if isinstance(backend, type) and issubclass(backend, OURS):
-            storage = storages[alias]
-            if isinstance(storage, OURS):
-                seen.add(id(storage))
-                yield f'STORAGES["{alias}"]', storage
+        storage = _made(alias, params)
+        if isinstance(storage, OURS):
+            seen.add(id(storage))
+            yield f'STORAGES["{alias}"]', storage
 
     for config in apps.get_app_configs() if app_configs is None else app_configs:
         for model in config.get_models(include_auto_created=True):
@@ -151,6 +147,36 @@ def _places(app_configs: Apps) -> Iterator[tuple[str, Storage]]:
                 if isinstance(storage, OURS) and id(storage) not in seen:
                     seen.add(id(storage))
                     yield f"{model._meta.label}.{field.name}", storage
+
+
+def _made(alias: str, params: Any) -> Storage | Exception | None:
+    """Return our storage of an alias, why it can't be made, or None for another's.
+
+    Of another's Django says so itself, to whoever uses that alias.
+    """
+    try:
+        backend = import_string(params["BACKEND"])
+    except Exception as error:
+        named = isinstance(params, dict) and str(params.get("BACKEND"))
+        return error if named and named.startswith("tahoestorage.") else None
+    if not isinstance(backend, type) or not issubclass(backend, OURS):
+        return None
+    try:
+        return storages[alias]
+    except Exception as error:
+        return error
+
+
+def _look_at_what_cannot_be_made() -> Iterator[tuple[str, Finding]]:
+    backends: dict[str, dict[str, Any]] = storages.backends  # type: ignore[assignment]
+    for alias, params in backends.items():
+        error = _made(alias, params)
+        if isinstance(error, Exception):
+            # Of other errors nobody knows what is in their texts.
+            known = isinstance(error, ImproperlyConfigured | ImportError)
+            text = str(error) if known else f"it can't be made ({type(error).__name__})"
+            hint = "Correct each option or setting that is named."
+            yield f'STORAGES["{alias}"]', Finding(Error, "E001", text, hint)
 
 
 def _ask_objects(storage: ObjectStore) -> Iterator[Finding]:
@@ -179,6 +205,10 @@ def _ask_objects(storage: ObjectStore) -> Iterator[Finding]:
             "for one folder only, make it the location."
         )
         yield Finding(Error, "E006", f"the store can't be used: {error}", hint)
+    except Exception as error:
+        # A library's own, in whose text there may be anything.
+        text = f"the store can't be used ({type(error).__name__})."
+        yield Finding(Error, "E006", text, "Correct the options.")
 
 
 def _look_at_unused_settings() -> Iterator[tuple[str, Finding]]:

@@ -15,6 +15,8 @@ from django.core.files.storage import Storage, storages
 from django.urls import Resolver404, resolve
 
 from tahoestorage import kinds
+from tahoestorage.backends.cached import Cached
+from tahoestorage.backends.objectstore import ObjectStore
 from tahoestorage.checks.findings import Finding
 from tahoestorage.conf import has_urls, media_url, uses_whitenoise
 from tahoestorage.options import MAKE_ROOT, Options
@@ -47,7 +49,15 @@ def look_at_static(storage: Storage) -> Iterator[Finding]:
     """Yield what is wrong with one of our storages as that of static files."""
     if isinstance(storage, TahoeStorage):
         yield from _look_at_static_on_a_grid(storage)
-    elif isinstance(storage, HashedFilesMixin) and getattr(
+    elif isinstance(storage, ObjectStore) and _is_in(storage):
+        yield Finding(
+            Error,
+            "E009",
+            "static files are kept where the uploads are, in one bucket: collectstatic "
+            "replaces uploads of the same names, and --clear deletes all of them.",
+            "Give them a bucket of their own, or a location beside the other one.",
+        )
+    if isinstance(storage, HashedFilesMixin) and getattr(
         storage, "querystring_auth", False
     ):
         yield Finding(
@@ -116,7 +126,12 @@ def _look_at_style(options: Options, *, static: bool) -> Iterator[Finding]:
             "silence this check.",
         )
     if options.url_style == "path":
-        prefix = urlsplit(options.media_url or media_url())
+        try:
+            prefix = urlsplit(options.media_url or media_url())
+        except ValueError:
+            hint = 'Set MEDIA_URL to such as "/media/".'
+            yield Finding(Warning, "W005", "MEDIA_URL is not a URL.", hint)
+            return
         if prefix.path in ("", "/") and not prefix.netloc:
             yield Finding(
                 Warning,
@@ -175,6 +190,20 @@ def _look_at_static_on_a_grid(storage: TahoeStorage) -> Iterator[Finding]:
             )
     except ImproperlyConfigured:
         pass  # Said already.
+
+
+def _is_in(static: ObjectStore) -> bool:
+    """Whether the uploads are in the bucket and below the location of static files."""
+    try:
+        uploads = storages["default"]
+        return (
+            isinstance(uploads, Cached)
+            and isinstance(static, Cached)
+            and uploads._identity() == static._identity()
+            and uploads._base.startswith(static._base)
+        )
+    except Exception:
+        return False  # What is wrong with either is said by itself.
 
 
 def _root(storage: Storage) -> Cap | None:
