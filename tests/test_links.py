@@ -485,3 +485,35 @@ def test_a_listing_held_back_does_not_bring_a_deleted_file_back(
     assert not far.exists("a")
     with pytest.raises(FileNotFoundError):
         far.open("a")
+
+
+# Time-outs
+
+
+def test_a_deletion_that_may_come_late_is_not_sent_again(
+    make_storage: MakeStorage, proxy: Proxy, tree: Callable[[], Tree]
+) -> None:
+    """Sent twice, the late one could take what somebody saved under the name since."""
+    hasty = make_storage(base_url=proxy.url, read_timeout=1, retries=3)
+    save(hasty, "a")
+    may_unlink = threading.Event()
+    unlinking = proxy.rule(is_unlink, HoldRequest(may_unlink))
+    with pytest.raises(GatewayTimeout):
+        hasty.delete("a")
+    assert count(proxy, is_unlink) == 1
+    assert tree() == {"a": b"mine"}
+    may_unlink.set()
+    reached(unlinking)
+
+
+def test_a_gateway_that_makes_no_directory_in_time_is_asked_once(
+    make_storage: MakeStorage, proxy: Proxy, tree: Callable[[], Tree]
+) -> None:
+    hasty = make_storage(base_url=proxy.url, read_timeout=1, retries=3)
+    never = threading.Event()
+    proxy.rule(is_mkdir, HoldRequest(never), times=None)
+    with pytest.raises(GatewayTimeout):
+        save(hasty, "dir/a")
+    assert count(proxy, is_mkdir) == 1
+    assert tree() == {}
+    never.set()

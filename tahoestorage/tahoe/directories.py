@@ -227,7 +227,8 @@ class Directories:
             if isinstance(known, Directory):
                 entries = self.cache.entries(known.scope)
                 if entries is not None:
-                    found.append(entries)
+                    # An older worker, which knows no marker, may have kept it.
+                    found.append([e for e in entries if e[0] != marker.NAME])
                     return Answer(known, Listing(), None)
             return None
 

@@ -94,8 +94,9 @@ class View:
 
     @classmethod
     def of(cls, servers: tuple[Server, ...], facts: Facts, rules: Rules) -> View:
-        # Of those that the gateway never saw itself, the facts may know.
-        seen = {s.id: s.nickname for s in servers if s.seen}
+        # Of those that the gateway never saw itself, the facts may know. While they
+        # know of none at all, each that is announced may have been written to.
+        seen = {s.id: s.nickname for s in servers if s.seen or not facts.servers}
         known = {
             id: name
             for id, name in {**seen, **facts.servers}.items()

@@ -17,6 +17,7 @@ from tahoestorage.cache import MISSING, Turn
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import (
     FileMissing,
+    GatewayTimeout,
     InvalidCap,
     NameIsDirectory,
     NameTaken,
@@ -75,7 +76,10 @@ class Links:
         link = Link.with_token(cap, secrets.token_hex(16))
         directory, length = deepest(self._directories, parents)
         if length < len(parents):
-            with sites.lock(self._cache, directory, path[length]) as was_free:
+            seconds, what = self._gateway.longest, "/".join(path[: length + 1])
+            with sites.lock(
+                self._cache, directory, path[length], seconds=seconds, what=what
+            ) as was_free:
                 # Whoever had the lock before us has made it.
                 entry = self._cache.entry(directory.scope, path[length])
                 if not was_free or isinstance(entry, Entry):
@@ -99,6 +103,8 @@ class Links:
         self._prepare("/".join(path[: length + 1]), making=True)
         ticket = self._cache.ticket()
         tree = Tree(path, length, link, self._make)
+        # Where a server went meanwhile, the facts have to say so before it is linked.
+        self._prepare("/".join(path[: length + 1]), making=True)
         for number, cap in enumerate(tree.caps):
             here = path[: length + number + 1]
             theirs = self._put(directory, here, Link(cap))
@@ -117,8 +123,12 @@ class Links:
         make = self._gateway.make_directory
         for _ in range(self._gateway.retries):
             self._quorum.require(what, making=True)
-            with contextlib.suppress(StoreError):
+            try:
                 return self._send(make, children, self._layout, what=what)
+            except GatewayTimeout:
+                raise
+            except StoreError:
+                pass
         self._quorum.require(what, making=True)
         return self._send(make, children, self._layout, what=what)
 
@@ -220,6 +230,12 @@ class Links:
                     change.done(None)
                     if (found := settled())[0]:
                         return found[1]
+                    # It may still be under way. One that replaces could come after what
+                    # is saved next; one that does not is refused then, and tried once
+                    # more.
+                    once = replace == "false" and number == 0
+                    if isinstance(error, GatewayTimeout) and not once:
+                        raise
                     fault = error if isinstance(error, StoreError) else None
                     if isinstance(error, WriteCollision):
                         pause(number)
@@ -301,6 +317,8 @@ class Links:
                         replace="only-files",
                         what=what,
                     )
+                except GatewayTimeout:
+                    raise
                 except StoreError as error:
                     # What is there is read in any case.
                     fault = error
@@ -386,6 +404,9 @@ class Links:
                     fault = error
                     if not is_there():
                         return
+                    # It may still be under way, and take what has the name by then.
+                    if isinstance(error, GatewayTimeout):
+                        raise
                     if isinstance(error, WriteCollision):
                         pause(number)
                 else:

@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 from tahoestorage.cache import MISSING, EntryCache, Listing, Ticket
 from tahoestorage.entries import Entry, EntryKind
-from tahoestorage.exceptions import FileMissing, ParentIsFile
+from tahoestorage.exceptions import FileMissing, GatewayTimeout, ParentIsFile
 from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.children import Link
@@ -132,19 +132,29 @@ class Sites:
 
     @contextlib.contextmanager
     def lock(
-        self, cache: EntryCache, directory: Directory, name: str
+        self,
+        cache: EntryCache,
+        directory: Directory,
+        name: str,
+        *,
+        seconds: float,
+        what: str,
     ) -> Iterator[bool]:
         """Hold the lock on ``name``, which is missing in ``directory``.
 
         Those wait for each other who share a cache: it tells what the others made.
-        Yields whether the lock was free, so that nobody was waited for.
+        Yields whether the lock was free, so that nobody was waited for. Raises
+        GatewayTimeout, told of ``what``, where others take ``seconds``.
         """
         with self._guard:
             key = id(cache), directory.scope.identity, name
             lock = self._locks.setdefault(key, threading.Lock())
         was_free = lock.acquire(blocking=False)
-        if not was_free:
-            lock.acquire()
+        if not was_free and not lock.acquire(timeout=seconds):
+            raise GatewayTimeout(
+                f"{what}: another thread has been making this directory for "
+                f"{seconds:.0f} seconds; does the gateway answer?"
+            )
         try:
             yield was_free
         finally:
