@@ -12,6 +12,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from django.core.exceptions import SuspiciousFileOperation
 from django.core.files.base import ContentFile
 
 from tahoestorage.backends.gcs import GCSStorage
+from tahoestorage.backends.objectstore import TRIAL
+from tahoestorage.moving.objects import Objects
 from tests.gcs_servers import GCS
 from tests.gcs_storages import Make, bucket, make, read, save, storage
 from tests.pace import times_a_look_up
@@ -265,3 +268,25 @@ def test_a_url_from_memory_takes_as_long_as_a_look_up_in_a_folder(
     storage.url("dir/a")
     # It is one or two times; a signature takes a hundred.
     assert times_a_look_up(lambda: storage.url("dir/a"), tmp_path) < 10
+
+
+@pytest.mark.parametrize("name", [f"dir/{TRIAL}", f"{TRIAL}-1.txt", f"a/../{TRIAL}"])
+def test_the_names_of_trials_are_nobody_s(storage: GCSStorage, name: str) -> None:
+    save(storage, "a")
+    refused: list[Callable[[], object]] = [
+        lambda: storage.save(name, ContentFile(b"content")),
+        lambda: storage.open(name, "wb"),
+        lambda: storage.open(name, "xb"),
+        lambda: storage.copy("a", name),
+        lambda: storage.copy(name, "b"),
+        lambda: storage.move("a", name),
+        lambda: storage.move(name, "b"),
+        lambda: storage.delete(name),
+        lambda: storage.upload_url(name, "text/plain", 1),
+    ]
+    for attempt in refused:
+        with pytest.raises(SuspiciousFileOperation, match=TRIAL):
+            attempt()
+    assert Objects(storage).refuses(name) is not None
+    assert storage.listdir("") == ([], ["a"])
+    assert save(storage, f"{TRIAL}s/b") == f"{TRIAL}s/b"

@@ -7,6 +7,7 @@ import fcntl
 import io
 import os
 import time
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from tahoestorage.moving import copying, disk
 from tahoestorage.moving.content import Changed, Content
 from tahoestorage.moving.flow import Flow, Stopped
 from tahoestorage.moving.move import Move, Plan
+from tahoestorage.moving.names import NoFile
 from tahoestorage.moving.progress import Progress
 from tahoestorage.moving.sides import store_of
+from tahoestorage.moving.store import Found, Store
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.children import Link
 from tahoestorage.tahoe.grid import LocalGrid
@@ -394,6 +397,74 @@ def test_what_is_newer_in_the_target_can_be_kept(add: Add) -> None:
     assert contents(to)["ours"] == b"changed later"
 
 
+def test_what_was_replaced_after_it_was_listed_is_kept() -> None:
+    class Site(Bucket):
+        def _pages(self, prefix: str) -> Any:
+            yield from [*super()._pages(prefix)]
+            # By another process, of which the cache knows nothing.
+            self.put("ours", b"by a visitor")
+
+    here, there = InMemoryStorage(), Site()
+    there.put("ours", b"old", 1e9)
+    there.put("old", b"older", 1e9)
+    fill(here, {"ours": b"of the old site", "old": b"changed later", "new": b"1"})
+
+    move = moved(here, there, keep_newer=True)
+
+    assert move.summary.kept == ["ours"]
+    assert move.summary.counts[copying.Outcome.COPIED] == 2
+    assert there.objects["ours"][0] == b"by a visitor"
+    assert there.objects["old"][0] == b"changed later"
+    # A request more for each that is to be replaced.
+    assert there.asked.count("stat") == 2
+
+
+def test_what_another_gateway_has_replaced_after_it_was_listed_is_kept(
+    add: Add, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    here, there = add("from", "disk"), add("to", "grid")
+    assert isinstance(there, TahoeStorage)
+    # A cache of its own: what it saves, the run is not told.
+    visitor = TahoeStorage(
+        base_url=there.options.base_url, base_cap=there.options.root, cache=False
+    )
+    fill(there, {"dir/ours": b"old"})
+    time.sleep(0.02)
+    fill(here, {"dir/ours": b"of the old site"})
+
+    def settle(copier: copying.Copier, stat: Any) -> None:
+        overwrite(visitor, "dir/ours", b"by a visitor")
+
+    monkeypatch.setattr(copying.Copier, "_let_settle", settle)
+    assert copy("from", "to", "--json", "--keep-newer").counts == {"kept": 1}
+    assert contents(visitor)["dir/ours"] == b"by a visitor"
+
+
+@pytest.mark.parametrize("visited", [False, True])
+def test_a_change_while_it_is_sent_is_sent_again_but_over_no_other_file(
+    visited: bool,
+) -> None:
+    class Site(Bucket):
+        def _put(self, *args: Any, **options: Any) -> Any:
+            entry = super()._put(*args, **options)
+            if self.asked.count("put") == 1:
+                overwrite(here, "name", b"changed meanwhile")
+                if visited:
+                    self.put("name", b"by a visitor")
+            return entry
+
+    here, there = InMemoryStorage(), Site()
+    there.put("name", b"old", 1e9)
+    fill(here, {"name": b"content"})
+
+    move = moved(here, there, keep_newer=True)
+
+    outcome = copying.Outcome.KEPT if visited else copying.Outcome.COPIED
+    assert move.summary.counts[outcome] == 1
+    content = b"by a visitor" if visited else b"changed meanwhile"
+    assert there.objects["name"][0] == content
+
+
 def test_a_file_that_has_gone_is_no_failure(tmp_path: Path) -> None:
     class Fleeting(FileSystemStorage):
         def open(self, name: str, mode: str = "rb") -> File[Any]:
@@ -458,6 +529,56 @@ def test_nothing_is_deleted_that_came_meanwhile() -> None:
 
     assert move.summary.extra == ["old"]
     assert sorted(there.objects) == ["extra", "name"]
+
+
+class Losing(Store):
+    """A store that has lost a file, and a directory, and still lists both."""
+
+    def walk(self, prefix: str = "", avoid: Hashable = None) -> Iterator[Found]:
+        yield from super().walk(prefix, avoid)
+        for name in ("lost.txt", "dir"):
+            yield Found(name, fault=NoFile("its link has no cap"))
+
+
+def test_what_is_refused_in_from_is_not_deleted_in_to() -> None:
+    here, there = InMemoryStorage(), InMemoryStorage()
+    fill(here, {"a": b"1"})
+    fill(there, {"lost.txt": b"the last copy", "dir/b/c": b"2", "dirt/extra": b"3"})
+    said: list[str] = []
+    plan = Plan(Losing(here), store_of(there), delete_extra=True)
+
+    move = Move(plan, Progress(said.append))
+    move.run()
+
+    assert (move.summary.status, move.summary.extra) == ("done", ["dirt/extra"])
+    assert set(contents(there)) == {"a", "lost.txt", "dir/b/c"}
+    assert sum("not deleted: " in line for line in said) == 2
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_nothing_is_deleted_behind_a_link(
+    add: Add, tmp_path: Path, dry_run: bool
+) -> None:
+    here, there = add("from", "disk"), add("to", "disk")
+    fill(here, {"dir/a": b"1"})
+    fill(there, {"dir/a": b"1", "dir/extra": b"2"})
+    outside = tmp_path / "outside"
+    (outside / "below").mkdir(parents=True)
+    (outside / "below" / "precious").write_bytes(b"3")
+    (outside / "file").write_bytes(b"4")
+    Path(there.path("outside")).symlink_to(outside)
+    Path(there.path("inside")).symlink_to(there.path("dir"))
+    Path(there.path("link")).symlink_to(outside / "file")
+
+    done = copy("from", "to", "--json", "--delete-extra", *["--dry-run"] * dry_run)
+
+    assert done.json["deleted_names"] == ["dir/extra", "link"]
+    assert done.json["status"] == "done"
+    assert "not deleted: 'outside/below/precious'" in done.err
+    assert (outside / "below" / "precious").read_bytes() == b"3"
+    assert (outside / "file").read_bytes() == b"4"
+    assert Path(there.path("dir/a")).read_bytes() == b"1"
+    assert Path(there.path("link")).is_symlink() == dry_run
 
 
 def test_nothing_is_deleted_by_another_name() -> None:

@@ -131,10 +131,25 @@ def test_what_a_trial_left_behind_is_used_and_deleted(
     make_strict_s3: MakeS3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = make_strict_s3(cache=False)
-    storage._client.put_object(Bucket=storage.bucket_name, Key=f"dir/{TRIAL}")
+    storage._client.put_object(
+        Bucket=storage.bucket_name,
+        Key=f"dir/{TRIAL}",
+        Metadata={conditions.MARK: "of another process"},
+    )
     monkeypatch.setattr(conditions, "_LEFT_BEHIND", -1.0)
     assert save(storage, "dir/a") == "dir/a"
     assert keys(storage) == ["dir/a"]
+
+
+def test_a_file_that_has_the_name_of_the_trial_stays(
+    make_s3: MakeS3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = make_s3(cache=False)
+    # As another program saved it.
+    storage._client.put_object(Bucket=storage.bucket_name, Key=f"dir/{TRIAL}")
+    monkeypatch.setattr(conditions, "_LEFT_BEHIND", -1.0)
+    assert save(storage, "dir/a") == "dir/a"
+    assert sorted(keys(storage)) == [f"dir/{TRIAL}", "dir/a"]
 
 
 def test_nothing_is_left_in_a_bucket_with_versions(

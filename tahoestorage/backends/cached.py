@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from django.core.exceptions import SuspiciousFileOperation
 from django.core.files.base import File
 
 from tahoestorage.backends import digests
@@ -12,6 +13,7 @@ from tahoestorage.backends.content import file_of, repeatable
 from tahoestorage.backends.lookups import Lookups
 from tahoestorage.backends.names import path_of
 from tahoestorage.backends.objectreader import ObjectReader, Part
+from tahoestorage.backends.objectstore import TRIAL, is_hidden
 from tahoestorage.backends.storedfile import Reader, StoredFile
 from tahoestorage.cache import MISSING
 from tahoestorage.conf import use_tz
@@ -50,7 +52,7 @@ class Cached(Lookups):
 
     def _whole(self, name: str, what: str) -> float:
         """Return a figure of a file, for which the store is asked if need be."""
-        _check_file(name)
+        check_file(name)
         known = getattr(self._file(name), what)
         if known is None:
             # Of what was saved just now, the cache knows only what was sent.
@@ -68,7 +70,7 @@ class Cached(Lookups):
         return StoredFile(self, str(name), mode)
 
     def _prepare(self, name: str, mode: str) -> Reader | None:
-        _check_file(name)
+        check_file(name)
         if mode.startswith("r"):
             return self._reader(name)
         if mode.startswith("x") and self._entry(name) is not None:
@@ -108,7 +110,7 @@ class Cached(Lookups):
             return self._by_free_name(name, put)
 
     def _write(self, name: str, content: Any, *, replace: bool) -> None:
-        _check_file(name)
+        check_file(name)
         with self._changing(name) as became:
             became(self._put(self._key(name), content, name, replace=replace))
 
@@ -124,7 +126,7 @@ class Cached(Lookups):
 
     def _discard(self, name: str, only: str | None = None) -> None:
         """Delete a file; another one than that of the reference ``only`` stays."""
-        _check_file(name)
+        check_file(name)
         with self._changing(name) as became:
             if self._remove(self._key(name), name, only=only):
                 became(MISSING)
@@ -168,18 +170,31 @@ class Cached(Lookups):
 
     def _duplicate(self, source: str, target: str) -> str:
         """Copy a file, and return the reference of what was copied."""
-        _check_file(target)
-        path_of(source)
+        check_file(target)
+        _refuse_hidden(source, path_of(source))
         target = "/".join(path_of(target))
         with self._changing(target):
             what = f"{source} to {target}"
             return self._copy(self._key(source), self._key(target), what)
 
 
-def _check_file(name: str) -> None:
-    """Raise NameIsDirectory for the root, which is no file."""
-    if not path_of(name):
+def check_file(name: str) -> None:
+    """Raise NameIsDirectory for the root, which is no file.
+
+    Raises SuspiciousFileOperation for the names that are the storage's own.
+    """
+    path = path_of(name)
+    if not path:
         raise NameIsDirectory("the root is a directory, and no file")
+    _refuse_hidden(name, path)
+
+
+def _refuse_hidden(name: str, path: tuple[str, ...]) -> None:
+    if path and is_hidden(path[-1]):
+        raise SuspiciousFileOperation(
+            f"{name!r} begins with {TRIAL!r}, as the names do by which the storage "
+            "tries its store; nothing of yours can have that name"
+        )
 
 
 def _tells_all_of(known: object, entry: Entry) -> bool:

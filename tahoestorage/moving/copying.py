@@ -45,7 +45,8 @@ class Copier:
     What changes unseen, as mutable files on a grid do, is compared by its content.
 
     With ``verify`` all contents are compared, and no times. What differs is replaced,
-    but with ``keep_newer`` not if the target's is the newer one, or may be.
+    but with ``keep_newer`` not if the target's is the newer one, or may be; it is
+    looked at once more just before it is replaced.
 
     No change is missed for having come while the file was copied: it is not read
     before its last change is a second old, so that no store's clock gives the next
@@ -118,8 +119,11 @@ class Copier:
 
     def _copy(self, name: str, stat: Stat, *, replace: bool) -> tuple[Outcome, int]:
         fault: OSError | None = None
+        sent: bytes | None = None
         for _ in range(ATTEMPTS):
             self._let_settle(stat)
+            if replace and self.keep_newer and self._has_newer(name, stat, sent):
+                return Outcome.KEPT, 0
             try:
                 content = self._send(name, stat, replace=replace)
             except (Changed, DamagedDownload) as error:
@@ -130,7 +134,7 @@ class Copier:
                     raise
                 return Outcome.SKIPPED, stat.size or 0
             else:
-                fault, replace = None, True
+                fault, replace, sent = None, True, content.digest
             now = self.source.stat(name)
             if fault is None and (now is None or now.is_of_the_same(stat)):
                 if self.verify and self._digest(self.target, name) != content.digest:
@@ -140,6 +144,19 @@ class Copier:
                 return Outcome.GONE, 0
             stat = now
         raise fault or Changed("it was changed each time that it was copied")
+
+    def _has_newer(self, name: str, stat: Stat, sent: bytes | None) -> bool:
+        """Whether the target has another file by now than the one to be replaced.
+
+        That is an older one than the source's, or the one that was ``sent`` before.
+        """
+        there = self.target.look_again(name)
+        if there is None:
+            return False
+        if sent is not None:
+            # It is newer than a change that came while it was sent.
+            return self._digest(self.target, name) != sent
+        return not _is_older(there, stat)
 
     def _send(self, name: str, stat: Stat, *, replace: bool) -> Content:
         with contextlib.closing(self.source.open(name)) as file:

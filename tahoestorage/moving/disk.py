@@ -111,6 +111,10 @@ class Disk(Store):
                 os.unlink(unfinished)
             os.close(descriptor)
 
+    def leads_away(self, name: str) -> bool:
+        directory = os.path.dirname(name)
+        return os.path.realpath(self._root / directory) != str(self._root / directory)
+
     def _make(self, directory: str) -> None:
         missing = []
         while not os.path.isdir(directory):

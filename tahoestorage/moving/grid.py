@@ -99,6 +99,11 @@ class Grid(Store):
                     return
                 self._fresh.add(here)
 
+    def look_again(self, name: str) -> Stat | None:
+        with contextlib.suppress(FileMissing, ParentIsFile):
+            self._directories.ask(grid_path(name)[:-1])
+        return self.stat(name)
+
     def stat(self, name: str) -> Stat | None:
         path = grid_path(name)
         self._freshen(path[:-1])

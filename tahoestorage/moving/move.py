@@ -92,6 +92,7 @@ class Move:
             elif isinstance(found.fault, FolderMark):
                 self.summary.folder_marks += 1
             elif isinstance(found.fault, NoFile):
+                self._names.spare(found.name)
                 self.summary.pass_over(found.name, str(found.fault))
                 self._say_refused(found.name, str(found.fault))
             elif isinstance(found.fault, BadName):
@@ -127,6 +128,8 @@ class Move:
                 stack.enter_context(others)
             for found in self._walk(self._plan.source, self._plan.target):
                 if isinstance(found.fault, NoFile):
+                    if not isinstance(found.fault, FolderMark):
+                        self._names.spare(found.name)
                     continue
                 if found.fault is not None:
                     self._failed(found.name, found.fault)
@@ -200,6 +203,8 @@ class Move:
                     continue
                 fault = found.fault
                 if fault is None and found.name not in self._names:
+                    if self._is_spared(found.name):
+                        continue
                     refused = plan.target.refuses(found.name)
                     if refused is None:
                         workers.do(self._delete, found.name)
@@ -208,6 +213,18 @@ class Move:
                     fault = BadName(f"it can't be deleted: {refused}")
                 if fault is not None:
                     self._failed(found.name, fault)
+
+    def _is_spared(self, name: str) -> bool:
+        """Whether a file stays that only TO has; say why."""
+        if self._names.spares(name):
+            # Of what FROM has lost, it may be the last copy.
+            why = "what FROM has by that name was refused"
+        elif self._plan.target.leads_away(name):
+            why = "it is behind a link to another directory"
+        else:
+            return False
+        self._progress.say(f"not deleted: {shown(name)}: {why}")
+        return True
 
     def _delete(self, name: str) -> None:
         plan = self._plan

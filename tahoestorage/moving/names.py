@@ -89,6 +89,7 @@ class Names:
         self._fault = fault
         self._files: set[bytes] = set()
         self._directories: set[bytes] = set()
+        self._unknown: set[bytes] = set()
         self._last = ""
 
     def __contains__(self, name: str) -> bool:
@@ -109,6 +110,20 @@ class Names:
             fault = f"it and another name are both {kept!r} in NFC"
         self._files.add(key)
         return fault or (self._clash(kept, key) if self._rules.tree else None)
+
+    def spare(self, name: str) -> None:
+        """Note that nobody knows what was to be there: a file, or a directory."""
+        name = name.rstrip("/")
+        kept = unicodedata.normalize("NFC", name) if self._rules.nfc else name
+        self._unknown.add(digest(kept))
+
+    def spares(self, name: str) -> bool:
+        """Whether a name, or a directory above it, is one of those."""
+        while self._unknown and name:
+            if digest(name) in self._unknown:
+                return True
+            name = name.rpartition("/")[0]
+        return False
 
     def _clash(self, name: str, key: bytes) -> str | None:
         if key in self._directories:

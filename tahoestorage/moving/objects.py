@@ -10,6 +10,7 @@ from django.core.exceptions import SuspiciousOperation
 from django.core.files.base import File
 
 from tahoestorage.backends.cached import Cached
+from tahoestorage.backends.objectstore import is_hidden
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.moving import hashes
 from tahoestorage.moving.names import FolderMark, Rules, utf8
@@ -63,6 +64,8 @@ class Objects(Store):
         fault = self.rules.fault(name)
         if fault is not None:
             return fault
+        if is_hidden(name):
+            return "it is a name of this package's own, by which a store is tried"
         try:
             key = self.storage._key(name)
         except (SuspiciousOperation, ValueError):

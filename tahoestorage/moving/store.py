@@ -159,6 +159,10 @@ class Store:
         seconds = None if time is None else time.timestamp()
         return Stat(size, seconds, seconds)
 
+    def look_again(self, name: str) -> Stat | None:
+        """Return what ``stat`` does, whatever this run was told of it before."""
+        return self.stat(name)
+
     def lookup(self, name: str) -> Stat | None:
         """Return what ``stat`` does, or did when ``ready`` was called."""
         return self.stat(name)
@@ -199,6 +203,10 @@ class Store:
         if saved != name:
             self.storage.delete(saved)
             raise NameTaken(f"{name}: somebody else has the name by now")
+
+    def leads_away(self, name: str) -> bool:
+        """Whether a file is at another place than its name says, behind a link."""
+        return False
 
     def delete(self, name: str) -> None:
         """Delete a file."""

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from google.api_core.exceptions import from_http_status
 from google.cloud.storage.acl import ACL
 
-from tahoestorage.backends.cached import Cached
+from tahoestorage.backends.cached import Cached, check_file
 from tahoestorage.backends.directupload import DirectUpload
 from tahoestorage.backends.gcs.faults import ask
 from tahoestorage.backends.gcs.objects import content_hashes
@@ -134,6 +134,7 @@ class GCSStorage(Cached, GCSWriting):
         good for as long as the URLs of this storage (GS_EXPIRATION).
         """
         name = "/".join(path_of(str(name)))
+        check_file(name)
         key = self._object(name, self._key(name)).name
         self._demand("signed upload", key, name)
         upload = self._direct_upload(key, name, content_type, size)

@@ -241,6 +241,9 @@ class Trial:
             head = self._store._head(self._key, self._what)
             if head is None:
                 return True
+            if MARK not in head["Metadata"]:
+                # It is a file of somebody's.
+                return False
             date = head["ResponseMetadata"]["HTTPHeaders"].get("date")
             now = parsedate_to_datetime(date) if date else datetime.now(UTC)
             if (now - head["LastModified"]).total_seconds() > _LEFT_BEHIND:

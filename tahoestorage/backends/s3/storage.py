@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlsplit
 
 from django.utils.encoding import filepath_to_uri
 
-from tahoestorage.backends.cached import Cached
+from tahoestorage.backends.cached import Cached, check_file
 from tahoestorage.backends.directupload import DirectUpload
 from tahoestorage.backends.names import path_of, url_name
 from tahoestorage.backends.objectreader import ObjectReader
@@ -22,7 +22,6 @@ from tahoestorage.backends.s3.urls import direct_upload, seconds_left
 from tahoestorage.backends.s3.writing import S3Writing
 from tahoestorage.backends.storedfile import Reader
 from tahoestorage.backends.unpacked import Unpacked
-from tahoestorage.exceptions import NameIsDirectory
 
 DAY = 86_400.0
 
@@ -189,8 +188,7 @@ class S3Storage(Cached, S3Writing):
         could overwrite.
         """
         name = "/".join(path_of(str(name)))
-        if not name:
-            raise NameIsDirectory("the root is a directory, and no file")
+        check_file(name)
         key = self._key(name)
         self._demand("PutObject", name, key)
         parameters = {**self.get_object_parameters(key), "ContentType": content_type}
