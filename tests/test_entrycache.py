@@ -311,6 +311,21 @@ def test_of_a_great_directory_memory_takes_what_is_asked_for(directory: Path) ->
     assert names_known(cache, 10) == 100
 
 
+@pytest.mark.parametrize("room", [400, 100_000])
+def test_a_great_directory_is_known_as_it_was_told_last(
+    directory: Path, room: int
+) -> None:
+    cache = EntryCache(directory, memory_entries=room)
+    fill(cache, SCOPE, count=1000)
+    assert cache.entry(SCOPE, "other 998") == FILE
+    assert cache.entry(SCOPE, "other 1000") is MISSING
+    listing = listing_of(998)
+    listing.add("other 1000", NEW)
+    cache.fill(cache.ticket(), SCOPE, listing)
+    assert cache.entry(SCOPE, "other 998") is MISSING
+    assert cache.entry(SCOPE, "other 1000") == NEW
+
+
 def test_without_memory_and_disk_nothing_is_kept() -> None:
     cache = EntryCache(None, memory_entries=0)
     fill(cache)

@@ -72,6 +72,27 @@ def hashed(request: pytest.FixtureRequest, site: Site, settings: Settings) -> Si
     return site
 
 
+@pytest.fixture(params=["s3", "gcs", "tahoe"])
+def on_host(request: pytest.FixtureRequest, site: Site) -> Callable[[str], Site]:
+    """Return what starts the site on a host: each has a cache of its own."""
+    tmp_path: Path = request.getfixturevalue("tmp_path")
+    backend, made = "tahoestorage.staticfiles.TahoeManifestStaticStorage", {}
+    if request.param == "tahoe":
+        grid: LocalGrid = request.getfixturevalue("tahoe_grid")
+        made = {"base_url": grid.base_url, "base_cap": grid.create_root().uri}
+    else:
+        server = request.getfixturevalue("moto" if request.param == "s3" else "gcs")
+        made = {**server.options, "bucket_name": server.make_bucket()}
+        kind = f"{request.param.upper()}ManifestStaticStorage"
+        backend = f"tahoestorage.backends.{request.param}.{kind}"
+
+    def start(host: str) -> Site:
+        site.on(backend, **made, cache={"directory": str(tmp_path / host)})
+        return site
+
+    return start
+
+
 def text_of(storage: Any, name: str) -> str:
     with storage.open(name) as file:
         return str(file.read().decode())
@@ -240,3 +261,111 @@ def test_plain_ones_have_unsigned_urls_and_replace(
 
     assert text_of(site.storage, "a.css") == "after!"
     assert "?" not in site.storage.url("a.css")
+
+
+OnHost = Callable[[str], Site]
+
+
+def test_a_release_that_comes_back_from_another_host_is_the_current_one(
+    on_host: OnHost,
+) -> None:
+    on_host("a").write("a.css", "p { color: red }")
+    on_host("a").collect()
+    first = on_host("a").storage.url("a.css")
+    on_host("b").write("a.css", "p { color: turquoise }")
+    on_host("b").collect()
+    assert on_host("b").storage.url("a.css") != first
+
+    on_host("a").write("a.css", "p { color: red }")
+    on_host("a").collect()
+
+    for host in ("a", "b", "c"):
+        assert on_host(host).storage.url("a.css") == first
+    assert text_of(on_host("c").storage, "a.css") == "p { color: red }"
+
+
+@pytest.mark.parametrize("start", ["", "css", "css/deep"])
+def test_what_another_host_has_deleted_is_sent_again(
+    on_host: OnHost, start: str
+) -> None:
+    names = ["a.css", "css/b.css", "css/deep/c.css"]
+    for name in names:
+        on_host("a").write(name, f"p {{ content: '{name}' }}")
+    on_host("a").collect()
+    assert "0 static files copied, 3 unmodified" in on_host("b").collect()
+    gone = delete_below(on_host("a").storage, start)
+
+    said = on_host("b").collect()
+
+    copied = sum(name in gone for name in names)
+    assert copied
+    assert f"{copied} static file{'s' * (copied != 1)} copied" in said
+    storage = on_host("c").storage
+    for name in names:
+        assert name in text_of(storage, name)
+        assert name in text_of(storage, storage.stored_name(name))
+
+
+def delete_below(storage: Any, path: str) -> list[str]:
+    """Delete all that is there, but for empty directories."""
+    directories, files = storage.listdir(path)
+    found = [f"{path}/{name}".lstrip("/") for name in files]
+    for name in found:
+        storage.delete(name)
+    below = [f"{path}/{name}".lstrip("/") for name in directories]
+    return sum((delete_below(storage, each) for each in below), found)
+
+
+def test_a_directory_that_another_host_has_replaced_is_looked_into(
+    site: Site, tahoe_grid: LocalGrid, tmp_path: Path
+) -> None:
+    kind = "tahoestorage.staticfiles.TahoeManifestStaticStorage"
+    made = {"base_url": tahoe_grid.base_url, "base_cap": tahoe_grid.create_root().uri}
+
+    def start(host: str) -> Any:
+        site.on(kind, **made, cache={"directory": str(tmp_path / host)})
+        return site.storage
+
+    start("b")
+    site.write("css/deep/c.css", "p { color: red }")
+    site.collect()
+    other = start("a")
+    delete_below(other, "")
+    root = other._directories.root
+    other._directories.gateway.unlink(root.best, "css", what="css")
+    start("b")
+    assert "1 static file copied" in site.collect()
+    start("b")
+    assert "1 unmodified" in site.collect()
+    storage = start("c")
+    assert text_of(storage, storage.stored_name("css/deep/c.css"))
+
+
+def test_a_new_worker_knows_what_another_host_has_just_sent(on_host: OnHost) -> None:
+    on_host("a").write("a.css", "p { color: red }")
+    on_host("a").collect()
+    assert on_host("b").storage.url("a.css")
+    on_host("a").write("new.css", "p { color: teal }")
+    on_host("a").collect()
+
+    url = on_host("b").storage.url("new.css")
+
+    assert url == on_host("a").storage.url("new.css")
+
+
+def test_on_a_grid_each_directory_is_asked_for_once(
+    site: Site, tahoe_grid: LocalGrid, tmp_path: Path
+) -> None:
+    for number in range(9):
+        site.write(f"css/{number}.css", f"p {{ width: {number}px }}")
+    site.on(
+        "tahoestorage.staticfiles.TahoeManifestStaticStorage",
+        base_url=tahoe_grid.base_url,
+        base_cap=tahoe_grid.create_root().uri,
+        cache={"directory": str(tmp_path / "cache")},
+    )
+    site.collect()
+    with requests_sent() as requests:
+        assert "0 static files copied, 9 unmodified" in site.collect()
+    # The root and css, then the root once more for the manifest, and the manifest.
+    assert len(requests) == 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from typing import Any
 
@@ -13,6 +14,8 @@ from django.contrib.staticfiles.storage import (
     ManifestStaticFilesStorage,
 )
 from django.core.files.storage import Storage
+
+from tahoestorage.backends.tahoe import TahoeStorage
 
 JOBS = 8
 # What a site may have set on its class, and is about how files are processed.
@@ -54,6 +57,20 @@ class HashedFirst(_Manifest):  # type: ignore[misc]
             return {}, ""
         loaded: tuple[dict[str, str], str] = super().load_manifest()
         return loaded
+
+    def read_manifest(self) -> str | None:
+        """Return the manifest as the store has it now, None where it has none.
+
+        Another host may have written it a moment ago, and has a cache of its own.
+        """
+        where = self.manifest_storage
+        now: AbstractContextManager[None] = nullcontext()
+        if isinstance(where, TahoeStorage):
+            # Elsewhere a file is read by its name, and not by what is known of it.
+            now = where.prefetch(self.manifest_name)
+        with now:
+            content: str | None = super().read_manifest()
+        return content
 
     @property
     def hashed_files(self) -> dict[str, str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NamedTuple, NoReturn
 
 from django.core.files.base import File
 
@@ -25,10 +26,21 @@ from tahoestorage.exceptions import (
     TimeUnknown,
 )
 from tahoestorage.tahoe.caps import Cap, literal_cap
-from tahoestorage.tahoe.directories import Path
+from tahoestorage.tahoe.directories import Directory, Path
 from tahoestorage.tahoe.files import FileReader
 from tahoestorage.tahoe.uploads import UploadBody
 from tahoestorage.tahoe.urls import public_url
+
+
+class Prefetched(NamedTuple):
+    """Which directories were asked for in a ``prefetch`` block."""
+
+    storage: TahoeStorage
+    prefix: str
+    asked: dict[Path, Directory | None]
+
+
+_prefetched: ContextVar[tuple[Prefetched, ...]] = ContextVar("prefetched", default=())
 
 
 class TahoeStorage(Saving, Configured):
@@ -41,9 +53,25 @@ class TahoeStorage(Saving, Configured):
 
     # Reading
 
+    def _path(self, name: str, *, is_directory: bool = False) -> Path:
+        """Return the path of a name that is to be looked up.
+
+        In a ``prefetch`` block the directories on the way are asked for, once each.
+        """
+        path = grid_path(name)
+        joined = "".join(f"{part}/" for part in path)
+        for block in reversed(_prefetched.get()):
+            # A directory's name may end in "/", and what is listed may be below it.
+            covered = joined.startswith(block.prefix) or block.prefix.startswith(joined)
+            if block.storage is self and covered:
+                wanted = path if is_directory else path[:-1]
+                self._directories.refresh(wanted, block.asked)
+                break
+        return path
+
     def _entry(self, name: str) -> tuple[Path, Entry]:
         """Return the file's path and entry, of which the store was asked if need be."""
-        path = grid_path(name)
+        path = self._path(name)
         entry = self._directories.entry_even_old(path)
         if entry is None:
             raise FileMissing(f"{name}: there is no such file")
@@ -72,7 +100,7 @@ class TahoeStorage(Saving, Configured):
         """Return what reads a file; None where it may be opened to be written."""
         if mode.startswith("r"):
             return self._reader(name)
-        path = grid_path(name)
+        path = self._path(name)
         entry = self._directories.entry(path, confirm=False)
         if entry is not None and entry.kind is EntryKind.DIRECTORY:
             raise NameIsDirectory(f"{name or 'the root'} is a directory, and no file")
@@ -100,7 +128,7 @@ class TahoeStorage(Saving, Configured):
         Also true of a link that leads nowhere, as FileSystemStorage says of a broken
         one: the name is taken.
         """
-        return self._directories.entry(grid_path(str(name))) is not None
+        return self._directories.entry(self._path(str(name))) is not None
 
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
         """Return the names of the directories and of the files in a directory.
@@ -109,7 +137,8 @@ class TahoeStorage(Saving, Configured):
         that leads nowhere.
         """
         found: dict[bool, list[str]] = {True: [], False: []}
-        for name, entry in self._directories.entries(grid_path(str(path))):
+        where = self._path(str(path), is_directory=True)
+        for name, entry in self._directories.entries(where):
             if name in ("", ".", "..") or "/" in name:
                 continue
             if not entry.leads_nowhere:
@@ -237,9 +266,21 @@ class TahoeStorage(Saving, Configured):
 
     # Beyond Django's API
 
-    def prefetch(self, prefix: str = "") -> AbstractContextManager[None]:
-        """Do nothing: here a directory's listing is read whole in any case."""
-        return nullcontext()
+    @contextmanager
+    def prefetch(self, prefix: str = "") -> Iterator[None]:
+        """Within the block, see what others have changed before it.
+
+        The directory of each name that begins with ``prefix`` is asked for when it is
+        first looked up, and those on the way, once in the block: what the cache knows
+        of them may be as old as another host's change. Listings are read whole, so
+        this is all that there is to fetch.
+        """
+        block = Prefetched(self, prefix, {})
+        token = _prefetched.set((*_prefetched.get(), block))
+        try:
+            yield
+        finally:
+            _prefetched.reset(token)
 
     def copy(self, source: str, target: str) -> str:
         """Link a file at a second name as well, and return that name.

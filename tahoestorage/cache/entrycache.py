@@ -230,6 +230,7 @@ class EntryCache:
         """Keep what the store answered, unless the directory was changed since."""
         fill = secrets.token_bytes(8)
         bits = listing.bits
+        keys = [scope.root]
 
         def pages() -> Iterator[tuple[bytes, Page]]:
             for number, lines, references in listing.pages():
@@ -239,6 +240,7 @@ class EntryCache:
                         references, scope.write_seal, scope.identity
                     )
                 key = page_key(scope, number) if bits else scope.root
+                keys.append(key)
                 yield key, Page(lines, sealed, bits, fill)
             # Last: without it, pages of which only some were stored are not found.
             if bits:
@@ -247,6 +249,10 @@ class EntryCache:
         # One great directory must not drive all others out of memory.
         hold = len(listing) <= self._tiers.memory.room // 4
         self._fill(ticket, scope, pages(), hold=hold)
+        if not hold:
+            # What memory held of it before is as valid as it was, but older.
+            for key in keys:
+                self._tiers.memory.drop(key)
 
     def fill_path(
         self,

@@ -69,3 +69,10 @@ class MemoryTier:
                 else:
                     del self._pages[first]
                     self._names -= _weight(candidate)
+
+    def drop(self, key: bytes) -> None:
+        """Hold a page no longer."""
+        with self._lock:
+            before = self._pages.pop(key, None)
+            if before is not None:
+                self._names -= _weight(before)

@@ -339,6 +339,48 @@ class Directories:
         """Ask for a directory by its own cap. ``path`` is what errors call it."""
         return self._ask(directory, path, (), name)
 
+    def refresh(self, path: Path, asked: dict[Path, Directory | None]) -> None:
+        """Ask for the directories on the way to ``path``, and for it, from the root on.
+
+        So all is seen that others, who share no cache with us, have changed before.
+        ``asked`` has those that were asked for, which are not asked for again, and is
+        given the others; None where there is none. Raises GatewayError.
+        """
+        here = self.root
+        for length in range(len(path) + 1):
+            at = path[:length]
+            if at not in asked:
+                there = self._child(here, at) if length else here
+                self._correct(at, there)
+                if there is not None:
+                    self._ask(there, at, (), None)
+                asked[at] = there
+            found = asked[at]
+            if found is None:
+                return
+            here = found
+
+    def _child(self, parent: Directory, path: Path) -> Directory | None:
+        """Return the directory at ``path``, of whose parent the cache was just told."""
+        *before, name = path
+        entry = self.cache.entry(parent.scope, name)
+        write = self.cache.write_reference(parent.scope, name)
+        if entry is None:
+            child = self._ask(parent, tuple(before), (), name).child
+            if child is not None:
+                entry, write = child.entry, child.write_reference
+        if not isinstance(entry, Entry) or entry.kind is not EntryKind.DIRECTORY:
+            return None
+        return Directory.of(entry.reference, write)
+
+    def _correct(self, path: Path, there: Directory | None) -> None:
+        """Forget where paths lead, if another directory than ``there`` was known."""
+        wanted = None if there is None else there.scope.identity
+        for known in (self.known(path), self._parent(path, self.cache.glance())):
+            here = known.scope.identity if isinstance(known, Directory) else None
+            if known is not None and here != wanted:
+                self.cache.forget(self.root.scope)
+
     def forget(self, path: Path) -> None:
         """Forget the directories on the way to ``path``, and what leads below them."""
         for length in range(len(path)):
