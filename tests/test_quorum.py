@@ -486,3 +486,9 @@ def test_a_storage_takes_both_options_from_the_settings(
     assert storage._links._quorum._rules == Rules(4, ("v0-gone",))
     with pytest.raises(NotEnoughServers, match="3 more should be there"):
         storage.save("a", ContentFile(b"literal"))
+
+
+def test_a_root_of_which_nothing_is_known_counts_all_that_are_announced() -> None:
+    with pytest.raises(NotEnoughServers, match="c"):
+        judge(servers("ab", unseen="cd"), Facts())
+    judge(servers("abc", unseen="d"), Facts())
