@@ -1,3 +1,3 @@
 """Django files on a Tahoe-LAFS grid, with a sealed, disk-backed cache of caps."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
