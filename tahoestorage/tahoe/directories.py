@@ -384,8 +384,7 @@ class Directories:
     def forget(self, path: Path) -> None:
         """Forget the directories on the way to ``path``, and what leads below them."""
         for length in range(len(path)):
-            known = self.known(path[:length])
-            if isinstance(known, Directory):
+            if isinstance(known := self.known(path[:length]), Directory):
                 self.cache.forget(known.scope)
 
 
