@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from django.contrib.staticfiles.storage import ManifestStaticFilesStorage
+from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, storages
 from django.test import Client
 from django.urls import path
@@ -316,8 +317,9 @@ def delete_below(storage: Any, path: str) -> list[str]:
     return sum((delete_below(storage, each) for each in below), found)
 
 
+@pytest.mark.parametrize("made_again", [True, False])
 def test_a_directory_that_another_host_has_replaced_is_looked_into(
-    site: Site, tahoe_grid: LocalGrid, tmp_path: Path
+    site: Site, tahoe_grid: LocalGrid, tmp_path: Path, made_again: bool
 ) -> None:
     kind = "tahoestorage.staticfiles.TahoeManifestStaticStorage"
     made = {"base_url": tahoe_grid.base_url, "base_cap": tahoe_grid.create_root().uri}
@@ -329,10 +331,15 @@ def test_a_directory_that_another_host_has_replaced_is_looked_into(
     start("b")
     site.write("css/deep/c.css", "p { color: red }")
     site.collect()
+    # So that the way is known, by what no write has touched since.
+    assert "1 unmodified" in site.collect()
     other = start("a")
-    delete_below(other, "")
+    delete_below(other, "css")
     root = other._directories.root
     other._directories.gateway.unlink(root.best, "css", what="css")
+    if made_again:
+        on_a_new_host = start("new")
+        on_a_new_host.save("css/deep/other.css", ContentFile(b"p {}"))
     start("b")
     assert "1 static file copied" in site.collect()
     start("b")
