@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.core.files.storage import InMemoryStorage
 from django.test import RequestFactory
 from PIL import Image
 from urllib3.exceptions import HTTPError
@@ -18,9 +19,11 @@ from urllib3.exceptions import HTTPError
 from tahoestorage.backends.objectreader import READ_AHEAD, ObjectReader, Part
 from tahoestorage.backends.s3 import S3Storage
 from tahoestorage.backends.s3.reading import Body
+from tahoestorage.backends.unpacked import Unpacked
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import DamagedDownload, FileMissing, StoreUnreachable
 from tahoestorage.serving import serve
+from tests.moves import moved
 from tests.proxy import Answer, CutBody, Proxy, Refuse, Seen
 from tests.s3_storages import MakeS3, head, read, save
 from tests.stores import S3Server, s3_requests
@@ -145,7 +148,8 @@ def test_beyond_the_end_there_is_nothing(make_s3: MakeS3) -> None:
     storage = make_s3(cache=False)
     save(storage, "a", b"12345")
     reader = storage._reader("a")
-    assert isinstance(reader, ObjectReader)
+    assert isinstance(reader, Unpacked)
+    reader = reader._stored
     again = ObjectReader(reader._fetch, "a")
     again.seek(1000)
     assert again.read(1) == b""
@@ -315,7 +319,8 @@ def test_a_packed_file_is_read_unpacked(make_s3: MakeS3) -> None:
     assert answer["ContentEncoding"] == "gzip"
     assert answer["ContentLength"] < len(text) / 50
     assert storage.size("a.css") == answer["ContentLength"]
-    raw = read(make_s3(), "a.css")
+    place = {"Bucket": storage.bucket_name, "Key": "a.css"}
+    raw = storage._client.get_object(**place)["Body"].read()
     assert gzip.decompress(raw) == text.encode()
     assert "ContentEncoding" not in head(storage, "a.bin")
     for each in (storage, make_s3(gzip=True, cache=False)):
@@ -333,6 +338,81 @@ def test_a_packed_file_is_read_unpacked(make_s3: MakeS3) -> None:
             assert file.read() == text[-5:].encode()
             file.seek(0)
             assert file.read(4) == b"body"
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("lines", [10, 50_000])
+def test_what_another_storage_has_packed_and_marked_is_read_unpacked(
+    make_s3: MakeS3, lines: int, known: bool
+) -> None:
+    # Hardly to be packed, so that it is large as it is stored, too.
+    text = "".join(f"{os.urandom(8).hex()}\n" for _ in range(lines)).encode()
+    packing = make_s3(gzip=True)
+    save(packing, "a.css", text.decode())
+    storage = make_s3(**({} if known else {"cache": False}))
+    with s3_requests(storage) as sent:
+        assert read(storage, "a.css") == text
+    assert [*map(str, sent)][:1] == ["GET a.css"]
+    ends = [(5, 0), (-7, 2), (len(text) - 3, 0), (0, 2)]
+    for offset, whence in ends:
+        with storage.open("a.css") as file, io.BytesIO(text) as expected:
+            for _ in range(2):
+                assert file.seek(offset, whence) == expected.seek(offset, whence)
+                assert file.tell() == expected.tell()
+                assert file.read(9) == expected.read(9)
+            assert file.seek(2) == 2
+            assert file.read(4) == text[2:6]
+    for headers in ({}, {"Range": "bytes=2-5"}):
+        request = RequestFactory().get("/", headers=headers)
+        response: Any = serve(request, storage, "a.css")
+        assert response.status_code == 200
+        assert b"".join(response.streaming_content) == text
+    # Copies, too, wherever they are made.
+    storage.copy("a.css", "copy.bin")
+    memory = InMemoryStorage()
+    assert moved(storage, memory).summary.status == "done"
+    for each in (read(storage, "copy.bin"), read(packing, "copy.bin")):
+        assert each == text
+    for name in ("a.css", "copy.bin"):
+        with memory.open(name) as file:
+            assert file.read() == text
+
+
+def test_no_other_bytes_are_read_from_the_end_of_what_is_packed(
+    make_s3: MakeS3,
+) -> None:
+    packing, storage = make_s3(gzip=True), make_s3()
+    save(packing, "a.css", b"body { }" * 1000)
+    packing.copy("a.css", "a.bin")
+    assert storage.size("a.bin") < 1000
+    with storage.open("a.bin") as file:
+        file.seek(-7, os.SEEK_END)
+        with pytest.raises(io.UnsupportedOperation, match=r"a\.bin: .* packed"):
+            file.read(1)
+        file.seek(-7, os.SEEK_END)
+        assert file.read() == b"ody { }"
+        file.seek(1)
+        assert file.read(3) == b"ody"
+
+
+def test_to_look_for_what_is_packed_costs_no_request(make_s3: MakeS3) -> None:
+    storage = make_s3()
+    for name, size in (("small", 1000), ("large", 700_000), ("empty", 0)):
+        content = os.urandom(size)
+        save(storage, name, content)
+        storage.get_modified_time(name)
+        for first, whence, count in ((0, 0, -1), (size // 2, 0, 9), (-9, 2, 9)):
+            if size + first < 0:
+                continue
+            with s3_requests(storage) as sent, storage.open(name) as file:
+                position = file.seek(first, whence)
+                expected = content[position:][: None if count < 0 else count]
+                assert file.read(count) == expected
+            assert len(sent) <= (2 if count < 0 else 1)
+        with s3_requests(storage) as sent:
+            request = RequestFactory().head("/")
+            assert serve(request, storage, name)["Content-Length"] == str(size)
+        assert sent == []
 
 
 def test_packing_spares_what_has_an_encoding(make_s3: MakeS3) -> None:

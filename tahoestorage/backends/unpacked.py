@@ -7,19 +7,32 @@ import io
 import zlib
 from typing import Any, cast
 
-from tahoestorage.backends.objectreader import ObjectReader
+from tahoestorage.backends.objectreader import BLOCK, ObjectReader
 from tahoestorage.exceptions import DamagedDownload
 
 
 class Unpacked(io.RawIOBase):
     """An object as it was before it was packed, where it is stored packed (gzip).
 
-    ``size`` is that of what is stored.
+    ``size`` is that of what is stored. Where that is ``rarely`` so, no request is made
+    to find it out: what is read first tells it, and where it is ``likely`` by its name
+    a seek from the end asks. Where it was not, such a seek is taken back by an error.
     """
 
-    def __init__(self, stored: ObjectReader, what: str) -> None:
+    def __init__(
+        self,
+        stored: ObjectReader,
+        what: str,
+        *,
+        rarely: bool = False,
+        likely: bool = False,
+    ) -> None:
         self._stored = stored
         self._what = what
+        self._rarely = rarely
+        self._likely = likely
+        # Whether the position was counted from the end of what is stored.
+        self._from_end = False
         self._file: Any = None
         self.until: int | None = None
 
@@ -41,13 +54,44 @@ class Unpacked(io.RawIOBase):
     def _opened(self) -> Any:
         self._checkClosed()
         if self._file is None:
-            self._file = self._stored
+            stored = self._stored
             if not self.is_packed:
-                self._stored.until = self.until
+                stored.until = self.until
+                self._file = stored
             else:
-                buffered = io.BufferedReader(cast(io.RawIOBase, self._stored))
+                if self._from_end:
+                    self._from_end = False
+                    stored.seek(0)
+                    raise io.UnsupportedOperation(
+                        f"{self._what}: it is stored packed, so that where its end is "
+                        "was not known: read some of it before seeking from the end"
+                    )
+                position, stored.until = stored.tell(), None
+                stored.seek(0)
+                buffered = io.BufferedReader(cast(io.RawIOBase, stored))
                 self._file = gzip.GzipFile(fileobj=buffered)
+                if position:
+                    self._file.seek(position)
         return self._file
+
+    @property
+    def _is_unknown(self) -> bool:
+        """Whether nothing has told yet how it is stored, nor need be asked for it."""
+        self._checkClosed()
+        return self._rarely and self._file is None and self._stored.reference is None
+
+    def _learn(self, position: int) -> None:
+        """Read at a position what is held then, so that its entry is known."""
+        stored = self._stored
+        before, stored.until = stored.tell(), self.until
+        stored.seek(position)
+        try:
+            stored.read(1)
+        except BaseException:
+            if position != before:
+                stored.seek(before)
+            raise
+        stored.seek(before)
 
     def readable(self) -> bool:
         return True
@@ -57,18 +101,32 @@ class Unpacked(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Read some bytes into ``buffer``; 0 at the end."""
-        file = self._opened()
+        if self._is_unknown:
+            if not self._stored.size:
+                return 0  # What is packed is never empty.
+            self._learn(self._stored.tell())
         try:
+            file = self._opened()
             return int(getattr(file, "readinto1", file.readinto)(buffer))
         except (EOFError, gzip.BadGzipFile, zlib.error):
             how = "it can't be unpacked"
         raise DamagedDownload(f"{self._what}: the download is not the file ({how})")
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        from_end = whence == io.SEEK_END
+        # Where it has to be asked for, that tells the rest, too.
+        size = self._stored.size if from_end else 0
+        if self._is_unknown:
+            if not (from_end and self._likely and size):
+                self._from_end = from_end or (self._from_end and whence == io.SEEK_CUR)
+                return self._stored.seek(offset, whence)
+            # Whoever goes to the end reads what is there; the rest of a small one, too.
+            self._learn(size - 1 if size > BLOCK else 0)
         return int(self._opened().seek(offset, whence))
 
     def tell(self) -> int:
-        return int(self._opened().tell()) if self._file is not None else 0
+        self._checkClosed()
+        return int((self._stored if self._file is None else self._file).tell())
 
     def close(self) -> None:
         """Give up the connection."""

@@ -24,7 +24,7 @@ from tahoestorage.backends.objectstore import ObjectStore
 from tahoestorage.serving.accel import accelerated
 from tahoestorage.serving.presentation import content_headers
 from tahoestorage.serving.ranges import Unsatisfiable, range_of
-from tahoestorage.serving.stored import Changed, Stored, look, opened
+from tahoestorage.serving.stored import Changed, Packed, Stored, look, opened
 from tahoestorage.serving.streams import Streamed
 
 METHODS = ("GET", "HEAD")
@@ -99,9 +99,13 @@ def _answer(
 ) -> HttpResponseBase:
     # Another host may have replaced it since the cache was filled, and reading
     # shows that. What is found to have changed is looked up anew.
+    packed = False
     for _ in range(2):
-        with contextlib.suppress(Changed):
-            return _answer_with(request, look(storage, name), headers)
+        try:
+            stored = look(storage, name, packed=packed)
+            return _answer_with(request, stored, headers)
+        except Changed as found:
+            packed = packed or isinstance(found, Packed)
     return _answer_with(request, opened(storage, name), headers)
 
 

@@ -32,6 +32,10 @@ class Changed(Exception):
     """The file is another one by now than it was known to be."""
 
 
+class Packed(Changed):
+    """The file is stored packed, and was not known to be: see ``look``."""
+
+
 @dataclass
 class Stored:
     """What is known of a file, which is opened when its content is needed.
@@ -70,9 +74,14 @@ class Stored:
             raise
 
     def _check(self, file: File[Any]) -> None:
-        read = file.reference if isinstance(file, StoredFile) else None
+        if not isinstance(file, StoredFile):
+            return
+        read = file.reference
         if None not in (read, self.reference) and read != self.reference:
             raise Changed
+        # Of what was read; who has read nothing need not ask.
+        if read is not None and self.size is not None and file.is_packed:
+            raise Packed
 
     def close(self) -> None:
         """Give up the file, if it is open."""
@@ -80,8 +89,10 @@ class Stored:
             self.file.close()
 
 
-def look(storage: Storage, name: str) -> Stored:
+def look(storage: Storage, name: str, *, packed: bool = False) -> Stored:
     """Return what is known of a file, without a request where it is in the cache.
+
+    Where it may be ``packed``, as it may in a storage that packs, it is opened.
 
     Raises FileNotFoundError, IsADirectoryError, SuspiciousFileOperation, and what the
     storage does where the store can't be asked.
@@ -106,8 +117,7 @@ def look(storage: Storage, name: str) -> Stored:
             modified = storage.get_modified_time(name).timestamp()
     seconds = None if modified is None else int(modified)
     stored = Stored(storage, name, size, _etag(entry), seconds, entry.reference)
-    if getattr(storage, "gzip", False):
-        # It may be stored packed.
+    if packed or getattr(storage, "gzip", False):
         stored.file = file = storage.open(name)
         if isinstance(file, StoredFile) and file.is_packed:
             stored.size = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from tahoestorage.backends import digests
@@ -28,6 +28,12 @@ class S3Objects(Keys, S3Access):
         # Without the location, which is a part of each key: so storages of one bucket
         # know of each other's writes.
         return [self._client.meta.endpoint_url, str(self.bucket_name)]
+
+    @property
+    def _packed_unmarked(self) -> Collection[str]:
+        """The types of which an object counts as packed where it has no mark."""
+        types: Collection[str] = self.gzip_content_types if self.gzip else ()
+        return types
 
     def _object(self, key: str) -> dict[str, str]:
         return {"Bucket": self.bucket_name, "Key": key}
@@ -67,7 +73,7 @@ class S3Objects(Keys, S3Access):
             return Part(entry, io.BytesIO())
         except NameTaken:
             raise replaced from None
-        packed = is_packed(answer, key, self.gzip_content_types)
+        packed = is_packed(answer, key, self._packed_unmarked)
         part = part_of(answer, first, what, self._place, packed=packed)
         if reference and part.entry.reference != reference:
             part.body.close()

@@ -57,8 +57,10 @@ class S3Storage(Cached, S3Writing):
 
     def _reader(self, name: str) -> Reader:
         reader = super()._reader(name)
-        if self.gzip and isinstance(reader, ObjectReader):
-            return Unpacked(reader, name)
+        if isinstance(reader, ObjectReader):
+            # Another storage of the bucket may pack what it saves, and mark it.
+            likely = mimetypes.guess_type(name)[0] in self.gzip_content_types
+            return Unpacked(reader, name, rarely=not self.gzip, likely=likely)
         return reader
 
     def listdir(self, path: str) -> tuple[list[str], list[str]]:

@@ -231,7 +231,7 @@ class S3Writing(S3Objects):
         parameters.pop("ContentEncoding", None)
         if encoding is not None:
             parameters["ContentEncoding"] = encoding
-        packed = is_packed(head, source, self.gzip_content_types)
+        packed = is_packed(head, source, self._packed_unmarked)
         return marked(parameters, packed=packed)
 
     def _ways(self, made: Copying) -> Iterator[Callable[..., Answer]]:
