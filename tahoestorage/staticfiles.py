@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from tahoestorage.backends.manifest import HashedFirst
@@ -27,3 +28,9 @@ class TahoeManifestStaticStorage(HashedFirst, TahoeStorage):
         if options.get("allow_overwrite") is None:
             options["allow_overwrite"] = True
         super().__init__(**options)
+
+    def _looking_afresh(self) -> AbstractContextManager[None]:
+        where = self.manifest_storage
+        if isinstance(where, TahoeStorage):
+            return where.prefetch(self.manifest_name)
+        return nullcontext()

@@ -15,8 +15,6 @@ from django.contrib.staticfiles.storage import (
 )
 from django.core.files.storage import Storage
 
-from tahoestorage.backends.tahoe import TahoeStorage
-
 JOBS = 8
 # What a site may have set on its class, and is about how files are processed.
 _OF_THE_CLASS = (
@@ -63,14 +61,16 @@ class HashedFirst(_Manifest):  # type: ignore[misc]
 
         Another host may have written it a moment ago, and has a cache of its own.
         """
-        where = self.manifest_storage
-        now: AbstractContextManager[None] = nullcontext()
-        if isinstance(where, TahoeStorage):
-            # Elsewhere a file is read by its name, and not by what is known of it.
-            now = where.prefetch(self.manifest_name)
-        with now:
+        with self._looking_afresh():
             content: str | None = super().read_manifest()
         return content
+
+    def _looking_afresh(self) -> AbstractContextManager[None]:
+        """Return a block in which the cache is not asked for the manifest.
+
+        Stores of objects read a file by its name, and not by what is known of it.
+        """
+        return nullcontext()
 
     @property
     def hashed_files(self) -> dict[str, str]:
