@@ -17,9 +17,12 @@ _MISSING = "tahoestorage is used and is not in INSTALLED_APPS"
 def warn_unless_installed() -> None:
     """Log a warning, once, where a storage is used without the app.
 
-    The check comes too late where nothing imports us before the checks begin.
+    The check comes too late where nothing imports us before the checks begin. A program
+    that has no apps at all is no site.
     """
-    if apps.apps_ready and not apps.is_installed("tahoestorage"):
+    if not apps.apps_ready or not apps.app_configs:
+        return
+    if not apps.is_installed("tahoestorage"):
         logger.warning(
             "%s: its storages are not checked, its commands are missing, and error "
             "pages may show caps. Add it there.",

@@ -20,10 +20,10 @@ def table() -> list[list[str]]:
 
 
 def test_the_stores_are_those_of_the_lock() -> None:
-    from benchmarks.compatibility.servers import KINDS, S3RVER
+    from benchmarks.compatibility.servers import INSTALLED_HERE, KINDS
 
     locked = dict(re.findall(r"^([a-z0-9-]+)==(\S+)$", LOCK.read_text(), re.MULTILINE))
-    locked["s3rver"] = S3RVER
+    locked |= INSTALLED_HERE
     head = [f"{kind.name} {locked[kind.package]}" for kind in KINDS]
     assert table()[0][1:] == head
 

@@ -309,7 +309,9 @@ def test_it_is_tried_once_for_each_process_and_day(
     with s3_requests(storage) as sent:
         save(storage, "a", b"1")
     tried = [each for each in sent if each.key.startswith(TRIAL)]
-    assert [each.method for each in tried] == ["PUT", "PUT", "DELETE"] * 6
+    rounds = [2, 2, 2, 2, 8]
+    expected = [m for count in rounds for m in [*["PUT"] * count, "DELETE"]]
+    assert [each.method for each in tried] == expected
     assert keys(storage) == ["a"]
     with s3_requests(storage) as sent:
         save(make_strict_s3(bucket_name=bucket, cache=False), "b", b"1")
@@ -585,7 +587,8 @@ def test_a_copy_is_made_on_the_server(make: MakeS3, size: int) -> None:
     content = ContentFile(BIG[:size])
     content.content_type = "application/x-mine"  # type: ignore[attr-defined]
     storage.save("a.txt", content)
-    bare = make()
+    # Without a trial, which a busy server may fail.
+    bare = make(conditional_writes=True)
     bare.copy("a.txt", "warm")
     with s3_requests(bare) as sent:
         # Its name would say that it is packed.

