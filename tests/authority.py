@@ -15,6 +15,18 @@ from cryptography.x509.oid import NameOID
 PEM = serialization.Encoding.PEM
 
 
+def key_usage(*, signs: bool) -> x509.KeyUsage:
+    """Return what a key may be used for: signing certificates, or TLS."""
+    names = (
+        *("content_commitment", "key_encipherment", "data_encipherment"),
+        *("key_agreement", "encipher_only", "decipher_only"),
+    )
+    unused = dict.fromkeys(names, False)
+    return x509.KeyUsage(
+        digital_signature=True, key_cert_sign=signs, crl_sign=signs, **unused
+    )
+
+
 def own_authority(folder: Path) -> tuple[ssl.SSLContext, Path]:
     """Return what speaks TLS as 127.0.0.1, and the file with who vouches for it."""
     now = datetime.now(UTC)
@@ -32,6 +44,16 @@ def own_authority(folder: Path) -> tuple[ssl.SSLContext, Path]:
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
         .add_extension(extension, critical=number == 0)
+        # What Python 3.13 asks for (RFC 5280, 4.2.1).
+        .add_extension(key_usage(signs=number == 0), critical=True)
+        .add_extension(
+            x509.SubjectKeyIdentifier.from_public_key(keys[number].public_key()),
+            critical=False,
+        )
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(keys[0].public_key()),
+            critical=False,
+        )
         .sign(keys[0], hashes.SHA256())
         for number, extension in enumerate(
             (

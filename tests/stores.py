@@ -28,6 +28,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.authority import key_usage
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
@@ -205,6 +207,11 @@ def make_certificate(directory: Path) -> tuple[Path, Path]:
         .not_valid_after(now + timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([address]), critical=False)
         .add_extension(x509.BasicConstraints(True, None), critical=True)
+        # What Python 3.13 asks for (RFC 5280, 4.2.1).
+        .add_extension(key_usage(signs=True), critical=True)
+        .add_extension(
+            x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
+        )
         .sign(key, hashes.SHA256())
     )
     files = directory / "certificate.pem", directory / "key.pem"
