@@ -2,7 +2,7 @@
 
 The gateway then says "problem during download" where the content should go on, and
 leaves a connection that is kept alive silent for a minute. All clients here wait for
-a few seconds: who waits for the rest is told of a time-out, and not of the damage.
+some seconds: who waits for the rest is told of a time-out, and not of the damage.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+import requests
 from django.core.files.base import ContentFile
 from django.test import RequestFactory
 
@@ -24,6 +26,7 @@ from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.grid import LocalGrid
 from tahoestorage.tahoe.uploads import UploadBody
+from tests.nginx_server import public_proxy
 from tests.proxy import Proxy
 
 MIB = 1 << 20
@@ -140,3 +143,49 @@ def test_words_like_the_gateway_s_are_content(proxy: Proxy) -> None:
         )
         with gateway.fetch(cap, what="a log") as answer:
             assert answer.content == content
+
+
+# For visitors
+
+# It begins in a sound segment, and ends within the lost one.
+PARTS = {"slice 1m": "slice 1536k"}
+SHORT = 1 << 16
+
+
+def put(grid: LocalGrid, content: bytes, query: str = "") -> Cap:
+    """Upload a file that may be mutable; return its read cap."""
+    answer = requests.put(f"{grid.base_url}/uri{query}", data=content, timeout=60)
+    answer.raise_for_status()
+    return Cap.parse(answer.text).read_only
+
+
+@pytest.mark.parametrize(("query", "status"), [("", 503), ("?format=mdmf", 200)])
+def test_a_lost_segment_ends_what_a_visitor_gets_at_once(
+    tahoe_grid: LocalGrid, tmp_path: Path, query: str, status: int
+) -> None:
+    """Of what never changes a part is passed on when all of it is there."""
+    cap = put(tahoe_grid, os.urandom(SIZE), query)
+    (share,) = shares(tahoe_grid, cap)
+    with share.open("r+b") as file:
+        file.seek(WHERE)
+        file.write(bytes(1000))
+    with public_proxy(tmp_path, tahoe_grid.base_url, "--mutable", instead=PARTS) as it:
+        # Its own time limit is a minute.
+        url = f"{it.url}/named/{quote(cap.uri, safe='')}/a.bin"
+        with requests.get(url, stream=True, timeout=20) as answer:
+            assert answer.status_code == status
+            if status == 200:
+                with pytest.raises(requests.exceptions.ChunkedEncodingError):
+                    answer.content  # noqa: B018
+
+
+def test_visitors_of_short_files_share_connections_to_the_gateway(
+    tahoe_grid: LocalGrid, proxy: Proxy, tmp_path: Path
+) -> None:
+    caps = [put(tahoe_grid, os.urandom(SHORT)) for _ in range(5)]
+    with public_proxy(tmp_path, proxy.url) as it:
+        for cap in caps:
+            url = f"{it.url}/named/{quote(cap.uri, safe='')}/a.bin"
+            assert len(requests.get(url, timeout=60).content) == SHORT
+    assert len(proxy.seen) == 5
+    assert proxy.connections < 5
