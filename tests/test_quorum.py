@@ -6,6 +6,7 @@ What the gateway says of its servers is made up here; on real ones, see
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -34,8 +35,9 @@ from tahoestorage.tahoe.answers import Server
 from tahoestorage.tahoe.caps import Cap, Shares
 from tahoestorage.tahoe.facts import SHORT, Facts, Rules, View
 from tahoestorage.tahoe.faults import error_for
+from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.grid import LocalGrid
-from tahoestorage.tahoe.quorum import check
+from tahoestorage.tahoe.quorum import Quorum, check
 from tests.conftest import MakeStorage, requests_sent
 from tests.proxy import Answer, HoldRequest, Proxy
 
@@ -273,6 +275,64 @@ def test_reading_asks_nothing_of_this(far: TahoeStorage, proxy: Proxy) -> None:
     assert proxy.guards == []
 
 
+TEN = "abcdefghi"  # and the one that there is
+
+
+def root_on_ten(grid: LocalGrid) -> Cap:
+    """Make a root that says it was made on ten servers, in shares of which 3 do."""
+    known = Facts(dict.fromkeys(["node", *TEN], ""), 10, frozenset({OF_TEN}))
+    with contextlib.closing(Gateway(grid.base_url)) as gateway:
+        return marker.create_root(gateway, facts=known.told())
+
+
+def test_what_another_host_keeps_counts_within_a_second_while_one_is_away(
+    clock: Clock,
+    proxy: Proxy,
+    listing: Callable[..., None],
+    tahoe_grid: LocalGrid,
+    make_storage: MakeStorage,
+) -> None:
+    root = root_on_ten(tahoe_grid)
+    listing("abcdef", away="ghi")
+    with contextlib.closing(Gateway(proxy.url)) as gateway:
+        quorum = Quorum(gateway, root)
+        quorum.require("x")
+        other = make_storage(base_cap=root.uri, cache=False)
+        # Whose gateway missed two, and had a directory made on the others.
+        other._links.change_facts(lambda facts: {**facts, "fewest": 8})
+        clock.now += 1.1
+        with pytest.raises(NotEnoughServers, match="and 2 may be missed"):
+            quorum.require("x")
+
+
+def test_while_one_is_away_the_root_is_read_once_a_second_and_else_not_again(
+    clock: Clock, proxy: Proxy, listing: Callable[..., None], tahoe_grid: LocalGrid
+) -> None:
+    root = root_on_ten(tahoe_grid)
+
+    def reads(quorum: Quorum, seconds: int) -> int:
+        proxy.guards.clear()
+        for _ in range(4 * seconds):
+            for _ in range(3):
+                quorum.require("x")
+            clock.now += 0.25
+        return sum(seen.path.endswith(f"/{marker.NAME}") for seen in proxy.guards)
+
+    with contextlib.closing(Gateway(proxy.url)) as gateway:
+        quorum = Quorum(gateway, root)
+        listing(TEN)
+        assert reads(quorum, 10) == 1
+        listing(TEN[:-1], away=TEN[-1])
+        assert 5 <= reads(quorum, 10) <= 10
+        # It is back, and goes again: at once.
+        listing(TEN)
+        quorum.doubt()
+        assert reads(quorum, 10) == 1
+        listing(TEN[:-1], away=TEN[-1])
+        quorum.doubt()
+        assert reads(quorum, 1) == 1
+
+
 def test_many_threads_wait_for_one_answer(
     clock: Clock, far: TahoeStorage, proxy: Proxy
 ) -> None:
@@ -436,9 +496,7 @@ def test_a_root_of_before_gets_what_is_known_at_its_first_change(
 @pytest.mark.parametrize(
     "answer",
     [
-        Answer(403),
-        Answer(404),
-        Answer(302, {"Location": "https://login.example/"}),
+        *map(Answer, (400, 401, 403, 404)),
         Answer(200, {"Content-Type": "text/html"}, b"<html>Welcome</html>"),
     ],
 )
@@ -466,15 +524,48 @@ def test_the_check_warns_where_the_list_is_not_shown(proxy: Proxy) -> None:
     assert (finding.level, finding.id) == (Warning, "W008")
 
 
-@pytest.mark.parametrize("status", [500, 503])
+LOGIN = {"Location": "https://login.example/"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (Answer(500), "answered 500"),
+        (Answer(503), "answered 503"),
+        (Answer(429), "no more requests for now"),
+        (Answer(405), "answered 405"),
+        (Answer(301, LOGIN), "redirects elsewhere; set base_url"),
+        (Answer(302, LOGIN), "redirects elsewhere; set base_url"),
+        (Answer(307, LOGIN), "redirects elsewhere; set base_url"),
+        (Answer(204), "answered 204"),
+    ],
+)
 def test_a_list_that_fails_is_not_taken_for_one_that_is_not_shown(
-    make_storage: MakeStorage, proxy: Proxy, status: int
+    make_storage: MakeStorage, proxy: Proxy, answer: Answer, said: str
 ) -> None:
-    proxy.rule(lambda seen: True, Answer(status), times=None, guards=True)
+    proxy.rule(lambda seen: True, answer, times=None, guards=True)
     storage = make_storage(base_url=proxy.url, retries=0)
-    with pytest.raises(UnexpectedAnswer):
+    with pytest.raises(UnexpectedAnswer, match=said) as caught:
         storage.save("a", ContentFile(b"literal"))
+    assert "GET /?t=json" in str(caught.value)
     assert {seen.method for seen in proxy.seen} == {"GET"}
+
+
+def test_a_list_that_a_busy_proxy_refuses_is_asked_for_again(
+    make_storage: MakeStorage, proxy: Proxy
+) -> None:
+    proxy.rule(lambda seen: True, Answer(429), times=2, guards=True)
+    make_storage(base_url=proxy.url, retries=2).save("a", ContentFile(b"literal"))
+    assert [seen.target for seen in proxy.guards[:3]] == ["/?t=json"] * 3
+
+
+def test_the_check_says_what_a_login_page_in_the_gateway_s_place_is(
+    proxy: Proxy,
+) -> None:
+    proxy.rule(lambda seen: True, Answer(302, LOGIN), times=None, guards=True)
+    (finding,) = ask(proxy.url)
+    assert finding.id == "E005"
+    assert "redirects elsewhere" in finding.text
 
 
 def test_a_storage_takes_both_options_from_the_settings(

@@ -276,7 +276,7 @@ def test_a_redirect_is_not_followed(proxy: Proxy) -> None:
     assert len(proxy.seen) == 1
 
 
-@pytest.mark.parametrize("status", [502, 503, 504])
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_a_passing_fault_of_a_server_between_is_sat_out(
     proxy: Proxy, status: int
 ) -> None:

@@ -26,6 +26,7 @@ from tahoestorage.tahoe.timely import TimelyAnswer
 
 CONNECTIONS = 16
 PASSING_FAULTS = (502, 503, 504)
+_TOO_MANY = 429
 # What the same request would only come to again, and later.
 _FINAL = (ReadTimeoutError, ConnectTimeoutError, SSLError)
 _LEAST_SECONDS = 0.001
@@ -184,7 +185,7 @@ class Adapter(HTTPAdapter):
             total=retries,
             backoff_factor=0.1,
             allowed_methods=("GET", "HEAD"),
-            status_forcelist=PASSING_FAULTS,
+            status_forcelist=(_TOO_MANY, *PASSING_FAULTS),
             raise_on_status=False,
             redirect=False,
             # It may say a year.

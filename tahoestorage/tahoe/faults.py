@@ -91,6 +91,11 @@ def error_for(status: int, text: str, what: str) -> Exception:
             f"{what}: the address of the gateway redirects elsewhere; "
             "set base_url to where the gateway itself listens"
         )
+    if status == 429:
+        return UnexpectedAnswer(
+            f"{what}: what listens at base_url takes no more requests for now (429); "
+            "let the proxy before the gateway set no such limit for this site"
+        )
     if status == 400 and _WANTS_TLS.search(text):
         return GatewayUnreachable(
             f"{what}: what listens at base_url speaks https and not http; "

@@ -32,7 +32,9 @@ PASSING = GatewayUnreachable | NotEnoughServers
 PAUSE, LONGEST_PAUSE = 0.25, 60.0
 # A file up to this long is one segment, which the gateway has before it answers.
 _SEGMENT = 1 << 17
-_STATUS = "the gateway's status"
+_STATUS = "the gateway's status (GET /?t=json)"
+# How a proxy keeps the gateway's pages from us, and how another program has none.
+_HIDDEN = (400, 401, 403, 404)
 _STATUS_LIMIT = 1 << 20  # A line for each of a thousand servers.
 
 
@@ -237,10 +239,11 @@ class Gateway:
         """Return the storage servers that the gateway knows of.
 
         None where it does not show them: a proxy before it may keep its pages from
-        us. The list lags by a second or two, by some more where a server hangs.
+        us. The list lags by a second or two, by some more where a server hangs. Raises
+        a StoreError where nobody can tell whether it shows them, as at a redirect.
         """
         response = self._status()
-        if response.status_code != 200 and response.status_code < 500:
+        if response.status_code in _HIDDEN:
             response.close()
             return None
         return answers.servers_of(self._status_text(response))

@@ -8,7 +8,7 @@ servers are away that two changes could miss each other.
 
 What is known of a root, ``Facts``, is kept in the link to its marker, so that all hosts
 know it; it is read once in a process, before its first change, and again when servers
-go or come back while some are away.
+come or go, and once a second at most while some are away.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tahoestorage.tahoe.answers import Server
 from tahoestorage.tahoe.caps import Cap, Shares
 from tahoestorage.tahoe.facts import Facts, Rules, View
 from tahoestorage.tahoe.gateway import Gateway
-from tahoestorage.tahoe.serverlist import server_list
+from tahoestorage.tahoe.serverlist import SECONDS, now, server_list
 
 logger = logging.getLogger("tahoestorage.quorum")
 
@@ -73,13 +73,21 @@ class _Known:
         self.after_fork()
         self.facts: Facts | None = None
         self.shares: Shares | None = None
-        # Who was away when the facts were last read.
-        self.read_for: frozenset[str] = frozenset()
+        # When the facts were last read, and who was there.
+        self.read = float("-inf")
+        self.read_for: frozenset[Server] = frozenset()
 
     def after_fork(self) -> None:
         """Wait for nobody: a thread of the parent's, which may hold them, is gone."""
         self.reading = threading.Lock()
         self.keeping = threading.Lock()
+        self._learning = threading.Lock()
+
+    def learn(self, facts: Facts) -> Facts:
+        """Add what the root's marker says; return all that is known."""
+        with self._learning:
+            self.facts = facts if self.facts is None else self.facts.merged(facts)
+            return self.facts
 
 
 _known: dict[bytes, _Known] = {}
@@ -130,7 +138,7 @@ class Quorum:
             wanted = self._judge(what, making)
             if wanted is not None and wanted != known.facts:
                 told = keep(lambda told: {**told, **_merged(told, wanted)})
-                known.facts = Facts.parse(told)
+                known.learn(Facts.parse(told))
 
     def _judge(self, what: str, making: bool) -> Facts | None:
         """Return what is to be kept; None where that is kept already."""
@@ -147,30 +155,38 @@ class Quorum:
     def _facts(self, servers: tuple[Server, ...], what: str) -> Facts:
         """Return what is known of the root, read anew where that may have changed.
 
-        Others may have made directories on fewer servers since some went away; on fewer
-        than are there now, they may not.
+        While some are away others may make directories on fewer servers at any time;
+        while all are there, they may not.
         """
         known = self._known
-        if (facts := known.facts) is not None:
-            away = View.of(servers, facts, self._rules).away
-            if not away or away == known.read_for:
-                return facts
+        if (facts := self._read(servers)) is not None:
+            return facts
         with _held(known.reading, self._gateway):
-            if known.facts is not facts and known.facts is not None:
-                return known.facts
+            # Somebody else may have read it, while this one waited.
+            if (facts := self._read(servers)) is not None:
+                return facts
+            began = now()
             try:
                 told = marker.read_facts(self._gateway, self._root)
             except NotEnoughShares:
-                view = View.of(servers, facts or Facts(), self._rules)
+                view = View.of(servers, known.facts or Facts(), self._rules)
                 if not view.missing:
                     raise
                 raise NotEnoughServers(
                     _refusal(what, view, None, "nothing was changed")
                 ) from None
-            read = Facts.parse(told)
-            known.facts = facts = read if facts is None else facts.merged(read)
-            known.read_for = View.of(servers, facts, self._rules).away
+            facts = known.learn(Facts.parse(told))
+            known.read, known.read_for = began, frozenset(servers)
             return facts
+
+    def _read(self, servers: tuple[Server, ...]) -> Facts | None:
+        """Return what was read of the root where it still holds, else None."""
+        known = self._known
+        facts = known.facts
+        if facts is None or known.read_for != frozenset(servers):
+            return None
+        missing = View.of(servers, facts, self._rules).missing
+        return facts if not missing or now() - known.read <= SECONDS else None
 
     def _cut(self, facts: Facts, view: View, what: str) -> frozenset[Shares]:
         """Return how directories are cut into shares: all ways that are known of.

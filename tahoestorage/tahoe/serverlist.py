@@ -15,6 +15,11 @@ SECONDS = 1.0
 """How long a list is believed."""
 
 
+def now() -> float:
+    """Return the time, in seconds, by which lists grow old."""
+    return time.monotonic()
+
+
 @dataclass(slots=True)
 class _Request:
     """A request for the list, whose response many may wait for."""
@@ -53,13 +58,13 @@ class ServerList:
         None where the gateway does not show them. Raises a StoreError where it can't
         be asked, GatewayTimeout where somebody else asks it for too long.
         """
-        came = time.monotonic()
+        came = now()
         while True:
             mine = None
             with self._lock:
                 last = self._last
                 if last is None or (last.done.is_set() and not self._holds(last, came)):
-                    last = mine = self._last = _Request(time.monotonic())
+                    last = mine = self._last = _Request(now())
                 is_old = last.done.is_set()
             if mine is not None:
                 return self._ask(gateway, mine)
@@ -77,7 +82,7 @@ class ServerList:
         """Whether its response is new enough for somebody who came then."""
         if request.error is not None or request.is_doubted:
             return False
-        return request.sent >= came or time.monotonic() - request.sent <= SECONDS
+        return request.sent >= came or now() - request.sent <= SECONDS
 
     def _ask(self, gateway: Gateway, request: _Request) -> tuple[Server, ...] | None:
         try:
