@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shutil
 import sqlite3
 import threading
@@ -13,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from tahoestorage.cache import EntryCache, Listing, Scope, access, disk
-from tahoestorage.cache.rawcache import VALUE_LIMIT
+from tahoestorage.cache.rawcache import VALUE_LIMIT, RawCache
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.options import CacheOptions
 from tests.old_release import Worker
@@ -246,3 +247,40 @@ def test_a_lock_is_warned_of_once_and_only_where_it_lasts(
     (warning,) = warnings(caplog)
     assert "locked by another process" in warning
     assert str(directory) in warning
+
+
+def test_of_threads_that_wait_for_one_lock_only_the_first_asks_for_it(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tier = disk.DiskTier(directory, 8 * MIB)
+    moments, asked = itertools.count(), list[str]()
+    came, locked = threading.Semaphore(0), list[disk.DiskFault]()
+
+    def now() -> float:
+        came.release()
+        return next(moments)
+
+    @contextlib.contextmanager
+    def refused(self: RawCache) -> Iterator[None]:
+        asked.append("the database")
+        if len(asked) == 1:
+            for _ in range(8):
+                came.acquire(timeout=60)
+        raise sqlite3.OperationalError("database is locked")
+        yield
+
+    monkeypatch.setattr(disk, "time", SimpleNamespace(monotonic=now))
+    monkeypatch.setattr(RawCache, "transact", refused)
+
+    def work(number: int) -> None:
+        with pytest.raises(disk.DiskLocked) as caught, tier.transaction():
+            pass
+        locked.append(caught.value)
+
+    with threads(8, work):
+        pass
+    # The others came before it had waited in vain, and would wait as long.
+    assert len(locked) == 8
+    assert asked == ["the database"]
+    work(8)
+    assert len(asked) == 2

@@ -169,3 +169,21 @@ def test_a_process_whose_counters_take_no_more_changes_takes_part_no_more(
         assert store.knows(cache)
     (warning,) = warnings(caplog)
     assert os.strerror(number) in warning
+
+
+def test_what_lies_on_a_disk_that_is_read_only_by_now_is_not_believed(
+    directory: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = EntryCache(directory)
+    assert store.knows(process)
+    with monkeypatch.context() as read_only:
+        # Who has the file open still reads it, and so do those who can't tell of a
+        # change any more.
+        read_only.setattr(os, "access", lambda *asked: False)
+        assert store.said(process) == 0
+        store.fill(process)
+        assert process.entry(SCOPE, "never") is None
+    del store.entries["old 1"]
+    assert store.said(process) == 0
+    store.fill(process)
+    assert store.knows(process)

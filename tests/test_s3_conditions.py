@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.test import override_settings
@@ -35,27 +36,39 @@ def letting_several_through(storage: S3Storage, operation: str) -> Iterator[None
     Of those that come at once, it sees the condition of the first alone.
     """
     events = storage.connection.meta.client.meta.events
-    changed, waiting = threading.Condition(), 0
+    usual, lock, landed = conditions.Trial._race, threading.Lock(), threading.Event()
+    first: int | None = None
+    racing = False
+
+    def race(self: conditions.Trial, *arguments: Any) -> Any:
+        nonlocal first, racing
+        landed.clear()
+        first, racing = None, True
+        try:
+            return usual(self, *arguments)
+        finally:
+            racing = False
 
     def created(request: Any, **kwargs: Any) -> None:
-        nonlocal waiting
-        with changed:
-            waiting += 1
-            changed.notify_all()
-            if waiting > 1:
-                del request.headers["If-None-Match"]
-            else:
-                changed.wait_for(lambda: waiting > 1, 0.2)
+        nonlocal first
+        here = threading.get_ident()
+        with lock:
+            if racing and first is None:
+                first = here
+        if racing and first != here:
+            # After the first one, so that both are told that they have done it.
+            assert landed.wait(60)
+            del request.headers["If-None-Match"]
 
     def done(**kwargs: Any) -> None:
-        nonlocal waiting
-        with changed:
-            waiting -= 1
+        if threading.get_ident() == first:
+            landed.set()
 
     events.register(f"request-created.s3.{operation}", created)
     events.register(f"needs-retry.s3.{operation}", done)
     try:
-        yield
+        with mock.patch.object(conditions.Trial, "_race", race):
+            yield
     finally:
         events.unregister(f"request-created.s3.{operation}", created)
         events.unregister(f"needs-retry.s3.{operation}", done)
