@@ -28,7 +28,7 @@ def main() -> None:
     )
     django.setup()
 
-    from benchmarks import downloads, large, objects, proxy, small
+    from benchmarks import downloads, large, objects, proxy, readers, small
     from benchmarks.rows import Row
     from tahoestorage.tahoe.grid import LocalGrid
 
@@ -37,6 +37,7 @@ def main() -> None:
         small.deep_lookups,
         small.large_directory,
         small.cold_lookup,
+        readers.cold_listings,
         small.saves,
         large.imports,
         large.transfers,

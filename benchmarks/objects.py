@@ -30,6 +30,7 @@ from benchmarks.rows import (
     median_of_each,
     seconds,
 )
+from benchmarks.small import call_each
 from tahoestorage.backends.s3 import S3Storage
 from tahoestorage.tahoe.grid import LocalGrid
 from tests.stores import ACCESS_KEY, SECRET_KEY, S3Server, running_weed
@@ -39,6 +40,8 @@ MIB = 1 << 20
 LARGE = 256 * MIB
 COPIED = 2000
 STATIC = 1000
+# Of known names: as many as are asked for in less than a millisecond.
+SHARE = 50
 
 
 def on_weed(
@@ -76,22 +79,22 @@ def object_lookups(weed: S3Server, work: Path) -> Iterator[Row]:
         "modified time": storage.get_modified_time,
         "url": storage.url,
     }
-
-    def all_names(ask: Callable[[str], object]) -> None:
-        for name in names:
-            ask(name)
-
     for ask in calls.values():
-        all_names(ask)
+        call_each(ask, names)
+    shares = itertools.cycle(names[n : n + SHARE] for n in range(0, 1000, SHARE))
+
+    def a_share(ask: Callable[[str], object]) -> None:
+        call_each(ask, next(shares))
+
     taken = best_of_each(
-        {what: partial(all_names, ask) for what, ask in calls.items()}, rounds=5
+        {what: partial(a_share, ask) for what, ask in calls.items()}, rounds=80
     )
     signing = min(seconds(partial(parent.url, names[0])) for _ in range(50))
     for what, each in taken.items():
         beside = ""
         if what == "url":
             beside = f"django-storages signs one in {signing * 1e6:.0f} us"
-        microseconds = each / len(names) * 1e6
+        microseconds = each / SHARE * 1e6
         yield at_most(f"S3: {what}, known, from memory", microseconds, "us", 15, beside)
 
 

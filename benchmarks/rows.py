@@ -8,6 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+# Less than a busy machine leaves to a process before it is another's turn.
+SAMPLE_SECONDS = 0.001
+
 
 @dataclass(frozen=True)
 class Row:
@@ -43,11 +46,13 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def best_of_each(
-    calls: Mapping[str, Callable[[], object]], *, rounds: int, times: int = 1
+    calls: Mapping[str, Callable[[], object]], *, rounds: int
 ) -> dict[str, float]:
     """Return the best seconds of one call of each, taken in turns.
 
-    In turns, and the best of them: what else the machine does then hits all alike.
+    In turns, and the best of them: what else the machine does then hits all alike. A
+    short call is repeated for as long as SAMPLE_SECONDS. All are timed for as long so:
+    on a busy machine what takes longer is interrupted more often.
     """
     best = dict.fromkeys(calls, float("inf"))
     gc.collect()
@@ -55,6 +60,7 @@ def best_of_each(
     try:
         for _ in range(rounds):
             for name, call in calls.items():
+                times = max(1, int(SAMPLE_SECONDS / best[name]))
                 started = time.perf_counter()
                 for _ in range(times):
                     call()
