@@ -184,7 +184,7 @@ def redis_of(kind: str, directory: Path) -> Iterator[str | None]:
     options = LITTLE if kind == "evicting" else ()
     with running(directory, *options) as server:
         stop = threading.Event()
-        filler = threading.Thread(target=_fill, args=(server, stop))
+        filler = threading.Thread(target=fill, args=(server, stop))
         if kind == "evicting":
             filler.start()
         try:
@@ -195,7 +195,8 @@ def redis_of(kind: str, directory: Path) -> Iterator[str | None]:
                 filler.join()
 
 
-def _fill(server: RedisServer, stop: threading.Event) -> None:
+def fill(server: RedisServer, stop: threading.Event) -> None:
+    """Write to a Redis all the time, as others would that use it too."""
     with contextlib.closing(server.client()) as client:
         while not stop.wait(0.005):
             with contextlib.suppress(redis.RedisError):
