@@ -228,3 +228,56 @@ def test_the_store_s_hashes_tell_whether_contents_are_equal(make: Make) -> None:
     # What is packed is compared as it is packed.
     assert storage.has_content("a.css", ContentFile(STYLE)) is True
     assert storage.has_content("a.css", ContentFile(STYLE + b" ")) is False
+
+
+# What another host has replaced
+
+OLD = b"o" * 1_000_000
+
+
+@pytest.mark.parametrize("new", [b"", b"n" * 10, b"n" * 2_000_000], ids=len)
+def test_what_was_replaced_is_read_to_its_own_end(make: Make, new: bytes) -> None:
+    storage, other = make(), make(cache=False, allow_overwrite=True)
+    for place in (0, 500_000, 999_990, 1_500_000):
+        name = f"{place}.bin"
+        save(storage, name, OLD)
+        other.bucket.blob(name).upload_from_string(new)
+        with storage.open(name) as file:
+            file.seek(place)
+            assert file.read() == new[place:]
+            assert file.seek(0, os.SEEK_END) == len(new) == file.size
+        save(storage, f"told {name}", OLD)
+        other.bucket.blob(f"told {name}").upload_from_string(new)
+        with storage.open(f"told {name}") as file:
+            assert file.size == len(OLD)
+            with pytest.raises(DamagedDownload, match="open it again"):
+                file.read()
+        assert read(storage, f"told {name}") == new
+
+
+def test_a_store_that_ignores_the_generation_is_not_believed(
+    gcs: GCS, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, other = make(), make(cache=False)
+    save(storage, "a", OLD)
+    monkeypatch.setattr(gcs.front, "_condition", lambda sent: None)
+    with storage.open("a") as file:
+        assert file.read(10) == OLD[:10]
+        other.bucket.blob("a").upload_from_string(b"n" * len(OLD))
+        file.seek(900_000)
+        with pytest.raises(DamagedDownload, match="replaced"):
+            file.read(10)
+
+
+def test_damaged_packed_content_is_said_to_be(make: Make) -> None:
+    storage = make(gzip=True)
+    packed = gzip.compress(os.urandom(500_000))
+    blob = storage.bucket.blob("a.css")
+    blob.content_encoding = "gzip"
+    blob.upload_from_string(packed[:300_000], content_type="text/css")
+    for act in ("read", "readlines", "seek"):
+        with (
+            storage.open("a.css") as file,
+            pytest.raises(DamagedDownload, match=r"a\.css"),
+        ):
+            file.seek(400_000) if act == "seek" else getattr(file, act)()

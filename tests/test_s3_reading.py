@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import os
 import random
 import zipfile
@@ -537,3 +538,170 @@ def test_frames_of_a_picture_take_few_requests(make_s3: MakeS3) -> None:
             picture.seek(number)
             assert picture.tobytes() == frame.tobytes()
     assert len(sent) <= 6, [each.headers["range"] for each in sent]
+
+
+# What another host has replaced
+
+
+def _replace(storage: S3Storage, name: str, content: bytes) -> None:
+    """Replace a file as another host does, of which this one's cache is not told."""
+    storage._client.put_object(
+        Bucket=storage.bucket_name, Key=storage._key(name), Body=content
+    )
+
+
+OLD = b"o" * 1_000_000
+# Shorter and longer ones, so that the end is in other blocks or in none.
+NEW = [b"", b"n" * 10, b"n" * 900_000, b"n" * 2_000_000]
+
+
+@pytest.mark.parametrize("gzip_option", [False, True])
+def test_what_was_replaced_is_read_to_its_own_end(
+    make_s3: MakeS3, gzip_option: bool
+) -> None:
+    storage = make_s3(gzip=gzip_option)
+    places = (0, 500_000, 999_990, 1_000_000, 1_500_000)
+    for number, (new, place) in enumerate(itertools.product(NEW, places)):
+        name = f"{number}.bin"
+        save(storage, name, OLD)
+        _replace(storage, name, new)
+        with storage.open(name) as file:
+            file.seek(place)
+            assert file.read() == new[place:]
+            assert file.seek(0, os.SEEK_END) == len(new) == file.size
+            file.seek(0)
+            assert b"".join(file.chunks()) == new
+        assert storage.size(name) == len(new)
+
+
+def test_what_was_empty_by_the_cache_is_not_mixed_with_what_is_not(
+    make_s3: MakeS3,
+) -> None:
+    storage = make_s3()
+    save(storage, "a", b"")
+    _replace(storage, "a", OLD)
+    with storage.open("a") as file, s3_requests(storage) as sent:
+        assert file.read() == b""
+        assert sent == []
+        assert file.read() == b""
+    with storage.open("a") as file:
+        assert file.size == 0
+        assert file.read() == b""
+
+
+@pytest.mark.parametrize("new", NEW, ids=len)
+def test_where_another_size_was_told_no_other_bytes_are_read(
+    make_s3: MakeS3, new: bytes
+) -> None:
+    storage = make_s3()
+    for name in ("size", "end", "archive.zip"):
+        save(storage, name, OLD)
+        _replace(storage, name, new)
+        with storage.open(name) as file:
+            if name == "size":
+                assert file.size == len(OLD)
+            else:
+                assert file.seek(-20, os.SEEK_END) == len(OLD) - 20
+            for _ in range(2):
+                with pytest.raises(DamagedDownload, match=f"{name}: .*open it again"):
+                    file.read()
+                file.seek(0)
+        # Whoever does so is told of the new one.
+        with storage.open(name) as file:
+            assert file.size == len(new)
+            assert file.read() == new
+
+
+def test_an_end_that_was_replaced_by_an_equally_long_one_is_read(
+    make_s3: MakeS3,
+) -> None:
+    storage = make_s3()
+    save(storage, "a", OLD)
+    new = os.urandom(len(OLD))
+    _replace(storage, "a", new)
+    with storage.open("a") as file:
+        file.seek(-20, os.SEEK_END)
+        assert file.read() == new[-20:]
+        file.seek(0)
+        assert file.read() == new
+
+
+@pytest.mark.parametrize("new", NEW, ids=len)
+@pytest.mark.parametrize("part", ["", "bytes=0-99", "bytes=999900-", "bytes=-7"])
+def test_what_was_replaced_is_served_as_it_is_now(
+    make_s3: MakeS3, new: bytes, part: str
+) -> None:
+    storage = make_s3()
+    save(storage, "a", OLD)
+    _replace(storage, "a", new)
+    headers = {"Range": part} if part else {}
+    request = RequestFactory().get("/", headers=headers)
+    response: Any = serve(request, storage, "a")
+    body = b"".join(response) if response.streaming else response.content
+    if part == "bytes=999900-" and len(new) < 999_900:
+        # What has no such part any more is sent, or refused, by its own size.
+        assert response.status_code in (416, 200)
+        assert response.get("Content-Range", f"bytes */{len(new)}").endswith(
+            f"/{len(new)}"
+        )
+        return
+    whole = {
+        "": new,
+        "bytes=0-99": new[:100],
+        "bytes=999900-": new[999_900:],
+        "bytes=-7": new[-7:],
+    }[part]
+    if response.status_code == 416:
+        assert not new
+        return
+    assert body == whole
+    assert response["Content-Length"] == str(len(whole))
+
+
+# Packed content that is damaged
+
+
+@pytest.mark.parametrize("damage", ["none of it", "cut", "checksum", "inside"])
+def test_every_way_of_reading_says_that_packed_content_is_damaged(
+    make_s3: MakeS3, damage: str
+) -> None:
+    storage = make_s3(gzip=True)
+    packed = gzip.compress(b"".join(b"%d\n" % n for n in range(300_000)))
+    middle = len(packed) // 2
+    content = {
+        "none of it": b"no gzip",
+        "cut": packed[:middle],
+        "checksum": packed[:-8] + b"12345678",
+        "inside": packed[:middle] + b"\xff" * 4000 + packed[middle + 4000 :],
+    }[damage]
+    storage._client.put_object(
+        Bucket=storage.bucket_name,
+        Key="a.css",
+        Body=content,
+        ContentEncoding="gzip",
+        ContentType="text/css",
+    )
+    ways: dict[str, Any] = {
+        "read": lambda file: file.read(),
+        "readline": lambda file: [*iter(file.readline, b"")],
+        "iteration": lambda file: [*file],
+        "chunks": lambda file: [*file.chunks()],
+        "seek": lambda file: file.seek(3_000_000),
+        "seek from the end": lambda file: file.seek(0, os.SEEK_END),
+        "seek from here": lambda file: file.seek(3_000_000, os.SEEK_CUR),
+    }
+    for way, act in ways.items():
+        with storage.open("a.css") as file:
+            with pytest.raises(DamagedDownload, match=r"a\.css: "):
+                act(file)
+            if "seek" not in way:
+                # Nothing is read on, as if it had been all right.
+                with pytest.raises(DamagedDownload, match=r"a\.css: "):
+                    file.read()
+            file.seek(0)
+            if damage != "none of it":
+                assert file.read(4) == b"0\n1\n"
+    with storage.open("a.css", "r") as text, pytest.raises(DamagedDownload):
+        text.read()
+    with pytest.raises(DamagedDownload):
+        b"".join(serve(RequestFactory().get("/"), storage, "a.css"))

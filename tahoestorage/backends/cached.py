@@ -62,6 +62,19 @@ class Cached(Lookups):
             raise FileMissing(f"{name}: there is no such file")
         return float(known) if what != "size" else known
 
+    def _all_of(self, name: str) -> Entry:
+        """Return the entry of a file, with its size and when it was written.
+
+        All of it is of one object; the store is asked where the cache lacks a part.
+        """
+        check_file(name)
+        entry: Entry | None = self._file(name)
+        if entry is not None and None in (entry.size, entry.modified):
+            entry = self._ask(name, self._item(name))
+        if entry is None:
+            raise FileMissing(f"{name}: there is no such file")
+        return entry
+
     @staticmethod
     def _time(seconds: float) -> datetime:
         return datetime.fromtimestamp(seconds, UTC if use_tz() else None)

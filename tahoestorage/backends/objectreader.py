@@ -57,15 +57,21 @@ class ObjectReader(RawFile):
     Nothing is held but four blocks of 256 KiB: the one that is read and the one before
     it, the first, and the last where the end was read. All that is read is of one and
     the same object, and what comes is counted: DamagedDownload where it was replaced
-    meanwhile. Where a body ends too soon, the rest is asked for; an error after some
-    attempts without a byte.
+    meanwhile, or since a size was told that is not its own. Where a body ends too soon,
+    the rest is asked for; an error after some attempts without a byte.
     """
 
     def __init__(self, fetch: Fetch, what: str, entry: Entry | None = None) -> None:
-        """Read by ``fetch``; ``entry`` is what is known of the object, if anything."""
+        """Read by ``fetch``; ``entry`` is what is known of the object, if anything.
+
+        It may be that of an object which had the key before.
+        """
         super().__init__(what)
         self._fetch = fetch
         self._size = None if entry is None else entry.size
+        self._expected = None if entry is None else entry.reference
+        # Whether the caller relies on that size, before anything was read.
+        self._told = False
         self._reference: str | None = None
         self._encoding: str | None = None
         self._part: Part | None = None
@@ -89,6 +95,12 @@ class ObjectReader(RawFile):
             self._ask(0)
         if self._size is None:
             raise self._damaged("the store does not say its length")
+        self._told = True
+        return self._size
+
+    @property
+    def expected_size(self) -> int | None:
+        """What ``size`` is by all that is known now; it may turn out to be another."""
         return self._size
 
     @property
@@ -124,7 +136,7 @@ class ObjectReader(RawFile):
 
     def _some(self) -> memoryview:
         """Return bytes at the position, as many as are at hand; none at the end."""
-        while self._size is None or self._position < self._size:
+        while self._is_before_the_end():
             held = self._held()
             if held is not None:
                 return held
@@ -147,7 +159,16 @@ class ObjectReader(RawFile):
             if not self._at:
                 self._head = 0, self._block
         self._close_part()
+        if self._reference is None:
+            # It is empty by what is known of it, and no other's bytes come after that.
+            self._reference = self._expected
         return memoryview(b"")
+
+    def _is_before_the_end(self) -> bool:
+        if self._size is None or self._position < self._size:
+            return True
+        # An end is believed once something was read, and that there is nothing at all.
+        return self._reference is None and self._size > 0
 
     def _held(self) -> memoryview | None:
         """Return bytes at the position out of a block that is held."""
@@ -167,11 +188,10 @@ class ObjectReader(RawFile):
 
         So archives are read, whose directories are at their ends.
         """
-        size = self.size
-        first, tail = max(0, size - BLOCK), b""
-        self._close_part()
-        self._at, self._block = first, memoryview(b"")
-        while self._at < size:
+        first, tail = max(0, (self._size or 0) - BLOCK), b""
+        # Only what comes tells for certain where the end is.
+        self._ask(first)
+        while self._at < (self._size or 0):
             tail += self._next()
             self._at = first + len(tail)
         self._close_part()
@@ -204,12 +224,15 @@ class ObjectReader(RawFile):
         if size is None:
             part.body.close()
             raise self._damaged("the store does not say its length")
+        if size != self._size and (self._told or self._reference is not None):
+            part.body.close()
+            raise self._damaged(
+                f"the store has {size} bytes of {self._size}; was it replaced? If so, "
+                "open it again"
+            )
         if self._reference is None:
             self._reference, self._size = part.entry.reference, size
             self._encoding = part.encoding
-        elif size != self._size:
-            part.body.close()
-            raise self._damaged(f"the store has {size} bytes of {self._size}")
         if self._block:
             self._before = self._at, self._block
         self._part, self._at, self._block = part, first, memoryview(b"")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import zlib
+from collections.abc import Iterator
 from typing import Any, cast
 
 from tahoestorage.backends.objectreader import BLOCK, ObjectReader
@@ -34,6 +36,8 @@ class Unpacked(io.RawIOBase):
         # Whether the position was counted from the end of what is stored.
         self._from_end = False
         self._file: Any = None
+        self._buffered: io.BufferedReader
+        self._failed = False
         self.until: int | None = None
 
     @property
@@ -68,8 +72,8 @@ class Unpacked(io.RawIOBase):
                     )
                 position, stored.until = stored.tell(), None
                 stored.seek(0)
-                buffered = io.BufferedReader(cast(io.RawIOBase, stored))
-                self._file = gzip.GzipFile(fileobj=buffered)
+                self._buffered = io.BufferedReader(cast(io.RawIOBase, stored))
+                self._file = gzip.GzipFile(fileobj=self._buffered)
                 if position:
                     self._file.seek(position)
         return self._file
@@ -102,27 +106,58 @@ class Unpacked(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """Read some bytes into ``buffer``; 0 at the end."""
         if self._is_unknown:
-            if not self._stored.size:
+            if self._stored.expected_size == 0:
                 return 0  # What is packed is never empty.
             self._learn(self._stored.tell())
-        try:
+        if self._failed:
+            raise self._damaged("an earlier read failed; seek before reading on")
+        with self._unpacking():
             file = self._opened()
             return int(getattr(file, "readinto1", file.readinto)(buffer))
-        except (EOFError, gzip.BadGzipFile, zlib.error):
-            how = "it can't be unpacked"
-        raise DamagedDownload(f"{self._what}: the download is not the file ({how})")
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Change the position; what is packed is read up to there, or to its end."""
         from_end = whence == io.SEEK_END
-        # Where it has to be asked for, that tells the rest, too.
-        size = self._stored.size if from_end else 0
+        size = self._stored.expected_size
+        if from_end and size is None:
+            # It has to be asked for, and that tells the rest, too.
+            size = self._stored.size
         if self._is_unknown:
             if not (from_end and self._likely and size):
                 self._from_end = from_end or (self._from_end and whence == io.SEEK_CUR)
                 return self._stored.seek(offset, whence)
             # Whoever goes to the end reads what is there; the rest of a small one, too.
             self._learn(size - 1 if size > BLOCK else 0)
-        return int(self._opened().seek(offset, whence))
+        if self._failed:
+            # What unpacks is of no use any more: it begins anew.
+            if whence == io.SEEK_CUR:
+                offset, whence = offset + self.tell(), io.SEEK_SET
+            # It would close what it reads.
+            self._buffered.detach()
+            self._file, self._failed = None, False
+            self._stored.seek(0)
+        with self._unpacking():
+            return int(self._opened().seek(offset, whence))
+
+    @contextlib.contextmanager
+    def _unpacking(self) -> Iterator[None]:
+        """Raise DamagedDownload for what can't be unpacked.
+
+        After that, and any other error, a seek must come before the next read.
+        """
+        try:
+            yield
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            self._failed = True
+        except BaseException:
+            self._failed = self._file is not None and self._file is not self._stored
+            raise
+        else:
+            return
+        raise self._damaged("it can't be unpacked")
+
+    def _damaged(self, how: str) -> DamagedDownload:
+        return DamagedDownload(f"{self._what}: the download is not the file ({how})")
 
     def tell(self) -> int:
         self._checkClosed()

@@ -106,9 +106,8 @@ def look(storage: Storage, name: str, *, packed: bool = False) -> Stored:
         size, modified = cap.size, entry.modified
     elif isinstance(storage, Cached):
         _check_length(storage._key(name), LONGEST_KEY)
-        # The first asks where the cache knows only a part of it.
-        size, modified = storage.size(name), None
-        entry = storage._file(name)
+        entry = storage._all_of(name)
+        size, modified = entry.size, entry.modified
     else:
         return opened(storage, name)
     if modified is None:

@@ -59,6 +59,11 @@ def encoding_in(headers: Mapping[str, str]) -> str | None:
     return None if encoding in ("", "identity") else encoding
 
 
+def encoding_of(entry: Entry) -> str | None:
+    """Return the Content-Encoding of an object whose entry is known."""
+    return _parts(entry.reference).get("encoding")
+
+
 def _reference(
     generation: object, crc32c: str | None, md5: str | None, encoding: str | None
 ) -> str:

@@ -15,6 +15,7 @@ from tahoestorage.backends.gcs.objects import (
     GCSBody,
     content_hashes,
     encoding_in,
+    encoding_of,
     entry_in,
     entry_of,
     generation_in,
@@ -97,10 +98,7 @@ class GCSReading(Keys, GCSOptions):
         except (FileMissing, NameTaken):
             if reference is None:
                 raise
-            raise DamagedDownload(
-                f"{what}: the file was replaced or deleted while it was read; open it "
-                "again"
-            ) from None
+            raise _replaced(what) from None
         try:
             return self._part(key, first, reference, what, response)
         except BaseException:
@@ -114,18 +112,25 @@ class GCSReading(Keys, GCSOptions):
         if response.status_code == 200 and first:
             raise StoreError(f"{what}: what answers for the store knows no ranges")
         entry = entry_in(headers)
-        if entry is None and reference is not None:
+        if entry is not None and reference is not None:
+            # Not all that speaks as Google does looks at the condition.
+            if generation_in(entry.reference) != generation_in(reference):
+                raise _replaced(what)
+        elif entry is None and reference is not None:
             entry = Entry(EntryKind.FILE, reference, size_in(headers))
-        if entry is None:
-            # What is not Google's own may not say which object it is.
-            entry = self._stat(key, what)
-        if entry is None:
-            raise FileMissing(f"{what}: there is no such file")
-        body = GCSBody(response, what)
-        if response.status_code == 416:
+        body, encoding = GCSBody(response, what), encoding_in(headers)
+        beyond = response.status_code == 416
+        if beyond:
             # There is nothing at that place, such as at the start of an empty object.
             body.close()
-        return Part(entry, body, encoding_in(headers))
+        if entry is None or (beyond and first and reference is None):
+            # What is not Google's own may not say which object it is, and a refusal
+            # does not say how it is encoded.
+            entry = self._stat(key, what)
+            encoding = encoding if entry is None else encoding_of(entry)
+        if entry is None:
+            raise FileMissing(f"{what}: there is no such file")
+        return Part(entry, body, encoding)
 
     def _get(self, url: str, first: int, last: int) -> Any:
         # Without the second the store unpacks what is packed, and knows no ranges.
@@ -137,3 +142,9 @@ class GCSReading(Keys, GCSOptions):
             return response
         with response:
             raise from_http_response(response)  # type: ignore[no-untyped-call]
+
+
+def _replaced(what: str) -> DamagedDownload:
+    return DamagedDownload(
+        f"{what}: the file was replaced or deleted while it was read; open it again"
+    )

@@ -67,10 +67,14 @@ class S3Objects(Keys, S3Access):
             )
         except BeyondTheEnd:
             # Of an empty object each range is.
-            entry = self._stat(key, what)
-            if entry is None:
+            head = self._head(key, what)
+            if head is None:
                 raise FileMissing(f"{what}: there is no such file") from None
-            return Part(entry, io.BytesIO())
+            entry = entry_of(head, head["ContentLength"])
+            if reference and entry.reference != reference:
+                raise replaced from None
+            packed = is_packed(head, key, self._packed_unmarked)
+            return Part(entry, io.BytesIO(), "gzip" if packed else None)
         except NameTaken:
             raise replaced from None
         packed = is_packed(answer, key, self._packed_unmarked)
