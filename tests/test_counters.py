@@ -68,6 +68,19 @@ def test_a_file_that_is_cut_short_kills_nobody_and_no_change_is_missed(
     assert store.knows(EntryCache(directory))
 
 
+def test_neither_the_counters_nor_the_pages_are_mapped(directory: Path) -> None:
+    """Whoever cuts a mapped file short ends all that look at it, whenever they look."""
+    store, process = Store(), EntryCache(directory)
+    store.fill(process)
+    store.write(process, "new", NEW)
+    assert store.knows(process)
+    assert store.knows(EntryCache(directory))
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    mapped = {line.rpartition("/")[2] for line in maps if str(directory) in line}
+    # SQLite can do without its index in memory only where one process is all.
+    assert mapped <= {"cache.db-shm"}
+
+
 @pytest.mark.usefixtures("_always_look")
 def test_a_file_that_is_cut_short_twice_does_not_bring_back_what_was(
     directory: Path,
