@@ -250,3 +250,21 @@ def test_copies_where_no_part_can_be_copied_go_through_this_host(
         with pytest.raises(NameTaken):
             storage.copy(f"{size}", f"copy-of-{size}")
     assert unfinished(storage) == []
+
+
+def test_a_copy_that_a_store_refuses_for_a_free_name_is_tried_once(
+    make_strict_s3: MakeS3, proxy: Proxy
+) -> None:
+    def whole(seen: Seen) -> bool:
+        return "x-amz-copy-source" in seen.headers and "uploadId" not in seen.target
+
+    refused = proxy.rule(whole, REFUSED, times=None)
+    storage = make_strict_s3(
+        endpoint_url=proxy.url, cache=False, conditional_writes=True
+    )
+    save(storage, "a", b"content")
+    for source, target in (("a", "b"), ("a", "c"), ("b", "d")):
+        assert storage.copy(source, target) == target
+        assert read(storage, target) == b"content"
+    assert refused.reached.is_set()
+    assert sum(map(whole, proxy.seen)) == 1
