@@ -207,6 +207,17 @@ def test_a_server_that_looks_first_and_writes_later_is_found_out(
     assert everything(storage) == ["a"]
 
 
+def test_what_was_believed_is_tried_again_by_a_thorough_trial(
+    gcs: GCS, make: Make
+) -> None:
+    storage = untrusting(make)
+    assert storage.conditional()
+    gcs.front.hasty.add("rewrite")
+    assert storage.conditional()
+    assert not storage.conditional(thorough=True)
+    assert everything(storage) == []
+
+
 @pytest.mark.usefixtures("undaunted")
 def test_a_lost_answer_is_not_held_against_a_store(gcs: GCS, make: Make) -> None:
     storage = untrusting(make)

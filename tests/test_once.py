@@ -121,3 +121,9 @@ made.set()
 def test_a_child_waits_for_none_of_its_parent_s_threads() -> None:
     command = [sys.executable, "-P", "-W", "ignore", "-c", FORK]
     assert subprocess.check_output(command, text=True) == "2\n"
+
+
+def test_arguments_by_name_are_the_same_in_any_order() -> None:
+    made = OnceForEach(lambda **named: object())
+    assert made(one=1, other=2) is made(other=2, one=1)
+    assert made(one=1, other=2) is not made(one=2, other=1)

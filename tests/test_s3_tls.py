@@ -73,6 +73,12 @@ def test_the_user_s_word_about_checksums_is_kept(
     with s3_requests(told) as sent:
         save(told, "b")
     assert framing(sent) != []
+
+
+def test_amazon_gets_the_checksums_that_boto_chooses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("AWS_REQUEST_CHECKSUM_CALCULATION", raising=False)
     amazon = S3Storage(
         bucket_name="b",
         access_key="a",
