@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,7 +37,7 @@ class Cached(Lookups):
     def exists(self, name: str) -> bool:
         """Whether there is an object of this name; a mere prefix is none."""
         name = str(name)
-        return bool(path_of(name)) and self._entry(name) is not None
+        return bool(path_of(name)) and self._entry(self._spelled(name)) is not None
 
     def size(self, name: str) -> int:
         """Return the size of a file in bytes."""
@@ -53,6 +54,7 @@ class Cached(Lookups):
     def _whole(self, name: str, what: str) -> float:
         """Return a figure of a file, for which the store is asked if need be."""
         check_file(name)
+        name = self._spelled(name)
         known = getattr(self._file(name), what)
         if known is None:
             # Of what was saved just now, the cache knows only what was sent.
@@ -68,6 +70,7 @@ class Cached(Lookups):
         All of it is of one object; the store is asked where the cache lacks a part.
         """
         check_file(name)
+        name = self._spelled(name)
         entry: Entry | None = self._file(name)
         if entry is not None and None in (entry.size, entry.modified):
             entry = self._ask(name, self._item(name))
@@ -79,14 +82,36 @@ class Cached(Lookups):
     def _time(seconds: float) -> datetime:
         return datetime.fromtimestamp(seconds, UTC if use_tz() else None)
 
+    def _spelled(self, name: str) -> str:
+        """Return the name of a file as the store has it, or else as saves write it.
+
+        What others have put there need not be in NFC, and may end in "/". It costs a
+        look-up only where the name given is not as saves would write it.
+        """
+        saved = saved_name(name)
+        if saved and self._key(saved) != self._key(name):
+            # While the store is away, what is known of the name as it is counts.
+            with contextlib.suppress(StoreUnreachable):
+                if self._entry(name) is None:
+                    return saved
+        return name
+
+    def _shown(self, name: str) -> str:
+        """Return the name of which a URL is made.
+
+        One that ends in "/" stays as it is: pages put more behind it.
+        """
+        check_file(name)
+        return name if name.endswith("/") else self._spelled(name)
+
     def _open(self, name: str, mode: str = "rb") -> File[Any]:
         return StoredFile(self, str(name), mode)
 
     def _prepare(self, name: str, mode: str) -> Reader | None:
         check_file(name)
         if mode.startswith("r"):
-            return self._reader(name)
-        if mode.startswith("x") and self._entry(name) is not None:
+            return self._reader(self._spelled(name))
+        if mode.startswith("x") and self._entry(saved_name(name)) is not None:
             raise NameTaken(f"{name}: the name is taken")
         return None
 
@@ -116,7 +141,7 @@ class Cached(Lookups):
         def put(name: str) -> None:
             self._write(name, content, replace=self._overwrites)
 
-        name, content = "/".join(path_of(str(name))), file_of(content)
+        name, content = saved_name(str(name)), file_of(content)
         if self._overwrites:
             return self._by_free_name(name, put)
         with repeatable(content) as content:
@@ -124,6 +149,7 @@ class Cached(Lookups):
 
     def _write(self, name: str, content: Any, *, replace: bool) -> None:
         check_file(name)
+        name = saved_name(name)
         with self._changing(name) as became:
             became(self._put(self._key(name), content, name, replace=replace))
 
@@ -135,7 +161,7 @@ class Cached(Lookups):
         """Delete a file; a name that is not there is no error."""
         if not name:
             raise ValueError("The name must be given to delete().")
-        self._discard(str(name))
+        self._discard(self._spelled(str(name)))
 
     def _discard(self, name: str, only: str | None = None) -> None:
         """Delete a file; another one than that of the reference ``only`` stays."""
@@ -153,6 +179,7 @@ class Cached(Lookups):
         it, and what it would send in parts is taken for parts of the same length. None
         where the store has no digest that could tell. ``content`` is read to its end.
         """
+        name = self._spelled(name)
         entry = self._entry(name)
         if entry is None:
             return False
@@ -166,8 +193,8 @@ class Cached(Lookups):
 
         Nothing is overwritten. Raises FileMissing, and NameTaken.
         """
-        self._duplicate(source, target)
-        return "/".join(path_of(target))
+        self._duplicate(self._spelled(source), target)
+        return saved_name(target)
 
     def move(self, source: str, target: str) -> str:
         """Copy a file within the store and delete the old one; return the new name.
@@ -177,18 +204,27 @@ class Cached(Lookups):
         can delete under a condition: Google's and Amazon's can. Another that ignores
         the condition deletes what came between.
         """
+        source = self._spelled(source)
         reference = self._duplicate(source, target)
         self._discard(source, only=reference)
-        return "/".join(path_of(target))
+        return saved_name(target)
 
     def _duplicate(self, source: str, target: str) -> str:
         """Copy a file, and return the reference of what was copied."""
         check_file(target)
         _refuse_hidden(source, path_of(source))
-        target = "/".join(path_of(target))
+        target = saved_name(target)
         with self._changing(target):
             what = f"{source} to {target}"
             return self._copy(self._key(source), self._key(target), what)
+
+
+def saved_name(name: str) -> str:
+    """Return the name by which a file is written: in NFC, without a slash at its end.
+
+    So FileSystemStorage and TahoeStorage take ``a/`` for ``a``.
+    """
+    return "/".join(path_of(name))
 
 
 def check_file(name: str) -> None:

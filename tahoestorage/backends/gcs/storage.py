@@ -10,7 +10,7 @@ from urllib.parse import quote
 from google.api_core.exceptions import from_http_status
 from google.cloud.storage.acl import ACL
 
-from tahoestorage.backends.cached import Cached, check_file
+from tahoestorage.backends.cached import Cached, check_file, saved_name
 from tahoestorage.backends.directupload import DirectUpload
 from tahoestorage.backends.gcs.faults import ask
 from tahoestorage.backends.gcs.objects import content_hashes
@@ -81,12 +81,14 @@ class GCSStorage(Cached, GCSWriting):
         the file is changed. ``parameters`` are those of ``Blob.generate_signed_url``.
         """
         name = url_name(str(name or "").replace("\\", "/"))
-        path_of(name)
+        if path_of(name):
+            name = self._shown(name)
         key = self._normalize_name(name)
         if not self.querystring_auth or self._acl(key) == "publicRead":
             if self.custom_endpoint:
                 return f"{self.custom_endpoint}/{quote(key, safe='/~')}"
             return str(self.bucket.blob(key).public_url)
+        check_file(name)
         asked = dict(parameters or {})
         defaults = {
             "bucket_bound_hostname": self.custom_endpoint,
@@ -133,7 +135,7 @@ class GCSStorage(Cached, GCSWriting):
         are; the store refuses anything else, and a name that is taken (412). It is
         good for as long as the URLs of this storage (GS_EXPIRATION).
         """
-        name = "/".join(path_of(str(name)))
+        name = saved_name(str(name))
         check_file(name)
         key = self._object(name, self._key(name)).name
         self._demand("signed upload", key, name)

@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlsplit
 
 from django.utils.encoding import filepath_to_uri
 
-from tahoestorage.backends.cached import Cached, check_file
+from tahoestorage.backends.cached import Cached, check_file, saved_name
 from tahoestorage.backends.directupload import DirectUpload
 from tahoestorage.backends.names import path_of, url_name
 from tahoestorage.backends.objectreader import ObjectReader
@@ -86,8 +86,9 @@ class S3Storage(Cached, S3Writing):
         same for half of that time, or until the file is changed.
         """
         name = url_name(str(name or "").replace("\\", "/"))
-        path_of(name)
         signed = not self.custom_domain or self.cloudfront_signer
+        if signed or path_of(name):
+            name = self._shown(name)
         if not (self.querystring_auth and signed):
             url: Any = super().url
             ask = functools.partial(url, name, parameters, expire, http_method)
@@ -131,7 +132,7 @@ class S3Storage(Cached, S3Writing):
         """
         if self.custom_domain or not self.querystring_auth:
             return self.url(name)
-        path_of(name)
+        name = self._shown(name)
         told = {
             "ResponseContentType": content_type,
             "ResponseContentDisposition": disposition,
@@ -189,7 +190,7 @@ class S3Storage(Cached, S3Writing):
         is good for querystring_expire seconds. Raises NotConditional where the store
         could overwrite.
         """
-        name = "/".join(path_of(str(name)))
+        name = saved_name(str(name))
         check_file(name)
         key = self._key(name)
         self._demand("PutObject", name, key)
