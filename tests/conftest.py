@@ -14,7 +14,7 @@ import pytest
 from django.core.checks.registry import registry
 
 from tahoestorage.storage import TahoeStorage
-from tahoestorage.tahoe import marker
+from tahoestorage.tahoe import marker, presence, serverlist
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.grid import LocalGrid
 from tests.gcs_servers import gcs, gcs_server
@@ -107,6 +107,13 @@ def checks_of_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the checks that apps register in a test, static files' own, from others."""
     before = set(registry.registered_checks)
     monkeypatch.setattr(registry, "registered_checks", before)
+
+
+@pytest.fixture(autouse=True)
+def nothing_known_of_gateways() -> None:
+    """Forget who listened before at a port that the test may be given again."""
+    serverlist._lists.clear()
+    presence._all.clear()
 
 
 @pytest.fixture

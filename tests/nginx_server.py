@@ -63,7 +63,7 @@ def running(directory: Path, text: str, port: int) -> Iterator[subprocess.Popen[
 
 
 def await_port(process: subprocess.Popen[bytes], port: int) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while True:
         assert process.poll() is None, "nginx ended by itself"
         with contextlib.suppress(ConnectionRefusedError):

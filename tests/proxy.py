@@ -22,7 +22,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
-from tahoestorage.tahoe import marker, serverlist
+from tahoestorage.tahoe import marker, presence, serverlist
 
 BLOCK = 1 << 16
 # Bytes that a kernel may hold for the proxy, lest it count them too late.
@@ -154,8 +154,9 @@ class Proxy:
         self._busy = 0
         self._changed = threading.Condition()
         self._server = _Server(self)
-        # The port may have been another proxy's, of whose servers this process knows.
+        # The port may have been another proxy's, of which this process knows things.
         serverlist._lists.pop(self.url, None)
+        presence._all.pop(self.url, None)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
     @property

@@ -41,7 +41,7 @@ class RedisServer:
             self._process = subprocess.Popen(
                 [*command, *self.options], stdout=output, stderr=output
             )
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         with contextlib.closing(self.client()) as client:
             while True:
                 try:

@@ -154,7 +154,7 @@ def test_several_are_uploaded_at_a_time(
 ) -> None:
     for number in range(12):
         on_s3.write(f"{number}.css", str(number))
-    together = threading.Barrier(4, timeout=20)
+    together = threading.Barrier(4, timeout=60)
     usual: Callable[..., Any] = S3Storage._put
 
     def put(*arguments: Any, **keywords: Any) -> Any:

@@ -172,7 +172,7 @@ def test_a_lost_segment_ends_what_a_visitor_gets_at_once(
     with public_proxy(tmp_path, tahoe_grid.base_url, "--mutable", instead=PARTS) as it:
         # Its own time limit is a minute.
         url = f"{it.url}/named/{quote(cap.uri, safe='')}/a.bin"
-        with requests.get(url, stream=True, timeout=20) as answer:
+        with requests.get(url, stream=True, timeout=50) as answer:
             assert answer.status_code == status
             if status == 200:
                 with pytest.raises(requests.exceptions.ChunkedEncodingError):

@@ -385,7 +385,7 @@ def test_a_listing_with_a_broken_end_shows_none_of_it(
 ) -> None:
     mkdir(gateway, root, "a", "SDMF", what="a")
     url = f"{tahoe_grid.base_url}/uri/{root.uri}?t=json"
-    body = requests.get(url, timeout=10).content
+    body = requests.get(url, timeout=60).content
     proxy.rule(anything, Answer(body=body[:-10] + b"}}]"))
     with failing(UnexpectedAnswer, root, says="is it a Tahoe-LAFS node"):
         gateway.list(root, what="photos/a.jpg")

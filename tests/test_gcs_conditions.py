@@ -51,7 +51,7 @@ def at(url: str, gcs: GCS, monkeypatch: pytest.MonkeyPatch, **options: Any) -> A
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
     name = f"bucket-{threading.get_native_id()}-{len(options)}"
     body = {"name": name}
-    requests.post(f"{url}/storage/v1/b?project=tests", json=body, timeout=9)
+    requests.post(f"{url}/storage/v1/b?project=tests", json=body, timeout=60)
     defaults = {**gcs.options, "conditional_writes": False, "cache": False}
     return GCSStorage(**{**defaults, "bucket_name": name, **options})
 
@@ -159,7 +159,7 @@ def test_what_visitors_upload_themselves_is_tried_as_they_send_it(
     upload = storage.upload_url("dir/a", "text/plain", 7)
     assert gcs.front.kinds == ["other"] * (AT_ONCE + 1) + ["stat", "list", "delete"]
     assert everything(storage) == []
-    sent = requests.put(upload.url, b"content", headers=upload.headers, timeout=9)
+    sent = requests.put(upload.url, b"content", headers=upload.headers, timeout=60)
     assert sent.status_code == 200
     assert read(storage, "dir/a") == b"content"
 

@@ -105,7 +105,7 @@ def save(storage: TahoeStorage, name: str, content: bytes = b"mine") -> str:
 
 
 def reached(rule: Rule) -> None:
-    assert rule.reached.wait(20)
+    assert rule.reached.wait(60)
 
 
 UNCLEAR: dict[str, Action] = {
@@ -149,7 +149,7 @@ def test_a_link_of_which_no_answer_ever_comes_is_found_by_its_token(
 def test_an_answer_that_comes_too_late_is_not_needed(
     make_storage: MakeStorage, proxy: Proxy, tree: Callable[[], Tree]
 ) -> None:
-    hasty = make_storage(base_url=proxy.url, read_timeout=1, retries=1)
+    hasty = make_storage(base_url=proxy.url, read_timeout=4, retries=1)
     proxy.rule(is_link, Stall(30))
     assert save(hasty, "a") == "a"
     assert tree() == {"a": b"mine"}
@@ -163,7 +163,7 @@ def test_a_link_that_is_made_late_is_not_taken_for_somebody_elses(
     background: Callable[..., Future[Any]],
 ) -> None:
     """The first request is carried out after we looked, and before the second."""
-    hasty = make_storage(base_url=proxy.url, read_timeout=1, retries=2)
+    hasty = make_storage(base_url=proxy.url, read_timeout=4, retries=2)
     first_may, second_may = threading.Event(), threading.Event()
     first = proxy.rule(is_link, HoldRequest(first_may))
     second = proxy.rule(is_link, HoldRequest(second_may))
@@ -175,7 +175,7 @@ def test_a_link_that_is_made_late_is_not_taken_for_somebody_elses(
     while late.status is None:
         time.sleep(0.01)
     second_may.set()
-    assert saving.result(20) == "a"
+    assert saving.result(60) == "a"
     assert tree() == {"a": b"mine"}
     first_status, *others = [seen.status for seen in proxy.seen if is_link(seen)]
     assert first_status == 200
@@ -199,7 +199,7 @@ def test_a_name_that_somebody_else_took_meanwhile_is_theirs(
     reached(looking)
     assert save(other, "a.txt", content) == "a.txt"
     may_look.set()
-    name = saving.result(20)
+    name = saving.result(60)
     assert name != "a.txt"
     assert tree() == {"a.txt": content, name: b"mine"}
 
@@ -281,7 +281,7 @@ def test_a_directory_that_somebody_else_makes_meanwhile_is_used(
     reached(making)
     save(other, "x/y/b", b"theirs")
     may_make.set()
-    assert saving.result(20) == "x/y/a"
+    assert saving.result(60) == "x/y/a"
     assert tree() == {"x": {"y": {"a": b"mine", "b": b"theirs"}}}
 
 
@@ -341,7 +341,7 @@ def test_a_file_that_was_saved_anew_after_an_unclear_answer_stays(
     reached(looking)
     assert save(other, "a", b"mine") == "a"
     may_look.set()
-    deleting.result(20)
+    deleting.result(60)
     assert count(proxy, is_unlink) == 1
     assert tree() == {"a": b"mine"}
 
@@ -360,7 +360,7 @@ def test_a_file_that_somebody_else_deletes_meanwhile_is_no_error(
     reached(unlinking)
     other.delete("a")
     may_unlink.set()
-    deleting.result(20)
+    deleting.result(60)
     assert tree() == {}
 
 
@@ -481,7 +481,7 @@ def test_a_listing_held_back_does_not_bring_a_deleted_file_back(
     reached(listing)
     near.delete("a")
     may_answer.set()
-    assert asking.result(20)
+    assert asking.result(60)
     assert not far.exists("a")
     with pytest.raises(FileNotFoundError):
         far.open("a")
@@ -494,7 +494,7 @@ def test_a_deletion_that_may_come_late_is_not_sent_again(
     make_storage: MakeStorage, proxy: Proxy, tree: Callable[[], Tree]
 ) -> None:
     """Sent twice, the late one could take what somebody saved under the name since."""
-    hasty = make_storage(base_url=proxy.url, read_timeout=1, retries=3)
+    hasty = make_storage(base_url=proxy.url, read_timeout=4, retries=3)
     save(hasty, "a")
     may_unlink = threading.Event()
     unlinking = proxy.rule(is_unlink, HoldRequest(may_unlink))
@@ -509,7 +509,7 @@ def test_a_deletion_that_may_come_late_is_not_sent_again(
 def test_a_gateway_that_makes_no_directory_in_time_is_asked_once(
     make_storage: MakeStorage, proxy: Proxy, tree: Callable[[], Tree]
 ) -> None:
-    hasty = make_storage(base_url=proxy.url, read_timeout=1, retries=3)
+    hasty = make_storage(base_url=proxy.url, read_timeout=4, retries=3)
     never = threading.Event()
     proxy.rule(is_mkdir, HoldRequest(never), times=None)
     with pytest.raises(GatewayTimeout):

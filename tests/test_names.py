@@ -64,7 +64,7 @@ def test_a_name_is_kept(shared: TahoeStorage, name: str) -> None:
     check_kept(shared, name)
     check_kept(shared, f"dir {name}/{name}")
     # As it comes: for a .gz the gateway says that it is packed, which this is not.
-    with requests.get(shared.url(name), timeout=10, stream=True) as answer:
+    with requests.get(shared.url(name), timeout=60, stream=True) as answer:
         assert answer.raw.read() == CONTENT
     afresh = TahoeStorage(**{**shared._given, "cache": False})
     assert afresh.exists(f"dir {name}/{name}")
@@ -232,7 +232,7 @@ def test_a_name_that_holds_a_backslash_is_found(
     # Others may have made such names; saving makes slashes of backslashes.
     name = "back\\slash"
     target = f"{tahoe_grid.base_url}/uri/{quote(shared.options.root.uri)}/{quote(name)}"
-    requests.put(target, data=CONTENT, timeout=10).raise_for_status()
+    requests.put(target, data=CONTENT, timeout=60).raise_for_status()
     shared._directories.forget((name,))
     assert shared.size(name) == len(CONTENT)
     assert name in shared.listdir("")[1]

@@ -276,7 +276,7 @@ def answers(
 ) -> bytes:
     """Return all that comes back until the other side has nothing more to say."""
     with socket.create_connection(
-        address, timeout=10, source_address=(come_from, 0)
+        address, timeout=60, source_address=(come_from, 0)
     ) as connection:
         received = b""
         # What it does not want to read, it leaves, and resets the connection.

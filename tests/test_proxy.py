@@ -31,14 +31,14 @@ def anything(seen: Seen) -> bool:
 
 
 def put(url: str, content: bytes = CONTENT) -> str:
-    return requests.put(f"{url}/uri", data=content, timeout=10).text
+    return requests.put(f"{url}/uri", data=content, timeout=60).text
 
 
 def test_passes_requests_and_answers_on_and_counts_their_bodies(proxy: Proxy) -> None:
     chunks = [CONTENT[:100_000], CONTENT[100_000:]]
     with requests.Session() as session:
-        cap = session.put(f"{proxy.url}/uri", data=iter(chunks), timeout=10).text
-        body = session.get(f"{proxy.url}/uri/{cap}", timeout=10).content
+        cap = session.put(f"{proxy.url}/uri", data=iter(chunks), timeout=60).text
+        body = session.get(f"{proxy.url}/uri/{cap}", timeout=60).content
     assert body == CONTENT
     assert [(s.method, s.status, s.sent, s.received) for s in proxy.seen] == [
         ("PUT", 200, len(CONTENT), len(cap)),
@@ -55,8 +55,8 @@ def test_a_lost_answer_is_of_something_that_was_done(
     target = f"{proxy.url}/uri/{root}?t=mkdir&name=a"
     proxy.rule(anything, LoseAnswer())
     with pytest.raises(requests.ConnectionError):
-        requests.post(target, timeout=10)
-    listing = requests.get(f"{proxy.url}/uri/{root}?t=json", timeout=10).json()
+        requests.post(target, timeout=60)
+    listing = requests.get(f"{proxy.url}/uri/{root}?t=json", timeout=60).json()
     assert "a" in listing[1]["children"]
     assert proxy.seen[0].status == 200
 
@@ -73,7 +73,7 @@ def test_a_refused_request_never_comes_to_the_gateway(proxy: Proxy) -> None:
 def test_a_body_is_cut_after_as_many_bytes(proxy: Proxy, after: int) -> None:
     cap = put(proxy.url)
     proxy.rule(lambda seen: seen.method == "GET", CutBody(after))
-    answer = requests.get(f"{proxy.url}/uri/{cap}", timeout=10, stream=True)
+    answer = requests.get(f"{proxy.url}/uri/{cap}", timeout=60, stream=True)
     with answer:
         assert answer.raw.read(after) == CONTENT[:after]
         with pytest.raises(urllib3.exceptions.ProtocolError):
@@ -86,7 +86,7 @@ def test_what_is_stalled_comes_whole_in_the_end(proxy: Proxy) -> None:
     proxy.rule(anything, Stall(0.2, after=1000))
     cap = put(proxy.url)
     for _ in range(2):
-        assert requests.get(f"{proxy.url}/uri/{cap}", timeout=10).content == CONTENT
+        assert requests.get(f"{proxy.url}/uri/{cap}", timeout=60).content == CONTENT
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_held_answer_waits_for_its_event(proxy: Proxy) -> None:
     rule = proxy.rule(anything, Hold(event))
     thread = threading.Thread(target=lambda: caps.append(put(proxy.url)))
     thread.start()
-    assert rule.reached.wait(10)
+    assert rule.reached.wait(60)
     assert proxy.seen[0].status == 200
     assert not caps
     event.set()
@@ -118,7 +118,7 @@ def test_a_held_request_is_unknown_to_the_gateway_until_then(proxy: Proxy) -> No
     rule = proxy.rule(anything, HoldRequest(event))
     thread = threading.Thread(target=put, args=(proxy.url,))
     thread.start()
-    assert rule.reached.wait(10)
+    assert rule.reached.wait(60)
     assert proxy.seen[0].status is None
     event.set()
     thread.join()
@@ -129,9 +129,9 @@ def test_an_answer_is_made_up_as_often_as_said(proxy: Proxy) -> None:
     answer = Answer(418, {"X-Pot": "yes"}, iter([b"tea", b"pot"]))
     proxy.rule(anything, answer, times=1)
     proxy.rule(anything, Answer(body=b"short", headers={"Content-Length": "9"}))
-    first = requests.put(f"{proxy.url}/uri", data=CONTENT, timeout=10)
+    first = requests.put(f"{proxy.url}/uri", data=CONTENT, timeout=60)
     assert (first.status_code, first.content) == (418, b"teapot")
     assert first.headers["X-Pot"] == "yes"
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
-        requests.get(proxy.url, timeout=10)
+        requests.get(proxy.url, timeout=60)
     assert put(proxy.url).startswith("URI:CHK:")

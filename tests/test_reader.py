@@ -432,7 +432,7 @@ def test_a_download_that_stalls_is_an_error_of_the_file(
     proxy: Proxy, gateway: Gateway, caps: dict[int, Cap]
 ) -> None:
     proxy.rule(anything, Stall(30, after=1000))
-    hasty = Gateway(gateway.base_url, read_timeout=1, retries=0)
+    hasty = Gateway(gateway.base_url, read_timeout=4, retries=0)
     with contextlib.closing(hasty), reading(hasty, caps[65_536]) as file:
         with pytest.raises(GatewayTimeout, match=r"^a\.jpg: "):
             file.read()

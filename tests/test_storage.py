@@ -529,7 +529,7 @@ def test_visitors_download_by_the_url(
     # A node on the visitors' own machine: the public address is loopback.
     storage = make_storage(public_base_url=tahoe_grid.base_url + "/")
     save(storage, "dir/100% ščř #1.jpg", content)
-    answer = requests.get(storage.url("dir/100% ščř #1.jpg"), timeout=10)
+    answer = requests.get(storage.url("dir/100% ščř #1.jpg"), timeout=60)
     assert answer.content == content
     assert answer.headers["Content-Type"] == "image/jpeg"
 
@@ -655,7 +655,7 @@ def test_directories_are_made_in_the_format_asked_for(
     save(make_storage(directory_format="MDMF"), "m/f")
     save(make_storage(), "s/f")
     listing = requests.get(
-        f"{tahoe_grid.base_url}/uri/{root.uri}", params={"t": "json"}, timeout=10
+        f"{tahoe_grid.base_url}/uri/{root.uri}", params={"t": "json"}, timeout=60
     ).json()[1]["children"]
     kinds = {
         name: Cap.parse(child["rw_uri"]).kind

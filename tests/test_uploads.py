@@ -208,9 +208,9 @@ def test_the_wait_for_an_answer_grows_with_what_was_sent(
     make_storage: MakeStorage, proxy: Proxy, on_grid: ReadBack
 ) -> None:
     slow = make_storage(
-        base_url=proxy.url, read_timeout=1, min_rate=len(CONTENT) // 10, retries=0
+        base_url=proxy.url, read_timeout=4, min_rate=len(CONTENT) // 30, retries=0
     )
-    proxy.rule(is_put, Stall(1.5))
+    proxy.rule(is_put, Stall(5))
     slow.save("a", ContentFile(CONTENT))
     proxy.rule(is_put, Stall(30))
     with pytest.raises(GatewayTimeout, match=r"b: .*in time") as caught:
