@@ -29,7 +29,8 @@ demo: $(DEMO_ENVIRONMENT)  ## run the example site on a private grid (DEMO_EXIT=
 	@.venv-demo/bin/python example/demo.py
 
 test: $(INSTALLED)  ## run every test against the built wheel (ARGS="-k caps": some)
-	@TAHOESTORAGE_WHEEL=1 $(BIN)/pytest -n $(WORKERS) $(if $(ARGS),$(ARGS),--cov)
+	@TAHOESTORAGE_WHEEL=1 $(BIN)/pytest -n $(WORKERS) --dist worksteal \
+		$(if $(ARGS),$(ARGS),--cov)
 
 lint: $(INSTALLED)  ## check format, style and types
 	$(BIN)/ruff format --check .

@@ -25,7 +25,7 @@ def run_tests(session: nox.Session, lock: str) -> None:
     Path(str(site).strip(), "beside_tahoestorage.pth").write_text(f"{Path.cwd()}\n")
     session.run(
         "pytest",
-        *("-n", str(min((os.cpu_count() or 1) + 1, 4))),
+        *("-n", str(min((os.cpu_count() or 1) + 1, 4)), "--dist", "worksteal"),
         *session.posargs,
         env={"TAHOESTORAGE_WHEEL": "1"},
     )

@@ -116,19 +116,19 @@ class Writers:
         for process in self._processes:
             _line(process)
 
-    def save(self, directory: str, result: Result) -> None:
+    def save(self, directory: str, result: Result, saves: int = SAVES) -> None:
         """Do one round below ``directory``, and look at what is there afterwards."""
         wanted = [
             [
-                [_wanted(directory, process, thread, number) for number in range(SAVES)]
+                [_wanted(directory, process, thread, number) for number in range(saves)]
                 for thread in range(THREADS)
             ]
             for process in range(PROCESSES)
         ]
         started = time.monotonic()
-        for process, saves in zip(self._processes, wanted, strict=True):
+        for process, share in zip(self._processes, wanted, strict=True):
             if process.stdin is not None:
-                process.stdin.write(json.dumps(saves) + "\n")
+                process.stdin.write(json.dumps(share) + "\n")
                 process.stdin.flush()
         saved = [json.loads(_line(process)) for process in self._processes]
         result.seconds.append(time.monotonic() - started)
@@ -203,7 +203,9 @@ def fill(server: RedisServer, stop: threading.Event) -> None:
                 client.set(secrets.token_hex(8), secrets.token_bytes(20_000))
 
 
-def measure(kind: str, rounds: int, servers: int, result: Result) -> None:
+def measure(
+    kind: str, rounds: int, servers: int, result: Result, saves: int = SAVES
+) -> None:
     """Do some rounds with a Redis of a kind on a new grid."""
     with (
         tempfile.TemporaryDirectory() as work,
@@ -215,7 +217,7 @@ def measure(kind: str, rounds: int, servers: int, result: Result) -> None:
             writers = Writers(grid, grid.create_root().uri, Path(work), url)
             try:
                 for number in range(rounds):
-                    writers.save(f"2026/11/{number + 1:02}", result)
+                    writers.save(f"2026/11/{number + 1:02}", result, saves)
             finally:
                 writers.stop()
 

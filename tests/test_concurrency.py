@@ -27,7 +27,7 @@ from tests.conftest import MakeStorage, requests_sent
 from tests.proxy import Hold, Proxy
 
 LONG = b"longer than a cap can hold " * 4
-PROCESSES, THREADS, ROUNDS = 8, 8, 10
+PROCESSES, THREADS, ROUNDS = 8, 8, 3
 
 WORKER = """
 import json, os, sys, threading

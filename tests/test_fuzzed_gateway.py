@@ -1,4 +1,4 @@
-"""Ten thousand answers that no gateway should give: each ends in time, in what was
+"""Thousands of answers that no gateway should give: each ends in time, in what was
 asked for or in an error of ours, and all of them leave the memory as it was.
 
 The answers are real ones, changed: by structure, and byte by byte. They come through a
@@ -46,7 +46,7 @@ CAPS = [
     DIR + "x",
     "",
 ]
-EXAMPLES, PARTS = 10_000, 8
+EXAMPLES, PARTS = 4_000, 4
 READ_TIMEOUT = 0.2
 MIB = 1 << 20
 
@@ -297,7 +297,11 @@ USES: dict[str, Callable[[TahoeStorage], object]] = {
 }
 
 
-@pytest.mark.parametrize("number", range(PARTS))
+# What one part reaches, the others do; each would take half as long again to trace.
+@pytest.mark.parametrize(
+    "number",
+    [0, *(pytest.param(n, marks=pytest.mark.no_cover) for n in range(1, PARTS))],
+)
 def test_no_answer_hangs_or_is_tripped_over_or_stays_in_memory(
     line: Line, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -279,7 +279,7 @@ def test_a_redis_that_hangs_is_waited_for_once(
     cache, scope = EntryCache(redis=own_redis.url), new_scope()
     fill(cache, scope, a="one")
     with contextlib.closing(own_redis.client()) as client:
-        client.client_pause(4000)
+        client.client_pause(60_000)
     here, asked = threading.get_ident(), 0
     usual = redisstate.RedisState._call
 
@@ -429,7 +429,7 @@ def test_two_hosts_see_each_other_s_writes_at_once(
             assert process.stdout.readline().strip() == name
 
         process.stdin.write(json.dumps(there) + "\n")
-        for number in range(500):
+        for number in range(100):
             name = f"{number % 7}/{number % 50}"
             do("save", name)
             with here.open(name) as file:
@@ -438,7 +438,7 @@ def test_two_hosts_see_each_other_s_writes_at_once(
             do("delete", name)
             right += not here.exists(name) and not opens(here, name)
         process.stdin.close()
-    assert right == 1000
+    assert right == 200
 
 
 def opens(storage: TahoeStorage, name: str) -> bool:
