@@ -42,7 +42,7 @@ ASKS: dict[str, Callable[[Gateway], object]] = {
     "look at a file": lambda gateway: gateway.list(FILE, what=WHAT),
     "mkdir": lambda gateway: gateway.make_directory({}, "MDMF", what=WHAT),
     "link": lambda gateway: gateway.set_children(ROOT, {"a": Link(FILE)}, what=WHAT),
-    "metadata": lambda gateway: gateway.metadata(ROOT, "a", what=WHAT),
+    "linked": lambda gateway: gateway.linked(ROOT, "a", what=WHAT),
     "unlink": lambda gateway: gateway.unlink(ROOT, "a", what=WHAT),
     "upload": lambda gateway: gateway.upload(
         UploadBody(lambda: [b"x" * 100], repeatable=True), what=WHAT

@@ -39,7 +39,7 @@ from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.grid import LocalGrid
 from tahoestorage.tahoe.quorum import Quorum, check
 from tests.conftest import MakeStorage, requests_sent
-from tests.proxy import Answer, HoldRequest, Proxy
+from tests.proxy import Answer, HoldRequest, Proxy, Seen
 
 LONG = b"longer than a cap can hold " * 4
 OF_FOUR = Shares(2, 4)
@@ -303,6 +303,55 @@ def test_what_another_host_keeps_counts_within_a_second_while_one_is_away(
         clock.now += 1.1
         with pytest.raises(NotEnoughServers, match="and 2 may be missed"):
             quorum.require("x")
+
+
+def test_no_directory_is_made_on_fewer_servers_where_that_can_not_be_kept(
+    clock: Clock, proxy: Proxy, listing: Callable[..., None], tahoe_grid: LocalGrid
+) -> None:
+    root = root_on_ten(tahoe_grid)
+    listing("abcdefg", away="hi")
+    with contextlib.closing(Gateway(proxy.url)) as gateway:
+        quorum = Quorum(gateway, root)
+        for _ in range(2):
+            with pytest.raises(NotEnoughServers, match="x: no directory was made"):
+                quorum.prepare("x", lambda change: None, making=True)
+        quorum.prepare("x", lambda change: None)
+        listing(TEN)
+        quorum.doubt()
+        quorum.prepare("x", lambda change: None, making=True)
+
+
+def test_a_server_that_goes_while_a_tree_is_made_is_kept_before_it_is_linked(
+    clock: Clock,
+    proxy: Proxy,
+    listing: Callable[..., None],
+    tahoe_grid: LocalGrid,
+    make_storage: MakeStorage,
+) -> None:
+    root = root_on_ten(tahoe_grid)
+    storage = make_storage(base_url=proxy.url, base_cap=root.uri, cache=False)
+    listing(TEN)
+    fewest: list[int | None] = []
+
+    def look(seen: Seen) -> bool:
+        if "t=set_children" in seen.target:
+            told = marker.read_facts(direct, root)
+            fewest.append(Facts.parse(told).fewest)
+        return False
+
+    with contextlib.closing(Gateway(tahoe_grid.base_url)) as direct:
+        gone = HoldRequest(threading.Event())
+        making = proxy.rule(lambda seen: seen.target.startswith("/uri?t=mkdir"), gone)
+        with ThreadPoolExecutor(1) as pool:
+            saving = pool.submit(storage.save, "a/b", ContentFile(b"literal"))
+            assert making.reached.wait(30)
+            listing("abcdefg", away="hi")
+            proxy.rule(look, Answer())
+            clock.now += 1.1
+            gone.event.set()
+            saving.result(60)
+    # The facts, and then the link.
+    assert fewest == [10, 8]
 
 
 def test_while_one_is_away_the_root_is_read_once_a_second_and_else_not_again(

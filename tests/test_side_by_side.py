@@ -6,7 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from django.core.files.base import ContentFile
 
+from tahoestorage.tahoe import marker
+from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.grid import LocalGrid
+from tests.conftest import MakeStorage, requests_sent
 from tests.old_release import Worker
 
 Workers = Callable[..., Worker]
@@ -199,3 +204,42 @@ def test_a_way_back_leaves_the_old_release_a_limit_of_its_database(site: Site) -
     old = site.start(True)
     site.fill(old)
     assert old.ask("cache._tiers._access._disk._cache.cull_limit") == 10
+
+
+SAVING = """
+import django
+from django.conf import settings
+settings.configure()
+django.setup()
+from tahoestorage.storage import TahoeStorage
+"""
+
+
+def test_what_keeps_directories_from_being_empty_is_hidden_on_pages_of_the_old_one(
+    workers: Workers,
+    make_storage: MakeStorage,
+    root: Cap,
+    tahoe_grid: LocalGrid,
+    tmp_path: Path,
+) -> None:
+    make_storage(cache=False).save("dir/file", ContentFile(b"content"))
+    make_storage(cache=False)._links.change_facts(lambda facts: {**facts, "new": 1})
+    directory = str(tmp_path / "shared")
+    storage = make_storage(cache={"directory": directory})
+    # One that comes later begins the counters anew.
+    storage._directories.cache.ticket()
+    old = workers(True, SAVING)
+    options = {
+        "base_url": tahoe_grid.base_url,
+        "base_cap": root.uri,
+        "cache": {"directory": directory},
+    }
+    old.run(f"storage = TahoeStorage(**{options!r})")
+    there = [[f"{marker.NAME} 1", "dir"], [marker.NAME]]
+    assert old.ask("[sorted(each) for each in storage.listdir('')]") == there
+    there = [[], [marker.NAME, "file"]]
+    assert old.ask("[sorted(each) for each in storage.listdir('dir')]") == there
+    with requests_sent() as sent:
+        assert storage.listdir("") == (["dir"], [])
+        assert storage.listdir("dir") == ([], ["file"])
+    assert sent == []

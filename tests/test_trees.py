@@ -13,10 +13,11 @@ import pytest
 import requests
 from django.core.files.base import ContentFile
 
-from tahoestorage.exceptions import GatewayUnreachable, ParentIsFile
+from tahoestorage.exceptions import GatewayTimeout, GatewayUnreachable, ParentIsFile
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap, Kind
+from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.grid import LocalGrid
 from tests.conftest import MakeStorage, requests_sent
 from tests.proxy import (
@@ -252,3 +253,25 @@ def test_a_gateway_that_is_away_while_one_makes_a_tree_lets_the_next_try(
     with pytest.raises(OSError, match="OddError"):
         failing.result(30)
     assert waiting.result(30) == "a/b/two"
+
+
+def test_whoever_waits_for_too_long_for_somebody_else_s_tree_is_told(
+    far: TahoeStorage,
+    proxy: Proxy,
+    background: Callable[..., Future[Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    may_make = threading.Event()
+    making = proxy.rule(is_tree, HoldRequest(may_make))
+    slow = background(save, far, "a/b/one")
+    assert making.reached.wait(30)
+    monkeypatch.setattr(Gateway, "longest", 0.1)
+    with pytest.raises(GatewayTimeout, match=r"^a: another thread has been making"):
+        save(far, "a/b/two")
+    # Of another place it says nothing, and the lock is as it was.
+    assert save(far, "other/b") == "other/b"
+    monkeypatch.undo()
+    may_make.set()
+    assert slow.result(30) == "a/b/one"
+    assert save(far, "a/b/two") == "a/b/two"
+    assert count(proxy, is_tree) == 3

@@ -12,6 +12,7 @@ tahoestorage.W007  WhiteNoise is in use, and static files are kept elsewhere
 tahoestorage.W008  the gateway does not show its storage servers, so that changes are
                    made however many are away (``check --deploy`` only)
 tahoestorage.W009  the root directory is empty (``check --deploy`` only)
+tahoestorage.W010  something else has the marker's name (``check --deploy`` only)
 tahoestorage.E001  options are wrong or unknown, or the cap file is of no use
 tahoestorage.E002  the root directory is read-only
 tahoestorage.E003  the gateway is spoken to over plain http on a network that

@@ -12,10 +12,19 @@ from tahoestorage.exceptions import TahoeStorageError
 from tahoestorage.tahoe.answers import Child
 from tahoestorage.tahoe.caps import Cap, literal_cap
 from tahoestorage.tahoe.gateway import Gateway
+from tahoestorage.tahoe.marker import NAME
 
 _EMPTY = (
     "the root directory is empty, and without the hidden file that keeps those of this "
     "package from being so: two gateways that save to it lose files without an error."
+)
+_TAKEN = (
+    f"something else has the name {NAME!r} in the root directory, by which hosts tell "
+    "each other of storage servers: what is changed while some are away can be lost."
+)
+_RENAME = (
+    "Rename it, as by `tahoe mv`, and restart the site: its next save puts a file of "
+    "that name there."
 )
 _MARK = "Run `manage.py tahoe_create_root --mark` once, while nothing else writes."
 
@@ -52,7 +61,8 @@ def ask(base_url: str) -> list[Finding]:
 def look_for_root(base_url: str, root: Cap, *, locked: bool) -> list[Finding]:
     """Return a finding unless the gateway can read the root directory.
 
-    Also where it is empty, unless its writers have a lock (``locked``).
+    Also where it is empty, unless its writers have a lock (``locked``), and where its
+    marker's name is taken.
     """
     children: list[Child] = []
     with closing(_gateway(base_url)) as gateway:
@@ -63,6 +73,9 @@ def look_for_root(base_url: str, root: Cap, *, locked: bool) -> list[Finding]:
         else:
             if kind is EntryKind.DIRECTORY and not children and not locked:
                 return [Finding(Warning, "W009", _EMPTY, _MARK)]
+            taken = [child.entry.kind for child in children if child.name == NAME]
+            if kind is EntryKind.DIRECTORY and taken not in ([], [EntryKind.FILE]):
+                return [Finding(Warning, "W010", _TAKEN, _RENAME)]
             if kind is EntryKind.DIRECTORY:
                 return []
             text = "the root cap is not that of a directory."

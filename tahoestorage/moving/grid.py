@@ -60,7 +60,7 @@ class Grid(Store):
 
     def refuses(self, name: str) -> str | None:
         if marker.is_marked(tuple(name.split("/"))):
-            return f"{marker.NAME!r} is the storage's own name on a grid"
+            return f"names as {marker.NAME!r} are the storage's own on a grid"
         return super().refuses(name)
 
     def _list(self, directory: str) -> Listed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,6 +35,8 @@ _OF_METADATA = frozenset({TOKEN_KEY, "ctime", "mtime"})
 _OF_TAHOE = frozenset({"linkcrtime", "linkmotime"})
 # What reads a child of which only an unknown write cap is listed: nothing that we know.
 _UNREADABLE = "URI:UNREADABLE:"
+# However much is in it.
+_DIRECTORY = re.compile(r'\s*\[\s*"dirnode"')
 _KINDS = {"dirnode": EntryKind.DIRECTORY, "filenode": EntryKind.FILE}
 
 
@@ -62,6 +65,18 @@ class Node:
     read: str | None = field(repr=False)
     write: str | None = field(repr=False)
     size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """Where one link leads: by the best cap that is told, and the link's metadata.
+
+    A gateway tells neither of a link to a directory: it tells of the directory.
+    """
+
+    kind: EntryKind
+    reference: str | None = field(repr=False)
+    metadata: dict[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,18 +257,28 @@ def _number(*values: Any) -> float | None:
     return None
 
 
-def metadata_of(text: str, where: str) -> dict[str, Any]:
-    """Return the metadata of a link, from what ``t=json`` says of one child."""
-    try:
-        metadata = json.loads(text)[1]["metadata"]
-        if isinstance(metadata, dict):
-            return metadata
-    except (ValueError, TypeError, LookupError, RecursionError):
-        pass
+def linked_of(text: str, where: str) -> Linked:
+    """Return where a link leads, from what ``t=json`` says of one child."""
+    if (found := _linked(text)) is not None:
+        return found
     raise UnexpectedAnswer(
         f"{where} does not answer as a Tahoe-LAFS gateway does; "
         "is another program listening there?"
     )
+
+
+def _linked(text: str) -> Linked | None:
+    if _DIRECTORY.match(text):
+        return Linked(EntryKind.DIRECTORY, None, {})
+    try:
+        kind, own = json.loads(text)
+        metadata = own["metadata"]
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return None
+    if not isinstance(metadata, dict):
+        return None
+    reference = _text(own, "rw_uri") or _text(own, "ro_uri")
+    return Linked(_KINDS.get(str(kind), EntryKind.UNKNOWN), reference, metadata)
 
 
 def servers_of(status: str) -> tuple[Server, ...] | None:

@@ -228,7 +228,7 @@ class Directories:
                 entries = self.cache.entries(known.scope)
                 if entries is not None:
                     # An older worker, which knows no marker, may have kept it.
-                    found.append([e for e in entries if e[0] != marker.NAME])
+                    found.append([e for e in entries if not marker.is_ours(e[0])])
                     return Answer(known, Listing(), None)
             return None
 
@@ -311,7 +311,7 @@ class Directories:
 
         def add(each: Child) -> None:
             nonlocal child
-            if each.name == marker.NAME:
+            if marker.is_ours(each.name):
                 return
             listing.add(each.name, each.entry, each.write_reference)
             if each.name == name:

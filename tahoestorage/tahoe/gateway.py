@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import quote
 
 import requests
@@ -18,7 +18,7 @@ from tahoestorage.exceptions import (
     UnexpectedAnswer,
 )
 from tahoestorage.tahoe import answers, bodies
-from tahoestorage.tahoe.answers import Child, Node, NodeParser, Server
+from tahoestorage.tahoe.answers import Child, Linked, Node, NodeParser, Server
 from tahoestorage.tahoe.bodies import blocks, checked, read_cap, read_directory
 from tahoestorage.tahoe.caps import LITERAL_LIMIT, Cap, Shares
 from tahoestorage.tahoe.children import Link, encode
@@ -104,11 +104,11 @@ class Gateway:
         with self._ask("GET", cap, path, "t=json", what=what) as answer:
             return NodeParser(what, add).parse(blocks(answer, what, self.base_url))
 
-    def metadata(self, directory: Cap, name: str, *, what: str) -> dict[str, Any]:
-        """Return the metadata of one link in a directory. Raises FileMissing."""
+    def linked(self, directory: Cap, name: str, *, what: str) -> Linked:
+        """Return where a link in a directory leads. Raises FileMissing."""
         with self._ask("GET", directory, (name,), "t=json", what=what) as answer:
-            text = bodies.read_text(answer, what, self.base_url)
-        return answers.metadata_of(text, self.base_url)
+            text = bodies.read_text(answer, what, self.base_url, _STATUS_LIMIT)
+        return answers.linked_of(text, self.base_url)
 
     def set_children(
         self,

@@ -34,6 +34,7 @@ from tahoestorage.tahoe.children import Link
 from tahoestorage.tahoe.collisions import pause, warned
 from tahoestorage.tahoe.directories import Answer, Directories, Directory, Path
 from tahoestorage.tahoe.facts import Rules
+from tahoestorage.tahoe.marker import Change, Kept
 from tahoestorage.tahoe.quorum import Quorum
 from tahoestorage.tahoe.trees import Tree, deepest, sites
 
@@ -284,49 +285,36 @@ class Links:
             self._quorum.doubt()
             raise
 
-    def change_facts(
-        self, change: Callable[[dict[str, Any]], dict[str, Any]]
-    ) -> dict[str, Any]:
+    def change_facts(self, change: Change) -> dict[str, Any] | None:
         """Change the facts that the root's marker carries; return what they are now.
 
         ``change`` returns the facts as they are to be, given those that are there; it
-        is asked until it changes nothing. A root without a marker gets one. Raises a
-        StoreError where that can't be done.
+        is asked until it changes nothing. A root without a marker gets one. None where
+        something else has its name, that cannot carry them. Raises a StoreError where
+        that can't be done.
         """
-        root, what = self._directories.root, "the root directory's marker"
-        write = root.writable("the root directory")
+        root, gateway = self._directories.root, self._gateway
+        root.writable("the root directory")
 
-        def look() -> tuple[bool, dict[str, Any], dict[str, Any]]:
-            facts = marker.read_facts(self._gateway, root.best)
-            changed = change(dict(facts))
-            return changed == facts, facts, changed
+        def look() -> tuple[bool, Kept]:
+            there = marker.read(gateway, root.best)
+            return there.is_so(change(dict(there.facts))), there
 
-        def put(turn: Turn) -> dict[str, Any]:
-            fault: StoreError | None = None
-            for _ in range(self._gateway.retries + 2):
-                is_so, facts, changed = look()
-                if is_so:
-                    return facts
-                child = marker.child(changed)
+        def write(turn: Turn) -> Kept:
+            def send(children: dict[str, Link]) -> None:
                 turn.renew()
-                try:
-                    self._send(
-                        self._gateway.set_children,
-                        write,
-                        child,
-                        replace="only-files",
-                        what=what,
-                    )
-                except GatewayTimeout:
-                    raise
-                except StoreError as error:
-                    # What is there is read in any case.
-                    fault = error
-            raise fault or WriteCollision(
-                f"{what}: others change it all the time; try again"
-            )
+                self._send(
+                    gateway.set_children,
+                    root.best,
+                    children,
+                    replace="only-files",
+                    what=marker.WHAT,
+                )
 
-        return self._in_turn(root, what, put, lambda: look()[:2])
+            return marker.write_facts(gateway, root.best, change, send)
+
+        there = self._in_turn(root, marker.WHAT, write, look)
+        return None if there.link is None else there.facts
 
     def mark(self, directory: Directory, what: str) -> bool:
         """Put the marker into a directory that has nothing in it, or return False.

@@ -66,6 +66,12 @@ def birthplaces(shares: Shares, known: int, up: int) -> int:
     return min(known, up)
 
 
+TAKEN = (
+    f"something else has the name {marker.NAME!r} in the root directory. Rename that, "
+    f"as by `tahoe mv`, and run `manage.py check --deploy`"
+)
+
+
 class _Known:
     """What this process knows of one root."""
 
@@ -93,9 +99,11 @@ class _Known:
 _known: dict[bytes, _Known] = {}
 _known_lock = threading.Lock()
 
-Change = Callable[[dict[str, Any]], dict[str, Any]]
-Keep = Callable[[Change], dict[str, Any]]
-"""Changes a root's facts, and returns what they are then: ``Links.change_facts``."""
+Keep = Callable[[marker.Change], dict[str, Any] | None]
+"""Changes a root's facts, and returns what they are then: ``Links.change_facts``.
+
+None where they can't be kept, for something else has the marker's name.
+"""
 
 
 class Quorum:
@@ -138,7 +146,9 @@ class Quorum:
             wanted = self._judge(what, making)
             if wanted is not None and wanted != known.facts:
                 told = keep(lambda told: {**told, **_merged(told, wanted)})
-                known.learn(Facts.parse(told))
+                if told is None:
+                    self._taken(wanted, what)
+                known.learn(wanted if told is None else Facts.parse(told))
 
     def _judge(self, what: str, making: bool) -> Facts | None:
         """Return what is to be kept; None where that is kept already."""
@@ -202,6 +212,23 @@ class Quorum:
         if known.shares is None:
             known.shares = self._gateway.shares_of(self._root, what=what)
         return frozenset() if known.shares is None else frozenset({known.shares})
+
+    def _taken(self, wanted: Facts, what: str) -> None:
+        """Warn that nothing is kept. Raises NotEnoughServers where it has to be."""
+        servers = [id for id in wanted.servers if not self._rules.is_retired(id)]
+        before = self._known.facts and self._known.facts.fewest
+        lowest = min(before or len(servers), len(servers))
+        if self._rules.count is None and (wanted.fewest or lowest) < lowest:
+            raise NotEnoughServers(
+                f"{what}: no directory was made, for not all storage servers are "
+                f"there, and that cannot be kept: {TAKEN}"
+            )
+        logger.warning(
+            "What is known of the storage servers is not kept with the root directory, "
+            "and each process goes by what the gateway shows it, which can be less "
+            "after the gateway's next start: %s",
+            TAKEN,
+        )
 
     def _warn(self) -> None:
         if not self._warned:
