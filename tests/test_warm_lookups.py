@@ -150,3 +150,60 @@ def test_what_another_process_changes_is_seen_at_every_level(
         assert reader.size(name) == len(LONG)
         storage.delete(name)
         assert not reader.exists(name)
+
+
+def test_what_memory_has_no_room_for_costs_one_query(
+    storage: TahoeStorage,
+    make_storage: MakeStorage,
+    tmp_path: Path,
+    counts: Counts,
+    folder: str,
+) -> None:
+    names = fill(storage, folder, 10)
+    # Room for where the path leads, and for no page of ten names.
+    cache = {"directory": str(tmp_path / "cache"), "memory_entries": 5}
+    reader = make_storage(cache=cache)
+    for verb in VERBS:
+        ask = getattr(reader, verb)
+        cost(counts, ask, names)
+        reads, queries, requests = cost(counts, ask, names)
+        assert (queries, requests) == (len(names), 0), verb
+        # The header, and the directory's two numbers, each with the file's name.
+        assert reads <= 5 * len(names)
+
+
+def test_a_first_look_costs_one_query_for_each_page_on_the_way(
+    storage: TahoeStorage,
+    make_storage: MakeStorage,
+    tmp_path: Path,
+    counts: Counts,
+    folder: str,
+) -> None:
+    names = fill(storage, folder, 20)
+    reader = other(make_storage, tmp_path)
+    # It opens the database, and knows the root after that.
+    reader.exists("none")
+    levels = folder.count("/") + 1
+    assert cost(counts, reader.exists, names[:1])[1:] == [levels, 0]
+    assert cost(counts, reader.exists, names[:1])[1:] == [0, 0]
+
+
+def test_a_first_look_at_what_was_listed_costs_as_little_at_every_depth(
+    storage: TahoeStorage,
+    make_storage: MakeStorage,
+    tmp_path: Path,
+    counts: Counts,
+    folder: str,
+) -> None:
+    names = fill(storage, folder, 20)
+    # Another host, of which one process lists the directory before the other asks.
+    cache = {"directory": str(tmp_path / "host")}
+    make_storage(cache=cache).listdir(folder)
+    reader = make_storage(cache={**cache, "memory_entries": 9_999})
+    # It opens the database, and knows the root after that.
+    reader.exists("none")
+    # No listing of those on the way is there, but where the path leads.
+    queries, requests = cost(counts, reader.exists, names[:1])[1:]
+    assert requests == 0
+    assert queries <= 4
+    assert cost(counts, reader.exists, names[:1])[1:] == [0, 0]
