@@ -28,11 +28,21 @@ def entry_cache(options: CacheOptions | None) -> EntryCache:
 
 
 def without_password(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a storage's options without ``cache`` if a Redis's password is in it.
+    """Return a storage's options without those that have a password in a URL.
 
-    For pickles and migrations: there the setting takes its place.
+    Such as ``cache`` with that of a Redis. For pickles and migrations: there the
+    setting takes its place.
     """
-    given = options.get("cache")
-    redis = str(given.get("redis") or "") if isinstance(given, Mapping) else ""
-    hidden = redact(redis) != redis
-    return {key: v for key, v in options.items() if key != "cache" or not hidden}
+    return {key: v for key, v in options.items() if not _has_password(v)}
+
+
+def _has_password(value: object) -> bool:
+    # By its type: a key file is read when anything else is asked of it.
+    kind, parts = type(value), value
+    if issubclass(kind, str):
+        return redact(str(value)) != str(value)
+    if issubclass(kind, Mapping):
+        parts = value.values()  # type: ignore[attr-defined]
+    elif not issubclass(kind, list | tuple | set | frozenset):
+        return False
+    return any(map(_has_password, parts))  # type: ignore[call-overload]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Callable, Collection, Mapping
 from hashlib import blake2b
 from typing import Any, ClassVar, Self
@@ -21,6 +22,8 @@ from tahoestorage.backends.portable import (
 )
 from tahoestorage.conf import secret_key
 
+_LOGIN = re.compile(r"//[^/]*@|^[^/]*@")
+
 
 class Discreet(Storage):
     """Is copied as it is; pickled, and written into migrations, without credentials.
@@ -33,12 +36,20 @@ class Discreet(Storage):
     get_default_settings: Callable[[], dict[str, Any]]
     # Attributes that are made when they are needed, and never travel.
     _OF_THE_PROCESS: ClassVar[Collection[str]] = ()
+    # Options of which the URLs are made that visitors see.
+    _SHOWN: ClassVar[Collection[str]] = ()
     # Fingerprints of the credentials that an unpickled storage was once given.
     _given_once: Mapping[str, str] = {}
 
     def __init__(self, **options: Any) -> None:
         options |= self._not_carried()
         super().__init__(**options)
+        for name in self._SHOWN:
+            if has_login(str(getattr(self, name, None) or "")):
+                raise ImproperlyConfigured(
+                    f"{name} of {type(self).__name__} has a user name or password in "
+                    "it, which every visitor would see in URLs; expected none."
+                )
         # By its type: whether a key file says anything is seen when it is read.
         self._by_hand = frozenset(
             name
@@ -163,6 +174,11 @@ def _plain(value: object) -> object:
     if isinstance(value, bytes):
         return value.hex()
     return getattr(value, "__dict__", None) or repr(value)
+
+
+def has_login(text: str) -> bool:
+    """Whether a URL, or a host, has a user name or password before it."""
+    return bool(_LOGIN.search(text))
 
 
 class _HiddenText(str):

@@ -26,6 +26,7 @@ class GCSOptions(Discreet, GoogleCloudStorage):  # type: ignore[misc]
     alike, and overwriting only where that is asked.
     """
 
+    _SHOWN = ("custom_endpoint",)
     _OF_THE_PROCESS = ("_entries", "_scope", "_signs")
 
     def get_default_settings(self) -> dict[str, Any]:

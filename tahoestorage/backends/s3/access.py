@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -14,7 +13,7 @@ from s3transfer.constants import ALLOWED_DOWNLOAD_ARGS
 from storages.backends import s3
 from storages.utils import setting
 
-from tahoestorage.backends.discreet import Discreet, hidden
+from tahoestorage.backends.discreet import Discreet, has_login, hidden
 from tahoestorage.backends.s3.clients import Clients, clients
 from tahoestorage.backends.s3.errors import call
 from tahoestorage.backends.s3.transfers import usual_transfers
@@ -27,7 +26,6 @@ T = TypeVar("T")
 # All threads share a client, and each upload has several connections.
 CONNECTIONS = 50
 KEY = "SSECustomerKey"
-_PASSWORD = re.compile(r"//[^/]*@|^[^/]*@")
 
 
 class S3Access(Discreet, s3.S3Storage):  # type: ignore[misc]
@@ -36,6 +34,7 @@ class S3Access(Discreet, s3.S3Storage):  # type: ignore[misc]
     """
 
     object_parameters: dict[str, Any]
+    _SHOWN = ("endpoint_url", "custom_domain")
     _OF_THE_PROCESS = (
         "_bucket",
         "_clients",
@@ -92,7 +91,7 @@ class S3Access(Discreet, s3.S3Storage):  # type: ignore[misc]
             secrets.add("object_parameters")
         of_client = getattr(options.get("client_config"), "proxies", None)
         proxies = {**(options.get("proxies") or {}), **(of_client or {})}
-        if any(_PASSWORD.search(str(proxy)) for proxy in proxies.values()):
+        if any(has_login(str(proxy)) for proxy in proxies.values()):
             secrets |= {"proxies", "client_config"}
         return secrets
 
