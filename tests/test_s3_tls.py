@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -125,3 +126,29 @@ def test_a_redirect_to_what_was_packed_before_is_not_unpacked(
         answer = requests.get(url["Location"], timeout=30, verify=storage.verify)
         assert answer.status_code == 200
         assert answer.content == content
+
+
+def test_the_word_of_a_profile_about_checksums_is_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("AWS_REQUEST_CHECKSUM_CALCULATION", raising=False)
+    profiles = tmp_path / "config"
+    profiles.write_text(
+        "[profile says]\nrequest_checksum_calculation = when_supported\n"
+        "[profile silent]\nregion = us-east-1\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(profiles))
+
+    def chosen_with(profile: str) -> str:
+        storage = S3Storage(
+            bucket_name="b",
+            session_profile=profile,
+            endpoint_url="https://store.example",
+            region_name="us-east-1",
+            cache=False,
+        )
+        config: Any = storage.connection.meta.client.meta.config
+        return str(config.request_checksum_calculation)
+
+    assert chosen_with("says") == "when_supported"
+    assert chosen_with("silent") == "when_required"
