@@ -470,3 +470,24 @@ def test_that_would_fail_if_every_flight_were_taken(
     monkeypatch.setattr(EntryCache, "unchanged", lambda *arguments: True)
     with pytest.raises(WrongAnswer):
         explore(shared_world, PLAYS["create"])
+
+
+def test_what_became_known_just_before_is_not_asked_for(
+    far: TahoeStorage, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request may land between a look at the cache and one at who asks."""
+    far.save("a/b", ContentFile(b"x" * 100))
+    far._directories.cache.forget(far._directories.root.scope)
+    usual, asked = Flights.share, list[object]()
+
+    def share(self: Flights, *arguments: Any, **named: Any) -> Any:
+        asked.append(arguments[0])
+        if len(asked) == 1:
+            far.listdir("")
+        return usual(self, *arguments, **named)
+
+    monkeypatch.setattr(Flights, "share", share)
+    before = listings(proxy)
+    assert far.exists("a")
+    assert len(asked) == 2
+    assert listings(proxy) == before + 1

@@ -207,3 +207,26 @@ def test_a_first_look_at_what_was_listed_costs_as_little_at_every_depth(
     assert requests == 0
     assert queries <= 4
     assert cost(counts, reader.exists, names[:1])[1:] == [0, 0]
+
+
+def test_a_known_name_is_found_without_its_way(
+    storage: TahoeStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each directory on the way would take as long as the name itself."""
+    looked: list[bytes] = []
+    usual = tiers.Tiers.page
+
+    def page(self: tiers.Tiers, scope: Any, key: bytes, *rest: Any, **more: Any) -> Any:
+        looked.append(key)
+        return usual(self, scope, key, *rest, **more)
+
+    costs: dict[int, int] = {}
+    monkeypatch.setattr(tiers, "LOOK_SECONDS", 3600.0)
+    monkeypatch.setattr(tiers.Tiers, "page", page)
+    for levels in (1, 6):
+        names = fill(storage, "/".join(LEVELS[:levels]), 3)
+        for _ in range(2):
+            looked.clear()
+            assert all(storage.exists(name) for name in names)
+        costs[levels] = len(looked)
+    assert costs == {1: len(names), 6: len(names)}

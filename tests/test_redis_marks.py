@@ -1,0 +1,32 @@
+"""How long what a Redis has is believed where it could not be told of a change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tahoestorage.cache import EntryCache, redisaccess, redisstate
+from tests.redis_server import running
+from tests.test_redis import entry, fill, new_scope
+
+
+def test_who_looked_just_before_believes_no_longer_than_the_change_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader does not look for marks again meanwhile: the writer waits for it."""
+    monkeypatch.setattr(redisstate, "TRUST_SECONDS", 2.0)
+    # Nobody tells of the change afterwards.
+    monkeypatch.setattr(redisaccess.RedisAccess, "try_again", lambda access: True)
+    with running(tmp_path) as server, server.client() as client:
+        reader, writer = EntryCache(redis=server.url), EntryCache(redis=server.url)
+        scope = new_scope()
+        fill(reader, scope, a="one")
+        assert writer.entry(scope, "a") == entry("one")
+        assert reader.entry(scope, "a") == entry("one")
+        client.config_set("min-replicas-to-write", 1)
+        change = writer.change(scope, "a")
+        client.config_set("min-replicas-to-write", 0)
+        assert reader.entry(scope, "a") is None
+        change.done(None)
+        writer._tiers._redis._untold.clear()  # type: ignore[union-attr]
