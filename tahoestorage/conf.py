@@ -12,6 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.core.files.storage import InvalidStorageError, Storage, storages
 
 from tahoestorage import kinds
 from tahoestorage.options import CacheOptions, Options, cache
@@ -21,6 +22,7 @@ __all__ = [
     "CacheOptions",
     "Options",
     "accel_redirect",
+    "backends",
     "has_urls",
     "hidden",
     "hide_root_caps",
@@ -32,6 +34,7 @@ __all__ = [
     "secret_key",
     "static_url",
     "storage_entries",
+    "storage_of_alias",
     "use_tz",
     "uses_whitenoise",
 ]
@@ -113,6 +116,26 @@ def storage_entries() -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
         options = entry.get("OPTIONS")
         if "BACKEND" in entry and isinstance(options, Mapping | None):
             yield alias, entry["BACKEND"], options or {}
+
+
+def backends() -> dict[str, dict[str, Any]]:
+    """Return the entries of STORAGES by their aliases, as Django goes by them."""
+    # The stubs say nothing of it.
+    entries: dict[str, dict[str, Any]] = storages.backends  # type: ignore[assignment]
+    return entries
+
+
+def storage_of_alias(alias: str) -> Storage:
+    """Return the storage with this alias, for a command that was given it.
+
+    Raises ImproperlyConfigured, which names the aliases that there are.
+    """
+    if alias not in backends():
+        there = ", ".join(sorted(backends())) or "none"
+        raise InvalidStorageError(
+            f"there is no such alias in STORAGES; there are: {there}"
+        )
+    return storages[alias]
 
 
 def root_is_set() -> bool:

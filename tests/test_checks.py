@@ -652,7 +652,10 @@ class TestTheGateway:
 
         assert message.id == "tahoestorage.E008"
         assert "the root directory cannot be read" in message.msg
-        assert "Is this the cap of this grid" in str(message.hint)
+        assert "the root cap is not of this grid" in message.msg
+        assert "Compare the cap" in str(message.hint)
+        # It is what says this.
+        assert "check --deploy" not in str(message)
         assert KEY not in str(message)
 
     def test_a_cap_with_one_wrong_letter_is_an_error(

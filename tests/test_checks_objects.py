@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -51,13 +52,15 @@ def test_a_store_that_is_not_there_is_an_error(
     settings: Settings, weed: S3Server
 ) -> None:
     good = {**weed.options, "bucket_name": weed.make_bucket()}
-    for wrong in (
-        {"endpoint_url": "http://127.0.0.1:9"},
-        {"secret_key": "hunter2hunter2"},
-        {"bucket_name": "there-is-none"},
-        {"bucket_name": "there-is-none", "file_overwrite": True},
+    for wrong, said in (
+        ({"endpoint_url": "http://127.0.0.1:9"}, ""),
+        ({"secret_key": "hunter2hunter2"}, "403 .*SignatureDoesNotMatch"),
+        ({"bucket_name": "there-is-none"}, "404 .*NoSuchBucket"),
+        ({"bucket_name": "there-is-none", "file_overwrite": True}, "404 .*NoSuchBuck"),
     ):
         ((number, text),) = findings(settings, **{**good, **wrong})
         assert number == "tahoestorage.E006"
         assert "hunter2" not in text
         assert "the store can't be used" in text
+        assert ("[the store said: " in text) is bool(said)
+        assert re.search(said, text)

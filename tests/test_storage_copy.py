@@ -127,6 +127,24 @@ def test_a_dry_run_counts_and_changes_nothing(target: str, add: Add) -> None:
     assert contents(to) == {"old": b"old", "photos/a.jpg": b"another"}
 
 
+def test_a_dry_run_names_some_of_what_it_would_copy(add: Add) -> None:
+    fill(add("from", "disk"), {f"{number}.txt": b"12345" for number in range(60)})
+    add("to", "disk")
+
+    some = copy("from", "to", "--dry-run", "--json")
+    every = copy("from", "to", "--dry-run", "--verbosity", "2")
+    none = copy("from", "to", "--dry-run", "--verbosity", "0")
+
+    assert some.err.count("would copy: '") == 50
+    assert "would copy: '0.txt' (5 bytes)\n" in some.err
+    assert "would copy more, which -v 2 names\n" in some.err
+    names = sorted(f"{number}.txt" for number in range(60))
+    assert some.json["would_copy_names"] == names
+    assert every.err.count("would copy: '") == 60
+    assert "-v 2" not in every.err
+    assert none.err == ""
+
+
 @pytest.mark.parametrize("target", KINDS)
 def test_what_only_the_target_has_is_deleted_when_asked(target: str, add: Add) -> None:
     fill(add("from", "disk"))
@@ -173,7 +191,83 @@ def test_a_prefix_that_begins_no_name_is_refused(prefix: str, add: Add) -> None:
     assert copy("from", "to", "--prefix", prefix).status == 2
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("prefix", ["Photos/", "from/photos/", "photos/2027/"])
+def test_a_prefix_that_begins_no_name_there_is_an_error(
+    kind: str, prefix: str, add: Add
+) -> None:
+    here = add("from", kind)
+    fill(here)
+    add("to", "disk")
+
+    for more in ([], ["--dry-run"]):
+        done = copy("from", "to", "--prefix", prefix, "--json", *more)
+
+        assert done.status == 1
+        assert (done.json["status"], done.json["seen"]) == ("failed", 0)
+        assert f"FROM has no name that begins with {prefix!r}; looked in " in done.err
+        assert "Correct what is said above" in done.err
+        if kind == "disk":
+            assert isinstance(here, FileSystemStorage)
+            assert f"looked in {here.location}." in done.err
+
+
 # What is said
+
+
+def test_an_alias_that_is_not_there_is_said_with_those_that_are(add: Add) -> None:
+    add("new", "disk")
+
+    missing = copy("new", "nwe")
+    folder = copy("new", "/srv/media")
+
+    assert (missing.status, folder.status) == (2, 2)
+    assert "nwe: there is no such alias in STORAGES; there are: " in missing.err
+    assert re.search("there are: .*default.*new", missing.err)
+    assert "/srv/media: it is no alias in STORAGES; a folder is given" in folder.err
+
+
+@pytest.mark.parametrize(
+    ("errors", "advice"),
+    [
+        ([GatewayUnreachable("away")], "1 failed. The next run tries again."),
+        (
+            [PermissionError("no right to read it")],
+            "1 failed. Correct what is said above, and run it again.",
+        ),
+        (
+            [GatewayUnreachable("away"), PermissionError("no right to read it")],
+            "2 failed. 1 of these will fail again. Correct what is said above, and run "
+            "it again.",
+        ),
+    ],
+)
+def test_what_to_do_about_failures_is_said(
+    errors: list[Exception], advice: str, add: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = add("from", "disk")
+    fill(here, {f"{number}.txt": b"1" for number in range(len(errors))})
+    add("to", "disk")
+
+    def fail(name: str, mode: str = "rb") -> None:
+        raise errors[int(name[0])]
+
+    monkeypatch.setattr(here, "open", fail)
+
+    done = copy("from", "to")
+
+    assert done.status == 1
+    assert done.err.endswith(f"CommandError: {advice}\n")
+
+
+def test_a_store_that_is_of_no_use_is_to_be_corrected_first(add: Add) -> None:
+    add("from", "disk")
+    add("to", "grid", base_url="http://127.0.0.1:9")
+
+    done = copy("from", "to")
+
+    assert "failed: TO takes no files: " in done.err
+    assert "Correct what is said above" in done.err
 
 
 def test_the_summary_is_a_line_for_people(add: Add) -> None:

@@ -47,9 +47,16 @@ from tahoestorage.backends.objectstore import ObjectStore
 from tahoestorage.checks.findings import Finding
 from tahoestorage.checks.gateways import ask, look_for_root
 from tahoestorage.checks.options import look_at, look_at_static
-from tahoestorage.conf import naming_settings
-from tahoestorage.exceptions import TahoeStorageError
+from tahoestorage.conf import backends, naming_settings
+from tahoestorage.exceptions import (
+    FileMissing,
+    StoreError,
+    StoreForbids,
+    TahoeStorageError,
+    printable,
+)
 from tahoestorage.storage import TahoeStorage
+from tahoestorage.tahoe.redaction import redact
 
 Apps = Sequence[AppConfig] | None
 OURS = (TahoeStorage, ObjectStore)
@@ -131,8 +138,7 @@ def _joined(found: Iterable[tuple[str, Finding]]) -> list[CheckMessage]:
 def _places(app_configs: Apps) -> Iterator[tuple[str, Storage]]:
     """Yield each of our storages once, and where it is."""
     seen: set[int] = set()
-    backends: dict[str, dict[str, Any]] = storages.backends  # type: ignore[assignment]
-    for alias, params in backends.items():
+    for alias, params in backends().items():
         storage = _made(alias, params)
         if isinstance(storage, OURS):
             seen.add(id(storage))
@@ -169,8 +175,7 @@ def _made(alias: str, params: Any) -> Storage | Exception | None:
 
 
 def _look_at_what_cannot_be_made() -> Iterator[tuple[str, Finding]]:
-    backends: dict[str, dict[str, Any]] = storages.backends  # type: ignore[assignment]
-    for alias, params in backends.items():
+    for alias, params in backends().items():
         error = _made(alias, params)
         if isinstance(error, Exception):
             # Of other errors nobody knows what is in their texts.
@@ -205,18 +210,52 @@ def _ask_objects(storage: ObjectStore) -> Iterator[Finding]:
             "Correct the options, or the rights of these credentials. Where they are "
             "for one folder only, make it the location."
         )
-        yield Finding(Error, "E006", f"the store can't be used: {error}", hint)
+        why = _with_reason(storage, error)
+        text = f"the store can't be used: {why}{_said(why)}"
+        yield Finding(Error, "E006", text, hint)
     except Exception as error:
         # A library's own, in whose text there may be anything.
         text = f"the store can't be used ({type(error).__name__})."
         yield Finding(Error, "E006", text, "Correct the options.")
 
 
+def _with_reason(storage: ObjectStore, error: Exception) -> Exception:
+    """Return the error in which the store says why it forbids us, if there is one.
+
+    What forbids a HEAD has no body, and so no reason. A page of a listing has one.
+    """
+    if isinstance(error, StoreForbids):
+        try:
+            for page in storage._pages(storage._key("")):
+                next(iter(page), None)
+                break
+        except StoreForbids as told:
+            return told
+        except TahoeStorageError:
+            pass
+    return error
+
+
+def _said(error: Exception) -> str:
+    """Return what the store itself said: its code, its status, its reason."""
+    # Made of the library's by our stores, without what is secret in it.
+    cause = error.__cause__ if isinstance(error, StoreError | FileMissing) else None
+    if cause is None:
+        return ""
+    text = str(cause)
+    answer = getattr(cause, "response", None)
+    if isinstance(answer, dict):
+        status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", "")
+        text = f"{status} {text}"
+    elif (message := str(getattr(cause, "message", ""))) in str(error):
+        text = text.removesuffix(message)
+    return f" [the store said: {redact(printable(' '.join(text.split())))}]"
+
+
 def _look_at_unused_settings() -> Iterator[tuple[str, Finding]]:
     names = naming_settings()
     if names:
-        backends: dict[str, dict[str, Any]] = storages.backends  # type: ignore[assignment]
-        backend = backends.get("default", {}).get("BACKEND", "nothing")
+        backend = backends().get("default", {}).get("BACKEND", "nothing")
         yield (
             ", ".join(names),
             Finding(

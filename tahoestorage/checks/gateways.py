@@ -8,7 +8,7 @@ from django.core.checks import Error, Info, Warning
 
 from tahoestorage.checks.findings import Finding
 from tahoestorage.entries import EntryKind
-from tahoestorage.exceptions import TahoeStorageError
+from tahoestorage.exceptions import NotEnoughShares, TahoeStorageError
 from tahoestorage.tahoe.answers import Child
 from tahoestorage.tahoe.caps import Cap, literal_cap
 from tahoestorage.tahoe.gateway import Gateway
@@ -68,6 +68,13 @@ def look_for_root(base_url: str, root: Cap, *, locked: bool) -> list[Finding]:
     with closing(_gateway(base_url)) as gateway:
         try:
             kind = gateway.list(root, (), children.append, what="the root").kind
+        except NotEnoughShares:
+            # What its message advises is what is done here.
+            text = (
+                "the root directory cannot be read: too few shares of it are "
+                "reachable. Storage servers are away, or the root cap is not of this "
+                "grid, or a letter of it is wrong."
+            )
         except TahoeStorageError as error:
             text = f"the root directory cannot be read: {error}"
         else:
@@ -79,7 +86,10 @@ def look_for_root(base_url: str, root: Cap, *, locked: bool) -> list[Finding]:
             if kind is EntryKind.DIRECTORY:
                 return []
             text = "the root cap is not that of a directory."
-    hint = "Is this the cap of this grid, right to the letter?"
+    hint = (
+        "Compare the cap with the one that was noted when the root was made, letter by "
+        "letter, and base_url with the address of that grid's gateway."
+    )
     return [Finding(Error, "E008", text, hint)]
 
 

@@ -18,7 +18,7 @@ from tahoestorage import kinds
 from tahoestorage.backends.cached import Cached
 from tahoestorage.backends.objectstore import ObjectStore
 from tahoestorage.checks.findings import Finding
-from tahoestorage.conf import has_urls, media_url, uses_whitenoise
+from tahoestorage.conf import backends, has_urls, media_url, uses_whitenoise
 from tahoestorage.options import MAKE_ROOT, Options
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
@@ -179,7 +179,7 @@ def _look_at_static_on_a_grid(storage: TahoeStorage) -> Iterator[Finding]:
             "WhiteNoise.",
         )
     try:
-        same = "default" in storages.backends and _root(storages["default"])
+        same = "default" in backends() and _root(storages["default"])
         if same and same == _root(storage):
             yield Finding(
                 Error,

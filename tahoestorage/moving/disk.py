@@ -49,6 +49,9 @@ class Disk(Store):
     def _root(self) -> Path:
         return Path(os.path.realpath(self.storage.location))
 
+    def where(self) -> str:
+        return str(self.storage.location)
+
     def place(self) -> Hashable:
         with contextlib.suppress(OSError):
             return _place(self.storage.location)

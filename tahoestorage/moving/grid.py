@@ -50,6 +50,9 @@ class Grid(Store):
         """Whether both have the same root."""
         return isinstance(other, Grid) and self.place() == other.place()
 
+    def where(self) -> str:
+        return "its root directory"
+
     def place(self) -> Hashable:
         return self._directories.root.scope.identity
 

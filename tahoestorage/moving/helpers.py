@@ -23,7 +23,7 @@ from tahoestorage.moving.disk import Disk
 from tahoestorage.moving.flow import Flow, Stopped
 from tahoestorage.moving.objects import Objects
 from tahoestorage.moving.store import Found
-from tahoestorage.moving.summary import reason
+from tahoestorage.moving.summary import passes, reason
 from tahoestorage.moving.workers import Pool
 
 SMALL = 1 << 20
@@ -39,6 +39,8 @@ class Brought(NamedTuple):
     outcome: Outcome | None
     size: int = 0
     why: str = ""
+    passes: bool = False
+    """Whether the next run may well do what this one could not."""
 
 
 class Size(NamedTuple):
@@ -115,7 +117,7 @@ class Helpers(Pool):
                 answers = given.result()
             except BrokenProcessPool:
                 self._is_broken = True
-                answers = [Brought(None, why=_DIED)] * len(batch)
+                answers = [Brought(None, why=_DIED, passes=True)] * len(batch)
             for found, brought in zip(batch, answers, strict=True):
                 if brought is not None:
                     self._tell(found, brought)
@@ -127,7 +129,7 @@ class Helpers(Pool):
         except BrokenProcessPool:
             self._is_broken = True
             for found in batch:
-                self._tell(found, Brought(None, why=_DIED))
+                self._tell(found, Brought(None, why=_DIED, passes=True))
         else:
             given.add_done_callback(done)
 
@@ -215,4 +217,4 @@ def _bring_one(found: Found) -> Brought | None:
     except Stopped:
         return None
     except Exception as error:
-        return Brought(None, why=reason(error))
+        return Brought(None, why=reason(error), passes=passes(error))

@@ -14,7 +14,14 @@ from tahoestorage.moving.names import BadName, FolderMark, Names, NoFile
 from tahoestorage.moving.progress import Progress
 from tahoestorage.moving.space import SHARES, Shares, Space
 from tahoestorage.moving.store import Found, Store
-from tahoestorage.moving.summary import LISTED, Summary, reason, shown
+from tahoestorage.moving.summary import (
+    LISTED,
+    Summary,
+    passes,
+    reason,
+    shown,
+    shown_bytes,
+)
 from tahoestorage.moving.workers import Impatient, Workers
 
 
@@ -32,6 +39,8 @@ class Plan:
     delete_extra: bool = False
     dry_run: bool = False
     shares: Shares = SHARES
+    named: int = 0
+    """How many of the files that a dry run would copy are named."""
 
 
 class Move:
@@ -80,8 +89,10 @@ class Move:
     def _look(self) -> bool:
         """Return whether the target can hold all that the source has."""
         files = size = large = 0
+        has_any = False
         for found in self._walk(self._plan.source, self._plan.target):
             self._progress.looked(1)
+            has_any = has_any or bool(found.name)
             if found.fault is None:
                 fault = self._names.add(found.name)
                 if fault is not None:
@@ -100,9 +111,19 @@ class Move:
             elif not found.name:
                 self._failed("", found.fault, "FROM can't be listed: ")
                 return False
+        if self._plan.prefix and not has_any:
+            self._failed("", BadName(self._none_begins_so()))
+            return False
         self._progress.begin(files, size)
         self._size = Size(files, size, large)
         return not self.summary.stopping
+
+    def _none_begins_so(self) -> str:
+        return (
+            f"FROM has no name that begins with {shown(self._plan.prefix)}; looked in "
+            f"{self._plan.source.where()}. Correct --prefix: names begin below that, "
+            "with no / in front, and capitals count"
+        )
 
     def _walk(self, store: Store, other: Store) -> Iterator[Found]:
         return store.walk(self._plan.prefix, avoid=other.place())
@@ -160,7 +181,7 @@ class Move:
     def _answered(self, found: Found, brought: Brought) -> None:
         """Note what helpers say of a file."""
         if brought.outcome is None:
-            self._failed(found.name, OSError(brought.why))
+            self._fail(found.name, brought.why, passes=brought.passes)
         elif brought.outcome is Outcome.COPIED:
             self._progress.bytes(brought.size)
         self._brought(found, brought.outcome, brought.size)
@@ -183,10 +204,20 @@ class Move:
             if outcome is Outcome.KEPT:
                 self._progress.say(f"kept: {shown(name)}: TO has another, newer one")
             elif outcome is Outcome.COPIED:
-                passed = passed or not self._plan.dry_run
+                if self._plan.dry_run:
+                    self._would_copy(name, size)
+                else:
+                    passed = True
                 if self.space is not None:
                     self.space.add(name, size)
         self._progress.file(0 if passed else _size(found))
+
+    def _would_copy(self, name: str, size: int) -> None:
+        count = self.summary.would_copy(name)
+        if count <= self._plan.named:
+            self._progress.say(f"would copy: {shown(name)} ({shown_bytes(size)})")
+        elif count == self._plan.named + 1 and self._plan.named:
+            self._progress.say("would copy more, which -v 2 names")
 
     def _delete_all(self) -> None:
         plan, summary = self._plan, self.summary
@@ -259,8 +290,11 @@ class Move:
             self._progress.say(f"refused: {shown(name)}: {why}")
 
     def _failed(self, name: str, error: Exception, before: str = "") -> None:
-        why = before + reason(error)
-        self.summary.fail(name, why)
+        # Where a store is of no use at all, something is to be done first.
+        self._fail(name, before + reason(error), passes=bool(name) and passes(error))
+
+    def _fail(self, name: str, why: str, *, passes: bool) -> None:
+        self.summary.fail(name, why, passes=passes)
         self._progress.say(
             f"failed: {shown(name)}: {why}" if name else f"failed: {why}"
         )

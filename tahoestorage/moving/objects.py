@@ -56,6 +56,9 @@ class Objects(Store):
         identity: list[str] = self.storage._identity()
         return identity[: identity.index(str(self.storage.bucket_name)) + 1]
 
+    def where(self) -> str:
+        return f"the bucket {self.storage.bucket_name}, below {self._base!r}"
+
     def ready(self, prefix: str) -> AbstractContextManager[None]:
         block: AbstractContextManager[None] = self.storage.prefetch(prefix)
         return block

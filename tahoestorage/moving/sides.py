@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from django.core.files.storage import FileSystemStorage, Storage, storages
+from django.core.files.storage import FileSystemStorage, InvalidStorageError, Storage
 
 from tahoestorage.backends.cached import Cached
 from tahoestorage.backends.tahoe import TahoeStorage
+from tahoestorage.conf import backends, storage_of_alias
 from tahoestorage.moving.disk import Disk
 from tahoestorage.moving.grid import Grid
 from tahoestorage.moving.objects import Objects
@@ -23,7 +24,12 @@ def storage_of(argument: str) -> Storage:
         from tahoestorage.env import storage_from_url
 
         return storage_from_url(argument)
-    return storages[argument]
+    if "/" in argument and argument not in backends():
+        raise InvalidStorageError(
+            "it is no alias in STORAGES; a folder is given by its URL, such as "
+            "file:///srv/media"
+        )
+    return storage_of_alias(argument)
 
 
 def store_of(storage: Storage) -> Store:

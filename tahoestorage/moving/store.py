@@ -91,6 +91,10 @@ class Store:
         """Return which directory the root is, as ``Listed`` has it."""
         return None
 
+    def where(self) -> str:
+        """Return where its files are, for people."""
+        return "its location"
+
     def ready(self, prefix: str) -> AbstractContextManager[None]:
         """Return a block in which files are brought here, names with ``prefix``.
 

@@ -9,16 +9,42 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from tahoestorage.exceptions import TahoeStorageError, printable
+from tahoestorage.exceptions import (
+    DamagedDownload,
+    NameTaken,
+    NotEnoughServers,
+    NotEnoughShares,
+    TahoeStorageError,
+    WriteCollision,
+    printable,
+)
+from tahoestorage.moving.content import Changed
 from tahoestorage.moving.copying import Outcome
 from tahoestorage.moving.names import BadName
 from tahoestorage.tahoe.redaction import redact
 
 LISTED = 10_000
-"""Of failures, refused names and names to be deleted so many are remembered."""
+"""So many failures, refused names, and names to be copied or deleted are remembered."""
 
 # What these say is meant for people; of others the class says most.
 _SPEAKING = (OSError, TahoeStorageError, BadName, ImproperlyConfigured)
+
+# What is the matter with these is over in time, or with what another process does.
+_PASSING = (
+    Changed,
+    ConnectionError,
+    DamagedDownload,
+    NameTaken,
+    NotEnoughServers,
+    NotEnoughShares,
+    TimeoutError,
+    WriteCollision,
+)
+
+
+def passes(error: Exception) -> bool:
+    """Whether the next run may well do what failed with this, and nobody need help."""
+    return isinstance(error, _PASSING)
 
 
 def reason(error: Exception) -> str:
@@ -52,6 +78,8 @@ class Summary:
         self.seen = 0
         self.bytes = 0
         self.failed = 0
+        self.lasting = 0
+        """How many have failed that will do so again."""
         self.refused = 0
         self.stopping = 0
         """How many of the refused names keep everything from being copied."""
@@ -62,6 +90,8 @@ class Summary:
         self.refusals: list[tuple[str, str]] = []
         self.kept: list[str] = []
         self.extra: list[str] = []
+        self.to_copy: list[str] = []
+        self._would_copy = 0
 
     def done(self, name: str, outcome: Outcome, size: int) -> None:
         """Count a file; ``size`` is its bytes."""
@@ -72,10 +102,11 @@ class Summary:
             elif outcome is Outcome.KEPT and len(self.kept) < LISTED:
                 self.kept.append(name)
 
-    def fail(self, name: str, why: str) -> None:
+    def fail(self, name: str, why: str, *, passes: bool) -> None:
         """Count a file that was not copied, or not deleted."""
         with self._lock:
             self.failed += 1
+            self.lasting += not passes
             if len(self.failures) < LISTED:
                 self.failures.append((name, why))
 
@@ -97,6 +128,14 @@ class Summary:
             self.deleted += 1
             if len(self.extra) < LISTED:
                 self.extra.append(name)
+
+    def would_copy(self, name: str) -> int:
+        """Note a file that a dry run did not copy; return how many these are so far."""
+        with self._lock:
+            self._would_copy += 1
+            if len(self.to_copy) < LISTED:
+                self.to_copy.append(name)
+            return self._would_copy
 
     @property
     def seconds(self) -> float:
@@ -138,6 +177,7 @@ class Summary:
             "seconds": round(self.seconds, 3),
             "failures": _listed(self.failures),
             "refusals": _listed(self.refusals),
+            "would_copy_names": [redact(name) for name in sorted(self.to_copy)],
             "kept_names": [redact(name) for name in sorted(self.kept)],
             "deleted_names": [redact(name) for name in sorted(self.extra)],
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -21,6 +22,8 @@ from tahoestorage.moving.store import Store
 from tahoestorage.moving.summary import Summary, reason, shown_bytes
 
 USAGE = 2
+NAMED = 50
+"""So many of the files to be copied a dry run names, if not told to name all."""
 INTERRUPTED = 130
 REFUSED = (
     "{count:,} names can't be kept in TO as they are, and nothing was copied. Rename "
@@ -74,7 +77,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--dry-run",
             action="store_true",
-            help="only say what would be done, and what space it would take",
+            help="only say what would be done, and what space it would take; with -v 2 "
+            "name all files that would be copied",
         )
         parser.add_argument(
             "--bwlimit",
@@ -130,6 +134,7 @@ class Command(BaseCommand):
             delete_extra=delete_extra,
             dry_run=dry_run,
             shares=shares,
+            named=(0, NAMED, sys.maxsize)[min(verbosity, 2)],
         )
         times = 2 if verify else 1
         if verbosity:
@@ -185,7 +190,17 @@ class Command(BaseCommand):
         if summary.stopping:
             raise CommandError(REFUSED.format(count=summary.stopping))
         if summary.failed:
-            raise CommandError(f"{summary.failed:,} failed. The next run tries again.")
+            raise CommandError(_advice(summary))
+
+
+def _advice(summary: Summary) -> str:
+    """Return what to do about what has failed."""
+    text = f"{summary.failed:,} failed. "
+    if not summary.lasting:
+        return f"{text}The next run tries again."
+    if summary.lasting < summary.failed:
+        text += f"{summary.lasting:,} of these will fail again. "
+    return f"{text}Correct what is said above, and run it again."
 
 
 def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:

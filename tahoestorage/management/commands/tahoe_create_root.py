@@ -11,10 +11,9 @@ from typing import Any
 from urllib.parse import quote
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.files.storage import InvalidStorageError, storages
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from tahoestorage.conf import Options, read_options
+from tahoestorage.conf import Options, backends, read_options, storage_of_alias
 from tahoestorage.entries import EntryKind
 from tahoestorage.exceptions import NotEnoughServers, TahoeStorageError
 from tahoestorage.storage import TahoeStorage
@@ -108,12 +107,12 @@ class Command(BaseCommand):
     def _mark(self, alias: str) -> None:
         """Put the marker into each empty directory of a storage."""
         try:
-            storage = storages[alias]
+            storage = storage_of_alias(alias)
             if not isinstance(storage, TahoeStorage):
                 raise CommandError(f'STORAGES["{alias}"] is not on a grid.')
             count = marked(storage)
-        except (InvalidStorageError, ImproperlyConfigured, TahoeStorageError) as error:
-            raise CommandError(str(error)) from error
+        except (ImproperlyConfigured, TahoeStorageError) as error:
+            raise CommandError(f"{alias}: {error}") from error
         directories = "directory was" if count == 1 else "directories were"
         self.stdout.write(f"{count} empty {directories} marked.")
 
@@ -144,8 +143,7 @@ def gateway_of_the_default_storage() -> dict[str, Any]:
 
     As it is by STORAGE_URL, if that names a grid.
     """
-    backends: dict[str, dict[str, Any]] = storages.backends  # type: ignore[assignment]
-    default = backends.get("default", {})
+    default = backends().get("default", {})
     if default.get("BACKEND") not in BACKENDS:
         return {}
     return _told({"base_url": default.get("OPTIONS", {}).get("base_url")})
