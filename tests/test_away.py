@@ -13,10 +13,16 @@ from typing import Any
 import pytest
 from django.core.files.base import ContentFile
 
-from tahoestorage.exceptions import GatewayError, GatewayTimeout, GatewayUnreachable
+from tahoestorage.exceptions import (
+    GatewayError,
+    GatewayTimeout,
+    GatewayUnreachable,
+    StoreError,
+)
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import connections, presence
 from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.children import Link
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.grid import LocalGrid
 from tahoestorage.tahoe.presence import Presence
@@ -134,6 +140,28 @@ def test_one_thread_waits_for_a_frozen_gateway_and_once(
     assert (len(seen), len(seen.guards)) == (1, 1)
 
 
+def test_a_download_that_a_frozen_gateway_broke_off_counts_as_a_time_out(
+    node: LocalGrid, frozen: Callable[[], None], storage: TahoeStorage, clock: Clock
+) -> None:
+    # More than is on its way when the gateway stops.
+    name = storage.save("large", ContentFile(os.urandom(40 << 20)))
+    with storage.open(name) as file:
+        assert file.read(1)
+        freeze(node)
+        with requests_sent() as seen, pytest.raises(GatewayTimeout):
+            file.read()
+    assert (len(seen), len(seen.guards)) == (0, 1)
+    with requests_sent() as seen:
+        assert set(in_threads(lambda: storage.listdir("new"))) == {GatewayUnreachable}
+        assert set(in_threads(lambda: storage.open(name).read())) == {
+            GatewayUnreachable
+        }
+    assert (seen, seen.guards) == ([], [])
+    frozen()
+    clock.now += presence.AWAY_SECONDS
+    assert len(storage.open(name).read()) == 40 << 20
+
+
 def test_while_it_is_away_expired_entries_are_used_and_nothing_is_missing(
     node: LocalGrid,
     frozen: Callable[[], None],
@@ -185,6 +213,41 @@ def test_a_gateway_that_is_slow_with_one_thing_is_not_away(
         gateway.list(root, what="slow")
     gateway.list(root, what="fine")
     assert (len(proxy.seen), len(proxy.guards)) == (2, 1)
+    gateway.close()
+
+
+LITERAL = Link(Cap.parse("URI:LIT:nbswy3dp"))
+ASKED: dict[str, Callable[[Gateway, Cap], object]] = {
+    "a listing": lambda gateway, root: gateway.list(root, what="slow"),
+    "an error": lambda gateway, root: gateway.list(root, ("none",), what="slow"),
+    "a change": lambda gateway, root: gateway.set_children(
+        root, {"a": LITERAL}, what="slow"
+    ),
+}
+
+
+@pytest.mark.parametrize("away", [True, False])
+@pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED)
+def test_a_body_that_stalls_is_a_time_out(
+    proxy: Proxy,
+    root: Cap,
+    clock: Clock,
+    ask: Callable[[Gateway, Cap], object],
+    away: bool,
+) -> None:
+    """It may be slow by itself, or the last word of a gateway that hangs."""
+    gateway = gateway_before(proxy)
+    proxy.rule(is_listing, Stall(30, after=3))
+    if away:
+        proxy.rule(is_status, Stall(30), guards=True)
+    with pytest.raises(StoreError):
+        ask(gateway, root)
+    if away:
+        with pytest.raises(GatewayUnreachable, match="stopped answering"):
+            gateway.list(root, what="fine")
+    else:
+        gateway.list(root, what="fine")
+    assert (len(proxy.seen), len(proxy.guards)) == (1 if away else 2, 1)
     gateway.close()
 
 

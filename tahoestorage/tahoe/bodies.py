@@ -16,8 +16,9 @@ from tahoestorage.exceptions import (
     UnexpectedAnswer,
 )
 from tahoestorage.tahoe.caps import Cap
-from tahoestorage.tahoe.faults import FAULTS, error_for, mapped
+from tahoestorage.tahoe.faults import FAULTS, error_for, is_timeout, mapped
 from tahoestorage.tahoe.redaction import Secret
+from tahoestorage.tahoe.transport import Transport
 
 BLOCK = 1 << 16
 _TEXT_LIMIT = 1 << 16
@@ -28,20 +29,29 @@ Answer = requests.Response
 """An answer whose body is still to be read, for those who need not know HTTP."""
 
 
-def blocks(answer: requests.Response, what: str, where: str) -> Iterator[bytes]:
-    """Yield a body block by block. Raises DamagedDownload where it is cut."""
+def blocks(
+    answer: requests.Response, what: str, transport: Transport
+) -> Iterator[bytes]:
+    """Yield a body block by block. Raises DamagedDownload where it is cut.
+
+    And GatewayTimeout where it stalls: the ``transport`` by which it came is told.
+    """
     fault: StoreError | None = None
+    timed_out = False
     block = b""
     try:
         while block := answer.raw.read(BLOCK, decode_content=False):
             yield block
     except FAULTS as error:
-        fault = mapped(error, what, where)
+        fault = mapped(error, what, transport.base_url)
+        timed_out = is_timeout(error)
         if isinstance(fault, GatewayUnreachable):
             fault = DamagedDownload(f"{what}: the gateway ended its answer too early")
     if fault is not None:
         # Tracebacks show variables, and listings are full of caps.
         block = b""
+        if timed_out:
+            transport.timed_out()
         raise fault
 
 
@@ -65,12 +75,15 @@ def part_of(answer: requests.Response) -> tuple[int, int, int] | None:
 
 
 def read_text(
-    answer: requests.Response, what: str, where: str, limit: int = _TEXT_LIMIT
+    answer: requests.Response,
+    what: str,
+    transport: Transport,
+    limit: int = _TEXT_LIMIT,
 ) -> str:
     """Return a body that is short, or its start."""
     held = block = b""
     try:
-        for block in blocks(answer, what, where):
+        for block in blocks(answer, what, transport):
             held += block
             if len(held) > limit:
                 break
@@ -80,27 +93,32 @@ def read_text(
         held = block = b""
 
 
-def read_cap(answer: requests.Response, what: str, where: str) -> Cap:
+def read_cap(answer: requests.Response, what: str, transport: Transport) -> Cap:
     """Return the cap that is the body. Raises UnexpectedAnswer for anything else."""
     with contextlib.suppress(InvalidCap):
-        return Cap.parse(read_text(answer, what, where).strip())
+        return Cap.parse(read_text(answer, what, transport).strip())
     raise UnexpectedAnswer(
-        f"{what}: the answer is not a cap; is it a Tahoe-LAFS node at {where}?"
+        f"{what}: the answer is not a cap; is it a Tahoe-LAFS node at "
+        f"{transport.base_url}?"
     )
 
 
-def read_directory(answer: requests.Response, what: str, where: str) -> Cap:
+def read_directory(answer: requests.Response, what: str, transport: Transport) -> Cap:
     """Return the write cap of a directory that is the body."""
-    cap = read_cap(answer, what, where)
+    cap = read_cap(answer, what, transport)
     if not (cap.is_directory and cap.is_writable):
         raise UnexpectedAnswer(
-            f"{what}: no directory was made; is it a Tahoe-LAFS node at {where}?"
+            f"{what}: no directory was made; is it a Tahoe-LAFS node at "
+            f"{transport.base_url}?"
         )
     return cap
 
 
 def checked(
-    answer: requests.Response, what: str, where: str, passing: tuple[int, ...] = ()
+    answer: requests.Response,
+    what: str,
+    transport: Transport,
+    passing: tuple[int, ...] = (),
 ) -> requests.Response:
     """Return an answer that is no error. Raises what it means otherwise.
 
@@ -111,7 +129,7 @@ def checked(
         return answer
     with answer:
         try:
-            text = read_text(answer, what, where)
+            text = read_text(answer, what, transport)
         except StoreError:
             text = ""
     raise error_for(status, text, what)

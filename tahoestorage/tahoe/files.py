@@ -8,7 +8,7 @@ from typing import Any
 
 from tahoestorage.exceptions import FileMissing, NotEnoughShares
 from tahoestorage.rawfile import RawFile
-from tahoestorage.tahoe.bodies import Answer, blocks, length_of, part_of, told
+from tahoestorage.tahoe.bodies import Answer, length_of, part_of, told
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.gateway import Gateway
 
@@ -152,7 +152,7 @@ class FileReader(RawFile):
                 raise
             answer = self._gateway.fetch(self._cap, first, last, what=self._what)
         self._at, self._block = first, memoryview(b"")
-        self._blocks = blocks(answer, self._what, self._gateway.base_url)
+        self._blocks = self._gateway.blocks(answer, what=self._what)
         try:
             self._end = self._ending(answer, first)
         except BaseException:

@@ -102,12 +102,12 @@ class Gateway:
         One request, however long the path. Raises FileMissing.
         """
         with self._ask("GET", cap, path, "t=json", what=what) as answer:
-            return NodeParser(what, add).parse(blocks(answer, what, self.base_url))
+            return NodeParser(what, add).parse(blocks(answer, what, self._transport))
 
     def linked(self, directory: Cap, name: str, *, what: str) -> Linked:
         """Return where a link in a directory leads. Raises FileMissing."""
         with self._ask("GET", directory, (name,), "t=json", what=what) as answer:
-            text = bodies.read_text(answer, what, self.base_url, _STATUS_LIMIT)
+            text = bodies.read_text(answer, what, self._transport, _STATUS_LIMIT)
         return answers.linked_of(text, self.base_url)
 
     def set_children(
@@ -126,7 +126,7 @@ class Gateway:
         # The documented overwrite=false is ignored by the gateway; replace= is not.
         query = f"t=set_children&replace={replace}"
         with self._ask("POST", directory, (), query, what=what, body=body) as answer:
-            bodies.read_text(answer, what, self.base_url)
+            bodies.read_text(answer, what, self._transport)
 
     def make_directory(
         self, children: Mapping[str, Link], layout: str = "SDMF", *, what: str
@@ -145,8 +145,8 @@ class Gateway:
         response = self._transport.send(
             "POST", target, shown=target, what=what, body=body
         )
-        with checked(response, what, self.base_url) as answer:
-            return read_directory(answer, what, self.base_url)
+        with checked(response, what, self._transport) as answer:
+            return read_directory(answer, what, self._transport)
 
     def unlink(
         self, directory: Cap, name: str, *, leads_nowhere: bool = False, what: str
@@ -162,7 +162,7 @@ class Gateway:
             method, path = "POST", ()
             query = f"t=unlink&name={quote(name, safe='')}"
         with self._ask(method, directory, path, query, what=what) as answer:
-            bodies.read_text(answer, what, self.base_url)
+            bodies.read_text(answer, what, self._transport)
 
     def upload(self, body: UploadBody, *, what: str) -> Cap:
         """Bring content to the grid, linked nowhere, and return its read cap.
@@ -203,8 +203,8 @@ class Gateway:
         response = self._transport.send(
             "PUT", "/uri", shown="/uri", what=what, body=counted(), timeout=timeout
         )
-        with checked(response, what, self.base_url) as answer:
-            cap = read_cap(answer, what, self.base_url)
+        with checked(response, what, self._transport) as answer:
+            cap = read_cap(answer, what, self._transport)
         self.shares = cap.shares or self.shares
         if cap.size != timeout.sent:
             raise UnexpectedAnswer(
@@ -235,6 +235,10 @@ class Gateway:
             raise FileMissing(f"{what}: the gateway knows no file by its cap")
         return answer
 
+    def blocks(self, answer: requests.Response, *, what: str) -> Iterator[bytes]:
+        """Yield the body of an answer. Raises DamagedDownload where it is cut."""
+        return blocks(answer, what, self._transport)
+
     def servers(self) -> tuple[Server, ...] | None:
         """Return the storage servers that the gateway knows of.
 
@@ -263,14 +267,14 @@ class Gateway:
         return self._transport.send("GET", target, shown=target, what=_STATUS)
 
     def _status_text(self, response: requests.Response) -> str:
-        with checked(response, _STATUS, self.base_url) as answer:
-            return bodies.read_text(answer, _STATUS, self.base_url, _STATUS_LIMIT)
+        with checked(response, _STATUS, self._transport) as answer:
+            return bodies.read_text(answer, _STATUS, self._transport, _STATUS_LIMIT)
 
     def shares_of(self, directory: Cap, *, what: str) -> Shares | None:
         """Return how a directory was cut into shares; None where nobody can tell."""
         query = "t=check&output=JSON"
         with self._ask("POST", directory, (), query, what=what, body=b"") as answer:
-            text = bodies.read_text(answer, what, self.base_url)
+            text = bodies.read_text(answer, what, self._transport)
         return answers.shares_of(text)
 
     def probe_upload(self) -> None:
@@ -301,4 +305,4 @@ class Gateway:
             headers=headers,
             body=body,
         )
-        return checked(response, what, self.base_url, passing)
+        return checked(response, what, self._transport, passing)

@@ -60,9 +60,10 @@ class Transport:
     Each waits for ``connect_timeout`` seconds for a connection, for ``read_timeout``
     for the head of the answer, and for as long again for its body, which comes at
     ``min_rate`` bytes per second or faster. Only requests that change nothing are
-    repeated by themselves, within the same time, and never after a time-out. After one
-    the gateway is asked for its status; where it does not answer that either, all
-    threads of this process are told at once that it is away, for some seconds.
+    repeated by themselves, within the same time, and never after a time-out. After one,
+    be it in a body, the gateway is asked for its status; where it does not answer that
+    either, all threads of this process are told at once that it is away, for some
+    seconds.
     """
 
     def __init__(
@@ -135,8 +136,12 @@ class Transport:
             return self._send(method, target, shown, what, headers, body, timeout)
         except _TimedOut as timed_out:
             fault = timed_out.fault
-        self._presence.timed_out(self._answers)
+        self.timed_out()
         raise fault
+
+    def timed_out(self) -> None:
+        """Find out whether the gateway is away: an answer, or a body, came too late."""
+        self._presence.timed_out(self._answers)
 
     def _answers(self) -> bool:
         """Whether the gateway says anything, of what it need not look for."""
