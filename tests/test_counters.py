@@ -40,6 +40,28 @@ def _always_look(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiers, "LOOK_SECONDS", -1.0)
 
 
+# Removed
+
+
+@pytest.mark.parametrize("what", ["*", "generations", "cache.db*"])
+def test_no_change_is_missed_by_who_has_not_noticed_that_the_files_are_gone(
+    directory: Path, worker: Worker, what: str
+) -> None:
+    """Each looks at them every half a second only."""
+    store, other = Store(), EntryCache(directory)
+    for value in (NEW, MISSING, NEW, MISSING):
+        store.fill(other)
+        worker.run(f"known = {dict.fromkeys(store.entries, 'old cap')!r}; fill()")
+        known = worker.ask("look('new')")
+        assert known is not None
+        # From now on it does not look for as long as it can be.
+        worker.run("cache._tiers.look()")
+        for path in directory.glob(what):
+            path.unlink()
+        store.write(other, "new", value)
+        assert worker.ask("look('new')") != known
+
+
 # Cut short
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tahoestorage.cache.access import DiskAccess, gate
 from tahoestorage.cache.disk import DiskFault, DiskTier, private_directory
-from tahoestorage.cache.generations import Generations, Snapshot
+from tahoestorage.cache.generations import SETTLED_SECONDS, Generations, Snapshot
 from tahoestorage.cache.glances import Glance
 from tahoestorage.cache.memory import Held, MemoryTier
 from tahoestorage.cache.pages import Page
@@ -56,6 +56,8 @@ class Tiers:
         self._untold = False
         self._silent: int | None = None
         self._heard = float("-inf")
+        # When everybody has noticed that the files of this process were removed.
+        self._settled = float("-inf")
         self.start()
         _all.add(self)
 
@@ -130,6 +132,7 @@ class Tiers:
             return
         with self._lock:
             if not self._is_current() or outdated():
+                self._settled = time.monotonic() + SETTLED_SECONDS
                 self.start()
             elif not self._tells:
                 self._share()
@@ -157,6 +160,15 @@ class Tiers:
         left = self._heard - time.monotonic()
         if self._silent is not None and left > 0:
             time.sleep(min(left, 1.0))
+
+    def _settle(self) -> None:
+        """Wait until nobody answers from removed files any more.
+
+        By those nobody hears of a change. Who begins one himself looks at them first.
+        """
+        left = self._settled - time.monotonic()
+        if left > 0:
+            time.sleep(left)
 
     def glance(self) -> Glance:
         """Look at the counters, before an answer is begun."""
@@ -263,6 +275,8 @@ class Tiers:
         """
         self.look()
         while True:
+            self._settle()
+            counters = self.generations
             try:
                 with gate:
                     disk = self._access.tier() if self.shared else None
@@ -270,7 +284,7 @@ class Tiers:
             except OSError as error:
                 self._fall_silent(error)
                 continue
-            if self._is_current():
+            if counters is self.generations and self._is_current():
                 self._be_heard()
                 return
             # Somebody removed the files meanwhile: others may have made new ones.
@@ -314,12 +328,14 @@ class Tiers:
         """Forget all that is known of a directory, in every process."""
         while True:
             self.look()
+            self._settle()
+            counters = self.generations
             try:
-                self.generations.disbelieve(scope.slot)
+                counters.disbelieve(scope.slot)
             except OSError as error:
                 self._fall_silent(error)
                 continue
-            if self._is_current():
+            if counters is self.generations and self._is_current():
                 self._be_heard()
                 return
 
