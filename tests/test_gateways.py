@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
 from django.core.files.base import ContentFile
 
 from benchmarks.gateways import Result, measure
-from tahoestorage.cache import EntryCache
+from tahoestorage.cache import EntryCache, redislocks
 from tahoestorage.cache.turns import Turn
 from tahoestorage.exceptions import WriteCollision
 from tahoestorage.storage import TahoeStorage
@@ -21,7 +23,8 @@ from tahoestorage.tahoe import links
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.collisions import Warned
 from tests.conftest import MakeStorage, requests_sent
-from tests.proxy import Answer, Proxy
+from tests.proxy import Answer, Hold, Proxy
+from tests.redis_server import RedisServer
 
 LONG = b"longer than a cap can hold " * 4
 
@@ -37,6 +40,26 @@ def test_nothing_acknowledged_is_lost_and_no_name_given_twice(redis: str) -> Non
         assert set(result.failed) <= {"WriteCollision"}
     else:
         assert result.errors == []
+
+
+def test_a_lock_outlives_its_holder_by_as_long_as_a_gateway_may_write(
+    make_storage: MakeStorage, proxy: Proxy, redis_server: RedisServer
+) -> None:
+    """And not by as long as its request might have taken besides."""
+    storage = make_storage(base_url=proxy.url, cache={"redis": redis_server.url})
+    known = storage.save("dir/a", ContentFile(LONG))
+    with redis_server.client() as client, ThreadPoolExecutor(1) as pool:
+        before = client.hkeys(redislocks.LOCKS)
+        may = threading.Event()
+        rule = proxy.rule(lambda seen: "t=set_children" in seen.target, Hold(may))
+        saved = pool.submit(storage.copy, known, "dir/b")
+        assert rule.reached.wait(60)
+        (lock,) = set(client.hkeys(redislocks.LOCKS)) - set(before)
+        ends = int(client.hget(redislocks.LOCKS, lock).split()[1]) / 1000
+        seconds, _ = client.time()
+        may.set()
+        saved.result()
+    assert ends - seconds <= links.WRITING_SECONDS * 9 / 8 + 1
 
 
 class Losing(Turn):

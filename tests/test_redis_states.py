@@ -255,7 +255,8 @@ def test_a_full_redis_is_told_of_changes_and_keeps_nothing_new(tmp_path: Path) -
 
 HOLD_A_LOCK = """
 from tahoestorage.cache import EntryCache, Scope
-turn = EntryCache(redis={url!r}).turn(Scope(b"dir", b"read", b"write"), "a/b", 2.0)
+cache, scope = EntryCache(redis={url!r}), Scope(b"dir", b"read", b"write")
+turn = cache.turn(scope, "a/b", {seconds}, longest=3600.0)
 turn.__enter__()
 turn.renew()
 """
@@ -264,7 +265,7 @@ turn.renew()
 def test_the_lock_of_a_writer_that_was_killed_ends_by_itself(
     workers: Callable[..., Worker], own_redis: RedisServer
 ) -> None:
-    worker = workers(False, HOLD_A_LOCK.format(url=own_redis.url))
+    worker = workers(False, HOLD_A_LOCK.format(url=own_redis.url, seconds=2.0))
     worker.end()
     with own_redis.client() as client:
         locks = redislocks.RedisLocks(client)
@@ -277,6 +278,29 @@ def test_the_lock_of_a_writer_that_was_killed_ends_by_itself(
                 break
             assert asked < ends
             time.sleep(0.02)
+
+
+def test_the_lock_of_a_writer_that_lives_is_prolonged(
+    workers: Callable[..., Worker], own_redis: RedisServer
+) -> None:
+    """However long its requests take, it outlives the process by the time given."""
+    worker = workers(False, HOLD_A_LOCK.format(url=own_redis.url, seconds=4.0))
+    name = Scope(b"dir", b"read", b"write").key(b"turn").hex()
+    with own_redis.client() as client:
+
+        def ends() -> float:
+            """Return in how many seconds the lock ends."""
+            seconds, microseconds = client.time()
+            held = client.hget(redislocks.LOCKS, name)
+            return int(held.split()[1]) / 1000 - seconds - microseconds / 1e6
+
+        # For longer than it would last by itself.
+        until = client.time()[0] + 6
+        while client.time()[0] < until:
+            assert ends() > 0
+            time.sleep(0.05)
+        worker.end()
+        assert ends() <= 4.0 + 4.0 / 8
 
 
 @pytest.mark.parametrize("loses", ["its counters", "everything", "what it likes"])

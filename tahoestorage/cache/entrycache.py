@@ -286,14 +286,19 @@ class EntryCache:
         """Note that ``name`` is about to be changed, before the write is sent."""
         return Change(self._tiers, scope, name)
 
-    def turn(self, scope: Scope, what: str, seconds: float) -> Turn:
+    def turn(
+        self, scope: Scope, what: str, seconds: float, longest: float = 0.0
+    ) -> Turn:
         """Return the turn at writing to a directory, to be entered.
 
         With a Redis nobody else of those who share it has one at the same time, until
-        ``seconds`` after it was last renewed.
+        ``seconds`` after this process has ended, and some more. One request of a holder
+        takes ``longest`` seconds at most.
         """
         tiers = self._tiers
-        return Turn() if isinstance(tiers, Tiers) else tiers.turn(scope, what, seconds)
+        if isinstance(tiers, Tiers):
+            return Turn()
+        return tiers.turn(scope, what, seconds, longest)
 
     def forget(self, scope: Scope) -> None:
         """Forget a directory, and the paths from it."""

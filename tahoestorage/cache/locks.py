@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 import time
@@ -18,6 +19,8 @@ from tahoestorage.exceptions import StoreError, WriteCollision
 POLL_SECONDS = 0.02
 # How often the time of one holder is waited for: others may be before us.
 PATIENCE = 3
+# How often a lock is prolonged in the time that it outlives its holder.
+BEATS = 8
 
 Ask = Callable[[Callable[[RedisLocks], bool]], bool]
 """Has a function do something with the locks. Raises RedisFault."""
@@ -47,9 +50,11 @@ class _Line:
 class LockedTurn(Turn):
     """Holds a lock in Redis while a directory is written to.
 
-    It ends by itself ``seconds`` after it was last renewed, and is not given back where
-    nobody knows whether the write goes on: after a StoreError, or where the process
-    ends. While the Redis is away writers do without, and ``without`` is told.
+    From the first request on a thread prolongs it. Where nobody knows whether the write
+    goes on, after a StoreError or where the process ends, it stays for ``seconds``, and
+    an eighth of them more at most; else it is given back. A holder takes ``longest``
+    seconds for a request at most. While the Redis is away writers do without, and
+    ``without`` is told.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class LockedTurn(Turn):
         name: str,
         what: str,
         seconds: float,
+        longest: float = 0.0,
         *,
         without: Callable[[str, RedisFault], None],
     ) -> None:
@@ -67,14 +73,17 @@ class LockedTurn(Turn):
         self._line = lines.line(name)
         self._key = name, secrets.token_hex(16)
         self._what = what
-        self._seconds = seconds
+        self._pause = seconds / BEATS
+        self._seconds = seconds + self._pause
+        self._patience = PATIENCE * (longest + seconds)
+        self._over: threading.Event | None = None
         self._held = False
         self._sent = False
         self.lost = False
 
     def __enter__(self) -> Self:
-        until = time.monotonic() + PATIENCE * self._seconds
-        if not self._line.first.acquire(timeout=PATIENCE * self._seconds):
+        until = time.monotonic() + self._patience
+        if not self._line.first.acquire(timeout=self._patience):
             raise self._collision()
         try:
             self._take(until)
@@ -98,7 +107,7 @@ class LockedTurn(Turn):
     def _collision(self) -> WriteCollision:
         return WriteCollision(
             f"{self._what}: other writers have held the lock for "
-            f"{PATIENCE * self._seconds:.0f} seconds; try again"
+            f"{self._patience:.0f} seconds; try again"
         )
 
     def renew(self) -> None:
@@ -113,8 +122,24 @@ class LockedTurn(Turn):
                 if not self._held:
                     # It ended before this, and somebody else may have his turn.
                     self.lost = self.lost or self._sent
-                    self._take(time.monotonic() + PATIENCE * self._seconds)
+                    self._take(time.monotonic() + self._patience)
         self._sent = True
+        if self._held and self._over is None:
+            self._over = threading.Event()
+            # Without it the lock may end too early, which is noticed.
+            with contextlib.suppress(RuntimeError):
+                threading.Thread(
+                    target=self._prolong,
+                    args=(self._over,),
+                    name="tahoestorage-lock",
+                    daemon=True,
+                ).start()
+
+    def _prolong(self, over: threading.Event) -> None:
+        """Hold the lock on, if it is still ours, while a request takes its time."""
+        while not over.wait(self._pause):
+            with contextlib.suppress(RedisFault):
+                self._ask(lambda locks: locks.keep(*self._key, self._seconds))
 
     def __exit__(
         self,
@@ -122,6 +147,8 @@ class LockedTurn(Turn):
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._over is not None:
+            self._over.set()
         clear = exc_type is None or (
             issubclass(exc_type, Exception) and not issubclass(exc_type, StoreError)
         )

@@ -216,14 +216,17 @@ class RedisTiers:
         self._redis.tell(slot, lambda state: state.disbelieve([slot]))
         self._local.disbelieve(slot)
 
-    def turn(self, scope: Scope, what: str, seconds: float) -> LockedTurn:
-        """Return the turn at writing to a directory, for ``seconds`` at most."""
+    def turn(
+        self, scope: Scope, what: str, seconds: float, longest: float
+    ) -> LockedTurn:
+        """Return the turn at writing to a directory: see LockedTurn."""
         return LockedTurn(
             self._ask_locks,
             self._lines,
             scope.key(b"turn").hex(),
             what,
             seconds,
+            longest,
             without=self._without_lock,
         )
 

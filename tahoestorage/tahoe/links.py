@@ -261,9 +261,9 @@ class Links:
         the lock was taken away meanwhile ``settled`` looks whether what was done is
         there, and what it then comes to; if not, it is done again.
         """
-        seconds = self._gateway.longest + WRITING_SECONDS
+        seconds, longest = WRITING_SECONDS, self._gateway.longest
         for _ in range(TURNS):
-            with self._cache.turn(directory.scope, what, seconds) as turn:
+            with self._cache.turn(directory.scope, what, seconds, longest) as turn:
                 result = act(turn)
             if turn.lost:
                 warned.of(what)
