@@ -292,7 +292,8 @@ def test_the_lock_of_a_writer_that_lives_is_prolonged(
             """Return in how many seconds the lock ends."""
             seconds, microseconds = client.time()
             held = client.hget(redislocks.LOCKS, name)
-            return int(held.split()[1]) / 1000 - seconds - microseconds / 1e6
+            left: float = int(held.split()[1]) / 1000 - seconds - microseconds / 1e6
+            return left
 
         # For longer than it would last by itself.
         until = client.time()[0] + 6
