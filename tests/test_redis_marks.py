@@ -1,4 +1,4 @@
-"""How long what a Redis has is believed where it could not be told of a change."""
+"""What is believed of a Redis that could not be told of a change, or gives no lock."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tahoestorage.cache import EntryCache, redisaccess, redisstate
-from tests.redis_server import running
+from tests.redis_server import free_port, running
 from tests.test_redis import entry, fill, new_scope
 
 
@@ -30,3 +30,10 @@ def test_who_looked_just_before_believes_no_longer_than_the_change_takes(
         assert reader.entry(scope, "a") is None
         change.done(None)
         writer._tiers._redis._untold.clear()  # type: ignore[union-attr]
+
+
+def test_who_gets_no_lock_looks_whether_what_he_wrote_is_there() -> None:
+    cache = EntryCache(redis=f"redis://127.0.0.1:{free_port()}")
+    with cache.turn(new_scope(), "a", 5.0) as turn:
+        turn.renew()
+    assert turn.lost

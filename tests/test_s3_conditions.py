@@ -13,7 +13,13 @@ from django.test import override_settings
 
 from tahoestorage.backends.objectstore import TRIAL
 from tahoestorage.backends.s3 import S3Storage, conditions
-from tahoestorage.exceptions import NameTaken, NotConditional, StoreForbids
+from tahoestorage.backends.s3.storage import DAY
+from tahoestorage.exceptions import (
+    NameTaken,
+    NotConditional,
+    StoreError,
+    StoreForbids,
+)
 from tests.proxy import Answer, Proxy, Seen
 from tests.s3_storages import MakeS3, keys, read, save, unfinished
 from tests.stores import S3Server, s3_requests
@@ -268,3 +274,37 @@ def test_a_copy_that_a_store_refuses_for_a_free_name_is_tried_once(
         assert read(storage, target) == b"content"
     assert refused.reached.is_set()
     assert sum(map(whole, proxy.seen)) == 1
+
+
+def test_what_is_changed_while_it_is_copied_is_told(
+    make_strict_s3: MakeS3, proxy: Proxy
+) -> None:
+    storage = make_strict_s3(
+        endpoint_url=proxy.url, cache=False, conditional_writes=True
+    )
+    directly = make_strict_s3(bucket_name=storage.bucket_name)
+    save(storage, "a", b"content")
+
+    def copies(seen: Seen) -> bool:
+        if "x-amz-copy-source" not in seen.headers:
+            return False
+        directly._client.put_object(**storage._object("a"), Body=b"another")
+        return True
+
+    # As a store answers whose copy is to be of what is no more.
+    proxy.rule(copies, REFUSED, times=None)
+    with pytest.raises(StoreError, match="changed while it was copied"):
+        storage.copy("a", "b")
+    assert keys(storage) == ["a"]
+
+
+def test_what_an_older_release_found_out_one_after_another_is_not_believed(
+    make_strict_s3: MakeS3, weed: S3Server
+) -> None:
+    storage = make_strict_s3(bucket_name=weed.make_bucket())
+    entries, scope = storage._entries, storage._scope.item("conditions:")
+    ticket = entries.ticket()
+    entries.keep_text(ticket, scope, "PutObject", "honoured", DAY)
+    assert entries.text(scope, "PutObject", DAY) == "honoured"
+    with letting_several_through(storage, "PutObject"):
+        assert not storage.conditional()
