@@ -77,13 +77,20 @@ class Result:
     failed: Counter[str] = field(default_factory=Counter)
     errors: list[str] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    evicted: int = 0
+
+    @property
+    def saved(self) -> int:
+        """How many saves returned a name of their own."""
+        return self.saves - self.failed.total() - len(self.twice)
 
     def __str__(self) -> str:
         failed = ", ".join(f"{n} {kind}" for kind, n in self.failed.items()) or "none"
         times = ", ".join(f"{each:.1f}" for each in self.seconds)
         return (
             f"{self.saves} saves: {len(self.lost)} acknowledged ones lost, "
-            f"{len(self.twice)} names given twice, failed: {failed}; seconds: {times}"
+            f"{len(self.twice)} names given twice, failed: {failed}; "
+            f"{self.evicted} keys evicted; seconds: {times}"
         )
 
 
@@ -220,10 +227,16 @@ def measure(
                     writers.save(f"2026/11/{number + 1:02}", result, saves)
             finally:
                 writers.stop()
+            if url is not None:
+                with contextlib.closing(redis.Redis.from_url(url)) as client:
+                    result.evicted += client.info("stats")["evicted_keys"]
 
 
 def main() -> None:
-    """Print what became of the saves; the status is 1 where one was lost."""
+    """Print what became of the saves; the status is 1 where one was lost.
+
+    Or where it can't be told: none was saved, or nothing evicted.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.gateways",
         description=__doc__,
@@ -241,7 +254,8 @@ def main() -> None:
         for said in sorted(set(result.errors))[:3]:
             print(f"    {said}", flush=True)
         wrong += len(result.lost) + len(result.twice)
-        wrong += sum(result.failed.values()) if kind != "none" else 0
+        wrong += result.failed.total() if kind != "none" else 0
+        wrong += not result.saved or (kind == "evicting" and not result.evicted)
     sys.exit(wrong > 0)
 
 

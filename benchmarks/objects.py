@@ -121,10 +121,11 @@ def object_transfers(weed: S3Server, work: Path) -> Iterator[Row]:
     with source.open("rb") as file:
         storage.save(name, File(file))
 
+    # Both write what comes to the disk.
     def read() -> None:
-        with storage.open(name) as file:
-            for _ in file.chunks():
-                pass
+        with storage.open(name) as file, (work / "target").open("wb") as target:
+            for chunk in file.chunks():
+                target.write(chunk)
 
     def download() -> None:
         with (work / "target").open("wb") as file:

@@ -34,6 +34,8 @@ def test_nothing_acknowledged_is_lost_and_no_name_given_twice(redis: str) -> Non
     result = Result()
     measure(redis, 1, 1, result, saves=2)
     assert result.saves == 64
+    assert result.saved > 0
+    assert (result.evicted > 0) == (redis == "evicting")
     assert result.lost == []
     assert result.twice == []
     if redis == "none":
