@@ -42,7 +42,7 @@ from google.auth.compute_engine import _metadata
 from google.oauth2 import service_account
 
 EMAIL = "site@tests.iam.gserviceaccount.com"
-PATIENCE = 30.0
+PATIENCE = 60.0
 HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "date", "server"}
 
 

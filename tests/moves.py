@@ -29,7 +29,7 @@ from tests import commands
 
 KINDS = ["disk", "memory", "grid"]
 COUNTS = ["copied", "skipped", "kept", "gone", "failed", "deleted", "refused"]
-PATIENCE = 60  # seconds; only a fault takes so long
+PATIENCE = 120  # seconds; only a fault takes so long
 FILES = {
     "top.txt": b"at the top",
     "empty": b"",

@@ -184,7 +184,7 @@ def test_a_process_that_dies_takes_no_file_with_it_in_silence(site: Site) -> Non
 
 @pytest.mark.parametrize("to_all", [False, True])
 def test_ctrl_c_ends_all_processes_in_good_order(to_all: bool, site: Site) -> None:
-    (site.path / "seconds").write_text("0.1")
+    (site.path / "seconds").write_text("1")
     with running(site.path, "from", "to", "--json") as process:
         wait_until(lambda: len(site.names()) > 10)
         for each in [process.pid, *(site.sent() if to_all else ())]:
@@ -225,7 +225,7 @@ def test_a_second_ctrl_c_waits_for_no_process(site: Site) -> None:
 
 
 def test_none_outlives_the_first_process(site: Site) -> None:
-    (site.path / "seconds").write_text("0.1")
+    (site.path / "seconds").write_text("1")
     with running(site.path, "from", "to") as process:
         wait_until(lambda: len(site.names()) > 10)
         process.kill()

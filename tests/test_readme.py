@@ -57,7 +57,7 @@ DOCUMENTS = ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 GATEWAY = "http://127.0.0.1:3456"
 CONTENT = b"Content that is longer than what a literal cap holds. " * 20
-PATIENCE = 60  # seconds; only a fault takes so long
+PATIENCE = 120  # seconds; only a fault takes so long
 
 
 def blocks(document: str) -> dict[tuple[str, str, int], str]:
@@ -248,10 +248,11 @@ def test_what_is_beyond_django_s_api_on_the_other_stores(moto: S3Server) -> None
     with override_settings(STORAGES=made):
         upload = executed(block("docs/s3-gcs.md", "python", 3))["upload"]
         assert {"method", "url", "fields", "headers"} == set(upload._fields)
-        for number in range(1000):
+        for number in range(30):
             storages["default"].save(f"2026/{number}.jpg", ContentFile(b"x"))
-        sizes = executed(block("docs/s3-gcs.md", "python", 4))["sizes"]
-    assert sizes == [1] * 1000
+        fewer = {"range(1000)": "range(30)"}
+        sizes = executed(block("docs/s3-gcs.md", "python", 4, replacing=fewer))["sizes"]
+    assert sizes == [1] * 30
 
 
 def test_the_lifecycle_rules_and_the_command_end_unfinished_uploads(

@@ -49,7 +49,8 @@ from tests.proxy import Action, Answer, CutBody, LoseAnswer, Proxy, Refuse, Stal
 from tests.redis_server import running
 from tests.stores import S3Server
 
-pytestmark = pytest.mark.django_db
+# Most time goes into what others print and search; other tests reach the same lines.
+pytestmark = [pytest.mark.django_db, pytest.mark.no_cover]
 
 LONG = b"more than a cap can hold " * 100
 PASSWORD = "Pas5wordOfTheRedisThatNobodyMaySee"
