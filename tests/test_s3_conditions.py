@@ -288,7 +288,9 @@ def test_what_is_changed_while_it_is_copied_is_told(
     def copies(seen: Seen) -> bool:
         if "x-amz-copy-source" not in seen.headers:
             return False
-        directly._client.put_object(**storage._object("a"), Body=b"another")
+        directly._client.put_object(
+            Bucket=storage.bucket_name, Key="a", Body=b"another"
+        )
         return True
 
     # As a store answers whose copy is to be of what is no more.
