@@ -377,3 +377,21 @@ def test_the_names_of_trials_are_nobody_s(s3: S3Storage, name: str) -> None:
     assert Objects(s3).refuses(name) is not None
     assert s3.listdir("") == ([], ["a"])
     assert save(s3, f"{TRIAL}s/b") == f"{TRIAL}s/b"
+
+
+def test_a_directory_is_listed_once_however_many_pages_have_it(s3: S3Storage) -> None:
+    names = [str(number) for number in range(5)]
+    for name in ("below/a", *names):
+        save(s3, f"dir/{name}")
+
+    def by_pages(params: dict[str, Any], **others: object) -> None:
+        params["MaxKeys"] = 2
+
+    events = s3._client.meta.events
+    events.register("before-parameter-build.s3", by_pages)
+    try:
+        # moto tells a prefix on each page that has a name of it.
+        directories, files = s3.listdir("dir")
+        assert (directories, sorted(files)) == (["below"], names)
+    finally:
+        events.unregister("before-parameter-build.s3", by_pages)

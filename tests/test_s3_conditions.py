@@ -125,9 +125,11 @@ def test_the_trial_is_beside_the_file(make_strict_s3: MakeS3, proxy: Proxy) -> N
 
 
 def test_where_nothing_may_be_deleted_one_hidden_object_remains(
-    make_strict_s3: MakeS3, proxy: Proxy
+    make_strict_s3: MakeS3, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = make_strict_s3(endpoint_url=proxy.url, cache=False)
+    # Each finds that of the one before, and long after.
+    monkeypatch.setattr(conditions, "_LEFT_BEHIND", -1.0)
 
     def deletes(seen: Seen) -> bool:
         return seen.method == "DELETE" and "uploadId" not in seen.target
@@ -136,10 +138,21 @@ def test_where_nothing_may_be_deleted_one_hidden_object_remains(
     for number in range(3):
         # Each time as another container would, with a cache of its own.
         storage._clients.honoured.clear()
-        assert save(storage, f"dir/{number}") == f"dir/{number}"
-        assert storage.copy(f"dir/{number}", f"dir/copy-{number}")
+        # After the first round nothing can be tried any more: nothing is proven.
+        with pytest.raises(NotConditional, match=r"deleted.*conditional_writes"):
+            save(storage, f"dir/{number}")
+        assert not storage._honours("CopyObject", "a", "dir/a")
+        assert not storage.conditional(thorough=True)
+    trusted = make_strict_s3(
+        endpoint_url=proxy.url, cache=False, conditional_writes=True
+    )
     names = sorted(f"{copy}{number}" for copy in ("", "copy-") for number in range(3))
-    assert sorted(keys(storage)) == sorted(f"dir/{n}" for n in [TRIAL, *names])
+    for number in range(3):
+        assert save(trusted, f"dir/{number}") == f"dir/{number}"
+        assert trusted.copy(f"dir/{number}", f"dir/copy-{number}")
+    assert sorted(keys(storage)) == sorted(
+        [TRIAL, f"dir/{TRIAL}", *(f"dir/{name}" for name in names)]
+    )
     # No listing shows it, and so nobody copies it.
     assert sorted(storage.listdir("dir")[1]) == names
     assert sorted(name for name, _ in storage.listed()) == [f"dir/{n}" for n in names]
@@ -167,8 +180,59 @@ def test_a_file_that_has_the_name_of_the_trial_stays(
     # As another program saved it.
     storage._client.put_object(Bucket=storage.bucket_name, Key=f"dir/{TRIAL}")
     monkeypatch.setattr(conditions, "_LEFT_BEHIND", -1.0)
-    assert save(storage, "dir/a") == "dir/a"
-    assert sorted(keys(storage)) == [f"dir/{TRIAL}", "dir/a"]
+    with pytest.raises(NotConditional, match="nothing is proven"):
+        save(storage, "dir/a")
+    assert keys(storage) == [f"dir/{TRIAL}"]
+
+
+def test_parts_are_not_believed_where_whole_objects_are_not(
+    make_strict_s3: MakeS3, weed: S3Server
+) -> None:
+    storage = make_strict_s3(bucket_name=weed.make_bucket(), cache=False)
+    # So Swift does: parts that are completed at once pass the trial at times.
+    storage._clients.honoured[storage.bucket_name, "CompleteMultipartUpload"] = True
+    with (
+        letting_several_through(storage, "PutObject"),
+        pytest.raises(NotConditional, match="PutObject"),
+    ):
+        save(storage, "large", bytes(9 << 20))
+    assert keys(storage) == []
+    assert unfinished(storage) == []
+
+
+def test_nobody_waits_for_ever_for_a_thread_that_does_not_come(
+    s3: S3Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = conditions.Trial(s3, TRIAL, "a")
+    come = threading.Event()
+
+    def attempt(key: str, start: threading.Barrier) -> conditions.Answer:
+        if come.is_set():
+            start.wait()
+        come.set()
+        return {}
+
+    monkeypatch.setattr(conditions, "_TOGETHER", 0.1)
+    with pytest.raises(StoreError, match=r"a: .*several at once"):
+        trial._race(attempt, TRIAL, 2)
+
+
+def test_nobody_waits_for_a_thread_that_can_not_be_started(
+    s3: S3Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial, start, count = conditions.Trial(s3, TRIAL, "a"), threading.Thread.start, 0
+
+    def once(thread: threading.Thread) -> None:
+        nonlocal count
+        count += 1
+        if count > 1:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", once)
+    with pytest.raises(StoreError, match=r"a: .*a thread could not be started"):
+        trial._race(trial._put, TRIAL, 2)
+    assert keys(s3) == []
 
 
 def test_nothing_is_left_in_a_bucket_with_versions(

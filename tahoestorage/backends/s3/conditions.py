@@ -46,9 +46,13 @@ _ROUNDS: Mapping[Operation, Sequence[int]] = {
 _THOROUGH = (8,) * 4
 _CERTAIN = 3
 # Seconds after which what a trial left behind is nobody's any more.
-_LEFT_BEHIND = 60.0
-# How often a name is waited for that the trial of another process has.
-_BUSY = 20
+_LEFT_BEHIND = 20.0
+# How often a name is looked at that the trial of another process has: longer than that.
+_LOOKS = 500
+# How many rounds others may win instead.
+_BUSY = 100
+# Seconds that those who are ready wait for the others of a round.
+_TOGETHER = 120.0
 # Also of Europe's own. Its other partitions are no places that can be tried out.
 _AMAZON = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu")
 
@@ -100,7 +104,9 @@ class Trial:
     def honours(self, operation: Operation, *, thorough: bool = False) -> bool:
         """Return whether just one of those that write at once succeeds, each time.
 
-        Raises StoreError where the store can't be asked.
+        What can't be proven is not believed: where the object may not be deleted, or is
+        a file of somebody's, no further round can follow. Raises StoreError where the
+        store can't be asked, or is tried by others all the time.
         """
         rounds = [*_ROUNDS[operation], *(_THOROUGH if thorough else ())]
         try:
@@ -123,12 +129,14 @@ class Trial:
             if not won:
                 # All were refused, for an object that was there before.
                 busy += 1
-                if busy > _BUSY or not self._makes_room():
-                    return several == 0
+                if busy > _BUSY:
+                    raise self._busy()
+                if not self._makes_room():
+                    return False
             elif len(won) == 1:
                 pending.pop(0)
                 if not self._delete(self._key, won[0]):
-                    return several == 0
+                    return False
             else:
                 several += 1
                 if several == _CERTAIN:
@@ -164,19 +172,27 @@ class Trial:
         """
         won: list[Answer] = []
         failed: list[Exception] = []
-        start = threading.Barrier(count)
+        start = threading.Barrier(count, timeout=_TOGETHER)
 
         def run(number: int) -> None:
             try:
                 won.append(attempt(key, start))
             except NameTaken:
                 pass
+            except threading.BrokenBarrierError:
+                failed.append(self._alone())
             except Exception as error:
-                failed.append(error)
+                # What went wrong first is what is told.
+                failed.insert(0, error)
                 start.abort()
 
         with ThreadPoolExecutor(count) as threads:
-            [*threads.map(run, range(count))]
+            try:
+                [*threads.map(run, range(count))]
+            except RuntimeError:
+                # A thread can't be started. The others are not to wait for it.
+                start.abort()
+                failed.append(self._alone())
         if not won:
             # It may have been done, its answer lost, and the request repeated.
             head = self._store._head(key, self._what)
@@ -238,8 +254,12 @@ class Trial:
         )
 
     def _makes_room(self) -> bool:
-        """Wait until the name is free; what nobody uses any more is deleted."""
-        for _ in range(_BUSY):
+        """Wait until the name is free; what nobody uses any more is deleted.
+
+        Return whether it is free: not where that may not be deleted, or is a file of
+        somebody's. Raises StoreError where others have it all the time.
+        """
+        for _ in range(_LOOKS):
             head = self._store._head(self._key, self._what)
             if head is None:
                 return True
@@ -252,7 +272,20 @@ class Trial:
                 return self._delete(self._key, head)
             # Not in step with the other.
             time.sleep((20 + secrets.randbelow(80)) / 1000)
-        return False
+        raise self._busy()
+
+    def _busy(self) -> StoreError:
+        return StoreError(
+            f"{self._what}: others try at this moment whether the store can refuse to "
+            "overwrite; try again"
+        )
+
+    def _alone(self) -> StoreError:
+        return StoreError(
+            f"{self._what}: whether the store can refuse to overwrite could not be "
+            "tried by several at once (a thread could not be started, or was too "
+            "slow); try again"
+        )
 
     def _delete(self, key: str, answer: Answer) -> bool:
         """Delete the object that an answer tells of; return whether that is allowed.

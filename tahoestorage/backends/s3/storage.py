@@ -69,6 +69,8 @@ class S3Storage(Cached, S3Writing):
         path_of(path)
         directories: list[str]
         directories, files = self._call(path or "the root", super().listdir, path)
+        # moto tells a prefix on each page that has a name of it.
+        directories = [*dict.fromkeys(directories)]
         return directories, [name for name in files if not is_hidden(name)]
 
     # URLs

@@ -74,6 +74,11 @@ class S3Writing(S3Objects):
         client = self._client
         if not is_modelled(client, operation):
             return False
+        whole: Operation = "PutObject"
+        if operation != whole and not self._honours(whole, what, key):
+            # Who looks first and writes later does so with parts, too, and is found out
+            # by them less often (Swift).
+            return False
         known, place = self._clients.honoured, (self.bucket_name, operation)
         if self.conditional_writes:
             # Whether copies work at all their failure tells.
@@ -98,7 +103,10 @@ class S3Writing(S3Objects):
             raise self._would_overwrite(operation, what)
 
     def _would_overwrite(self, operation: Operation, what: str) -> NotConditional:
-        advice = "use a store that can"
+        advice = (
+            f"use a store that can, let {TRIAL} beside the file be deleted, without "
+            "which nothing is proven, or set conditional_writes where you know better"
+        )
         if not self._overwrites:
             advice += ", or set allow_overwrite where saves are meant to overwrite"
         return NotConditional(
