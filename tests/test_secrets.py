@@ -335,6 +335,18 @@ def test_no_failure_of_a_gateway_lets_a_secret_out(
     assert marks.in_(seen.text) == set()
 
 
+def test_a_move_that_ends_half_way_lets_no_secret_out(
+    proxy: Proxy, root: Cap, marks: Marks, seen: Seen
+) -> None:
+    proxy.rule(lambda seen: seen.method == "DELETE", Answer(500), None)
+    storage = TahoeStorage(
+        base_url=proxy.url, base_cap=root.uri, cache=False, retries=0
+    )
+    seen.attempt(OPERATIONS["move"], storage)
+    assert len(seen.errors) == 1
+    assert marks.in_(seen.text) == set()
+
+
 def test_a_gateway_that_is_away_lets_no_secret_out(
     root: Cap, marks: Marks, seen: Seen, tmp_path: Path
 ) -> None:

@@ -28,6 +28,7 @@ from tahoestorage.exceptions import (
 from tahoestorage.tahoe.caps import Cap, literal_cap
 from tahoestorage.tahoe.directories import Directory, Path
 from tahoestorage.tahoe.files import FileReader
+from tahoestorage.tahoe.redaction import Secret
 from tahoestorage.tahoe.uploads import UploadBody
 from tahoestorage.tahoe.urls import public_url
 
@@ -317,7 +318,8 @@ class TahoeStorage(Saving, Configured):
             with self.open(source) as file:
                 cap = self._upload(target, body_of(file))
         self._link(target, cap, "false")
-        return entry.reference
+        # Error pages show what callers hold, where what they do next fails.
+        return Secret(entry.reference)
 
     def upload_url(self, name: str, content_type: str, size: int) -> NoReturn:
         """Raise NotImplementedError: visitors can't send files to a grid."""
