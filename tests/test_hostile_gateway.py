@@ -54,7 +54,7 @@ ASKS: dict[str, Callable[[Gateway], object]] = {
     "create root": marker.create_root,
 }
 # What reads a body to its end, or looks into it.
-READERS = ["list", "metadata", "upload", "download", "welcome"]
+READERS = ["list", "linked", "upload", "download", "welcome"]
 
 
 @pytest.fixture(autouse=True)

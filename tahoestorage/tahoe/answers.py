@@ -35,7 +35,7 @@ _OF_METADATA = frozenset({TOKEN_KEY, "ctime", "mtime"})
 _OF_TAHOE = frozenset({"linkcrtime", "linkmotime"})
 # What reads a child of which only an unknown write cap is listed: nothing that we know.
 _UNREADABLE = "URI:UNREADABLE:"
-# However much is in it.
+LINK_LIMIT = 1 << 20
 _DIRECTORY = re.compile(r'\s*\[\s*"dirnode"')
 _KINDS = {"dirnode": EntryKind.DIRECTORY, "filenode": EntryKind.FILE}
 
@@ -268,12 +268,17 @@ def linked_of(text: str, where: str) -> Linked:
 
 
 def _linked(text: str) -> Linked | None:
-    if _DIRECTORY.match(text):
-        return Linked(EntryKind.DIRECTORY, None, {})
+    directory = Linked(EntryKind.DIRECTORY, None, {})
+    # What is longer was not read to its end.
+    if len(text) >= LINK_LIMIT and _DIRECTORY.match(text):
+        return directory
     try:
         kind, own = json.loads(text)
+        if kind == "dirnode":
+            children = own["children"].values()
+            return directory if all(isinstance(c, list) for c in children) else None
         metadata = own["metadata"]
-    except (ValueError, TypeError, LookupError, RecursionError):
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return None
     if not isinstance(metadata, dict):
         return None

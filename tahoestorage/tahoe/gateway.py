@@ -107,7 +107,7 @@ class Gateway:
     def linked(self, directory: Cap, name: str, *, what: str) -> Linked:
         """Return where a link in a directory leads. Raises FileMissing."""
         with self._ask("GET", directory, (name,), "t=json", what=what) as answer:
-            text = bodies.read_text(answer, what, self._transport, _STATUS_LIMIT)
+            text = bodies.read_text(answer, what, self._transport, answers.LINK_LIMIT)
         return answers.linked_of(text, self.base_url)
 
     def set_children(

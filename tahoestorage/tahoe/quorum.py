@@ -79,6 +79,8 @@ class _Known:
         self.after_fork()
         self.facts: Facts | None = None
         self.shares: Shares | None = None
+        # That nothing can be kept, once.
+        self.is_told = False
         # When the facts were last read, and who was there.
         self.read = float("-inf")
         self.read_for: frozenset[Server] = frozenset()
@@ -223,6 +225,9 @@ class Quorum:
                 f"{what}: no directory was made, for not all storage servers are "
                 f"there, and that cannot be kept: {TAKEN}"
             )
+        if self._known.is_told:
+            return
+        self._known.is_told = True
         logger.warning(
             "What is known of the storage servers is not kept with the root directory, "
             "and each process goes by what the gateway shows it, which can be less "
