@@ -281,3 +281,14 @@ def test_damaged_packed_content_is_said_to_be(make: Make) -> None:
             pytest.raises(DamagedDownload, match=r"a\.css"),
         ):
             file.seek(400_000) if act == "seek" else getattr(file, act)()
+
+
+def test_what_others_have_packed_of_other_types_stays_packed(make: Make) -> None:
+    storage, content = make(gzip=True), gzip.compress(STYLE)
+    for name, kind in (("a.css", "text/css"), ("a.bin", "application/octet-stream")):
+        blob = storage.bucket.blob(name)
+        blob.content_encoding = "gzip"
+        blob.upload_from_string(content, content_type=kind)
+    assert read(storage, "a.bin") == content
+    # As releases without a mark have packed it.
+    assert read(storage, "a.css") == STYLE

@@ -130,6 +130,10 @@ class GCSReading(Keys, GCSOptions):
             encoding = encoding if entry is None else encoding_of(entry)
         if entry is None:
             raise FileMissing(f"{what}: there is no such file")
+        # What this storage packs is of these types, so that others packed the rest.
+        kind = headers.get("content-type")
+        if not beyond and kind is not None and kind not in self.gzip_content_types:
+            encoding = None
         return Part(entry, body, encoding)
 
     def _get(self, url: str, first: int, last: int) -> Any:
