@@ -705,3 +705,25 @@ def test_every_way_of_reading_says_that_packed_content_is_damaged(
         text.read()
     with pytest.raises(DamagedDownload):
         b"".join(serve(RequestFactory().get("/"), storage, "a.css"))
+
+
+def test_what_another_storage_packed_is_served_with_no_wrong_length(
+    make_s3: MakeS3,
+) -> None:
+    text = b"body { color: red }\n" * 1000
+    save(make_s3(gzip=True), "a.css", text)
+    for options in ({}, {"gzip": True}):
+        storage = make_s3(**options)
+        factory = RequestFactory()
+        told = serve(factory.head("/"), storage, "a.css")
+        assert told.status_code == 200
+        assert "Content-Length" not in told
+        far = factory.get("/", headers={"Range": "bytes=19000-"})
+        for request in (factory.get("/"), far):
+            response: Any = serve(request, storage, "a.css")
+            assert response.status_code == 200
+            assert b"".join(response) == text
+    save(storage, "a.txt", text)
+    assert serve(factory.head("/"), storage, "a.txt")["Content-Length"] == "20000"
+    save(make_s3(), "plain.css", text)
+    assert serve(factory.head("/"), make_s3(), "plain.css")["Content-Length"] == "20000"

@@ -135,11 +135,15 @@ def _whole_or_part(
         try:
             part = range_of(request, size, stored.etag, stored.modified)
         except Unsatisfiable:
+            if stored.may_be_packed:
+                raise Packed from None
             return HttpResponse(
                 status=416,
                 headers={"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"},
             )
     if request.method == "HEAD":
+        if stored.may_be_packed:
+            raise Packed
         if size is not None:
             known["Content-Length"] = str(size)
         return known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mimetypes
 import os
 import stat
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from django.core.files.base import File
 from django.core.files.storage import Storage
 
 from tahoestorage.backends.cached import Cached
+from tahoestorage.backends.objectstore import ObjectStore
 from tahoestorage.backends.storedfile import StoredFile
 from tahoestorage.conf import secret_key
 from tahoestorage.entries import Entry
@@ -52,6 +54,8 @@ class Stored:
     modified: int | None = None
     reference: str | None = field(default=None, repr=False)
     file: File[Any] | None = None
+    may_be_packed: bool = False
+    """Whether ``size`` may be that of a packed form: only reading shows it."""
 
     def part(self, first: int = 0, end: int | None = None) -> Part:
         """Return the bytes from ``first`` up to ``end``, with a block of them read.
@@ -120,6 +124,10 @@ def look(storage: Storage, name: str, *, packed: bool = False) -> Stored:
         stored.file = file = storage.open(name)
         if isinstance(file, StoredFile) and file.is_packed:
             stored.size = None
+    elif isinstance(storage, ObjectStore):
+        # Another storage of the bucket may pack files of these types, and mark them.
+        types = getattr(storage, "gzip_content_types", ())
+        stored.may_be_packed = mimetypes.guess_type(name)[0] in types
     return stored
 
 
