@@ -624,8 +624,12 @@ def test_prefetch_answers_as_without_it(store: Any) -> None:
 @pytest.mark.parametrize("kind", ["s3", "gcs"], indirect=True)
 def test_a_mark_for_a_folder_is_an_object_as_any(make: Callable[..., Any]) -> None:
     # As consoles make them.
+    bucket = make()
     for mark in ("media/", "media/dir/", "media/empty/"):
-        make()._write(mark, ContentFile(b""), replace=False)
+        if hasattr(bucket, "endpoint_url"):
+            bucket._client.put_object(Bucket=bucket.bucket_name, Key=mark, Body=b"")
+        else:
+            bucket.bucket.blob(mark).upload_from_string(b"")
     store = make(location="media")
     save(store, "dir/a")
     assert sorted(dict(store.listed())) == ["dir/", "dir/a", "empty/"]
@@ -635,7 +639,8 @@ def test_a_mark_for_a_folder_is_an_object_as_any(make: Callable[..., Any]) -> No
         return [store.exists(name) for name in names]
 
     alone = look()
-    assert alone == [True, True, False, False, False, True, False, False]
+    # A file is found with a slash behind it too: saves and open drop that.
+    assert alone == [True, True, False, False, False, True, True, False]
     with store.prefetch():
         assert look() == alone
     assert store.listdir("") == (["dir", "empty"], [])
