@@ -149,13 +149,15 @@ class Cached(Lookups):
 
     def _write(self, name: str, content: Any, *, replace: bool) -> None:
         check_file(name)
-        name = saved_name(name)
         with self._changing(name) as became:
             became(self._put(self._key(name), content, name, replace=replace))
 
     def _publish(self, file: StoredFile) -> None:
         replace = not file.mode.startswith("x")
-        self._write(str(file.name), file.content(), replace=replace)
+        name = str(file.name)
+        # What is there by just this name is replaced.
+        name = self._spelled(name) if replace else saved_name(name)
+        self._write(name, file.content(), replace=replace)
 
     def delete(self, name: str) -> None:
         """Delete a file; a name that is not there is no error."""
