@@ -30,7 +30,7 @@ def main() -> None:
 
     from benchmarks import downloads, large, objects, proxy, readers, small
     from benchmarks.rows import Row
-    from tahoestorage.tahoe.grid import LocalGrid
+    from tahoestorage.testing.grid import LocalGrid
 
     measurements = (
         small.lookups,
@@ -62,7 +62,8 @@ def main() -> None:
                 met = "met" if row.met else "MISSED"
                 value = f"{row.value:.2f} {row.unit}"
                 print(
-                    f"{row.what:<64} {value:>10} {row.bound:>9}   {met:6} {row.beside}",
+                    f"{row.label:<64} {value:>10} {row.bound:>9}   {met:6} "
+                    f"{row.beside}",
                     flush=True,
                 )
     written = {

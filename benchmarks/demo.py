@@ -131,9 +131,9 @@ def measure(tool: str, rounds: int) -> Row:
                 if way not in best or taken.whole < best[way].whole:
                     best[way] = taken
     own, whole = best["own"], best["whole"]
-    what = f"make demo from a fresh clone by {tool}, in times of the whole environment"
+    label = f"make demo from a fresh clone by {tool}, in times of the whole environment"
     beside = f"{own}; the whole {whole}"
-    return at_most(what, own.whole / whole.whole, "x", 0.75, beside)
+    return at_most(label, own.whole / whole.whole, "x", 0.75, beside)
 
 
 def main() -> None:
@@ -151,7 +151,7 @@ def main() -> None:
         row = measure(tool, arguments.rounds)
         missed |= not row.met
         met = "met" if row.met else "MISSED"
-        print(f"{row.what}: {row.value:.2f} {row.unit} ({row.bound}, {met})")
+        print(f"{row.label}: {row.value:.2f} {row.unit} ({row.bound}, {met})")
         print(f"    installed + run, on the disk: {row.beside}", flush=True)
     sys.exit(missed)
 

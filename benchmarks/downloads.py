@@ -13,9 +13,9 @@ from django.core.files.base import ContentFile, File
 from benchmarks.large import MIB, SIZE, make_file
 from benchmarks.rows import Row, at_most
 from benchmarks.small import storage_on
-from tahoestorage.tahoe.grid import LocalGrid
-from tests.accel_site import memory, running
-from tests.nginx_server import NGINX
+from tahoestorage.testing.grid import LocalGrid
+from tests.support.accel_site import memory, running
+from tests.support.nginx_server import NGINX
 
 
 def downloads(grid: LocalGrid, work: Path) -> Iterator[Row]:
@@ -39,13 +39,13 @@ def downloads(grid: LocalGrid, work: Path) -> Iterator[Row]:
         before, started, got = memory(server), time.perf_counter(), 0
         with requests.get(
             f"{address}/media/{large}", stream=True, timeout=60
-        ) as answer:
-            for block in answer.iter_content(MIB):
+        ) as response:
+            for block in response.iter_content(MIB):
                 got += len(block)
         taken = time.perf_counter() - started
         grown = (memory(server) - before) / MIB
     if got != SIZE:
         raise RuntimeError(f"{got} bytes came of {SIZE}")
     rate = f"{SIZE / MIB / taken:.0f} MiB/s"
-    what = "serve by X-Accel-Redirect, 1 GiB: the site's processes grow by"
-    yield at_most(what, grown, "MiB", 2, rate)
+    label = "serve by X-Accel-Redirect, 1 GiB: the site's processes grow by"
+    yield at_most(label, grown, "MiB", 2, rate)

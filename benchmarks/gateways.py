@@ -26,8 +26,8 @@ from typing import Any
 import redis
 
 from tahoestorage.storage import TahoeStorage
-from tahoestorage.tahoe.grid import LocalGrid
-from tests.redis_server import RedisServer, running
+from tahoestorage.testing.grid import LocalGrid
+from tests.support.redis_server import RedisServer, running
 
 PROCESSES, THREADS, SAVES = 4, 8, 6
 REDIS = ("none", "usual", "evicting")

@@ -22,9 +22,9 @@ import redis
 
 from benchmarks.gateways import fill
 from tahoestorage.cache.redisstate import STATE
-from tahoestorage.tahoe.grid import LocalGrid
-from tests.old_release import Worker
-from tests.redis_server import RedisServer, running
+from tahoestorage.testing.grid import LocalGrid
+from tests.support.old_release import Worker
+from tests.support.redis_server import RedisServer, running
 
 CHANGES, NAMES = 256, 16
 POLICIES = ("allkeys-lru", "allkeys-random", "volatile-lru", "noeviction")
@@ -61,7 +61,7 @@ class Result:
     """What the other host has answered, and what the Redis has dropped."""
 
     changes: int = 0
-    answers: int = 0
+    responses: int = 0
     wrong: int = 0
     evicted: int = 0
     refused: int = 0
@@ -74,7 +74,7 @@ class Result:
 
     def __str__(self) -> str:
         return (
-            f"{self.changes} changes, {self.wrong} of {self.answers} answers wrong; "
+            f"{self.changes} changes, {self.wrong} of {self.responses} answers wrong; "
             f"{self.evicted} keys evicted, {self.refused} writes refused, "
             f"counters begun {self.names} times"
         )
@@ -136,13 +136,13 @@ def measure(policy: str, changes: int) -> Result:
             earlier = f"dir/{number * 5 % NAMES}"
             for each in (name, earlier):
                 content = right.get(each)
-                result.answers += 1
-                answer = there.ask(f"known({each!r})")
-                result.wrong += answer != [content is not None, content]
+                result.responses += 1
+                response = there.ask(f"known({each!r})")
+                result.wrong += response != [content is not None, content]
         for each, content in right.items():
-            result.answers += 1
-            answer = there.ask(f"known({each!r})")
-            result.wrong += answer != [content is not None, content]
+            result.responses += 1
+            response = there.ask(f"known({each!r})")
+            result.wrong += response != [content is not None, content]
         said = client.info()
         result.evicted = said["evicted_keys"]
         errors = client.info("errorstats").get("errorstat_OOM", {"count": 0})
@@ -152,7 +152,7 @@ def measure(policy: str, changes: int) -> Result:
 
 
 def main() -> None:
-    """Print what came of each policy; the status is 1 where an answer was wrong."""
+    """Print what came of each policy; the status is 1 where a response was wrong."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.hosts",
         description=__doc__,

@@ -18,7 +18,7 @@ from django.core.files.base import File
 from benchmarks.rows import Row, at_least, at_most, seconds
 from benchmarks.small import storage_on
 from tahoestorage.storage import TahoeStorage
-from tahoestorage.tahoe.grid import LocalGrid
+from tahoestorage.testing.grid import LocalGrid
 
 MIB = 1 << 20
 SIZE = 1024 * MIB
@@ -74,12 +74,12 @@ def transfers(grid: LocalGrid, work: Path) -> Iterator[Row]:
         down["curl"] = min(down["curl"], seconds(partial(curl, "-o", "/dev/null", get)))
         down["ours"] = min(down["ours"], seconds(partial(drain, storage, name)))
     source.unlink()
-    for what, taken in (("up", up), ("down", down)):
+    for label, taken in (("up", up), ("down", down)):
         rate = SIZE / MIB / taken["ours"]
         beside = f"{rate:.0f} MiB/s, curl {SIZE / MIB / taken['curl']:.0f} MiB/s"
         ratio = taken["curl"] / taken["ours"]
         yield at_least(
-            f"1 GiB {what}, in times of curl's rate", ratio, "x", 0.95, beside
+            f"1 GiB {label}, in times of curl's rate", ratio, "x", 0.95, beside
         )
 
 
@@ -105,5 +105,5 @@ def imports(grid: LocalGrid, work: Path) -> Iterator[Row]:
         float(subprocess.check_output([sys.executable, "-P", "-c", _IMPORT]))
         for _ in range(10)
     ]
-    what = "import tahoestorage.storage, over Django's storage and requests"
-    yield at_most(what, min(times) * 1000, "ms", 60)
+    label = "import tahoestorage.storage, over Django's storage and requests"
+    yield at_most(label, min(times) * 1000, "ms", 60)

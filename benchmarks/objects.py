@@ -32,8 +32,8 @@ from benchmarks.rows import (
 )
 from benchmarks.small import call_each
 from tahoestorage.backends.s3 import S3Storage
-from tahoestorage.tahoe.grid import LocalGrid
-from tests.stores import ACCESS_KEY, SECRET_KEY, S3Server, running_weed
+from tahoestorage.testing.grid import LocalGrid
+from tests.support.s3_servers import ACCESS_KEY, SECRET_KEY, S3Server, running_weed
 
 wrapper: Any = staticfiles_storage
 MIB = 1 << 20
@@ -87,15 +87,17 @@ def object_lookups(weed: S3Server, work: Path) -> Iterator[Row]:
         call_each(ask, next(shares))
 
     taken = best_of_each(
-        {what: partial(a_share, ask) for what, ask in calls.items()}, rounds=80
+        {label: partial(a_share, ask) for label, ask in calls.items()}, rounds=80
     )
     signing = min(seconds(partial(parent.url, names[0])) for _ in range(50))
-    for what, each in taken.items():
+    for label, each in taken.items():
         beside = ""
-        if what == "url":
+        if label == "url":
             beside = f"django-storages signs one in {signing * 1e6:.0f} us"
         microseconds = each / SHARE * 1e6
-        yield at_most(f"S3: {what}, known, from memory", microseconds, "us", 15, beside)
+        yield at_most(
+            f"S3: {label}, known, from memory", microseconds, "us", 15, beside
+        )
 
 
 @on_weed
@@ -132,11 +134,11 @@ def object_transfers(weed: S3Server, work: Path) -> Iterator[Row]:
             client.download_fileobj(storage.bucket_name, name, file)
 
     down = best_of_each({"ours": read, "boto3": download}, rounds=4)
-    for what, taken in (("save", up), ("open().chunks()", down)):
+    for label, taken in (("save", up), ("open().chunks()", down)):
         rates = {who: LARGE / MIB / each for who, each in taken.items()}
         beside = f"{rates['ours']:.0f} MiB/s, boto3 {rates['boto3']:.0f} MiB/s"
         ratio = taken["boto3"] / taken["ours"]
-        text = f"S3: {what} of 256 MiB, in times of boto3's rate"
+        text = f"S3: {label} of 256 MiB, in times of boto3's rate"
         yield at_least(text, ratio, "x", 0.95, beside)
 
 

@@ -12,9 +12,9 @@ from urllib.parse import quote
 
 from benchmarks.large import MIB, curl
 from benchmarks.rows import Row, at_least, best_of_each
-from tahoestorage.tahoe.grid import LocalGrid
-from tests.nginx_server import NGINX, configuration, running
-from tests.redis_server import free_port
+from tahoestorage.testing.grid import LocalGrid
+from tests.support.nginx_server import NGINX, configuration, running
+from tests.support.redis_server import free_port
 
 SIZE = 256 * MIB
 
@@ -56,5 +56,5 @@ def public_downloads(grid: LocalGrid, work: Path) -> Iterator[Row]:
         best = best_of_each(calls, rounds=8)
     rates = {who: SIZE / MIB / taken for who, taken in best.items()}
     beside = f"{rates['proxy']:.0f} MiB/s, disk {rates['disk']:.0f} MiB/s"
-    what = "256 MiB from the proxy's cache, in times of nginx's own disk"
-    yield at_least(what, rates["proxy"] / rates["disk"], "x", 0.8, beside)
+    label = "256 MiB from the proxy's cache, in times of nginx's own disk"
+    yield at_least(label, rates["proxy"] / rates["disk"], "x", 0.8, beside)

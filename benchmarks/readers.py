@@ -16,7 +16,7 @@ import requests
 from benchmarks.rows import Row, at_most
 from benchmarks.small import storage_on
 from tahoestorage.storage import TahoeStorage
-from tahoestorage.tahoe.grid import LocalGrid
+from tahoestorage.testing.grid import LocalGrid
 from tests.conftest import requests_sent
 
 # How many threads read of how many names, and how often that is tried.
@@ -41,12 +41,12 @@ def cold_listings(grid: LocalGrid, work: Path) -> Iterator[Row]:
                     taken = _read(storage, names[-many:])
                 sent[many] = max(sent[many], len(seen))
                 best[many] = min(best[many], taken)
-        what = f"{readers} readers at once of {count:,} names, cold"
+        label = f"{readers} readers at once of {count:,} names, cold"
         beside = f"one alone: {sent[1]}"
-        yield at_most(f"{what}: requests", sent[readers], "", 1, beside)
+        yield at_most(f"{label}: requests", sent[readers], "", 1, beside)
         beside = f"{best[readers]:.2f} s, one alone {best[1]:.2f} s"
         ratio = best[readers] / best[1]
-        yield at_most(f"{what}, in times of one alone", ratio, "x", 1.5, beside)
+        yield at_most(f"{label}, in times of one alone", ratio, "x", 1.5, beside)
 
 
 def _fill(grid: LocalGrid, root: str, count: int) -> list[str]:

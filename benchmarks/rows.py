@@ -16,7 +16,7 @@ SAMPLE_SECONDS = 0.001
 class Row:
     """One measurement, beside its reference; ``bound`` is what ``value`` must keep."""
 
-    what: str
+    label: str
     value: float
     unit: str
     bound: str
@@ -28,14 +28,16 @@ class Row:
         return asdict(self)
 
 
-def at_most(what: str, value: float, unit: str, bound: float, beside: str = "") -> Row:
+def at_most(label: str, value: float, unit: str, bound: float, beside: str = "") -> Row:
     """Return a row whose value must not be above ``bound``."""
-    return Row(what, value, unit, f"<= {bound:g}", value <= bound, beside)
+    return Row(label, value, unit, f"<= {bound:g}", value <= bound, beside)
 
 
-def at_least(what: str, value: float, unit: str, bound: float, beside: str = "") -> Row:
+def at_least(
+    label: str, value: float, unit: str, bound: float, beside: str = ""
+) -> Row:
     """Return a row whose value must not be below ``bound``."""
-    return Row(what, value, unit, f">= {bound:g}", value >= bound, beside)
+    return Row(label, value, unit, f">= {bound:g}", value >= bound, beside)
 
 
 def seconds(call: Callable[[], object]) -> float:

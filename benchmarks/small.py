@@ -17,7 +17,7 @@ from django.core.files.storage import FileSystemStorage
 from benchmarks.rows import Row, at_most, best_of_each, median_of_each, seconds
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
-from tahoestorage.tahoe.grid import LocalGrid
+from tahoestorage.testing.grid import LocalGrid
 
 LEVELS = ("one", "two", "three", "four", "five", "six")
 # Room for where a path leads, and for no page of ten names: those come from disk.
@@ -88,8 +88,8 @@ def lookups(grid: LocalGrid, work: Path) -> Iterator[Row]:
                 f"FileSystemStorage {taken['files'] * 1e6:.1f} us"
             )
             ratio = taken[tier] / taken["files"]
-            what = f"warm {verb}() from {tier}, in times of FileSystemStorage"
-            yield at_most(what, ratio, "x", bound, beside)
+            label = f"warm {verb}() from {tier}, in times of FileSystemStorage"
+            yield at_most(label, ratio, "x", bound, beside)
 
 
 NAMES = 300
@@ -125,8 +125,8 @@ def deep_lookups(grid: LocalGrid, work: Path) -> Iterator[Row]:
                     f"FileSystemStorage {taken['files'] / NAMES * 1e6:.1f} us"
                 )
                 ratio = taken[who] / taken["files"]
-                what = f"warm {verb}() {levels} levels down, process {where}"
-                yield at_most(what, ratio, "x", 2, beside)
+                label = f"warm {verb}() {levels} levels down, process {where}"
+                yield at_most(label, ratio, "x", 2, beside)
 
 
 def call_each(call: Callable[[str], object], names: list[str]) -> None:
@@ -187,5 +187,5 @@ def cold_lookup(grid: LocalGrid, work: Path) -> Iterator[Row]:
     taken = median_of_each({"cold": cold, "walk": walk}, rounds=15)
     beside = f"cold {taken['cold'] * 1e3:.1f} ms, walk {taken['walk'] * 1e3:.1f} ms"
     ratio = taken["cold"] / taken["walk"]
-    what = "cold exists() 6 levels down, in times of a walk by levels"
-    yield at_most(what, ratio, "x", 1.0, beside)
+    label = "cold exists() 6 levels down, in times of a walk by levels"
+    yield at_most(label, ratio, "x", 1.0, beside)

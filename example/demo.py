@@ -25,7 +25,7 @@ from demonstration.roundtrip import round_trip
 from demonstration.server import EXAMPLE, log_end, site
 from demonstration.stopping import Stopped, await_signals
 from tahoestorage.exceptions import TahoeStorageError
-from tahoestorage.tahoe.grid import LocalGrid
+from tahoestorage.testing.grid import LocalGrid
 
 
 def main() -> int:

@@ -6,7 +6,7 @@
 # own server refuses all of them.
 #
 # Here: tahoestorage/backends/gcs/conditions.py tries each kind of request, and
-# tests/test_gcs_conditions.py does so on this server.
+# tests/backends/gcs/test_conditions.py does so on this server.
 #
 # Needs PyPI, Python 3.11 or newer (PYTHON says which) on Linux, and about a minute.
 set -eu

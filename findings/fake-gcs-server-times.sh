@@ -6,7 +6,7 @@
 # started with TZ=UTC is read. (Django sets TZ for the processes that a site starts.)
 #
 # Here: `_seconds` in tahoestorage/backends/gcs/objects.py, and the fake-gcs-server of
-# tests/test_gcs_conditions.py, which has the zone of the tests' settings.
+# tests/backends/gcs/test_conditions.py, which has the zone of the tests' settings.
 #
 # Needs PyPI, Python 3.11 or newer (PYTHON says which) on Linux with its zones (tzdata), and
 # about a minute.

@@ -6,7 +6,7 @@
 # the client waits for the rest of the length until the gateway drops what is idle, after a
 # minute. Where the client asked for the connection to be closed, it ends at once.
 #
-# Here: `Gateway.fetch` in tahoestorage/tahoe/gateway.py, and tests/test_damaged.py.
+# Here: `Gateway.fetch` in tahoestorage/tahoe/gateway.py, and tests/tahoe/test_damaged.py.
 #
 # Needs PyPI, Python 3.11 or newer (PYTHON says which), and about a minute.
 set -eu

@@ -5,7 +5,7 @@
 # DELETE request"), and the name stays; POST ?t=unlink&name=NAME on the directory unlinks it.
 #
 # Here: `Gateway.unlink` in tahoestorage/tahoe/gateway.py, and
-# tests/test_moving_mutable.py::test_a_link_without_a_cap_is_no_file.
+# tests/moving/test_mutable.py::test_a_link_without_a_cap_is_no_file.
 #
 # Needs PyPI, Python 3.11 or newer (PYTHON says which), and about a minute.
 set -eu

@@ -19,7 +19,7 @@ from django.core.files.storage import default_storage
 from PIL import Image
 from pytest_django.fixtures import Settings
 
-from tahoestorage.tahoe.grid import LocalGrid
+from tahoestorage.testing.grid import LocalGrid
 
 KEYS = {"access_key": "testkey", "secret_key": "testsecret12"}
 PATIENCE = 60

@@ -44,11 +44,11 @@ def test_a_document_is_served_and_deleted_by_its_task(
     file = ContentFile(TEXT, "report.txt")
     document = get_document_model().objects.create(title="a report", file=file)
 
-    answer: Any = Client().get(document.url)
-    if answer.status_code == 302:  # Wagtail's own way of a store with URLs.
-        assert "report" in answer["Location"]
+    response: Any = Client().get(document.url)
+    if response.status_code == 302:  # Wagtail's own way of a store with URLs.
+        assert "report" in response["Location"]
     else:
-        assert b"".join(answer.streaming_content) == TEXT
+        assert b"".join(response.streaming_content) == TEXT
     assert document.get_file_size() == len(TEXT)
 
     name = document.file.name

@@ -13,6 +13,6 @@ class TahoeStorageConfig(AppConfig):
         """Register the system checks, and keep caps out of error pages."""
         # Importing them is enough, and does it once.
         from tahoestorage import checks  # noqa: F401
-        from tahoestorage.conf import hide_root_caps
+        from tahoestorage.config.settings import hide_root_caps
 
         hide_root_caps()

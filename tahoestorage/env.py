@@ -19,24 +19,24 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from tahoestorage import installed as installed
-from tahoestorage.environment.options import placed
-from tahoestorage.environment.settings import setting
-from tahoestorage.environment.urls import (
+from tahoestorage.config.storages import setting
+from tahoestorage.config.storeoptions import placed
+from tahoestorage.config.storeurls import (
     FOLDER,
     GCS,
     MEMORY,
     S3,
     TAHOE,
-    Store,
+    StoreKind,
     read_url,
 )
-from tahoestorage.environment.variables import (
+from tahoestorage.config.validators import Given, InvalidValue
+from tahoestorage.config.variables import (
     misspelt,
     naming_variables,
     read_variable,
     read_variables,
 )
-from tahoestorage.kinds import Given, Wrong
 
 if TYPE_CHECKING:
     from django.core.files.storage import Storage
@@ -96,15 +96,15 @@ def storage_from_url(url: str) -> Storage:
 
 def _all(wanted: dict[str, Callable[[], Made]]) -> dict[str, Made]:
     made: dict[str, Made] = {}
-    faults: list[str] = []
+    errors: list[str] = []
     for alias, make in wanted.items():
         try:
             made[alias] = make()
-        except Wrong as wrong:
-            faults += wrong.args
-    if faults:
+        except InvalidValue as wrong:
+            errors += wrong.args
+    if errors:
         start = "What names the stores is wrong:"
-        raise ImproperlyConfigured("\n- ".join([start, *dict.fromkeys(faults)]))
+        raise ImproperlyConfigured("\n- ".join([start, *dict.fromkeys(errors)]))
     return made
 
 
@@ -113,37 +113,37 @@ def _store(variable: str, default: str | None) -> Made:
     named = naming_variables() if variable == _URL else {}
     places = [*([given[0]] if given else []), *named.values()]
     if len(places) > 1:
-        raise Wrong(
+        raise InvalidValue(
             f"{' and '.join(places)} each name a store; expected one of them, and any "
             f"further store in {_URL}_<ALIAS>"
         )
     if given:
         return _from_url(*given)
     store = next(iter(named), None)
-    faults = list(misspelt(store)) if variable == _URL else []
+    errors = list(misspelt(store)) if variable == _URL else []
     if store is not None:
         try:
             names = store.options()
-        except Wrong as wrong:
+        except InvalidValue as wrong:
             raise placed(named[store], wrong) from None
         found, wrongly = read_variables(store, names)
-        return _setting(store, found, faults + wrongly)
-    if default is None and not faults:
-        faults = [
+        return _setting(store, found, errors + wrongly)
+    if default is None and not errors:
+        errors = [
             f"{variable} is not set, and nothing else in the environment names the "
             "store (the settings are not read for it); expected a URL such as "
             "tahoe+http://127.0.0.1:3456/?base_cap_file=FILE, s3://BUCKET or "
             "file:///DIR"
         ]
-    if faults:
-        raise Wrong(*faults)
+    if errors:
+        raise InvalidValue(*errors)
     return _from_url("The default", str(default))
 
 
 def _further(variable: str) -> Made:
     meant = {f"{_URL}_DEFAULT": _URL, f"{_URL}_STATICFILES": _STATIC}.get(variable)
     if meant:
-        raise Wrong(f"{variable} is no further store; did you mean {meant}?")
+        raise InvalidValue(f"{variable} is no further store; did you mean {meant}?")
     return _store(variable, None)
 
 
@@ -154,7 +154,7 @@ def _static() -> Made:
         return {"BACKEND": plain, "OPTIONS": {}}
     made = _from_url(*given)
     if made["BACKEND"] == MEMORY.backend:
-        raise Wrong(
+        raise InvalidValue(
             f"{given[0]} is no place for static files: collectstatic is a process, "
             "whose memory goes with it; expected s3, gs, tahoe+http or file, or "
             "nothing at all, for Django's default"
@@ -163,7 +163,7 @@ def _static() -> Made:
 
 
 def _from_url(place: str, url: str) -> Made:
-    store, given, faults = read_url(url, place)
+    store, given, errors = read_url(url, place)
     # A URL says all of a store, but for what is this host's: its cache, and its keys.
     wanted = [name for name in store.options() if name.startswith("cache")]
     if any(name.startswith("cache") for name in given):
@@ -171,11 +171,11 @@ def _from_url(place: str, url: str) -> Made:
     if store is S3 and given.keys().isdisjoint(_KEYS):
         wanted += _KEYS
     found, wrongly = read_variables(store, wanted)
-    return _setting(store, {**given, **found}, faults + wrongly)
+    return _setting(store, {**given, **found}, errors + wrongly)
 
 
-def _setting(store: Store, given: Given, faults: list[str]) -> Made:
+def _setting(store: StoreKind, given: Given, errors: list[str]) -> Made:
     made, wrongly = setting(store, given)
-    if faults or wrongly:
-        raise Wrong(*faults, *wrongly)
+    if errors or wrongly:
+        raise InvalidValue(*errors, *wrongly)
     return made

@@ -16,16 +16,20 @@ Each leaf is also the builtin that callers already catch::
         ├── NotConditional     OSError             a save could overwrite a file
         ├── DamagedDownload    OSError             a body that is not the file
         └── GatewayError       OSError             a Tahoe-LAFS gateway did not do it
-            ├── GatewayUnreachable ConnectionError nothing answers there
-            ├── GatewayTimeout     TimeoutError    it did not answer in time
-            ├── NotEnoughServers   OSError         too few servers to write to
-            ├── NotEnoughShares    OSError         too few shares reachable now
-            ├── WriteCollision     OSError         another gateway wrote meanwhile
-            └── UnexpectedAnswer   OSError         an answer that no gateway should give
+            ├── GatewayUnreachable ConnectionError     nothing answers there
+            ├── GatewayTimeout     TimeoutError        it did not answer in time
+            ├── NotEnoughServers   OSError             too few servers to write to
+            ├── NotEnoughShares    OSError             too few shares reachable now
+            ├── WriteCollision     OSError             another gateway wrote meanwhile
+            └── UnexpectedResponse OSError             what no gateway should say
 
 Messages name files, and say what to do; they never hold a cap, nor a character that
 a terminal would not print but obey.
 """
+
+from __future__ import annotations
+
+import warnings
 
 
 def printable(text: str) -> str:
@@ -138,5 +142,17 @@ class WriteCollision(GatewayError):
     """Two gateways wrote one directory at the same time."""
 
 
-class UnexpectedAnswer(GatewayError):
-    """The gateway's answer makes no sense: a redirect, a foreign page, no JSON."""
+class UnexpectedResponse(GatewayError):
+    """The gateway's response makes no sense: a redirect, a foreign page, no JSON."""
+
+
+def __getattr__(name: str) -> type[TahoeStorageError]:
+    """Return what was called otherwise until 0.2, with a DeprecationWarning."""
+    if name != "UnexpectedAnswer":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(
+        "tahoestorage.exceptions.UnexpectedAnswer is called UnexpectedResponse now",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return UnexpectedResponse

@@ -1,34 +1,14 @@
-"""The fixture `tahoe_grid` for pytest. It imports nothing heavy until it is used."""
+"""The import path that the pytest plugin had until 0.2, for ``pytest -p``."""
 
-from __future__ import annotations
+import warnings
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from tahoestorage.testing.pytest_plugin import pytest_addoption, tahoe_grid
 
-import pytest
+__all__ = ["pytest_addoption", "tahoe_grid"]
 
-if TYPE_CHECKING:
-    from tahoestorage.tahoe.grid import LocalGrid
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addini(
-        "tahoe_executable",
-        "The tahoe that the fixture tahoe_grid runs, if it is in another environment.",
-    )
-
-
-@pytest.fixture(scope="session")
-def tahoe_grid(pytestconfig: pytest.Config) -> Iterator[LocalGrid]:
-    """A private Tahoe-LAFS grid of one node, running until the tests are over.
-
-    Each test that writes to it had best make a root of its own::
-
-        def test_upload(tahoe_grid):
-            root = tahoe_grid.create_root()
-            storage = TahoeStorage(base_url=tahoe_grid.base_url, base_cap=root.uri)
-    """
-    from tahoestorage.tahoe.grid import LocalGrid
-
-    with LocalGrid(tahoe=pytestconfig.getini("tahoe_executable") or None) as grid:
-        yield grid
+warnings.warn(
+    "tahoestorage.pytest_plugin is tahoestorage.testing.pytest_plugin now; "
+    "it is loaded by itself where the package is installed",
+    DeprecationWarning,
+    stacklevel=2,
+)

@@ -11,12 +11,12 @@ class RawFile(io.RawIOBase):
     """A position in a file that is read as it is asked for.
 
     After a read that failed, a seek must come before the next one, lest a buffer that
-    was lost with it leave a gap: it takes ``_failed`` back. ``what`` is what errors
+    was lost with it leave a gap: it takes ``_failed`` back. ``label`` is what errors
     call the file.
     """
 
-    def __init__(self, what: str) -> None:
-        self._what = what
+    def __init__(self, label: str) -> None:
+        self._label = label
         self._position = 0
         self._failed = False
         self.until: int | None = None
@@ -44,14 +44,14 @@ class RawFile(io.RawIOBase):
         elif whence == io.SEEK_END:
             offset += self.size
         elif whence != io.SEEK_SET:
-            raise ValueError(f"{self._what!r}: whence is 0, 1 or 2, and not {whence}")
+            raise ValueError(f"{self._label!r}: whence is 0, 1 or 2, and not {whence}")
         if offset < 0:
-            raise ValueError(f"{self._what!r}: there is nothing before the first byte")
+            raise ValueError(f"{self._label!r}: there is nothing before the first byte")
         self._position = offset
         self._failed = False
         return offset
 
     def _damaged(self, how: str) -> DamagedDownload:
         return DamagedDownload(
-            f"{self._what}: the download is not the file ({how}); try again"
+            f"{self._label}: the download is not the file ({how}); try again"
         )

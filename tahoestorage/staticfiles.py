@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from tahoestorage.backends.manifest import HashedFirst
-from tahoestorage.conf import static_url
+from tahoestorage.config.settings import static_url
 from tahoestorage.storage import TahoeStorage
 
 __all__ = ["TahoeManifestStaticStorage"]

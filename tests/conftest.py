@@ -16,14 +16,20 @@ from django.core.checks.registry import registry
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import marker, presence, serverlist
 from tahoestorage.tahoe.caps import Cap
-from tahoestorage.tahoe.grid import LocalGrid
-from tests.gcs_servers import gcs, gcs_server
-from tests.leaks import everything_logged
-from tests.old_release import old_release, workers
-from tests.proxy import Proxy
-from tests.redis_server import own_redis, redis_server
-from tests.s3_storages import make_s3, make_strict_s3, make_tls_s3, s3, strict_s3
-from tests.stores import moto, tls_weed, weed
+from tahoestorage.testing.grid import LocalGrid
+from tests.support.gcs_servers import gcs, gcs_server
+from tests.support.leaks import everything_logged
+from tests.support.old_release import old_release, workers
+from tests.support.proxy import Proxy
+from tests.support.redis_server import own_redis, redis_server
+from tests.support.s3_servers import moto, tls_weed, weed
+from tests.support.s3_storages import (
+    make_s3,
+    make_strict_s3,
+    make_tls_s3,
+    s3,
+    strict_s3,
+)
 
 # Fixtures of other modules, for all tests.
 __all__ = [

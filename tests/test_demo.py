@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.nginx_server import require_nginx
+from tests.support.nginx_server import require_nginx
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = [sys.executable, "example/demo.py"]
-PATIENCE = 120  # seconds; only a fault takes so long
+PATIENCE = 120  # seconds; only an error takes so long
 
 
 def environment(directory: Path, **more: str) -> dict[str, str]:
@@ -54,9 +54,9 @@ def processes(directory: Path) -> list[str]:
     return found
 
 
-def wait_until(what: Callable[[], object]) -> None:
+def wait_until(label: Callable[[], object]) -> None:
     deadline = time.monotonic() + PATIENCE
-    while not what():
+    while not label():
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -140,10 +140,10 @@ def test_its_photos_come_through_the_read_only_proxy(first: tuple[Path, str]) ->
         assert len(photos) == 3
         for photo in photos:
             assert photo.startswith(f"{public[1]}/named/URI%3ACHK%3A")
-            answer = requests.get(photo, timeout=PATIENCE)
-            assert answer.headers["Content-Type"] == "image/jpeg"
-        answer = requests.post(f"{public[1]}/uri", timeout=PATIENCE)
-        assert answer.status_code == 405
+            response = requests.get(photo, timeout=PATIENCE)
+            assert response.headers["Content-Type"] == "image/jpeg"
+        response = requests.post(f"{public[1]}/uri", timeout=PATIENCE)
+        assert response.status_code == 405
     assert processes(directory) == []
 
 
@@ -211,9 +211,9 @@ def test_a_taken_port_is_noticed_and_another_chosen(first: tuple[Path, str]) -> 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with Demo(first[0], DEMO_PORT=str(port)) as demo:
-            answer = requests.get(demo.address(), timeout=PATIENCE)
+            response = requests.get(demo.address(), timeout=PATIENCE)
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
     assert f"Port {port} cannot be had" in demo.said()
     assert not demo.address().endswith(f":{port}")
 

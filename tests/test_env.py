@@ -28,11 +28,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tahoestorage import env
-from tahoestorage.environment import options as storeoptions
-from tahoestorage.environment.secrets import KeyFile
-from tahoestorage.environment.urls import STORES
+from tahoestorage.config import storeoptions
+from tahoestorage.config.secrets import KeyFile
+from tahoestorage.config.storeurls import STORES
 from tahoestorage.storage import TahoeStorage
-from tahoestorage.tahoe.grid import LocalGrid
+from tahoestorage.testing.grid import LocalGrid
 
 ROOT = Path(__file__).resolve().parent.parent
 S3 = "tahoestorage.backends.s3.S3Storage"
@@ -61,8 +61,8 @@ def setenv(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return setenv
 
 
-def faults(make: Callable[[], object]) -> list[str]:
-    """Return the faults that are reported, one by one."""
+def errors(make: Callable[[], object]) -> list[str]:
+    """Return the errors that are reported, one by one."""
     with pytest.raises(ImproperlyConfigured) as raised:
         make()
     return str(raised.value).split("\n- ")[1:]
@@ -79,7 +79,7 @@ def options(url: str) -> dict[str, Any]:
 
 def wrong(url: str) -> list[str]:
     return [
-        fault.removeprefix("The default") for fault in faults(lambda: from_url(url))
+        error.removeprefix("The default") for error in errors(lambda: from_url(url))
     ]
 
 
@@ -372,7 +372,7 @@ class TestTexts:
         assert made["expiration"] == timedelta(seconds=seconds)
 
     @pytest.mark.parametrize(
-        ("url", "fault"),
+        ("url", "error"),
         [
             ("s3://media?gzip=maybe", ": gzip is no flag; expected true or false"),
             (
@@ -413,15 +413,15 @@ class TestTexts:
             ("s3://media?client_config=x", ": client_config cannot be given as text"),
         ],
     )
-    def test_that_are_wrong(self, url: str, fault: str) -> None:
+    def test_that_are_wrong(self, url: str, error: str) -> None:
         (found,) = wrong(url)
 
-        assert found.startswith(fault)
+        assert found.startswith(error)
 
 
 class TestWhatIsWrongIsSaid:
     @pytest.mark.parametrize(
-        ("url", "fault"),
+        ("url", "error"),
         [
             (
                 "/srv/media",
@@ -489,10 +489,10 @@ class TestWhatIsWrongIsSaid:
             ),
         ],
     )
-    def test_by_its_part_and_what_was_meant(self, url: str, fault: str) -> None:
+    def test_by_its_part_and_what_was_meant(self, url: str, error: str) -> None:
         (found,) = wrong(url)
 
-        assert found.startswith(fault)
+        assert found.startswith(error)
 
     def test_all_together_each_with_its_variable(
         self, setenv: Callable[..., None]
@@ -504,9 +504,9 @@ class TestWhatIsWrongIsSaid:
             TAHOE_STORAGE_CACHE_SIZE_LIMIT="much",
         )
 
-        found = faults(env.storages)
+        found = errors(env.storages)
 
-        assert [fault.partition(" is ")[0].partition(";")[0] for fault in found] == [
+        assert [error.partition(" is ")[0].partition(";")[0] for error in found] == [
             "STORAGE_URL: the bucket has no proper name",
             "STORAGE_URL: gzip",
             "STORAGE_URL: retries",
@@ -516,14 +516,14 @@ class TestWhatIsWrongIsSaid:
         ]
 
     def test_of_a_url_given_by_hand(self) -> None:
-        (found,) = faults(lambda: env.storage_from_url("gcs://media"))
+        (found,) = errors(lambda: env.storage_from_url("gcs://media"))
 
         assert found == "The URL: the scheme gcs is not known; did you mean gs?"
 
 
 class TestSecrets:
     @pytest.mark.parametrize(
-        ("url", "fault"),
+        ("url", "error"),
         [
             (
                 "s3://key:secret@media",
@@ -556,10 +556,10 @@ class TestSecrets:
             ),
         ],
     )
-    def test_are_refused_in_a_url_with_the_way_out(self, url: str, fault: str) -> None:
+    def test_are_refused_in_a_url_with_the_way_out(self, url: str, error: str) -> None:
         (found,) = wrong(url)
 
-        assert found.startswith(fault)
+        assert found.startswith(error)
         assert "secret@" not in found
         assert CAP not in found
 
@@ -616,7 +616,7 @@ class TestSecrets:
         assert "very-secret" not in repr(made)
 
     @pytest.mark.parametrize(
-        ("content", "fault"),
+        ("content", "error"),
         [
             (None, "names a file that cannot be read: No such file or directory"),
             (b" \n", "names an empty file"),
@@ -624,7 +624,7 @@ class TestSecrets:
         ],
     )
     def test_in_a_file_that_is_of_no_use(
-        self, tmp_path: Path, content: bytes | None, fault: str
+        self, tmp_path: Path, content: bytes | None, error: str
     ) -> None:
         if content is not None:
             (tmp_path / "file").write_bytes(content)
@@ -632,7 +632,7 @@ class TestSecrets:
         for name in ("secret_key_file", "credentials_file"):
             scheme = "gs" if name == "credentials_file" else "s3"
             assert wrong(f"{scheme}://media?{name}={tmp_path}/file") == [
-                f": {name} {fault}"
+                f": {name} {error}"
             ]
 
     def test_one_key_without_the_other_is_of_no_use(self, tmp_path: Path) -> None:
@@ -899,7 +899,7 @@ class TestVariablesThatPeopleHave:
         assert options("tahoe+http://h/") == {"base_url": "http://h"}
 
     @pytest.mark.parametrize(
-        ("variables", "fault"),
+        ("variables", "error"),
         [
             (
                 {"STORAGE_URL": "s3://media", "GS_BUCKET_NAME": "media"},
@@ -976,14 +976,14 @@ class TestVariablesThatPeopleHave:
     def test_that_contradict_or_are_misspelt(
         self,
         variables: dict[str, str],
-        fault: str,
+        error: str,
         setenv: Callable[..., None],
     ) -> None:
         setenv(**variables)
 
-        (found,) = faults(env.storage)
+        (found,) = errors(env.storage)
 
-        assert found.startswith(fault)
+        assert found.startswith(error)
 
     def test_of_other_programs_are_let_alone(self, setenv: Callable[..., None]) -> None:
         setenv(
@@ -1059,7 +1059,7 @@ class TestAllStorages:
     ) -> None:
         setenv(**{variable: "memory://"})
 
-        assert faults(lambda: env.storages(default="memory://")) == [
+        assert errors(lambda: env.storages(default="memory://")) == [
             f"{variable} is no further store; did you mean {meant}?"
         ]
 
@@ -1067,7 +1067,7 @@ class TestAllStorages:
         setenv(AVATARS="gs://avatars", AWS_STORAGE_BUCKET_NAME="media")
 
         assert env.storage("AVATARS")["OPTIONS"] == {"bucket_name": "avatars"}
-        (found,) = faults(lambda: env.storage("PHOTOS"))
+        (found,) = errors(lambda: env.storage("PHOTOS"))
         assert found.startswith("PHOTOS is not set")
         assert "s3://BUCKET" in found
 
@@ -1128,7 +1128,7 @@ class TestStaticFiles:
     ) -> None:
         setenv(STATIC_STORAGE_URL=url)
 
-        (found,) = faults(lambda: env.storages(default="memory://"))
+        (found,) = errors(lambda: env.storages(default="memory://"))
 
         assert found.startswith(
             f"STATIC_STORAGE_URL is no place for static files: {reason}"

@@ -11,7 +11,7 @@ from django.core.files.base import ContentFile
 from django.views.debug import ExceptionReporter
 from pytest_django.fixtures import Settings
 
-from tahoestorage.conf import hide_root_caps
+from tahoestorage.config.settings import hide_root_caps
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
 

@@ -19,8 +19,8 @@ import requests
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tahoestorage.mediatypes import POLICY
-from tahoestorage.tahoe.grid import LocalGrid
+from tahoestorage.serving.mediatypes import POLICY
+from tahoestorage.testing.grid import LocalGrid
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "example"
@@ -197,9 +197,9 @@ def test_an_event_shows_its_photos_and_its_slides_with_their_sizes(site: Site) -
 
     assert len(photos) >= 3
     for photo in photos:
-        answer = site.get(photo)
-        assert answer.headers["Content-Type"] == "image/jpeg"
-        Image.open(io.BytesIO(answer.content)).verify()
+        response = site.get(photo)
+        assert response.headers["Content-Type"] == "image/jpeg"
+        Image.open(io.BytesIO(response.content)).verify()
     slides = re.search(
         r'<a href="([^"]+)" download>files-that-nobody-else-can-read.pdf</a>\s*'
         r'<span class="quiet">[\d.]+\xa0KB</span>',
@@ -213,9 +213,9 @@ def test_an_event_shows_its_photos_and_its_slides_with_their_sizes(site: Site) -
 def test_what_was_uploaded_comes_back_byte_for_byte(site: Site, size: int) -> None:
     content, title = os.urandom(size), f"Talk of {size}"
 
-    answer = site.add_slides(title, "talk.pdf", content)
+    response = site.add_slides(title, "talk.pdf", content)
 
-    assert answer.status_code == 302
+    assert response.status_code == 302
     download = site.get(site.link(title))
     assert download.content == content
     assert download.headers["Content-Length"] == str(size)
@@ -234,9 +234,9 @@ def test_two_uploads_of_one_name_both_survive(site: Site) -> None:
 def test_a_name_in_any_script_is_kept(site: Site) -> None:
     site.add_slides("Names", "Übersicht 第一.pdf", b"%PDF" * 20)
 
-    answer = site.get(site.link("Names"))
+    response = site.get(site.link("Names"))
 
-    sent = answer.headers["Content-Disposition"]
+    sent = response.headers["Content-Disposition"]
     assert sent.endswith("utf-8''%C3%9Cbersicht_%E7%AC%AC%E4%B8%80.pdf")
 
 
@@ -254,8 +254,8 @@ def test_a_download_is_nothing_that_a_browser_runs(site: Site) -> None:
 def test_only_plain_images_are_shown_in_a_page(site: Site) -> None:
     for name, format in (("a.png", "PNG"), ("b.tiff", "TIFF")):
         photo = ("photo", name, image(format))
-        answer = site.post(PHOTO_FORM, {"name": name}, file=photo)
-        assert answer.status_code == 302
+        response = site.post(PHOTO_FORM, {"name": name}, file=photo)
+        assert response.status_code == 302
     page = site.get(EVENT).text
 
     photos = re.findall(r'<img src="([^"]+)" alt="Photo of ([ab]\.\w+)', page)
@@ -270,36 +270,36 @@ def test_only_plain_images_are_shown_in_a_page(site: Site) -> None:
 def test_a_photo_that_is_none_is_refused(site: Site) -> None:
     photo = ("photo", "me.jpg", b"This is no image at all.")
 
-    answer = site.post(PHOTO_FORM, {"name": "Nobody"}, file=photo)
+    response = site.post(PHOTO_FORM, {"name": "Nobody"}, file=photo)
 
-    assert answer.status_code == 422
-    assert "Upload a valid image." in answer.text
+    assert response.status_code == 422
+    assert "Upload a valid image." in response.text
     assert "Nobody" not in site.get(EVENT).text
 
 
 def test_a_form_without_its_token_is_refused(site: Site) -> None:
-    answer = site.visitor.post(
+    response = site.visitor.post(
         site.address + SLIDES_FORM,
         {"title": "Forged"},
         files={"slides": ("forged.pdf", b"%PDF")},
         timeout=60,
     )
 
-    assert answer.status_code == 403
-    assert "Please try again" in answer.text
+    assert response.status_code == 403
+    assert "Please try again" in response.text
     assert "Forged" not in site.get(EVENT).text
 
 
 def test_a_script_is_told_where_the_new_session_is(site: Site) -> None:
-    answer = site.post(
+    response = site.post(
         SLIDES_FORM,
         {"title": "By script"},
         file=("slides", "script.bin", b"x" * 100),
         headers={"X-Requested-With": "XMLHttpRequest"},
     )
 
-    assert answer.status_code == 201
-    assert re.fullmatch(rf"{EVENT}#session-\d+", answer.headers["Location"])
+    assert response.status_code == 201
+    assert re.fullmatch(rf"{EVENT}#session-\d+", response.headers["Location"])
 
 
 def test_the_size_is_limited_by_the_setting_alone(
@@ -324,19 +324,19 @@ def test_a_file_that_is_gone_from_the_store_is_a_404(
     code = f"from django.core.files.storage import default_storage; {delete}"
     manage(environment, "shell", "--no-imports", "-c", code)
 
-    answer = site.get(link)
+    response = site.get(link)
 
-    assert answer.status_code == 404
-    assert "There is no such page or file." in answer.text
+    assert response.status_code == 404
+    assert "There is no such page or file." in response.text
     assert site.get(EVENT).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/nowhere/", "/events/none/", "/sessions/0/slides/"])
 def test_what_never_was_is_a_404(site: Site, path: str) -> None:
-    answer = site.get(path)
+    response = site.get(path)
 
-    assert answer.status_code == 404
-    assert "There is no such page or file." in answer.text
+    assert response.status_code == 404
+    assert "There is no such page or file." in response.text
 
 
 def test_a_store_that_is_away_is_a_plain_503(storeless: Site) -> None:
@@ -344,10 +344,10 @@ def test_a_store_that_is_away_is_a_plain_503(storeless: Site) -> None:
     download = storeless.get(link)
     upload = storeless.add_slides("Never stored", "never.bin", b"x" * 100)
 
-    for answer in (download, upload):
-        assert answer.status_code == 503
-        assert answer.headers["Retry-After"] == "30"
-        assert "The files are away just now" in answer.text
+    for response in (download, upload):
+        assert response.status_code == 503
+        assert response.headers["Retry-After"] == "30"
+        assert "The files are away just now" in response.text
     page = storeless.get(EVENT)
     assert page.status_code == 200
     assert "Open Storage Day" in page.text
@@ -362,16 +362,16 @@ def test_an_outage_is_noticed_before_a_download_begins(
     site.get(EVENT)
     # It is in the cache, so that opening it asks nobody. Reading it does.
     with served(without_gateway(environment), tmp_path / "log") as away:
-        answer = away.get(away.link("Known"))
+        response = away.get(away.link("Known"))
 
-    assert answer.status_code == 503
-    assert "The files are away just now" in answer.text
+    assert response.status_code == 503
+    assert "The files are away just now" in response.text
 
 
 def test_the_admin_links_files_to_the_sites_own_downloads(site: Site) -> None:
     login = "/admin/login/"
-    answer = site.post(login, {"username": "demo", "password": PASSWORD})
-    assert answer.status_code == 302
+    response = site.post(login, {"username": "demo", "password": PASSWORD})
+    assert response.status_code == 302
 
     session = site.get("/admin/events/session/1/change/")
     speaker = site.get("/admin/events/speaker/1/change/")
@@ -457,7 +457,7 @@ def test_an_error_page_shows_no_cap(tmp_path: Path) -> None:
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("there is no chromium here: apt-get install chromium")
-    expect.set_options(timeout=30_000)  # milliseconds; only a fault takes so long
+    expect.set_options(timeout=30_000)  # milliseconds; only an error takes so long
     with (
         sync_playwright() as playwright,
         playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS) as browser,

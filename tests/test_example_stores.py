@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from tahoestorage.tahoe.grid import LocalGrid
-from tests.gcs_servers import GCS
-from tests.stores import ACCESS_KEY, SECRET_KEY, S3Server
+from tahoestorage.testing.grid import LocalGrid
+from tests.support.gcs_servers import GCS
+from tests.support.s3_servers import ACCESS_KEY, SECRET_KEY, S3Server
 from tests.test_example import (
     EVENT,
     PHOTO_FORM,
@@ -112,10 +112,10 @@ def site(
 def test_what_was_uploaded_is_listed_and_comes_back(site: Site, size: int) -> None:
     content, title = os.urandom(size), f"Talk of {size}"
 
-    answer = site.add_slides(title, "Übersicht.pdf", content)
+    response = site.add_slides(title, "Übersicht.pdf", content)
     download = site.get(site.link(title))
 
-    assert answer.status_code == 302
+    assert response.status_code == 302
     assert download.status_code == 200
     assert download.content == content
     assert download.headers["Content-Length"] == str(size)
@@ -126,10 +126,10 @@ def test_what_was_uploaded_is_listed_and_comes_back(site: Site, size: int) -> No
 def test_a_photo_is_shown_in_the_page(site: Site) -> None:
     photo = image("PNG")
 
-    answer = site.post(PHOTO_FORM, {"name": "Zoë"}, file=("photo", "zoë.png", photo))
+    response = site.post(PHOTO_FORM, {"name": "Zoë"}, file=("photo", "zoë.png", photo))
     found = re.search(r'<img src="([^"]+)" alt="Photo of Zoë', site.get(EVENT).text)
 
-    assert answer.status_code == 302
+    assert response.status_code == 302
     assert found
     shown = site.get(found[1])
     assert shown.content == photo
@@ -189,8 +189,8 @@ def test_a_signed_url_leads_past_the_site(
 
     url = re.search(rf'"({weed.endpoint_url}[^"]+questions[^"]+Signature[^"]+)"', page)
     assert url
-    answer = requests.get(url[1].replace("&amp;", "&"), timeout=60)
-    assert answer.content == slides
+    response = requests.get(url[1].replace("&amp;", "&"), timeout=60)
+    assert response.content == slides
 
 
 def make_public(server: S3Server, url: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PATIENCE = 300  # seconds; only a fault takes so long
+PATIENCE = 300  # seconds; only an error takes so long
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tahoestorage.tahoe.grid import LocalGrid
+from tahoestorage.testing.grid import LocalGrid
 
 SETTINGS = """
 SECRET_KEY = "of-the-tests"

@@ -16,7 +16,7 @@ from pytest_django.fixtures import Settings
 
 from tahoestorage.exceptions import NotEnoughServers
 from tahoestorage.middleware import StoreErrorMiddleware
-from tests.test_checks import WRITE_CAP
+from tests.checks.test_checks import WRITE_CAP
 
 
 def read(request: HttpRequest) -> FileResponse:
@@ -66,12 +66,12 @@ def test_an_outage_is_a_page_with_status_503_and_one_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.WARNING, "tahoestorage.outage"):
-        answer = Client().get("/read\u2028it/")
+        response = Client().get("/read\u2028it/")
 
-    assert answer.status_code == 503
-    assert answer["Retry-After"] == "30"
-    assert answer["Cache-Control"] == "no-store"
-    assert "Nothing is lost" in answer.content.decode()
+    assert response.status_code == 503
+    assert response["Retry-After"] == "30"
+    assert response["Cache-Control"] == "no-store"
+    assert "Nothing is lost" in response.content.decode()
     (record,) = [r for r in caplog.records if r.name == "tahoestorage.outage"]
     assert record.levelname == "WARNING"
     assert "nothing answers at http://127.0.0.1:9" in record.getMessage()
@@ -86,15 +86,15 @@ def test_the_site_s_own_page_is_shown_where_it_has_one(
     engine = "django.template.backends.django.DjangoTemplates"
     settings.TEMPLATES = [{"BACKEND": engine, "DIRS": [tmp_path]}]
 
-    answer = Client().get("/read\u2028it/")
+    response = Client().get("/read\u2028it/")
 
-    assert answer.content.decode() == "away: /read\u2028it/"
+    assert response.content.decode() == "away: /read\u2028it/"
 
 
 def test_a_view_that_is_async_gets_the_same_page() -> None:
-    answer: Any = asyncio.run(AsyncClient().get("/later/"))
+    response: Any = asyncio.run(AsyncClient().get("/later/"))
 
-    assert answer.status_code == 503
+    assert response.status_code == 503
 
 
 @pytest.mark.parametrize("page", ["full", "gone"])
@@ -126,7 +126,7 @@ def test_a_page_that_fails_itself_is_replaced_by_the_plain_one(
         }
     }
 
-    answer = Client().get("/read\u2028it/")
+    response = Client().get("/read\u2028it/")
 
-    assert answer.status_code == 503
-    assert "Nothing is lost" in answer.content.decode()
+    assert response.status_code == 503
+    assert "Nothing is lost" in response.content.decode()

@@ -41,15 +41,15 @@ from playwright.sync_api import Page, sync_playwright
 from pytest_django.fixtures import Settings
 
 from tahoestorage import checks, exceptions, installed
-from tahoestorage.conf import CLASSIC_PUBLIC_URL, PREFIX, read_cache_options
-from tahoestorage.options import CacheOptions, Options
+from tahoestorage.config.options import CacheOptions, Options
+from tahoestorage.config.settings import CLASSIC_PUBLIC_URL, PREFIX, read_cache_options
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.gateway import Gateway
-from tahoestorage.tahoe.grid import LocalGrid
-from tests.nginx_server import faults, needs_nginx, run_nginx
-from tests.stores import S3Server
+from tahoestorage.testing.grid import LocalGrid
+from tests.support.nginx_server import errors, needs_nginx, run_nginx
+from tests.support.s3_servers import S3Server
 from tests.test_example import ARGUMENTS, CHROMIUM
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,7 +57,7 @@ DOCUMENTS = ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 GATEWAY = "http://127.0.0.1:3456"
 CONTENT = b"Content that is longer than what a literal cap holds. " * 20
-PATIENCE = 120  # seconds; only a fault takes so long
+PATIENCE = 120  # seconds; only an error takes so long
 
 
 def blocks(document: str) -> dict[tuple[str, str, int], str]:
@@ -133,9 +133,9 @@ class Shell:
         return out, err
 
 
-def wait_until(what: Callable[[], object]) -> None:
+def wait_until(label: Callable[[], object]) -> None:
     deadline = time.monotonic() + PATIENCE
-    while not what():
+    while not label():
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
@@ -461,7 +461,7 @@ def served(site: Shell, settings: str = "mysite.settings") -> Iterator[str]:
         )
     address = f"http://127.0.0.1:{port}"
 
-    def answers() -> bool:
+    def responses() -> bool:
         assert server.poll() is None, log.read_text()
         with contextlib.suppress(OSError):
             urllib.request.urlopen(f"{address}/admin/login/", timeout=PATIENCE).close()
@@ -469,7 +469,7 @@ def served(site: Shell, settings: str = "mysite.settings") -> Iterator[str]:
         return False
 
     try:
-        wait_until(answers)
+        wait_until(responses)
         yield address
     finally:
         server.terminate()
@@ -714,11 +714,11 @@ def test_the_site_serves_its_files_and_its_static_ones(
     static.save("a.css", ContentFile(b"p { color: teal }" * 9))
 
     assert media.url("a/b.txt") == "/media/a/b.txt"
-    answer: Any = Client().get("/media/a/b.txt")
-    assert b"".join(answer.streaming_content) == CONTENT
-    answer = Client().get("/static/a.css")
-    assert answer["Content-Type"] == "text/css"
-    assert b"".join(answer.streaming_content) == b"p { color: teal }" * 9
+    response: Any = Client().get("/media/a/b.txt")
+    assert b"".join(response.streaming_content) == CONTENT
+    response = Client().get("/static/a.css")
+    assert response["Content-Type"] == "text/css"
+    assert b"".join(response.streaming_content) == b"p { color: teal }" * 9
 
 
 def test_who_may_have_a_file_is_asked_first(downloads: dict[str, Any]) -> None:
@@ -768,7 +768,7 @@ def test_nginx_takes_the_location_that_is_printed(
 def test_nginx_takes_the_proxy_that_is_printed(site: Site, tmp_path: Path) -> None:
     site.run(block("README.md", "sh", 9))
     printed = (site.folder / "tahoe-nginx.conf").read_text()
-    assert faults(tmp_path, printed) == ""
+    assert errors(tmp_path, printed) == ""
 
 
 def test_requests_are_logged_and_an_emptied_cache_asks_again(site: Site) -> None:
@@ -804,16 +804,16 @@ def test_gunicorn_serves_as_told(site: Site) -> None:
     command = block("README.md", "sh", 10).strip()
     server = site.start(f"exec {command} --bind 127.0.0.1:{port}")
 
-    def answers() -> bool:
+    def responses() -> bool:
         assert server.poll() is None
         with contextlib.suppress(OSError):
             url = f"http://127.0.0.1:{port}/admin/login/"
-            with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
-                return bool(answer.status == 200)
+            with urllib.request.urlopen(url, timeout=PATIENCE) as response:
+                return bool(response.status == 200)
         return False
 
     try:
-        wait_until(answers)
+        wait_until(responses)
     finally:
         server.terminate()
         server.wait(PATIENCE)

@@ -36,18 +36,26 @@ from pytest_django.fixtures import Settings
 
 from tahoestorage.backends.gcs import GCSStorage
 from tahoestorage.backends.s3 import S3Storage
-from tahoestorage.conf import hide_root_caps
+from tahoestorage.config.settings import hide_root_caps
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import gateway as gateways
 from tahoestorage.tahoe import marker
-from tahoestorage.tahoe.answers import Child
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.gateway import Gateway
-from tahoestorage.tahoe.grid import LocalGrid
-from tests.marks import Marks, Seen, command_lines, everything_seen, quoted
-from tests.proxy import Action, Answer, CutBody, LoseAnswer, Proxy, Refuse, Stall
-from tests.redis_server import running
-from tests.stores import S3Server
+from tahoestorage.tahoe.parsing import Child
+from tahoestorage.testing.grid import LocalGrid
+from tests.support.marks import Marks, Seen, command_lines, everything_seen, quoted
+from tests.support.proxy import (
+    Action,
+    CutBody,
+    LoseResponse,
+    Proxy,
+    Refuse,
+    SendResponse,
+    Stall,
+)
+from tests.support.redis_server import running
+from tests.support.s3_servers import S3Server
 
 # Most time goes into what others print and search; other tests reach the same lines.
 pytestmark = [pytest.mark.django_db, pytest.mark.no_cover]
@@ -73,7 +81,7 @@ def marks(root: Cap, tahoe_grid: LocalGrid) -> Marks:
             root,
             directory,
             functools.partial(add_child, marks),
-            what="the marks",
+            label="the marks",
         )
     gateway.close()
     return marks
@@ -266,33 +274,35 @@ def test_the_marks_would_be_found(root: Cap, marks: Marks, tmp_path: Path) -> No
 # Every failure
 
 FAILURES: dict[str, Callable[[Cap], Action]] = {
-    "500": lambda root: Answer(500, {}, told(root)),
-    "a trace": lambda root: Answer(
+    "500": lambda root: SendResponse(500, {}, told(root)),
+    "a trace": lambda root: SendResponse(
         500, {}, b"Traceback (most recent call last):\n  x\n" + told(root)
     ),
-    "read-only": lambda root: Answer(500, {}, b"NotWriteableError: " + told(root)),
-    "no servers": lambda root: Answer(500, {}, b"NoServersError: " + told(root)),
-    "410": lambda root: Answer(410, {}, told(root)),
-    "404": lambda root: Answer(404, {}, b"No such child: " + told(root)),
-    "409": lambda root: Answer(409, {}, told(root)),
-    "503": lambda root: Answer(503, {}, told(root)),
-    "a redirect": lambda root: Answer(
+    "read-only": lambda root: SendResponse(
+        500, {}, b"NotWriteableError: " + told(root)
+    ),
+    "no servers": lambda root: SendResponse(500, {}, b"NoServersError: " + told(root)),
+    "410": lambda root: SendResponse(410, {}, told(root)),
+    "404": lambda root: SendResponse(404, {}, b"No such child: " + told(root)),
+    "409": lambda root: SendResponse(409, {}, told(root)),
+    "503": lambda root: SendResponse(503, {}, told(root)),
+    "a redirect": lambda root: SendResponse(
         302, {"Location": f"http://x/uri/{root.uri}"}, told(root)
     ),
     "a cut body": lambda root: CutBody(200),
-    "a lost answer": lambda root: LoseAnswer(),
+    "a lost answer": lambda root: LoseResponse(),
     "refused": lambda root: Refuse(),
     "silence": lambda root: Stall(30),
     "silence in the body": lambda root: Stall(30, after=100),
-    "another cap": lambda root: Answer(200, {}, root.uri.encode()),
-    "no JSON": lambda root: Answer(200, {}, b'["dirnode", {' + told(root)),
-    "a wrong listing": lambda root: Answer(
+    "another cap": lambda root: SendResponse(200, {}, root.uri.encode()),
+    "no JSON": lambda root: SendResponse(200, {}, b'["dirnode", {' + told(root)),
+    "a wrong listing": lambda root: SendResponse(
         200, {}, b'["dirnode", {"children": {"a": "' + told(root) + b'"}}]'
     ),
-    "a wrong length": lambda root: Answer(
+    "a wrong length": lambda root: SendResponse(
         200, {"Content-Length": "100000", "X-Cap": root.uri}, told(root)
     ),
-    "two lengths": lambda root: Answer(
+    "two lengths": lambda root: SendResponse(
         200, {"Content-Length": f"5, {root.uri}"}, told(root)
     ),
 }
@@ -338,7 +348,7 @@ def test_no_failure_of_a_gateway_lets_a_secret_out(
 def test_a_move_that_ends_half_way_lets_no_secret_out(
     proxy: Proxy, root: Cap, marks: Marks, seen: Seen
 ) -> None:
-    proxy.rule(lambda seen: seen.method == "DELETE", Answer(500), None)
+    proxy.rule(lambda seen: seen.method == "DELETE", SendResponse(500), None)
     storage = TahoeStorage(
         base_url=proxy.url, base_cap=root.uri, cache=False, retries=0
     )
@@ -437,10 +447,10 @@ def pages(settings: Settings, options: dict[str, Any], name: str) -> list[str]:
     client = Client(raise_request_exception=False)
     found = []
     for accepted in ("text/html", "text/plain"):
-        answer = client.get(f"/use/{name}", headers={"accept": accepted})
-        assert answer.status_code == 500
-        assert accepted in answer["Content-Type"]
-        found.append(answer.content.decode())
+        response = client.get(f"/use/{name}", headers={"accept": accepted})
+        assert response.status_code == 500
+        assert accepted in response["Content-Type"]
+        found.append(response.content.decode())
     return found
 
 

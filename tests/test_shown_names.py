@@ -18,10 +18,10 @@ from tahoestorage import exceptions
 from tahoestorage.exceptions import Lines, TahoeStorageError, printable
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
-from tahoestorage.tahoe.grid import LocalGrid
+from tahoestorage.testing.grid import LocalGrid
 from tests.conftest import MakeStorage
-from tests.moves import Add, add, no_waiting
-from tests.proxy import Answer, Proxy
+from tests.support.moves import Add, add, no_waiting
+from tests.support.proxy import Proxy, SendResponse
 
 __all__ = ["add", "no_waiting"]
 
@@ -122,7 +122,7 @@ def test_names_that_lead_elsewhere_are_not_listed(
     children = {name: ["filenode", {"ro_uri": cap}] for name in names}
     said = ["dirnode", {"children": children, "ro_uri": root.read_only.uri}]
     with Proxy(tahoe_grid.base_url) as proxy:
-        answer = Answer(200, {}, json.dumps(said).encode())
-        proxy.rule(lambda seen: True, answer, None)
+        response = SendResponse(200, {}, json.dumps(said).encode())
+        proxy.rule(lambda seen: True, response, None)
         storage = make_storage(base_url=proxy.url)
         assert storage.listdir("") == ([], ["\0", "good"])

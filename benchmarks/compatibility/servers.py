@@ -17,9 +17,9 @@ import requests
 
 from benchmarks.compatibility.swift import SWIFT, running_swift
 from benchmarks.compatibility.tls import secured
-from tahoestorage.tahoe.grid import LocalGrid
-from tests.gcs_servers import Accounts, running_emulator, running_fake_gcs
-from tests.stores import (
+from tahoestorage.testing.grid import LocalGrid
+from tests.support.gcs_servers import Accounts, running_emulator, running_fake_gcs
+from tests.support.s3_servers import (
     ACCESS_KEY,
     SECRET_KEY,
     S3Server,

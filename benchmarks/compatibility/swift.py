@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.stores import S3Server, free_ports, running_program
+from tests.support.s3_servers import S3Server, free_ports, running_program
 
 SWIFT = "2.38.0"
 # tempauth knows users of one account by ACCOUNT:USER.
@@ -106,7 +106,7 @@ def running_swift(directory: Path) -> Iterator[S3Server]:
     os.environ["SWIFT_DIR"] = str(directory)
 
     def nothing() -> None:
-        """Wait for no answer: the last one needs the others."""
+        """Wait for no response: the last one needs the others."""
 
     try:
         with contextlib.ExitStack() as stack:

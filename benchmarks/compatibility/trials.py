@@ -230,9 +230,9 @@ def url(bucket: Bucket) -> None:
     """Read by the URL, as a visitor."""
     storage = bucket.storage()
     _save(storage, "dir/ä b.txt", b"content")
-    answer = requests.get(storage.url("/dir/ä b.txt"), timeout=9)
-    assert answer.status_code == 200, f"{answer.status_code} for the URL"
-    assert answer.content == b"content", "other content"
+    response = requests.get(storage.url("/dir/ä b.txt"), timeout=9)
+    assert response.status_code == 200, f"{response.status_code} for the URL"
+    assert response.content == b"content", "other content"
 
 
 def forged(bucket: Bucket) -> None:

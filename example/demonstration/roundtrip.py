@@ -60,12 +60,12 @@ class Steps:
         self.log = log
 
     @contextlib.contextmanager
-    def step(self, what: str) -> Iterator[None]:
+    def step(self, label: str) -> Iterator[None]:
         before, start = self.requests(), time.monotonic()
         yield
         took, made = time.monotonic() - start, self.requests()[len(before) :]
         many = f"{len(made)} gateway request{'' if len(made) == 1 else 's'}"
-        say(f"{what:<34}{took:6.2f} s   {many}")
+        say(f"{label:<34}{took:6.2f} s   {many}")
         for request in made:
             say(f"    {request}")
 
@@ -88,25 +88,25 @@ def round_trip(address: str, log: Path) -> None:
         visitor.trust_env = False
         sent = fill(file)
         with steps.step("Open the form"):
-            answer = expect(200, visitor.get(form_page, timeout=TIMEOUT))
-            token = find(r'name="csrfmiddlewaretoken" value="(\w+)"', answer)
+            response = expect(200, visitor.get(form_page, timeout=TIMEOUT))
+            token = find(r'name="csrfmiddlewaretoken" value="(\w+)"', response)
         with steps.step(f"Upload {name}"):
             form = Form({"csrfmiddlewaretoken": token, "title": name}, name, file)
-            answer = visitor.post(
+            response = visitor.post(
                 form_page,
                 data=form,
                 headers={"Content-Type": form.content_type},
                 allow_redirects=False,
                 timeout=TIMEOUT,
             )
-            expect(302, answer)
+            expect(302, response)
         with steps.step("See it listed"):
-            answer = expect(200, visitor.get(page, timeout=TIMEOUT))
-            link = find(rf'<a href="([^"]+)"[^>]*>{re.escape(name)}</a>', answer)
+            response = expect(200, visitor.get(page, timeout=TIMEOUT))
+            link = find(rf'<a href="([^"]+)"[^>]*>{re.escape(name)}</a>', response)
         with steps.step("Download it"):
             got = hashlib.sha256()
-            with visitor.get(address + link, stream=True, timeout=TIMEOUT) as answer:
-                for block in expect(200, answer).iter_content(BLOCK):
+            with visitor.get(address + link, stream=True, timeout=TIMEOUT) as response:
+                for block in expect(200, response).iter_content(BLOCK):
                     got.update(block)
     if got.hexdigest() != sent:
         raise Failed(f"what came down is not what went up: {name}")
@@ -124,14 +124,16 @@ def fill(file: IO[bytes]) -> str:
     return content.hexdigest()
 
 
-def expect(status: int, answer: requests.Response) -> requests.Response:
-    if answer.status_code != status:
-        raise Failed(f"{answer.url} answered {answer.status_code} and not {status}.")
-    return answer
+def expect(status: int, response: requests.Response) -> requests.Response:
+    if response.status_code != status:
+        raise Failed(
+            f"{response.url} answered {response.status_code} and not {status}."
+        )
+    return response
 
 
-def find(pattern: str, answer: requests.Response) -> str:
-    found = re.search(pattern, answer.text)
+def find(pattern: str, response: requests.Response) -> str:
+    found = re.search(pattern, response.text)
     if found is None:
-        raise Failed(f"the page {answer.url} has nothing like {pattern}")
+        raise Failed(f"the page {response.url} has nothing like {pattern}")
     return found[1]

@@ -19,7 +19,7 @@ from demonstration import Failed, say
 from demonstration.stopping import hold_signals
 
 EXAMPLE = Path(__file__).resolve().parent.parent
-PATIENCE = 30.0  # seconds for the site to answer, or to end
+PATIENCE = 30.0  # seconds for the site to response, or to end
 
 
 @contextlib.contextmanager

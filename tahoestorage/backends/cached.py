@@ -17,7 +17,7 @@ from tahoestorage.backends.objectreader import ObjectReader, Part
 from tahoestorage.backends.objectstore import TRIAL, is_hidden
 from tahoestorage.backends.storedfile import Reader, StoredFile
 from tahoestorage.cache import MISSING
-from tahoestorage.conf import use_tz
+from tahoestorage.config.settings import use_tz
 from tahoestorage.entries import Entry
 from tahoestorage.exceptions import (
     FileMissing,
@@ -51,18 +51,18 @@ class Cached(Lookups):
         """Raise NotImplementedError: no store of objects keeps it."""
         raise NotImplementedError("Object stores do not keep when a file was read.")
 
-    def _whole(self, name: str, what: str) -> float:
+    def _whole(self, name: str, label: str) -> float:
         """Return a figure of a file, for which the store is asked if need be."""
         check_file(name)
         name = self._spelled(name)
-        known = getattr(self._file(name), what)
-        if known is None:
+        cached = getattr(self._file(name), label)
+        if cached is None:
             # Of what was saved just now, the cache knows only what was sent.
             entry = self._ask(name, self._item(name))
-            known = None if entry is None else getattr(entry, what)
-        if known is None:
+            cached = None if entry is None else getattr(entry, label)
+        if cached is None:
             raise FileMissing(f"{name}: there is no such file")
-        return float(known) if what != "size" else known
+        return float(cached) if label != "size" else cached
 
     def _all_of(self, name: str) -> Entry:
         """Return the entry of a file, with its size and when it was written.
@@ -117,18 +117,18 @@ class Cached(Lookups):
 
     def _reader(self, name: str) -> Reader:
         key, item = self._key(name), self._item(name)
-        known = self._known(name, item)
+        cached = self._cached(name, item)
 
         def fetch(first: int, last: int, reference: str | None) -> Part:
             if reference is not None:
                 return self._fetch(key, first, last, reference, name)
             ticket = self._entries.ticket()
             part = self._fetch(key, first, last, None, name)
-            if not _tells_all_of(known, part.entry):
+            if not _tells_all_of(cached, part.entry):
                 self._fill(ticket, item, part.entry)
             return part
 
-        entry = known if isinstance(known, Entry) else None
+        entry = cached if isinstance(cached, Entry) else None
         reader = ObjectReader(fetch, name, entry)
         if entry is None:
             try:
@@ -185,10 +185,10 @@ class Cached(Lookups):
         entry = self._entry(name)
         if entry is None:
             return False
-        known = self._digests(entry)
-        if not known:
+        cached = self._digests(entry)
+        if not cached:
             return None
-        return digests.is_one_of(self._as_stored(self._key(name), content), known)
+        return digests.is_one_of(self._as_stored(self._key(name), content), cached)
 
     def copy(self, source: str, target: str) -> str:
         """Copy a file within the store, and return the name of the copy.
@@ -217,8 +217,8 @@ class Cached(Lookups):
         _refuse_hidden(source, path_of(source))
         target = saved_name(target)
         with self._changing(target):
-            what = f"{source} to {target}"
-            return self._copy(self._key(source), self._key(target), what)
+            label = f"{source} to {target}"
+            return self._copy(self._key(source), self._key(target), label)
 
 
 def saved_name(name: str) -> str:
@@ -248,8 +248,8 @@ def _refuse_hidden(name: str, path: tuple[str, ...]) -> None:
         )
 
 
-def _tells_all_of(known: object, entry: Entry) -> bool:
+def _tells_all_of(cached: object, entry: Entry) -> bool:
     """Whether what is known is of the same object, and says what ``entry`` does."""
-    if not isinstance(known, Entry) or known.reference != entry.reference:
+    if not isinstance(cached, Entry) or cached.reference != entry.reference:
         return False
-    return known.modified is not None or entry.modified is None
+    return cached.modified is not None or entry.modified is None

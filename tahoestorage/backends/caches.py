@@ -7,7 +7,7 @@ from typing import Any
 
 from tahoestorage.backends.once import OnceForEach
 from tahoestorage.cache import EntryCache
-from tahoestorage.conf import CacheOptions
+from tahoestorage.config.settings import CacheOptions
 from tahoestorage.installed import warn_unless_installed
 from tahoestorage.tahoe.redaction import redact
 

@@ -15,11 +15,11 @@ from django.utils.functional import cached_property
 from tahoestorage.backends.caches import entry_cache, without_password
 from tahoestorage.backends.once import OnceForEach
 from tahoestorage.backends.portable import STORAGE_AT, alias_of, left_out, portable
-from tahoestorage.conf import Options, hidden, read_options, root_is_set
+from tahoestorage.config.settings import Options, hidden, read_options, root_is_set
 from tahoestorage.exceptions import InvalidCap
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.directories import Directories
-from tahoestorage.tahoe.facts import Rules
+from tahoestorage.tahoe.facts import ServerRules
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.links import Links
 from tahoestorage.tahoe.redaction import Secret
@@ -92,7 +92,7 @@ class Configured(Storage):
     @cached_property
     def _links(self) -> Links:
         options = self.options
-        rules = Rules(options.server_count, options.retired_servers)
+        rules = ServerRules(options.server_count, options.retired_servers)
         return Links(self._directories, options.directory_format, rules)
 
     def _forget_settings(self, *, setting: str, **kwargs: Any) -> None:

@@ -73,10 +73,10 @@ def of_parts(etag: str, size: int, lengths: Iterable[int]) -> dict[str, bytes]:
     return {f"{_MD5_OF}{part}": digest for part in fitting}
 
 
-def is_one_of(content: Iterable[bytes], known: Mapping[str, bytes]) -> bool:
+def is_one_of(content: Iterable[bytes], cached: Mapping[str, bytes]) -> bool:
     """Whether a content has one of these digests, of which there is one at least."""
-    hashers = {algorithm: hasher(algorithm) for algorithm in known}
+    hashers = {algorithm: hasher(algorithm) for algorithm in cached}
     for piece in content:
         for each in hashers.values():
             each.update(piece)
-    return any(each.digest() == known[name] for name, each in hashers.items())
+    return any(each.digest() == cached[name] for name, each in hashers.items())

@@ -15,8 +15,8 @@ from django.utils.functional import cached_property
 from tahoestorage.backends.caches import entry_cache
 from tahoestorage.backends.names import path_of
 from tahoestorage.backends.objectstore import ObjectStore, Signed, is_hidden
-from tahoestorage.cache import MISSING, Absent, EntryCache, Listing, Scope, Ticket
-from tahoestorage.conf import read_cache_options, secret_key
+from tahoestorage.cache import MISSING, Absent, EntryCache, Listing, Namespace, Ticket
+from tahoestorage.config.settings import read_cache_options, secret_key
 from tahoestorage.entries import Entry
 from tahoestorage.exceptions import FileMissing, StoreUnreachable
 
@@ -58,19 +58,19 @@ class Lookups(ObjectStore):
         return entry_cache(read_cache_options(self._cache_given))
 
     @cached_property
-    def _scope(self) -> Scope:
+    def _namespace(self) -> Namespace:
         identity = json.dumps(self._identity()).encode()
-        return Scope(identity, secret_key() + identity)
+        return Namespace(identity, secret_key() + identity)
 
-    def _item(self, name: str) -> Scope:
-        return self._scope.item(self._key(name))
+    def _item(self, name: str) -> Namespace:
+        return self._namespace.item(self._key(name))
 
-    def _known(self, name: str, item: Scope) -> Entry | Absent | None:
+    def _cached(self, name: str, item: Namespace) -> Entry | Absent | None:
         for block in reversed(_prefetched.get()):
             if block.storage is self and self._key(name).startswith(block.prefix):
-                known = block.entries.get(self._key(name), MISSING)
-                if known is not None:
-                    return known
+                cached = block.entries.get(self._key(name), MISSING)
+                if cached is not None:
+                    return cached
         return self._entries.entry(item, ITEM)
 
     def _entry(self, name: str, *, confirm: bool = False) -> Entry | None:
@@ -81,21 +81,21 @@ class Lookups(ObjectStore):
         """
         path_of(name)
         item = self._item(name)
-        known = self._known(name, item)
-        if isinstance(known, Entry):
-            return known
-        if known is MISSING and not confirm:
+        cached = self._cached(name, item)
+        if isinstance(cached, Entry):
+            return cached
+        if cached is MISSING and not confirm:
             return None
         return self._ask(name, item)
 
-    def _ask(self, name: str, item: Scope) -> Entry | None:
+    def _ask(self, name: str, item: Namespace) -> Entry | None:
         ticket = self._entries.ticket()
         entry = self._stat(self._key(name), name)
         if entry is not None or not self._is_expected(name):
             self._fill(ticket, item, entry)
         return entry
 
-    def _fill(self, ticket: Ticket, item: Scope, entry: Entry | None) -> None:
+    def _fill(self, ticket: Ticket, item: Namespace, entry: Entry | None) -> None:
         listing = Listing()
         if entry is not None:
             listing.add(ITEM, entry)
@@ -127,19 +127,19 @@ class Lookups(ObjectStore):
                 block.entries[self._key(name)] = None
         self._forget_urls(name)
         change = self._entries.change(item, ITEM)
-        known: Entry | Absent | None = None
+        cached: Entry | Absent | None = None
 
         def became(entry: Entry | Absent) -> None:
-            nonlocal known
-            known = entry
+            nonlocal cached
+            cached = entry
 
         try:
             yield became
         finally:
             self._forget_urls(name)
-            if known is MISSING and self._is_expected(name):
-                known = None
-            change.done(known)
+            if cached is MISSING and self._is_expected(name):
+                cached = None
+            change.done(cached)
 
     def _expect(self, name: str, seconds: float) -> None:
         """Ask the store until ``name`` is there, for so many seconds and an hour.
@@ -147,22 +147,22 @@ class Lookups(ObjectStore):
         Somebody else was allowed to upload it, and will not tell the cache.
         """
         ticket = self._entries.ticket()
-        scope = self._scope.item("upload:" + self._key(name))
-        self._entries.keep_text(ticket, scope, "", "expected", seconds + HOUR)
+        namespace = self._namespace.item("upload:" + self._key(name))
+        self._entries.keep_text(ticket, namespace, "", "expected", seconds + HOUR)
         # What was known of it is forgotten after that: nobody can learn it in between.
         with self._changing(name):
             pass
 
     def _is_expected(self, name: str) -> bool:
-        scope = self._scope.item("upload:" + self._key(name))
-        return self._entries.text(scope, "", math.inf) is not None
+        namespace = self._namespace.item("upload:" + self._key(name))
+        return self._entries.text(namespace, "", math.inf) is not None
 
     # Signed URLs
 
-    def _urls(self, name: str) -> Scope:
+    def _urls(self, name: str) -> Namespace:
         # Of another slot than the entry: URLs live longer, and each write to a slot
         # makes an end of them.
-        return self._scope.item("url:" + self._key(name))
+        return self._namespace.item("url:" + self._key(name))
 
     def _forget_urls(self, name: str) -> None:
         self._entries.forget(self._urls(name))
@@ -175,15 +175,15 @@ class Lookups(ObjectStore):
         ``asked`` is what else the URL depends on, ``seconds`` for how long it will be
         good at most.
         """
-        scope = self._urls(name)
+        namespace = self._urls(name)
         label = json.dumps(asked, sort_keys=True, default=str)
-        known = self._entries.text(scope, label, seconds / 2)
-        if known is not None:
-            return known
+        cached = self._entries.text(namespace, label, seconds / 2)
+        if cached is not None:
+            return cached
         ticket = self._entries.ticket()
         signed = sign()
         half = min(signed.seconds, seconds) / 2
-        self._entries.keep_text(ticket, scope, label, signed.url, half)
+        self._entries.keep_text(ticket, namespace, label, signed.url, half)
         return signed.url
 
     def listed(self, prefix: str = "") -> Iterator[tuple[str, Entry]]:

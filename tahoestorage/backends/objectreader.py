@@ -61,12 +61,12 @@ class ObjectReader(RawFile):
     the rest is asked for; an error after some attempts without a byte.
     """
 
-    def __init__(self, fetch: Fetch, what: str, entry: Entry | None = None) -> None:
+    def __init__(self, fetch: Fetch, label: str, entry: Entry | None = None) -> None:
         """Read by ``fetch``; ``entry`` is what is known of the object, if anything.
 
         It may be that of an object which had the key before.
         """
-        super().__init__(what)
+        super().__init__(label)
         self._fetch = fetch
         self._size = None if entry is None else entry.size
         self._expected = None if entry is None else entry.reference

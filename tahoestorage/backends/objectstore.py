@@ -30,7 +30,7 @@ class ObjectStore(Saving):
     """A store of objects. Each method but the first two is one request if it can be.
 
     They raise a StoreError where the store does not do it, and FileMissing
-    or NameTaken where they say so. Keys are whole, as ``_key`` gives them; ``what`` is
+    or NameTaken where they say so. Keys are whole, as ``_key`` gives them; ``label`` is
     what errors call the file.
     """
 
@@ -58,17 +58,17 @@ class ObjectStore(Saving):
         """Return the key of the object called ``name``."""
         raise NotImplementedError
 
-    def _stat(self, key: str, what: str) -> Entry | None:
+    def _stat(self, key: str, label: str) -> Entry | None:
         """Ask for an object's entry; None where there is no such object."""
         raise NotImplementedError
 
     def _fetch(
-        self, key: str, first: int, last: int, reference: str | None, what: str
+        self, key: str, first: int, last: int, reference: str | None, label: str
     ) -> Part:
         """Ask for a part of an object, as ``objectreader.Fetch`` says."""
         raise NotImplementedError
 
-    def _put(self, key: str, content: Any, what: str, *, replace: bool) -> Entry:
+    def _put(self, key: str, content: Any, label: str, *, replace: bool) -> Entry:
         """Store content, and return the entry as far as it is known.
 
         Without ``replace`` NameTaken where an object has the key, whoever made it
@@ -76,7 +76,7 @@ class ObjectStore(Saving):
         """
         raise NotImplementedError
 
-    def _remove(self, key: str, what: str, *, only: str | None = None) -> bool:
+    def _remove(self, key: str, label: str, *, only: str | None = None) -> bool:
         """Delete an object, if there is one; return whether there is none now.
 
         Another than that of the reference ``only`` stays, and False is returned, where
@@ -84,7 +84,7 @@ class ObjectStore(Saving):
         """
         raise NotImplementedError
 
-    def _copy(self, source: str, target: str, what: str) -> str:
+    def _copy(self, source: str, target: str, label: str) -> str:
         """Copy an object within the store, and return the reference of what was copied.
 
         Raises FileMissing, and NameTaken.

@@ -15,7 +15,7 @@ from django.core.files.storage import Storage, storages
 from django.utils.module_loading import import_string
 
 from tahoestorage.backends.caches import without_password
-from tahoestorage.conf import storage_entries
+from tahoestorage.config.settings import storage_entries
 
 STORAGE_AT = "tahoestorage.storage.storage_at"
 SecretNames = Callable[[Mapping[str, Any]], Collection[str]]

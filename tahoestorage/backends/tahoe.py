@@ -16,7 +16,7 @@ from tahoestorage.backends.gridnames import grid_path, refuse_marker
 from tahoestorage.backends.names import url_below, url_name
 from tahoestorage.backends.saving import Saving
 from tahoestorage.backends.storedfile import StoredFile
-from tahoestorage.conf import media_url, use_tz
+from tahoestorage.config.settings import media_url, use_tz
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import (
     FileMissing,
@@ -47,8 +47,8 @@ _prefetched: ContextVar[tuple[Prefetched, ...]] = ContextVar("prefetched", defau
 class TahoeStorage(Saving, Configured):
     """Keeps files below a directory of a Tahoe-LAFS grid.
 
-    Takes the options of ``tahoestorage.options.Options`` as keywords; what is not
-    given is taken from the settings when it is first needed. Raises what Django's
+    Takes the options of ``tahoestorage.config.options.Options`` as keywords; what is
+    not given is taken from the settings when it is first needed. Raises what Django's
     FileSystemStorage does, and a GatewayError where the grid can't be asked.
     """
 
@@ -73,7 +73,7 @@ class TahoeStorage(Saving, Configured):
     def _entry(self, name: str) -> tuple[Path, Entry]:
         """Return the file's path and entry, of which the store was asked if need be."""
         path = self._path(name)
-        entry = self._directories.entry_even_old(path)
+        entry = self._directories.entry_even_expired(path)
         if entry is None:
             raise FileMissing(f"{name}: there is no such file")
         return path, entry
@@ -241,7 +241,7 @@ class TahoeStorage(Saving, Configured):
         literal = body.literal()
         if literal is not None:
             return literal_cap(literal)
-        return self._directories.gateway.upload(body, what=name)
+        return self._directories.gateway.upload(body, label=name)
 
     def _link(
         self, name: str, cap: Cap, replace: Literal["false", "only-files"]

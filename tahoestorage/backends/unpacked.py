@@ -24,13 +24,13 @@ class Unpacked(io.RawIOBase):
     def __init__(
         self,
         stored: ObjectReader,
-        what: str,
+        label: str,
         *,
         rarely: bool = False,
         likely: bool = False,
     ) -> None:
         self._stored = stored
-        self._what = what
+        self._label = label
         self._rarely = rarely
         self._likely = likely
         # Whether the position was counted from the end of what is stored.
@@ -67,7 +67,7 @@ class Unpacked(io.RawIOBase):
                     self._from_end = False
                     stored.seek(0)
                     raise io.UnsupportedOperation(
-                        f"{self._what}: it is stored packed, so that where its end is "
+                        f"{self._label}: it is stored packed, so that where its end is "
                         "was not known: read some of it before seeking from the end"
                     )
                 position, stored.until = stored.tell(), None
@@ -157,7 +157,7 @@ class Unpacked(io.RawIOBase):
         raise self._damaged("it can't be unpacked")
 
     def _damaged(self, how: str) -> DamagedDownload:
-        return DamagedDownload(f"{self._what}: the download is not the file ({how})")
+        return DamagedDownload(f"{self._label}: the download is not the file ({how})")
 
     def tell(self) -> int:
         self._checkClosed()

@@ -5,8 +5,8 @@ from tahoestorage.cache.entrycache import EntryCache, Ticket
 from tahoestorage.cache.flights import Flight, StillFlying
 from tahoestorage.cache.glances import Glance
 from tahoestorage.cache.pages import MISSING, Absent, Listing
-from tahoestorage.cache.sealing import Scope
-from tahoestorage.cache.turns import Turn
+from tahoestorage.cache.sealing import Namespace
+from tahoestorage.cache.turns import WriteLock
 
 __all__ = [
     "MISSING",
@@ -16,8 +16,8 @@ __all__ = [
     "Flight",
     "Glance",
     "Listing",
-    "Scope",
+    "Namespace",
     "StillFlying",
     "Ticket",
-    "Turn",
+    "WriteLock",
 ]

@@ -11,7 +11,7 @@ import time
 import weakref
 from pathlib import Path
 
-from tahoestorage.cache.disk import DiskFault, DiskLocked, DiskTier
+from tahoestorage.cache.disk import DiskError, DiskLocked, DiskTier
 from tahoestorage.cache.forks import Gate
 from tahoestorage.cache.rawcache import close_connections
 
@@ -29,8 +29,8 @@ _all: weakref.WeakSet[DiskAccess] = weakref.WeakSet()
 class DiskAccess:
     """A DiskTier in ``directory``, or none at all where there is None.
 
-    After a fault it is not tried again for ``lifetime`` seconds, after a lock that
-    would not open for one; of faults one in a lifetime is logged, and of locks only
+    After an error it is not tried again for ``lifetime`` seconds, after a lock that
+    would not open for one; of errors one in a lifetime is logged, and of locks only
     those that last.
     """
 
@@ -71,15 +71,15 @@ class DiskAccess:
             if self._disk is None:
                 try:
                     self._disk = DiskTier(self.directory, self._size_limit)
-                except DiskFault as error:
-                    self.fault(error)
+                except DiskError as error:
+                    self.error(error)
             return self._disk
 
     def worked(self) -> None:
         """Note that the tier has done what was asked."""
         self._locked = None
 
-    def fault(self, error: DiskFault) -> None:
+    def error(self, error: DiskError) -> None:
         """Note that the tier has failed."""
         now = time.monotonic()
         if isinstance(error, DiskLocked):
@@ -92,7 +92,7 @@ class DiskAccess:
             self._disk = None
             self.warn("failed", error)
 
-    def warn(self, what: str, error: Exception) -> None:
+    def warn(self, label: str, error: Exception) -> None:
         """Log what is the matter with the directory, once in a lifetime."""
         now = time.monotonic()
         if now - self._warned > self._lifetime:
@@ -101,7 +101,7 @@ class DiskAccess:
                 "The cache directory %s %s (%s). Everything works without it, slower; "
                 "what this process changes, others may see late by %g s.",
                 self.directory,
-                what,
+                label,
                 error,
                 self._lifetime,
             )

@@ -1,4 +1,4 @@
-"""One write, from before it is sent until its answer is in."""
+"""One write, from before it is sent until its response is in."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from tahoestorage.cache.pages import Absent, Page, bucket, page_number
-from tahoestorage.cache.sealing import Scope, page_key
+from tahoestorage.cache.sealing import Namespace, page_key
 from tahoestorage.cache.tiers import Tiers
 from tahoestorage.entries import Entry
 
@@ -18,27 +18,29 @@ Load = Callable[[bytes], Page | None]
 
 
 class Change:
-    """One write to one name, from before it is sent until its answer is in.
+    """One write to one name, from before it is sent until its response is in.
 
     The name is marked for as long, and for good if ``done`` is never called: of a
     marked name nothing is known, and the store is asked.
     """
 
-    def __init__(self, tiers: Tiers | RedisTiers, scope: Scope, name: str) -> None:
+    def __init__(
+        self, tiers: Tiers | RedisTiers, namespace: Namespace, name: str
+    ) -> None:
         self._tiers = tiers
-        self._scope = scope
+        self._namespace = namespace
         self._name = name
         self._mark = secrets.token_hex(8)
-        tiers.patch(scope, self._mark_it)
+        tiers.patch(namespace, self._mark_it)
 
     def _found(self, load: Load) -> tuple[bytes, Page] | None:
-        scope = self._scope
-        root = load(scope.root)
+        namespace = self._namespace
+        root = load(namespace.root)
         if root is None:
             return None
         if root.bits == 0:
-            return scope.root, root
-        key = page_key(scope, page_number(bucket(self._name), root.bits))
+            return namespace.root, root
+        key = page_key(namespace, page_number(bucket(self._name), root.bits))
         page = load(key)
         return (key, page) if page is not None and page.fill == root.fill else None
 
@@ -48,29 +50,29 @@ class Change:
             yield found[0], found[1].with_entry(self._name, self._mark)
 
     def done(
-        self, known: Entry | Absent | None, write_reference: str | None = None
+        self, cached: Entry | Absent | None, write_reference: str | None = None
     ) -> None:
         """Note how the write ended: the new entry, MISSING, or None for unknown.
 
         Whoever else wrote the same name meanwhile may have been before or after:
         then the name stays unknown.
         """
-        scope, name = self._scope, self._name
+        namespace, name = self._namespace, self._name
 
         def settle(load: Load) -> Iterator[tuple[bytes, Page]]:
             found = self._found(load)
             if found is None:
                 return
             key, page = found
-            if known is None or page.mark(name) != self._mark:
+            if cached is None or page.mark(name) != self._mark:
                 yield key, page.with_entry(name, secrets.token_hex(8))
                 return
-            page = page.with_entry(name, known)
+            page = page.with_entry(name, cached)
             # Not the one of what had the name before.
-            if scope.write_seal is not None and (write_reference or page.secrets):
+            if namespace.write_seal is not None and (write_reference or page.secrets):
                 page = page.with_write_reference(
-                    name, write_reference, scope.write_seal, scope.identity
+                    name, write_reference, namespace.write_seal, namespace.identity
                 )
             yield key, page
 
-        self._tiers.patch(scope, settle)
+        self._tiers.patch(namespace, settle)

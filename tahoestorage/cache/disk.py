@@ -23,7 +23,7 @@ from tahoestorage.cache.rawcache import (
     Connection,
     RawCache,
     RawDisk,
-    known,
+    cached,
 )
 
 OPEN_SECONDS = 1.0
@@ -40,7 +40,7 @@ MOST_SETTINGS = 100
 # What diskcache keeps inside its database; pages are far smaller.
 INLINE_BYTES = 1 << 30
 # The last three are what diskcache trips over in a database that is not its own.
-FAULTS = (
+ERRORS = (
     OSError,
     sqlite3.Error,
     diskcache.Timeout,
@@ -50,11 +50,11 @@ FAULTS = (
 )
 
 
-class DiskFault(Exception):
+class DiskError(Exception):
     """The disk tier could not do what was asked. Never leaves the cache."""
 
 
-class DiskLocked(DiskFault):
+class DiskLocked(DiskError):
     """Somebody else held the lock for too long."""
 
 
@@ -79,17 +79,17 @@ def _only_writer(directory: Path) -> Iterator[None]:
 os.register_at_fork(after_in_child=_writers.clear)
 
 
-def _fault(error: Exception) -> DiskFault:
+def _error(error: Exception) -> DiskError:
     text = str(error) or type(error).__name__
     if isinstance(error, diskcache.Timeout) and error.__context__ is not None:
         # Timeout is what diskcache calls whatever keeps a transaction from beginning.
         text = str(error.__context__)
     if "locked" in text:
         return DiskLocked("it is locked by another process")
-    return DiskFault(text)
+    return DiskError(text)
 
 
-def fault_of(directory: Path) -> str | None:
+def error_of(directory: Path) -> str | None:
     """Return why a directory is not used, or None: whose it is could be swapped.
 
     Neither one that belongs to another user, or is a link, nor one that holds such a
@@ -117,15 +117,15 @@ def private_directory(path: Path) -> None:
     """Make ``path`` a directory that is ours alone, or raise DiskFault."""
     try:
         _make_directory(path)
-        fault = fault_of(path)
-        if fault is not None:
-            raise DiskFault(fault)
+        failure = error_of(path)
+        if failure is not None:
+            raise DiskError(failure)
         _close_to_others(path, 0o700)
         for name in FILES:
             with contextlib.suppress(FileNotFoundError):
                 _close_to_others(path / name, 0o600)
     except OSError as error:
-        raise DiskFault(error.strerror or type(error).__name__) from error
+        raise DiskError(error.strerror or type(error).__name__) from error
 
 
 def _make_directory(path: Path) -> None:
@@ -180,11 +180,11 @@ def _only_opener(directory: Path) -> Iterator[None]:
 
 
 def _check_settings(database: sqlite3.Connection) -> None:
-    known = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'Settings'"
-    if database.execute(known).fetchone()[0]:
+    cached = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'Settings'"
+    if database.execute(cached).fetchone()[0]:
         (count,) = database.execute("SELECT COUNT(*) FROM Settings").fetchone()
         if count > MOST_SETTINGS:
-            raise DiskFault("its database is not one of diskcache's")
+            raise DiskError("its database is not one of diskcache's")
 
 
 def _identity(database: Path) -> tuple[int, int] | None:
@@ -222,7 +222,7 @@ class DiskTier:
         database = self.directory / DATABASE
         try:
             if os.path.expandvars(os.path.expanduser(database)) != str(database):
-                raise DiskFault("diskcache would expand its name")
+                raise DiskError("diskcache would expand its name")
             with _only_opener(self.directory):
                 _make(database)
                 self._file = _identity(database)
@@ -233,7 +233,7 @@ class DiskTier:
                     check_same_thread=False,
                     factory=Connection,
                 )
-                known(first)
+                cached(first)
                 # diskcache sets them too, but would wait for a minute.
                 first.execute("PRAGMA auto_vacuum = 1")
                 first.execute("PRAGMA journal_mode = wal")
@@ -255,8 +255,8 @@ class DiskTier:
                 # as a setting: others may need to have it done.
                 cache.cull_limit = 0
                 return cache
-        except FAULTS as error:
-            raise _fault(error) from error
+        except ERRORS as error:
+            raise _error(error) from error
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value, or None."""
@@ -265,16 +265,16 @@ class DiskTier:
         except sqlite3.DataError:
             # Larger than any that we keep; it was not read.
             return None
-        except FAULTS as error:
-            raise _fault(error) from error
+        except ERRORS as error:
+            raise _error(error) from error
         return value
 
     def set(self, key: bytes, value: bytes) -> None:
         """Keep the value; one that is too large is forgotten."""
         try:
             self._cache.set(key, value if len(value) < VALUE_LIMIT else b"")
-        except FAULTS as error:
-            raise _fault(error) from error
+        except ERRORS as error:
+            raise _error(error) from error
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -291,11 +291,11 @@ class DiskTier:
                 self._make_room()
                 with self._cache.transact():
                     yield
-            except FAULTS as error:
-                fault = _fault(error)
-                if isinstance(fault, DiskLocked):
+            except ERRORS as error:
+                failure = _error(error)
+                if isinstance(failure, DiskLocked):
                     self._locked_at = time.monotonic()
-                raise fault from error
+                raise failure from error
 
     def _make_room(self) -> None:
         for _ in range(EVICTIONS):

@@ -22,9 +22,9 @@ from tahoestorage.cache.pages import (
     close_references,
     page_number,
 )
-from tahoestorage.cache.sealing import Scope, page_key, path_key
+from tahoestorage.cache.sealing import Namespace, page_key, path_key
 from tahoestorage.cache.tiers import Tiers
-from tahoestorage.cache.turns import Turn
+from tahoestorage.cache.turns import WriteLock
 from tahoestorage.entries import Entry, EntryKind
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What was so when the store was asked: only then may the answer be kept."""
+    """What was so when the store was asked: only then may the response be kept."""
 
     generations: Snapshot | RedisSnapshot
     expiry: float
@@ -49,8 +49,8 @@ class EntryCache:
     seconds. Memory holds pages of ``memory_entries`` names in all.
 
     The order of things, on which everything rests: ``ticket`` before the store is
-    asked and ``fill`` with its answer; ``change`` before a write is sent and
-    ``Change.done`` after its answer.
+    asked and ``fill`` with its response; ``change`` before a write is sent and
+    ``Change.done`` after its response.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class EntryCache:
 
     def entry(
         self,
-        scope: Scope,
+        namespace: Namespace,
         name: str,
         glance: Glance | None = None,
         *,
@@ -116,7 +116,7 @@ class EntryCache:
         With ``expired``, for when the store is away, old entries count as well;
         "missing" is then never said.
         """
-        page = self._page_of(scope, name, glance or self.glance(), expired=expired)
+        page = self._page_of(namespace, name, glance or self.glance(), expired=expired)
         if page is None:
             return None
         entry = page.entry(name)
@@ -124,44 +124,54 @@ class EntryCache:
             return None
         return entry
 
-    def write_reference(self, scope: Scope, name: str) -> str | None:
+    def write_reference(self, namespace: Namespace, name: str) -> str | None:
         """Return the write cap of ``name``, where it is known and ours to know."""
-        seal = scope.write_seal
-        page = self._page_of(scope, name, self.glance())
+        seal = namespace.write_seal
+        page = self._page_of(namespace, name, self.glance())
         if seal is None or page is None or not isinstance(page.entry(name), Entry):
             return None
-        return page.write_reference(name, seal, scope.identity)
+        return page.write_reference(name, seal, namespace.identity)
 
     def _page_of(
-        self, scope: Scope, name: str, glance: Glance | None, *, expired: bool = False
+        self,
+        namespace: Namespace,
+        name: str,
+        glance: Glance | None,
+        *,
+        expired: bool = False,
     ) -> Page | None:
-        root = self._page(scope, scope.root, glance, expired=expired)
+        root = self._page(namespace, namespace.root, glance, expired=expired)
         if root is None or root.bits == 0:
             return root
-        key = page_key(scope, page_number(bucket(name), root.bits))
-        page = self._page(scope, key, glance, expired=expired)
+        key = page_key(namespace, page_number(bucket(name), root.bits))
+        page = self._page(namespace, key, glance, expired=expired)
         return page if page is not None and page.fill == root.fill else None
 
     def _page(
-        self, scope: Scope, key: bytes, glance: Glance | None, *, expired: bool = False
+        self,
+        namespace: Namespace,
+        key: bytes,
+        glance: Glance | None,
+        *,
+        expired: bool = False,
     ) -> Page | None:
         tiers = self._tiers
         if isinstance(tiers, Tiers):
-            return tiers.page(scope, key, glance, expired=expired)
-        return tiers.page(scope, key, expired=expired)
+            return tiers.page(namespace, key, glance, expired=expired)
+        return tiers.page(namespace, key, expired=expired)
 
-    def entries(self, scope: Scope) -> list[tuple[str, Entry]] | None:
+    def entries(self, namespace: Namespace) -> list[tuple[str, Entry]] | None:
         """Return all of a directory, or None unless all of it is known."""
         if not self._tiers.shared:
             return None
         glance = self.glance()
-        root = self._page(scope, scope.root, glance)
+        root = self._page(namespace, namespace.root, glance)
         if root is None:
             return None
         found: list[tuple[str, Entry]] = []
         for number in range(1 << root.bits):
-            key = page_key(scope, number) if root.bits else scope.root
-            page = self._page(scope, key, glance)
+            key = page_key(namespace, number) if root.bits else namespace.root
+            page = self._page(namespace, key, glance)
             if page is None or page.fill != root.fill:
                 return None
             for name, entry in page.items():
@@ -172,48 +182,56 @@ class EntryCache:
 
     def path(
         self,
-        scope: Scope,
+        namespace: Namespace,
         path: str,
         glance: Glance | None = None,
         *,
         expired: bool = False,
     ) -> str | None:
         """Return the read cap of the directory to which ``path`` leads, if known."""
-        page = self._page(scope, path_key(scope, path), glance, expired=expired)
+        page = self._page(namespace, path_key(namespace, path), glance, expired=expired)
         entry = None if page is None else page.entry(path)
         return entry.reference if isinstance(entry, Entry) else None
 
-    def path_write_reference(self, scope: Scope, path: str) -> str | None:
+    def path_write_reference(self, namespace: Namespace, path: str) -> str | None:
         """Return the write cap of the directory to which ``path`` leads, if known."""
-        key, seal = path_key(scope, path), scope.write_seal
-        page = self._tiers.page(scope, key)
+        key, seal = path_key(namespace, path), namespace.write_seal
+        page = self._tiers.page(namespace, key)
         if page is None or seal is None:
             return None
         return page.write_reference(path, seal, key)
 
-    def text(self, scope: Scope, label: str, longest: float) -> str | None:
+    def text(self, namespace: Namespace, text_key: str, longest: float) -> str | None:
         """Return what ``keep_text`` kept for ``longest`` seconds at most, if known."""
-        page = self._tiers.page(scope, _text_key(scope, label), longest=longest)
-        entry = None if page is None else page.entry(label)
+        page = self._tiers.page(
+            namespace, _text_key(namespace, text_key), longest=longest
+        )
+        entry = None if page is None else page.entry(text_key)
         return entry.reference if isinstance(entry, Entry) else None
 
     def keep_text(
-        self, ticket: Ticket, scope: Scope, label: str, text: str, seconds: float
+        self,
+        ticket: Ticket,
+        namespace: Namespace,
+        text_key: str,
+        text: str,
+        seconds: float,
     ) -> None:
-        """Keep a text for so many seconds, or until its scope is forgotten.
+        """Keep a text for so many seconds, or until its namespace is forgotten.
 
-        A change to a name does not touch the texts of its scope: only ``forget`` does.
+        A change to a name does not touch the texts of its namespace: only
+        ``forget`` does.
         """
-        key = _text_key(scope, label)
-        page = Page(b"").with_entry(label, Entry(EntryKind.UNKNOWN, text))
+        key = _text_key(namespace, text_key)
+        page = Page(b"").with_entry(text_key, Entry(EntryKind.UNKNOWN, text))
         timed = Ticket(ticket.generations, time.time() + seconds)
-        self._fill(timed, scope, iter([(key, page)]), hold=True)
+        self._fill(timed, namespace, iter([(key, page)]), hold=True)
 
     def ticket(self) -> Ticket:
         """Note how things are, before the store is asked about a directory."""
         return Ticket(self._tiers.snapshot(), time.time() + self._tiers.lifetime)
 
-    def unchanged(self, then: Ticket, now: Ticket, scope: Scope | None) -> bool:
+    def unchanged(self, then: Ticket, now: Ticket, namespace: Namespace | None) -> bool:
         """Whether nobody changed a directory, or any (None), between two tickets.
 
         False also where others may have done so without a word to this process.
@@ -222,33 +240,36 @@ class EntryCache:
             return False
         before: Any = then.generations
         after: Any = now.generations
-        if scope is not None:
-            before, after = before.generation(scope.slot), after.generation(scope.slot)
+        if namespace is not None:
+            before, after = (
+                before.generation(namespace.slot),
+                after.generation(namespace.slot),
+            )
         return bool(before == after)
 
-    def fill(self, ticket: Ticket, scope: Scope, listing: Listing) -> None:
+    def fill(self, ticket: Ticket, namespace: Namespace, listing: Listing) -> None:
         """Keep what the store answered, unless the directory was changed since."""
         fill = secrets.token_bytes(8)
         bits = listing.bits
-        keys = [scope.root]
+        keys = [namespace.root]
 
         def pages() -> Iterator[tuple[bytes, Page]]:
             for number, lines, references in listing.pages():
                 sealed = b""
-                if references and scope.write_seal is not None:
+                if references and namespace.write_seal is not None:
                     sealed = close_references(
-                        references, scope.write_seal, scope.identity
+                        references, namespace.write_seal, namespace.identity
                     )
-                key = page_key(scope, number) if bits else scope.root
+                key = page_key(namespace, number) if bits else namespace.root
                 keys.append(key)
                 yield key, Page(lines, sealed, bits, fill)
             # Last: without it, pages of which only some were stored are not found.
             if bits:
-                yield scope.root, Page(b"", b"", bits, fill)
+                yield namespace.root, Page(b"", b"", bits, fill)
 
         # One great directory must not drive all others out of memory.
         hold = len(listing) <= self._tiers.memory.room // 4
-        self._fill(ticket, scope, pages(), hold=hold)
+        self._fill(ticket, namespace, pages(), hold=hold)
         if not hold:
             # What memory held of it before is as valid as it was, but older.
             for key in keys:
@@ -257,39 +278,39 @@ class EntryCache:
     def fill_path(
         self,
         ticket: Ticket,
-        scope: Scope,
+        namespace: Namespace,
         path: str,
         reference: str,
         write_reference: str | None,
     ) -> None:
-        """Keep to which directory a path leads from the one of ``scope``."""
-        key = path_key(scope, path)
+        """Keep to which directory a path leads from the one of ``namespace``."""
+        key = path_key(namespace, path)
         page = Page(b"").with_entry(path, Entry(EntryKind.DIRECTORY, reference))
-        if scope.write_seal is not None and write_reference is not None:
+        if namespace.write_seal is not None and write_reference is not None:
             page = page.with_write_reference(
-                path, write_reference, scope.write_seal, key
+                path, write_reference, namespace.write_seal, key
             )
-        self._fill(ticket, scope, iter([(key, page)]), hold=True)
+        self._fill(ticket, namespace, iter([(key, page)]), hold=True)
 
     def _fill(
         self,
         ticket: Ticket,
-        scope: Scope,
+        namespace: Namespace,
         pages: Iterator[tuple[bytes, Page]],
         *,
         hold: bool,
     ) -> None:
-        since: Any = ticket.generations.generation(scope.slot)
-        self._tiers.fill(scope, since, ticket.expiry, pages, hold=hold)
+        since: Any = ticket.generations.generation(namespace.slot)
+        self._tiers.fill(namespace, since, ticket.expiry, pages, hold=hold)
 
-    def change(self, scope: Scope, name: str) -> Change:
+    def change(self, namespace: Namespace, name: str) -> Change:
         """Note that ``name`` is about to be changed, before the write is sent."""
-        return Change(self._tiers, scope, name)
+        return Change(self._tiers, namespace, name)
 
-    def turn(
-        self, scope: Scope, what: str, seconds: float, longest: float = 0.0
-    ) -> Turn:
-        """Return the turn at writing to a directory, to be entered.
+    def lock(
+        self, namespace: Namespace, label: str, seconds: float, longest: float = 0.0
+    ) -> WriteLock:
+        """Return the write lock to a directory, to be entered.
 
         With a Redis nobody else of those who share it has one at the same time, until
         ``seconds`` after this process has ended, and some more. One request of a holder
@@ -297,14 +318,16 @@ class EntryCache:
         """
         tiers = self._tiers
         if isinstance(tiers, Tiers):
-            return Turn()
-        return tiers.turn(scope, what, seconds, longest)
+            return WriteLock()
+        return tiers.lock(namespace, label, seconds, longest)
 
-    def forget(self, scope: Scope) -> None:
+    def forget(self, namespace: Namespace) -> None:
         """Forget a directory, and the paths from it."""
-        self._tiers.disbelieve(scope)
+        self._tiers.invalidate(namespace)
 
 
-def _text_key(scope: Scope, label: str) -> bytes:
-    # Bound to the scope's own place: scopes of items share their keys.
-    return scope.key(scope.root + b"text:" + label.encode("utf-8", "surrogatepass"))
+def _text_key(namespace: Namespace, text_key: str) -> bytes:
+    # Bound to the namespace's own place: namespaces of items share their keys.
+    return namespace.key(
+        namespace.root + b"text:" + text_key.encode("utf-8", "surrogatepass")
+    )

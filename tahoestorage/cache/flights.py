@@ -31,7 +31,7 @@ class Flight(Generic[T]):
     """
 
     began: int
-    what: str
+    label: str
     landed: threading.Event = field(default_factory=threading.Event)
     landing: float = math.inf
     ticket: Any = None
@@ -50,7 +50,7 @@ class _Asked:
 class Flights:
     """Lets threads that ask the same share one request: who comes first sends it.
 
-    Whoever comes later waits for its answer, which was asked for before: whether that
+    Whoever comes later waits for its response, which was asked for before: whether that
     is good enough for him, ``holds`` says. If not, he takes one that was sent after he
     came, and sends it if nobody has. So he waits for two requests at most.
     """
@@ -70,7 +70,7 @@ class Flights:
         key: Hashable,
         ask: Callable[[], T],
         *,
-        what: str,
+        label: str,
         recall: Callable[[], T | None],
         ticket: Callable[[], Any],
         holds: Callable[[Flight[T], Any], bool],
@@ -78,7 +78,7 @@ class Flights:
     ) -> T:
         """Return what ``ask`` returns, or raise what it raises: here or elsewhere.
 
-        ``key`` is what is asked, ``what`` begins errors. ``recall`` returns what is
+        ``key`` is what is asked, ``label`` begins errors. ``recall`` returns what is
         known by now, or None: a flight may have landed since the caller looked.
         ``holds`` is given a flight that began earlier, and the caller's own ``ticket``.
         Each caller gets an error of his own. Raises StillFlying if another one's
@@ -89,11 +89,11 @@ class Flights:
             asked.threads += 1
             came = self._count
         try:
-            flight, to_fly = self._board(asked, came, what, ticket, holds, seconds)
+            flight, to_fly = self._board(asked, came, label, ticket, holds, seconds)
             if to_fly:
                 return self._fly(flight, ask, recall, ticket)
             if flight.error is not None:
-                raise _told_of(flight.error, flight.what, what)
+                raise _relabelled(flight.error, flight.label, label)
             return cast(T, flight.value)
         finally:
             with self._lock:
@@ -105,7 +105,7 @@ class Flights:
         self,
         asked: _Asked,
         came: int,
-        what: str,
+        label: str,
         ticket: Callable[[], Any],
         holds: Callable[[Flight[T], Any], bool],
         seconds: float,
@@ -119,7 +119,7 @@ class Flights:
                 flight: Flight[T] | None = asked.latest
                 if flight is None or flight is refused or flight.landing <= came:
                     self._count += 1
-                    flight = asked.latest = Flight(self._count, what)
+                    flight = asked.latest = Flight(self._count, label)
                     return flight, True
             if flight.began <= came and mine is None:
                 mine = ticket()
@@ -140,14 +140,14 @@ class Flights:
         try:
             # All this after others can see the flight: no other one can land between,
             # and whoever sees it later than he came knows that it began later.
-            known = recall()
-            if known is not None:
-                return known
+            cached = recall()
+            if cached is not None:
+                return cached
             flight.ticket = ticket()
             flight.value = value = ask()
             return value
         except TahoeStorageError as error:
-            flight.error = _told_of(error, flight.what, flight.what)
+            flight.error = _relabelled(error, flight.label, flight.label)
             raise
         finally:
             with self._lock:
@@ -156,12 +156,12 @@ class Flights:
             flight.landed.set()
 
 
-def _told_of(error: TahoeStorageError, other: str, what: str) -> TahoeStorageError:
-    """Return the same error, without its traceback, told of ``what``."""
-    other, what = printable(f"{other}: "), printable(f"{what}: ")
+def _relabelled(error: TahoeStorageError, other: str, label: str) -> TahoeStorageError:
+    """Return the same error, without its traceback, told of ``label``."""
+    other, label = printable(f"{other}: "), printable(f"{label}: ")
     return type(error)(
         *(
-            what + each[len(other) :]
+            label + each[len(other) :]
             if isinstance(each, str) and each.startswith(other)
             else each
             for each in error.args

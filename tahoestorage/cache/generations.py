@@ -211,7 +211,7 @@ class Generations:
         there is no making or opening it.
         """
         self.path = path
-        self._known = b""
+        self._cached = b""
         self._strange = b""
         self._strange_since = 0.0
         self._descriptor = -1
@@ -277,10 +277,10 @@ class Generations:
         if len(header) < HEADER_BYTES:
             return False
         name = header[:8]
-        if name == self._known or name == self._strange:
-            return name == self._known
+        if name == self._cached or name == self._strange:
+            return name == self._cached
         if _is_given(name):
-            self._known = name
+            self._cached = name
             return True
         self._strange, self._strange_since = name, time.monotonic()
         return False
@@ -311,7 +311,7 @@ class Generations:
         """Make the header another one: after the number that it vouches for."""
         self._write(secrets.token_bytes(8), 8)
 
-    def disbelieve(self, slot: int) -> None:
+    def invalidate(self, slot: int) -> None:
         """Make the epoch another one, and the generation with it. Raises OSError."""
         # Before it, so that no filling is kept under the new epoch; after it, so
         # that no page read under the old one is held under the new generation.
@@ -319,7 +319,7 @@ class Generations:
         self._set(slot + SLOTS)
         self.change(slot)
 
-    def disbelieve_all(self) -> None:
+    def invalidate_all(self) -> None:
         """Make all generations and epochs others. Raises OSError.
 
         Not by another name: that would hide the one that version 0.1 may have given.
@@ -333,7 +333,7 @@ class Generations:
 class Snapshot:
     """The generations of all directories at one moment.
 
-    Of all, because who asks for a directory by its path learns only from the answer
+    Of all, because who asks for a directory by its path learns only from the response
     which one that is.
     """
 

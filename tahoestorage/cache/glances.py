@@ -1,4 +1,4 @@
-"""One look at the counters, on which a whole answer rests."""
+"""One look at the counters, on which a whole response rests."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ PLACES = 4096
 
 
 class Glance:
-    """The header of the counters as it was before an answer was begun.
+    """The header of the counters as it was before a response was begun.
 
     It costs one small read. What was valid under the same header is valid; for other
     pages their directory's number is read. ``trail`` and ``expiry`` gather on which
-    numbers the answer rests, and until when it is good.
+    numbers the response rests, and until when it is good.
     """
 
     __slots__ = ("expiry", "generations", "header", "trail")
@@ -44,7 +44,7 @@ class Glance:
         return True
 
     def note(self, slot: int, held: Held) -> None:
-        """Note that the answer rests on a page."""
+        """Note that the response rests on a page."""
         self.trail.append((slot, held.generation))
         self.expiry = min(self.expiry, held.expiry)
 

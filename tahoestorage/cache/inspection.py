@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
 
-from tahoestorage.cache.disk import fault_of
+from tahoestorage.cache.disk import error_of
 from tahoestorage.cache.generations import Generations
 from tahoestorage.cache.rawcache import DATABASE
 
@@ -28,7 +28,7 @@ _FILES = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm")
 class TierStats:
     """What a tier holds: ``pages``, out of date or not, in ``bytes`` of ``limit``.
 
-    ``fault`` says why nothing is known, or why it is not used. None is "not known".
+    ``error`` says why nothing is known, or why it is not used. None is "not known".
     """
 
     tier: str
@@ -36,7 +36,7 @@ class TierStats:
     pages: int | None
     bytes: int | None
     limit: int | None
-    fault: str | None = None
+    error: str | None = None
 
 
 class InspectedTier(Protocol):
@@ -58,19 +58,19 @@ class InspectedDisk:
 
     def stats(self) -> TierStats:
         """Return what it holds now."""
-        fault = self._fault()
+        failure = self._error()
         pages: int | None = 0
-        if fault is None and self._database.exists():
+        if failure is None and self._database.exists():
             try:
                 with self._connected() as database:
                     (pages,) = database.execute("SELECT COUNT(*) FROM Cache").fetchone()
             except sqlite3.Error as error:
                 if not _is_new(error):
-                    fault, pages = str(error), None
+                    failure, pages = str(error), None
         files = (_COUNTERS, *_FILES)
-        size = sum(self._size(name) for name in files) if fault is None else None
+        size = sum(self._size(name) for name in files) if failure is None else None
         return TierStats(
-            "disk", str(self.directory), pages, size, self.size_limit, fault
+            "disk", str(self.directory), pages, size, self.size_limit, failure
         )
 
     def forget(self) -> TierStats:
@@ -79,28 +79,30 @@ class InspectedDisk:
         At once: all numbers are changed where all processes have them before them.
         Then the pages go, which nobody believes any more.
         """
-        fault = self._fault()
-        if fault is None:
+        failure = self._error()
+        if failure is None:
             try:
                 if (path := self.directory / _COUNTERS).exists():
-                    Generations(path).disbelieve_all()
+                    Generations(path).invalidate_all()
                 if self._database.exists():
                     self._empty()
             except (OSError, sqlite3.Error) as error:
-                fault = getattr(error, "strerror", None) or str(error)
+                failure = getattr(error, "strerror", None) or str(error)
         left = self.stats()
-        if fault is None or left.fault is not None:
+        if failure is None or left.error is not None:
             return left
-        return TierStats("disk", left.place, left.pages, left.bytes, left.limit, fault)
+        return TierStats(
+            "disk", left.place, left.pages, left.bytes, left.limit, failure
+        )
 
     @property
     def _database(self) -> Path:
         return self.directory / DATABASE
 
-    def _fault(self) -> str | None:
+    def _error(self) -> str | None:
         """Return why the directory is not used, if it is there."""
         try:
-            return fault_of(self.directory)
+            return error_of(self.directory)
         except FileNotFoundError:
             return None
         except OSError as error:

@@ -1,4 +1,4 @@
-"""A turn at writing: one writer at a time to a directory, among several hosts."""
+"""A write lock: one writer at a time to a directory, among several hosts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Self
 from weakref import WeakValueDictionary
 
 from tahoestorage.cache.redislocks import RedisLocks
-from tahoestorage.cache.redisstate import RedisFault
-from tahoestorage.cache.turns import Turn
+from tahoestorage.cache.redisstate import RedisUnusable
+from tahoestorage.cache.turns import WriteLock
 from tahoestorage.exceptions import StoreError, WriteCollision
 
 POLL_SECONDS = 0.02
@@ -26,7 +26,7 @@ Ask = Callable[[Callable[[RedisLocks], bool]], bool]
 """Has a function do something with the locks. Raises RedisFault."""
 
 
-class Lines:
+class LockQueues:
     """For each lock, the line of those threads of this process that want it.
 
     One of them at a time asks the Redis for it.
@@ -34,20 +34,20 @@ class Lines:
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._lines: WeakValueDictionary[str, _Line] = WeakValueDictionary()
+        self._queues: WeakValueDictionary[str, _LockQueue] = WeakValueDictionary()
 
-    def line(self, name: str) -> _Line:
+    def queue(self, name: str) -> _LockQueue:
         """Return the line for the lock called ``name``."""
         with self._guard:
-            return self._lines.setdefault(name, _Line())
+            return self._queues.setdefault(name, _LockQueue())
 
 
-class _Line:
+class _LockQueue:
     def __init__(self) -> None:
         self.first = threading.Lock()
 
 
-class LockedTurn(Turn):
+class RedisWriteLock(WriteLock):
     """Holds a lock in Redis while a directory is written to.
 
     From the first request on a thread prolongs it. Where nobody knows whether the write
@@ -60,19 +60,19 @@ class LockedTurn(Turn):
     def __init__(
         self,
         ask: Ask,
-        lines: Lines,
+        queues: LockQueues,
         name: str,
-        what: str,
+        label: str,
         seconds: float,
         longest: float = 0.0,
         *,
-        without: Callable[[str, RedisFault], None],
+        without: Callable[[str, RedisUnusable], None],
     ) -> None:
         self._ask = ask
         self._without = without
-        self._line = lines.line(name)
+        self._queue = queues.queue(name)
         self._key = name, secrets.token_hex(16)
-        self._what = what
+        self._label = label
         self._pause = seconds / BEATS
         self._seconds = seconds + self._pause
         self._patience = PATIENCE * (longest + seconds)
@@ -83,12 +83,12 @@ class LockedTurn(Turn):
 
     def __enter__(self) -> Self:
         until = time.monotonic() + self._patience
-        if not self._line.first.acquire(timeout=self._patience):
+        if not self._queue.first.acquire(timeout=self._patience):
             raise self._collision()
         try:
             self._take(until)
         except BaseException:
-            self._line.first.release()
+            self._queue.first.release()
             raise
         return self
 
@@ -98,15 +98,15 @@ class LockedTurn(Turn):
                 if time.monotonic() > until:
                     raise self._collision()
                 time.sleep(POLL_SECONDS)
-        except RedisFault as error:
+        except RedisUnusable as error:
             self._held, self.lost = False, True
-            self._without(self._what, error)
+            self._without(self._label, error)
         else:
             self._held = True
 
     def _collision(self) -> WriteCollision:
         return WriteCollision(
-            f"{self._what}: other writers have held the lock for "
+            f"{self._label}: other writers have held the lock for "
             f"{self._patience:.0f} seconds; try again"
         )
 
@@ -116,7 +116,7 @@ class LockedTurn(Turn):
                 self._held = self._ask(
                     lambda locks: locks.keep(*self._key, self._seconds)
                 )
-            except RedisFault:
+            except RedisUnusable:
                 self._held, self.lost = False, True
             else:
                 if not self._held:
@@ -138,7 +138,7 @@ class LockedTurn(Turn):
     def _prolong(self, over: threading.Event) -> None:
         """Hold the lock on, if it is still ours, while a request takes its time."""
         while not over.wait(self._pause):
-            with contextlib.suppress(RedisFault):
+            with contextlib.suppress(RedisUnusable):
                 self._ask(lambda locks: locks.keep(*self._key, self._seconds))
 
     def __exit__(
@@ -157,8 +157,8 @@ class LockedTurn(Turn):
                 self._held = False
                 try:
                     ours = self._ask(lambda locks: locks.give_back(*self._key))
-                except RedisFault:
+                except RedisUnusable:
                     ours = False  # Nobody knows. It ends by itself.
                 self.lost = self.lost or not ours
         finally:
-            self._line.first.release()
+            self._queue.first.release()

@@ -69,7 +69,7 @@ class Page:
     which filling it was (8 bytes): pages of different fillings don't go together.
     """
 
-    __slots__ = ("_known", "bits", "fill", "lines", "secrets")
+    __slots__ = ("_cached", "bits", "fill", "lines", "secrets")
 
     def __init__(
         self, lines: bytes, secrets: bytes = b"", bits: int = 0, fill: bytes = bytes(8)
@@ -78,7 +78,7 @@ class Page:
         self.secrets = secrets
         self.bits = bits
         self.fill = fill
-        self._known: dict[str, Entry | Absent | None] = {}
+        self._cached: dict[str, Entry | Absent | None] = {}
 
     def pack(self) -> bytes:
         """Return the page as bytes, to be sealed."""
@@ -108,20 +108,20 @@ class Page:
     def entry(self, name: str) -> Entry | Absent | None:
         """Return the entry, MISSING, or None for a name with a mark."""
         try:
-            return self._known[name]
+            return self._cached[name]
         except KeyError:
             pass
         found = self._find(name)
-        known: Entry | Absent | None
+        cached: Entry | Absent | None
         if found is None:
-            known = MISSING
+            cached = MISSING
         else:
             value = self.lines[found[1] : found[2]]
-            known = None if value.startswith(b'"') else _entry(value)
+            cached = None if value.startswith(b'"') else _entry(value)
         # As many as are on the page; of names that are not there, there is no end.
-        if known is not MISSING or len(self._known) < 2 * PAGE_ENTRIES:
-            self._known[name] = known
-        return known
+        if cached is not MISSING or len(self._cached) < 2 * PAGE_ENTRIES:
+            self._cached[name] = cached
+        return cached
 
     def mark(self, name: str) -> str | None:
         """Return the mark on ``name``, if there is one."""
@@ -140,16 +140,16 @@ class Page:
                 None if value.startswith(b'"') else _entry(value),
             )
 
-    def with_entry(self, name: str, known: Entry | Absent | str) -> Page:
+    def with_entry(self, name: str, cached: Entry | Absent | str) -> Page:
         """Return the page with an entry, without the name, or with a mark on it."""
         found = self._find(name)
         lines = self.lines
         if found is not None:
             lines = lines[: found[0]] + lines[found[2] + 1 :]
-        if isinstance(known, Entry):
-            lines += line(name, known)
-        elif isinstance(known, str):
-            lines += f"{_dumps(name)}\t{_dumps(known)}\n".encode()
+        if isinstance(cached, Entry):
+            lines += line(name, cached)
+        elif isinstance(cached, str):
+            lines += f"{_dumps(name)}\t{_dumps(cached)}\n".encode()
         return Page(lines, self.secrets, self.bits, self.fill)
 
     def write_reference(self, name: str, seal: Seal, bound: bytes) -> str | None:
@@ -209,8 +209,8 @@ class Listing:
 
     def entry(self, name: str) -> Entry | Absent:
         """Return the entry of ``name``, or MISSING."""
-        known = Page(b"".join(self._lines.get(bucket(name), ()))).entry(name)
-        return MISSING if known is None else known
+        cached = Page(b"".join(self._lines.get(bucket(name), ()))).entry(name)
+        return MISSING if cached is None else cached
 
     def items(self) -> Iterator[tuple[str, Entry]]:
         """Yield every name with its entry."""

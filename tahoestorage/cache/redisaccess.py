@@ -11,7 +11,7 @@ import time
 import weakref
 from collections.abc import Callable
 
-from tahoestorage.cache.redisstate import RedisFault, RedisRefused, RedisState
+from tahoestorage.cache.redisstate import RedisRefused, RedisState, RedisUnusable
 
 logger = logging.getLogger("tahoestorage.cache")
 
@@ -25,7 +25,7 @@ BATCH = 1000
 _all: weakref.WeakSet[RedisAccess] = weakref.WeakSet()
 
 
-class RedisAway(RedisFault):
+class RedisAway(RedisUnusable):
     """It has failed just now, and was not asked."""
 
 
@@ -67,7 +67,7 @@ class RedisAccess:
             raise RedisAway("it was away just now")
         return self._state
 
-    def fault(self, error: RedisFault, slot: int | None = None) -> None:
+    def error(self, error: RedisUnusable, slot: int | None = None) -> None:
         """Note that it has failed, and whether it still has to hear of a change."""
         if isinstance(error, RedisAway):
             return
@@ -88,7 +88,7 @@ class RedisAccess:
                 self._thread.start()
         self.warn("can't be used", error)
 
-    def warn(self, what: str, error: RedisFault) -> None:
+    def warn(self, label: str, error: RedisUnusable) -> None:
         """Log what is the matter with it, once in a lifetime."""
         now = time.monotonic()
         if now - self._warned > self._lifetime:
@@ -96,7 +96,7 @@ class RedisAccess:
             logger.warning(
                 "The cache in Redis %s (%s). Everything works without it, slower; what "
                 "a host writes that can't reach it, others may see late by %g s.",
-                what,
+                label,
                 error,
                 self._lifetime,
             )
@@ -114,10 +114,10 @@ class RedisAccess:
                 try:
                     do(state)
                 except RedisRefused as error:
-                    self.fault(error, slot)
+                    self.error(error, slot)
                     time.sleep(max(0.0, state.distrust() - time.monotonic()))
                     return False
-                with contextlib.suppress(RedisFault):
+                with contextlib.suppress(RedisUnusable):
                     state.prepare()
                 return True
             except RedisAway:
@@ -126,8 +126,8 @@ class RedisAccess:
                         self._untold.add(slot)
                         self._state.leave_word(slot)
                         return False
-            except RedisFault as error:
-                self.fault(error, slot)
+            except RedisUnusable as error:
+                self.error(error, slot)
                 return False
 
     def _return(self) -> bool:
@@ -158,7 +158,7 @@ class RedisAccess:
                 self._again, self.refuses = None, False
                 return False
         try:
-            self._state.disbelieve(some)
+            self._state.invalidate(some)
         except BaseException:
             with self._guard:
                 self._untold.update(some)
@@ -167,7 +167,7 @@ class RedisAccess:
 
     def try_again(self) -> bool:
         """Try to come back, in the thread for that; False when there is no need."""
-        with contextlib.suppress(RedisFault):
+        with contextlib.suppress(RedisUnusable):
             self._return()
         with self._guard:
             if self._again is not None:
@@ -178,7 +178,7 @@ class RedisAccess:
     def finish(self) -> None:
         """Tell of what is left, before the process ends."""
         if self._untold:
-            with contextlib.suppress(RedisFault):
+            with contextlib.suppress(RedisUnusable):
                 self._return()
 
 

@@ -48,7 +48,7 @@ class InspectedRedis:
                 for keys in self._pages(client):
                     client.unlink(*keys)
         except (redis.RedisError, OSError) as error:
-            return replace(self.stats(), fault=str(error))
+            return replace(self.stats(), error=str(error))
         return self.stats()
 
     @property

@@ -41,9 +41,9 @@ local function hold()
   return 1
 end
 """
-# Whoever finds himself there has it already: it was the answer that got lost. Who waits
-# may note that he is next; else a process that gives a lock back and wants it again at
-# once would always come before those who look every now and then.
+# Whoever finds himself there has it already: it was the response that got lost. Who
+# waits may note that he is next; else a process that gives a lock back and wants it
+# again at once would always come before those who look every now and then.
 _TAKE = f"""{_HOLDER}
 local whose, following = holder(), redis.call('GET', KEYS[3])
 local free = not whose and (not following or following == token)

@@ -18,7 +18,7 @@ from tahoestorage.cache.redislocks import NOTHING, RedisLocks
 STATE = b"tahoestorage:state"
 PAGE = b"tahoestorage:page:"
 CONNECT_SECONDS = 0.5
-ANSWER_SECONDS = 0.5
+RESPONSE_SECONDS = 0.5
 # For so long counters are trusted on which nobody had put a mark.
 TRUST_SECONDS = 0.5
 ATTEMPTS = 5
@@ -85,7 +85,7 @@ for i = 3, #KEYS do
 end
 return 1
 """
-_DISBELIEVE = f"""{_BEGIN}{_PROVE}
+_INVALIDATE = f"""{_BEGIN}{_PROVE}
 local seq = redis.call('HINCRBY', KEYS[1], 'seq', 1)
 for i = 4, #ARGV do
   local slot = ARGV[i]
@@ -100,11 +100,11 @@ Sealed = Iterable[tuple[bytes, bytes, float]]
 """Keys, values, and for how many seconds they are kept."""
 
 
-class RedisFault(Exception):
+class RedisUnusable(Exception):
     """Redis could not do what was asked. Never leaves the cache."""
 
 
-class RedisRefused(RedisFault):
+class RedisRefused(RedisUnusable):
     """It said that it does not do it: it is there, and nothing was done."""
 
 
@@ -153,7 +153,7 @@ class RedisState:
         self._snapshot, self._read = register(_SNAPSHOT), register(_READ)
         self._hold, self._fill = register(_HOLD), register(_FILL)
         self._patch = register(_PATCH)
-        self._disbelieve, self._leave = register(_DISBELIEVE), register(_LEAVE)
+        self._invalidate, self._leave = register(_INVALIDATE), register(_LEAVE)
         self._locks = RedisLocks(self._redis)
         self._spare: redis.Redis | None = None
         self._run = b""
@@ -165,7 +165,7 @@ class RedisState:
         return redis.Redis.from_url(
             self._url,
             socket_connect_timeout=CONNECT_SECONDS,
-            socket_timeout=ANSWER_SECONDS,
+            socket_timeout=RESPONSE_SECONDS,
             # Once at once, for a connection that was idle may be dead; but nobody
             # waits twice.
             retry=Retry(NoBackoff(), 1, (redis.ConnectionError,)),
@@ -197,7 +197,7 @@ class RedisState:
         except redis.ResponseError as error:
             raise RedisRefused(_said(error)) from None
         except (redis.RedisError, OSError) as error:
-            raise RedisFault(_said(error)) from None
+            raise RedisUnusable(_said(error)) from None
 
     def _call(self, script: Any, keys: list[bytes], *arguments: Any) -> Any:
         def ask() -> Any:
@@ -207,10 +207,10 @@ class RedisState:
                     "keys": [STATE, *keys],
                     "args": [run, secrets.randbits(63), *arguments],
                 }
-                answer = script(**keywords) if run else self._redis.ping()
+                response = script(**keywords) if run else self._redis.ping()
                 # It may have connected meanwhile, to one that was started anew.
                 if run and run == self._run:
-                    return answer
+                    return response
 
         return self._answered(ask)
 
@@ -268,12 +268,12 @@ class RedisState:
         """
         for _ in range(ATTEMPTS):
             name = self._name
-            known = ("", "") if held is None else (name, held ^ name)
-            answer = self._call(self._read, [NOTHING, PAGE + key], slot, *known)
-            version = Version(*(int(value or 0) for value in answer[:4]))
+            cached = ("", "") if held is None else (name, held ^ name)
+            response = self._call(self._read, [NOTHING, PAGE + key], slot, *cached)
+            version = Version(*(int(value or 0) for value in response[:4]))
             self._name = version.name
             if self._is_trusted(version.name):
-                return version, answer[4] if len(answer) > 4 else None
+                return version, response[4] if len(response) > 4 else None
         raise RedisRefused("its counters are begun anew all the time")
 
     def fill(self, since: RedisSnapshot, slot: int, sealed: Sealed) -> int | None:
@@ -299,37 +299,37 @@ class RedisState:
     def patch(self, version: Version, slot: int, sealed: Sealed) -> bool:
         """Change a slot's generation, and values; False if there is another version."""
         keys, arguments = _arguments(sealed)
-        known = version.name, version.number, version.fillings
-        arguments = [slot, *known, secrets.randbits(63), *arguments]
+        cached = version.name, version.number, version.fillings
+        arguments = [slot, *cached, secrets.randbits(63), *arguments]
         return bool(self._call(self._patch, [NOTHING, *keys], *arguments))
 
-    def disbelieve(self, slots: Iterable[int]) -> None:
+    def invalidate(self, slots: Iterable[int]) -> None:
         """Let nothing be believed that was kept in these slots."""
-        self._call(self._disbelieve, [NOTHING], secrets.randbits(63), *slots)
+        self._call(self._invalidate, [NOTHING], secrets.randbits(63), *slots)
 
     def prepare(self) -> None:
-        """Have a connection ready on which ``leave_word`` needs no answer first."""
+        """Have a connection ready on which ``leave_word`` needs no response first."""
         if self._spare is None:
             spare = self._answered(lambda: self._client(single_connection_client=True))
-            self._answered(lambda: spare.script_load(_DISBELIEVE))
+            self._answered(lambda: spare.script_load(_INVALIDATE))
             self._spare = spare
 
     def leave_word(self, slot: int) -> None:
-        """Do what ``disbelieve`` does, as soon as the Redis reads on, and don't wait.
+        """Do what ``invalidate`` does, as soon as the Redis reads on, and don't wait.
 
         It is then told before anybody else asks, even if this process is gone by then.
         """
         spare, fresh = self._spare, secrets.randbits(63)
         if spare is not None and spare.connection is not None:
             send: Callable[..., None] = spare.connection.send_command
-            known = self._run, fresh, fresh, slot
+            cached = self._run, fresh, fresh, slot
             try:
-                send("EVALSHA", self._disbelieve.sha, 2, STATE, NOTHING, *known)
+                send("EVALSHA", self._invalidate.sha, 2, STATE, NOTHING, *cached)
             except (redis.RedisError, OSError):
                 self.dismiss()
 
     def dismiss(self) -> None:
-        """Close the connection on which word was left; nobody has read the answers."""
+        """Close the connection on which word was left; nobody has read them."""
         spare, self._spare = self._spare, None
         if spare is not None:
             spare.close()

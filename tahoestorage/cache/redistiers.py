@@ -10,19 +10,19 @@ import weakref
 from collections.abc import Callable, Iterable
 
 from tahoestorage.cache.generations import Generations, Snapshot
-from tahoestorage.cache.locks import Lines, LockedTurn
+from tahoestorage.cache.locks import LockQueues, RedisWriteLock
 from tahoestorage.cache.memory import Held, MemoryTier
 from tahoestorage.cache.pages import Page
 from tahoestorage.cache.records import close_page, open_page
 from tahoestorage.cache.redisaccess import RedisAccess
 from tahoestorage.cache.redislocks import RedisLocks
 from tahoestorage.cache.redisstate import (
-    RedisFault,
     RedisRefused,
     RedisSnapshot,
     RedisState,
+    RedisUnusable,
 )
-from tahoestorage.cache.sealing import Scope
+from tahoestorage.cache.sealing import Namespace
 from tahoestorage.cache.tiers import BATCH, UNSHARED_SECONDS, Change, fresh
 from tahoestorage.exceptions import printable
 
@@ -57,7 +57,7 @@ class RedisTiers:
 
     def _start(self) -> None:
         self.memory = MemoryTier(self._memory_entries)
-        self._lines = Lines()
+        self._queues = LockQueues()
         self._local = Generations(None)
 
     def start(self) -> None:
@@ -72,7 +72,7 @@ class RedisTiers:
 
     def page(
         self,
-        scope: Scope,
+        namespace: Namespace,
         key: bytes,
         *,
         expired: bool = False,
@@ -86,17 +86,17 @@ class RedisTiers:
         held = self.memory.get(key)
         usable = held if held is not None and fresh(held, longest) else None
         try:
-            known = None if usable is None else usable.generation
-            version, sealed = self._redis.state().read(scope.slot, key, known)
-        except RedisFault as error:
-            self._redis.fault(error)
+            cached = None if usable is None else usable.generation
+            version, sealed = self._redis.state().read(namespace.slot, key, cached)
+        except RedisUnusable as error:
+            self._redis.error(error)
             if self._redis.refuses and not expired:
                 # Others change what they like, and nobody else hears of it.
                 return None
-            generation = self._local.generation(scope.slot)
+            generation = self._local.generation(namespace.slot)
         else:
             generation = version.generation
-            found = open_page(scope, key, sealed, version.epoch) if sealed else None
+            found = open_page(namespace, key, sealed, version.epoch) if sealed else None
             if found is not None:
                 held = Held(generation, *found)
                 self.memory.set(key, held)
@@ -108,13 +108,13 @@ class RedisTiers:
         """Note how things are, before the store is asked."""
         try:
             return self._redis.state().snapshot()
-        except RedisFault as error:
-            self._redis.fault(error)
+        except RedisUnusable as error:
+            self._redis.error(error)
             return self._local.snapshot()
 
     def fill(
         self,
-        scope: Scope,
+        namespace: Namespace,
         since: int | RedisSnapshot,
         expiry: float,
         pages: Iterable[tuple[bytes, Page]],
@@ -126,7 +126,7 @@ class RedisTiers:
             pages = list(pages)
         generation: int | None
         if isinstance(since, int):
-            generation = self._local.generation(scope.slot)
+            generation = self._local.generation(namespace.slot)
             expiry = min(expiry, time.time() + UNSHARED_SECONDS)
             if generation != since:
                 return
@@ -134,12 +134,14 @@ class RedisTiers:
             try:
                 state = self._redis.state()
                 try:
-                    generation = self._fill(state, scope, since, expiry, iter(pages))
+                    generation = self._fill(
+                        state, namespace, since, expiry, iter(pages)
+                    )
                 except RedisRefused as error:
                     self._redis.warn("takes nothing more", error)
-                    generation = state.hold(since, scope.slot)
-            except RedisFault as error:
-                self._redis.fault(error)
+                    generation = state.hold(since, namespace.slot)
+            except RedisUnusable as error:
+                self._redis.error(error)
                 return
         if hold and generation is not None:
             for key, page in pages:
@@ -148,49 +150,49 @@ class RedisTiers:
     def _fill(
         self,
         state: RedisState,
-        scope: Scope,
+        namespace: Namespace,
         since: RedisSnapshot,
         expiry: float,
         pages: Iterable[tuple[bytes, Page]],
     ) -> int | None:
-        version, _ = state.read(scope.slot, scope.root, None)
+        version, _ = state.read(namespace.slot, namespace.root, None)
         seconds = expiry - time.time() + KEEP_SECONDS
         generation = None
         while batch := list(itertools.islice(pages, BATCH)):
             sealed = [
-                (key, close_page(scope, key, page, expiry, version.epoch), seconds)
+                (key, close_page(namespace, key, page, expiry, version.epoch), seconds)
                 for key, page in batch
             ]
-            generation = state.fill(since, scope.slot, sealed)
+            generation = state.fill(since, namespace.slot, sealed)
             if generation is None:
                 return None
         return generation
 
-    def patch(self, scope: Scope, change: Change) -> None:
+    def patch(self, namespace: Namespace, change: Change) -> None:
         """Tell every host that a directory changes, and change pages of it.
 
         As ``Tiers.patch``; all at once, so that no reader sees a part of it.
         """
-        slot = scope.slot
+        slot = namespace.slot
 
         def tell(state: RedisState) -> None:
             for _ in range(ATTEMPTS):
-                if self._patch(state, scope, change):
+                if self._patch(state, namespace, change):
                     return
-            state.disbelieve([slot])
+            state.invalidate([slot])
 
         self._redis.tell(slot, tell)
-        self._local.disbelieve(slot)
+        self._local.invalidate(slot)
 
-    def _patch(self, state: RedisState, scope: Scope, change: Change) -> bool:
-        first, _ = state.read(scope.slot, scope.root, None)
+    def _patch(self, state: RedisState, namespace: Namespace, change: Change) -> bool:
+        first, _ = state.read(namespace.slot, namespace.root, None)
         expiries: dict[bytes, float] = {}
 
         def load(key: bytes) -> Page | None:
-            version, sealed = state.read(scope.slot, key, None)
+            version, sealed = state.read(namespace.slot, key, None)
             if version != first:
                 raise _Moved
-            found = open_page(scope, key, sealed, version.epoch) if sealed else None
+            found = open_page(namespace, key, sealed, version.epoch) if sealed else None
             if found is None:
                 return None
             expiries[key], page = found
@@ -201,30 +203,30 @@ class RedisTiers:
             sealed = [
                 (
                     key,
-                    close_page(scope, key, page, expiries[key], first.epoch),
+                    close_page(namespace, key, page, expiries[key], first.epoch),
                     expiries[key] - now + KEEP_SECONDS,
                 )
                 for key, page in change(load)
             ]
         except _Moved:
             return False
-        return state.patch(first, scope.slot, sealed)
+        return state.patch(first, namespace.slot, sealed)
 
-    def disbelieve(self, scope: Scope) -> None:
+    def invalidate(self, namespace: Namespace) -> None:
         """Forget all that is known of a directory, in every process of every host."""
-        slot = scope.slot
-        self._redis.tell(slot, lambda state: state.disbelieve([slot]))
-        self._local.disbelieve(slot)
+        slot = namespace.slot
+        self._redis.tell(slot, lambda state: state.invalidate([slot]))
+        self._local.invalidate(slot)
 
-    def turn(
-        self, scope: Scope, what: str, seconds: float, longest: float
-    ) -> LockedTurn:
-        """Return the turn at writing to a directory: see LockedTurn."""
-        return LockedTurn(
+    def lock(
+        self, namespace: Namespace, label: str, seconds: float, longest: float
+    ) -> RedisWriteLock:
+        """Return the write lock to a directory: see LockedTurn."""
+        return RedisWriteLock(
             self._ask_locks,
-            self._lines,
-            scope.key(b"turn").hex(),
-            what,
+            self._queues,
+            namespace.key(b"turn").hex(),
+            label,
             seconds,
             longest,
             without=self._without_lock,
@@ -233,18 +235,18 @@ class RedisTiers:
     def _ask_locks(self, do: Callable[[RedisLocks], bool]) -> bool:
         try:
             return self._redis.state().lock(do)
-        except RedisFault as error:
-            self._redis.fault(error)
+        except RedisUnusable as error:
+            self._redis.error(error)
             raise
 
-    def _without_lock(self, what: str, error: RedisFault) -> None:
+    def _without_lock(self, label: str, error: RedisUnusable) -> None:
         now = time.monotonic()
         if now - self._warned_of_locks > self.lifetime:
             self._warned_of_locks = now
             logger.warning(
                 "%s is written without a lock, for the Redis is away (%s). Two "
                 "gateways that write to a directory now disturb each other.",
-                printable(what),
+                printable(label),
                 error,
             )
 

@@ -41,7 +41,7 @@ class Seal:
             return None
 
 
-class Scope:
+class Namespace:
     """A directory as the cache knows it: which one, and who may read of it.
 
     ``identity`` says which directory this is and is the same for all who reach
@@ -70,13 +70,13 @@ class Scope:
         self._writing: Seal | None = None
         self.root = self.key(b"listing")
 
-    def item(self, label: str) -> Scope:
-        """Return a scope within this one, with the same secrets and its own changes.
+    def item(self, purpose: str) -> Namespace:
+        """Return one within this one, with the same secrets and changes of its own.
 
-        For stores that have no directories: there each name is a scope of its own.
+        For stores that have no directories: there each name is a namespace of its own.
         """
-        item = Scope.__new__(Scope)
-        item.identity = self.identity + label.encode("utf-8", "surrogatepass")
+        item = Namespace.__new__(Namespace)
+        item.identity = self.identity + purpose.encode("utf-8", "surrogatepass")
         item.slot = Generations.slot(item.identity)
         item.seal = self.seal
         item._index = self._index
@@ -85,11 +85,11 @@ class Scope:
         return item
 
     def __repr__(self) -> str:
-        return f"<Scope {blake2b(self.identity, digest_size=4).hexdigest()}>"
+        return f"<Namespace {blake2b(self.identity, digest_size=4).hexdigest()}>"
 
-    def key(self, label: bytes) -> bytes:
-        """Return where the value called ``label`` is kept: a keyed hash, 16 bytes."""
-        return blake2b(label, digest_size=16, key=self._index).digest()
+    def key(self, purpose: bytes) -> bytes:
+        """Return where the value called ``purpose`` is kept: a keyed hash, 16 bytes."""
+        return blake2b(purpose, digest_size=16, key=self._index).digest()
 
     @property
     def write_seal(self) -> Seal | None:
@@ -99,11 +99,11 @@ class Scope:
         return self._writing
 
 
-def page_key(scope: Scope, number: int) -> bytes:
+def page_key(namespace: Namespace, number: int) -> bytes:
     """Return where a page of a directory is kept, one of several."""
-    return scope.key(b"page:%d" % number)
+    return namespace.key(b"page:%d" % number)
 
 
-def path_key(scope: Scope, path: str) -> bytes:
+def path_key(namespace: Namespace, path: str) -> bytes:
     """Return where it is kept to which directory a path leads."""
-    return scope.key(b"path:" + path.encode("utf-8", "surrogatepass"))
+    return namespace.key(b"path:" + path.encode("utf-8", "surrogatepass"))

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from tahoestorage.cache.access import DiskAccess, gate
-from tahoestorage.cache.disk import DiskFault, DiskTier, private_directory
+from tahoestorage.cache.disk import DiskError, DiskTier, private_directory
 from tahoestorage.cache.generations import SETTLED_SECONDS, Generations, Snapshot
 from tahoestorage.cache.glances import Glance
 from tahoestorage.cache.memory import Held, MemoryTier
 from tahoestorage.cache.pages import Page
 from tahoestorage.cache.records import close_page, open_page
-from tahoestorage.cache.sealing import Scope
+from tahoestorage.cache.sealing import Namespace
 from tahoestorage.cache.silence import fall_silent
 
 # Without shared generations nobody says that a page is outdated.
@@ -79,7 +79,7 @@ class Tiers:
                 path = self._directory / "generations"
                 counters = Generations(path, anew=anew)
                 if self._untold:
-                    counters.disbelieve_all()
+                    counters.invalidate_all()
                     self._untold = False
                 if self._silent is not None:
                     os.close(self._silent)
@@ -87,7 +87,7 @@ class Tiers:
                 self._judge(counters)
                 self.generations = counters
                 self._access.reset()
-            except (DiskFault, OSError) as error:
+            except (DiskError, OSError) as error:
                 self._access.warn("can't be used", error)
 
     def _judge(self, counters: Generations) -> None:
@@ -97,7 +97,7 @@ class Tiers:
         """
         doubtful = counters.is_doubtful()
         if doubtful != self._doubtful:
-            counters.disbelieve_all()
+            counters.invalidate_all()
             self.memory = MemoryTier(self._memory_entries)
             self._doubtful = doubtful
 
@@ -171,14 +171,14 @@ class Tiers:
             time.sleep(left)
 
     def glance(self) -> Glance:
-        """Look at the counters, before an answer is begun."""
+        """Look at the counters, before a response is begun."""
         if time.monotonic() - self._looked > LOOK_SECONDS:
             self.look()
         return Glance(self.generations)
 
     def page(
         self,
-        scope: Scope,
+        namespace: Namespace,
         key: bytes,
         glance: Glance | None = None,
         *,
@@ -188,38 +188,40 @@ class Tiers:
         """Return the page at ``key`` if it is known; an old one too, if ``expired``.
 
         It was kept for a lifetime, or for ``longest`` seconds, at most. With the
-        ``glance`` of before the numbers need not be read for each page of an answer.
+        ``glance`` of before the numbers need not be read for each page of a response.
         """
         longest = self.lifetime if longest is None else longest
         glance = glance or self.glance()
         held = self.memory.get(key)
-        if held is not None and not glance.holds(scope.slot, held):
+        if held is not None and not glance.holds(namespace.slot, held):
             held = None
         if held is None or not fresh(held, longest):
-            found = self._from_disk(scope, key, glance)
+            found = self._from_disk(namespace, key, glance)
             if found is not None:
                 self.memory.set(key, found)
                 held = found
             if held is None or not (expired or fresh(held, longest)):
                 return None
-        glance.note(scope.slot, held)
+        glance.note(namespace.slot, held)
         return held.page
 
-    def _from_disk(self, scope: Scope, key: bytes, glance: Glance) -> Held | None:
+    def _from_disk(
+        self, namespace: Namespace, key: bytes, glance: Glance
+    ) -> Held | None:
         if not self.shared:
             return None
-        generation = glance.generations.generation(scope.slot)
+        generation = glance.generations.generation(namespace.slot)
         with gate:
             disk = self._access.tier()
             if disk is None:
                 return None
             try:
                 sealed = disk.get(key)
-            except DiskFault as error:
-                self._access.fault(error)
+            except DiskError as error:
+                self._access.error(error)
                 return None
-        epoch = glance.generations.epoch(scope.slot)
-        found = open_page(scope, key, sealed, epoch) if sealed else None
+        epoch = glance.generations.epoch(namespace.slot)
+        found = open_page(namespace, key, sealed, epoch) if sealed else None
         if found is None:
             return None
         expiry, page = found
@@ -227,7 +229,7 @@ class Tiers:
 
     def fill(
         self,
-        scope: Scope,
+        namespace: Namespace,
         generation: int,
         expiry: float,
         pages: Iterable[tuple[bytes, Page]],
@@ -246,9 +248,10 @@ class Tiers:
                 self.memory.set(key, Held(generation, expiry, page))
         if not self.shared:
             return
-        epoch = self.generations.epoch(scope.slot)
+        epoch = self.generations.epoch(namespace.slot)
         sealed = [
-            (key, close_page(scope, key, page, expiry, epoch)) for key, page in pages
+            (key, close_page(namespace, key, page, expiry, epoch))
+            for key, page in pages
         ]
         with gate:
             disk = self._access.tier()
@@ -258,15 +261,15 @@ class Tiers:
                 for start in range(0, len(sealed), BATCH):
                     with disk.transaction():
                         # Whoever changes something does so in a transaction too.
-                        if self.generations.generation(scope.slot) != generation:
+                        if self.generations.generation(namespace.slot) != generation:
                             return
                         for key, value in sealed[start : start + BATCH]:
                             disk.set(key, value)
                 self._access.worked()
-            except DiskFault as error:
-                self._access.fault(error)
+            except DiskError as error:
+                self._access.error(error)
 
-    def patch(self, scope: Scope, change: Change) -> None:
+    def patch(self, namespace: Namespace, change: Change) -> None:
         """Tell every process that a directory changes, and change pages of it.
 
         ``change`` is given a function that loads a page from disk, and yields pages
@@ -280,7 +283,7 @@ class Tiers:
             try:
                 with gate:
                     disk = self._access.tier() if self.shared else None
-                    self._patch(disk, scope, change)
+                    self._patch(disk, namespace, change)
             except OSError as error:
                 self._fall_silent(error)
                 continue
@@ -290,17 +293,19 @@ class Tiers:
             # Somebody removed the files meanwhile: others may have made new ones.
             self.look()
 
-    def _patch(self, disk: DiskTier | None, scope: Scope, change: Change) -> None:
-        slot = scope.slot
+    def _patch(
+        self, disk: DiskTier | None, namespace: Namespace, change: Change
+    ) -> None:
+        slot = namespace.slot
         self.generations.change(slot)
         if disk is None:
-            self.generations.disbelieve(slot)
+            self.generations.invalidate(slot)
             return
         expiries: dict[bytes, float] = {}
 
         def load(key: bytes) -> Page | None:
             sealed = disk.get(key)
-            found = open_page(scope, key, sealed, epoch) if sealed else None
+            found = open_page(namespace, key, sealed, epoch) if sealed else None
             if found is not None:
                 expiries[key], page = found
                 return page
@@ -314,24 +319,26 @@ class Tiers:
                 self.generations.change(slot)
                 epoch = self.generations.epoch(slot)
                 for key, page in change(load):
-                    disk.set(key, close_page(scope, key, page, expiries[key], epoch))
+                    disk.set(
+                        key, close_page(namespace, key, page, expiries[key], epoch)
+                    )
             self._access.worked()
             # Who read the old page just now holds it under the number before.
             self.generations.change(slot)
         except BaseException as error:
-            self.generations.disbelieve(slot)
-            if not isinstance(error, DiskFault):
+            self.generations.invalidate(slot)
+            if not isinstance(error, DiskError):
                 raise
-            self._access.fault(error)
+            self._access.error(error)
 
-    def disbelieve(self, scope: Scope) -> None:
+    def invalidate(self, namespace: Namespace) -> None:
         """Forget all that is known of a directory, in every process."""
         while True:
             self.look()
             self._settle()
             counters = self.generations
             try:
-                counters.disbelieve(scope.slot)
+                counters.invalidate(namespace.slot)
             except OSError as error:
                 self._fall_silent(error)
                 continue

@@ -1,4 +1,4 @@
-"""A turn at writing to a directory."""
+"""A write lock to a directory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 
-class Turn:
+class WriteLock:
     """The turn of who writes through one gateway, which does one thing at a time.
 
     There is nothing to wait for. Among several gateways it is a lock: see locks.

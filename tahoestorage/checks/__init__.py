@@ -47,7 +47,7 @@ from tahoestorage.backends.objectstore import ObjectStore
 from tahoestorage.checks.findings import Finding
 from tahoestorage.checks.gateways import ask, look_for_root
 from tahoestorage.checks.options import look_at, look_at_static
-from tahoestorage.conf import backends, naming_settings
+from tahoestorage.config.settings import backends, naming_settings
 from tahoestorage.exceptions import (
     FileMissing,
     StoreError,
@@ -243,9 +243,9 @@ def _said(error: Exception) -> str:
     if cause is None:
         return ""
     text = str(cause)
-    answer = getattr(cause, "response", None)
-    if isinstance(answer, dict):
-        status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", "")
+    response = getattr(cause, "response", None)
+    if isinstance(response, dict):
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", "")
         text = f"{status} {text}"
     elif (message := str(getattr(cause, "message", ""))) in str(error):
         text = text.removesuffix(message)

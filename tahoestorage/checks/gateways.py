@@ -9,10 +9,10 @@ from django.core.checks import Error, Info, Warning
 from tahoestorage.checks.findings import Finding
 from tahoestorage.entries import EntryKind
 from tahoestorage.exceptions import NotEnoughShares, TahoeStorageError
-from tahoestorage.tahoe.answers import Child
 from tahoestorage.tahoe.caps import Cap, literal_cap
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.marker import NAME
+from tahoestorage.tahoe.parsing import Child
 
 _EMPTY = (
     "the root directory is empty, and without the hidden file that keeps those of this "
@@ -36,7 +36,7 @@ def ask(base_url: str) -> list[Finding]:
             servers = gateway.servers()
             if servers is None:
                 # Its pages may be kept from us, by a proxy; this asks no server.
-                gateway.list(literal_cap(b"Is it one?"), what="a question")
+                gateway.list(literal_cap(b"Is it one?"), label="a question")
         except TahoeStorageError as error:  # FileMissing, where something else is
             text = f"{base_url} does not answer as a gateway: {error}"
             hint = "Start the gateway, or correct TAHOE_STORAGE_BASE_URL."
@@ -67,7 +67,7 @@ def look_for_root(base_url: str, root: Cap, *, locked: bool) -> list[Finding]:
     children: list[Child] = []
     with closing(_gateway(base_url)) as gateway:
         try:
-            kind = gateway.list(root, (), children.append, what="the root").kind
+            kind = gateway.list(root, (), children.append, label="the root").kind
         except NotEnoughShares:
             # What its message advises is what is done here.
             text = (

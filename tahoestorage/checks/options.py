@@ -14,12 +14,12 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import Storage, storages
 from django.urls import Resolver404, resolve
 
-from tahoestorage import kinds
 from tahoestorage.backends.cached import Cached
 from tahoestorage.backends.objectstore import ObjectStore
 from tahoestorage.checks.findings import Finding
-from tahoestorage.conf import backends, has_urls, media_url, uses_whitenoise
-from tahoestorage.options import MAKE_ROOT, Options
+from tahoestorage.config import validators
+from tahoestorage.config.options import MAKE_ROOT, Options
+from tahoestorage.config.settings import backends, has_urls, media_url, uses_whitenoise
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
 
@@ -237,20 +237,20 @@ def _look_at_urls(options: Options) -> Iterator[Finding]:
         )
 
 
-def _origin(url: str) -> tuple[str, str | kinds.Network, int | None]:
+def _origin(url: str) -> tuple[str, str | validators.Network, int | None]:
     """Return scheme, host and port of a URL that is in its normal form."""
     parts = urlsplit(url)
-    return parts.scheme, kinds.host(parts.hostname or ""), parts.port
+    return parts.scheme, validators.host(parts.hostname or ""), parts.port
 
 
-def _is_loopback(host: str | kinds.Network) -> bool:
+def _is_loopback(host: str | validators.Network) -> bool:
     if isinstance(host, str):
         return host == "localhost" or host.endswith(".localhost")  # RFC 6761, 6.3
     return host.is_loopback
 
 
 def _is_among(
-    host: str | kinds.Network, known: tuple[str | kinds.Network, ...]
+    host: str | validators.Network, known: tuple[str | validators.Network, ...]
 ) -> bool:
     if isinstance(host, str):
         return host in known

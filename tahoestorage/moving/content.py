@@ -8,10 +8,10 @@ from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any, Protocol
 
-from tahoestorage.moving.flow import Flow
+from tahoestorage.moving.throttle import Throttle
 
 
-class Changed(OSError):
+class SourceChanged(OSError):
     """The file is not the one that it was when it was looked at."""
 
 
@@ -37,7 +37,7 @@ class Content:
     def __init__(
         self,
         file: Any,
-        flow: Flow,
+        throttle: Throttle,
         size: int | None = None,
         check: Callable[[], None] | None = None,
         *,
@@ -49,7 +49,7 @@ class Content:
         What is not ``counted`` is only looked at, and is no progress.
         """
         self._file = file
-        self._flow = flow
+        self._throttle = throttle
         self._expected = size
         self._check = check
         self._position = 0
@@ -89,7 +89,7 @@ class Content:
         """Return ``size`` bytes, fewer only at the end."""
         found: list[bytes] = []
         while size:
-            block = self._flow.block
+            block = self._throttle.block
             some = self._file.read(block if size < 0 else min(size, block))
             if not some:
                 if self._position == self._reached:
@@ -109,14 +109,14 @@ class Content:
                 raise io.UnsupportedOperation("a part of the content was left out")
             self._hash.update(some[-new:] if new < len(some) else some)
             self._reached += new
-        self._flow.take(len(some), new if self._counted else 0)
+        self._throttle.take(len(some), new if self._counted else 0)
         if self._position == self._expected:
             self._end()
 
     def _end(self) -> None:
         more = self._expected == self._position and self._file.read(1)
         if more or self._expected not in (None, self._position):
-            raise Changed(
+            raise SourceChanged(
                 f"it should have {self._expected} bytes, and has "
                 f"{'more' if more else self._position}"
             )

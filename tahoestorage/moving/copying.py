@@ -12,9 +12,9 @@ from django.core.files.base import File
 
 from tahoestorage.exceptions import DamagedDownload, NameTaken
 from tahoestorage.moving import hashes
-from tahoestorage.moving.content import Changed, Content
-from tahoestorage.moving.flow import Flow
+from tahoestorage.moving.content import Content, SourceChanged
 from tahoestorage.moving.store import Found, Stat, Store
+from tahoestorage.moving.throttle import Throttle
 
 ATTEMPTS = 3
 SETTLED_SECONDS = 1.0
@@ -55,7 +55,7 @@ class Copier:
 
     source: Store
     target: Store
-    flow: Flow
+    throttle: Throttle
     verify: bool = False
     keep_newer: bool = False
     dry_run: bool = False
@@ -118,7 +118,7 @@ class Copier:
         return self._seen(source, name) == self._seen(target, name)
 
     def _copy(self, name: str, stat: Stat, *, replace: bool) -> tuple[Outcome, int]:
-        fault: OSError | None = None
+        failure: OSError | None = None
         sent: bytes | None = None
         for _ in range(ATTEMPTS):
             self._let_settle(stat)
@@ -126,24 +126,24 @@ class Copier:
                 return Outcome.KEPT, 0
             try:
                 content = self._send(name, stat, replace=replace)
-            except (Changed, DamagedDownload) as error:
-                fault = error
+            except (SourceChanged, DamagedDownload) as error:
+                failure = error
             except NameTaken:
                 # Another run of this may have brought the same file meanwhile.
                 if replace or not self._is_there(name):
                     raise
                 return Outcome.SKIPPED, stat.size or 0
             else:
-                fault, replace, sent = None, True, content.digest
+                failure, replace, sent = None, True, content.digest
             now = self.source.stat(name)
-            if fault is None and (now is None or now.is_of_the_same(stat)):
+            if failure is None and (now is None or now.is_of_the_same(stat)):
                 if self.verify and self._digest(self.target, name) != content.digest:
                     raise Damaged("what TO gives back is not what it was given")
                 return Outcome.COPIED, content.count
             if now is None:
                 return Outcome.GONE, 0
             stat = now
-        raise fault or Changed("it was changed each time that it was copied")
+        raise failure or SourceChanged("it was changed each time that it was copied")
 
     def _has_newer(self, name: str, stat: Stat, sent: bytes | None) -> bool:
         """Whether the target has another file by now than the one to be replaced.
@@ -162,7 +162,7 @@ class Copier:
         with contextlib.closing(self.source.open(name)) as file:
             check = self.source.settled(name, stat)
             size = None if self.source.packs else stat.size
-            content = Content(file, self.flow, size, check)
+            content = Content(file, self.throttle, size, check)
             whole: Any = content
             self.target.write(name, File(whole, name), replace=replace)
         return content
@@ -171,7 +171,7 @@ class Copier:
         if stat.changed is not None:
             wait = stat.changed + SETTLED_SECONDS - time.time()
             # What is to change in the future has another clock than we have.
-            self.flow.wait(wait if wait <= SETTLED_SECONDS else 0)
+            self.throttle.wait(wait if wait <= SETTLED_SECONDS else 0)
 
     def _is_there(self, name: str) -> bool:
         with contextlib.suppress(FileNotFoundError):
@@ -180,17 +180,17 @@ class Copier:
 
     def _digest(self, store: Store, name: str) -> bytes:
         with contextlib.closing(store.open(name)) as file:
-            return self._read(Content(file, self.flow))
+            return self._read(Content(file, self.throttle))
 
     def _seen(self, store: Store, name: str, algorithm: str = hashes.BLAKE2) -> bytes:
         """Return the digest of a content that is looked at before anything is done."""
         with contextlib.closing(store.open(name)) as file:
             hasher = hashes.hasher(algorithm)
-            content = Content(file, self.flow, hashed_by=hasher, counted=False)
+            content = Content(file, self.throttle, hashed_by=hasher, counted=False)
             return self._read(content)
 
     def _read(self, content: Content) -> bytes:
-        while content.read(self.flow.block):
+        while content.read(self.throttle.block):
             pass
         return content.digest
 

@@ -15,10 +15,10 @@ from typing import Any
 from django.core.files.base import File
 
 from tahoestorage.exceptions import NameTaken, ParentIsFile
-from tahoestorage.moving.content import Changed
-from tahoestorage.moving.flow import BLOCK
-from tahoestorage.moving.names import Rules, digest
+from tahoestorage.moving.content import SourceChanged
+from tahoestorage.moving.names import NameRules, digest
 from tahoestorage.moving.store import Found, Listed, Stat, Store
+from tahoestorage.moving.throttle import BLOCK
 
 _UNFINISHED = re.compile(r"\.[0-9a-f]{32}\.storage_copy")
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
@@ -32,7 +32,7 @@ class Disk(Store):
     one, and never counts as a file.
     """
 
-    rules = Rules(
+    rules = NameRules(
         tree=True, forbidden="\0", encode=os.fsencode, part_bytes=255, name_bytes=4000
     )
     packs = False
@@ -90,7 +90,7 @@ class Disk(Store):
     def settled(self, name: str, stat: Stat) -> Callable[[], None]:
         def check() -> None:
             if self.stat(name) != stat:
-                raise Changed("it was changed while it was read")
+                raise SourceChanged("it was changed while it was read")
 
         return check
 

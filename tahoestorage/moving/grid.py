@@ -18,7 +18,7 @@ from tahoestorage.cache import MISSING
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import FileMissing, NameIsDirectory, ParentIsFile
 from tahoestorage.moving import hashes
-from tahoestorage.moving.names import NoFile, Rules, utf8
+from tahoestorage.moving.names import NameRules, NoFile, utf8
 from tahoestorage.moving.store import Found, Listed, Stat, Store
 from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
@@ -37,7 +37,7 @@ class Grid(Store):
     through the cache.
     """
 
-    rules = Rules(nfc=True, tree=True, encode=utf8)
+    rules = NameRules(nfc=True, tree=True, encode=utf8)
     packs = False
 
     def __init__(self, storage: TahoeStorage) -> None:
@@ -54,7 +54,7 @@ class Grid(Store):
         return "its root directory"
 
     def place(self) -> Hashable:
-        return self._directories.root.scope.identity
+        return self._directories.root.namespace.identity
 
     def ready(self, prefix: str) -> AbstractContextManager[None]:
         self._directories.root.writable("the root directory")
@@ -68,22 +68,22 @@ class Grid(Store):
 
     def _list(self, directory: str) -> Listed:
         path = grid_path(directory)
-        answer = self._directories.ask(path)
+        response = self._directories.ask(path)
         self._fresh.add(path)
         directories: list[str] = []
         files: list[Found] = []
-        for name, entry in answer.listing.items():
+        for name, entry in response.listing.items():
             if entry.kind is EntryKind.DIRECTORY:
                 directories.append(name)
             elif entry.leads_nowhere:
-                files.append(Found(name, fault=NoFile(_NOWHERE)))
+                files.append(Found(name, error=NoFile(_NOWHERE)))
             else:
                 # Of a mutable file a listing tells nothing: each is asked for itself.
                 stat = None if _is_mutable(entry) else _stat(entry)
                 files.append(Found(name, stat))
         directories.sort()
         files.sort(key=lambda each: each.name)
-        return Listed(directories, files, answer.directory.scope.identity)
+        return Listed(directories, files, response.directory.namespace.identity)
 
     def _freshen(self, path: Path) -> None:
         """List what was not listed in this run, on the way to ``path``."""
@@ -94,7 +94,7 @@ class Grid(Store):
             with self._lock:
                 if here in self._fresh:
                     continue
-                if length and self._directories.known(here) is MISSING:
+                if length and self._directories.cached(here) is MISSING:
                     return
                 try:
                     self._directories.ask(here)
@@ -119,7 +119,7 @@ class Grid(Store):
             return None
         if _is_mutable(entry):
             cap = Cap.parse(entry.reference)
-            size = self._directories.gateway.list(cap, what=name).size
+            size = self._directories.gateway.list(cap, label=name).size
             return Stat(size, None, entry.modified, changes_unseen=True)
         return _stat(entry)
 

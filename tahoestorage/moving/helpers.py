@@ -20,10 +20,10 @@ from typing import NamedTuple
 from tahoestorage.exceptions import TahoeStorageError
 from tahoestorage.moving.copying import Copier, Outcome
 from tahoestorage.moving.disk import Disk
-from tahoestorage.moving.flow import Flow, Stopped
 from tahoestorage.moving.objects import Objects
 from tahoestorage.moving.store import Found
 from tahoestorage.moving.summary import passes, reason
+from tahoestorage.moving.throttle import Stopped, Throttle
 from tahoestorage.moving.workers import Pool
 
 SMALL = 1 << 20
@@ -80,12 +80,12 @@ class Helpers(Pool):
         self._is_broken = False
         # Nobody writes to it: it ends when this process does.
         self._alive = os.pipe()
-        flow = Flow(stopped=self._stopped)
+        throttle = Throttle(stopped=self._stopped)
         executor = ProcessPoolExecutor(
             processes,
             mp_context=context,
             initializer=_begin,
-            initargs=(replace(copier, flow=flow), each, self._alive),
+            initargs=(replace(copier, throttle=throttle), each, self._alive),
         )
 
         def stop_all() -> None:
@@ -112,13 +112,13 @@ class Helpers(Pool):
         def done(given: Future[list[Brought | None]]) -> None:
             if given.cancelled():
                 return
-            answers: list[Brought | None]
+            results: list[Brought | None]
             try:
-                answers = given.result()
+                results = given.result()
             except BrokenProcessPool:
                 self._is_broken = True
-                answers = [Brought(None, why=_DIED, passes=True)] * len(batch)
-            for found, brought in zip(batch, answers, strict=True):
+                results = [Brought(None, why=_DIED, passes=True)] * len(batch)
+            for found, brought in zip(batch, results, strict=True):
                 if brought is not None:
                     self._tell(found, brought)
 

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tahoestorage.moving.copying import Copier, Outcome
-from tahoestorage.moving.flow import Flow, Stopped
 from tahoestorage.moving.grid import Grid
 from tahoestorage.moving.helpers import SMALL, Brought, Helpers, Size, helpers
 from tahoestorage.moving.names import BadName, FolderMark, Names, NoFile
 from tahoestorage.moving.progress import Progress
-from tahoestorage.moving.space import SHARES, Shares, Space
+from tahoestorage.moving.space import SHARES, Space, Spread
 from tahoestorage.moving.store import Found, Store
 from tahoestorage.moving.summary import (
     LISTED,
@@ -22,6 +21,7 @@ from tahoestorage.moving.summary import (
     shown,
     shown_bytes,
 )
+from tahoestorage.moving.throttle import Stopped, Throttle
 from tahoestorage.moving.workers import Impatient, Workers
 
 
@@ -38,7 +38,7 @@ class Plan:
     keep_newer: bool = False
     delete_extra: bool = False
     dry_run: bool = False
-    shares: Shares = SHARES
+    shares: Spread = SHARES
     named: int = 0
     """How many of the files that a dry run would copy are named."""
 
@@ -50,11 +50,11 @@ class Move:
         self._plan = plan
         self._progress = progress
         source, target = plan.source, plan.target
-        self._flow = Flow(plan.rate, progress.bytes)
+        self._throttle = Throttle(plan.rate, progress.bytes)
         self._copier = Copier(
             source,
             target,
-            self._flow,
+            self._throttle,
             verify=plan.verify,
             keep_newer=plan.keep_newer,
             dry_run=plan.dry_run,
@@ -93,23 +93,23 @@ class Move:
         for found in self._walk(self._plan.source, self._plan.target):
             self._progress.looked(1)
             has_any = has_any or bool(found.name)
-            if found.fault is None:
-                fault = self._names.add(found.name)
-                if fault is not None:
-                    self._refused(found.name, fault)
+            if found.error is None:
+                error = self._names.add(found.name)
+                if error is not None:
+                    self._refused(found.name, error)
                 files += 1
                 size += _size(found)
                 large += _size(found) > SMALL
-            elif isinstance(found.fault, FolderMark):
+            elif isinstance(found.error, FolderMark):
                 self.summary.folder_marks += 1
-            elif isinstance(found.fault, NoFile):
+            elif isinstance(found.error, NoFile):
                 self._names.spare(found.name)
-                self.summary.pass_over(found.name, str(found.fault))
-                self._say_refused(found.name, str(found.fault))
-            elif isinstance(found.fault, BadName):
-                self._refused(found.name, str(found.fault))
+                self.summary.pass_over(found.name, str(found.error))
+                self._say_refused(found.name, str(found.error))
+            elif isinstance(found.error, BadName):
+                self._refused(found.name, str(found.error))
             elif not found.name:
-                self._failed("", found.fault, "FROM can't be listed: ")
+                self._failed("", found.error, "FROM can't be listed: ")
                 return False
         if self._plan.prefix and not has_any:
             self._failed("", BadName(self._none_begins_so()))
@@ -148,18 +148,18 @@ class Move:
                 # They end first, for they hold a batch back.
                 stack.enter_context(others)
             for found in self._walk(self._plan.source, self._plan.target):
-                if isinstance(found.fault, NoFile):
-                    if not isinstance(found.fault, FolderMark):
+                if isinstance(found.error, NoFile):
+                    if not isinstance(found.error, FolderMark):
                         self._names.spare(found.name)
                     continue
-                if found.fault is not None:
-                    self._failed(found.name, found.fault)
+                if found.error is not None:
+                    self._failed(found.name, found.error)
                     continue
                 # What has come since the names were looked at is looked at now.
                 if found.name not in self._names:
-                    fault = self._names.add(found.name)
-                    if fault is not None:
-                        self._failed(found.name, BadName(fault))
+                    error = self._names.add(found.name)
+                    if error is not None:
+                        self._failed(found.name, BadName(error))
                         continue
                 self.summary.seen += 1
                 if others is None or not others.take(found):
@@ -170,13 +170,13 @@ class Move:
         plan = self._plan
         if plan.rate or plan.verify or plan.dry_run:
             return None
-        stop, tell = self._flow.stop, self._answered
+        stop, tell = self._throttle.stop, self._answered
         return helpers(self._copier, plan.jobs, self._size, stop, tell)
 
     def _workers(self, others: Helpers | None = None) -> Workers:
         at_once = 0 if others is None else others.at_once
         # One at least, for what has grown since it was looked at.
-        return Workers(max(self._plan.jobs - at_once, 1), self._flow.stop)
+        return Workers(max(self._plan.jobs - at_once, 1), self._throttle.stop)
 
     def _answered(self, found: Found, brought: Brought) -> None:
         """Note what helpers say of a file."""
@@ -230,10 +230,10 @@ class Move:
             return
         with self._workers() as workers:
             for found in self._walk(plan.target, plan.source):
-                if isinstance(found.fault, FileNotFoundError | NoFile):
+                if isinstance(found.error, FileNotFoundError | NoFile):
                     continue
-                fault = found.fault
-                if fault is None and found.name not in self._names:
+                error = found.error
+                if error is None and found.name not in self._names:
                     if self._is_spared(found.name):
                         continue
                     refused = plan.target.refuses(found.name)
@@ -241,9 +241,9 @@ class Move:
                         workers.do(self._delete, found.name)
                         continue
                     # Another file has the name that would be deleted.
-                    fault = BadName(f"it can't be deleted: {refused}")
-                if fault is not None:
-                    self._failed(found.name, fault)
+                    error = BadName(f"it can't be deleted: {refused}")
+                if error is not None:
+                    self._failed(found.name, error)
 
     def _is_spared(self, name: str) -> bool:
         """Whether a file stays that only TO has; say why."""

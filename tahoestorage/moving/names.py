@@ -21,7 +21,7 @@ class FolderMark(NoFile):
 
 
 @dataclass(frozen=True)
-class Rules:
+class NameRules:
     """What names a store takes.
 
     ``nfc`` says that it keeps them in NFC, ``tree`` that nothing is a file and a
@@ -36,7 +36,7 @@ class Rules:
     part_bytes: int | None = None
     name_bytes: int | None = None
 
-    def fault(self, name: str) -> str | None:
+    def error(self, name: str) -> str | None:
         """Return what is wrong with a name, or None where it can be kept as it is."""
         if name.startswith("/"):
             return "it begins with /"
@@ -81,12 +81,12 @@ def digest(name: str) -> bytes:
 class Names:
     """The names that were seen, 16 bytes of each, and what is wrong among them.
 
-    ``fault`` is asked of each name alone.
+    ``error`` is asked of each name alone.
     """
 
-    def __init__(self, rules: Rules, fault: Callable[[str], str | None]) -> None:
+    def __init__(self, rules: NameRules, error: Callable[[str], str | None]) -> None:
         self._rules = rules
-        self._fault = fault
+        self._error = error
         self._files: set[bytes] = set()
         self._directories: set[bytes] = set()
         self._unknown: set[bytes] = set()
@@ -103,13 +103,13 @@ class Names:
 
         A name must not be added twice.
         """
-        fault = self._fault(name)
+        error = self._error(name)
         kept = unicodedata.normalize("NFC", name) if self._rules.nfc else name
         key = digest(kept)
         if key in self._files:
-            fault = f"it and another name are both {kept!r} in NFC"
+            error = f"it and another name are both {kept!r} in NFC"
         self._files.add(key)
-        return fault or (self._clash(kept, key) if self._rules.tree else None)
+        return error or (self._clash(kept, key) if self._rules.tree else None)
 
     def spare(self, name: str) -> None:
         """Note that nobody knows what was to be there: a file, or a directory."""

@@ -13,7 +13,7 @@ from tahoestorage.backends.cached import Cached
 from tahoestorage.backends.objectstore import is_hidden
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.moving import hashes
-from tahoestorage.moving.names import FolderMark, Rules, utf8
+from tahoestorage.moving.names import FolderMark, NameRules, utf8
 from tahoestorage.moving.store import Found, Stat, Store
 
 # Of both; Google allows neither CR nor LF.
@@ -27,7 +27,7 @@ class Objects(Store):
     that need not be copied.
     """
 
-    rules = Rules(nfc=True, encode=utf8)
+    rules = NameRules(nfc=True, encode=utf8)
 
     def __init__(self, storage: Cached) -> None:
         super().__init__(storage)
@@ -35,7 +35,7 @@ class Objects(Store):
         google = any(
             kind.__name__ == "GoogleCloudStorage" for kind in type(storage).mro()
         )
-        self.rules = Rules(
+        self.rules = NameRules(
             nfc=True,
             encode=utf8,
             name_bytes=KEY_BYTES - len(self._base.encode()),
@@ -64,9 +64,9 @@ class Objects(Store):
         return block
 
     def refuses(self, name: str) -> str | None:
-        fault = self.rules.fault(name)
-        if fault is not None:
-            return fault
+        error = self.rules.error(name)
+        if error is not None:
+            return error
         if is_hidden(name):
             return "it is a name of this package's own, by which a store is tried"
         try:
@@ -79,11 +79,11 @@ class Objects(Store):
         try:
             for name, entry in self.storage.listed(prefix):
                 if name.endswith("/") and entry.size == 0:
-                    yield Found(name, fault=FolderMark("it is a mark for a folder"))
+                    yield Found(name, error=FolderMark("it is a mark for a folder"))
                 else:
                     yield Found(name, _stat(entry))
         except Exception as error:
-            yield Found("", fault=error)
+            yield Found("", error=error)
 
     def stat(self, name: str) -> Stat | None:
         return _stat_if(self.storage._stat(self.storage._key(name), name))

@@ -22,14 +22,14 @@ _SHARES = re.compile(r"(\d{1,3})/(\d{1,3})")
 
 
 @dataclass(frozen=True)
-class Shares:
+class Spread:
     """Any ``needed`` of ``total`` shares give a file back."""
 
     needed: int = 3
     total: int = 10
 
     @classmethod
-    def parse(cls, text: str) -> Shares:
+    def parse(cls, text: str) -> Spread:
         """Return what a text such as 3/10 says. Raises ValueError."""
         found = _SHARES.fullmatch(text.strip())
         if not found or not 1 <= int(found[1]) <= int(found[2]) <= 256:
@@ -56,13 +56,13 @@ class Shares:
         return self.total * (BLOCK * -int(-share // BLOCK) + BLOCK)
 
 
-SHARES = Shares()
+SHARES = Spread()
 
 
 class Space:
     """What the files added take, and their directories. Safe in threads."""
 
-    def __init__(self, shares: Shares) -> None:
+    def __init__(self, shares: Spread) -> None:
         self.shares = shares
         self._lock = threading.Lock()
         self._files = 0

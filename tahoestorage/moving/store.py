@@ -14,8 +14,8 @@ from django.core.files.base import File
 from django.core.files.storage import InMemoryStorage, Storage
 
 from tahoestorage.exceptions import NameTaken
-from tahoestorage.moving.flow import BLOCK
-from tahoestorage.moving.names import BadName, FolderMark, Rules
+from tahoestorage.moving.names import BadName, FolderMark, NameRules
+from tahoestorage.moving.throttle import BLOCK
 
 # What is listed before any of it, so that a directory in itself is seen.
 Trail = tuple[Hashable, "Trail | None"]
@@ -48,11 +48,11 @@ class Stat:
 
 
 class Found(NamedTuple):
-    """A file that was found, or a place where looking failed with a ``fault``."""
+    """A file that was found, or a place where looking failed with a ``error``."""
 
     name: str
     stat: Stat | None = None
-    fault: Exception | None = None
+    error: Exception | None = None
 
 
 class Listed(NamedTuple):
@@ -70,7 +70,7 @@ class Store:
     """
 
     # Django and django-storages make "/" of it.
-    rules = Rules(forbidden="\\")
+    rules = NameRules(forbidden="\\")
     packs = True
     """Whether a file may be kept packed: it then has another size than its content."""
     is_near = False
@@ -79,7 +79,7 @@ class Store:
     def __init__(self, storage: Storage) -> None:
         self.storage: Any = storage
         if isinstance(storage, InMemoryStorage):
-            self.rules = Rules(forbidden="\\\0", tree=True)
+            self.rules = NameRules(forbidden="\\\0", tree=True)
             self.packs = False
             self.is_near = True
 
@@ -104,7 +104,7 @@ class Store:
 
     def refuses(self, name: str) -> str | None:
         """Return why no file can have this name here, or None."""
-        return self.rules.fault(name)
+        return self.rules.error(name)
 
     def walk(self, prefix: str = "", avoid: Hashable = None) -> Iterator[Found]:
         """Yield every file whose name begins with ``prefix``, a directory at a time.
@@ -122,22 +122,22 @@ class Store:
                     trail = (listed.place, trail)
             except FileNotFoundError as error:
                 if not directory:
-                    yield Found("", fault=error)
+                    yield Found("", error=error)
             except Exception as error:
-                yield Found(base, fault=error)
+                yield Found(base, error=error)
             else:
                 yield from self._found(listed.files, base, prefix)
                 for name in reversed(listed.directories):
                     below = f"{base}{name}/"
                     if _unusable(name):
-                        yield Found(below, fault=_unusable(name))
+                        yield Found(below, error=_unusable(name))
                     elif below.startswith(prefix) or prefix.startswith(below):
                         pending.append((below[:-1], trail))
 
     def _found(self, files: Iterable[Found], base: str, prefix: str) -> Iterator[Found]:
-        for name, stat, fault in files:
+        for name, stat, error in files:
             if f"{base}{name}".startswith(prefix):
-                yield Found(f"{base}{name}", stat, fault or _unusable(name))
+                yield Found(f"{base}{name}", stat, error or _unusable(name))
 
     def _list(self, directory: str) -> Listed:
         directories, files = self.storage.listdir(directory)
@@ -148,7 +148,7 @@ class Store:
             mark = None
             if not name and self.storage.size(f"{directory}/") == 0:
                 mark = FolderMark("it is a mark for a folder")
-            yield Found(name, fault=mark)
+            yield Found(name, error=mark)
 
     def stat(self, name: str) -> Stat | None:
         """Return what is known of a file as it is now; None where there is none."""

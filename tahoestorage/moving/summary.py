@@ -18,7 +18,7 @@ from tahoestorage.exceptions import (
     WriteCollision,
     printable,
 )
-from tahoestorage.moving.content import Changed
+from tahoestorage.moving.content import SourceChanged
 from tahoestorage.moving.copying import Outcome
 from tahoestorage.moving.names import BadName
 from tahoestorage.tahoe.redaction import redact
@@ -31,7 +31,7 @@ _SPEAKING = (OSError, TahoeStorageError, BadName, ImproperlyConfigured)
 
 # What is the matter with these is over in time, or with what another process does.
 _PASSING = (
-    Changed,
+    SourceChanged,
     ConnectionError,
     DamagedDownload,
     NameTaken,

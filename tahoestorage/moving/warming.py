@@ -10,7 +10,7 @@ from django.core.files.storage import Storage
 from tahoestorage.backends.cached import Cached
 from tahoestorage.backends.lookups import Lookups
 from tahoestorage.backends.tahoe import TahoeStorage
-from tahoestorage.conf import CacheOptions, read_cache_options
+from tahoestorage.config.settings import CacheOptions, read_cache_options
 from tahoestorage.moving.grid import Grid
 from tahoestorage.moving.names import NoFile
 from tahoestorage.moving.objects import Objects
@@ -38,7 +38,7 @@ def warm(storage: Storage) -> Iterator[Found]:
     elif isinstance(storage, TahoeStorage):
         # Whatever is listed is kept.
         for found in Grid(storage).walk():
-            if not isinstance(found.fault, NoFile):
+            if not isinstance(found.error, NoFile):
                 yield found
 
 
@@ -50,7 +50,7 @@ def _warm_objects(storage: Cached) -> Iterator[Found]:
         try:
             page = next(pages, None)
         except Exception as error:
-            yield Found("", fault=error)
+            yield Found("", error=error)
             return
         if page is None:
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tahoestorage.options import Options
+from tahoestorage.config.options import Options
 from tahoestorage.proxy.templates import gateway, render
 
 FAILED = "@tahoe_failed"

@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from tahoestorage import mediatypes
-from tahoestorage.options import Options
+from tahoestorage.config.options import Options
 from tahoestorage.proxy.targets import patterns
 from tahoestorage.proxy.templates import gateway, plain_url, render
+from tahoestorage.serving import mediatypes
 
 PART = 2**20  # bytes, as the slices in public.conf
 

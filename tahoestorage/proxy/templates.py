@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ImproperlyConfigured
 from django.template import Context, Engine
 
-from tahoestorage.options import Options
+from tahoestorage.config.options import Options
 
 # Debian's; what is trusted is for the machine's owner to say.
 AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from django.http import HttpResponse
 
-from tahoestorage.conf import accel_redirect
+from tahoestorage.config.settings import accel_redirect
 from tahoestorage.serving.ranges import Range
 from tahoestorage.serving.stored import Stored
 from tahoestorage.storage import TahoeStorage

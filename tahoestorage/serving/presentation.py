@@ -8,7 +8,13 @@ from pathlib import PurePosixPath
 
 from django.http import FileResponse
 
-from tahoestorage.mediatypes import BYTES, EMBEDDED, PLAYER_POLICY, POLICY, SHOWN
+from tahoestorage.serving.mediatypes import (
+    BYTES,
+    EMBEDDED,
+    PLAYER_POLICY,
+    POLICY,
+    SHOWN,
+)
 
 # Of these one ends a header, or a line where headers are shown.
 _NOT_IN_HEADERS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")

@@ -17,10 +17,10 @@ from django.core.files.storage import Storage
 from tahoestorage.backends.cached import Cached
 from tahoestorage.backends.objectstore import ObjectStore
 from tahoestorage.backends.storedfile import StoredFile
-from tahoestorage.conf import secret_key
+from tahoestorage.config.settings import secret_key
 from tahoestorage.entries import Entry
 from tahoestorage.exceptions import FileMissing, TimeUnknown
-from tahoestorage.serving.streams import Part
+from tahoestorage.serving.streams import BodyPart
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
 
@@ -30,11 +30,11 @@ LONGEST_KEY = 1024
 LONGEST_PATH = 4096
 
 
-class Changed(Exception):
+class ObjectChanged(Exception):
     """The file is another one by now than it was known to be."""
 
 
-class Packed(Changed):
+class Packed(ObjectChanged):
     """The file is stored packed, and was not known to be: see ``look``."""
 
 
@@ -57,7 +57,7 @@ class Stored:
     may_be_packed: bool = False
     """Whether ``size`` may be that of a packed form: only reading shows it."""
 
-    def part(self, first: int = 0, end: int | None = None) -> Part:
+    def part(self, first: int = 0, end: int | None = None) -> BodyPart:
         """Return the bytes from ``first`` up to ``end``, with a block of them read.
 
         Raises Changed, and what opening and reading do.
@@ -70,7 +70,7 @@ class Stored:
             elif first:
                 file.seek(first)
             try:
-                return Part(file, None if stop is None else stop - first)
+                return BodyPart(file, None if stop is None else stop - first)
             finally:
                 self._check(file)
         except BaseException:
@@ -82,7 +82,7 @@ class Stored:
             return
         read = file.reference
         if None not in (read, self.reference) and read != self.reference:
-            raise Changed
+            raise ObjectChanged
         # Of what was read; who has read nothing need not ask.
         if read is not None and self.size is not None and file.is_packed:
             raise Packed
@@ -154,11 +154,11 @@ def _opened(storage: Storage, name: str, file: File[Any]) -> Stored:
         return Stored(storage, name, None if file.is_packed else file.size, file=file)
     # Of just this file, which may be replaced meanwhile.
     with contextlib.suppress(AttributeError, OSError):
-        known = os.fstat(file.fileno())
-        if stat.S_ISREG(known.st_mode):
-            etag = f'"{known.st_mtime_ns:x}-{known.st_size:x}"'
-            seconds = int(known.st_mtime)
-            return Stored(storage, name, known.st_size, etag, seconds, file=file)
+        cached = os.fstat(file.fileno())
+        if stat.S_ISREG(cached.st_mode):
+            etag = f'"{cached.st_mtime_ns:x}-{cached.st_size:x}"'
+            seconds = int(cached.st_mtime)
+            return Stored(storage, name, cached.st_size, etag, seconds, file=file)
     stored = Stored(storage, name, file.size, file=file)
     with contextlib.suppress(NotImplementedError):
         modified = storage.get_modified_time(name).timestamp()

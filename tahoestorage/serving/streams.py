@@ -14,7 +14,7 @@ from tahoestorage.exceptions import DamagedDownload
 BLOCK = 1 << 16
 
 
-class Part:
+class BodyPart:
     """The rest of an open file, or so many bytes, of which a block is held.
 
     The first one is read now: after the headers there is no way to say that the store

@@ -13,7 +13,7 @@ from django.views.generic import View
 
 from tahoestorage.backends.cached import Cached
 from tahoestorage.backends.names import normal
-from tahoestorage.serving.answers import serve
+from tahoestorage.serving.response import serve
 from tahoestorage.storage import TahoeStorage
 
 

@@ -1,4 +1,4 @@
-"""The bodies of answers, read with care."""
+"""The bodies of responses, read with care."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tahoestorage.exceptions import (
     GatewayUnreachable,
     InvalidCap,
     StoreError,
-    UnexpectedAnswer,
+    UnexpectedResponse,
 )
 from tahoestorage.tahoe.caps import Cap
-from tahoestorage.tahoe.faults import FAULTS, error_for, is_timeout, mapped
+from tahoestorage.tahoe.errors import ERRORS, error_for, is_timeout, mapped
 from tahoestorage.tahoe.redaction import Secret
 from tahoestorage.tahoe.transport import Transport
 
@@ -25,65 +25,67 @@ _TEXT_LIMIT = 1 << 16
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
 _LENGTH = re.compile(r"\d{1,18}")
 
-Answer = requests.Response
-"""An answer whose body is still to be read, for those who need not know HTTP."""
+Response = requests.Response
+"""A response whose body is still to be read, for those who need not know HTTP."""
 
 
 def blocks(
-    answer: requests.Response, what: str, transport: Transport
+    response: requests.Response, label: str, transport: Transport
 ) -> Iterator[bytes]:
     """Yield a body block by block. Raises DamagedDownload where it is cut.
 
     And GatewayTimeout where it stalls: the ``transport`` by which it came is told.
     """
-    fault: StoreError | None = None
+    failure: StoreError | None = None
     timed_out = False
     block = b""
     try:
-        while block := answer.raw.read(BLOCK, decode_content=False):
+        while block := response.raw.read(BLOCK, decode_content=False):
             yield block
-    except FAULTS as error:
-        fault = mapped(error, what, transport.base_url)
+    except ERRORS as error:
+        failure = mapped(error, label, transport.base_url)
         timed_out = is_timeout(error)
-        if isinstance(fault, GatewayUnreachable):
-            fault = DamagedDownload(f"{what}: the gateway ended its answer too early")
-    if fault is not None:
+        if isinstance(failure, GatewayUnreachable):
+            failure = DamagedDownload(
+                f"{label}: the gateway ended its answer too early"
+            )
+    if failure is not None:
         # Tracebacks show variables, and listings are full of caps.
         block = b""
         if timed_out:
             transport.timed_out()
-        raise fault
+        raise failure
 
 
-def length_of(answer: requests.Response) -> int | None:
+def length_of(response: requests.Response) -> int | None:
     """Return how long a body is, in bytes, if that is told."""
-    found = _LENGTH.fullmatch(answer.headers.get("Content-Length", ""))
+    found = _LENGTH.fullmatch(response.headers.get("Content-Length", ""))
     return found and int(found[0])
 
 
-def told(length: int | None, what: str) -> int:
+def require_length(length: int | None, label: str) -> int:
     """Return a length. Raises UnexpectedAnswer where there is none."""
     if length is None:
-        raise UnexpectedAnswer(f"{what}: the gateway does not say its length")
+        raise UnexpectedResponse(f"{label}: the gateway does not say its length")
     return length
 
 
-def part_of(answer: requests.Response) -> tuple[int, int, int] | None:
+def part_of(response: requests.Response) -> tuple[int, int, int] | None:
     """Return the first and last byte of a part, and the size of the whole, if told."""
-    found = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+    found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     return found and (int(found[1]), int(found[2]), int(found[3]))
 
 
 def read_text(
-    answer: requests.Response,
-    what: str,
+    response: requests.Response,
+    label: str,
     transport: Transport,
     limit: int = _TEXT_LIMIT,
 ) -> str:
     """Return a body that is short, or its start."""
     held = block = b""
     try:
-        for block in blocks(answer, what, transport):
+        for block in blocks(response, label, transport):
             held += block
             if len(held) > limit:
                 break
@@ -93,43 +95,45 @@ def read_text(
         held = block = b""
 
 
-def read_cap(answer: requests.Response, what: str, transport: Transport) -> Cap:
+def read_cap(response: requests.Response, label: str, transport: Transport) -> Cap:
     """Return the cap that is the body. Raises UnexpectedAnswer for anything else."""
     with contextlib.suppress(InvalidCap):
-        return Cap.parse(read_text(answer, what, transport).strip())
-    raise UnexpectedAnswer(
-        f"{what}: the answer is not a cap; is it a Tahoe-LAFS node at "
+        return Cap.parse(read_text(response, label, transport).strip())
+    raise UnexpectedResponse(
+        f"{label}: the answer is not a cap; is it a Tahoe-LAFS node at "
         f"{transport.base_url}?"
     )
 
 
-def read_directory(answer: requests.Response, what: str, transport: Transport) -> Cap:
+def read_directory(
+    response: requests.Response, label: str, transport: Transport
+) -> Cap:
     """Return the write cap of a directory that is the body."""
-    cap = read_cap(answer, what, transport)
+    cap = read_cap(response, label, transport)
     if not (cap.is_directory and cap.is_writable):
-        raise UnexpectedAnswer(
-            f"{what}: no directory was made; is it a Tahoe-LAFS node at "
+        raise UnexpectedResponse(
+            f"{label}: no directory was made; is it a Tahoe-LAFS node at "
             f"{transport.base_url}?"
         )
     return cap
 
 
 def checked(
-    answer: requests.Response,
-    what: str,
+    response: requests.Response,
+    label: str,
     transport: Transport,
     passing: tuple[int, ...] = (),
 ) -> requests.Response:
-    """Return an answer that is no error. Raises what it means otherwise.
+    """Return a response that is no error. Raises what it means otherwise.
 
     Those of the statuses ``passing`` are returned too.
     """
-    status = answer.status_code
+    status = response.status_code
     if status in (200, 201, 206, *passing):
-        return answer
-    with answer:
+        return response
+    with response:
         try:
-            text = read_text(answer, what, transport)
+            text = read_text(response, label, transport)
         except StoreError:
             text = ""
-    raise error_for(status, text, what)
+    raise error_for(status, text, label)

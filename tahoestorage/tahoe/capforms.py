@@ -74,7 +74,7 @@ UNKNOWN_FORM = Form("", Kind.UNKNOWN, Access.READ, UNKNOWN)
 _NOT_BASE32 = "is not base32 (a to z, 2 to 7) of the right length: copy all of the cap"
 
 
-def fault(text: str, form: Form | None) -> str:
+def error(text: str, form: Form | None) -> str:
     """What is wrong with `text`, without any of it."""
     if not text:
         return "the cap is empty"

@@ -25,7 +25,7 @@ from tahoestorage.tahoe.capforms import (
     Access,
     Form,
     Kind,
-    fault,
+    error,
 )
 
 __all__ = ["LITERAL_LIMIT", "Access", "Cap", "Kind", "Shares", "literal_cap"]
@@ -92,7 +92,7 @@ class Cap:
         """The cap of `text`, which must be nothing but a cap.
 
         Forms that are not known (of a newer Tahoe) are of `Kind.UNKNOWN`. Raises
-        InvalidCap, which names the fault and holds no part of the text.
+        InvalidCap, which names the error and holds no part of the text.
         """
         prefix = text[: text.find(":", 4) + 1]
         form = FORMS.get(prefix)
@@ -105,7 +105,7 @@ class Cap:
                 form.body is not CHK or int(match[1]) <= int(match[2]) <= MOST_SHARES
             ):
                 return cls(text, form)
-        reason = fault(text, form)
+        reason = error(text, form)
         # Tracebacks show variables, and this may be a cap but for one character.
         text = prefix = ""
         match = None

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tahoestorage.tahoe.answers import TOKEN_KEY, Child
 from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.parsing import TOKEN_KEY, Child
 from tahoestorage.tahoe.redaction import SecretBytes
 
 

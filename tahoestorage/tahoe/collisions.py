@@ -25,7 +25,7 @@ class Warned:
     def __init__(self) -> None:
         self._again = float("-inf")
 
-    def of(self, what: str) -> None:
+    def of(self, label: str) -> None:
         now = time.monotonic()
         if now > self._again:
             self._again = now + WARNING_SECONDS
@@ -34,7 +34,7 @@ class Warned:
                 "the Redis that the gateways' writers share dropped it, or is away. "
                 "What is saved is looked after, which takes longer. Give that Redis "
                 "room, and a maxmemory-policy that begins with volatile-.",
-                printable(what),
+                printable(label),
             )
 
 

@@ -21,11 +21,11 @@ from urllib3.exceptions import (
 )
 from urllib3.util import Retry
 
+from tahoestorage.tahoe.deadlines import DeadlineResponse
 from tahoestorage.tahoe.protocols import NoTLS, speaks_http
-from tahoestorage.tahoe.timely import TimelyAnswer
 
 CONNECTIONS = 16
-PASSING_FAULTS = (502, 503, 504)
+PASSING_ERRORS = (502, 503, 504)
 _TOO_MANY = 429
 # What the same request would only come to again, and later.
 _FINAL = (ReadTimeoutError, ConnectTimeoutError, SSLError)
@@ -34,7 +34,7 @@ LOOK_SECONDS = 1.0
 
 
 class UploadTimeout(urllib3.Timeout):
-    """A wait for the answer that grows with what was sent.
+    """A wait for the response that grows with what was sent.
 
     The gateway takes a body as fast as it comes, and only then brings it to the
     grid: the wait begins after the last byte.
@@ -53,12 +53,12 @@ class UploadTimeout(urllib3.Timeout):
 
     @property
     def read_timeout(self) -> float:
-        """Seconds to wait for the answer."""
+        """Seconds to wait for the response."""
         return self._least + self.sent / self._rate
 
 
 class _Patient(HTTPConnection):
-    """Gives a gateway that is busy as long for each block sent as for an answer.
+    """Gives a gateway that is busy as long for each block sent as for a response.
 
     urllib3 sends under the time limit for connecting; a gateway that reads a large
     directory takes nothing from anybody for seconds.
@@ -185,7 +185,7 @@ class Adapter(HTTPAdapter):
             total=retries,
             backoff_factor=0.1,
             allowed_methods=("GET", "HEAD"),
-            status_forcelist=(_TOO_MANY, *PASSING_FAULTS),
+            status_forcelist=(_TOO_MANY, *PASSING_ERRORS),
             raise_on_status=False,
             redirect=False,
             # It may say a year.
@@ -199,7 +199,9 @@ class Adapter(HTTPAdapter):
         super().init_poolmanager(*args, **kwargs)
         limits = {
             "send_timeout": self._send_timeout,
-            "response_class": type("Answer", (TimelyAnswer,), {"rate": self._rate}),
+            "response_class": type(
+                "Response", (DeadlineResponse,), {"rate": self._rate}
+            ),
         }
         self.poolmanager.pool_classes_by_scheme = {
             "http": type(

@@ -13,7 +13,7 @@ from tahoestorage.cache import (
     Flight,
     Glance,
     Listing,
-    Scope,
+    Namespace,
     StillFlying,
     Ticket,
 )
@@ -27,12 +27,12 @@ from tahoestorage.exceptions import (
     ParentIsFile,
     ReadOnly,
     StoreError,
-    UnexpectedAnswer,
+    UnexpectedResponse,
 )
 from tahoestorage.tahoe import marker
-from tahoestorage.tahoe.answers import Child, Node
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.gateway import Gateway
+from tahoestorage.tahoe.parsing import Child, Node
 
 Path = tuple[str, ...]
 """Names from the root down; empty for the root itself."""
@@ -44,23 +44,23 @@ class Directory:
 
     read: Cap
     write: Cap | None
-    scope: Scope
+    namespace: Namespace
 
     @property
     def best(self) -> Cap:
         """The cap that can do most: what it answers has write caps in it too."""
         return self.write or self.read
 
-    def writable(self, what: str) -> Cap:
+    def writable(self, label: str) -> Cap:
         """Return the write cap. Raises ReadOnly where we have none."""
         if not self.read.is_mutable:
             raise ReadOnly(
-                f"{what} is an immutable directory, as `tahoe backup` makes them; "
+                f"{label} is an immutable directory, as `tahoe backup` makes them; "
                 "nothing is saved or deleted in it"
             )
         if self.write is None:
             raise ReadOnly(
-                f"{what} is read-only: its cap, or the root cap, is a read cap, and "
+                f"{label} is read-only: its cap, or the root cap, is a read cap, and "
                 "files are saved through write caps only"
             )
         return self.write
@@ -78,12 +78,12 @@ class Directory:
         write_secret = None
         if write_cap is not None:
             write_secret = ":".join(write_cap.uri.split(":")[:4]).encode()
-        scope = Scope(read_cap.storage_index, read_secret, write_secret)
-        return Directory(read_cap, write_cap, scope)
+        namespace = Namespace(read_cap.storage_index, read_secret, write_secret)
+        return Directory(read_cap, write_cap, namespace)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class FreshListing:
     """What a gateway has just said of a directory, and of the name asked for in it."""
 
     directory: Directory
@@ -100,7 +100,7 @@ class Directories:
         self.cache = cache
         self.root = Directory.of(root.read_only.uri, write)
 
-    def known(
+    def cached(
         self, path: Path, *, writing: bool = False, expired: bool = False
     ) -> Directory | Absent | None:
         """Return the directory at ``path`` from the cache alone.
@@ -113,22 +113,24 @@ class Directories:
             return here
         joined = "/".join(path)
         cache = self.cache
-        read = cache.path(here.scope, joined, expired=expired)
+        read = cache.path(here.namespace, joined, expired=expired)
         if read is not None:
-            write = cache.path_write_reference(here.scope, joined) if writing else None
+            write = (
+                cache.path_write_reference(here.namespace, joined) if writing else None
+            )
             return Directory.of(read, write)
         for name in path:
-            entry = cache.entry(here.scope, name, expired=expired)
+            entry = cache.entry(here.namespace, name, expired=expired)
             if not isinstance(entry, Entry):
                 return entry
             if entry.kind is not EntryKind.DIRECTORY:
                 return MISSING
-            write = cache.write_reference(here.scope, name) if writing else None
+            write = cache.write_reference(here.namespace, name) if writing else None
             here = Directory.of(entry.reference, write)
         return here
 
     def _parent(self, path: Path, glance: Glance | None) -> Directory | Absent | None:
-        """Return what ``known`` does, to read, with no more than this look at changes.
+        """Return what ``cached`` does, to read, with no more than this look at changes.
 
         By the names on the way: where they are in memory nothing else is asked for.
         """
@@ -136,21 +138,21 @@ class Directories:
         if not path:
             return here
         cache = self.cache
-        place = (self.root.scope.root, path)
+        place = (self.root.namespace.root, path)
         found = cache.found(place, glance)
         if found is MISSING or isinstance(found, Directory):
             return found
         for name in path:
             if not isinstance(here, Directory):
                 break
-            entry = cache.entry(here.scope, name, glance)
+            entry = cache.entry(here.namespace, name, glance)
             if isinstance(entry, Entry):
                 is_directory = entry.kind is EntryKind.DIRECTORY
                 here = Directory.of(entry.reference, None) if is_directory else MISSING
             else:
                 here = entry
         if here is None:
-            read = cache.path(self.root.scope, "/".join(path), glance)
+            read = cache.path(self.root.namespace, "/".join(path), glance)
             here = None if read is None else Directory.of(read, None)
         if here is not None:
             cache.keep_found(place, here, glance)
@@ -166,20 +168,20 @@ class Directories:
         if not path:
             return Entry(EntryKind.DIRECTORY, self.root.read.uri)
         *parents, name = path
-        known = self._known_entry(path)
-        if isinstance(known, Entry):
-            return known
-        if known is MISSING and not confirm:
+        cached = self._cached_entry(path)
+        if isinstance(cached, Entry):
+            return cached
+        if cached is MISSING and not confirm:
             return None
 
-        def recall() -> Answer | None:
-            known = self._known_entry(path)
-            if known is None or (known is MISSING and confirm):
+        def recall() -> FreshListing | None:
+            cached = self._cached_entry(path)
+            if cached is None or (cached is MISSING and confirm):
                 return None
             listing = Listing()
-            if isinstance(known, Entry):
-                listing.add(name, known)
-            return Answer(self.root, listing, None)
+            if isinstance(cached, Entry):
+                listing.add(name, cached)
+            return FreshListing(self.root, listing, None)
 
         try:
             listing = self.look(tuple(parents), name, recall, confirm=confirm).listing
@@ -188,29 +190,29 @@ class Directories:
         found = listing.entry(name)
         return found if isinstance(found, Entry) else None
 
-    def _known_entry(self, path: Path) -> Entry | Absent | None:
+    def _cached_entry(self, path: Path) -> Entry | Absent | None:
         """Return the entry at ``path`` from the cache alone, MISSING, or None."""
         glance = self.cache.glance()
         parent = self._parent(path[:-1], glance)
         if isinstance(parent, Directory):
-            return self.cache.entry(parent.scope, path[-1], glance)
+            return self.cache.entry(parent.namespace, path[-1], glance)
         return parent
 
-    def old_entry(self, path: Path) -> Entry | None:
+    def expired_entry(self, path: Path) -> Entry | None:
         """Return what was known of ``path``, for when the store is away."""
         *parents, name = path
-        parent = self.known(tuple(parents), expired=True)
+        parent = self.cached(tuple(parents), expired=True)
         if not isinstance(parent, Directory):
             return None
-        known = self.cache.entry(parent.scope, name, expired=True)
-        return known if isinstance(known, Entry) else None
+        cached = self.cache.entry(parent.namespace, name, expired=True)
+        return cached if isinstance(cached, Entry) else None
 
-    def entry_even_old(self, path: Path) -> Entry | None:
+    def entry_even_expired(self, path: Path) -> Entry | None:
         """Return what ``entry`` does, or what was known before the store went away."""
         try:
             return self.entry(path, confirm=True)
         except (GatewayUnreachable, GatewayTimeout):
-            old = self.old_entry(path)
+            old = self.expired_entry(path)
             if old is None:
                 raise
             return old
@@ -222,27 +224,27 @@ class Directories:
         """
         found: list[list[tuple[str, Entry]]] = []
 
-        def recall() -> Answer | None:
-            known = self.known(path)
-            if isinstance(known, Directory):
-                entries = self.cache.entries(known.scope)
+        def recall() -> FreshListing | None:
+            cached = self.cached(path)
+            if isinstance(cached, Directory):
+                entries = self.cache.entries(cached.namespace)
                 if entries is not None:
                     # An older worker, which knows no marker, may have kept it.
                     found.append([e for e in entries if not marker.is_ours(e[0])])
-                    return Answer(known, Listing(), None)
+                    return FreshListing(cached, Listing(), None)
             return None
 
-        answer = recall() or self.look(path, None, recall)
-        return found[0] if found else list(answer.listing.items())
+        response = recall() or self.look(path, None, recall)
+        return found[0] if found else list(response.listing.items())
 
     def look(
         self,
         path: Path,
         name: str | None = None,
-        recall: Callable[[], Answer | None] = lambda: None,
+        recall: Callable[[], FreshListing | None] = lambda: None,
         *,
         confirm: bool = False,
-    ) -> Answer:
+    ) -> FreshListing:
         """Return what ``ask`` does, in one request for all threads that want it now.
 
         It tells of every change that this process knew of when it came here. With
@@ -252,25 +254,25 @@ class Directories:
         thread takes longer than one of this may.
         """
         cache, gateway = self.cache, self.gateway
-        what = _called(path, name)
+        label = _called(path, name)
 
-        def holds(flight: Flight[Answer], mine: Ticket) -> bool:
-            answer = flight.value
-            if answer is None:
+        def holds(flight: Flight[FreshListing], mine: Ticket) -> bool:
+            response = flight.value
+            if response is None:
                 # No gateway tells where a directory that is not there would be.
                 return isinstance(flight.error, StoreError) or (
                     not confirm and cache.unchanged(flight.ticket, mine, None)
                 )
-            if confirm and name is not None and answer.listing.entry(name) is MISSING:
+            if confirm and name is not None and response.listing.entry(name) is MISSING:
                 return False
-            scope = answer.directory.scope
-            return cache.unchanged(flight.ticket, mine, scope)
+            namespace = response.directory.namespace
+            return cache.unchanged(flight.ticket, mine, namespace)
 
         try:
             return cache.flights.share(
-                (gateway.base_url, self.root.scope.root, self.root.write, path),
+                (gateway.base_url, self.root.namespace.root, self.root.write, path),
                 lambda: self.ask(path, name),
-                what=what,
+                label=label,
                 recall=recall,
                 ticket=cache.ticket,
                 holds=holds,
@@ -278,12 +280,12 @@ class Directories:
             )
         except StillFlying:
             raise GatewayTimeout(
-                f"{what}: another thread is asking for this directory, and the gateway "
-                f"at {gateway.base_url} has not told all of it in time"
+                f"{label}: another thread is asking for this directory, and the "
+                f"gateway at {gateway.base_url} has not told all of it in time"
             ) from None
 
-    def ask(self, path: Path, name: str | None = None) -> Answer:
-        """Ask for the directory at ``path`` now, and keep the answer.
+    def ask(self, path: Path, name: str | None = None) -> FreshListing:
+        """Ask for the directory at ``path`` now, and keep the response.
 
         One request, by path from the deepest directory whose cap is known. Raises
         FileMissing, or ParentIsFile where it is a file.
@@ -300,12 +302,14 @@ class Directories:
 
     def _deepest(self, path: Path) -> tuple[Directory, Path]:
         for length in range(len(path), 0, -1):
-            known = self.known(path[:length], writing=self.root.write is not None)
-            if isinstance(known, Directory) and (known.write or not self.root.write):
-                return known, path[length:]
+            cached = self.cached(path[:length], writing=self.root.write is not None)
+            if isinstance(cached, Directory) and (cached.write or not self.root.write):
+                return cached, path[length:]
         return self.root, path
 
-    def _ask(self, base: Directory, path: Path, rest: Path, name: str | None) -> Answer:
+    def _ask(
+        self, base: Directory, path: Path, rest: Path, name: str | None
+    ) -> FreshListing:
         listing = Listing()
         child: Child | None = None
 
@@ -317,25 +321,27 @@ class Directories:
             if each.name == name:
                 child = each
 
-        what = _called(path, name)
+        label = _called(path, name)
         ticket = self.cache.ticket()
-        node = self.gateway.list(base.best, rest, add, what=what)
+        node = self.gateway.list(base.best, rest, add, label=label)
         if rest and node.kind is not EntryKind.DIRECTORY:
             raise ParentIsFile(f"{'/'.join(path)} is not a directory")
         directory = base if rest == () else _directory(node)
         if node.kind is not EntryKind.DIRECTORY or node.read is None or not directory:
-            raise UnexpectedAnswer(
-                f"{what}: the gateway does not answer of a directory; is it a "
+            raise UnexpectedResponse(
+                f"{label}: the gateway does not answer of a directory; is it a "
                 "Tahoe-LAFS node?"
             )
-        self.cache.fill(ticket, directory.scope, listing)
+        self.cache.fill(ticket, directory.namespace, listing)
         if rest:
             self.cache.fill_path(
-                ticket, self.root.scope, "/".join(path), node.read, node.write
+                ticket, self.root.namespace, "/".join(path), node.read, node.write
             )
-        return Answer(directory, listing, child)
+        return FreshListing(directory, listing, child)
 
-    def ask_directory(self, directory: Directory, path: Path, name: str) -> Answer:
+    def ask_directory(
+        self, directory: Directory, path: Path, name: str
+    ) -> FreshListing:
         """Ask for a directory by its own cap. ``path`` is what errors call it."""
         return self._ask(directory, path, (), name)
 
@@ -363,8 +369,8 @@ class Directories:
     def _child(self, parent: Directory, path: Path) -> Directory | None:
         """Return the directory at ``path``, of whose parent the cache was just told."""
         *before, name = path
-        entry = self.cache.entry(parent.scope, name)
-        write = self.cache.write_reference(parent.scope, name)
+        entry = self.cache.entry(parent.namespace, name)
+        write = self.cache.write_reference(parent.namespace, name)
         if entry is None:
             child = self._ask(parent, tuple(before), (), name).child
             if child is not None:
@@ -375,17 +381,17 @@ class Directories:
 
     def _correct(self, path: Path, there: Directory | None) -> None:
         """Forget where paths lead, if another directory than ``there`` was known."""
-        wanted = None if there is None else there.scope.identity
-        for known in (self.known(path), self._parent(path, self.cache.glance())):
-            here = known.scope.identity if isinstance(known, Directory) else None
-            if known is not None and here != wanted:
-                self.cache.forget(self.root.scope)
+        wanted = None if there is None else there.namespace.identity
+        for cached in (self.cached(path), self._parent(path, self.cache.glance())):
+            here = cached.namespace.identity if isinstance(cached, Directory) else None
+            if cached is not None and here != wanted:
+                self.cache.forget(self.root.namespace)
 
     def forget(self, path: Path) -> None:
         """Forget the directories on the way to ``path``, and what leads below them."""
         for length in range(len(path)):
-            if isinstance(known := self.known(path[:length]), Directory):
-                self.cache.forget(known.scope)
+            if isinstance(cached := self.cached(path[:length]), Directory):
+                self.cache.forget(cached.namespace)
 
 
 def _called(path: Path, name: str | None) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tahoestorage.tahoe.answers import LONGEST_ID, MOST_SERVERS, Server
 from tahoestorage.tahoe.capforms import MOST_SHARES
 from tahoestorage.tahoe.caps import Shares
+from tahoestorage.tahoe.parsing import LONGEST_ID, MOST_SERVERS, Server
 
 SHORT = 12
 """Characters of a server's id that messages show, and by which it may be named."""
@@ -69,7 +69,7 @@ def _shares(told: Iterable[Any]) -> list[Shares]:
 
 
 @dataclass(frozen=True)
-class Rules:
+class ServerRules:
     """What the site's owner says of the servers.
 
     ``count`` is how many there are, and were when directories were made; ``retired``
@@ -90,10 +90,10 @@ class View:
     known: Mapping[str, str]
     up: frozenset[str]
     full: frozenset[str]
-    rules: Rules
+    rules: ServerRules
 
     @classmethod
-    def of(cls, servers: tuple[Server, ...], facts: Facts, rules: Rules) -> View:
+    def of(cls, servers: tuple[Server, ...], facts: Facts, rules: ServerRules) -> View:
         # Of those that the gateway never saw itself, the facts may know. While they
         # know of none at all, each that is announced may have been written to.
         seen = {s.id: s.nickname for s in servers if s.seen or not facts.servers}

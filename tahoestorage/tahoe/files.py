@@ -8,7 +8,7 @@ from typing import Any
 
 from tahoestorage.exceptions import FileMissing, NotEnoughShares
 from tahoestorage.rawfile import RawFile
-from tahoestorage.tahoe.bodies import Answer, length_of, part_of, told
+from tahoestorage.tahoe.bodies import Response, length_of, part_of, require_length
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.gateway import Gateway
 
@@ -31,7 +31,7 @@ class FileReader(RawFile):
         self,
         gateway: Gateway,
         cap: Cap,
-        what: str,
+        label: str,
         size: int | None = None,
         again: Callable[[], Cap | None] | None = None,
     ) -> None:
@@ -40,17 +40,17 @@ class FileReader(RawFile):
         Where nothing can be read by it, ``again`` is asked once for the cap that the
         file has by now.
         """
-        super().__init__(what)
+        super().__init__(label)
         self._again = again
         self._gateway = gateway
         self._cap = cap
         # Of a mutable file it was so once.
         self._size = size if cap.size is None and not cap.is_mutable else cap.size
         self._literal = cap.literal
-        self._answer: Answer | None = None
+        self._response: Response | None = None
         self._blocks: Iterator[bytes] = iter(())
         self._block = memoryview(b"")
-        # Where the block begins in the file, and where the answer must end.
+        # Where the block begins in the file, and where the response must end.
         self._at = 0
         self._end: int | None = 0
         self._ahead = READ_AHEAD
@@ -63,7 +63,7 @@ class FileReader(RawFile):
         """Bytes in all."""
         if self._size is None:
             self._open(0)
-        self._told = self._size = told(self._size, self._what)
+        self._told = self._size = require_length(self._size, self._label)
         return self._size
 
     @property
@@ -105,7 +105,7 @@ class FileReader(RawFile):
             some = self._at_hand()
         except BaseException:
             self._failed = True
-            self._close_answer()
+            self._close_response()
             raise
         self._given = self._given or len(some) > 0
         return some
@@ -113,12 +113,16 @@ class FileReader(RawFile):
     def _at_hand(self) -> memoryview:
         if self._size is not None and self._position >= self._size:
             at = self._at + len(self._block)
-            if self._answer is not None and at == self._end and next(self._blocks, b""):
+            if (
+                self._response is not None
+                and at == self._end
+                and next(self._blocks, b"")
+            ):
                 raise self._damaged("more came than the file has")
-            self._close_answer()
+            self._close_response()
             return memoryview(b"")
         skip = self._position - self._at
-        if self._answer is None or not 0 <= skip <= len(self._block) + SKIP:
+        if self._response is None or not 0 <= skip <= len(self._block) + SKIP:
             self._open(self._position)
         while True:
             skip = self._position - self._at
@@ -134,48 +138,48 @@ class FileReader(RawFile):
                 if self._end is not None and self._at < self._end:
                     raise self._damaged(f"it ended at byte {self._at}")
                 if self._size is None or self._at >= self._size:
-                    self._close_answer()
+                    self._close_response()
                     return self._block
                 self._open(self._position)
 
     def _open(self, first: int) -> None:
-        following = self._answer is not None and first == self._at > 0
-        self._close_answer()
+        following = self._response is not None and first == self._at > 0
+        self._close_response()
         self._ahead = min(2 * self._ahead, LONGEST_RANGE) if following else READ_AHEAD
         last = first + self._ahead - 1 if first else None
         if self.until is not None and first < self.until:
             last = self.until - 1
         try:
-            answer = self._gateway.fetch(self._cap, first, last, what=self._what)
+            response = self._gateway.fetch(self._cap, first, last, label=self._label)
         except (FileMissing, NotEnoughShares):
             if not self._renew():
                 raise
-            answer = self._gateway.fetch(self._cap, first, last, what=self._what)
+            response = self._gateway.fetch(self._cap, first, last, label=self._label)
         self._at, self._block = first, memoryview(b"")
-        self._blocks = self._gateway.blocks(answer, what=self._what)
+        self._blocks = self._gateway.blocks(response, label=self._label)
         try:
-            self._end = self._ending(answer, first)
+            self._end = self._ending(response, first)
         except BaseException:
-            answer.close()
+            response.close()
             raise
-        self._answer = answer
+        self._response = response
 
-    def _ending(self, answer: Answer, first: int) -> int | None:
-        """Return where in the file the answer must end, if it says so."""
-        if answer.status_code == 416:
+    def _ending(self, response: Response, first: int) -> int | None:
+        """Return where in the file the response must end, if it says so."""
+        if response.status_code == 416:
             if self._size is not None and first < self._size:
                 raise self._damaged(f"the gateway has nothing at byte {first}")
             self._blocks = iter(())
             return first
-        if answer.status_code == 206:
-            part = part_of(answer)
+        if response.status_code == 206:
+            part = part_of(response)
             if part is None or part[0] != first:
                 raise self._damaged("the gateway sent another part than it was asked")
             self._check_size(part[2], first)
             return part[1] + 1
         if first:
             raise self._damaged("the gateway sent all of it for a part")
-        length = length_of(answer)
+        length = length_of(response)
         if length is not None:
             self._check_size(length, first)
         return self._size
@@ -201,13 +205,13 @@ class FileReader(RawFile):
         self._cap, self._size, self._literal = cap, cap.size, cap.literal
         return True
 
-    def _close_answer(self) -> None:
-        if self._answer is not None:
-            self._answer.close()
-            self._answer = None
+    def _close_response(self) -> None:
+        if self._response is not None:
+            self._response.close()
+            self._response = None
 
     def close(self) -> None:
         """Give up the connection."""
         if not self.closed:
-            self._close_answer()
+            self._close_response()
         super().close()

@@ -15,14 +15,14 @@ from tahoestorage.exceptions import (
     GatewayUnreachable,
     NotEnoughServers,
     StoreError,
-    UnexpectedAnswer,
+    UnexpectedResponse,
 )
-from tahoestorage.tahoe import answers, bodies
-from tahoestorage.tahoe.answers import Child, Linked, Node, NodeParser, Server
+from tahoestorage.tahoe import bodies, parsing
 from tahoestorage.tahoe.bodies import blocks, checked, read_cap, read_directory
 from tahoestorage.tahoe.caps import LITERAL_LIMIT, Cap, Shares
 from tahoestorage.tahoe.children import Link, encode
 from tahoestorage.tahoe.connections import UploadTimeout
+from tahoestorage.tahoe.parsing import Child, Linked, Node, NodeParser, Server
 from tahoestorage.tahoe.redaction import Secret
 from tahoestorage.tahoe.transport import Transport
 from tahoestorage.tahoe.uploads import UploadBody
@@ -41,11 +41,11 @@ _STATUS_LIMIT = 1 << 20  # A line for each of a thousand servers.
 class Gateway:
     """A Tahoe-LAFS node's web API at ``base_url``.
 
-    ``connect_timeout`` and ``read_timeout`` are seconds; after an upload the answer
+    ``connect_timeout`` and ``read_timeout`` are seconds; after an upload the response
     is waited for as long again as its bytes take at ``min_rate`` bytes per second.
     ``retries`` is how often what changes nothing is repeated. Every method raises a
     StoreError where the gateway can't be reached or fails, and calls the file
-    ``what`` in it.
+    ``label`` in it.
     """
 
     def __init__(
@@ -95,20 +95,24 @@ class Gateway:
         path: Sequence[str] = (),
         add: Callable[[Child], None] | None = None,
         *,
-        what: str,
+        label: str,
     ) -> Node:
         """Return what is at ``path`` below ``cap``; ``add`` gets each child of it.
 
         One request, however long the path. Raises FileMissing.
         """
-        with self._ask("GET", cap, path, "t=json", what=what) as answer:
-            return NodeParser(what, add).parse(blocks(answer, what, self._transport))
+        with self._ask("GET", cap, path, "t=json", label=label) as response:
+            return NodeParser(label, add).parse(
+                blocks(response, label, self._transport)
+            )
 
-    def linked(self, directory: Cap, name: str, *, what: str) -> Linked:
+    def linked(self, directory: Cap, name: str, *, label: str) -> Linked:
         """Return where a link in a directory leads. Raises FileMissing."""
-        with self._ask("GET", directory, (name,), "t=json", what=what) as answer:
-            text = bodies.read_text(answer, what, self._transport, answers.LINK_LIMIT)
-        return answers.linked_of(text, self.base_url)
+        with self._ask("GET", directory, (name,), "t=json", label=label) as response:
+            text = bodies.read_text(
+                response, label, self._transport, parsing.LINK_LIMIT
+            )
+        return parsing.linked_of(text, self.base_url)
 
     def set_children(
         self,
@@ -116,7 +120,7 @@ class Gateway:
         children: Mapping[str, Link],
         *,
         replace: Literal["false", "only-files"] = "false",
-        what: str,
+        label: str,
     ) -> None:
         """Link all ``children`` in a directory, or none of them.
 
@@ -125,31 +129,33 @@ class Gateway:
         body = encode(children)
         # The documented overwrite=false is ignored by the gateway; replace= is not.
         query = f"t=set_children&replace={replace}"
-        with self._ask("POST", directory, (), query, what=what, body=body) as answer:
-            bodies.read_text(answer, what, self._transport)
+        with self._ask(
+            "POST", directory, (), query, label=label, body=body
+        ) as response:
+            bodies.read_text(response, label, self._transport)
 
     def make_directory(
-        self, children: Mapping[str, Link], layout: str = "SDMF", *, what: str
+        self, children: Mapping[str, Link], layout: str = "SDMF", *, label: str
     ) -> Cap:
         """Make a directory of ``children``, linked nowhere; return its write cap."""
         if layout == "SDMF":
             body = encode(children, timed=True)
-            return self._make_directory("t=mkdir-with-children", body, what)
+            return self._make_directory("t=mkdir-with-children", body, label)
         # A directory with children is made in the usual format, whatever is asked for.
-        cap = self._make_directory(f"t=mkdir&format={layout}", b"", what)
-        self.set_children(cap, children, what=what)
+        cap = self._make_directory(f"t=mkdir&format={layout}", b"", label)
+        self.set_children(cap, children, label=label)
         return cap
 
-    def _make_directory(self, query: str, body: bytes, what: str) -> Cap:
+    def _make_directory(self, query: str, body: bytes, label: str) -> Cap:
         target = f"/uri?{query}"
         response = self._transport.send(
-            "POST", target, shown=target, what=what, body=body
+            "POST", target, shown=target, label=label, body=body
         )
-        with checked(response, what, self._transport) as answer:
-            return read_directory(answer, what, self._transport)
+        with checked(response, label, self._transport) as reply:
+            return read_directory(reply, label, self._transport)
 
     def unlink(
-        self, directory: Cap, name: str, *, leads_nowhere: bool = False, what: str
+        self, directory: Cap, name: str, *, leads_nowhere: bool = False, label: str
     ) -> None:
         """Unlink ``name``, whatever it is by now. Raises FileMissing.
 
@@ -161,10 +167,10 @@ class Gateway:
             # To DELETE the gateway says 501 there.
             method, path = "POST", ()
             query = f"t=unlink&name={quote(name, safe='')}"
-        with self._ask(method, directory, path, query, what=what) as answer:
-            bodies.read_text(answer, what, self._transport)
+        with self._ask(method, directory, path, query, label=label) as response:
+            bodies.read_text(response, label, self._transport)
 
-    def upload(self, body: UploadBody, *, what: str) -> Cap:
+    def upload(self, body: UploadBody, *, label: str) -> Cap:
         """Bring content to the grid, linked nowhere, and return its read cap.
 
         Equal content has an equal cap, so that sending it twice does no harm. What
@@ -176,14 +182,14 @@ class Gateway:
             attempts -= 1
             started = time.monotonic()
             try:
-                return self._upload(body.begin(), what)
+                return self._upload(body.begin(), label)
             except StoreError as error:
                 again = isinstance(error, PASSING) and attempts
                 crowded = isinstance(error, NotEnoughServers)
-                if body.fault is None and not again:
+                if body.error is None and not again:
                     raise
-            if body.fault is not None:
-                raise body.fault
+            if body.error is not None:
+                raise body.error
             # A server that is just getting the same content from somebody else counts
             # as one that can't be used, for about as long as sending it takes.
             if crowded:
@@ -191,7 +197,7 @@ class Gateway:
                 time.sleep(min(pause + 2 * taken, LONGEST_PAUSE))
                 pause *= 2
 
-    def _upload(self, body: Iterator[bytes], what: str) -> Cap:
+    def _upload(self, body: Iterator[bytes], label: str) -> Cap:
         connect, read = self._transport.timeout
         timeout = UploadTimeout(connect, read, self._transport.min_rate)
 
@@ -201,20 +207,20 @@ class Gateway:
                 yield chunk
 
         response = self._transport.send(
-            "PUT", "/uri", shown="/uri", what=what, body=counted(), timeout=timeout
+            "PUT", "/uri", shown="/uri", label=label, body=counted(), timeout=timeout
         )
-        with checked(response, what, self._transport) as answer:
-            cap = read_cap(answer, what, self._transport)
+        with checked(response, label, self._transport) as reply:
+            cap = read_cap(reply, label, self._transport)
         self.shares = cap.shares or self.shares
         if cap.size != timeout.sent:
-            raise UnexpectedAnswer(
-                f"{what}: {timeout.sent} bytes were sent, and the gateway kept "
+            raise UnexpectedResponse(
+                f"{label}: {timeout.sent} bytes were sent, and the gateway kept "
                 f"{cap.size}; save it again"
             )
         return cap
 
     def fetch(
-        self, cap: Cap, first: int = 0, last: int | None = None, *, what: str
+        self, cap: Cap, first: int = 0, last: int | None = None, *, label: str
     ) -> requests.Response:
         """Return the answer with bytes ``first`` to ``last``, or the end, of a file.
 
@@ -222,22 +228,22 @@ class Gateway:
         """
         headers = {}
         if cap.size is None or cap.size > _SEGMENT:
-            # What fails on the way ends the answer, but not the connection: only the
+            # What fails on the way ends the response, but not the connection: only the
             # end of the connection tells of it before a minute is over.
             headers["Connection"] = "close"
         if first or last is not None:
             headers["Range"] = f"bytes={first}-{'' if last is None else last}"
-        answer = self._ask(
-            "GET", cap, (), "", what=what, headers=headers, passing=(404, 416)
+        response = self._ask(
+            "GET", cap, (), "", label=label, headers=headers, passing=(404, 416)
         )
-        if answer.status_code == 404:
-            answer.close()
-            raise FileMissing(f"{what}: the gateway knows no file by its cap")
-        return answer
+        if response.status_code == 404:
+            response.close()
+            raise FileMissing(f"{label}: the gateway knows no file by its cap")
+        return response
 
-    def blocks(self, answer: requests.Response, *, what: str) -> Iterator[bytes]:
-        """Yield the body of an answer. Raises DamagedDownload where it is cut."""
-        return blocks(answer, what, self._transport)
+    def blocks(self, response: requests.Response, *, label: str) -> Iterator[bytes]:
+        """Yield the body of a response. Raises DamagedDownload where it is cut."""
+        return blocks(response, label, self._transport)
 
     def servers(self) -> tuple[Server, ...] | None:
         """Return the storage servers that the gateway knows of.
@@ -250,13 +256,13 @@ class Gateway:
         if response.status_code in _HIDDEN:
             response.close()
             return None
-        return answers.servers_of(self._status_text(response))
+        return parsing.servers_of(self._status_text(response))
 
     def connected_servers(self) -> int:
         """Return to how many storage servers the gateway is connected."""
-        servers = answers.servers_of(self._status_text(self._status()))
+        servers = parsing.servers_of(self._status_text(self._status()))
         if servers is None:
-            raise UnexpectedAnswer(
+            raise UnexpectedResponse(
                 f"{self.base_url} does not answer as a Tahoe-LAFS gateway does; "
                 "is another program listening there?"
             )
@@ -264,24 +270,24 @@ class Gateway:
 
     def _status(self) -> requests.Response:
         target = "/?t=json"
-        return self._transport.send("GET", target, shown=target, what=_STATUS)
+        return self._transport.send("GET", target, shown=target, label=_STATUS)
 
     def _status_text(self, response: requests.Response) -> str:
-        with checked(response, _STATUS, self._transport) as answer:
-            return bodies.read_text(answer, _STATUS, self._transport, _STATUS_LIMIT)
+        with checked(response, _STATUS, self._transport) as reply:
+            return bodies.read_text(reply, _STATUS, self._transport, _STATUS_LIMIT)
 
-    def shares_of(self, directory: Cap, *, what: str) -> Shares | None:
+    def shares_of(self, directory: Cap, *, label: str) -> Shares | None:
         """Return how a directory was cut into shares; None where nobody can tell."""
         query = "t=check&output=JSON"
-        with self._ask("POST", directory, (), query, what=what, body=b"") as answer:
-            text = bodies.read_text(answer, what, self._transport)
-        return answers.shares_of(text)
+        with self._ask("POST", directory, (), query, label=label, body=b"") as response:
+            text = bodies.read_text(response, label, self._transport)
+        return parsing.shares_of(text)
 
     def probe_upload(self) -> None:
         """Find out whether a file can be placed. Raises NotEnoughServers if not."""
         content = secrets.token_bytes(LITERAL_LIMIT + 1)
         body = UploadBody(lambda: [content], repeatable=False)
-        self.upload(body, what="a probe of the gateway")
+        self.upload(body, label="a probe of the gateway")
 
     def _ask(
         self,
@@ -290,7 +296,7 @@ class Gateway:
         path: Sequence[str],
         query: str,
         *,
-        what: str,
+        label: str,
         headers: dict[str, str] | None = None,
         body: bytes | None = None,
         passing: tuple[int, ...] = (),
@@ -301,8 +307,8 @@ class Gateway:
             method,
             Secret(f"/uri/{quote(cap.uri, safe='')}{names}{query}"),
             shown=f"/uri/{cap!r}{names}{query}",
-            what=what,
+            label=label,
             headers=headers,
             body=body,
         )
-        return checked(response, what, self._transport, passing)
+        return checked(response, label, self._transport, passing)

@@ -1,6 +1,6 @@
 """Changes to directories that lose nothing: one at a time, by cap, and looked after.
 
-An answer that is lost or unclear is not believed to be a failure: what is there is
+A response that is lost or unclear is not believed to be a failure: what is there is
 read, and a token in the link's metadata, or the cap of a directory of ours, tells
 whose it is. What is missing of a path is made before anything links to it, and linked
 by one change.
@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any, Literal, ParamSpec, TypeVar
 
-from tahoestorage.cache import MISSING, Turn
+from tahoestorage.cache import MISSING, WriteLock
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import (
     FileMissing,
@@ -24,22 +24,22 @@ from tahoestorage.exceptions import (
     NotEnoughShares,
     ParentIsFile,
     StoreError,
-    UnexpectedAnswer,
+    UnexpectedResponse,
     WriteCollision,
 )
 from tahoestorage.tahoe import marker
-from tahoestorage.tahoe.answers import Child
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.children import Link
 from tahoestorage.tahoe.collisions import pause, warned
-from tahoestorage.tahoe.directories import Answer, Directories, Directory, Path
-from tahoestorage.tahoe.facts import Rules
+from tahoestorage.tahoe.directories import Directories, Directory, FreshListing, Path
+from tahoestorage.tahoe.facts import ServerRules
 from tahoestorage.tahoe.marker import Change, Kept
+from tahoestorage.tahoe.parsing import Child
 from tahoestorage.tahoe.quorum import Quorum
 from tahoestorage.tahoe.trees import Tree, deepest, sites
 
 WRITING_SECONDS = 40.0
-TURNS = 4  # of something whose lock is taken away each time
+LOCKS = 4  # of something whose lock is taken away each time
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class Links:
         self,
         directories: Directories,
         layout: str = "SDMF",
-        rules: Rules | None = None,
+        rules: ServerRules | None = None,
     ) -> None:
         self._directories = directories
         self._gateway = directories.gateway
@@ -77,12 +77,12 @@ class Links:
         link = Link.with_token(cap, secrets.token_hex(16))
         directory, length = deepest(self._directories, parents)
         if length < len(parents):
-            seconds, what = self._gateway.longest, "/".join(path[: length + 1])
+            seconds, label = self._gateway.longest, "/".join(path[: length + 1])
             with sites.lock(
-                self._cache, directory, path[length], seconds=seconds, what=what
+                self._cache, directory, path[length], seconds=seconds, label=label
             ) as was_free:
                 # Whoever had the lock before us has made it.
-                entry = self._cache.entry(directory.scope, path[length])
+                entry = self._cache.entry(directory.namespace, path[length])
                 if not was_free or isinstance(entry, Entry):
                     directory, length = deepest(self._directories, parents)
                 if length < len(parents):
@@ -119,19 +119,19 @@ class Links:
             directory = Directory.of(theirs.entry.reference, theirs.write_reference)
         return directory
 
-    def _make(self, children: dict[str, Link], what: str) -> Cap:
-        """Make a directory. One whose answer is lost is linked nowhere: it is left."""
+    def _make(self, children: dict[str, Link], label: str) -> Cap:
+        """Make a directory. One whose response is lost is linked nowhere, and left."""
         make = self._gateway.make_directory
         for _ in range(self._gateway.retries):
-            self._quorum.require(what, making=True)
+            self._quorum.require(label, making=True)
             try:
-                return self._send(make, children, self._layout, what=what)
+                return self._send(make, children, self._layout, label=label)
             except GatewayTimeout:
                 raise
             except StoreError:
                 pass
-        self._quorum.require(what, making=True)
-        return self._send(make, children, self._layout, what=what)
+        self._quorum.require(label, making=True)
+        return self._send(make, children, self._layout, label=label)
 
     def check(self, path: Path) -> None:
         """Raise ReadOnly or ParentIsFile where ``path`` is known to be unwritable.
@@ -143,25 +143,25 @@ class Links:
         self._check_way(path)
         self._prepare("/".join(path))
 
-    def _prepare(self, what: str, *, making: bool = False) -> None:
+    def _prepare(self, label: str, *, making: bool = False) -> None:
         """Raise NotEnoughServers where nothing may be changed; hold no lock."""
         if self._directories.root.write is not None:
-            self._quorum.prepare(what, self.change_facts, making=making)
+            self._quorum.prepare(label, self.change_facts, making=making)
 
     def _check_way(self, path: Path) -> None:
         for length in range(1, len(path)):
-            parent = self._directories.known(path[: length - 1])
+            parent = self._directories.cached(path[: length - 1])
             if not isinstance(parent, Directory):
                 return
-            what = "/".join(path[:length])
-            entry = self._cache.entry(parent.scope, path[length - 1])
+            label = "/".join(path[:length])
+            entry = self._cache.entry(parent.namespace, path[length - 1])
             if isinstance(entry, Entry) and entry.kind is not EntryKind.DIRECTORY:
-                raise ParentIsFile(f"{'/'.join(path)}: {what} is a file")
-            known = self._directories.known(path[:length])
-            if isinstance(known, Directory) and not known.read.is_mutable:
-                known.writable(what)
+                raise ParentIsFile(f"{'/'.join(path)}: {label} is a file")
+            cached = self._directories.cached(path[:length])
+            if isinstance(cached, Directory) and not cached.read.is_mutable:
+                cached.writable(label)
 
-    def _look(self, parent: Directory, path: Path) -> Answer:
+    def _look(self, parent: Directory, path: Path) -> FreshListing:
         """Read ``parent`` by its cap, now."""
         try:
             return self._directories.ask_directory(parent, path[:-1], path[-1])
@@ -178,7 +178,7 @@ class Links:
         for number in range(self._gateway.retries):
             try:
                 return self._look(directory, path).child
-            except (NotEnoughShares, UnexpectedAnswer):
+            except (NotEnoughShares, UnexpectedResponse):
                 pause(number)
         return self._look(directory, path).child
 
@@ -189,18 +189,18 @@ class Links:
         theirs = self._put(directory, path, link, replace)
         if theirs is None:
             return
-        what = "/".join(path)
+        label = "/".join(path)
         if theirs.entry.kind is not EntryKind.DIRECTORY:
-            raise NameTaken(f"{what}: the name is taken")
+            raise NameTaken(f"{label}: the name is taken")
         if replace == "only-files":
-            raise NameIsDirectory(f"{what} is a directory")
-        raise NameTaken(f"{what}: a directory has the name")
+            raise NameIsDirectory(f"{label} is a directory")
+        raise NameTaken(f"{label}: a directory has the name")
 
     def _put(
         self, directory: Directory, path: Path, link: Link, replace: Replace = "false"
     ) -> Child | None:
         """Link something at ``path``, or return what others have linked there."""
-        name, what = path[-1], "/".join(path)
+        name, label = path[-1], "/".join(path)
         write = directory.writable("/".join(path[:-1]) or "the root directory")
         cap = link.cap
         kind = EntryKind.DIRECTORY if cap.is_directory else EntryKind.FILE
@@ -213,19 +213,19 @@ class Links:
                 return child is not None, None
             return replace == "false" or child.entry.kind is EntryKind.DIRECTORY, child
 
-        def put(turn: Turn) -> Child | None:
-            fault: StoreError | None = None
+        def put(lock: WriteLock) -> Child | None:
+            failure: StoreError | None = None
             for number in range(self._gateway.retries + 1):
-                self._quorum.require(what)
-                turn.renew()
-                change = self._cache.change(directory.scope, name)
+                self._quorum.require(label)
+                lock.renew()
+                change = self._cache.change(directory.namespace, name)
                 try:
                     self._send(
                         self._gateway.set_children,
                         write,
                         {name: link},
                         replace=replace,
-                        what=what,
+                        label=label,
                     )
                 except (NameTaken, StoreError) as error:
                     change.done(None)
@@ -237,22 +237,24 @@ class Links:
                     once = replace == "false" and number == 0
                     if isinstance(error, GatewayTimeout) and not once:
                         raise
-                    fault = error if isinstance(error, StoreError) else None
+                    failure = error if isinstance(error, StoreError) else None
                     if isinstance(error, WriteCollision):
                         pause(number)
                 else:
                     change.done(entry, cap.uri if cap.is_writable else None)
                     return None
-            raise fault or NameTaken(f"{what} comes and goes while it is being linked")
+            raise failure or NameTaken(
+                f"{label} comes and goes while it is being linked"
+            )
 
-        self._prepare(what)
-        return self._in_turn(directory, what, put, settled)
+        self._prepare(label)
+        return self._locked(directory, label, put, settled)
 
-    def _in_turn(
+    def _locked(
         self,
         directory: Directory,
-        what: str,
-        act: Callable[[Turn], T],
+        label: str,
+        act: Callable[[WriteLock], T],
         settled: Callable[[], tuple[bool, T]],
     ) -> T:
         """Return what ``act`` does to a directory while nobody else writes to it.
@@ -262,17 +264,17 @@ class Links:
         there, and what it then comes to; if not, it is done again.
         """
         seconds, longest = WRITING_SECONDS, self._gateway.longest
-        for _ in range(TURNS):
-            with self._cache.turn(directory.scope, what, seconds, longest) as turn:
-                result = act(turn)
-            if turn.lost:
-                warned.of(what)
+        for _ in range(LOCKS):
+            with self._cache.lock(directory.namespace, label, seconds, longest) as lock:
+                result = act(lock)
+            if lock.lost:
+                warned.of(label)
                 is_settled, result = settled()
-            if not turn.lost or is_settled:
+            if not lock.lost or is_settled:
                 return result
         raise WriteCollision(
-            f"{what}: other writers undo it each time, for the Redis drops the lock on "
-            "its directory; give it room, and try again"
+            f"{label}: other writers undo it each time, for the Redis drops the lock "
+            "on its directory; give it room, and try again"
         )
 
     def _send(
@@ -300,43 +302,45 @@ class Links:
             there = marker.read(gateway, root.best)
             return there.is_so(change(dict(there.facts))), there
 
-        def write(turn: Turn) -> Kept:
+        def write(lock: WriteLock) -> Kept:
             def send(children: dict[str, Link]) -> None:
-                turn.renew()
+                lock.renew()
                 self._send(
                     gateway.set_children,
                     root.best,
                     children,
                     replace="only-files",
-                    what=marker.WHAT,
+                    label=marker.WHAT,
                 )
 
             return marker.write_facts(gateway, root.best, change, send)
 
-        there = self._in_turn(root, marker.WHAT, write, look)
+        there = self._locked(root, marker.WHAT, write, look)
         return None if there.link is None else there.facts
 
-    def mark(self, directory: Directory, what: str) -> bool:
+    def mark(self, directory: Directory, label: str) -> bool:
         """Put the marker into a directory that has nothing in it, or return False.
 
         Whoever writes to it through another gateway meanwhile can lose what he writes.
         """
-        write = directory.writable(what)
+        write = directory.writable(label)
 
         def is_empty() -> bool:
             found: list[Child] = []
-            self._gateway.list(directory.best, (), found.append, what=what)
+            self._gateway.list(directory.best, (), found.append, label=label)
             return not found
 
-        def put(turn: Turn) -> bool:
-            self._quorum.require(what)
-            turn.renew()
+        def put(lock: WriteLock) -> bool:
+            self._quorum.require(label)
+            lock.renew()
             with contextlib.suppress(NameTaken):
-                self._send(self._gateway.set_children, write, marker.child(), what=what)
+                self._send(
+                    self._gateway.set_children, write, marker.child(), label=label
+                )
             return True
 
-        return is_empty() and self._in_turn(
-            directory, what, put, lambda: (not is_empty(), True)
+        return is_empty() and self._locked(
+            directory, label, put, lambda: (not is_empty(), True)
         )
 
     def unlink(self, path: Path, *, only: str | None = None) -> None:
@@ -346,22 +350,22 @@ class Links:
         NameIsDirectory for a directory: nobody could tell what is saved below it.
         """
         *parents, name = path
-        what = "/".join(path)
+        label = "/".join(path)
         # What is read while too many are away may be of before, and lack the name.
-        self._prepare(what)
+        self._prepare(label)
         try:
-            answer = self._directories.ask(tuple(parents), name)
+            response = self._directories.ask(tuple(parents), name)
         except (FileMissing, ParentIsFile):
             return
-        first, directory = answer.child, answer.directory
+        first, directory = response.child, response.directory
         if first is None or only not in (None, first.entry.reference):
             return
         if first.entry.kind is EntryKind.DIRECTORY:
-            raise NameIsDirectory(f"{what} is a directory, and only files are deleted")
+            raise NameIsDirectory(f"{label} is a directory, and only files are deleted")
         leads_nowhere = first.entry.leads_nowhere
         if first.entry.kind is EntryKind.UNKNOWN and not leads_nowhere:
             raise InvalidCap(
-                f"{what}: its cap is of a kind that is not known here; it may be a "
+                f"{label}: its cap is of a kind that is not known here; it may be a "
                 "directory, and only files are deleted"
             )
         write = directory.writable("/".join(parents) or "the root directory")
@@ -370,26 +374,26 @@ class Links:
             child = self._child(directory, path)
             return child is not None and child.entry == first.entry
 
-        def unlink(turn: Turn) -> None:
-            fault: StoreError | None = None
+        def unlink(lock: WriteLock) -> None:
+            failure: StoreError | None = None
             for number in range(self._gateway.retries + 1):
-                self._quorum.require(what)
-                turn.renew()
-                change = self._cache.change(directory.scope, name)
+                self._quorum.require(label)
+                lock.renew()
+                change = self._cache.change(directory.namespace, name)
                 try:
                     self._send(
                         self._gateway.unlink,
                         write,
                         name,
                         leads_nowhere=leads_nowhere,
-                        what=what,
+                        label=label,
                     )
                 except FileMissing:
                     change.done(None)
                     return
                 except StoreError as error:
                     change.done(None)
-                    fault = error
+                    failure = error
                     if not is_there():
                         return
                     # It may still be under way, and take what has the name by then.
@@ -400,7 +404,7 @@ class Links:
                 else:
                     change.done(MISSING)
                     return
-            if fault is not None:
-                raise fault
+            if failure is not None:
+                raise failure
 
-        self._in_turn(directory, what, unlink, lambda: (not is_there(), None))
+        self._locked(directory, label, unlink, lambda: (not is_there(), None))

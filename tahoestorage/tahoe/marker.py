@@ -46,11 +46,11 @@ from tahoestorage.exceptions import (
     StoreError,
     WriteCollision,
 )
-from tahoestorage.tahoe.answers import Child, Linked
 from tahoestorage.tahoe.caps import Cap, literal_cap
 from tahoestorage.tahoe.children import Link
 from tahoestorage.tahoe.collisions import pause
 from tahoestorage.tahoe.gateway import Gateway
+from tahoestorage.tahoe.parsing import Child, Linked
 
 NAME = ".tahoestorage (keep)"
 CAP = literal_cap(b"Kept by django-tahoestorage: never delete this file.\n")
@@ -87,7 +87,7 @@ def create_root(
     gateway: Gateway, layout: str = "SDMF", facts: Mapping[str, Any] | None = None
 ) -> Cap:
     """Make a directory that is linked nowhere and return its write cap."""
-    return gateway.make_directory(child(facts), layout, what="the root directory")
+    return gateway.make_directory(child(facts), layout, label="the root directory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ def read(gateway: Gateway, root: Cap) -> Kept:
     One request. Raises a StoreError where the gateway can't tell.
     """
     try:
-        return Kept.of(gateway.linked(root, NAME, what=WHAT))
+        return Kept.of(gateway.linked(root, NAME, label=WHAT))
     except FileMissing:
         return Kept()
 
@@ -157,7 +157,7 @@ def write_facts(
     ``send`` links children in it by one request that replaces files only. Raises a
     StoreError where it fails.
     """
-    faults = least = 0
+    errors = least = 0
     before: int | None = None
     for _ in range(MOST_CHANGES):
         there = read(gateway, root)
@@ -175,11 +175,11 @@ def write_facts(
             before = there.number
         except StoreError as error:
             # What is there is read in any case.
-            if faults > gateway.retries:
+            if errors > gateway.retries:
                 raise
             if isinstance(error, WriteCollision):
-                pause(faults)
-            faults += 1
+                pause(errors)
+            errors += 1
     raise WriteCollision(f"{WHAT}: others change it all the time; try again")
 
 
@@ -195,5 +195,5 @@ def _last_number(gateway: Gateway, root: Cap) -> int:
         if found := _NUMBERED.fullmatch(child.name):
             last = max(last, int(found[1]))
 
-    gateway.list(root, (), look, what=WHAT)
+    gateway.list(root, (), look, label=WHAT)
     return last

@@ -11,7 +11,7 @@ from collections.abc import Callable
 AWAY_SECONDS = 5.0
 """For so long nobody asks a gateway that did not answer; then one thread tries."""
 TRIAL_SECONDS = 3.0
-"""For so long an answer to that is waited for, whatever it is."""
+"""For so long a response to that is waited for, whatever it is."""
 
 _all: weakref.WeakValueDictionary[str, Presence] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
@@ -42,10 +42,10 @@ class Presence:
                 presence = _all[base_url] = cls()
             return presence
 
-    def may_ask(self, answers: Callable[[], bool]) -> bool:
+    def may_ask(self, responds: Callable[[], bool]) -> bool:
         """Whether the gateway is there, as far as is known.
 
-        While it is away one thread at a time finds out, by ``answers``; the others are
+        While it is away one thread at a time finds out, by ``responds``; the others are
         told at once that it is away.
         """
         again = self._again
@@ -53,21 +53,21 @@ class Presence:
             return True
         if time.monotonic() >= again and self._trying.acquire(blocking=False):
             try:
-                self._try(answers)
+                self._try(responds)
             finally:
                 self._trying.release()
         return self._again is None
 
-    def timed_out(self, answers: Callable[[], bool]) -> None:
+    def timed_out(self, responds: Callable[[], bool]) -> None:
         """Find out whether the gateway is away: a request was not answered in time."""
         if self._again is None and self._trying.acquire(blocking=False):
             try:
-                self._try(answers)
+                self._try(responds)
             finally:
                 self._trying.release()
 
-    def _try(self, answers: Callable[[], bool]) -> None:
-        there = answers()
+    def _try(self, responds: Callable[[], bool]) -> None:
+        there = responds()
         self._again = None if there else time.monotonic() + AWAY_SECONDS
 
 

@@ -27,10 +27,10 @@ from tahoestorage.exceptions import (
     NotEnoughShares,
 )
 from tahoestorage.tahoe import marker
-from tahoestorage.tahoe.answers import Server
 from tahoestorage.tahoe.caps import Cap, Shares
-from tahoestorage.tahoe.facts import Facts, Rules, View
+from tahoestorage.tahoe.facts import Facts, ServerRules, View
 from tahoestorage.tahoe.gateway import Gateway
+from tahoestorage.tahoe.parsing import Server
 from tahoestorage.tahoe.serverlist import SECONDS, now, server_list
 
 logger = logging.getLogger("tahoestorage.quorum")
@@ -114,10 +114,12 @@ class Quorum:
     Where the gateway does not show its servers, nothing is guarded; that is warned of.
     """
 
-    def __init__(self, gateway: Gateway, root: Cap, rules: Rules | None = None) -> None:
+    def __init__(
+        self, gateway: Gateway, root: Cap, rules: ServerRules | None = None
+    ) -> None:
         self._gateway = gateway
         self._root = root
-        self._rules = rules or Rules()
+        self._rules = rules or ServerRules()
         self._list = server_list(gateway)
         self._warned = False
         with _known_lock:
@@ -127,44 +129,44 @@ class Quorum:
         """Ask anew who is there: something has failed."""
         self._list.doubt()
 
-    def require(self, what: str, *, making: bool = False) -> None:
+    def require(self, label: str, *, making: bool = False) -> None:
         """Return if directories may be changed now; ``making``: if one may be made.
 
         Raises NotEnoughServers, which names those that are away, and a StoreError where
-        nobody can tell. ``what`` is the file that errors speak of.
+        nobody can tell. ``label`` is the file that errors speak of.
         """
-        self._judge(what, making)
+        self._judge(label, making)
 
-    def prepare(self, what: str, keep: Keep, *, making: bool = False) -> None:
+    def prepare(self, label: str, keep: Keep, *, making: bool = False) -> None:
         """Do as ``require``, and ``keep`` with the root what is new of the servers.
 
         For before a change, while no lock is held.
         """
-        if self._judge(what, making) is None:
+        if self._judge(label, making) is None:
             return
         known = self._known
         with _held(known.keeping, self._gateway):
             # Somebody else may have kept it, while this one waited.
-            wanted = self._judge(what, making)
+            wanted = self._judge(label, making)
             if wanted is not None and wanted != known.facts:
                 told = keep(lambda told: {**told, **_merged(told, wanted)})
                 if told is None:
-                    self._taken(wanted, what)
+                    self._taken(wanted, label)
                 known.learn(wanted if told is None else Facts.parse(told))
 
-    def _judge(self, what: str, making: bool) -> Facts | None:
+    def _judge(self, label: str, making: bool) -> Facts | None:
         """Return what is to be kept; None where that is kept already."""
         servers = self._list.look(self._gateway)
         if servers is None:
             self._warn()
             return None
-        facts = self._facts(servers, what)
+        facts = self._facts(servers, label)
         view = View.of(servers, facts, self._rules)
-        cut = self._cut(facts, view, what)
-        learned = check(view, facts, cut, what, making=making)
+        cut = self._cut(facts, view, label)
+        learned = check(view, facts, cut, label, making=making)
         return None if learned == facts else learned
 
-    def _facts(self, servers: tuple[Server, ...], what: str) -> Facts:
+    def _facts(self, servers: tuple[Server, ...], label: str) -> Facts:
         """Return what is known of the root, read anew where that may have changed.
 
         While some are away others may make directories on fewer servers at any time;
@@ -185,7 +187,7 @@ class Quorum:
                 if not view.missing:
                     raise
                 raise NotEnoughServers(
-                    _refusal(what, view, None, "nothing was changed")
+                    _refusal(label, view, None, "nothing was changed")
                 ) from None
             facts = known.learn(Facts.parse(told))
             known.read, known.read_for = began, frozenset(servers)
@@ -200,7 +202,7 @@ class Quorum:
         missing = View.of(servers, facts, self._rules).missing
         return facts if not missing or now() - known.read <= SECONDS else None
 
-    def _cut(self, facts: Facts, view: View, what: str) -> frozenset[Shares]:
+    def _cut(self, facts: Facts, view: View, label: str) -> frozenset[Shares]:
         """Return how directories are cut into shares: all ways that are known of.
 
         By what the gateway has made in this process, by what the root's marker says;
@@ -212,17 +214,17 @@ class Quorum:
             return found
         known = self._known
         if known.shares is None:
-            known.shares = self._gateway.shares_of(self._root, what=what)
+            known.shares = self._gateway.shares_of(self._root, label=label)
         return frozenset() if known.shares is None else frozenset({known.shares})
 
-    def _taken(self, wanted: Facts, what: str) -> None:
+    def _taken(self, wanted: Facts, label: str) -> None:
         """Warn that nothing is kept. Raises NotEnoughServers where it has to be."""
         servers = [id for id in wanted.servers if not self._rules.is_retired(id)]
         before = self._known.facts and self._known.facts.fewest
         lowest = min(before or len(servers), len(servers))
         if self._rules.count is None and (wanted.fewest or lowest) < lowest:
             raise NotEnoughServers(
-                f"{what}: no directory was made, for not all storage servers are "
+                f"{label}: no directory was made, for not all storage servers are "
                 f"there, and that cannot be kept: {TAKEN}"
             )
         if self._known.is_told:
@@ -247,7 +249,7 @@ class Quorum:
 
 
 def check(
-    view: View, facts: Facts, cut: Iterable[Shares], what: str, *, making: bool
+    view: View, facts: Facts, cut: Iterable[Shares], label: str, *, making: bool
 ) -> Facts:
     """Return the facts with what is new of the servers.
 
@@ -260,12 +262,12 @@ def check(
     if missing:
         most = _most(cut, view.counted(facts))
         if missing > most:
-            raise NotEnoughServers(_refusal(what, view, most, "nothing was changed"))
+            raise NotEnoughServers(_refusal(label, view, most, "nothing was changed"))
     if missing and making:
         fewest = min(fewest, *(birthplaces(c, view.count, len(view.up)) for c in cut))
         most = _most(cut, view.counted(replace(facts, fewest=fewest)))
         if missing > most:
-            raise NotEnoughServers(_refusal(what, view, most, "no directory was made"))
+            raise NotEnoughServers(_refusal(label, view, most, "no directory was made"))
     # Worth a request where a directory is so cut, or where there is one in any case.
     if making or servers != facts.servers:
         return Facts(servers, fewest, facts.shares | cut)
@@ -281,7 +283,7 @@ def create_root(
     gateway: Gateway,
     layout: str = "SDMF",
     *,
-    rules: Rules | None = None,
+    rules: ServerRules | None = None,
     shares: Shares | None = None,
 ) -> Cap:
     """Make a root, whose marker says on which servers it is; return its write cap.
@@ -292,7 +294,7 @@ def create_root(
     servers, facts = gateway.servers(), Facts()
     shares = shares or gateway.shares
     if servers is not None:
-        view = View.of(servers, facts, rules or Rules())
+        view = View.of(servers, facts, rules or ServerRules())
         cut = [] if shares is None else [shares]
         facts = check(view, facts, cut, "the root directory", making=True)
     return marker.create_root(gateway, layout, facts.told())
@@ -302,13 +304,13 @@ def _merged(told: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
     return Facts.parse(told).merged(facts).told()
 
 
-def _refusal(what: str, view: View, most: int | None, done: str) -> str:
+def _refusal(label: str, view: View, most: int | None, done: str) -> str:
     """Return what happened, who is away, and what to do about it."""
     count, missing = view.count, view.missing
     limit = "" if most is None else f", and {most or 'none'} may be missed"
     full = " Make room on those that are full." if view.full else ""
     return (
-        f"{what}: {done}, for {missing} of {count} storage servers "
+        f"{label}: {done}, for {missing} of {count} storage servers "
         f"{'takes' if missing == 1 else 'take'} no changes now{limit}: "
         f"{view.described()}. What is changed without them can be lost when they come "
         "back. Start them, and the gateway again where it does not see them."

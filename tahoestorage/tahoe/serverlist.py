@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass, field
 
 from tahoestorage.exceptions import GatewayTimeout, StoreError
-from tahoestorage.tahoe.answers import Server
 from tahoestorage.tahoe.gateway import Gateway
+from tahoestorage.tahoe.parsing import Server
 
 SECONDS = 1.0
 """How long a list is believed."""
@@ -65,7 +65,7 @@ class ServerList:
                 last = self._last
                 if last is None or (last.done.is_set() and not self._holds(last, came)):
                     last = mine = self._last = _Request(now())
-                is_old = last.done.is_set()
+                is_done = last.done.is_set()
             if mine is not None:
                 return self._ask(gateway, mine)
             if not last.done.wait(gateway.longest):
@@ -73,7 +73,7 @@ class ServerList:
                     f"the gateway at {gateway.base_url} did not answer in time which "
                     "storage servers it is connected to; nothing was changed"
                 )
-            if last.error is not None and not is_old:
+            if last.error is not None and not is_done:
                 raise type(last.error)(*last.error.args)
             if self._holds(last, came):
                 return last.servers

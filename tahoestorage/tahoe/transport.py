@@ -16,13 +16,13 @@ from tahoestorage.exceptions import GatewayUnreachable, StoreError
 from tahoestorage.tahoe import presence
 from tahoestorage.tahoe.connections import (
     LOOK_SECONDS,
-    PASSING_FAULTS,
+    PASSING_ERRORS,
     Adapter,
     Session,
     UploadTimeout,
 )
-from tahoestorage.tahoe.faults import (
-    FAULTS,
+from tahoestorage.tahoe.errors import (
+    ERRORS,
     is_hang_up,
     is_timeout,
     mapped,
@@ -47,18 +47,18 @@ _all: weakref.WeakSet[Transport] = weakref.WeakSet()
 
 
 class _TimedOut(Exception):
-    """The gateway did not answer in time, which ``fault`` says to callers."""
+    """The gateway did not answer in time, which ``error`` says to callers."""
 
-    def __init__(self, fault: StoreError) -> None:
+    def __init__(self, error: StoreError) -> None:
         super().__init__()
-        self.fault = fault
+        self.error = error
 
 
 class Transport:
     """Sends requests to the gateway at ``base_url``; safe in threads and forks.
 
     Each waits for ``connect_timeout`` seconds for a connection, for ``read_timeout``
-    for the head of the answer, and for as long again for its body, which comes at
+    for the head of the response, and for as long again for its body, which comes at
     ``min_rate`` bytes per second or faster. Only requests that change nothing are
     repeated by themselves, within the same time, and never after a time-out. After one,
     be it in a body, the gateway is asked for its status; where it does not answer that
@@ -116,41 +116,41 @@ class Transport:
         target: str,
         *,
         shown: str,
-        what: str,
+        label: str,
         headers: Mapping[str, str] | None = None,
         body: bytes | Iterator[bytes] | None = None,
         timeout: UploadTimeout | None = None,
     ) -> requests.Response:
-        """Return the answer's head; its body is to be read, and closed.
+        """Return the response's head; its body is to be read, and closed.
 
-        ``shown`` is what logs may have of ``target``, ``what`` names the file in
+        ``shown`` is what logs may have of ``target``, ``label`` names the file in
         errors. Raises GatewayUnreachable, GatewayTimeout or UnexpectedAnswer.
         """
-        if not self._presence.may_ask(self._answers):
+        if not self._presence.may_ask(self._responds):
             raise GatewayUnreachable(
-                f"{what}: the gateway at {self.base_url} stopped answering, and is "
+                f"{label}: the gateway at {self.base_url} stopped answering, and is "
                 f"tried again every {presence.AWAY_SECONDS:g} s; if it does not come "
                 "back, restart it"
             )
         try:
-            return self._send(method, target, shown, what, headers, body, timeout)
+            return self._send(method, target, shown, label, headers, body, timeout)
         except _TimedOut as timed_out:
-            fault = timed_out.fault
+            error = timed_out.error
         self.timed_out()
-        raise fault
+        raise error
 
     def timed_out(self) -> None:
-        """Find out whether the gateway is away: an answer, or a body, came too late."""
-        self._presence.timed_out(self._answers)
+        """Find out whether the gateway is away: a response or a body came late."""
+        self._presence.timed_out(self._responds)
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         """Whether the gateway says anything, of what it need not look for."""
         seconds = presence.TRIAL_SECONDS
         timeout = (min(seconds, self.timeout[0]), seconds)
         status = "/?t=json"
         try:
-            with self._send("GET", status, status, "", None, None, timeout) as answer:
-                return answer.status_code not in PASSING_FAULTS
+            with self._send("GET", status, status, "", None, None, timeout) as response:
+                return response.status_code not in PASSING_ERRORS
         except (StoreError, _TimedOut):
             return False
 
@@ -166,14 +166,14 @@ class Transport:
         method: str,
         target: str,
         shown: str,
-        what: str,
+        label: str,
         headers: Mapping[str, str] | None,
         body: bytes | Iterator[bytes] | None,
         timeout: UploadTimeout | tuple[float, float] | None,
     ) -> requests.Response:
         started = time.perf_counter()
         status: object = "failed"
-        fault: StoreError
+        failure: StoreError
         try:
             response = self._connected().request(
                 method,
@@ -187,19 +187,19 @@ class Transport:
             status = response.status_code
             self._heard = True
             return response
-        except FAULTS as error:
-            fault = mapped(error, what, self.base_url)
+        except ERRORS as error:
+            failure = mapped(error, label, self.base_url)
             timed_out = is_timeout(error)
             if not self._heard and is_hang_up(error) and self._speaks_tls():
-                fault = speaks_https(what, self.base_url)
+                failure = speaks_https(label, self.base_url)
         finally:
             if logger.isEnabledFor(logging.DEBUG):
                 milliseconds = (time.perf_counter() - started) * 1000
                 logger.debug("%s %s %s %.1f ms", method, shown, status, milliseconds)
         # Outside of the handler: what was caught has URLs in it, and they are caps.
         if timed_out:
-            raise _TimedOut(fault)
-        raise fault
+            raise _TimedOut(failure)
+        raise failure
 
 
 def _after_fork() -> None:

@@ -14,7 +14,7 @@ from tahoestorage.exceptions import FileMissing, GatewayTimeout, ParentIsFile
 from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.children import Link
-from tahoestorage.tahoe.directories import Answer, Directories, Directory, Path
+from tahoestorage.tahoe.directories import Directories, Directory, FreshListing, Path
 
 Make = Callable[[dict[str, Link], str], Cap]
 """Makes a directory of children, linked nowhere; the text is what errors call it."""
@@ -25,17 +25,17 @@ def deepest(directories: Directories, path: Path) -> tuple[Directory, int]:
 
     And how deep that is. Raises ParentIsFile where a file is in the way.
     """
-    known = directories.known(path, writing=True)
-    if isinstance(known, Directory) and known.write is not None:
-        return known, len(path)
+    cached = directories.cached(path, writing=True)
+    if isinstance(cached, Directory) and cached.write is not None:
+        return cached, len(path)
 
-    def recall() -> Answer | None:
-        known = directories.known(path, writing=True)
-        if isinstance(known, Directory) and known.write is not None:
-            return Answer(known, Listing(), None)
+    def recall() -> FreshListing | None:
+        cached = directories.cached(path, writing=True)
+        if isinstance(cached, Directory) and cached.write is not None:
+            return FreshListing(cached, Listing(), None)
         return None
 
-    if known is not MISSING:
+    if cached is not MISSING:
         try:
             return directories.look(path, recall=recall).directory, len(path)
         except FileMissing:
@@ -53,25 +53,25 @@ def _below(directories: Directories, parent: Directory, path: Path) -> Directory
     """Return the directory at ``path``, or None if it is not in ``parent``."""
     name = path[-1]
 
-    def recall() -> Answer | None:
-        entry = directories.cache.entry(parent.scope, name)
+    def recall() -> FreshListing | None:
+        entry = directories.cache.entry(parent.namespace, name)
         if entry is None:
             return None
         listing = Listing()
         if isinstance(entry, Entry):
-            write = directories.cache.write_reference(parent.scope, name)
+            write = directories.cache.write_reference(parent.namespace, name)
             if write is None:
                 return None
             listing.add(name, entry, write)
-        return Answer(parent, listing, None)
+        return FreshListing(parent, listing, None)
 
-    answer = recall() or directories.look(path[:-1], name, recall)
-    entry = answer.listing.entry(name)
+    response = recall() or directories.look(path[:-1], name, recall)
+    entry = response.listing.entry(name)
     if not isinstance(entry, Entry):
         return None
     if entry.kind is not EntryKind.DIRECTORY:
         raise ParentIsFile(f"{'/'.join(path)}: a file is where a directory must be")
-    write = answer.listing.write_references.get(name)
+    write = response.listing.write_references.get(name)
     return Directory.of(entry.reference, write)
 
 
@@ -109,8 +109,8 @@ class Tree:
             entry = Entry(kind, cap.read_only.uri, cap.size)
             listing.add(name, entry, cap.uri if cap.is_writable else None)
             made = self.caps[number]
-            scope = Directory.of(made.read_only.uri, made.uri).scope
-            cache.fill(ticket, scope, listing)
+            namespace = Directory.of(made.read_only.uri, made.uri).namespace
+            cache.fill(ticket, namespace, listing)
 
 
 class Sites:
@@ -138,21 +138,21 @@ class Sites:
         name: str,
         *,
         seconds: float,
-        what: str,
+        label: str,
     ) -> Iterator[bool]:
         """Hold the lock on ``name``, which is missing in ``directory``.
 
         Those wait for each other who share a cache: it tells what the others made.
         Yields whether the lock was free, so that nobody was waited for. Raises
-        GatewayTimeout, told of ``what``, where others take ``seconds``.
+        GatewayTimeout, told of ``label``, where others take ``seconds``.
         """
         with self._guard:
-            key = id(cache), directory.scope.identity, name
+            key = id(cache), directory.namespace.identity, name
             lock = self._locks.setdefault(key, threading.Lock())
         was_free = lock.acquire(blocking=False)
         if not was_free and not lock.acquire(timeout=seconds):
             raise GatewayTimeout(
-                f"{what}: another thread has been making this directory for "
+                f"{label}: another thread has been making this directory for "
                 f"{seconds:.0f} seconds; does the gateway answer?"
             )
         try:

@@ -21,7 +21,7 @@ class UploadBody:
         self._chunks = chunks
         self._begun: Iterator[bytes] | None = None
         self.repeatable = repeatable
-        self.fault: BaseException | None = None
+        self.error: BaseException | None = None
         """What reading the content raised; the HTTP client makes another of it."""
 
     def literal(self) -> bytes | None:
@@ -47,5 +47,5 @@ class UploadBody:
         except GeneratorExit:
             raise
         except BaseException as error:
-            self.fault = error
+            self.error = error
             raise

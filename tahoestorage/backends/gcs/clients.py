@@ -31,7 +31,7 @@ _FOR_IAM = ["https://www.googleapis.com/auth/cloud-platform"]
 _HOSTS, _CONNECTIONS = 4, 32
 
 
-class Connection(NamedTuple):
+class GCSConnection(NamedTuple):
     """A client, and what goes with it.
 
     ``request`` sends what is not for the store. ``honoured`` has which operations of
@@ -44,7 +44,7 @@ class Connection(NamedTuple):
     lock: threading.Lock
 
 
-_made: dict[tuple[object, ...], tuple[object, Connection]] = {}
+_made: dict[tuple[object, ...], tuple[object, GCSConnection]] = {}
 _lock = threading.Lock()
 
 
@@ -53,7 +53,7 @@ def endpoint() -> str:
     return os.environ.get(_EMULATOR) or os.environ.get(_ENVIRONMENT[1]) or ""
 
 
-def connection(project: str | None, credentials: Any, *, by_iam: bool) -> Connection:
+def connection(project: str | None, credentials: Any, *, by_iam: bool) -> GCSConnection:
     """Return the connection with these credentials, or the environment's for None.
 
     ``by_iam`` says that IAM signs for them, even if they have a key.
@@ -70,7 +70,7 @@ def connection(project: str | None, credentials: Any, *, by_iam: bool) -> Connec
     return found[1]
 
 
-def _connect(project: str | None, credentials: Any, by_iam: bool) -> Connection:
+def _connect(project: str | None, credentials: Any, by_iam: bool) -> GCSConnection:
     if credentials is None and not os.environ.get(_EMULATOR):
         credentials, _ = google.auth.default()
     if credentials is not None and (by_iam or not isinstance(credentials, Signing)):
@@ -84,7 +84,7 @@ def _connect(project: str | None, credentials: Any, by_iam: bool) -> Connection:
     for adapter in client._http.adapters.values():
         adapter.init_poolmanager(_HOSTS, _CONNECTIONS)
     request = functools.partial(Request(), timeout=TIMEOUT)
-    return Connection(client, request, {}, threading.Lock())
+    return GCSConnection(client, request, {}, threading.Lock())
 
 
 def _in_child() -> None:

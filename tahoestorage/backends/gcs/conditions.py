@@ -33,7 +33,7 @@ def is_google_s_own(client: Any) -> bool:
     return any(f".{host}".endswith(f".{domain}") for domain in domains)
 
 
-class Trial:
+class GCSTrial:
     """Tries a store with objects that nobody else uses, and that are deleted then."""
 
     def __init__(
@@ -96,7 +96,7 @@ class Trial:
     ) -> bool:
         """Return whether of several that create an object at once one does, then none.
 
-        Even that one may be refused: its answer was lost then, and it was sent again.
+        Even that one may be refused: its response was lost then, and it was sent again.
         """
         create_it = functools.partial(create, key or self._key)
         with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from tahoestorage.backends.gcs.faults import broken
+from tahoestorage.backends.gcs.errors import broken
 from tahoestorage.entries import Entry, EntryKind
 
 FIELDS = "name,size,generation,crc32c,md5Hash,contentEncoding,timeCreated,updated"
@@ -27,7 +27,7 @@ def entry_of(blob: Any) -> Entry:
 
 
 def entry_in(headers: Mapping[str, str]) -> Entry | None:
-    """Return the entry of an object, as an answer with a part of it tells.
+    """Return the entry of an object, as a response with a part of it tells.
 
     None where the headers tell too little. The times are not among them: what HTTP
     has is in whole seconds, and another than the store's own.
@@ -99,8 +99,8 @@ def content_hashes(entry: Entry) -> dict[str, bytes]:
     parts = _parts(entry.reference)
     if "encoding" in parts:
         return {}
-    known = ((name, parts.get(name)) for name in ("crc32c", "md5"))
-    return {name: base64.b64decode(value) for name, value in known if value}
+    cached = ((name, parts.get(name)) for name in ("crc32c", "md5"))
+    return {name: base64.b64decode(value) for name, value in cached if value}
 
 
 def _seconds(blob: Any, which: str) -> float | None:
@@ -111,11 +111,11 @@ def _seconds(blob: Any, which: str) -> float | None:
 
 
 class GCSBody:
-    """The bytes that an answer brings, as they are stored."""
+    """The bytes that a response brings, as they are stored."""
 
-    def __init__(self, response: Any, what: str) -> None:
+    def __init__(self, response: Any, label: str) -> None:
         self._response = response
-        self._what = what
+        self._label = label
 
     def read(self, size: int, /) -> bytes:
         """Return up to ``size`` bytes; none at the end."""
@@ -123,10 +123,10 @@ class GCSBody:
             # Not unpacked: ranges and sizes are those of what is stored.
             some: bytes = self._response.raw.read(size, decode_content=False)
         except Exception as error:  # What it is depends on where it broke.
-            fault = broken(error, self._what)
+            failure = broken(error, self._label)
         else:
             return some
-        raise fault
+        raise failure
 
     def close(self) -> None:
         """Give up the connection, or give it back."""

@@ -12,22 +12,26 @@ from django.utils.functional import cached_property
 from storages.backends.gcloud import GoogleCloudStorage
 from storages.utils import setting
 
-from tahoestorage.backends.discreet import Discreet
-from tahoestorage.backends.gcs.clients import CREDENTIALS_FILE, Connection, connection
-from tahoestorage.backends.gcs.faults import ask
-from tahoestorage.environment.secrets import KeyFile
+from tahoestorage.backends.credentials import HiddenCredentials
+from tahoestorage.backends.gcs.clients import (
+    CREDENTIALS_FILE,
+    GCSConnection,
+    connection,
+)
+from tahoestorage.backends.gcs.errors import ask
+from tahoestorage.config.secrets import KeyFile
 
 # What tells the accounts of credentials apart, and is no secret.
 _TELLING = ("service_account_email", "client_id", "audience", "_target_principal")
 
 
-class GCSOptions(Discreet, GoogleCloudStorage):  # type: ignore[misc]
+class GCSOptions(HiddenCredentials, GoogleCloudStorage):  # type: ignore[misc]
     """The storage of django-storages, with one client for all that are configured
     alike, and overwriting only where that is asked.
     """
 
     _SHOWN = ("custom_endpoint",)
-    _OF_THE_PROCESS = ("_entries", "_scope", "_signs")
+    _OF_THE_PROCESS = ("_entries", "_namespace", "_signs")
 
     def get_default_settings(self) -> dict[str, Any]:
         """Return the options as the settings have them."""
@@ -86,11 +90,11 @@ class GCSOptions(Discreet, GoogleCloudStorage):  # type: ignore[misc]
     # Clients
 
     @property
-    def _connection(self) -> Connection:
+    def _connection(self) -> GCSConnection:
         self._check_credentials()
         by_iam = bool(self.iam_sign_blob)
-        what = f"the bucket {self.bucket_name}"
-        return ask(what, connection, self.project_id, self.credentials, by_iam=by_iam)
+        label = f"the bucket {self.bucket_name}"
+        return ask(label, connection, self.project_id, self.credentials, by_iam=by_iam)
 
     @property
     def client(self) -> Any:

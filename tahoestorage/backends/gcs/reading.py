@@ -9,7 +9,7 @@ from google.api_core.exceptions import from_http_response
 
 from tahoestorage.backends import digests
 from tahoestorage.backends.gcs.clients import CALL, endpoint
-from tahoestorage.backends.gcs.faults import ask, no_bucket
+from tahoestorage.backends.gcs.errors import ask, no_bucket
 from tahoestorage.backends.gcs.objects import (
     FIELDS,
     GCSBody,
@@ -45,23 +45,23 @@ class GCSReading(Keys, GCSOptions):
         # know of each other's writes.
         return ["gs", endpoint(), str(self.bucket_name)]
 
-    def _object(self, what: str, key: str, **options: Any) -> Any:
+    def _object(self, label: str, key: str, **options: Any) -> Any:
         """Return an object of which nothing was asked."""
         if key.rstrip("/") == self._key(""):
-            raise NameIsDirectory(f"{what!r} is the root, a directory, and no file")
+            raise NameIsDirectory(f"{label!r} is the root, a directory, and no file")
         return self.bucket.blob(key, **options)
 
-    def _found(self, key: str, what: str) -> Any:
+    def _found(self, key: str, label: str) -> Any:
         """Return an object with its properties, or None."""
-        blob = self._object(what, key)
+        blob = self._object(label, key)
         try:
-            ask(what, blob.reload, **CALL)
+            ask(label, blob.reload, **CALL)
         except FileMissing:
             return None
         return blob
 
-    def _stat(self, key: str, what: str) -> Entry | None:
-        blob = self._found(key, what)
+    def _stat(self, key: str, label: str) -> Entry | None:
+        blob = self._found(key, label)
         return None if blob is None else entry_of(blob)
 
     def _pages(self, prefix: str) -> Iterator[list[tuple[str, Entry]]]:
@@ -77,48 +77,48 @@ class GCSReading(Keys, GCSOptions):
         return None if digest is None else digest.hex()
 
     def _listing(self, prefix: str, fields: str, **options: Any) -> Iterator[Any]:
-        bucket, what = self.bucket, prefix or "the bucket"
+        bucket, label = self.bucket, prefix or "the bucket"
         pages = self.client.list_blobs(
             bucket, prefix=prefix, fields=fields, page_size=PAGE, **options, **CALL
         ).pages
         try:
-            while (page := ask(what, next, pages, None)) is not None:
+            while (page := ask(label, next, pages, None)) is not None:
                 yield page
         except FileMissing:
-            raise no_bucket(what) from None
+            raise no_bucket(label) from None
 
     def _fetch(
-        self, key: str, first: int, last: int, reference: str | None, what: str
+        self, key: str, first: int, last: int, reference: str | None, label: str
     ) -> Part:
-        url = self._object(what, key)._get_download_url(
+        url = self._object(label, key)._get_download_url(
             self.client, if_generation_match=generation_in(reference)
         )
         try:
-            response = ask(what, CALL["retry"](self._get), url, first, last)
+            response = ask(label, CALL["retry"](self._get), url, first, last)
         except (FileMissing, NameTaken):
             if reference is None:
                 raise
-            raise _replaced(what) from None
+            raise _replaced(label) from None
         try:
-            return self._part(key, first, reference, what, response)
+            return self._part(key, first, reference, label, response)
         except BaseException:
             response.close()
             raise
 
     def _part(
-        self, key: str, first: int, reference: str | None, what: str, response: Any
+        self, key: str, first: int, reference: str | None, label: str, response: Any
     ) -> Part:
         headers = response.headers
         if response.status_code == 200 and first:
-            raise StoreError(f"{what}: what answers for the store knows no ranges")
+            raise StoreError(f"{label}: what answers for the store knows no ranges")
         entry = entry_in(headers)
         if entry is not None and reference is not None:
             # Not all that speaks as Google does looks at the condition.
             if generation_in(entry.reference) != generation_in(reference):
-                raise _replaced(what)
+                raise _replaced(label)
         elif entry is None and reference is not None:
             entry = Entry(EntryKind.FILE, reference, size_in(headers))
-        body, encoding = GCSBody(response, what), encoding_in(headers)
+        body, encoding = GCSBody(response, label), encoding_in(headers)
         beyond = response.status_code == 416
         if beyond:
             # There is nothing at that place, such as at the start of an empty object.
@@ -126,10 +126,10 @@ class GCSReading(Keys, GCSOptions):
         if entry is None or (beyond and first and reference is None):
             # What is not Google's own may not say which object it is, and a refusal
             # does not say how it is encoded.
-            entry = self._stat(key, what)
+            entry = self._stat(key, label)
             encoding = encoding if entry is None else encoding_of(entry)
         if entry is None:
-            raise FileMissing(f"{what}: there is no such file")
+            raise FileMissing(f"{label}: there is no such file")
         # What this storage packs is of these types, so that others packed the rest.
         kind = headers.get("content-type")
         if not beyond and kind is not None and kind not in self.gzip_content_types:
@@ -148,7 +148,7 @@ class GCSReading(Keys, GCSOptions):
             raise from_http_response(response)  # type: ignore[no-untyped-call]
 
 
-def _replaced(what: str) -> DamagedDownload:
+def _replaced(label: str) -> DamagedDownload:
     return DamagedDownload(
-        f"{what}: the file was replaced or deleted while it was read; open it again"
+        f"{label}: the file was replaced or deleted while it was read; open it again"
     )

@@ -13,12 +13,12 @@ from google.auth import crypt, iam
 from google.auth.credentials import AnonymousCredentials, Signing
 from google.auth.exceptions import TransportError
 
-from tahoestorage.backends.gcs.clients import RETRY, Connection
+from tahoestorage.backends.gcs.clients import RETRY, GCSConnection
 from tahoestorage.exceptions import StoreForbids, StoreUnreachable
 
 BY_IAM_SECONDS = 12 * 3600.0
 """How long a key of Google's own is good at least after it signed (IAM, signBlob)."""
-# Its text is all that the library tells of an answer.
+# Its text is all that the library tells of a response.
 _UNAVAILABLE = re.compile(r"exhausted|[\"']code[\"']: 5")
 
 
@@ -54,7 +54,9 @@ class RemoteSigning(Signing):
         )
 
 
-def signer_for(connection: Connection, email: str | None, *, by_iam: bool) -> Signing:
+def signer_for(
+    connection: GCSConnection, email: str | None, *, by_iam: bool
+) -> Signing:
     """Return what signs for a connection: its credentials, or IAM.
 
     IAM does where they have no key, or ``by_iam`` says so. ``email`` is the service

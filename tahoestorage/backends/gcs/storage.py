@@ -12,7 +12,7 @@ from google.cloud.storage.acl import ACL
 
 from tahoestorage.backends.cached import Cached, check_file, saved_name
 from tahoestorage.backends.directupload import DirectUpload
-from tahoestorage.backends.gcs.faults import ask
+from tahoestorage.backends.gcs.errors import ask
 from tahoestorage.backends.gcs.objects import content_hashes
 from tahoestorage.backends.gcs.signing import seconds_of, seconds_until, signer_for
 from tahoestorage.backends.gcs.writing import GCSWriting
@@ -110,23 +110,23 @@ class GCSStorage(Cached, GCSWriting):
     def download_url(
         self, name: str, *, method: str, content_type: str, disposition: str
     ) -> str:
-        """Return ``url``, with what the store is to answer where it is signed."""
+        """Return ``url``, with what the store is to response where it is signed."""
         told = {"response_type": content_type, "response_disposition": disposition}
         return self.url(name, {"method": method, **told})
 
-    def _signed(self, key: str, asked: Mapping[str, Any], what: str) -> Signed:
+    def _signed(self, key: str, asked: Mapping[str, Any], label: str) -> Signed:
         parameters, seconds = dict(asked), seconds_until(asked)
         # The library adds to them.
         parameters["headers"] = dict(parameters.get("headers") or {})
         if "credentials" not in parameters and "access_token" not in parameters:
             by_iam = bool(self.iam_sign_blob)
             signer = ask(
-                what, signer_for, self._connection, self.sa_email, by_iam=by_iam
+                label, signer_for, self._connection, self.sa_email, by_iam=by_iam
             )
             parameters["credentials"] = signer
             seconds = min(seconds, seconds_of(signer))
         blob = self.bucket.blob(key)
-        return Signed(ask(what, blob.generate_signed_url, **parameters), seconds)
+        return Signed(ask(label, blob.generate_signed_url, **parameters), seconds)
 
     def upload_url(self, name: str, content_type: str, size: int) -> DirectUpload:
         """Return a request by which somebody else uploads a file: a signed PUT.
@@ -144,15 +144,15 @@ class GCSStorage(Cached, GCSWriting):
         self._expect(name, good)
         return upload
 
-    def _put_by_url(self, key: str, what: str) -> None:
-        upload = self._direct_upload(key, what, "text/plain", 1)
+    def _put_by_url(self, key: str, label: str) -> None:
+        upload = self._direct_upload(key, label, "text/plain", 1)
         # Without credentials: the signature is all that somebody else has.
         response = self._connection.request(
             upload.url, "PUT", body=b"x", headers=upload.headers
         )
         if response.status == 404:
             raise StoreError(
-                f"{what}: {self.client.api_endpoint} knows nothing of uploads by "
+                f"{label}: {self.client.api_endpoint} knows nothing of uploads by "
                 "signed URLs"
             )
         if response.status >= 300:
@@ -161,7 +161,7 @@ class GCSStorage(Cached, GCSWriting):
             )
 
     def _direct_upload(
-        self, key: str, what: str, content_type: str, size: int
+        self, key: str, label: str, content_type: str, size: int
     ) -> DirectUpload:
         # A form can bound the size too, but not say that nothing is overwritten.
         headers = {
@@ -181,4 +181,4 @@ class GCSStorage(Cached, GCSWriting):
             "expiration": self.expiration,
             "headers": headers,
         }
-        return DirectUpload("PUT", self._signed(key, asked, what).url, {}, headers)
+        return DirectUpload("PUT", self._signed(key, asked, label).url, {}, headers)

@@ -1,8 +1,8 @@
 """Writing objects to Google Cloud Storage, of which none is overwritten by mistake.
 
-The store refuses a taken name (412), but a request whose answer was lost is sent again
-by Google's library, and then its own object is in the way. So each object bears the
-mark of the request that it was made by.
+The store refuses a taken name (412), but a request whose response was lost is sent
+again by Google's library, and then its own object is in the way. So each object bears
+the mark of the request that it was made by.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from tahoestorage.backends.content import body_of, media_type_of
 from tahoestorage.backends.gcs.clients import CALL, LONG
 from tahoestorage.backends.gcs.conditions import (
     OF_FILES,
+    GCSTrial,
     Operation,
-    Trial,
     is_google_s_own,
 )
-from tahoestorage.backends.gcs.faults import ask, no_bucket
+from tahoestorage.backends.gcs.errors import ask, no_bucket
 from tahoestorage.backends.gcs.objects import entry_of, generation_in
 from tahoestorage.backends.gcs.reading import GCSReading
 from tahoestorage.backends.gcs.uploads import Forward, packed
@@ -56,53 +56,53 @@ class GCSWriting(GCSReading):
         What else speaks as it does is tried. Raises StoreError where it can't be asked.
         """
         next(self._listing(self._key(""), "items(name)", max_results=1), None)
-        what, key = "a trial of conditional writes", self._key("file")
+        label, key = "a trial of conditional writes", self._key("file")
         if thorough and not self._is_trusted:
-            return all(self._try_out(each, key, what) for each in OF_FILES)
-        return all(self._honours(each, key, what) for each in OF_FILES)
+            return all(self._try_out(each, key, label) for each in OF_FILES)
+        return all(self._honours(each, key, label) for each in OF_FILES)
 
     @property
     def _is_trusted(self) -> bool:
         """Whether the store needs no trial: it is Google's, or the operator says so."""
         return self.conditional_writes or is_google_s_own(self.client)
 
-    def _honours(self, operation: Operation, key: str, what: str) -> bool:
+    def _honours(self, operation: Operation, key: str, label: str) -> bool:
         """Return whether a condition of an operation is heeded near ``key``."""
         if self._is_trusted:
             return True
         connection, place = self._connection, (str(self.bucket_name), operation)
-        known = connection.honoured
-        if place not in known:
+        cached = connection.honoured
+        if place not in cached:
             with connection.lock:
-                if place not in known:
-                    known[place] = self._try_out(operation, key, what)
-        return known[place]
+                if place not in cached:
+                    cached[place] = self._try_out(operation, key, label)
+        return cached[place]
 
-    def _try_out(self, operation: Operation, key: str, what: str) -> bool:
+    def _try_out(self, operation: Operation, key: str, label: str) -> bool:
         # Beside the file: the credentials may be for that place only.
         folder = key[: key.rfind("/") + 1]
         trial_key = f"{folder}{TRIAL}-{secrets.token_hex(8)}"
-        trial = Trial(
-            functools.partial(ask, what),
+        trial = GCSTrial(
+            functools.partial(ask, label),
             self.bucket,
             trial_key,
             {"predefined_acl": self._acl(trial_key)},
-            functools.partial(self._put_by_url, trial_key, what),
+            functools.partial(self._put_by_url, trial_key, label),
         )
         try:
             return trial.refuses(operation)
         except FileMissing:
-            raise no_bucket(what) from None
+            raise no_bucket(label) from None
 
-    def _put_by_url(self, key: str, what: str) -> None:
+    def _put_by_url(self, key: str, label: str) -> None:
         """Upload an object as somebody else would who was given a URL."""
         raise NotImplementedError
 
-    def _demand(self, operation: Operation, key: str, what: str) -> None:
+    def _demand(self, operation: Operation, key: str, label: str) -> None:
         """Raise NotConditional where ``operation`` could cost a file."""
-        if not self._honours(operation, key, what):
+        if not self._honours(operation, key, label):
             raise NotConditional(
-                f"{what}: {self.client.api_endpoint} does not refuse what it is asked "
+                f"{label}: {self.client.api_endpoint} does not refuse what it is asked "
                 f"to refuse (ifGenerationMatch: {operation}), so that this could cost "
                 "another file; use Google's own store, or set allow_overwrite where "
                 "that is meant"
@@ -115,9 +115,9 @@ class GCSWriting(GCSReading):
         acl: str | None = self.get_object_parameters(key).get("acl", self.default_acl)
         return acl
 
-    def _put(self, key: str, content: Any, what: str, *, replace: bool) -> Entry:
+    def _put(self, key: str, content: Any, label: str, *, replace: bool) -> Entry:
         chunk_size = self.blob_chunk_size or PIECE
-        blob = self._object(what, key, chunk_size=chunk_size)
+        blob = self._object(label, key, chunk_size=chunk_size)
         body = body_of(content)
         chunks, content_type, parameters = self._made_ready(key, content, body.begin())
         for parameter, value in parameters.items():
@@ -127,10 +127,10 @@ class GCSWriting(GCSReading):
         start = source.read(PIECE)
         whole = len(start) < PIECE
         if not replace:
-            self._demand("upload" if whole else "resumable upload", key, what)
+            self._demand("upload" if whole else "resumable upload", key, label)
         try:
             ask(
-                what,
+                label,
                 blob.upload_from_file,
                 io.BytesIO(start) if whole else source.again(start),
                 size=len(start) if whole else None,
@@ -141,13 +141,13 @@ class GCSWriting(GCSReading):
                 **LONG,
             )
         except (FileMissing, NameTaken, StoreError) as error:
-            if body.fault is not None:
-                raise body.fault from None
+            if body.error is not None:
+                raise body.error from None
             if isinstance(error, FileMissing):
-                raise no_bucket(what) from None
+                raise no_bucket(label) from None
             if not isinstance(error, NameTaken):
                 raise
-            blob = self._marked(key, mark, what)
+            blob = self._marked(key, mark, label)
         return entry_of(blob)
 
     def _made_ready(
@@ -179,48 +179,48 @@ class GCSWriting(GCSReading):
             return False
         return "content_encoding" not in self.get_object_parameters(key)
 
-    def _marked(self, key: str, mark: str, what: str) -> Any:
+    def _marked(self, key: str, mark: str, label: str) -> Any:
         """Return the object with our mark. Raises NameTaken where it is another's."""
-        found = self._found(key, what)
+        found = self._found(key, label)
         if found is None or (found.metadata or {}).get(MARK) != mark:
-            raise NameTaken(f"{what}: the name is taken")
+            raise NameTaken(f"{label}: the name is taken")
         return found
 
-    def _remove(self, key: str, what: str, *, only: str | None = None) -> bool:
-        delete, generation = self._object(what, key).delete, generation_in(only)
+    def _remove(self, key: str, label: str, *, only: str | None = None) -> bool:
+        delete, generation = self._object(label, key).delete, generation_in(only)
         if generation is not None:
-            self._demand("delete", key, what)
+            self._demand("delete", key, label)
         try:
-            ask(what, delete, if_generation_match=generation, **CALL)
+            ask(label, delete, if_generation_match=generation, **CALL)
         except FileMissing:
             return True
         except NameTaken:
             return False
         return True
 
-    def _copy(self, source: str, target: str, what: str) -> str:
-        self._demand("rewrite", target, what)
+    def _copy(self, source: str, target: str, label: str) -> str:
+        self._demand("rewrite", target, label)
         # Of one generation, so that content and properties belong together.
         for _ in range(ATTEMPTS):
-            found = self._found(source, what)
+            found = self._found(source, label)
             if found is None:
-                raise FileMissing(f"{what}: there is no such file")
+                raise FileMissing(f"{label}: there is no such file")
             try:
-                self._rewrite(found, target, what)
+                self._rewrite(found, target, label)
             except FileMissing:
                 continue
             return entry_of(found).reference
-        raise StoreError(f"{what}: the file is replaced all the time; try again")
+        raise StoreError(f"{label}: the file is replaced all the time; try again")
 
-    def _rewrite(self, source: Any, target: str, what: str) -> None:
-        blob = self._object(what, target)
+    def _rewrite(self, source: Any, target: str, label: str) -> None:
+        blob = self._object(label, target)
         # With a mark there are properties to send, and then the store copies none.
         carried = {name: getattr(source, name) for name in _COPIED}
         if self.gzip and source.content_encoding == "gzip":
             unpacked = self._unpacks(source.name), self._unpacks(target)
             if unpacked == (True, False):
                 raise StoreError(
-                    f"{what}: the file was packed by this storage (gzip), and by the "
+                    f"{label}: the file was packed by this storage (gzip), and by the "
                     "new name it would be one that came packed; choose another ending"
                 )
             if unpacked == (False, True):
@@ -235,7 +235,7 @@ class GCSWriting(GCSReading):
         try:
             while True:
                 token, _, _ = ask(
-                    what,
+                    label,
                     blob.rewrite,
                     source,
                     token=token,
@@ -245,10 +245,10 @@ class GCSWriting(GCSReading):
                 if token is None:
                     break
         except NameTaken:
-            self._marked(target, mark, what)
+            self._marked(target, mark, label)
         acl = self._acl(target)
         if acl:
-            ask(what, blob.acl.save_predefined, acl, **CALL)
+            ask(label, blob.acl.save_predefined, acl, **CALL)
 
 
 def _mark(blob: Any) -> str:

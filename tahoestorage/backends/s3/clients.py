@@ -14,17 +14,17 @@ from botocore.config import Config
 from botocore.credentials import RefreshableCredentials
 from django.core.exceptions import ImproperlyConfigured
 
-from tahoestorage.backends.discreet import fingerprint
+from tahoestorage.backends.credentials import fingerprint
 from tahoestorage.backends.s3.conditions import is_at_amazon
-from tahoestorage.backends.s3.errors import FAULTS, NO_CREDENTIALS, meaning
+from tahoestorage.backends.s3.errors import ERRORS, NO_CREDENTIALS, meaning
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest
     from botocore.credentials import Credentials
     from mypy_boto3_s3 import S3Client, S3ServiceResource
 
-Kind = Literal["usual", "unsigned", "s3v4"]
-_SIGNATURES: dict[Kind, dict[str, Any]] = {
+ClientKind = Literal["usual", "unsigned", "s3v4"]
+_SIGNATURES: dict[ClientKind, dict[str, Any]] = {
     "usual": {},
     "unsigned": {"signature_version": botocore.UNSIGNED},
     "s3v4": {"signature_version": "s3v4"},
@@ -66,9 +66,9 @@ class Clients:
         self.trying = threading.Lock()
         """Held by whoever tries a store, for all threads."""
         self._session: boto3.session.Session | None = None
-        self._made: dict[Kind, S3ServiceResource] = {}
+        self._made: dict[ClientKind, S3ServiceResource] = {}
 
-    def resource(self, kind: Kind = "usual") -> S3ServiceResource:
+    def resource(self, kind: ClientKind = "usual") -> S3ServiceResource:
         """Return a resource of its own, for one thread; its client is everybody's.
 
         Raises ImproperlyConfigured where the options make no client.
@@ -76,7 +76,7 @@ class Clients:
         made = self._resource(kind)
         return type(made)(client=made.meta.client)
 
-    def client(self, kind: Kind = "usual") -> S3Client:
+    def client(self, kind: ClientKind = "usual") -> S3Client:
         """Return the client. Raises ImproperlyConfigured where there can't be one."""
         return self._resource(kind).meta.client
 
@@ -103,7 +103,7 @@ class Clients:
             self._session = self._make_session()
         return self._session
 
-    def _resource(self, kind: Kind) -> S3ServiceResource:
+    def _resource(self, kind: ClientKind) -> S3ServiceResource:
         made = self._made.get(kind)
         if made is not None:
             return made
@@ -113,9 +113,9 @@ class Clients:
                 made = self._made[kind] = self._make(kind)
             return made
 
-    def _make(self, kind: Kind) -> S3ServiceResource:
+    def _make(self, kind: ClientKind) -> S3ServiceResource:
         config = self._config.merge(Config(**_SIGNATURES[kind]))
-        fault: Exception
+        failure: Exception
         try:
             made = self._opened().resource("s3", config=config, **self._options)
             client = made.meta.client
@@ -127,13 +127,13 @@ class Clients:
             events.register_first("choose-signer.s3", _keep_version_4)
             return made
         except NO_CREDENTIALS as error:
-            fault = meaning(error, "a client of S3", "it")
-        except (*FAULTS, ValueError) as error:
-            fault = ImproperlyConfigured(
+            failure = meaning(error, "a client of S3", "it")
+        except (*ERRORS, ValueError) as error:
+            failure = ImproperlyConfigured(
                 f"No client of S3 can be made ({type(error).__name__}); check "
                 "endpoint_url, region_name, session_profile and client_config."
             )
-        raise fault
+        raise failure
 
     def _says_when(self, config: Config) -> bool:
         """Whether the user says when requests have a checksum."""

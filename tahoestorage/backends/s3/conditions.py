@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from tahoestorage.backends.s3.objects import S3Objects
 
 Operation = Literal["PutObject", "CompleteMultipartUpload", "CopyObject"]
-Answer = Mapping[str, Any]
-Attempt = Callable[[str, threading.Barrier], Answer]
+S3Response = Mapping[str, Any]
+Attempt = Callable[[str, threading.Barrier], S3Response]
 """Makes an object of a key, once the others are ready too. Raises NameTaken."""
 MARK = "tahoestorage-token"
 """The user metadata by which a save, or a trial, knows its own object."""
@@ -80,7 +80,7 @@ def is_trusted(client: S3Client, bucket: str) -> bool:
     return is_at_amazon(client) and not outposts and signature != "s3"
 
 
-class Trial:
+class S3Trial:
     """Tries by a small object of ``key`` whether a store refuses to overwrite it.
 
     Several write it at once, for several rounds: just one of them may succeed each
@@ -89,12 +89,12 @@ class Trial:
     may be deleted. Processes that try at the same time do not disturb each other.
     """
 
-    def __init__(self, store: S3Objects, key: str, what: str) -> None:
+    def __init__(self, store: S3Objects, key: str, label: str) -> None:
         self._store = store
         self._key = key
-        self._what = what
+        self._label = label
         self._client = store._client
-        self._ask = functools.partial(store._call, what)
+        self._ask = functools.partial(store._call, label)
         self._token = secrets.token_hex(16)
         self._deletes = False
         parameters = dict(store._get_write_parameters(key))
@@ -151,7 +151,7 @@ class Trial:
         if not (self._is_one_each(self._put, [1]) and self._deletes):
             return False
         source = f"{self._key}-{self._token}"
-        answer = self._put(source, threading.Barrier(1))
+        response = self._put(source, threading.Barrier(1))
         try:
             attempt = functools.partial(self._copy, source)
             for count in rounds:
@@ -162,15 +162,15 @@ class Trial:
                     return False
                 self._delete(f"{source}-copy", won[0])
         finally:
-            self._delete(source, answer)
+            self._delete(source, response)
         return True
 
-    def _race(self, attempt: Attempt, key: str, count: int) -> list[Answer]:
-        """Let so many try at once; return the answers of those that succeeded.
+    def _race(self, attempt: Attempt, key: str, count: int) -> list[S3Response]:
+        """Let so many try at once; return the responses of those that succeeded.
 
         Where it is more than one, all are deleted.
         """
-        won: list[Answer] = []
+        won: list[S3Response] = []
         failed: list[Exception] = []
         start = threading.Barrier(count, timeout=_TOGETHER)
 
@@ -194,19 +194,19 @@ class Trial:
                 start.abort()
                 failed.append(self._alone())
         if not won:
-            # It may have been done, its answer lost, and the request repeated.
-            head = self._store._head(key, self._what)
+            # It may have been done, its response lost, and the request repeated.
+            head = self._store._head(key, self._label)
             if head is not None and head["Metadata"].get(MARK) == self._token:
                 won.append(head)
         if len(won) > 1 or failed:
-            for answer in won:
+            for response in won:
                 # Which of them is there now nobody knows.
-                self._delete(key, {"VersionId": answer.get("VersionId")})
+                self._delete(key, {"VersionId": response.get("VersionId")})
         if failed:
             raise failed[0]
         return won
 
-    def _put(self, key: str, start: threading.Barrier) -> Answer:
+    def _put(self, key: str, start: threading.Barrier) -> S3Response:
         start.wait()
         place = self._store._object(key)
         return self._ask(
@@ -217,7 +217,7 @@ class Trial:
             **self._parameters,
         )
 
-    def _upload(self, key: str, start: threading.Barrier) -> Answer:
+    def _upload(self, key: str, start: threading.Barrier) -> S3Response:
         client, place = self._client, self._store._object(key)
         begun = self._ask(client.create_multipart_upload, **place, **self._parameters)
         whole: dict[str, Any] = {**place, "UploadId": begun["UploadId"]}
@@ -241,7 +241,7 @@ class Trial:
                 self._ask(client.abort_multipart_upload, **whole)
             raise
 
-    def _copy(self, source: str, key: str, start: threading.Barrier) -> Answer:
+    def _copy(self, source: str, key: str, start: threading.Barrier) -> S3Response:
         start.wait()
         return self._ask(
             self._client.copy_object,
@@ -260,7 +260,7 @@ class Trial:
         somebody's. Raises StoreError where others have it all the time.
         """
         for _ in range(_LOOKS):
-            head = self._store._head(self._key, self._what)
+            head = self._store._head(self._key, self._label)
             if head is None:
                 return True
             if MARK not in head["Metadata"]:
@@ -276,28 +276,28 @@ class Trial:
 
     def _busy(self) -> StoreError:
         return StoreError(
-            f"{self._what}: others try at this moment whether the store can refuse to "
+            f"{self._label}: others try at this moment whether the store can refuse to "
             "overwrite; try again"
         )
 
     def _alone(self) -> StoreError:
         return StoreError(
-            f"{self._what}: whether the store can refuse to overwrite could not be "
+            f"{self._label}: whether the store can refuse to overwrite could not be "
             "tried by several at once (a thread could not be started, or was too "
             "slow); try again"
         )
 
-    def _delete(self, key: str, answer: Answer) -> bool:
-        """Delete the object that an answer tells of; return whether that is allowed.
+    def _delete(self, key: str, response: S3Response) -> bool:
+        """Delete the object that a response tells of; return whether that is allowed.
 
         Of a version, or nothing: a mark in its place would remain for ever.
         """
         condition: dict[str, Any] = {}
-        if answer.get("VersionId"):
-            condition["VersionId"] = answer["VersionId"]
-        elif answer.get("ETag"):
+        if response.get("VersionId"):
+            condition["VersionId"] = response["VersionId"]
+        elif response.get("ETag"):
             # Not the object of another process.
-            condition["IfMatch"] = answer["ETag"]
+            condition["IfMatch"] = response["ETag"]
         ask = functools.partial(
             self._ask, self._client.delete_object, **self._store._object(key)
         )

@@ -12,28 +12,28 @@ PACKED = "tahoestorage-packed"
 _FRAMING = "aws-chunked"
 
 
-def encoding_in(answer: Mapping[str, Any]) -> str | None:
+def encoding_in(response: Mapping[str, Any]) -> str | None:
     """Return the Content-Encoding of an object, None for content as it is.
 
     Without that of the request that brought it, which SeaweedFS keeps.
     """
-    told = str(answer.get("ContentEncoding") or "").split(",")
+    told = str(response.get("ContentEncoding") or "").split(",")
     found = [each.strip() for each in told]
     return ", ".join(each for each in found if each not in ("", _FRAMING)) or None
 
 
-def is_packed(answer: Mapping[str, Any], key: str, types: Collection[str]) -> bool:
+def is_packed(response: Mapping[str, Any], key: str, types: Collection[str]) -> bool:
     """Return whether the storage packed an object: by its mark, or else by its name.
 
     Releases before 0.2, and django-storages, packed what is of these ``types`` and
     has no encoding by its name, and made no mark.
     """
-    if encoding_in(answer) != "gzip":
+    if encoding_in(response) != "gzip":
         return False
-    mark = answer.get("Metadata", {}).get(PACKED)
+    mark = response.get("Metadata", {}).get(PACKED)
     if mark is not None:
         return bool(mark == "yes")
-    return mimetypes.guess_type(key)[1] is None and answer.get("ContentType") in types
+    return mimetypes.guess_type(key)[1] is None and response.get("ContentType") in types
 
 
 def marked(parameters: dict[str, Any], *, packed: bool) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from tahoestorage.exceptions import (
 )
 
 T = TypeVar("T")
-FAULTS = (botocore.BotoCoreError, botocore.ClientError, Boto3Error)
+ERRORS = (botocore.BotoCoreError, botocore.ClientError, Boto3Error)
 NO_CREDENTIALS = (
     botocore.NoCredentialsError,
     botocore.PartialCredentialsError,
@@ -69,17 +69,17 @@ class NotImplementedThere(StoreError):
     """The store does not know what was asked of it."""
 
 
-def call(what: str, place: str, ask: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+def call(label: str, place: str, ask: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     """Return what ``ask`` does; where botocore fails, raise an error of ours.
 
-    ``what`` names the file and ``place`` the bucket, for people.
+    ``label`` names the file and ``place`` the bucket, for people.
     """
     try:
         return ask(*args, **kwargs)
-    except FAULTS as error:
-        fault, cause = meaning(error, what, place), harmless(error)
+    except ERRORS as error:
+        failure, cause = meaning(error, label, place), harmless(error)
     # Outside of the handler: what was caught has requests in it, with keys and URLs.
-    raise fault from cause
+    raise failure from cause
 
 
 def harmless(error: Exception) -> Exception | None:
@@ -93,7 +93,7 @@ def harmless(error: Exception) -> Exception | None:
     given: Any = error.response
     told = given.get("Error", {})
     text = printable(str(told.get("Message", "")))
-    answer: Any = {
+    response: Any = {
         "Error": {
             "Code": str(told.get("Code", "")),
             "Message": "" if _TELLING.search(text) else text[:_LONGEST],
@@ -102,78 +102,78 @@ def harmless(error: Exception) -> Exception | None:
             "HTTPStatusCode": given.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         },
     }
-    return botocore.ClientError(answer, error.operation_name)
+    return botocore.ClientError(response, error.operation_name)
 
 
-def meaning(error: Exception, what: str, place: str) -> TahoeStorageError:
+def meaning(error: Exception, label: str, place: str) -> TahoeStorageError:
     """Return our error for one of botocore's, without its text."""
     if isinstance(error, botocore.ClientError):
-        answer: Any = error.response
-        status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        code = str(answer.get("Error", {}).get("Code", status))
-        return _answered(status, code, what, place)
+        response: Any = error.response
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        code = str(response.get("Error", {}).get("Code", status))
+        return _answered(status, code, label, place)
     name = type(error).__name__
     if isinstance(error, NO_CREDENTIALS):
         return StoreForbids(
-            f"{what}: there are no credentials for {place} ({name}); set access_key "
+            f"{label}: there are no credentials for {place} ({name}); set access_key "
             "and secret_key, or a profile or role that has them"
         )
     if isinstance(error, botocore.SSLError):
         return StoreUnreachable(
-            f"{what}: TLS with {place} fails; is its certificate one that is trusted "
+            f"{label}: TLS with {place} fails; is its certificate one that is trusted "
             "here (option verify)?"
         )
     if isinstance(error, _DAMAGED):
         return DamagedDownload(
-            f"{what}: the download is not the file (its checksum differs); try again"
+            f"{label}: the download is not the file (its checksum differs); try again"
         )
     if isinstance(error, _HUNG_UP):
         return StoreUnreachable(
-            f"{what}: no answer from {place} ({name}); does the store run, is "
+            f"{label}: no answer from {place} ({name}); does the store run, is "
             "endpoint_url right, is there a way through the network?"
         )
     return StoreError(
-        f"{what}: {place} can't be asked for it ({name}); look at the storage's "
+        f"{label}: {place} can't be asked for it ({name}); look at the storage's "
         "options, object_parameters among them"
     )
 
 
-def _answered(status: int, code: str, what: str, place: str) -> TahoeStorageError:
+def _answered(status: int, code: str, label: str, place: str) -> TahoeStorageError:
     if code == "NoSuchBucket":
         return StoreError(
-            f"{what}: {place} does not exist; make it, or correct bucket_name"
+            f"{label}: {place} does not exist; make it, or correct bucket_name"
         )
     if status == 404 and code != "NoSuchUpload":
-        return FileMissing(f"{what}: there is no such file")
+        return FileMissing(f"{label}: there is no such file")
     if status == 412 or code == "ConditionalRequestConflict":
-        return NameTaken(f"{what}: the name is taken")
+        return NameTaken(f"{label}: the name is taken")
     if status == 416:
-        return BeyondTheEnd(f"{what}: it ends before what was asked of it")
+        return BeyondTheEnd(f"{label}: it ends before what was asked of it")
     if status == 501:
         return NotImplementedThere(
-            f"{what}: {place} does not know what was asked of it ({code}); {CHECKSUMS}"
+            f"{label}: {place} does not know what was asked of it ({code}); {CHECKSUMS}"
         )
     if code == "RequestTimeTooSkewed":
         return StoreForbids(
-            f"{what}: the clocks of this machine and of {place} differ too much; set "
+            f"{label}: the clocks of this machine and of {place} differ too much; set "
             "this one's"
         )
     if code in _OF_REGIONS or status in (301, 307):
         return StoreError(
-            f"{what}: {place} is elsewhere ({code}); correct region_name or "
+            f"{label}: {place} is elsewhere ({code}); correct region_name or "
             "endpoint_url"
         )
     if status in (401, 403) or code in _OF_CREDENTIALS:
         return StoreForbids(
-            f"{what}: {place} forbids it ({code}); check the credentials and what they "
-            "may do. Without the right to list the bucket, it is answered of what is "
-            "missing too"
+            f"{label}: {place} forbids it ({code}); check the credentials and what "
+            "they may do. Without the right to list the bucket, it is answered of what "
+            "is missing too"
         )
     if status in (408, 429) or status >= 500:
         return StoreUnreachable(
-            f"{what}: {place} can't do it now ({status} {code}); try again later"
+            f"{label}: {place} can't do it now ({status} {code}); try again later"
         )
     return StoreError(
-        f"{what}: {place} refuses it ({status} {code}); look at the storage's options, "
-        f"region_name and object_parameters among them; {CHECKSUMS}"
+        f"{label}: {place} refuses it ({status} {code}); look at the storage's "
+        f"options, region_name and object_parameters among them; {CHECKSUMS}"
     )

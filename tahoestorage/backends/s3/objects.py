@@ -10,9 +10,9 @@ from typing import Any
 from tahoestorage.backends import digests
 from tahoestorage.backends.keys import Keys
 from tahoestorage.backends.objectreader import Part
-from tahoestorage.backends.s3.access import S3Access
 from tahoestorage.backends.s3.encodings import is_packed
 from tahoestorage.backends.s3.errors import BeyondTheEnd, NotImplementedThere
+from tahoestorage.backends.s3.options import S3Access
 from tahoestorage.backends.s3.reading import entry_of, part_of
 from tahoestorage.entries import Entry
 from tahoestorage.exceptions import DamagedDownload, FileMissing, NameTaken
@@ -38,38 +38,38 @@ class S3Objects(Keys, S3Access):
     def _object(self, key: str) -> dict[str, str]:
         return {"Bucket": self.bucket_name, "Key": key}
 
-    def _head(self, key: str, what: str) -> Mapping[str, Any] | None:
+    def _head(self, key: str, label: str) -> Mapping[str, Any] | None:
         if not key:
             return None
         ask, asked = self._client.head_object, self._reading(key)
         try:
-            return self._call(what, ask, **self._object(key), **asked)
+            return self._call(label, ask, **self._object(key), **asked)
         except FileMissing:
             return None
 
-    def _stat(self, key: str, what: str) -> Entry | None:
-        head = self._head(key, what)
+    def _stat(self, key: str, label: str) -> Entry | None:
+        head = self._head(key, label)
         return None if head is None else entry_of(head, head["ContentLength"])
 
     def _fetch(
-        self, key: str, first: int, last: int, reference: str | None, what: str
+        self, key: str, first: int, last: int, reference: str | None, label: str
     ) -> Part:
         asked = self._reading(key) | {"Range": f"bytes={first}-{last}"}
         if reference:
             asked["IfMatch"] = reference
         replaced = DamagedDownload(
-            f"{what}: the download is not the file (it was replaced meanwhile); try "
+            f"{label}: the download is not the file (it was replaced meanwhile); try "
             "again"
         )
         try:
-            answer = self._call(
-                what, self._client.get_object, **self._object(key), **asked
+            response = self._call(
+                label, self._client.get_object, **self._object(key), **asked
             )
         except BeyondTheEnd:
             # Of an empty object each range is.
-            head = self._head(key, what)
+            head = self._head(key, label)
             if head is None:
-                raise FileMissing(f"{what}: there is no such file") from None
+                raise FileMissing(f"{label}: there is no such file") from None
             entry = entry_of(head, head["ContentLength"])
             if reference and entry.reference != reference:
                 raise replaced from None
@@ -77,22 +77,22 @@ class S3Objects(Keys, S3Access):
             return Part(entry, io.BytesIO(), "gzip" if packed else None)
         except NameTaken:
             raise replaced from None
-        packed = is_packed(answer, key, self._packed_unmarked)
-        part = part_of(answer, first, what, self._place, packed=packed)
+        packed = is_packed(response, key, self._packed_unmarked)
+        part = part_of(response, first, label, self._place, packed=packed)
         if reference and part.entry.reference != reference:
             part.body.close()
             raise replaced
         return part
 
-    def _remove(self, key: str, what: str, *, only: str | None = None) -> bool:
+    def _remove(self, key: str, label: str, *, only: str | None = None) -> bool:
         condition = {} if only is None else {"IfMatch": only}
         ask, place = self._client.delete_object, self._object(key)
         try:
             try:
-                self._call(what, ask, **place, **condition)
+                self._call(label, ask, **place, **condition)
             except NotImplementedThere:
                 # Such a store can't be kept from deleting what has come meanwhile.
-                self._call(what, ask, **place)
+                self._call(label, ask, **place)
         except FileMissing:
             return True
         except NameTaken:

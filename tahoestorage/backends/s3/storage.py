@@ -40,19 +40,19 @@ class S3Storage(Cached, S3Writing):
     __module__ = "tahoestorage.backends.s3"
 
     def _try_out(
-        self, operation: Operation, what: str, key: str, thorough: bool
+        self, operation: Operation, label: str, key: str, thorough: bool
     ) -> bool:
-        scope = self._scope.item("conditions:")
+        namespace = self._namespace.item("conditions:")
         # Releases before 0.2 tried it one after another only.
-        label = f"{operation}, several at once"
-        if not thorough and self._entries.text(scope, label, DAY) is not None:
+        text_key = f"{operation}, several at once"
+        if not thorough and self._entries.text(namespace, text_key, DAY) is not None:
             return True
         ticket = self._entries.ticket()
-        honoured = super()._try_out(operation, what, key, thorough)
+        honoured = super()._try_out(operation, label, key, thorough)
         if honoured:
-            self._entries.keep_text(ticket, scope, label, "honoured", DAY)
+            self._entries.keep_text(ticket, namespace, text_key, "honoured", DAY)
         elif thorough:
-            self._entries.forget(scope)
+            self._entries.forget(namespace)
         return honoured
 
     def _reader(self, name: str) -> Reader:
@@ -127,7 +127,7 @@ class S3Storage(Cached, S3Writing):
     def download_url(
         self, name: str, *, method: str, content_type: str, disposition: str
     ) -> str:
-        """Return ``url``, with what the store is to answer where it signs it itself.
+        """Return ``url``, with what the store is to response where it signs it itself.
 
         A file that was packed before it was saved, such as ``a.tar.gz``, is answered as
         it is: clients would unpack it if the store told how.

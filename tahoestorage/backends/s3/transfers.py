@@ -47,7 +47,7 @@ def in_one_piece(config: TransferConfig) -> TransferConfig:
 
 
 class Sending:
-    """A client for one transfer, which keeps the answer to its last request.
+    """A client for one transfer, which keeps the response to its last request.
 
     What is ``new`` does not overwrite, as far as the store holds to the condition.
     """
@@ -55,7 +55,7 @@ class Sending:
     def __init__(self, client: S3Client, *, new: bool) -> None:
         self._client = client
         self._condition = {"IfNoneMatch": "*"} if new else {}
-        self.answer: Mapping[str, Any] = {}
+        self.response: Mapping[str, Any] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
@@ -67,8 +67,8 @@ class Sending:
         return self._last(self._client.complete_multipart_upload, parameters)
 
     def _last(self, request: Call, parameters: dict[str, Any]) -> Any:
-        self.answer = request(**parameters, **self._condition)
-        return self.answer
+        self.response = request(**parameters, **self._condition)
+        return self.response
 
 
 def upload(
@@ -125,7 +125,7 @@ def copy_in_parts(
 
     def copy_part(number: int) -> dict[str, Any]:
         first = (number - 1) * length
-        answer = ask(
+        response = ask(
             client.upload_part_copy,
             **whole,
             **source,
@@ -133,7 +133,7 @@ def copy_in_parts(
             PartNumber=number,
             CopySourceRange=f"bytes={first}-{min(first + length, size) - 1}",
         )
-        return {"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]}
+        return {"PartNumber": number, "ETag": response["CopyPartResult"]["ETag"]}
 
     try:
         with ThreadPoolExecutor(_COPIERS) as threads:

@@ -24,10 +24,10 @@ def unfinished(storage: S3Storage) -> Iterator[Unfinished]:
 
     A thousand a request. Raises StoreError where the store can't be asked.
     """
-    what, base = "a listing of unfinished uploads", storage._base
+    label, base = "a listing of unfinished uploads", storage._base
     paginator: Any = storage._client.get_paginator("list_multipart_uploads")
     pages = iter(paginator.paginate(Bucket=storage.bucket_name, Prefix=base))
-    while page := storage._call(what, next, pages, None):
+    while page := storage._call(label, next, pages, None):
         for each in page.get("Uploads", ()):
             # Some look at the prefix only where it is one of folders.
             if each["Key"].startswith(base):

@@ -16,7 +16,7 @@ from tahoestorage.backends.objectstore import TRIAL
 from tahoestorage.backends.s3.conditions import (
     MARK,
     Operation,
-    Trial,
+    S3Trial,
     is_modelled,
     is_trusted,
 )
@@ -48,7 +48,7 @@ _CARRIED = (
     "Metadata",
     "WebsiteRedirectLocation",
 )
-Answer = Mapping[str, Any]
+S3Response = Mapping[str, Any]
 
 
 class S3Writing(S3Objects):
@@ -64,45 +64,45 @@ class S3Writing(S3Objects):
         parts does not hold, they are sent whole. Raises StoreError where the store
         can't be asked.
         """
-        what = "a trial of conditional writes"
-        return self._honours("PutObject", what, self._key(TRIAL), thorough=thorough)
+        label = "a trial of conditional writes"
+        return self._honours("PutObject", label, self._key(TRIAL), thorough=thorough)
 
     def _honours(
-        self, operation: Operation, what: str, key: str, *, thorough: bool = False
+        self, operation: Operation, label: str, key: str, *, thorough: bool = False
     ) -> bool:
         """Return whether a condition holds; if need be it is tried beside ``key``."""
         client = self._client
         if not is_modelled(client, operation):
             return False
         whole: Operation = "PutObject"
-        if operation != whole and not self._honours(whole, what, key):
+        if operation != whole and not self._honours(whole, label, key):
             # Who looks first and writes later does so with parts, too, and is found out
             # by them less often (Swift).
             return False
-        known, place = self._clients.honoured, (self.bucket_name, operation)
+        cached, place = self._clients.honoured, (self.bucket_name, operation)
         if self.conditional_writes:
             # Whether copies work at all their failure tells.
-            return operation != "CopyObject" or known.get(place, True)
+            return operation != "CopyObject" or cached.get(place, True)
         if is_trusted(client, self.bucket_name):
             return True
-        if thorough or place not in known:
+        if thorough or place not in cached:
             with self._clients.trying:
-                if thorough or place not in known:
+                if thorough or place not in cached:
                     beside = key[: key.rfind("/") + 1] + TRIAL
-                    known[place] = self._try_out(operation, what, beside, thorough)
-        return known[place]
+                    cached[place] = self._try_out(operation, label, beside, thorough)
+        return cached[place]
 
     def _try_out(
-        self, operation: Operation, what: str, key: str, thorough: bool
+        self, operation: Operation, label: str, key: str, thorough: bool
     ) -> bool:
-        return Trial(self, key, what).honours(operation, thorough=thorough)
+        return S3Trial(self, key, label).honours(operation, thorough=thorough)
 
-    def _demand(self, operation: Operation, what: str, key: str) -> None:
+    def _demand(self, operation: Operation, label: str, key: str) -> None:
         """Raise NotConditional where ``operation`` could overwrite a file."""
-        if not self._honours(operation, what, key):
-            raise self._would_overwrite(operation, what)
+        if not self._honours(operation, label, key):
+            raise self._would_overwrite(operation, label)
 
-    def _would_overwrite(self, operation: Operation, what: str) -> NotConditional:
+    def _would_overwrite(self, operation: Operation, label: str) -> NotConditional:
         advice = (
             f"use a store that can, let {TRIAL} beside the file be deleted, without "
             "which nothing is proven, or set conditional_writes where you know better"
@@ -110,22 +110,22 @@ class S3Writing(S3Objects):
         if not self._overwrites:
             advice += ", or set allow_overwrite where saves are meant to overwrite"
         return NotConditional(
-            f"{what}: {self._place} can't refuse to overwrite (If-None-Match on "
+            f"{label}: {self._place} can't refuse to overwrite (If-None-Match on "
             f"{operation}, also by several at once), so that this could cost another "
             f"file; {advice}"
         )
 
     # Files
 
-    def _put(self, key: str, content: Any, what: str, *, replace: bool) -> Entry:
+    def _put(self, key: str, content: Any, label: str, *, replace: bool) -> Entry:
         source, parameters = self._made_ready(key, content)
         if replace:
-            answer = self._send(key, source, what, parameters)
+            response = self._send(key, source, label, parameters)
         else:
-            send = partial(self._send_new, key, source, what)
-            answer = self._create(key, what, parameters, send)
+            send = partial(self._send_new, key, source, label)
+            response = self._create(key, label, parameters, send)
         size = source.taken if source.size is None else source.size
-        return entry_of({"ETag": answer.get("ETag", "")}, size)
+        return entry_of({"ETag": response.get("ETag", "")}, size)
 
     def _made_ready(self, key: str, content: Any) -> tuple[Source, dict[str, Any]]:
         """Return what is sent, packed if need be, and what goes with it."""
@@ -151,42 +151,42 @@ class S3Writing(S3Objects):
         self,
         key: str,
         source: Source,
-        what: str,
+        label: str,
         parameters: dict[str, Any],
         *,
         new: bool = False,
         at_once: bool = False,
-    ) -> Answer:
+    ) -> S3Response:
         config: TransferConfig = self.transfer_config
         sending = Sending(self._client, new=new)
         place, config = self._object(key), in_one_piece(config) if at_once else config
-        self._call(what, upload, sending, source, place, parameters, config)
-        return sending.answer
+        self._call(label, upload, sending, source, place, parameters, config)
+        return sending.response
 
     def _send_new(
-        self, key: str, source: Source, what: str, parameters: dict[str, Any]
-    ) -> Answer:
+        self, key: str, source: Source, label: str, parameters: dict[str, Any]
+    ) -> S3Response:
         """Send to a name that is free, in parts only where that holds for parts too."""
         large = not source.is_shorter_than(self.transfer_config.multipart_threshold)
         operation: Operation = "CompleteMultipartUpload"
-        if large and self._honours(operation, what, key):
-            return self._send(key, source, what, parameters, new=True)
-        self._demand("PutObject", what, key)
+        if large and self._honours(operation, label, key):
+            return self._send(key, source, label, parameters, new=True)
+        self._demand("PutObject", label, key)
         with sized(source) as source:
             if source.size is not None and source.size > SENT_AT_ONCE:
-                self._demand(operation, what, key)
-            return self._send(key, source, what, parameters, new=True, at_once=True)
+                self._demand(operation, label, key)
+            return self._send(key, source, label, parameters, new=True, at_once=True)
 
     def _create(
         self,
         key: str,
-        what: str,
+        label: str,
         parameters: dict[str, Any],
-        send: Callable[[dict[str, Any]], Answer],
-    ) -> Answer:
-        """Return the answer to ``send``, or the head of the object that it made.
+        send: Callable[[dict[str, Any]], S3Response],
+    ) -> S3Response:
+        """Return the response to ``send``, or the head of the object that it made.
 
-        A request that is repeated after its answer was lost is refused for the object
+        A request that is repeated after its response was lost is refused for the object
         that it has made itself.
         """
         token = secrets.token_hex(16)
@@ -197,25 +197,25 @@ class S3Writing(S3Objects):
             raise
         except (NameTaken, StoreError):
             with contextlib.suppress(StoreError):
-                head = self._head(key, what)
+                head = self._head(key, label)
                 if head is not None and head["Metadata"].get(MARK) == token:
                     return head
             raise
 
-    def _copy(self, source: str, target: str, what: str) -> str:
-        head = self._head(source, what)
+    def _copy(self, source: str, target: str, label: str) -> str:
+        head = self._head(source, label)
         if head is None:
-            raise FileMissing(f"{what}: there is no such file")
-        made = Copying(source, target, what, head, self._copied(source, target, head))
+            raise FileMissing(f"{label}: there is no such file")
+        made = Copying(source, target, label, head, self._copied(source, target, head))
         for way in self._ways(made):
             try:
-                self._create(target, what, made.parameters, partial(way, made))
+                self._create(target, label, made.parameters, partial(way, made))
             except NotImplementedThere:
                 continue
             except NameTaken:
-                if self._head(target, what) is not None:
+                if self._head(target, label) is not None:
                     raise
-                now = self._head(source, what)
+                now = self._head(source, label)
                 if now is None or now["ETag"] != head["ETag"]:
                     break
                 # Neither changed: what is copied so is refused here, as Swift does with
@@ -225,8 +225,10 @@ class S3Writing(S3Objects):
             else:
                 return entry_of(head, made.size).reference
         else:
-            raise self._would_overwrite("CopyObject", what)
-        raise StoreError(f"{what}: the file was changed while it was copied; try again")
+            raise self._would_overwrite("CopyObject", label)
+        raise StoreError(
+            f"{label}: the file was changed while it was copied; try again"
+        )
 
     def _copied(
         self, source: str, target: str, head: Mapping[str, Any]
@@ -242,9 +244,9 @@ class S3Writing(S3Objects):
         packed = is_packed(head, source, self._packed_unmarked)
         return marked(parameters, packed=packed)
 
-    def _ways(self, made: Copying) -> Iterator[Callable[..., Answer]]:
+    def _ways(self, made: Copying) -> Iterator[Callable[..., S3Response]]:
         """Yield how a copy is made, where it does not overwrite: the cheapest first."""
-        honours = partial(self._honours, what=made.what, key=made.target)
+        honours = partial(self._honours, label=made.label, key=made.target)
         if made.size <= COPIED_AT_ONCE and honours("CopyObject"):
             yield self._copy_at_once
         in_parts = honours("CompleteMultipartUpload")
@@ -254,15 +256,15 @@ class S3Writing(S3Objects):
             yield self._copy_through
         # Who lets saves overwrite has copies do so that come at the same moment.
         elif self.file_overwrite:
-            if self._head(made.target, made.what) is not None:
-                raise NameTaken(f"{made.what}: the name is taken")
+            if self._head(made.target, made.label) is not None:
+                raise NameTaken(f"{made.label}: the name is taken")
             if made.size:
                 yield self._copy_in_parts
             yield self._copy_through
 
-    def _copy_at_once(self, made: Copying, parameters: dict[str, Any]) -> Answer:
+    def _copy_at_once(self, made: Copying, parameters: dict[str, Any]) -> S3Response:
         return self._call(
-            made.what,
+            made.label,
             self._client.copy_object,
             **self._object(made.target),
             **self._source(made),
@@ -271,24 +273,24 @@ class S3Writing(S3Objects):
             IfNoneMatch="*",
         )
 
-    def _copy_in_parts(self, made: Copying, parameters: dict[str, Any]) -> Answer:
-        ask, place = partial(self._call, made.what), self._object(made.target)
+    def _copy_in_parts(self, made: Copying, parameters: dict[str, Any]) -> S3Response:
+        ask, place = partial(self._call, made.label), self._object(made.target)
         source = self._source(made)
         copy_in_parts(ask, self._client, place, source, made.size, parameters)
         return {}
 
-    def _copy_through(self, made: Copying, parameters: dict[str, Any]) -> Answer:
+    def _copy_through(self, made: Copying, parameters: dict[str, Any]) -> S3Response:
         """Read it, and send it anew."""
 
         def fetch(first: int, last: int, reference: str | None) -> Part:
             tag = made.head["ETag"]
-            return self._fetch(made.source, first, last, tag, made.what)
+            return self._fetch(made.source, first, last, tag, made.label)
 
-        with ObjectReader(fetch, made.what, entry_of(made.head, made.size)) as reader:
+        with ObjectReader(fetch, made.label, entry_of(made.head, made.size)) as reader:
             source = Source(iter(partial(reader.read, PACKED), b""))
             if self.file_overwrite:
-                return self._send(made.target, source, made.what, parameters, new=True)
-            return self._send_new(made.target, source, made.what, parameters)
+                return self._send(made.target, source, made.label, parameters, new=True)
+            return self._send_new(made.target, source, made.label, parameters)
 
     def _source(self, made: Copying) -> dict[str, Any]:
         return {
@@ -304,8 +306,8 @@ class Copying:
 
     source: str
     target: str
-    what: str
-    head: Answer
+    label: str
+    head: S3Response
     parameters: dict[str, Any]
 
     @property

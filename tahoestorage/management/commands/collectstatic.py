@@ -83,15 +83,15 @@ class Command(collectstatic.Command):
 
     def _finish(self) -> None:
         """Wait for the uploads. Raises CommandError with what failed."""
-        faults = []
+        errors = []
         uploads, self._uploads = self._uploads, []
         for path, upload in uploads:
             try:
                 upload.result()
             except OSError as error:
-                faults.append(printable(f"{path}: {error}"))
-        if faults:
-            raise CommandError("\n".join(["These were not uploaded:", *faults]))
+                errors.append(printable(f"{path}: {error}"))
+        if errors:
+            raise CommandError("\n".join(["These were not uploaded:", *errors]))
 
     def clear_dir(self, path: str) -> None:
         """Delete all that is there."""

@@ -12,9 +12,9 @@ from django.core.files.storage import Storage
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tahoestorage.cache.inspection import InspectedDisk, InspectedTier, TierStats
-from tahoestorage.conf import CacheOptions
+from tahoestorage.config.settings import CacheOptions
 from tahoestorage.moving.progress import Progress, shown_on
-from tahoestorage.moving.sides import label, storage_of
+from tahoestorage.moving.resolve import label, storage_of
 from tahoestorage.moving.summary import reason, shown, shown_bytes
 from tahoestorage.moving.warming import cache_options, warm
 
@@ -71,11 +71,15 @@ class Command(BaseCommand):
                 tier.stats() if action == "stats" else tier.forget() for tier in tiers
             ]
             document["lifetime"] = cache.lifetime
-            document["tiers"] = [dataclasses.asdict(each) for each in stats]
+            document["tiers"] = [
+                # "fault" is what "error" was called until 0.2.
+                {**dataclasses.asdict(each), "fault": each.error}
+                for each in stats
+            ]
             lines = [*map(_shown, stats), f"Entries live {cache.lifetime:g} s."]
             self._print(document, json, *lines)
-            faults = [each for each in stats if each.fault is not None]
-            if faults and action == "clear":
+            errors = [each for each in stats if each.error is not None]
+            if errors and action == "clear":
                 raise CommandError("Not all could be forgotten.")
 
     def _warm(
@@ -95,11 +99,11 @@ class Command(BaseCommand):
         try:
             with progress:
                 for found in warm(storage):
-                    if found.fault is None:
+                    if found.error is None:
                         names += 1
                         progress.looked(1)
                     else:
-                        why = reason(found.fault)
+                        why = reason(found.error)
                         failures.append({"name": found.name, "reason": why})
                         progress.say(f"failed: {shown(found.name)}: {why}")
         except KeyboardInterrupt:
@@ -146,4 +150,4 @@ def _shown(stats: TierStats) -> str:
         line += f", {shown_bytes(stats.bytes)}"
     if stats.limit is not None:
         line += f" of {shown_bytes(stats.limit)} at most"
-    return line if stats.fault is None else f"{line}; not usable: {stats.fault}"
+    return line if stats.error is None else f"{line}; not usable: {stats.error}"

@@ -13,13 +13,13 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tahoestorage.exceptions import TahoeStorageError
-from tahoestorage.moving.flow import parse_rate
 from tahoestorage.moving.move import Move, Plan
 from tahoestorage.moving.progress import Progress, shown_on
-from tahoestorage.moving.sides import label, storage_of, store_of
-from tahoestorage.moving.space import SHARES, Shares
+from tahoestorage.moving.resolve import label, storage_of, store_of
+from tahoestorage.moving.space import SHARES, Spread
 from tahoestorage.moving.store import Store
 from tahoestorage.moving.summary import Summary, reason, shown_bytes
+from tahoestorage.moving.throttle import parse_rate
 
 USAGE = 2
 NAMED = 50
@@ -88,7 +88,7 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--shares",
-            type=_checked(Shares.parse),
+            type=_checked(Spread.parse),
             default=SHARES,
             metavar="K/N",
             help="for the space on a grid, which can't be asked: its shares.needed and "
@@ -112,7 +112,7 @@ class Command(BaseCommand):
         keep_newer: bool,
         delete_extra: bool,
         dry_run: bool,
-        shares: Shares,
+        shares: Spread,
         json: bool,
         verbosity: int,
         **options: Any,

@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tahoestorage.backends.objectstore import ObjectStore
 from tahoestorage.exceptions import TahoeStorageError
-from tahoestorage.moving.sides import label, storage_of
+from tahoestorage.moving.resolve import label, storage_of
 from tahoestorage.moving.summary import reason, shown
 
 USAGE = 2

@@ -13,12 +13,17 @@ from urllib.parse import quote
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from tahoestorage.conf import Options, backends, read_options, storage_of_alias
+from tahoestorage.config.settings import (
+    Options,
+    backends,
+    read_options,
+    storage_of_alias,
+)
 from tahoestorage.entries import EntryKind
 from tahoestorage.exceptions import NotEnoughServers, TahoeStorageError
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import quorum
-from tahoestorage.tahoe.facts import Rules
+from tahoestorage.tahoe.facts import ServerRules
 from tahoestorage.tahoe.gateway import Gateway
 
 ADVICE = """\
@@ -124,15 +129,15 @@ def marked(storage: TahoeStorage) -> int:
     seen: set[bytes] = set()
     while pending:
         path = pending.pop()
-        answer = storage._directories.ask(path)
-        directory = answer.directory
+        response = storage._directories.ask(path)
+        directory = response.directory
         # A directory may be in itself.
-        if directory.scope.identity in seen:
+        if directory.namespace.identity in seen:
             continue
-        seen.add(directory.scope.identity)
+        seen.add(directory.namespace.identity)
         if directory.write is not None:
             count += storage._links.mark(directory, "/".join(path) or "the root")
-        for name, entry in answer.listing.items():
+        for name, entry in response.listing.items():
             if entry.kind is EntryKind.DIRECTORY:
                 pending.append((*path, name))
     return count
@@ -170,7 +175,7 @@ def create_root(site: Options) -> str:
             # A directory is made where a file would be refused: on too few servers.
             # And it tells how the gateway cuts what it keeps into shares.
             gateway.probe_upload()
-            rules = Rules(site.server_count, site.retired_servers)
+            rules = ServerRules(site.server_count, site.retired_servers)
             return quorum.create_root(gateway, site.directory_format, rules=rules).uri
     except NotEnoughServers as error:
         raise CommandError(

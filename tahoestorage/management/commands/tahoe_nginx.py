@@ -13,7 +13,7 @@ from django.core.files.storage import storages
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tahoestorage.backends.tahoe import TahoeStorage
-from tahoestorage.conf import Options, accel_redirect, read_options
+from tahoestorage.config.settings import Options, accel_redirect, read_options
 from tahoestorage.proxy import public
 from tahoestorage.proxy.accel import location
 

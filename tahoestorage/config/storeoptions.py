@@ -1,0 +1,239 @@
+"""The options of each store, and how they are read from text.
+
+They are taken from where they are declared, so no list here can go out of date.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, fields
+from datetime import timedelta
+from functools import cache
+from importlib import resources
+from typing import Any, NamedTuple
+
+from django.utils.dateparse import parse_duration
+from django.utils.module_loading import import_string
+
+from tahoestorage.config.options import CacheOptions, Options
+from tahoestorage.config.validators import InvalidValue
+
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
+_PREFIX = "TAHOE_STORAGE_"
+# By which the operator says that a store refuses to overwrite.
+_CONDITIONAL = {
+    "s3": "AWS_S3_CONDITIONAL_WRITES",
+    "gcloud": "GS_CONDITIONAL_WRITES",
+}
+
+
+class Option(NamedTuple):
+    """How an option is read, and the variables that may hold it, the first ones first.
+
+    ``convert`` raises Wrong.
+    """
+
+    convert: Callable[[str], Any]
+    variables: tuple[str, ...] = ()
+
+
+def placed(place: str, wrong: InvalidValue) -> InvalidValue:
+    """Return the same errors after the place where they are."""
+    return InvalidValue(*(place + error for error in wrong.args))
+
+
+def flag(text: str) -> bool:
+    """Return what a word says."""
+    if text.lower() in ("true", "yes", "on", "1"):
+        return True
+    if text.lower() in ("false", "no", "off", "0"):
+        return False
+    raise InvalidValue(" is no flag; expected true or false")
+
+
+def whole(text: str) -> int:
+    """Return a whole number."""
+    if re.fullmatch(r"-?[0-9]{1,18}", text):
+        return int(text)
+    raise InvalidValue(" is not a whole number")
+
+
+def number(text: str) -> float:
+    """Return a number."""
+    if re.fullmatch(r"-?[0-9]{1,18}(\.[0-9]{1,18})?", text):
+        return float(text)
+    raise InvalidValue(" is not a number")
+
+
+def words(text: str) -> list[str]:
+    """Return the parts between commas."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def mapping(text: str) -> dict[str, Any]:
+    """Return a JSON object."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if isinstance(value, dict):
+        return value
+    raise InvalidValue(' is not a JSON object, such as {"CacheControl": "max-age=300"}')
+
+
+def duration(text: str) -> timedelta:
+    """Return a time: seconds, ``1 00:00:00`` or ISO 8601's ``P1D``."""
+    try:
+        value = parse_duration(text)
+    except (OverflowError, ValueError):
+        value = None
+    if value is None or value <= timedelta():
+        raise InvalidValue(" is no duration; expected seconds, hh:mm:ss or such as P1D")
+    return value
+
+
+def mode(text: str) -> int:
+    """Return the mode of a file, which is written in octal."""
+    if re.fullmatch(r"(0o?)?[0-7]{3,4}", text):
+        return int(text, 8)
+    raise InvalidValue(" is no mode; expected one in octal, such as 640")
+
+
+def flag_or_text(text: str) -> bool | str:
+    """Return what a word says, or a path."""
+    try:
+        return flag(text)
+    except InvalidValue:
+        return text
+
+
+def no_text(text: str) -> Any:
+    """Raise Wrong: the value is an object of Python."""
+    raise InvalidValue(" cannot be given as text; expected it in OPTIONS")
+
+
+_BY_DEFAULT: tuple[tuple[type | tuple[type, ...], Callable[[str], Any]], ...] = (
+    (bool, flag),  # before int, which it is too
+    (int, whole),
+    (float, number),
+    (timedelta, duration),
+    ((list, tuple), words),
+    (dict, mapping),
+)
+# What is None by default, and text when it is not, needs no place here.
+_NOT_BY_DEFAULT: dict[str, Callable[[str], Any]] = {
+    "blob_chunk_size": whole,
+    "client_config": no_text,
+    "credentials": no_text,
+    "directory_permissions_mode": mode,
+    "file_permissions_mode": mode,
+    "proxies": mapping,
+    "server_count": whole,
+    "transfer_config": no_text,
+    "verify": flag_or_text,
+}
+
+
+def _option(name: str, default: object, *variables: str) -> Option:
+    for validators, convert in _BY_DEFAULT:
+        if isinstance(default, validators):
+            return Option(convert, variables)
+    return Option(_NOT_BY_DEFAULT.get(name, str), variables)
+
+
+def _default(declared: Field[Any]) -> object:
+    """Return the default of a field, where it is a value that tells the kind."""
+    return None if declared.default is MISSING else declared.default
+
+
+@cache
+def cache_options() -> Mapping[str, Option]:
+    """Return the options of the cache, which every store has but Django's own."""
+    found = {"cache": _option("cache", True, f"{_PREFIX}CACHE")}
+    for declared in fields(CacheOptions):
+        variable = f"{_PREFIX}CACHE_{declared.name.upper()}"
+        found[f"cache.{declared.name}"] = _option(
+            declared.name, _default(declared), variable
+        )
+    return found
+
+
+@cache
+def tahoe_options() -> Mapping[str, Option]:
+    """Return the options of TahoeStorage."""
+    found = {
+        declared.name: _option(
+            declared.name, _default(declared), _PREFIX + declared.name.upper()
+        )
+        for declared in fields(Options)
+    }
+    url = found["public_base_url"]
+    found["public_base_url"] = url._replace(
+        variables=("TAHOE_PUBLIC_BASE_URL", *url.variables)
+    )
+    return {**found, **cache_options()}
+
+
+@cache
+def django_options(backend: str) -> Mapping[str, Option]:
+    """Return the options of one of Django's own storages."""
+    parameters = inspect.signature(import_string(backend).__init__).parameters
+    return {
+        name: _option(name, parameter.default)
+        for name, parameter in parameters.items()
+        if name != "self"
+    }
+
+
+@cache
+def parents_options(module: str, extra: str) -> Mapping[str, Option]:
+    """Return the options of a storage of django-storages, and ours for it.
+
+    They are read from its source: it cannot be imported before there are settings,
+    and would bring all of boto3, or of Google's library. Raises Wrong where it is not
+    installed.
+    """
+    try:
+        source = resources.files("storages.backends").joinpath(f"{module}.py")
+        tree = ast.parse(source.read_text("utf-8"))
+    except (ImportError, OSError):
+        install = f'pip install "django-tahoestorage[{extra}]"'
+        raise InvalidValue(f" needs django-storages: {install}") from None
+    declaring = next(
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and node.name == "get_default_settings"
+    )
+    declared = next(node for node in ast.walk(declaring) if isinstance(node, ast.Dict))
+    found = {
+        str(key.value): _parents_option(str(key.value), value)
+        for key, value in zip(declared.keys, declared.values, strict=True)
+        if isinstance(key, ast.Constant)
+    }
+    conditional = Option(flag, (_CONDITIONAL[module],))
+    ours = {"allow_overwrite": Option(flag), "conditional_writes": conditional}
+    return {**found, **ours, **cache_options()}
+
+
+def _parents_option(name: str, node: ast.expr) -> Option:
+    """Read ``setting("NAME", default)``; there may be others in it."""
+    variables = dict.fromkeys(
+        part.value
+        for part in ast.walk(node)
+        if isinstance(part, ast.Constant)
+        and isinstance(part.value, str)
+        and _VARIABLE.fullmatch(part.value)
+    )
+    default: object = None
+    if isinstance(node, ast.Call) and len(node.args) > 1:
+        given = node.args[1]
+        try:
+            default = ast.literal_eval(given)
+        except ValueError:
+            if isinstance(given, ast.Call) and ast.unparse(given.func) == "timedelta":
+                default = timedelta()
+    return _option(name, default, *variables)

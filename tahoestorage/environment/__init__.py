@@ -1,1 +1,0 @@
-"""The parts of env: stores that the environment names."""

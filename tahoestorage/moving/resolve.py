@@ -1,0 +1,54 @@
+"""The two sides of a move, from what was given on the command line."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from django.core.files.storage import FileSystemStorage, InvalidStorageError, Storage
+
+from tahoestorage.backends.cached import Cached
+from tahoestorage.backends.tahoe import TahoeStorage
+from tahoestorage.config.settings import backends, storage_of_alias
+from tahoestorage.moving.disk import Disk
+from tahoestorage.moving.grid import Grid
+from tahoestorage.moving.objects import Objects
+from tahoestorage.moving.store import Store
+
+
+def storage_of(argument: str) -> Storage:
+    """Return the storage with this alias in STORAGES, or of this URL.
+
+    Raises ImproperlyConfigured.
+    """
+    if "://" in argument:
+        from tahoestorage.env import storage_from_url
+
+        return storage_from_url(argument)
+    if "/" in argument and argument not in backends():
+        raise InvalidStorageError(
+            "it is no alias in STORAGES; a folder is given by its URL, such as "
+            "file:///srv/media"
+        )
+    return storage_of_alias(argument)
+
+
+def store_of(storage: Storage) -> Store:
+    """Return how files are moved to and from a storage."""
+    if isinstance(storage, TahoeStorage):
+        return Grid(storage)
+    if isinstance(storage, Cached):
+        return Objects(storage)
+    if isinstance(storage, FileSystemStorage):
+        return Disk(storage)
+    return Store(storage)
+
+
+def label(argument: str) -> str:
+    """Return what may be shown of an argument: no user, no password, no query."""
+    if "://" not in argument:
+        return argument
+    try:
+        parts = urlsplit(argument)
+    except ValueError:
+        return "the URL"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

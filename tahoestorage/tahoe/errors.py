@@ -1,0 +1,197 @@
+"""What may go wrong with a request, in our words: never in others', which hold caps."""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import re
+
+import requests
+import urllib3
+from urllib3.exceptions import HTTPError, ReadTimeoutError
+
+from tahoestorage.exceptions import (
+    DamagedDownload,
+    FileMissing,
+    GatewayTimeout,
+    GatewayUnreachable,
+    NameTaken,
+    NotEnoughServers,
+    NotEnoughShares,
+    ParentIsFile,
+    ReadOnly,
+    StoreError,
+    UnexpectedResponse,
+    WriteCollision,
+)
+from tahoestorage.tahoe.protocols import is_no_tls
+from tahoestorage.tahoe.redaction import redact_quoted
+
+# What the libraries let through, of their own and of others; requests' are OSErrors.
+ERRORS = (HTTPError, http.client.HTTPException, OSError, ValueError)
+# nginx, Apache, Go.
+_WANTS_TLS = re.compile(
+    "sent to HTTPS port|plain HTTP to an SSL|HTTP request to an HTTPS server"
+)
+_TOO_FEW_SERVERS = (
+    "the gateway reaches too few storage servers to place it safely; try again once "
+    "they run, and see the gateway's welcome page for which are connected"
+)
+_TOO_FEW_SHARES = (
+    "too few shares of it, or of a directory on the way, are reachable now; it is not "
+    "known to be gone. Try again, and look at the storage servers. If no name works: "
+    "is the root cap that of this grid? `manage.py check --deploy` looks"
+)
+_FULL = re.compile(r"[1-9]\d* placed none due to the server being full")
+_ROOM = "Some say that they are full: make room on them"
+_SAYINGS: tuple[tuple[str, type[StoreError | ReadOnly], str], ...] = (
+    (
+        "UncoordinatedWriteError",
+        WriteCollision,
+        "another gateway wrote to the same directory at the same time; "
+        "let one gateway write, or give them a common lock",
+    ),
+    (
+        "NotWriteableError",
+        ReadOnly,
+        "the directory is read-only; a write cap is needed to change it",
+    ),
+    ("UploadUnhappinessError", NotEnoughServers, _TOO_FEW_SERVERS),
+    ("NoServersError", NotEnoughServers, _TOO_FEW_SERVERS),
+    ("NotEnoughServersError", NotEnoughServers, _TOO_FEW_SERVERS),
+    ("NotEnoughSharesError", NotEnoughShares, _TOO_FEW_SHARES),
+    ("NoSharesError", NotEnoughShares, _TOO_FEW_SHARES),
+    ("UnrecoverableFileError", NotEnoughShares, _TOO_FEW_SHARES),
+)
+
+
+def error_for(status: int, text: str, label: str) -> Exception:
+    """Return the error that a response means. ``label`` names the file for people."""
+    # Any other server says 404 as well.
+    if (status == 404 and "No such child" in text) or (
+        status == 400 and "Files have no children" in text
+    ):
+        return FileMissing(f"{label}: there is no such file")
+    if status == 409:
+        if "a file was in the way" in text:
+            return ParentIsFile(f"{label}: a file is in the way of its directory")
+        return NameTaken(f"{label}: the name is taken")
+    if text.startswith("Traceback"):
+        # What follows its last indented line is the error; the rest is source code.
+        text = re.split(r"\n\s[^\n]*", text)[-1]
+    for saying, kind, meaning in _SAYINGS:
+        if saying in text:
+            if kind is NotEnoughServers and _FULL.search(text):
+                meaning += f". {_ROOM}"
+            return kind(f"{label}: {meaning}")
+    if status == 410:
+        return NotEnoughShares(f"{label}: {_TOO_FEW_SHARES}")
+    if 300 <= status < 400:
+        return UnexpectedResponse(
+            f"{label}: the address of the gateway redirects elsewhere; "
+            "set base_url to where the gateway itself listens"
+        )
+    if status == 429:
+        return UnexpectedResponse(
+            f"{label}: what listens at base_url takes no more requests for now (429); "
+            "let the proxy before the gateway set no such limit for this site"
+        )
+    if status == 400 and _WANTS_TLS.search(text):
+        return GatewayUnreachable(
+            f"{label}: what listens at base_url speaks https and not http; "
+            "let base_url begin with https"
+        )
+    said = redact_quoted(" ".join(re.sub("<[^<>]*>", " ", text).split()))[:200]
+    return UnexpectedResponse(
+        f"{label}: what listens at base_url answered {status}, as no Tahoe-LAFS "
+        f"gateway should: {said or 'nothing'}"
+    )
+
+
+def is_timeout(error: Exception) -> bool:
+    """Whether an error means that nothing came in time, nor was refused."""
+    reasons = _reasons(error)
+    return not _any(reasons, urllib3.exceptions.NewConnectionError) and _any(
+        reasons,
+        requests.exceptions.Timeout,
+        urllib3.exceptions.TimeoutError,
+        TimeoutError,
+    )
+
+
+def is_hang_up(error: Exception) -> bool:
+    """Whether somebody accepted the connection and then said nothing that is HTTP."""
+    return _any(_reasons(error), http.client.BadStatusLine, ConnectionResetError)
+
+
+def _reasons(error: Exception) -> list[Exception]:
+    """Return an error, and those that it was made of."""
+    reasons = [error]
+    while len(reasons) < 8:
+        last = reasons[-1]
+        inner = getattr(last, "reason", None) or last.__cause__ or last.__context__
+        inner = inner or next((a for a in last.args if isinstance(a, Exception)), None)
+        if not isinstance(inner, Exception) or inner in reasons:
+            break
+        reasons.append(inner)
+    return reasons
+
+
+def speaks_https(label: str, where: str) -> GatewayUnreachable:
+    """Return the error for a base URL of http where TLS is spoken."""
+    return GatewayUnreachable(
+        f"{label}: what listens at {where} speaks https and not http; "
+        f"set base_url to {_other_scheme(where)}"
+    )
+
+
+def _other_scheme(where: str) -> str:
+    scheme, _, rest = where.partition(":")
+    return f"{'http' if scheme == 'https' else 'https'}:{rest}"
+
+
+def _any(reasons: list[Exception], *kinds: type[Exception]) -> bool:
+    return any(isinstance(reason, kinds) for reason in reasons)
+
+
+def mapped(error: Exception, label: str, where: str) -> StoreError:
+    """Return our error for one of requests' or urllib3's, without their text."""
+    is_a = functools.partial(_any, _reasons(error))
+    if is_a(urllib3.exceptions.NewConnectionError):
+        return GatewayUnreachable(
+            f"{label}: nothing answers at {where}; is the gateway running there?"
+        )
+    if is_a(requests.exceptions.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError):
+        return GatewayUnreachable(
+            f"{label}: the gateway at {where} can't be reached in time; is it running?"
+        )
+    if any(map(is_no_tls, _reasons(error))):
+        return GatewayUnreachable(
+            f"{label}: what listens at {where} speaks http and not https; "
+            f"set base_url to {_other_scheme(where)}"
+        )
+    if is_a(requests.exceptions.SSLError, urllib3.exceptions.SSLError):
+        return GatewayUnreachable(
+            f"{label}: TLS with the gateway at {where} fails; is its certificate one "
+            "that is trusted here?"
+        )
+    if is_a(requests.exceptions.ReadTimeout, ReadTimeoutError, TimeoutError):
+        return GatewayTimeout(
+            f"{label}: the gateway at {where} did not answer in time; what was asked "
+            "may be done all the same"
+        )
+    if is_a(
+        requests.exceptions.ChunkedEncodingError, urllib3.exceptions.IncompleteRead
+    ):
+        return DamagedDownload(f"{label}: the gateway ended its answer too early")
+    if is_a(http.client.BadStatusLine) and not is_a(http.client.RemoteDisconnected):
+        return UnexpectedResponse(
+            f"{label}: what listens at {where} does not speak HTTP; check base_url"
+        )
+    if is_a(requests.exceptions.ConnectionError, urllib3.exceptions.ProtocolError):
+        return GatewayUnreachable(
+            f"{label}: no answer from the gateway at {where}; is it running there?"
+        )
+    return UnexpectedResponse(
+        f"{label}: the gateway at {where} can't be spoken to ({type(error).__name__})"
+    )

@@ -1,0 +1,333 @@
+"""What a gateway answers, made into values. No HTTP here."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import ijson
+
+from tahoestorage.entries import Entry, EntryKind
+from tahoestorage.exceptions import InvalidCap, UnexpectedResponse
+from tahoestorage.tahoe.capforms import MOST_SHARES
+from tahoestorage.tahoe.caps import Cap, Kind, Shares
+
+TOKEN_KEY = "tahoestorage"  # noqa: S105 - the key, not the token
+# Half a million names; a gateway takes a minute for so many.
+LISTING_LIMIT = 1 << 28
+MOST_CHILDREN = 1 << 20
+# Bytes: "":["unknown",{"metadata":{}}] and a comma.
+_LEAST_CHILD = 31
+MOST_SERVERS = 1000
+LONGEST_ID = 200
+# Of one text in it: the parser holds it until it ends.
+TEXT_LIMIT = 1 << 20
+_DEEPEST = 32
+# Of the years 68 and 5138: Python's dates begin at 1 and end at 9999.
+_FIRST_SECOND, _LAST_SECOND = -6e10, 1e11
+_LARGEST = 1 << 63
+# All others are dropped, however many there are.
+_OF_A_NODE = frozenset({"ro_uri", "rw_uri", "size"})
+_OF_METADATA = frozenset({TOKEN_KEY, "ctime", "mtime"})
+_OF_TAHOE = frozenset({"linkcrtime", "linkmotime"})
+# What reads a child of which only an unknown write cap is listed: nothing that we know.
+_UNREADABLE = "URI:UNREADABLE:"
+LINK_LIMIT = 1 << 20
+_DIRECTORY = re.compile(r'\s*\[\s*"dirnode"')
+_KINDS = {"dirnode": EntryKind.DIRECTORY, "filenode": EntryKind.FILE}
+
+
+class _Wrong(Exception):
+    """What is read is not as it must be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A name in a directory. ``token`` is what we once put into the link, if we did."""
+
+    name: str
+    entry: Entry
+    write_reference: str | None = field(repr=False)
+    token: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What a cap or a path names: its kind, its caps, and its size in bytes.
+
+    ``size`` is None for a directory, and for a mutable file that can't be read now.
+    """
+
+    kind: EntryKind
+    read: str | None = field(repr=False)
+    write: str | None = field(repr=False)
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """Where one link leads: by the best cap that is told, and the link's metadata.
+
+    A gateway tells neither of a link to a directory: it tells of the directory.
+    """
+
+    kind: EntryKind
+    reference: str | None = field(repr=False)
+    metadata: dict[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A storage server, as a gateway sees it now.
+
+    ``seen``: the gateway was connected to it at some time since it was started.
+    ``full``: by its own word it takes no files; mutable ones may fail on it too.
+    """
+
+    id: str
+    nickname: str
+    connected: bool
+    seen: bool
+    full: bool
+
+
+class NodeParser:
+    """Reads ``t=json`` as it arrives, and hands on each child as soon as it is whole.
+
+    Memory does not grow with the directory, whatever the gateway sends: what is not
+    wanted is dropped, and depth and length have limits.
+    """
+
+    def __init__(self, label: str, add: Callable[[Child], None] | None = None) -> None:
+        self._label = label
+        self._add = add
+        self._depth = 0
+        self._keys: list[Any] = [None] * (_DEEPEST + 1)
+        self._kind: str | None = None
+        self._own: dict[str, Any] = {}
+        self._name = ""
+        self._child: dict[str, Any] = {}
+        self._metadata: dict[str, Any] = {}
+        self._times: dict[str, Any] = {}
+        self._has_children = False
+        self._ended = False
+        self._children = 0
+        self._length = 0
+        self._silent = 0
+
+    def parse(self, chunks: Iterable[bytes]) -> Node:
+        """Return the node. Raises UnexpectedAnswer for anything that is not one."""
+        parser = ijson.basic_parse_coro(self._sink(), use_float=True)
+        chunk = b""
+        wrong = "is not the JSON that it should be"
+        try:
+            for chunk in chunks:
+                self._length += len(chunk)
+                self._silent += len(chunk)
+                if self._length > LISTING_LIMIT or self._silent > TEXT_LIMIT:
+                    raise _Wrong("has no end")
+                parser.send(chunk)
+            parser.close()
+        except _Wrong as error:
+            self._ended, wrong = False, str(error)
+        except (ijson.JSONError, StopIteration, ValueError):
+            self._ended = False
+        finally:
+            # Tracebacks show variables, and this one is full of caps.
+            chunk = b""
+        # Outside of the handler: what was caught quotes the listing, and its frames.
+        if not self._ended or self._kind is None:
+            raise self._unexpected(wrong)
+        kind = _KINDS.get(self._kind, EntryKind.UNKNOWN)
+        if kind is EntryKind.DIRECTORY and not self._has_children:
+            raise self._unexpected("does not say what is in the directory")
+        own = self._own
+        return Node(kind, _text(own, "ro_uri"), _text(own, "rw_uri"), _size(own))
+
+    def _unexpected(self, how: str) -> UnexpectedResponse:
+        return UnexpectedResponse(
+            f"{self._label}: the gateway's listing {how}; is it a Tahoe-LAFS node?"
+        )
+
+    @ijson.coroutine  # type: ignore[untyped-decorator]
+    def _sink(self) -> Any:
+        while True:
+            event, value = yield
+            self._event(event, value)
+
+    def _event(self, event: str, value: Any) -> None:
+        # Depths: 1 [kind, 2 {own, 3 {children: 4 [kind, 5 {own, 6 {metadata, 7 {…
+        depth, keys = self._depth, self._keys
+        self._silent = 0
+        if event == "map_key":
+            keys[depth] = value
+            if depth == 3 and keys[2] == "children":
+                self._begin_child(value)
+        elif event in ("start_map", "start_array"):
+            if depth == 2 and keys[2] == "children" and event == "start_array":
+                raise _Wrong("has children without names")
+            self._depth = depth + 1
+            if depth >= _DEEPEST:
+                raise _Wrong("is nested too deeply")
+            keys[depth + 1] = None
+            if depth == 2 and keys[2] == "children" and event == "start_map":
+                self._has_children = True
+        elif event in ("end_map", "end_array"):
+            self._depth = depth - 1
+            if depth == 1:
+                self._ended = event == "end_array"
+            elif depth == 4 and keys[2] == "children" and self._add is not None:
+                self._add(self._whole_child())
+        elif depth == 1:
+            if self._kind is not None:
+                raise _Wrong("is of more than one thing")
+            self._kind = str(value)
+        elif depth == 2:
+            if keys[2] in _OF_A_NODE:
+                self._own[keys[2]] = value
+        elif keys[2] == "children":
+            if depth == 3:
+                raise _Wrong("has a child that is none")
+            if depth == 4:
+                self._child["kind"] = value
+            elif depth == 5:
+                if keys[5] in _OF_A_NODE:
+                    self._child[keys[5]] = value
+            elif keys[5] == "metadata":
+                if depth == 6 and keys[6] in _OF_METADATA:
+                    self._metadata[keys[6]] = value
+                elif depth == 7 and keys[6] == "tahoe" and keys[7] in _OF_TAHOE:
+                    self._times[keys[7]] = value
+
+    def _begin_child(self, name: str) -> None:
+        self._name, self._child = name, {}
+        self._metadata, self._times = {}, {}
+        self._children += 1
+        # Tiny ones take a processor many times as long as their bytes should.
+        most = min(MOST_CHILDREN, self._length // _LEAST_CHILD + 1)
+        if self._children > most:
+            raise _Wrong("has more names than a directory can hold")
+
+    def _whole_child(self) -> Child:
+        child, metadata, times = self._child, self._metadata, self._times
+        read, write = _text(child, "ro_uri"), _text(child, "rw_uri")
+        if read is None and write is not None:
+            read = _read_only(write)
+        kind = _KINDS.get(str(child.get("kind")), EntryKind.UNKNOWN)
+        if kind is EntryKind.UNKNOWN and read is None and write is not None:
+            read = _UNREADABLE
+        entry = Entry(
+            kind,
+            read or "",
+            _size(child),
+            # `tahoe backup` keeps the file's own times, and no link has any.
+            _number(times.get("linkcrtime"), metadata.get("ctime")),
+            _number(times.get("linkmotime"), metadata.get("mtime")),
+        )
+        return Child(self._name, entry, write, _text(metadata, TOKEN_KEY))
+
+
+def _read_only(write: str) -> str | None:
+    try:
+        cap = Cap.parse(write)
+        # Of a kind that is not known, nobody can say what reads it and no more.
+        return None if cap.kind is Kind.UNKNOWN else cap.read_only.uri
+    except InvalidCap:
+        return None
+
+
+def _text(values: dict[str, Any], key: str) -> str | None:
+    value = values.get(key)
+    return value if isinstance(value, str) else None
+
+
+def _size(values: dict[str, Any]) -> int | None:
+    size = values.get("size")
+    return size if type(size) is int and 0 <= size < _LARGEST else None
+
+
+def _number(*values: Any) -> float | None:
+    for value in values:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if number and _FIRST_SECOND < value < _LAST_SECOND:
+            return float(value)
+    return None
+
+
+def linked_of(text: str, where: str) -> Linked:
+    """Return where a link leads, from what ``t=json`` says of one child."""
+    if (found := _linked(text)) is not None:
+        return found
+    raise UnexpectedResponse(
+        f"{where} does not answer as a Tahoe-LAFS gateway does; "
+        "is another program listening there?"
+    )
+
+
+def _linked(text: str) -> Linked | None:
+    directory = Linked(EntryKind.DIRECTORY, None, {})
+    # What is longer was not read to its end.
+    if len(text) >= LINK_LIMIT and _DIRECTORY.match(text):
+        return directory
+    try:
+        kind, own = json.loads(text)
+        if kind == "dirnode":
+            children = own["children"].values()
+            return directory if all(isinstance(c, list) for c in children) else None
+        metadata = own["metadata"]
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return None
+    if not isinstance(metadata, dict):
+        return None
+    reference = _text(own, "rw_uri") or _text(own, "ro_uri")
+    return Linked(_KINDS.get(str(kind), EntryKind.UNKNOWN), reference, metadata)
+
+
+def servers_of(status: str) -> tuple[Server, ...] | None:
+    """Return the servers that a gateway's welcome page lists, by the page's JSON.
+
+    None where it is no such list.
+    """
+    try:
+        found = tuple(map(_server, json.loads(status)["servers"]))
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return None
+    return found if len(found) <= MOST_SERVERS else None
+
+
+def _server(told: dict[str, Any]) -> Server:
+    id_, status = told["nodeid"], told["connection_status"]
+    nickname, space = told.get("nickname"), told.get("available_space")
+    if not (isinstance(id_, str) and 0 < len(id_) <= LONGEST_ID):
+        raise ValueError("no server has such an id")
+    # "Connected to ..." over Foolscap, and "connected" over HTTPS.
+    connected = str(status).lower().startswith("connected")
+    return Server(
+        id_,
+        nickname[:LONGEST_ID] if isinstance(nickname, str) else "",
+        connected,
+        # What a server said when the gateway last connected to it stays.
+        seen=connected or told.get("version") is not None,
+        # Of one that is read-only too, it is 0.
+        full=type(space) is int and space <= 0,
+    )
+
+
+def shares_of(check: str) -> Shares | None:
+    """Return how something was cut into shares, by the JSON of a check of it.
+
+    None where too few are there: the check then makes the numbers up.
+    """
+    try:
+        results = json.loads(check)["results"]
+        needed, total = results["count-shares-needed"], results["count-shares-expected"]
+        recoverable = results["recoverable"] is True
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return None
+    if not (type(needed) is int and type(total) is int):
+        return None
+    sound = recoverable and 1 <= needed <= total <= MOST_SHARES
+    return Shares(needed, total) if sound else None

@@ -1,0 +1,280 @@
+"""collectstatic to a store of objects: compares what is there, uploads what changed."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from boto3.s3.transfer import TransferConfig
+from django.contrib.staticfiles.finders import get_finder
+from django.contrib.staticfiles.storage import ManifestFilesMixin, staticfiles_storage
+from django.core.files.base import ContentFile
+from django.core.files.storage import storages
+from django.core.management import CommandError, call_command
+from django.utils.functional import empty
+from pytest_django.fixtures import Settings
+
+from tahoestorage.backends.gcs import GCSStorage
+from tahoestorage.backends.s3 import S3Storage
+from tahoestorage.exceptions import StoreUnreachable
+from tests.support.gcs_servers import GCS
+from tests.support.s3_servers import S3Server
+
+wrapper: Any = staticfiles_storage
+
+
+class WithManifest(ManifestFilesMixin, S3Storage):  # type: ignore[misc]
+    """Static files with names that follow from their content."""
+
+
+class Site:
+    """A site with a folder of static files, which collects them into a store."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.folder = folder
+        self._settings = settings
+        folder.mkdir()
+        settings.INSTALLED_APPS = ["tahoestorage", "django.contrib.staticfiles"]
+        settings.STATIC_URL = "/static/"
+        settings.STATICFILES_DIRS = [str(folder)]
+        self.storage: Any = None
+
+    def on(self, backend: str, **options: Any) -> None:
+        self._settings.STORAGES = {
+            "staticfiles": {"BACKEND": backend, "OPTIONS": options}
+        }
+        self.storage = wrapper._wrapped = storages["staticfiles"]
+        get_finder.cache_clear()  # type: ignore[attr-defined]
+
+    def write(self, name: str, text: str) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def collect(self, *options: str) -> str:
+        said = io.StringIO()
+        call_command("collectstatic", "--no-input", *options, stdout=said)
+        return said.getvalue()
+
+
+@pytest.fixture
+def site(settings: Settings, tmp_path: Path) -> Iterator[Site]:
+    yield Site(settings, tmp_path / "static")
+    wrapper._wrapped = empty
+
+
+@pytest.fixture
+def on_s3(site: Site, moto: S3Server) -> Site:
+    bucket = moto.make_bucket()
+    site.on(
+        "tahoestorage.backends.s3.S3Storage",
+        **moto.options,
+        bucket_name=bucket,
+        location="assets",
+        cache=False,
+    )
+    return site
+
+
+def sent_by(storage: S3Storage) -> list[str]:
+    """Return a list in which each request is noted."""
+    sent: list[str] = []
+
+    def note(model: Any, **rest: Any) -> None:
+        sent.append(model.name)
+
+    storage._client.meta.events.register("before-call.s3", note)
+    return sent
+
+
+def text_of(storage: Any, name: str) -> str:
+    with storage.open(name) as file:
+        return str(file.read().decode())
+
+
+def test_a_thousand_unchanged_files_are_at_most_two_requests(on_s3: Site) -> None:
+    for number in range(1000):
+        on_s3.write(f"css/{number}.css", f"/* {number} */")
+    assert "1000 static files copied" in on_s3.collect()
+    sent = sent_by(on_s3.storage)
+    assert "0 static files copied, 1000 unmodified" in on_s3.collect()
+    assert 1 <= len(sent) <= 2
+
+
+def test_on_google_cloud_it_is_one_request_a_page(site: Site, gcs: GCS) -> None:
+    site.on(
+        "tahoestorage.backends.gcs.GCSStorage",
+        **gcs.options,
+        bucket_name=gcs.make_bucket(),
+        cache=False,
+    )
+    assert isinstance(site.storage, GCSStorage)
+    for number in range(41):
+        site.storage.save(f"{number}.css", ContentFile(f"/* {number} */"))
+        site.write(f"{number}.css", f"/* {number} */")
+    gcs.front.reset()
+    gcs.front.page = 20
+    assert "0 static files copied, 41 unmodified" in site.collect()
+    assert [sent.query["maxResults"] for sent in gcs.front.sent] == ["1000"] * 3
+
+
+def test_only_what_changed_is_uploaded(on_s3: Site) -> None:
+    on_s3.write("same.css", "same")
+    on_s3.write("changed.css", "before")
+    on_s3.collect()
+    on_s3.write("changed.css", "after!")
+    on_s3.write("new/one.css", "new")
+    # An older file with another content is a change, and a newer one with the same
+    # content, as after a fresh clone, is none.
+    os.utime(on_s3.folder / "changed.css", (1, 1))
+    os.utime(on_s3.folder / "same.css", (2e9, 2e9))
+    sent = sent_by(on_s3.storage)
+    assert "2 static files copied, 1 unmodified" in on_s3.collect()
+    assert sorted(sent) == ["ListObjectsV2", "PutObject", "PutObject"]
+    assert text_of(on_s3.storage, "changed.css") == "after!"
+    assert text_of(on_s3.storage, "new/one.css") == "new"
+
+
+def test_a_file_is_never_missing_while_it_is_replaced(on_s3: Site) -> None:
+    on_s3.write("a.css", "before")
+    on_s3.collect()
+    on_s3.write("a.css", "after")
+    sent = sent_by(on_s3.storage)
+    on_s3.collect()
+    assert "DeleteObject" not in sent
+
+
+def test_several_are_uploaded_at_a_time(
+    on_s3: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(12):
+        on_s3.write(f"{number}.css", str(number))
+    together = threading.Barrier(4, timeout=60)
+    usual: Callable[..., Any] = S3Storage._put
+
+    def put(*arguments: Any, **keywords: Any) -> Any:
+        together.wait()
+        return usual(*arguments, **keywords)
+
+    monkeypatch.setattr(S3Storage, "_put", put)
+    assert "12 static files copied" in on_s3.collect("--jobs", "4")
+
+
+def test_what_fails_is_named_and_the_rest_is_uploaded(
+    on_s3: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_s3.write("good.css", "good")
+    on_s3.write("bad.css", "bad")
+    usual: Callable[..., Any] = S3Storage._put
+
+    def put(self: S3Storage, key: str, *arguments: Any, **keywords: Any) -> Any:
+        if key.endswith("bad.css"):
+            time.sleep(0.2)
+            raise StoreUnreachable("bad.css: the store hung up")
+        return usual(self, key, *arguments, **keywords)
+
+    monkeypatch.setattr(S3Storage, "_put", put)
+    with pytest.raises(CommandError, match=r"bad\.css: the store hung up"):
+        on_s3.collect()
+    assert text_of(on_s3.storage, "good.css") == "good"
+    assert not on_s3.storage.exists("bad.css")
+
+
+def test_a_dry_run_uploads_nothing(on_s3: Site) -> None:
+    on_s3.write("a.css", "a")
+    sent = sent_by(on_s3.storage)
+    assert "1 static file copied" in on_s3.collect("--dry-run")
+    assert sent == ["ListObjectsV2"]
+
+
+def test_clear_deletes_first(on_s3: Site) -> None:
+    on_s3.write("a.css", "a")
+    on_s3.collect()
+    on_s3.storage.save("old.css", ContentFile("old"))
+    on_s3.collect("--clear")
+    assert not on_s3.storage.exists("old.css")
+    assert text_of(on_s3.storage, "a.css") == "a"
+
+
+def test_a_manifest_is_made_of_what_was_uploaded(site: Site, moto: S3Server) -> None:
+    site.on(
+        "tests.commands.test_collectstatic.WithManifest",
+        **moto.options,
+        bucket_name=moto.make_bucket(),
+        cache=False,
+        allow_overwrite=True,
+        querystring_auth=False,
+    )
+    site.write("style.css", "body { background: url('img/back.svg') }")
+    site.write("img/back.svg", "<svg/>")
+    for text in ("2 post-processed", "0 static files copied, 2 unmodified, 1 post"):
+        assert text in site.collect()
+    hashed = site.storage.stored_name("style.css")
+    assert hashed != "style.css"
+    assert site.storage.stored_name("img/back.svg").split("/")[1] in text_of(
+        site.storage, hashed
+    )
+
+
+@pytest.fixture(params=["s3", "gcs"])
+def on_objects(request: pytest.FixtureRequest, site: Site) -> Callable[..., None]:
+    """Put the site's static files into a bucket, with options of the storage."""
+    kind = request.param
+    server = request.getfixturevalue("moto" if kind == "s3" else "gcs")
+    backend = f"tahoestorage.backends.{kind}.{'S3' if kind == 's3' else 'GCS'}Storage"
+    made = {**server.options, "bucket_name": server.make_bucket(), "cache": False}
+    return lambda **options: site.on(backend, **made, **options)
+
+
+def test_what_is_packed_is_compared_as_it_is_packed(
+    on_objects: Callable[..., None], site: Site
+) -> None:
+    on_objects(gzip=True)
+    site.write("a.css", "p { color: teal }" * 5000)
+    site.write("b.svg", "<svg/>" * 500)
+    site.collect()
+
+    for name in ("a.css", "b.svg"):  # As after a fresh checkout.
+        os.utime(site.folder / name, (2e9, 2e9))
+    assert "0 static files copied, 2 unmodified" in site.collect()
+    site.write("a.css", "p { color: gold }" * 5000)
+    os.utime(site.folder / "a.css", (1, 1))
+    assert "1 static file copied, 1 unmodified" in site.collect()
+    assert text_of(site.storage, "a.css") == "p { color: gold }" * 5000
+
+
+@pytest.mark.parametrize("part", [None, 5 << 20])
+def test_a_file_of_several_parts_is_compared_by_its_parts(
+    site: Site, moto: S3Server, part: int | None
+) -> None:
+    options = {**moto.options, "bucket_name": moto.make_bucket(), "cache": False}
+    if part is not None:
+        config = TransferConfig(multipart_threshold=part, multipart_chunksize=part)
+        options["transfer_config"] = config
+    site.on("tahoestorage.backends.s3.S3Storage", **options)
+    site.write("large.js", "x" * (17 << 20))
+    site.collect()
+
+    os.utime(site.folder / "large.js", (2e9, 2e9))
+    assert "0 static files copied, 1 unmodified" in site.collect()
+    site.write("large.js", "x" * (17 << 20) + "y")
+    assert "1 static file copied" in site.collect()
+
+
+def test_other_storages_are_collected_to_as_django_does_it(
+    site: Site, tmp_path: Path
+) -> None:
+    target = tmp_path / "collected"
+    site.on(
+        "django.contrib.staticfiles.storage.StaticFilesStorage", location=str(target)
+    )
+    site.write("a.css", "a")
+    assert "1 static file copied" in site.collect()
+    assert (target / "a.css").read_text() == "a"
+    assert "0 static files copied" in site.collect()

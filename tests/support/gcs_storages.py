@@ -1,0 +1,116 @@
+"""Storages on Google Cloud Storage for tests, of one bucket and one cache each."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from django.core.files.base import ContentFile, File
+from google.auth.compute_engine import Credentials as MetadataCredentials
+
+from tahoestorage.backends.gcs import GCSStorage, clients, signing, writing
+from tests.support.gcs_servers import GCS, Sent
+
+Make = Callable[..., GCSStorage]
+PIECE = 1 << 18
+
+
+@pytest.fixture
+def bucket(gcs: GCS) -> str:
+    return gcs.make_bucket()
+
+
+@pytest.fixture
+def make(gcs: GCS, bucket: str, tmp_path: Path) -> Make:
+    """Make storages of one bucket, with one cache."""
+
+    def make(**options: Any) -> GCSStorage:
+        cache = {"directory": str(tmp_path / "cache")}
+        defaults = {**gcs.options, "bucket_name": bucket, "cache": cache}
+        return GCSStorage(**{**defaults, **options})
+
+    return make
+
+
+@pytest.fixture
+def storage(make: Make) -> GCSStorage:
+    return make()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give up soon."""
+    _retry_for(0.3, monkeypatch)
+
+
+@pytest.fixture
+def undaunted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try again at once."""
+    _retry_for(9.0, monkeypatch)
+
+
+def _retry_for(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    retry = clients.RETRY.with_timeout(seconds).with_delay(0.05, 0.1, 2.0)
+    monkeypatch.setattr(signing, "RETRY", retry)
+    for options in (clients.CALL, clients.LONG):
+        monkeypatch.setitem(options, "retry", retry)
+        monkeypatch.setitem(options, "timeout", 9.0)
+
+
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """Return options with which 256 KiB are much."""
+    monkeypatch.setattr(writing, "PIECE", PIECE)
+    return {"blob_chunk_size": PIECE}
+
+
+def save(storage: GCSStorage, name: str, content: bytes = b"content") -> str:
+    return storage.save(name, ContentFile(content))
+
+
+def read(storage: GCSStorage, name: str) -> bytes:
+    with storage.open(name) as file:
+        return bytes(file.read())
+
+
+def metadata_in(sent: Sent) -> Any:
+    """Return the properties of an object that an upload sends."""
+    found = re.search(rb"{.*}", sent.body)
+    assert found is not None
+    return json.loads(found[0])
+
+
+def headers_of(url: str) -> dict[str, str]:
+    return {"host": urlsplit(url).netloc}
+
+
+def asked(url: str) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+
+
+class Once(File):  # type: ignore[type-arg]
+    """A file that can be read only once, piece by piece."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        super().__init__(None, "once")
+        self.pieces = iter(pieces)
+
+    def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        yield from self.pieces
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and all that are shown with it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def of_cloud_run() -> Any:
+    """Return credentials whose tokens come from the metadata server."""
+    return MetadataCredentials()  # type: ignore[no-untyped-call]

@@ -1,0 +1,193 @@
+"""Several gateways: what was acknowledged is there, and no name is given twice.
+
+``python -m benchmarks.gateways`` does the same for longer.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+from django.core.files.base import ContentFile
+
+from benchmarks.gateways import Result, measure
+from tahoestorage.cache import EntryCache, redislocks
+from tahoestorage.cache.turns import WriteLock
+from tahoestorage.exceptions import WriteCollision
+from tahoestorage.storage import TahoeStorage
+from tahoestorage.tahoe import links
+from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.collisions import Warned
+from tests.conftest import MakeStorage, requests_sent
+from tests.support.proxy import Hold, Proxy, SendResponse
+from tests.support.redis_server import RedisServer
+
+LONG = b"longer than a cap can hold " * 4
+
+
+@pytest.mark.parametrize("redis", ["none", "usual", "evicting"])
+def test_nothing_acknowledged_is_lost_and_no_name_given_twice(redis: str) -> None:
+    result = Result()
+    measure(redis, 1, 1, result, saves=2)
+    assert result.saves == 64
+    assert result.saved > 0
+    assert (result.evicted > 0) == (redis == "evicting")
+    assert result.lost == []
+    assert result.twice == []
+    if redis == "none":
+        assert set(result.failed) <= {"WriteCollision"}
+    else:
+        assert result.errors == []
+
+
+def test_a_lock_outlives_its_holder_by_as_long_as_a_gateway_may_write(
+    make_storage: MakeStorage, proxy: Proxy, redis_server: RedisServer
+) -> None:
+    """And not by as long as its request might have taken besides."""
+    storage = make_storage(base_url=proxy.url, cache={"redis": redis_server.url})
+    known = storage.save("dir/a", ContentFile(LONG))
+    with redis_server.client() as client, ThreadPoolExecutor(1) as pool:
+        before = client.hkeys(redislocks.LOCKS)
+        may = threading.Event()
+        rule = proxy.rule(lambda seen: "t=set_children" in seen.target, Hold(may))
+        saved = pool.submit(storage.copy, known, "dir/b")
+        assert rule.reached.wait(60)
+        (lock,) = set(client.hkeys(redislocks.LOCKS)) - set(before)
+        ends = int(client.hget(redislocks.LOCKS, lock).split()[1]) / 1000
+        seconds, _ = client.time()
+        may.set()
+        saved.result()
+    assert ends - seconds <= links.WRITING_SECONDS * 9 / 8 + 1
+
+
+class Losing(WriteLock):
+    """A turn whose lock is taken away, and who has it then does something."""
+
+    def __init__(self, others: list[Callable[[], object]]) -> None:
+        self._others = others
+
+    def __exit__(self, *error: object) -> None:
+        if self._others:
+            self.lost = True
+            self._others.pop(0)()
+
+
+@pytest.fixture
+def others(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
+    """What those do who are given the locks of others, one turn after another."""
+    acts: list[Callable[[], object]] = []
+    monkeypatch.setattr(EntryCache, "lock", lambda *a, **k: Losing(acts))
+    monkeypatch.setattr(links, "warned", Warned())
+    return acts
+
+
+def nothing() -> None:
+    """Do nothing."""
+
+
+@pytest.mark.parametrize("name", ["a", "new/dir/a"])
+def test_what_was_linked_under_a_lost_lock_is_looked_for(
+    storage: TahoeStorage,
+    others: list[Callable[[], object]],
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+) -> None:
+    storage.listdir("")
+    others[:] = [nothing]
+    with requests_sent() as sent, caplog.at_level(logging.WARNING):
+        assert storage.save(name, ContentFile(LONG)) == name
+    trees = ["POST"] * name.count("/")
+    assert sent.verbs == ["PUT", *trees, "POST", "GET"]
+    (warning,) = (each for each in caplog.records if each.levelno == logging.WARNING)
+    assert "without a lock" in warning.getMessage()
+    assert storage.open(name).read() == LONG
+
+
+@pytest.mark.parametrize("name", ["a", "new/dir/a"])
+def test_what_others_undid_is_done_again(
+    storage: TahoeStorage,
+    make_storage: MakeStorage,
+    others: list[Callable[[], object]],
+    root: Cap,
+    name: str,
+) -> None:
+    first = name.partition("/")[0]
+
+    def undo() -> None:
+        url = f"{storage.options.base_url}/uri/{root.uri}/{first}"
+        requests.delete(url, timeout=30).raise_for_status()
+
+    storage.listdir("")
+    others[:] = [undo, undo, nothing]
+    with requests_sent() as sent:
+        assert storage.save(name, ContentFile(LONG)) == name
+    assert sum("t=set_children" in line for line in sent) == 3
+    assert make_storage(cache=False).open(name).read() == LONG
+    undo()
+    storage._directories.cache.forget(storage._directories.root.namespace)
+    others[:] = [undo] * 9
+    with pytest.raises(WriteCollision, match="undo it each time"):
+        storage.save(name, ContentFile(LONG))
+
+
+def test_a_name_that_others_took_with_the_lock_is_theirs(
+    storage: TahoeStorage,
+    make_storage: MakeStorage,
+    others: list[Callable[[], object]],
+    root: Cap,
+) -> None:
+    def take() -> None:
+        url = f"{storage.options.base_url}/uri/{root.uri}/a"
+        requests.put(url, data=b"theirs", timeout=30).raise_for_status()
+        children = {"a": ["filenode", {"ro_uri": "URI:LIT:orugk2lsom", "metadata": {}}]}
+        url = f"{storage.options.base_url}/uri/{root.uri}?t=set_children"
+        requests.post(url, json=children, timeout=30).raise_for_status()
+
+    others[:] = [take]
+    mine = storage.save("a", ContentFile(LONG))
+    assert mine != "a"
+    afresh = make_storage(cache=False)
+    assert afresh.open(mine).read() == LONG
+    assert afresh.open("a").read() == b"theirs"
+
+
+def test_a_file_whose_deletion_others_undid_is_deleted_again(
+    storage: TahoeStorage,
+    make_storage: MakeStorage,
+    others: list[Callable[[], object]],
+    proxy: Proxy,
+) -> None:
+    far = make_storage(base_url=proxy.url)
+    far.save("a", ContentFile(LONG))
+    # The gateway never hears of the first one.
+    proxy.rule(lambda seen: seen.method == "DELETE", SendResponse(200, {}, b"done"))
+    others[:] = [nothing]
+    far.delete("a")
+    assert not make_storage(cache=False).exists("a")
+    assert sum(seen.method == "DELETE" for seen in proxy.seen) == 2
+
+
+COLLISIONS = {
+    "shares": SendResponse(410, {}, b"NotEnoughSharesError: ran out of shares"),
+    "a stumble": SendResponse(500, {}, b"Traceback\n  x\nbuiltins.KeyError: 64"),
+}
+
+
+@pytest.mark.parametrize("response", COLLISIONS.values(), ids=COLLISIONS)
+def test_a_directory_that_another_gateway_is_just_writing_is_looked_at_again(
+    far: TahoeStorage,
+    others: list[Callable[[], object]],
+    proxy: Proxy,
+    response: SendResponse,
+) -> None:
+    far.listdir("")
+    others[:] = [nothing]
+    proxy.rule(
+        lambda seen: seen.method == "GET" and "/uri/" in seen.target, response, times=2
+    )
+    assert far.save("a", ContentFile(LONG)) == "a"
+    assert far.open("a").read() == LONG
