@@ -7,6 +7,8 @@ ARGS ?=
 LOCK := requirements/dev-py311-django52.txt
 DEMO_LOCK := requirements/demo.txt
 DEMO_ENVIRONMENT := .venv-demo/.environment
+DOCS_LOCK := requirements/docs.txt
+DOCS_ENVIRONMENT := .venv-docs/.environment
 BIN := .venv/bin
 ENVIRONMENT := .venv/.environment
 WHEEL := dist/.built
@@ -19,7 +21,7 @@ SOURCES := $(shell find tahoestorage ! -path '*/__pycache__*') \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench compatibility wheel clean
+.PHONY: help demo test lint format docs bench compatibility wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) \
@@ -41,6 +43,10 @@ format: $(ENVIRONMENT)  ## put the code into its format
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
+docs: $(DOCS_ENVIRONMENT)  ## build the documentation as a site, into site/
+	@.venv-docs/bin/mkdocs build --strict --clean
+	@echo "The documentation is in site/index.html."
+
 bench: $(INSTALLED)  ## measure, print a table, and write it as JSON
 	@$(BIN)/python -m benchmarks
 
@@ -50,12 +56,16 @@ compatibility: $(INSTALLED)  ## try all stores there are, and renew docs/compati
 wheel: $(WHEEL)  ## build the wheel into dist/
 
 clean:  ## remove all that was made, the demo's files too
-	rm -rf .venv .venv-demo .nox .demo build dist *.egg-info bench.json .coverage .coverage.* \
-		.mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-demo .venv-docs .nox .demo build dist site *.egg-info bench.json \
+		.coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(ENVIRONMENT): $(LOCK)
 	@requirements/install.sh $(PYTHON) .venv $(LOCK)
+	@touch $@
+
+$(DOCS_ENVIRONMENT): $(DOCS_LOCK)
+	@requirements/install.sh $(PYTHON) .venv-docs $(DOCS_LOCK)
 	@touch $@
 
 # A demo runs from the tree: the .pth file puts this folder on the path.

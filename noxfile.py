@@ -60,7 +60,8 @@ def clients(session: nox.Session) -> None:
 def lock(session: nox.Session) -> None:
     """Renew the locks in requirements/."""
     session.install("uv")
-    uv = ("uv", "pip", "compile", "--quiet", "setup.cfg")
+    compile_ = ("uv", "pip", "compile", "--quiet")
+    uv = (*compile_, "setup.cfg")
     rest = (
         *("--all-extras", "--override", "requirements/overrides.txt", "--upgrade"),
         *("--custom-compile-command", "nox -s lock"),
@@ -83,12 +84,17 @@ def lock(session: nox.Session) -> None:
             *("--python-version", python, "--output-file", f"requirements/{name}.txt"),
             silent=True,
         )
-    # What the demo and other people's code need, in the versions that the tests have.
-    for name, extras in [("demo", ("grid",)), ("clients", ("grid", "s3"))]:
+    # What the demo, other people's code and the documentation need, in the versions
+    # that the tests have.
+    for name, needs in [
+        ("demo", ("setup.cfg", "--extra=grid")),
+        ("clients", ("setup.cfg", "--extra=grid", "--extra=s3")),
+        ("docs", ()),
+    ]:
         session.run(
-            *uv,
+            *compile_,
             f"requirements/{name}.in",
-            *(f"--extra={extra}" for extra in extras),
+            *needs,
             *("--override", "requirements/overrides.txt"),
             *("--constraint", "requirements/dev-py311-django52.txt"),
             *("--custom-compile-command", "nox -s lock", "--python-version", "3.11"),

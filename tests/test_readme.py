@@ -53,8 +53,10 @@ from tests.support.s3_servers import S3Server
 from tests.test_example import ARGUMENTS, CHROMIUM
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+PAGES = [str(p.relative_to(ROOT)) for p in sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = ["README.md", *PAGES]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+COMMANDS = ROOT / "tahoestorage/management/commands"
 GATEWAY = "http://127.0.0.1:3456"
 CONTENT = b"Content that is longer than what a literal cap holds. " * 20
 PATIENCE = 120  # seconds; only an error takes so long
@@ -157,7 +159,10 @@ def test_every_block_is_fetched_by_a_test() -> None:
     assert {(d, kind, int(number)) for d, kind, number in used} == set(there)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
+@pytest.mark.parametrize(
+    "document",
+    [*DOCUMENTS, "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "example/README.md"],
+)
 def test_every_link_leads_somewhere(document: str) -> None:
     text = FENCE.sub("", (ROOT / document).read_text("utf-8"))
     missing = []
@@ -176,12 +181,45 @@ def test_every_link_leads_somewhere(document: str) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "bench"])
+def test_the_readme_can_be_read_where_its_links_lead_nowhere() -> None:
+    # A package index shows it without the files beside it.
+    text = FENCE.sub("", (ROOT / "README.md").read_text("utf-8"))
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
+    assert [link for link in links if not link.startswith("https://")] == []
+    named = set(re.findall(r"`((?:docs/)?[\w-]+\.md)`", text))
+    assert [name for name in named if not (ROOT / name).exists()] == []
+    assert named >= {page for page in PAGES if not page.startswith("docs/api/")}
+
+
+@pytest.mark.parametrize("document", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_the_files_that_are_named_to_contributors_exist(document: str) -> None:
+    text = (ROOT / document).read_text("utf-8")
+    named = set(re.findall(r"[\w./-]*\w(?:/(?![\w*])|\.(?:py|md)\b)", text))
+    missing = [
+        path
+        for path in named
+        if not any((folder / path).exists() for folder in (ROOT / "tahoestorage", ROOT))
+    ]
+    assert len(named) > 10
+    assert missing == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_lists_are_lists_to_every_reader_of_markdown(document: str) -> None:
+    # Some want an empty line before a list, and four spaces before one in a list.
+    text = FENCE.sub("", (ROOT / document).read_text("utf-8"))
+    glued = re.findall(r"^(?![-|#<]| |\d+\.)\S.*\n- .*", text, re.MULTILINE)
+    nested = re.findall(r"^ {1,3}(?:[-*]|\d+\.) .*", text, re.MULTILINE)
+    assert glued + nested == []
+
+
+@pytest.mark.parametrize("target", ["demo", "test", "bench", "docs"])
 def test_make_has_the_targets(target: str) -> None:
     told = {
         "demo": block("README.md", "sh", 1),
         "test": block("README.md", "sh", 2),
         "bench": "make bench",
+        "docs": "make docs",
     }
     assert told[target].strip() == f"make {target}"
     makefile = (ROOT / "Makefile").read_text("utf-8")
@@ -210,11 +248,11 @@ def executed(source: str) -> dict[str, Any]:
 
 
 def test_the_environment_names_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    source = block("README.md", "python", 10)
+    source = block("docs/environment.md", "python", 1)
     with pytest.raises(ImproperlyConfigured, match="STORAGE_URL is not set"):
         executed(source)
     backends = []
-    for line in block("README.md", "text", 1).splitlines():
+    for line in block("docs/environment.md", "text", 1).splitlines():
         variable, _, url = line.partition("=")
         monkeypatch.setenv(variable, url)
         made = executed(source)["STORAGES"]["default"]
@@ -284,33 +322,45 @@ def test_the_lifecycle_rules_and_the_command_end_unfinished_uploads(
 # What is listed
 
 
+OPTION = re.compile(
+    r"^### `(\w+)`(?P<of_cache> \(in `cache`\))?\n"
+    r"(?:Setting (?P<settings>`\w+`(?: or `\w+`)*), d|D)efault (?P<default>none|`.+?`)",
+    re.MULTILINE,
+)
+
+
 @pytest.mark.parametrize(
-    ("options", "heading"), [(Options, "## Options"), (CacheOptions, "In `cache`:")]
+    ("options", "of_cache"), [(Options, False), (CacheOptions, True)]
 )
 def test_the_options_are_those_that_there_are_with_their_defaults(
-    options: type, heading: str, monkeypatch: pytest.MonkeyPatch
+    options: type, of_cache: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     default = options()
-    rows = {code(row[0]): row for row in table("README.md", heading)}
-    assert list(rows) == [f.name for f in fields(options) if f.name in rows]
-    assert set(rows) == {f.name for f in fields(options)}
+    text = (ROOT / "docs/options.md").read_text("utf-8")
+    told = {
+        each[1]: each["default"]
+        for each in OPTION.finditer(text)
+        if bool(each["of_cache"]) == of_cache
+    }
+    assert set(told) == {field.name for field in fields(options)}
     for field in fields(options):
-        told = rows[field.name][-2]
         expected = getattr(default, field.name)
-        if told == "none":
+        if told[field.name] == "none":
             assert expected is None, field.name
         else:
-            value = field.metadata["convert"](ast.literal_eval(code(told)))
-            assert value == expected, field.name
+            value = ast.literal_eval(code(told[field.name]))
+            assert field.metadata["convert"](value) == expected, field.name
 
 
 def test_the_settings_are_those_that_there_are() -> None:
-    for option, setting, *_ in table("README.md", "## Options"):
-        names = {PREFIX + code(option).upper()}
-        if code(option) == "public_base_url":
+    text = (ROOT / "docs/options.md").read_text("utf-8")
+    assert text.count("\n### ") == len(OPTION.findall(text))
+    for option in OPTION.finditer(text):
+        names = set() if option["of_cache"] else {PREFIX + option[1].upper()}
+        if option[1] == "public_base_url":
             names.add(CLASSIC_PUBLIC_URL)
-        assert set(re.findall(r"`(\w+)`", setting)) == names
+        assert set(re.findall(r"`(\w+)`", option["settings"] or "")) == names
 
 
 def test_the_ids_of_the_checks_are_those_that_there_are() -> None:
@@ -321,13 +371,13 @@ def test_the_ids_of_the_checks_are_those_that_there_are() -> None:
         f"tahoestorage.{number}"
         for number in re.findall(r'"(?:tahoestorage\.)?([EWI]\d{3})"', source)
     }
-    told = [code(row[0]) for row in table("README.md", "## Checks")]
+    told = [code(row[0]) for row in table("docs/reference.md", "## Checks")]
     assert told == listed
     assert set(told) == used
 
 
 def test_the_tree_of_errors_is_the_one_that_there_is() -> None:
-    lines = block("README.md", "text", 3).splitlines()
+    lines = block("docs/reference.md", "text", 2).splitlines()
     told = {}
     for line in lines[1:]:
         match = re.match(r"([│├└─ ]+)(\w+) +(\w+)", line)
@@ -357,10 +407,12 @@ def own_options(command: str) -> set[str]:
 
 def test_the_options_of_the_commands_are_those_that_there_are() -> None:
     # A line that is indented goes on with the one before.
-    text = block("README.md", "text", 2).replace("\n    ", " ")
+    text = block("docs/reference.md", "text", 1).replace("\n    ", " ")
     for line in text.splitlines():
         _, command, rest = line.split(maxsplit=2)
         assert set(re.findall(r"--[\w-]+", rest)) == own_options(command)
+    listed = {code(row[0]) for row in table("docs/reference.md", "## Commands")}
+    assert listed == {path.stem for path in COMMANDS.glob("[a-z]*.py")}
     listed = {code(row[0]) for row in table("docs/grid.md", "## For development")}
     assert listed == own_options("tahoe_grid")
     listed = {code(row[0]).split()[0] for row in table("docs/proxy.md", "## Options")}
@@ -398,7 +450,7 @@ class Site(Shell):
         self.write(
             "documents/models.py",
             block("README.md", "python", 3)
-            + block("README.md", "python", 6, replacing=archive),
+            + block("docs/options.md", "python", 1, replacing=archive),
         )
         self.write("documents/admin.py", block("README.md", "python", 4))
         with (self.folder / "mysite/urls.py").open("a", encoding="utf-8") as file:
@@ -522,7 +574,7 @@ def test_a_new_site_ends_in_a_page_with_the_file(site: Site, tmp_path: Path) -> 
 
 
 def test_the_admin_names_a_file_that_has_no_url(site: Site, tmp_path: Path) -> None:
-    site.write("documents/admin.py", block("README.md", "python", 9))
+    site.write("documents/admin.py", block("docs/downloads.md", "python", 5))
     no_url = 'from mysite.settings import *\nTAHOE_STORAGE_URL_STYLE = "cap"\n'
     site.write("nourl.py", no_url)
     try:
@@ -557,13 +609,8 @@ def test_a_storage_of_its_own_has_a_root_of_its_own(site: Site) -> None:
 
 
 def test_a_view_and_a_public_url_give_a_document(site: Site) -> None:
-    guide = {"def download": "def named"}
-    site.write(
-        "documents/views.py",
-        block("README.md", "python", 7)
-        + block("docs/downloads.md", "python", 3, replacing=guide),
-    )
-    public = block("README.md", "python", 8)
+    site.write("documents/views.py", block("docs/downloads.md", "python", 3))
+    public = block("docs/proxy.md", "python", 1)
     site.write("public.py", f"from mysite.settings import *\n{public}")
     site.write(
         "program.py",
@@ -571,7 +618,7 @@ def test_a_view_and_a_public_url_give_a_document(site: Site) -> None:
         "from django.core.files.base import ContentFile\n"
         "from django.test import RequestFactory\n"
         "from documents.models import Document\n"
-        "from documents.views import download, named\n"
+        "from documents.views import download\n"
         "kept = Document.objects.create(file=ContentFile(b'x' * 99, name='kept.txt'))\n"
         "request = RequestFactory(SERVER_NAME='localhost').get('/')\n"
         "request.user = AnonymousUser()\n"
@@ -579,14 +626,12 @@ def test_a_view_and_a_public_url_give_a_document(site: Site) -> None:
         "request.user = User(username='somebody')\n"
         "response = download(request, kept.pk)\n"
         "print(response.headers['Content-Disposition'])\n"
-        "print(named(request, pk=kept.pk).headers['Content-Disposition'])\n"
         "print(b''.join(response.streaming_content) == b'x' * 99, kept.file.url)\n",
     )
     out, _ = site.run('python manage.py shell -c "$(cat program.py)" --settings public')
-    lines = out.splitlines()[-4:]
+    lines = out.splitlines()[-3:]
     assert lines[0] == "302"
-    assert re.fullmatch(r'attachment; filename="kept\w*\.txt"', lines[1])
-    assert re.fullmatch(r'inline; filename="document-\d+\.txt"', lines.pop(2))
+    assert re.fullmatch(r'attachment; filename="document-\d+\.txt"', lines[1])
     url = r"https://files\.example/named/URI%3ACHK%3A[\w%]+/kept\w*\.txt"
     assert re.fullmatch(f"True {url}", lines[2])
 
@@ -684,7 +729,7 @@ def downloads(
     static = {"/etc/mysite/static.cap": str(caps[1])}
     urls = types.ModuleType("urls_of_mysite")
     vars(urls)["urlpatterns"] = []
-    exec(block("docs/downloads.md", "python", 8), vars(urls))  # noqa: S102
+    exec(block("docs/downloads.md", "python", 9), vars(urls))  # noqa: S102
     served = executed(block("docs/downloads.md", "python", 2))["urlpatterns"]
     vars(urls)["urlpatterns"] += served
     monkeypatch.setitem(sys.modules, "urls_of_mysite", urls)
@@ -693,7 +738,7 @@ def downloads(
     }
     for source in (
         block("docs/downloads.md", "python", 1),
-        block("docs/downloads.md", "python", 7, replacing=static),
+        block("docs/downloads.md", "python", 8, replacing=static),
     ):
         exec(source, made)  # noqa: S102
     made = {name: value for name, value in made.items() if name.isupper()} | {
@@ -733,7 +778,7 @@ def test_who_may_have_a_file_is_asked_first(downloads: dict[str, Any]) -> None:
 
 
 def test_an_async_view_serves_a_file(downloads: dict[str, Any]) -> None:
-    report = executed(block("docs/downloads.md", "python", 5))["report"]
+    report = executed(block("docs/downloads.md", "python", 6))["report"]
     storages["default"].save("report.txt", ContentFile(CONTENT))
 
     response = asyncio.run(report(RequestFactory().get("/")))
@@ -748,7 +793,7 @@ def test_nginx_takes_the_location_that_is_printed(
     capsys: pytest.CaptureFixture[str],
     settings: Settings,
 ) -> None:
-    setting = executed(block("docs/downloads.md", "python", 6))
+    setting = executed(block("docs/downloads.md", "python", 7))
     settings.TAHOE_ACCEL_REDIRECT = setting["TAHOE_ACCEL_REDIRECT"]
     command = block("docs/downloads.md", "sh", 1)
     command, _, file = command.removeprefix("python manage.py ").partition(" > ")
@@ -766,7 +811,7 @@ def test_nginx_takes_the_location_that_is_printed(
 
 
 def test_nginx_takes_the_proxy_that_is_printed(site: Site, tmp_path: Path) -> None:
-    site.run(block("README.md", "sh", 9))
+    site.run(block("docs/proxy.md", "sh", 1))
     printed = (site.folder / "tahoe-nginx.conf").read_text()
     assert errors(tmp_path, printed) == ""
 
@@ -791,7 +836,7 @@ def test_requests_are_logged_and_an_emptied_cache_asks_again(site: Site) -> None
 
 
 def test_the_tests_of_a_site_find_the_fixture(site: Site) -> None:
-    site.write("documents/tests.py", block("README.md", "python", 11))
+    site.write("documents/tests.py", block("docs/testing.md", "python", 1))
     out, _ = site.run(
         "python -m pytest -p no:cacheprovider -p no:xdist --ds mysite.settings "
         "documents/tests.py"
@@ -801,7 +846,7 @@ def test_the_tests_of_a_site_find_the_fixture(site: Site) -> None:
 
 def test_gunicorn_serves_as_told(site: Site) -> None:
     port = free_port()
-    command = block("README.md", "sh", 10).strip()
+    command = block("docs/operations.md", "sh", 1).strip()
     server = site.start(f"exec {command} --bind 127.0.0.1:{port}")
 
     def responses() -> bool:

@@ -213,6 +213,12 @@ def test_the_newest_version_in_the_changelog_is_the_package_s() -> None:
     assert headings[:2] == ["Unreleased", tahoestorage.__version__]
 
 
+def test_the_tests_that_ci_runs_on_the_lowest_versions_are_there() -> None:
+    named = re.findall(r"^ +(tests/\S+)$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
+    assert len(named) > 5
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
 def test_every_dependency_is_accounted_for() -> None:
     accounts = (ROOT / "docs" / "dependencies.md").read_text()
     assert {name for name in dependencies() if f"| `{name}` |" not in accounts} == set()
