@@ -6,6 +6,7 @@ distribution. So its links are paths from there, which are led to the site's pag
 
 from __future__ import annotations
 
+import logging
 import posixpath
 import re
 from pathlib import Path
@@ -13,6 +14,8 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+
+logger = logging.getLogger("mkdocs.hooks")
 
 ROOT = Path(__file__).parent.parent
 BESIDE = {
@@ -55,5 +58,10 @@ def on_page_markdown(
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Write one colon where a docstring has two before an example."""
+    """Write one colon where a docstring has two before an example.
+
+    Warn of what a browser takes for a tag and would not show, such as <ALIAS>.
+    """
+    for tag in re.findall(r"</?([A-Z][^>]*)>", html):
+        logger.warning("%s: <%s> is not shown; mark it as code", page.file.src_uri, tag)
     return html.replace("::</p>", ":</p>")

@@ -70,8 +70,8 @@ def storages(default: str | None = None) -> dict[str, Made]:
     """Return the whole setting ``STORAGES``. Raises ImproperlyConfigured.
 
     ``default`` is what ``storage`` returns; ``staticfiles`` is the store of
-    STATIC_STORAGE_URL, or else Django's own default; each STORAGE_URL_<ALIAS> is one
-    more.
+    STATIC_STORAGE_URL, or else Django's own default; each ``STORAGE_URL_<ALIAS>`` is
+    one more.
     """
     wanted: dict[str, Callable[[], Made]] = {
         "default": partial(_store, _URL, default),

@@ -31,6 +31,10 @@ class LocalGrid:
         with LocalGrid() as grid:
             storage = TahoeStorage(base_url=grid.base_url, base_cap=grid.create_root())
 
+    Raises ValueError for arguments that do not fit each other or the kept grid. Starts
+    raise GatewayError when there is no executable, or another process has the grid;
+    GatewayUnreachable when a node ends by itself; GatewayTimeout after `timeout`.
+
     :param directory: where the grid lives, kept with its files and, where they are
         free, its ports; losing it loses the files. None: a temporary one, removed at
         the end. One process at a time may run a directory.
@@ -48,10 +52,6 @@ class LocalGrid:
         there are three, or as many as there are.
     :param total: shares that are made. Default: one for each server.
     :param timeout: seconds that the nodes have to find each other.
-
-    Raises ValueError for arguments that do not fit each other or the kept grid. Starts
-    raise GatewayError when there is no executable, or another process has the grid;
-    GatewayUnreachable when a node ends by itself; GatewayTimeout after `timeout`.
     """
 
     base_urls: tuple[str, ...] = ()
