@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import io
+import logging
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from types import TracebackType
@@ -14,6 +15,8 @@ from django.core.files.base import File
 
 IN_MEMORY = 1 << 20
 BLOCK = 1 << 16
+
+logger = logging.getLogger("tahoestorage")
 
 
 class Reader(Protocol):
@@ -72,18 +75,25 @@ def mode_of(mode: str) -> str:
 
 
 class StoredFile(File):  # type: ignore[type-arg]
-    """A file that is read from the store as it is asked for, or written here first.
+    """An open file: read from the store as it is asked for, or written here first.
 
-    What is written goes to the store when the file is closed, and not otherwise: not
-    by an exception in its ``with`` block, nor when it is dropped. Where ``close``
-    fails the file stays open, to be closed again; the end of a ``with`` block gives
-    it up. Until then it can be read back, and sought. Text is UTF-8. ``mode`` is in the
-    form of ``mode_of``.
+    What was written is stored when the file is closed, and only then. It is given up
+    where the file is dropped, and where it is closed because of an error: while an
+    exception is being handled that was not when the file was opened, as at the end of
+    a ``with`` block that raised (FieldFile's too), in ``finally`` and in ``except``. A
+    ``close`` that gives something up logs a warning that names the file.
+
+    Where storing fails ``close`` raises and the file stays open, to be closed again;
+    the end of a ``with`` block gives it up. Until then it can be read back, and sought.
+    Text is UTF-8. ``mode`` is in the form of ``mode_of``.
     """
 
     def __init__(self, storage: Publisher, name: str, mode: str) -> None:
         super().__init__(None, name)
         self._storage = storage
+        # Exceptions that are no reason to give up what was written: those that were
+        # being handled when the file was opened, and those that ``close`` raised.
+        self._others: dict[int, BaseException] = {}
         self._begin(mode)
 
     def _begin(self, mode: str) -> None:
@@ -99,6 +109,7 @@ class StoredFile(File):  # type: ignore[type-arg]
             file = io.TextIOWrapper(file, encoding="utf-8")
         self.file = file
         self.mode = mode
+        self._others = _handled()
 
     def open(self, mode: str | None = None, *args: Any, **kwargs: Any) -> Self:
         """Go back to the start; a file that is closed, or of another mode, begins anew.
@@ -111,6 +122,7 @@ class StoredFile(File):  # type: ignore[type-arg]
             self._begin(mode)
         else:
             self.seek(0)
+            self._others = _handled()
         return self
 
     @property
@@ -152,16 +164,38 @@ class StoredFile(File):  # type: ignore[type-arg]
         return File(self._binary, self.name)
 
     def close(self) -> None:
-        """Publish what was written. Raises what saving does, and NameTaken in x."""
+        """Store what was written, or give it up where an error is being handled.
+
+        Raises what saving raises, and NameTaken in mode x.
+        """
         if self.closed:
             return
-        if self._reader is None and not _field_file_failed():
+        error = sys.exception()
+        if error is None or id(error) in self._others:
+            self._publish()
+        elif self._reader is None:
+            logger.warning(
+                "%s: what was written is given up, since the file was closed while %s "
+                "was being handled; close it after that to store it",
+                self.name,
+                type(error).__name__,
+            )
+        self.discard()
+
+    def _publish(self) -> None:
+        if self._reader is not None or self.closed:
+            return
+        try:
             self.flush()
             self._storage._publish(self)
-        self.discard()
+        except BaseException as error:
+            # Whoever handles it may close the file again.
+            self._others[id(error)] = error
+            raise
 
     def discard(self) -> None:
         """Close, and give up what was written."""
+        self._others = {}
         if self.file is not None:
             self.file.close()
 
@@ -173,20 +207,19 @@ class StoredFile(File):  # type: ignore[type-arg]
     ) -> None:
         try:
             if exc_type is None:
-                self.close()
+                self._publish()
         finally:
             self.discard()
 
 
-def _field_file_failed() -> bool:
-    """Whether an exception ends the ``with`` block of a FieldFile over the file.
+def _handled() -> dict[int, BaseException]:
+    """Return the exceptions that are being handled here and now, by their ids.
 
-    A FieldFile closes its file all the same, and does not tell it why; whoever
-    called it knows.
+    A handler within a handler handles one whose context is the outer one's.
     """
-    frame = inspect.currentframe()
-    for _ in ("StoredFile.close", "FieldFile.close", "File.__exit__"):
-        frame = frame and frame.f_back
-    if frame is None or frame.f_code is not File.__exit__.__code__:
-        return False
-    return frame.f_locals["exc_type"] is not None
+    found: dict[int, BaseException] = {}
+    error = sys.exception()
+    while error is not None and id(error) not in found:
+        found[id(error)] = error
+        error = error.__context__
+    return found

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.files.base import ContentFile, File
+from django.core.files.base import ContentFile
+from django.db import models
+from django.test.utils import isolate_apps
 from PIL import Image
 
 from tahoestorage.backends.storedfile import mode_of
@@ -335,17 +337,150 @@ def test_a_with_block_whose_publishing_fails_gives_the_file_up(
     assert file.closed
 
 
-def test_a_failing_block_of_another_file_does_not_matter(
+@pytest.fixture
+def field_file(stored: TahoeStorage) -> Any:
+    """The file ``f`` as models have it: its ``with`` block is Django's own."""
+    with isolate_apps():
+
+        class Document(models.Model):
+            file = models.FileField(storage=stored)
+
+            class Meta:
+                app_label = "tests"
+
+        return Document(file="f").file
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.name == "tahoestorage" and record.levelname == "WARNING"
+    ]
+
+
+def test_a_failing_block_of_a_field_file_gives_the_file_up(
+    stored: TahoeStorage, field_file: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        with field_file.open("wb") as file:
+            file.write(b"half")
+            raise ZeroDivisionError
+
+    with requests_sent() as sent, pytest.raises(ZeroDivisionError):
+        fail()
+    assert not {"PUT", "POST"} & set(sent.verbs)
+    assert field_file.closed
+    assert read(stored, "f") == LONG
+    (line,) = warnings_in(caplog)
+    assert line.startswith("f: what was written is given up, since the file was closed")
+    assert "ZeroDivisionError" in line
+
+
+def test_a_block_of_a_field_file_in_a_handler_publishes(
+    stored: TahoeStorage, field_file: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    for content in b"first", b"second":
+        try:
+            raise ZeroDivisionError
+        except ZeroDivisionError:
+            with field_file.open("wb") as file:
+                file.write(content)
+        assert read(stored, "f") == content
+    assert warnings_in(caplog) == []
+
+
+def test_a_file_that_is_opened_in_an_inner_handler_is_closed_in_the_outer_one(
     storage: TahoeStorage,
 ) -> None:
-    # Only the with block of the file itself decides.
-    kept = storage.open("kept", "wb")
-    kept.write(b"kept")
-
-    class Closing(File):  # type: ignore[type-arg]
-        def close(self) -> None:
-            kept.close()
-
-    with pytest.raises(ZeroDivisionError), Closing(io.BytesIO()):
+    try:
         raise ZeroDivisionError
-    assert kept.closed
+    except ZeroDivisionError:
+        try:
+            raise KeyError
+        except KeyError:
+            file = storage.open("report", "wb")
+        file.write(b"it failed")
+        file.close()
+    assert read(storage, "report") == b"it failed"
+
+
+def test_a_file_that_is_closed_while_an_error_passes_is_given_up(
+    stored: TahoeStorage, caplog: pytest.LogCaptureFixture
+) -> None:
+    def write(file: Any) -> None:
+        try:
+            file.write(b"half")
+            raise ZeroDivisionError
+        finally:
+            file.close()
+
+    file = stored.open("f", "wb")
+    with pytest.raises(ZeroDivisionError):
+        write(file)
+    assert file.closed
+    assert len(warnings_in(caplog)) == 1
+
+    file = stored.open("f", "wb")
+    try:
+        raise ZeroDivisionError
+    except ZeroDivisionError:
+        file.close()
+    assert file.closed
+    assert len(warnings_in(caplog)) == 2
+    assert read(stored, "f") == LONG
+
+
+def test_a_file_that_is_closed_after_the_handler_is_published(
+    stored: TahoeStorage, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = stored.open("f", "wb")
+    try:
+        file.write(b"all there is")
+        raise ZeroDivisionError
+    except ZeroDivisionError:
+        pass
+    file.close()
+    assert read(stored, "f") == b"all there is"
+    assert warnings_in(caplog) == []
+
+
+def test_the_files_own_block_in_a_handler_publishes(stored: TahoeStorage) -> None:
+    file = stored.open("f", "wb")
+    try:
+        raise ZeroDivisionError
+    except ZeroDivisionError:
+        with file:
+            file.write(b"it failed")
+    assert read(stored, "f") == b"it failed"
+
+
+def test_a_file_that_is_only_read_is_closed_in_a_handler_without_a_warning(
+    stored: TahoeStorage, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = stored.open("f")
+    try:
+        raise ZeroDivisionError
+    except ZeroDivisionError:
+        file.close()
+    assert file.closed
+    assert warnings_in(caplog) == []
+
+
+def test_a_file_whose_publishing_failed_is_closed_again_in_the_handler(
+    stored: TahoeStorage, make_storage: MakeStorage
+) -> None:
+    with Proxy(stored.options.base_url) as proxy:
+        storage = make_storage(base_url=proxy.url, retries=0)
+        file = storage.open("f", "wb")
+        file.write(LONG[::-1])
+        proxy.rule(
+            lambda seen: seen.method == "PUT",
+            SendResponse(500, {}, b"UploadUnhappinessError"),
+        )
+        try:
+            file.close()
+        except OSError:
+            file.close()
+        assert file.closed
+        assert read(storage, "f") == LONG[::-1]
