@@ -112,17 +112,18 @@ def test_exceptions_and_entries_import_nothing_of_ours(module: str) -> None:
     assert importers("tahoestorage", among=among) == set()
 
 
-@pytest.mark.parametrize("part", ["tahoe", "cache", "rawfile", "testing"])
+@pytest.mark.parametrize("part", ["tahoe", "cache", "rawfile", "redaction", "testing"])
 def test_the_core_knows_no_django(part: str) -> None:
     assert importers("django", among=f"tahoestorage.{part}") == set()
 
 
-@pytest.mark.parametrize("part", ["tahoe", "cache", "rawfile"])
+@pytest.mark.parametrize("part", ["tahoe", "cache", "rawfile", "redaction"])
 def test_the_core_imports_nothing_that_stands_on_it(part: str) -> None:
     beneath = [
         "tahoestorage.exceptions",
         "tahoestorage.entries",
         "tahoestorage.rawfile",
+        "tahoestorage.redaction",
         "tahoestorage.tahoe",
         "tahoestorage.cache",
     ]

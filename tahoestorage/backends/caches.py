@@ -9,7 +9,7 @@ from tahoestorage.backends.once import OnceForEach
 from tahoestorage.cache import EntryCache
 from tahoestorage.config.settings import CacheOptions
 from tahoestorage.installed import warn_unless_installed
-from tahoestorage.tahoe.redaction import redact
+from tahoestorage.redaction import redact
 
 
 @OnceForEach

@@ -15,14 +15,14 @@ from django.utils.functional import cached_property
 from tahoestorage.backends.caches import entry_cache, without_password
 from tahoestorage.backends.once import OnceForEach
 from tahoestorage.backends.portable import STORAGE_AT, alias_of, left_out, portable
-from tahoestorage.config.settings import Options, hidden, read_options, root_is_set
+from tahoestorage.config.settings import Options, read_options, root_is_set
 from tahoestorage.exceptions import InvalidCap
+from tahoestorage.redaction import Secret, hide
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.directories import Directories
 from tahoestorage.tahoe.facts import ServerRules
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.links import Links
-from tahoestorage.tahoe.redaction import Secret
 
 _OF_THE_OPTIONS = ("options", "_directories", "_links")
 # One client for all storages with the same options.
@@ -38,7 +38,7 @@ class Configured(Storage):
 
     def __init__(self, **options: Any) -> None:
         # Pages and shells show what an object has.
-        options = hidden(options)
+        options = hide(options)
         if options.get("base_cap"):
             cap = options["base_cap"]
             options["base_cap"] = Secret(cap.uri if isinstance(cap, Cap) else cap)
@@ -62,7 +62,7 @@ class Configured(Storage):
         These are of the entry of STORAGES that is otherwise equal. A root of the
         settings comes first; what was pickled takes no other root than it had.
         """
-        more = hidden(left_out(type(self), self._given, _secret))
+        more = hide(left_out(type(self), self._given, _secret))
         if "base_cap" in more:
             fits = not root_is_set()
             if self._fingerprint is not None:

@@ -179,22 +179,3 @@ def _plain(value: object) -> object:
 def has_login(text: str) -> bool:
     """Whether a URL, or a host, has a user name or password before it."""
     return bool(_LOGIN.search(text))
-
-
-class _HiddenText(str):
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'***'"
-
-
-class _HiddenBytes(bytes):
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "b'***'"
-
-
-def hidden(value: str | bytes) -> str | bytes:
-    """Return the same, which error pages do not show."""
-    return _HiddenBytes(value) if isinstance(value, bytes) else _HiddenText(value)

@@ -25,10 +25,10 @@ from tahoestorage.exceptions import (
     NameTaken,
     TimeUnknown,
 )
+from tahoestorage.redaction import Secret
 from tahoestorage.tahoe.caps import Cap, literal_cap
 from tahoestorage.tahoe.directories import Directory, Path
 from tahoestorage.tahoe.files import FileReader
-from tahoestorage.tahoe.redaction import Secret
 from tahoestorage.tahoe.uploads import UploadBody
 from tahoestorage.tahoe.urls import public_url
 

@@ -55,8 +55,8 @@ from tahoestorage.exceptions import (
     TahoeStorageError,
     printable,
 )
+from tahoestorage.redaction import redact
 from tahoestorage.storage import TahoeStorage
-from tahoestorage.tahoe.redaction import redact
 
 Apps = Sequence[AppConfig] | None
 OURS = (TahoeStorage, ObjectStore)

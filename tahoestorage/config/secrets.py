@@ -1,8 +1,10 @@
-"""Secrets of a store: from files, and hidden in what is shown."""
+"""Option values as the environment gives them: as text, or in a file.
+
+Secrets are marked when they are read, so that no repr shows them.
+"""
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,19 +13,7 @@ from django.utils.functional import SimpleLazyObject
 
 from tahoestorage.config.storeoptions import Option
 from tahoestorage.config.validators import InvalidValue
-
-_SECRET = re.compile(r"(?:^|_)(?:cap|credentials|key|password|secret|token)$")
-# An unquoted slash in a password is a mistake, and a password all the same.
-_PASSWORD = re.compile(r"://[^\s\"]*@")
-
-
-class Hidden(str):
-    """A secret; its repr does not show it."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'***'"
+from tahoestorage.redaction import Secret, has_password, is_secret_name
 
 
 class KeyFile(SimpleLazyObject):  # type: ignore[type-arg]
@@ -53,26 +43,22 @@ def _read_key(file: str) -> object:
     return credentials
 
 
-def is_secret(name: str) -> bool:
-    """Whether the option of this name is never to be seen."""
-    return bool(_SECRET.search(name))
-
-
-def has_password(text: str) -> bool:
-    """Whether a text is a URL with a user name or a password in it."""
-    return bool(_PASSWORD.search(text))
-
-
 def read_option(name: str, text: str, option: Option) -> Any:
-    """Return the value that a text says, hidden if it is a secret. Raises Wrong."""
+    """Return the value that a text stands for; a Secret if it is one.
+
+    ``text`` is what a URL or a variable holds. Raises InvalidValue.
+    """
     value = option.convert(text)
-    if isinstance(value, str) and (is_secret(name) or has_password(value)):
-        return Hidden(value)
+    if isinstance(value, str) and (is_secret_name(name) or has_password(value)):
+        return Secret(value)
     return value
 
 
 def read_file(name: str, file: str, option: Option) -> Any:
-    """Return the value of an option that a file holds. Raises Wrong."""
+    """Return the value of an option that a file holds. Raises InvalidValue.
+
+    White space around it is dropped. Of ``credentials`` the file itself is the value.
+    """
     try:
         text = Path(file).read_text("utf-8").strip()
     except OSError as error:

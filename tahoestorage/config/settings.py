@@ -16,7 +16,7 @@ from django.core.files.storage import InvalidStorageError, Storage, storages
 
 from tahoestorage.config import validators
 from tahoestorage.config.options import CacheOptions, Options, cache
-from tahoestorage.tahoe.redaction import Secret, SecretBytes, redact
+from tahoestorage.redaction import hide, redact
 
 __all__ = [
     "CacheOptions",
@@ -24,7 +24,6 @@ __all__ = [
     "accel_redirect",
     "backends",
     "has_urls",
-    "hidden",
     "hide_root_caps",
     "media_url",
     "naming_settings",
@@ -69,30 +68,13 @@ def hide_root_caps() -> None:
     for name in dir(settings):
         if name.startswith("TAHOE_"):
             value = getattr(settings, name)
-            setattr(settings, name, hidden(value, name.removeprefix(PREFIX).lower()))
+            setattr(settings, name, hide(value, name.removeprefix(PREFIX).lower()))
     storages: dict[str, Any] = settings.STORAGES
     for storage in storages.values():
         if isinstance(storage, dict) and isinstance(storage.get("OPTIONS"), dict):
-            options = hidden(storage["OPTIONS"])
+            options = hide(storage["OPTIONS"])
             storage["OPTIONS"].clear()
             storage["OPTIONS"].update(options)
-
-
-def hidden(value: Any, name: str = "") -> Any:
-    """Return the same value, in whose repr caps and passwords do not show.
-
-    ``name`` is that of the option; of a root cap no part is shown either.
-    """
-    if type(value) is str:
-        secret = name == "base_cap" or redact(value) != value
-        return Secret(value) if value and secret else value
-    if type(value) is bytes:
-        return SecretBytes(value)
-    if type(value) in (list, tuple, set, frozenset):
-        return type(value)(hidden(each) for each in value)
-    if type(value) is dict:
-        return {hidden(key): hidden(each, key) for key, each in value.items()}
-    return value
 
 
 def read_cache_options(given: object = None) -> CacheOptions | None:

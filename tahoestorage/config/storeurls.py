@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from tahoestorage.config import validators
-from tahoestorage.config.secrets import has_password, is_secret, read_file
+from tahoestorage.config.secrets import read_file
 from tahoestorage.config.storeoptions import (
     Option,
     django_options,
@@ -30,6 +30,7 @@ from tahoestorage.config.storeoptions import (
     tahoe_options,
 )
 from tahoestorage.config.validators import Given, InvalidValue
+from tahoestorage.redaction import has_password, is_secret_name
 
 _FOLDER = "django.core.files.storage.FileSystemStorage"
 _MEMORY = "django.core.files.storage.InMemoryStorage"
@@ -180,14 +181,14 @@ def _read(
     if option in addressed:
         raise InvalidValue(" is what the address says, before the question mark")
     if option not in known:
-        names = {one + _FILE if is_secret(one) else one for one in known}
+        names = {one + _FILE if is_secret_name(one) else one for one in known}
         names -= {*addressed}
         raise InvalidValue(
             validators.unknown(validators.nearest(name, sorted(names), 0.6), names)
         )
     if option != name:
         return option, read_file(option, text, known[option])
-    if is_secret(name):
+    if is_secret_name(name):
         raise InvalidValue(
             f" is a secret, and not for a URL; expected {name}{_FILE}=FILE"
         )

@@ -18,8 +18,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tahoestorage.exceptions import InvalidCap
+from tahoestorage.redaction import Secret
 from tahoestorage.tahoe.caps import Access, Cap
-from tahoestorage.tahoe.redaction import Secret
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Given = Mapping[str, tuple[str, Any]]  # option: the place it was given at, the value

@@ -21,7 +21,7 @@ from tahoestorage.exceptions import (
 from tahoestorage.moving.content import SourceChanged
 from tahoestorage.moving.copying import Outcome
 from tahoestorage.moving.names import BadName
-from tahoestorage.tahoe.redaction import redact
+from tahoestorage.redaction import redact
 
 LISTED = 10_000
 """So many failures, refused names, and names to be copied or deleted are remembered."""

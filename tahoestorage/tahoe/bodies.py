@@ -15,9 +15,9 @@ from tahoestorage.exceptions import (
     StoreError,
     UnexpectedResponse,
 )
+from tahoestorage.redaction import Secret
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.errors import ERRORS, error_for, is_timeout, mapped
-from tahoestorage.tahoe.redaction import Secret
 from tahoestorage.tahoe.transport import Transport
 
 BLOCK = 1 << 16

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tahoestorage.redaction import SecretBytes
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.parsing import TOKEN_KEY, Child
-from tahoestorage.tahoe.redaction import SecretBytes
 
 
 @dataclass(frozen=True, slots=True)

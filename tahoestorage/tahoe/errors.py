@@ -24,8 +24,8 @@ from tahoestorage.exceptions import (
     UnexpectedResponse,
     WriteCollision,
 )
+from tahoestorage.redaction import redact_quoted
 from tahoestorage.tahoe.protocols import is_no_tls
-from tahoestorage.tahoe.redaction import redact_quoted
 
 # What the libraries let through, of their own and of others; requests' are OSErrors.
 ERRORS = (HTTPError, http.client.HTTPException, OSError, ValueError)

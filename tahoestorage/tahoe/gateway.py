@@ -17,13 +17,13 @@ from tahoestorage.exceptions import (
     StoreError,
     UnexpectedResponse,
 )
+from tahoestorage.redaction import Secret
 from tahoestorage.tahoe import bodies, parsing
 from tahoestorage.tahoe.bodies import blocks, checked, read_cap, read_directory
 from tahoestorage.tahoe.caps import LITERAL_LIMIT, Cap, Shares
 from tahoestorage.tahoe.children import Link, encode
 from tahoestorage.tahoe.connections import UploadTimeout
 from tahoestorage.tahoe.parsing import Child, Linked, Node, NodeParser, Server
-from tahoestorage.tahoe.redaction import Secret
 from tahoestorage.tahoe.transport import Transport
 from tahoestorage.tahoe.uploads import UploadBody
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import requests
 
 from tahoestorage.exceptions import GatewayUnreachable, StoreError
+from tahoestorage.redaction import redact_loggers
 from tahoestorage.tahoe import presence
 from tahoestorage.tahoe.connections import (
     LOOK_SECONDS,
@@ -30,7 +31,6 @@ from tahoestorage.tahoe.errors import (
 )
 from tahoestorage.tahoe.presence import Presence
 from tahoestorage.tahoe.protocols import speaks_tls
-from tahoestorage.tahoe.redaction import redact_loggers
 
 logger = logging.getLogger("tahoestorage.gateway")
 # These log the URLs of requests, and our URLs are caps.

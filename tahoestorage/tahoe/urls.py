@@ -7,8 +7,8 @@ import re
 from urllib.parse import quote
 
 from tahoestorage.exceptions import InvalidCap
+from tahoestorage.redaction import Secret
 from tahoestorage.tahoe.caps import Access, Cap, Kind
-from tahoestorage.tahoe.redaction import Secret
 
 # What could be read in two ways on its way to a gateway: control characters, "/", "\\",
 # and a "%" that begins the quoting of one of these, or of a dot or another "%".

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from tahoestorage.exceptions import GatewayError, GatewayUnreachable, Lines, printable
+from tahoestorage.redaction import redact
 from tahoestorage.tahoe.gateway import Gateway
-from tahoestorage.tahoe.redaction import redact
 from tahoestorage.testing.furls import node_furl
 
 FURL = re.compile(r"pb://[^\s'\"]+")

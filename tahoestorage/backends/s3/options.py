@@ -13,10 +13,11 @@ from s3transfer.constants import ALLOWED_DOWNLOAD_ARGS
 from storages.backends import s3
 from storages.utils import setting
 
-from tahoestorage.backends.credentials import HiddenCredentials, has_login, hidden
+from tahoestorage.backends.credentials import HiddenCredentials, has_login
 from tahoestorage.backends.s3.clients import Clients, clients
 from tahoestorage.backends.s3.errors import call
 from tahoestorage.backends.s3.transfers import usual_transfers
+from tahoestorage.redaction import Secret, SecretBytes
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client, S3ServiceResource
@@ -48,7 +49,7 @@ class S3Access(HiddenCredentials, s3.S3Storage):  # type: ignore[misc]
         super().__init__(**options)
         if self._has_keys():
             self.object_parameters = {
-                name: hidden(value) if KEY in name else value
+                name: _hidden(value) if KEY in name else value
                 for name, value in self.object_parameters.items()
             }
         if self.config is None and self._is_left_to_us("client_config", options):
@@ -165,3 +166,7 @@ class S3Access(HiddenCredentials, s3.S3Storage):  # type: ignore[misc]
         """Return the parameters of the requests that read an object."""
         parameters = self.get_object_parameters(key)
         return {k: v for k, v in parameters.items() if k in ALLOWED_DOWNLOAD_ARGS}
+
+
+def _hidden(key: str | bytes) -> str | bytes:
+    return SecretBytes(key) if isinstance(key, bytes) else Secret(key)

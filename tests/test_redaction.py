@@ -9,15 +9,16 @@ from urllib.parse import quote
 import pytest
 
 from tahoestorage.exceptions import InvalidCap
-from tahoestorage.tahoe.caps import Cap
-from tahoestorage.tahoe.gateway import Gateway
-from tahoestorage.tahoe.redaction import (
+from tahoestorage.redaction import (
     RedactCaps,
     Secret,
     SecretBytes,
+    hide,
     redact,
     redact_loggers,
 )
+from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.urls import public_url
 from tahoestorage.testing.grid import LocalGrid
 from tests.support.leaks import assert_hides_caps, assert_no_cap, everything_logged
@@ -48,6 +49,38 @@ def test_a_cap_is_made_unreadable_and_what_is_around_it_stays(cap: str) -> None:
 def test_every_cap_of_a_text_is_made_unreadable() -> None:
     assert redact(f"{CAPS[0]} is linked in <{CAPS[4]}>") == (
         "URI:*** is linked in <URI:***>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("", "''"),
+        ("wJalrXUtnFEMI/abcdefghijklmnopqrstuvwx9", "'***'"),
+        (KEY, "'***'"),
+        ("redis://:password@cache.example/0", "'redis://***@cache.example/0'"),
+        # An unquoted slash, or @, in the password.
+        ("redis://:pass/word@cache.example", "'***'"),
+        ("redis://:pass@word/2@cache.example", "'***'"),
+    ],
+)
+def test_of_a_secret_only_what_is_none_is_shown(text: str, shown: str) -> None:
+    assert repr(Secret(text)) == shown
+
+
+def test_what_is_hidden_is_equal_and_of_the_same_types() -> None:
+    options = {
+        "location": "media",
+        "secret_key": "wJalrXUtnFEMI",
+        "root_caps": [CAPS[4], "word"],
+        "keys": (b"key", {CAPS[4]: 1}),
+        "token": "",
+    }
+    hidden = hide(options)
+    assert hidden == options
+    assert repr(hidden) == (
+        "{'location': 'media', 'secret_key': '***', 'root_caps': ['URI:***', 'word'], "
+        "'keys': (<3 bytes>, {'URI:***': 1}), 'token': ''}"
     )
 
 
