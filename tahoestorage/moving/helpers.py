@@ -125,13 +125,11 @@ class Helpers(Pool):
         if not batch:
             return
         try:
-            given = self.submit(_bring, batch)
+            self.submit(_bring, batch, then=done)
         except BrokenProcessPool:
             self._is_broken = True
             for found in batch:
                 self._tell(found, Brought(None, why=_DIED, passes=True))
-        else:
-            given.add_done_callback(done)
 
     def __exit__(
         self,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from threading import Semaphore
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from threading import Condition, Semaphore
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -19,9 +19,10 @@ class Impatient(KeyboardInterrupt):
 class Pool:
     """Tasks in an executor, for a block; all of them are done when it ends.
 
-    So many are given to it at a time. If the block ends with an exception, or is
-    interrupted while it waits, ``stop`` is called, which the tasks under way must
-    heed; the others are dropped.
+    At most ``at_once`` are with the executor at a time. If the block ends with an
+    exception, or is interrupted while it waits, ``stop`` is called, which the tasks
+    under way must heed; the others are dropped. Raises Impatient where that waiting
+    is interrupted too.
     """
 
     def __init__(
@@ -30,20 +31,44 @@ class Pool:
         self._executor = executor
         # To wait for futures each time takes as long as to copy a small file.
         self._room = Semaphore(at_once)
-        self._given: set[Future[Any]] = set()
+        self._pending: set[Future[Any]] = set()
+        self._changed = Condition()
         self._stop = stop
 
-    def submit(self, task: Callable[..., T], *arguments: Any) -> Future[T]:
-        """Give a task to the executor; wait while there are too many."""
-        self._room.acquire()
-        given = self._executor.submit(task, *arguments)
-        self._given.add(given)
-        given.add_done_callback(self._done)
-        return given
+    def submit(
+        self,
+        task: Callable[..., T],
+        *arguments: Any,
+        then: Callable[[Future[T]], None] | None = None,
+    ) -> Future[T]:
+        """Give a task to the executor; wait while there are too many.
 
-    def _done(self, given: Future[Any]) -> None:
-        self._given.discard(given)
-        self._room.release()
+        ``then`` gets its future when that is done or cancelled, in another thread as
+        a rule; the block does not end before it has returned.
+        """
+
+        def done(future: Future[T]) -> None:
+            try:
+                if then is not None:
+                    then(future)
+            finally:
+                with self._changed:
+                    self._pending.discard(future)
+                    self._changed.notify_all()
+                self._room.release()
+
+        self._room.acquire()
+        future = self._executor.submit(task, *arguments)
+        with self._changed:
+            self._pending.add(future)
+        future.add_done_callback(done)
+        return future
+
+    def _wait(self) -> None:
+        # Not for the futures: one is done before its callbacks are. And not by joining
+        # threads: one whose join was interrupted counts as ended.
+        with self._changed:
+            self._changed.wait_for(lambda: not self._pending)
 
     def __enter__(self) -> Self:
         return self
@@ -54,10 +79,9 @@ class Pool:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # Not by joining threads: one whose join was interrupted counts as ended.
         try:
             if exc_type is None:
-                wait(set(self._given))
+                self._wait()
         except BaseException:
             self._abandon()
             raise
@@ -68,11 +92,13 @@ class Pool:
 
     def _abandon(self, *, patient: bool = True) -> None:
         self._stop()
-        for given in set(self._given):
-            given.cancel()
+        with self._changed:
+            pending = set(self._pending)
         try:
+            for future in pending:
+                future.cancel()
             if patient:
-                wait(set(self._given))
+                self._wait()
         except KeyboardInterrupt:
             raise Impatient from None
 
