@@ -106,8 +106,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("module", ["exceptions", "entries"])
-def test_exceptions_and_entries_import_nothing_of_ours(module: str) -> None:
+@pytest.mark.parametrize("module", ["exceptions", "entries", "forks"])
+def test_exceptions_entries_and_forks_import_nothing_of_ours(module: str) -> None:
     among = f"tahoestorage.{module}"
     assert importers("tahoestorage", among=among) == set()
 
@@ -122,6 +122,7 @@ def test_the_core_imports_nothing_that_stands_on_it(part: str) -> None:
     beneath = [
         "tahoestorage.exceptions",
         "tahoestorage.entries",
+        "tahoestorage.forks",
         "tahoestorage.rawfile",
         "tahoestorage.redaction",
         "tahoestorage.tahoe",

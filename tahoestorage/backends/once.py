@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import threading
-import weakref
 from collections.abc import Callable, Hashable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
+
+from tahoestorage import forks
 
 Made = TypeVar("Made")
-
-_all: weakref.WeakSet[OnceForEach[Any]] = weakref.WeakSet()
 
 
 class OnceForEach(Generic[Made]):
@@ -23,12 +20,7 @@ class OnceForEach(Generic[Made]):
     def __init__(self, make: Callable[..., Made]) -> None:
         self._make = make
         self._made: dict[Hashable, Made] = {}
-        self.renew()
-        _all.add(self)
-
-    def renew(self) -> None:
-        """Wait for no thread: in a child, where the others are gone."""
-        self._lock = threading.Lock()
+        self._lock = forks.Lock()
 
     def __call__(self, *arguments: Hashable, **named: Hashable) -> Made:
         """Return what was made for these arguments."""
@@ -41,11 +33,3 @@ class OnceForEach(Generic[Made]):
             if key not in self._made:
                 self._made[key] = self._make(*arguments, **named)
             return self._made[key]
-
-
-def _in_child() -> None:
-    for each in list(_all):
-        each.renew()
-
-
-os.register_at_fork(after_in_child=_in_child)

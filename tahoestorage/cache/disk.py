@@ -14,6 +14,7 @@ from pathlib import Path
 
 import diskcache
 
+from tahoestorage import forks
 from tahoestorage.cache.rawcache import (
     DATABASE,
     LOCK_SECONDS,
@@ -76,7 +77,7 @@ def _only_writer(directory: Path) -> Iterator[None]:
         lock.release()
 
 
-os.register_at_fork(after_in_child=_writers.clear)
+forks.in_child(_writers.clear)
 
 
 def _error(error: Exception) -> DiskError:

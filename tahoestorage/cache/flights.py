@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
 import threading
 import time
-import weakref
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
+from tahoestorage import forks
 from tahoestorage.exceptions import TahoeStorageError, printable
 
 T = TypeVar("T")
-_all: weakref.WeakSet[Flights] = weakref.WeakSet()
 
 
 class StillFlying(Exception):
@@ -56,10 +54,10 @@ class Flights:
     """
 
     def __init__(self) -> None:
-        self.renew()
-        _all.add(self)
+        self.after_fork()
+        forks.register(self)
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Begin with none under way: in a child, whose other threads are gone."""
         self._lock = threading.Lock()
         self._asked: dict[Hashable, _Asked] = {}
@@ -167,11 +165,3 @@ def _relabelled(error: TahoeStorageError, other: str, label: str) -> TahoeStorag
             for each in error.args
         )
     )
-
-
-def _in_child() -> None:
-    for flights in list(_all):
-        flights.renew()
-
-
-os.register_at_fork(after_in_child=_in_child)

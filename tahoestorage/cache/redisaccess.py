@@ -41,10 +41,10 @@ class RedisAccess:
         self._url = url
         self._lifetime = lifetime
         self._warned = float("-inf")
-        self.start()
+        self.after_fork()
         _all.add(self)
 
-    def start(self) -> None:
+    def after_fork(self) -> None:
         """Share no connection, lock or thread with the process before a fork."""
         self._guard = threading.Lock()
         self._trying = threading.Lock()

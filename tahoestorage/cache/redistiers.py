@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
 import time
-import weakref
 from collections.abc import Callable, Iterable
 
+from tahoestorage import forks
 from tahoestorage.cache.generations import Generations, Snapshot
 from tahoestorage.cache.locks import LockQueues, RedisWriteLock
 from tahoestorage.cache.memory import Held, MemoryTier
@@ -32,8 +31,6 @@ logger = logging.getLogger("tahoestorage.cache")
 KEEP_SECONDS = 3600.0
 ATTEMPTS = 20
 
-_all: weakref.WeakSet[RedisTiers] = weakref.WeakSet()
-
 
 class _Moved(Exception):
     """Somebody else changed the slot while it was being read."""
@@ -53,16 +50,16 @@ class RedisTiers:
         self._warned_of_locks = float("-inf")
         self._redis = RedisAccess(url, lifetime)
         self._start()
-        _all.add(self)
+        forks.register(self)
 
     def _start(self) -> None:
         self.memory = MemoryTier(self._memory_entries)
         self._queues = LockQueues()
         self._local = Generations(None)
 
-    def start(self) -> None:
+    def after_fork(self) -> None:
         """Know nothing, and share no connection with the process before a fork."""
-        self._redis.start()
+        self._redis.after_fork()
         self._start()
 
     @property
@@ -249,11 +246,3 @@ class RedisTiers:
                 printable(label),
                 error,
             )
-
-
-def _in_child() -> None:
-    for tiers in list(_all):
-        tiers.start()
-
-
-os.register_at_fork(after_in_child=_in_child)

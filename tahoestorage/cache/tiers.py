@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from tahoestorage.cache.access import DiskAccess, gate
+from tahoestorage import forks
 from tahoestorage.cache.disk import DiskError, DiskTier, private_directory
+from tahoestorage.cache.diskaccess import DiskAccess, gate
 from tahoestorage.cache.generations import SETTLED_SECONDS, Generations, Snapshot
 from tahoestorage.cache.glances import Glance
 from tahoestorage.cache.memory import Held, MemoryTier
@@ -26,8 +26,6 @@ LOOK_SECONDS = 0.5
 BATCH = 32
 
 Change = Callable[[Callable[[bytes], Page | None]], Iterator[tuple[bytes, Page]]]
-
-_all: weakref.WeakSet[Tiers] = weakref.WeakSet()
 
 
 class Tiers:
@@ -58,15 +56,15 @@ class Tiers:
         self._heard = float("-inf")
         # When everybody has noticed that the files of this process were removed.
         self._settled = float("-inf")
-        self.start()
-        _all.add(self)
+        self.after_fork()
+        forks.register(self)
 
-    def start(self) -> None:
+    def after_fork(self) -> None:
         """Know nothing, and share nothing with other processes but files."""
         self._lock = threading.Lock()
         self._looked = time.monotonic()
         self._doubtful = False
-        self._access.reset()
+        self._access.after_fork()
         anew = self.generations.is_outdated()
         self.generations = Generations(None)
         self.memory = MemoryTier(self._memory_entries)
@@ -86,7 +84,7 @@ class Tiers:
                     self._silent = None
                 self._judge(counters)
                 self.generations = counters
-                self._access.reset()
+                self._access.after_fork()
             except (DiskError, OSError) as error:
                 self._access.warn("can't be used", error)
 
@@ -133,7 +131,7 @@ class Tiers:
         with self._lock:
             if not self._is_current() or outdated():
                 self._settled = time.monotonic() + SETTLED_SECONDS
-                self.start()
+                self.after_fork()
             elif not self._tells:
                 self._share()
             else:
@@ -351,11 +349,3 @@ def fresh(held: Held, longest: float) -> bool:
     """Whether a page that was kept for ``longest`` seconds at most is believed."""
     # Not longer than it was kept for either: the clock may have been set back.
     return 0 < held.expiry - time.time() <= longest
-
-
-def _in_child() -> None:
-    for tiers in list(_all):
-        tiers.start()
-
-
-os.register_at_fork(after_in_child=_in_child)

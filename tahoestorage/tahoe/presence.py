@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import weakref
 from collections.abc import Callable
+
+from tahoestorage import forks
 
 AWAY_SECONDS = 5.0
 """For so long nobody asks a gateway that did not answer; then one thread tries."""
@@ -14,7 +15,7 @@ TRIAL_SECONDS = 3.0
 """For so long a response to that is waited for, whatever it is."""
 
 _all: weakref.WeakValueDictionary[str, Presence] = weakref.WeakValueDictionary()
-_lock = threading.Lock()
+_lock = forks.Lock()
 
 
 class Presence:
@@ -26,9 +27,10 @@ class Presence:
     """
 
     def __init__(self) -> None:
-        self.renew()
+        self.after_fork()
+        forks.register(self)
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Have nobody try it: in a child, whose other threads are gone."""
         self._trying = threading.Lock()
         self._again: float | None = None
@@ -69,13 +71,3 @@ class Presence:
     def _try(self, responds: Callable[[], bool]) -> None:
         there = responds()
         self._again = None if there else time.monotonic() + AWAY_SECONDS
-
-
-def _in_child() -> None:
-    global _lock
-    _lock = threading.Lock()
-    for presence in list(_all.values()):
-        presence.renew()
-
-
-os.register_at_fork(after_in_child=_in_child)

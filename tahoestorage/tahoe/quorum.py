@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from tahoestorage import forks
 from tahoestorage.exceptions import (
     GatewayTimeout,
     NotEnoughServers,
@@ -77,6 +77,7 @@ class _Known:
 
     def __init__(self) -> None:
         self.after_fork()
+        forks.register(self)
         self.facts: Facts | None = None
         self.shares: Shares | None = None
         # That nothing can be kept, once.
@@ -99,7 +100,7 @@ class _Known:
 
 
 _known: dict[bytes, _Known] = {}
-_known_lock = threading.Lock()
+_known_lock = forks.Lock()
 
 Keep = Callable[[marker.Change], dict[str, Any] | None]
 """Changes a root's facts, and returns what they are then: ``Links.change_facts``.
@@ -330,13 +331,3 @@ def _held(lock: threading.Lock, gateway: Gateway) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _after_fork() -> None:
-    global _known_lock
-    _known_lock = threading.Lock()
-    for each in _known.values():
-        each.after_fork()
-
-
-os.register_at_fork(after_in_child=_after_fork)

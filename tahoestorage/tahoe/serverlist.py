@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from dataclasses import dataclass, field
 
+from tahoestorage import forks
 from tahoestorage.exceptions import GatewayTimeout, StoreError
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.parsing import Server
@@ -40,6 +40,7 @@ class ServerList:
 
     def __init__(self) -> None:
         self.after_fork()
+        forks.register(self)
 
     def after_fork(self) -> None:
         """Wait for nobody: a thread of the parent's, which may hold it, is gone."""
@@ -102,20 +103,10 @@ class ServerList:
 
 
 _lists: dict[str, ServerList] = {}
-_lists_lock = threading.Lock()
+_lists_lock = forks.Lock()
 
 
 def server_list(gateway: Gateway) -> ServerList:
     """Return the one list of the gateway at this address that a process has."""
     with _lists_lock:
         return _lists.setdefault(gateway.base_url, ServerList())
-
-
-def _after_fork() -> None:
-    global _lists_lock
-    _lists_lock = threading.Lock()
-    for each in _lists.values():
-        each.after_fork()
-
-
-os.register_at_fork(after_in_child=_after_fork)

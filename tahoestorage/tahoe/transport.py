@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
-import weakref
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 import requests
 
+from tahoestorage import forks
 from tahoestorage.exceptions import GatewayUnreachable, StoreError
 from tahoestorage.redaction import redact_loggers
 from tahoestorage.tahoe import presence
@@ -43,7 +42,6 @@ _HEADERS = {
     "Accept-Encoding": "identity",
     "User-Agent": "django-tahoestorage",
 }
-_all: weakref.WeakSet[Transport] = weakref.WeakSet()
 
 
 class _TimedOut(Exception):
@@ -83,7 +81,7 @@ class Transport:
         self._session: Session | None = None
         self._heard = False
         self._presence = Presence.of(self.base_url)
-        _all.add(self)
+        forks.register(self)
 
     def _connected(self) -> Session:
         session = self._session
@@ -200,11 +198,3 @@ class Transport:
         if timed_out:
             raise _TimedOut(failure)
         raise failure
-
-
-def _after_fork() -> None:
-    for transport in list(_all):
-        transport.after_fork()
-
-
-os.register_at_fork(after_in_child=_after_fork)

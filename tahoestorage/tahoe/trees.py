@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections.abc import Callable, Iterator
 from weakref import WeakValueDictionary
 
+from tahoestorage import forks
 from tahoestorage.cache import MISSING, EntryCache, Listing, Ticket
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import FileMissing, GatewayTimeout, ParentIsFile
@@ -121,9 +121,10 @@ class Sites:
     """
 
     def __init__(self) -> None:
-        self.renew()
+        self.after_fork()
+        forks.register(self)
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Forget all locks: in a child, whose other threads are gone."""
         self._guard = threading.Lock()
         self._locks: WeakValueDictionary[tuple[int, bytes, str], threading.Lock] = (
@@ -162,5 +163,3 @@ class Sites:
 
 
 sites = Sites()
-
-os.register_at_fork(after_in_child=sites.renew)

@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Self
 
+from tahoestorage import forks
 from tahoestorage.exceptions import GatewayTimeout, Lines
 from tahoestorage.tahoe.caps import Cap, Shares
 from tahoestorage.tahoe.gateway import Gateway
@@ -259,4 +260,4 @@ def abandon_all() -> None:
         grid._abandon()
 
 
-os.register_at_fork(after_in_child=abandon_all)
+forks.in_child(abandon_all)

@@ -21,7 +21,6 @@ from types import SimpleNamespace
 import pytest
 
 from tahoestorage.cache import MISSING, Absent, EntryCache, Listing, Namespace, tiers
-from tahoestorage.cache.forks import Gate
 from tahoestorage.entries import Entry, EntryKind
 
 SCOPE = Namespace(b"identity", b"read", b"write")
@@ -507,53 +506,6 @@ def fork_under_load(directory: Path) -> None:
 
 def test_forks_under_load_hang_nobody(directory: Path) -> None:
     assert run("fork_under_load", directory) == "12 []"
-
-
-def test_a_fork_waits_for_those_inside_and_lets_nobody_in() -> None:
-    gate, seen = Gate(), list[str]()
-    inside, leave, shut = threading.Event(), threading.Event(), threading.Event()
-
-    def first() -> None:
-        with gate:
-            inside.set()
-            leave.wait()
-            seen.append("out")
-
-    def forking() -> None:
-        gate.shut()
-        seen.append("shut")
-        shut.set()
-
-    def second() -> None:
-        with gate:
-            seen.append("in")
-
-    threads = [threading.Thread(target=target) for target in (first, forking, second)]
-    threads[0].start()
-    inside.wait()
-    threads[1].start()
-    while not gate._forking:
-        time.sleep(0.001)
-    threads[2].start()
-    leave.set()
-    shut.wait()
-    assert seen == ["out", "shut"]
-    gate.open()
-    for thread in threads:
-        thread.join()
-    assert seen == ["out", "shut", "in"]
-
-
-def test_a_fork_does_not_wait_for_ever_for_whoever_is_inside(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("tahoestorage.cache.forks.WAIT_SECONDS", 0.01)
-    gate = Gate()
-    with gate:
-        gate.shut()
-        gate.open()
-    with gate:
-        pass
 
 
 # All at once: everybody writes names of its own, and asks for those of all.

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tahoestorage.cache import MISSING, EntryCache, generations, tiers
-from tahoestorage.cache.access import gate
+from tahoestorage.cache.diskaccess import gate
 from tahoestorage.cache.generations import FILE_BYTES, Generations
 from tests.cache.test_side_by_side import SETUP
 from tests.cache.test_tiers import NEW, OLD, SCOPE, Store

@@ -27,8 +27,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tahoestorage.cache import MISSING, Absent, Change, EntryCache, Listing, Namespace
-from tahoestorage.cache.access import DiskAccess
 from tahoestorage.cache.disk import DiskTier
+from tahoestorage.cache.diskaccess import DiskAccess
 from tahoestorage.cache.generations import Generations
 from tahoestorage.cache.glances import Glance, Places, Resolved
 from tahoestorage.cache.memory import Held, MemoryTier

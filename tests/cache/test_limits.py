@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tahoestorage.cache import EntryCache, Listing, Namespace, access, disk
+from tahoestorage.cache import EntryCache, Listing, Namespace, disk, diskaccess
 from tahoestorage.cache.rawcache import VALUE_LIMIT, RawCache
 from tahoestorage.config.options import CacheOptions
 from tahoestorage.entries import Entry, EntryKind
@@ -225,7 +225,7 @@ def test_a_lock_is_warned_of_once_and_only_where_it_lasts(
 ) -> None:
     now = [1000.0]
     clock = SimpleNamespace(monotonic=lambda: now[0])
-    monkeypatch.setattr(access, "time", clock)
+    monkeypatch.setattr(diskaccess, "time", clock)
     store, process = Store(), EntryCache(directory)
     store.fill(process)
     other = sqlite3.connect(directory / "cache.db", isolation_level=None)

@@ -26,8 +26,8 @@ from tahoestorage.cache import (
     EntryCache,
     Listing,
     Namespace,
-    access,
     disk,
+    diskaccess,
     generations,
     rawcache,
     records,
@@ -91,7 +91,7 @@ def _always_look(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def _every_lock_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a lock warned of at once, and not only where it lasts."""
-    monkeypatch.setattr(access, "LASTING_SECONDS", 0.0)
+    monkeypatch.setattr(diskaccess, "LASTING_SECONDS", 0.0)
 
 
 every_lock_lasts = pytest.mark.usefixtures("_every_lock_lasts")
@@ -304,7 +304,7 @@ def test_a_disk_that_failed_is_tried_again_after_a_lifetime(
         store.fill(process)
     assert store.said(EntryCache(directory)) == 0
     later = SimpleNamespace(time=time.time, monotonic=lambda: time.monotonic() + 301)
-    monkeypatch.setattr("tahoestorage.cache.access.time", later)
+    monkeypatch.setattr("tahoestorage.cache.diskaccess.time", later)
     store.fill(process)
     assert store.knows(EntryCache(directory))
 

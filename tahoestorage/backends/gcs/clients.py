@@ -14,6 +14,8 @@ from google.auth.transport.requests import Request
 from google.cloud.storage import Client
 from google.cloud.storage.retry import DEFAULT_RETRY
 
+from tahoestorage import forks
+
 TIMEOUT = (10.0, 60.0)
 """Seconds to wait for a connection, and for the next bytes."""
 # A page that is waited for is worth less than a file that is sent. Each is in seconds.
@@ -45,7 +47,8 @@ class GCSConnection(NamedTuple):
 
 
 _made: dict[tuple[object, ...], tuple[object, GCSConnection]] = {}
-_lock = threading.Lock()
+_lock = forks.Lock()
+forks.in_child(_made.clear)
 
 
 def endpoint() -> str:
@@ -85,11 +88,3 @@ def _connect(project: str | None, credentials: Any, by_iam: bool) -> GCSConnecti
         adapter.init_poolmanager(_HOSTS, _CONNECTIONS)
     request = functools.partial(Request(), timeout=TIMEOUT)
     return GCSConnection(client, request, {}, threading.Lock())
-
-
-def _in_child() -> None:
-    global _made, _lock
-    _made, _lock = {}, threading.Lock()
-
-
-os.register_at_fork(after_in_child=_in_child)

@@ -14,6 +14,7 @@ from botocore.config import Config
 from botocore.credentials import RefreshableCredentials
 from django.core.exceptions import ImproperlyConfigured
 
+from tahoestorage import forks
 from tahoestorage.backends.credentials import fingerprint
 from tahoestorage.backends.s3.conditions import is_at_amazon
 from tahoestorage.backends.s3.errors import ERRORS, NO_CREDENTIALS, meaning
@@ -36,7 +37,7 @@ SMALL = 1 << 20
 # word for it (SeaweedFS), some the frames (s3rver). Signatures guard the body as well.
 PLAIN: Literal["when_required"] = "when_required"
 _all: dict[tuple[Any, ...], Clients] = {}
-_lock = threading.Lock()
+_lock = forks.Lock()
 
 
 class Clients:
@@ -58,9 +59,10 @@ class Clients:
         self._config = config
         self.honoured: dict[tuple[str, str], bool] = {}
         """Which conditions hold in which bucket, as far as that is known."""
-        self.reset()
+        self.after_fork()
+        forks.register(self)
 
-    def reset(self) -> None:
+    def after_fork(self) -> None:
         """Take nothing over from before: no connection, no lock."""
         self._lock = threading.RLock()
         self.trying = threading.Lock()
@@ -174,13 +176,3 @@ def clients(
         if found is None:
             found = _all[whole] = Clients(whole, session, options, config)
         return found
-
-
-def _after_fork() -> None:
-    global _lock
-    _lock = threading.Lock()
-    for each in _all.values():
-        each.reset()
-
-
-os.register_at_fork(after_in_child=_after_fork)

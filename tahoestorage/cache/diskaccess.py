@@ -5,14 +5,13 @@ and closed while the process forks.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 import weakref
 from pathlib import Path
 
+from tahoestorage import forks
 from tahoestorage.cache.disk import DiskError, DiskLocked, DiskTier
-from tahoestorage.cache.forks import Gate
 from tahoestorage.cache.rawcache import close_connections
 
 logger = logging.getLogger("tahoestorage.cache")
@@ -21,7 +20,7 @@ LOCKED_SECONDS = 1.0
 # A lock that opens within this time is the business of nobody.
 LASTING_SECONDS = 5.0
 
-gate = Gate()
+gate = forks.Gate()
 """Whoever has a tier in hand is inside."""
 _all: weakref.WeakSet[DiskAccess] = weakref.WeakSet()
 
@@ -41,10 +40,11 @@ class DiskAccess:
         self._size_limit = size_limit
         self._lifetime = lifetime
         self._warned = float("-inf")
-        self.reset()
+        self.after_fork()
         _all.add(self)
+        forks.register(self)
 
-    def reset(self) -> None:
+    def after_fork(self) -> None:
         """Take nothing over from before: neither a connection, nor a lock."""
         self._lock = threading.Lock()
         self._disk: DiskTier | None = None
@@ -107,21 +107,12 @@ class DiskAccess:
             )
 
 
-def _before_fork() -> None:
+def _close() -> None:
     # A connection that is open makes SQLite believe, in the child, in locks that the
     # child does not have (sqlite.org/howtocorrupt.html, section 2.6).
-    gate.shut()
     for access in list(_all):
         access.close()
     close_connections()
 
 
-def _in_child() -> None:
-    gate.renew()
-    for access in list(_all):
-        access.reset()
-
-
-os.register_at_fork(
-    before=_before_fork, after_in_parent=gate.open, after_in_child=_in_child
-)
+forks.before(_close)
