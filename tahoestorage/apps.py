@@ -10,9 +10,10 @@ class TahoeStorageConfig(AppConfig):
     verbose_name = "Tahoe-LAFS storage"
 
     def ready(self) -> None:
-        """Register the system checks, and keep caps out of error pages."""
+        """Register the system checks, and keep secrets out of error pages."""
         # Importing them is enough, and does it once.
         from tahoestorage import checks  # noqa: F401
-        from tahoestorage.config.settings import hide_root_caps
+        from tahoestorage.config.settings import filter_error_pages, hide_secrets
 
-        hide_root_caps()
+        hide_secrets()
+        filter_error_pages()

@@ -57,12 +57,17 @@ class Secret(str):
     __slots__ = ()
 
     def __repr__(self) -> str:
+        return repr(self.shown)
+
+    @property
+    def shown(self) -> str:
+        """What may be seen of it, as a plain text."""
         text = str.__str__(self)
         shown = redact(text)
         if shown == text or has_password(shown.replace("://***@", "://")):
             # Half a cap is a secret too, and so is a key; no form tells them.
-            return repr("***" if text else "")
-        return repr(redact_quoted(text))
+            return "***" if text else ""
+        return redact_quoted(text)
 
 
 class SecretBytes(bytes):

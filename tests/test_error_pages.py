@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import pprint
 import re
 import sys
 
 import pytest
 from django.core.files.base import ContentFile
-from django.views.debug import ExceptionReporter
+from django.test import RequestFactory
+from django.utils.functional import SimpleLazyObject
+from django.views.debug import (
+    ExceptionReporter,
+    get_default_exception_reporter_filter,
+)
 from pytest_django.fixtures import Settings
 
-from tahoestorage.config.settings import hide_root_caps
+from tahoestorage.config.settings import filter_error_pages, hide_secrets
+from tahoestorage.errorpages import HideSecretsFilter
+from tahoestorage.redaction import Secret, SecretBytes
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
 
@@ -44,7 +52,7 @@ def test_a_failure_shows_no_cap_on_the_error_page(
 ) -> None:
     settings.DEBUG = True
     settings.TAHOE_STORAGE_BASE_CAP = root.uri
-    hide_root_caps()
+    hide_secrets()
     storage.save("kept/file.txt", ContentFile(b"kept" * 100))
     assert callable(fail)
     try:
@@ -81,7 +89,7 @@ def test_root_caps_in_settings_are_hidden(settings: Settings, root: Cap) -> None
             "OPTIONS": {"base_cap": root.uri},
         },
     }
-    hide_root_caps()
+    hide_secrets()
     shown = pprint.pformat([settings.TAHOE_STORAGE_BASE_CAP, settings.STORAGES])
     assert root.uri not in shown
     assert root.uri == settings.TAHOE_STORAGE_BASE_CAP
@@ -92,3 +100,68 @@ def test_a_storage_shows_no_cap(storage: TahoeStorage, root: Cap) -> None:
     for text in (repr(storage), pprint.pformat(vars(storage)), str(vars(storage))):
         for secret in secrets_of(root, root.read_only):
             assert secret not in text
+
+
+# The filter
+
+
+def test_the_site_has_our_filter_where_it_named_none() -> None:
+    assert isinstance(get_default_exception_reporter_filter(), HideSecretsFilter)
+
+
+def test_a_filter_of_the_site_s_own_stays(settings: Settings) -> None:
+    settings.DEFAULT_EXCEPTION_REPORTER_FILTER = "site.reports.Filter"
+    filter_error_pages()
+    assert settings.DEFAULT_EXCEPTION_REPORTER_FILTER == "site.reports.Filter"
+
+
+def test_settings_that_nobody_marked_show_no_secret(
+    settings: Settings, root: Cap
+) -> None:
+    settings.TAHOE_STORAGE_BASE_CAP = root.uri[:-5]
+    settings.TAHOE_STORAGE_BASE_CAP_FILE = "/srv/root.cap"
+    settings.BROKERS = ["redis://:password@cache.example/0", ("a word", b"URI:LIT:me")]
+    settings.SECOND = {"place": root.uri, "landscape": "wide"}
+    shown = HideSecretsFilter().get_safe_settings()
+    assert shown["TAHOE_STORAGE_BASE_CAP"] == "*" * 20
+    assert shown["TAHOE_STORAGE_BASE_CAP_FILE"] == "/srv/root.cap"
+    assert shown["BROKERS"] == [
+        "redis://***@cache.example/0",
+        ("a word", "<10 bytes>"),
+    ]
+    assert shown["SECOND"] == {"place": "URI:***", "landscape": "wide"}
+
+
+def test_the_environment_that_a_request_has_shows_no_cap(root: Cap) -> None:
+    request = RequestFactory(TAHOE_STORAGE_BASE_CAP=root.uri, LINK=root.uri).get("/")
+    shown = HideSecretsFilter().get_safe_request_meta(request)
+    assert (shown["TAHOE_STORAGE_BASE_CAP"], shown["LINK"]) == ("*" * 20, "URI:***")
+
+
+def shown_in_a_frame(**variables: object) -> dict[str, object]:
+    """What is shown of the variables of the site's own code."""
+    frame = inspect.currentframe()
+    assert frame is not None
+    shown = HideSecretsFilter().get_traceback_frame_variables(None, frame)
+    found: dict[str, object] = dict(shown)["variables"]
+    return found
+
+
+def test_variables_of_a_site_s_own_code_show_no_cap(root: Cap) -> None:
+    circle: list[object] = [root.uri]
+    circle.append(circle)
+    marked = [Secret("wJalrXUtnFEMI"), SecretBytes(b"key")]
+    shown = shown_in_a_frame(
+        plain=root.uri, nested=({"roots": [{root.uri}, *marked]},), circle=circle
+    )
+    assert shown["plain"] == "URI:***"
+    assert shown["nested"] == ({"roots": [{"URI:***"}, "***", "<3 bytes>"]},)
+    assert isinstance(shown["circle"], list)
+    assert shown["circle"][0] == "URI:***"
+
+
+def test_what_is_no_secret_is_shown_as_it_is() -> None:
+    lazy = SimpleLazyObject(lambda: 1 / 0)
+    shown = shown_in_a_frame(key="a", data=b"bytes", lazy=lazy)
+    assert (shown["key"], shown["data"]) == ("a", b"bytes")
+    assert shown["lazy"] is lazy

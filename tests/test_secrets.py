@@ -36,7 +36,7 @@ from pytest_django.fixtures import Settings
 
 from tahoestorage.backends.gcs import GCSStorage
 from tahoestorage.backends.s3 import S3Storage
-from tahoestorage.config.settings import hide_root_caps
+from tahoestorage.config.settings import hide_secrets
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import gateway as gateways
 from tahoestorage.tahoe import marker
@@ -218,7 +218,7 @@ def test_no_operation_on_the_grid_lets_a_secret_out(
             "OPTIONS": {"location": str(tmp_path / "disk")},
         },
     }
-    hide_root_caps()
+    hide_secrets()
     for alias in ("default", "given"):
         storage = storages[alias]
         for _ in range(2):  # With a cold cache, and with a warm one.
@@ -443,7 +443,7 @@ def pages(settings: Settings, options: dict[str, Any], name: str) -> list[str]:
             "OPTIONS": options,
         },
     }
-    hide_root_caps()
+    hide_secrets()
     client = Client(raise_request_exception=False)
     found = []
     for accepted in ("text/html", "text/plain"):

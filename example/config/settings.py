@@ -108,7 +108,6 @@ TAHOE_STORAGE_BASE_CAP_FILE = os.environ.get("TAHOE_STORAGE_BASE_CAP_FILE")
 # Whether photos, and a second link to slides, lead past this site.
 PUBLIC_LINKS = flag("PUBLIC_LINKS") or bool(os.environ.get("TAHOE_PUBLIC_BASE_URL"))
 UPLOAD_LIMIT = number("UPLOAD_LIMIT")  # bytes; None takes files of any size
-DEFAULT_EXCEPTION_REPORTER_FILTER = "config.reports.HidesCaps"
 
 LOGGING: dict[str, Any] = {
     "version": 1,

@@ -23,8 +23,9 @@ __all__ = [
     "Options",
     "accel_redirect",
     "backends",
+    "filter_error_pages",
     "has_urls",
-    "hide_root_caps",
+    "hide_secrets",
     "media_url",
     "naming_settings",
     "read_cache_options",
@@ -41,6 +42,8 @@ __all__ = [
 PREFIX = "TAHOE_STORAGE_"
 CLASSIC_PUBLIC_URL = "TAHOE_PUBLIC_BASE_URL"
 ACCEL_REDIRECT = "TAHOE_ACCEL_REDIRECT"
+_DJANGO_FILTER = "django.views.debug.SafeExceptionReporterFilter"
+_OUR_FILTER = "tahoestorage.errorpages.HideSecretsFilter"
 
 
 def read_options(given: Mapping[str, Any]) -> Options:
@@ -59,11 +62,12 @@ def read_options(given: Mapping[str, Any]) -> Options:
     return Options(**values)
 
 
-def hide_root_caps() -> None:
-    """Keep root caps that stand in the settings out of Django's error pages.
+def hide_secrets() -> None:
+    """Mark the caps, passwords and keys in the settings as secret, in their place.
 
-    Those show every setting, but for names like KEY or SECRET; what they show of a
-    Secret is redacted.
+    They keep their values. No repr shows them any more: in a shell, in the output of
+    ``diffsettings``, in a variable on an error page. Looked at are all settings that
+    begin with ``TAHOE_``, and the OPTIONS of each entry of STORAGES.
     """
     for name in dir(settings):
         if name.startswith("TAHOE_"):
@@ -73,8 +77,15 @@ def hide_root_caps() -> None:
     for storage in storages.values():
         if isinstance(storage, dict) and isinstance(storage.get("OPTIONS"), dict):
             options = hide(storage["OPTIONS"])
+            # Django has handed this very dict on.
             storage["OPTIONS"].clear()
             storage["OPTIONS"].update(options)
+
+
+def filter_error_pages() -> None:
+    """Let Django's error pages hide caps, where the site has no filter of its own."""
+    if settings.DEFAULT_EXCEPTION_REPORTER_FILTER == _DJANGO_FILTER:
+        settings.DEFAULT_EXCEPTION_REPORTER_FILTER = _OUR_FILTER
 
 
 def read_cache_options(given: object = None) -> CacheOptions | None:
