@@ -19,7 +19,7 @@ from tahoestorage.redaction import (
 )
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.gateway import Gateway
-from tahoestorage.tahoe.urls import public_url
+from tahoestorage.tahoe.publicurls import public_url
 from tahoestorage.testing.grid import LocalGrid
 from tests.support.leaks import assert_hides_caps, assert_no_cap, everything_logged
 

@@ -174,7 +174,7 @@ def test_only_the_gateway_and_its_parts_speak_http() -> None:
         "deadlines",
         "bodies",
         "errors",
-        "protocols",
+        "schemes",
     ]
     assert importers(*clients) <= {f"tahoestorage.tahoe.{part}" for part in parts}
 

@@ -41,8 +41,8 @@ from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import gateway as gateways
 from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.children import Child
 from tahoestorage.tahoe.gateway import Gateway
-from tahoestorage.tahoe.parsing import Child
 from tahoestorage.testing.grid import LocalGrid
 from tests.support.marks import Marks, Seen, command_lines, everything_seen, quoted
 from tests.support.proxy import (

@@ -20,9 +20,9 @@ from tahoestorage.exceptions import InvalidCap
 from tahoestorage.redaction import Secret, hide
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.directories import Directories
-from tahoestorage.tahoe.facts import ServerRules
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.links import Links
+from tahoestorage.tahoe.serverfacts import ServerRules
 
 _OF_THE_OPTIONS = ("options", "_directories", "_links")
 # One client for all storages with the same options.

@@ -29,8 +29,8 @@ from tahoestorage.redaction import Secret
 from tahoestorage.tahoe.caps import Cap, literal_cap
 from tahoestorage.tahoe.directories import Directory, Path
 from tahoestorage.tahoe.files import FileReader
+from tahoestorage.tahoe.publicurls import public_url
 from tahoestorage.tahoe.uploads import UploadBody
-from tahoestorage.tahoe.urls import public_url
 
 
 class Prefetched(NamedTuple):

@@ -10,9 +10,9 @@ from tahoestorage.checks.findings import Finding
 from tahoestorage.entries import EntryKind
 from tahoestorage.exceptions import NotEnoughShares, TahoeStorageError
 from tahoestorage.tahoe.caps import Cap, literal_cap
+from tahoestorage.tahoe.children import Child
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.marker import NAME
-from tahoestorage.tahoe.parsing import Child
 
 _EMPTY = (
     "the root directory is empty, and without the hidden file that keeps those of this "

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from tahoestorage.tahoe.capforms import (
+from tahoestorage.tahoe.caps import (
     ANY_BYTES,
     COUNT,
     SIXTEEN_BYTES,

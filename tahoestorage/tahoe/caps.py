@@ -7,31 +7,108 @@ derivations those of ``allmydata.util.hashutil``.
 from __future__ import annotations
 
 import base64
+import enum
 import os
+import re
 from hashlib import sha256
 from typing import Final, NamedTuple, NoReturn, Self, final
 
 from tahoestorage.exceptions import InvalidCap
-from tahoestorage.tahoe.capforms import (
-    CHK,
-    FORMS,
-    LIT,
-    MDMF,
-    MOST_SHARES,
-    READ_FORMS,
-    SSK,
-    UNKNOWN,
-    UNKNOWN_FORM,
-    Access,
-    Form,
-    Kind,
-    error,
-)
 
 __all__ = ["LITERAL_LIMIT", "Access", "Cap", "Kind", "Shares", "literal_cap"]
 
 LITERAL_LIMIT: Final = 55
 """Bytes. Content up to here is kept in the cap itself."""
+
+
+class Kind(enum.Enum):
+    """What a cap names. The values are Tahoe's own words."""
+
+    CHK = "CHK"
+    LIT = "LIT"
+    SSK = "SSK"
+    MDMF = "MDMF"
+    DIR2 = "DIR2"
+    DIR2_MDMF = "DIR2-MDMF"
+    DIR2_CHK = "DIR2-CHK"
+    DIR2_LIT = "DIR2-LIT"
+    UNKNOWN = "UNKNOWN"
+
+
+class Access(enum.Enum):
+    """What a cap allows. Each includes those below it."""
+
+    WRITE = "write"
+    READ = "read"
+    VERIFY = "verify"
+
+
+# The last character of a base32 text may hold only bits that are used.
+SIXTEEN_BYTES = "[a-z2-7]{25}[aeimquy4]"
+THIRTY_TWO_BYTES = "[a-z2-7]{51}[aq]"
+ANY_BYTES = (
+    "(?:[a-z2-7]{8})*(?:[a-z2-7][aeimquy4]|[a-z2-7]{3}[aq]"
+    "|[a-z2-7]{4}[acegikmoqsuwy246]|[a-z2-7]{6}[aiqy])?"
+)
+COUNT = "([1-9][0-9]{0,2})"
+SIZE = "(?:0|[1-9][0-9]{0,17})"
+MOST_SHARES = 256
+
+_CHK = re.compile(f"{SIXTEEN_BYTES}:{THIRTY_TWO_BYTES}:{COUNT}:{COUNT}:{SIZE}")
+_LIT = re.compile(ANY_BYTES)
+_SSK = re.compile(f"{SIXTEEN_BYTES}:{THIRTY_TWO_BYTES}")
+_MDMF = re.compile(f"{SIXTEEN_BYTES}:{THIRTY_TWO_BYTES}(?::[!-~]*)?")
+_UNKNOWN = re.compile(r"(?:ro\.|imm\.)?URI:[A-Za-z0-9-]+:[!-~]*")
+
+
+class _Form(NamedTuple):
+    """What all caps of one prefix have in common. `body` matches what follows it."""
+
+    prefix: str
+    kind: Kind
+    access: Access
+    body: re.Pattern[str]
+
+
+_IMMUTABLE = {"": Access.READ, "-Verifier": Access.VERIFY}
+_MUTABLE = {"": Access.WRITE, "-RO": Access.READ, "-Verifier": Access.VERIFY}
+_FORMS = {
+    (prefix := f"URI:{kind.value}{tail}:"): _Form(prefix, kind, access, body)
+    for kinds, body, tails in (
+        ((Kind.CHK, Kind.DIR2_CHK), _CHK, _IMMUTABLE),
+        ((Kind.LIT, Kind.DIR2_LIT), _LIT, {"": Access.READ}),
+        ((Kind.SSK, Kind.DIR2), _SSK, _MUTABLE),
+        ((Kind.MDMF, Kind.DIR2_MDMF), _MDMF, _MUTABLE),
+    )
+    for kind in kinds
+    for tail, access in tails.items()
+}
+_READ_FORMS = {f.kind: f for f in _FORMS.values() if f.access is Access.READ}
+_UNKNOWN_FORM = _Form("", Kind.UNKNOWN, Access.READ, _UNKNOWN)
+_NOT_BASE32 = "is not base32 (a to z, 2 to 7) of the right length: copy all of the cap"
+
+
+def _complaint(text: str, form: _Form | None) -> str:
+    """Return why `text` is no cap, without any part of it."""
+    if not text:
+        return "the cap is empty"
+    if any(map(str.isspace, text)):
+        return "the cap has white space or a line break in it: give the cap alone"
+    if not (text.isascii() and text.isprintable()):
+        return "the cap has a character in it that no cap has"
+    if form is None:
+        return "this is no cap: a cap is URI: and its kind, then : and the rest"
+    if form.body is _LIT:
+        return f"the content in the cap {_NOT_BASE32}"
+    key, _, rest = text.removeprefix(form.prefix).partition(":")
+    key_hash, _, rest = rest.partition(":")
+    if not re.fullmatch(SIXTEEN_BYTES, key):
+        return f"the first field of the cap {_NOT_BASE32}"
+    if not re.fullmatch(THIRTY_TWO_BYTES, key_hash):
+        return f"the second field of the cap {_NOT_BASE32}"
+    if form.body is _CHK:
+        return "the cap does not end in two counts of shares and a size"
+    return "the cap goes on after its end"
 
 
 # A few bytes of content can be guessed and hashed by who reads a log, so the
@@ -78,11 +155,11 @@ class Cap:
 
     uri: str
     """The text of the cap. SECRET."""
-    _form: Form
+    _form: _Form
     _read_only: Cap
     _storage_index: bytes
 
-    def __init__(self, uri: str, form: Form) -> None:
+    def __init__(self, uri: str, form: _Form) -> None:
         # Not for callers: they have `parse` and `literal_cap`.
         _set(self, "uri", uri)
         _set(self, "_form", form)
@@ -95,17 +172,17 @@ class Cap:
         InvalidCap, which names the error and holds no part of the text.
         """
         prefix = text[: text.find(":", 4) + 1]
-        form = FORMS.get(prefix)
+        form = _FORMS.get(prefix)
         if form is None:
-            if UNKNOWN.fullmatch(text):
-                return cls(text, UNKNOWN_FORM)
+            if _UNKNOWN.fullmatch(text):
+                return cls(text, _UNKNOWN_FORM)
         else:
             match = form.body.fullmatch(text, len(prefix))
             if match and (
-                form.body is not CHK or int(match[1]) <= int(match[2]) <= MOST_SHARES
+                form.body is not _CHK or int(match[1]) <= int(match[2]) <= MOST_SHARES
             ):
                 return cls(text, form)
-        reason = error(text, form)
+        reason = _complaint(text, form)
         # Tracebacks show variables, and this may be a cap but for one character.
         text = prefix = ""
         match = None
@@ -127,7 +204,7 @@ class Cap:
     def is_mutable(self) -> bool:
         """Whether what is read by this cap can change. Verify caps read nothing."""
         _, _, access, body = self._form
-        return access is not Access.VERIFY and (body is SSK or body is MDMF)
+        return access is not Access.VERIFY and (body is _SSK or body is _MDMF)
 
     @property
     def is_writable(self) -> bool:
@@ -153,7 +230,7 @@ class Cap:
     @property
     def literal(self) -> bytes | None:
         """The content that the cap itself holds, of a file or a directory."""
-        return self._first_field() if self._form.body is LIT else None
+        return self._first_field() if self._form.body is _LIT else None
 
     @property
     def read_only(self) -> Cap:
@@ -168,7 +245,7 @@ class Cap:
         try:
             return self._read_only
         except AttributeError:
-            form = READ_FORMS[self._form.kind]
+            form = _READ_FORMS[self._form.kind]
             key = _encode(self._readkey())
             cap = Cap(f"{form.prefix}{key}:{self._fields()[1]}", form)
             _set(self, "_read_only", cap)
@@ -186,11 +263,11 @@ class Cap:
             _, kind, access, body = self._form
             if kind is Kind.UNKNOWN:
                 index = _tagged_hash(b"tahoestorage_unknown_v1", self.uri.encode())
-            elif body is LIT:
+            elif body is _LIT:
                 index = _tagged_hash(b"tahoestorage_literal_v1", self._first_field())
             elif access is Access.VERIFY:
                 index = self._first_field()
-            elif body is CHK:
+            elif body is _CHK:
                 tag = b"allmydata_immutable_key_to_storage_index_v1"
                 index = _tagged_hash(tag, self._first_field())
             else:
@@ -219,7 +296,7 @@ class Cap:
         The same for all caps of one object and in all processes; of a literal, in
         this process and its forks only.
         """
-        salt = _LITERAL_SALT if self._form.body is LIT else b""
+        salt = _LITERAL_SALT if self._form.body is _LIT else b""
         tag = b"tahoestorage_fingerprint_v1"
         return _tagged_hash(tag, salt + self.storage_index).hex()[:12]
 
@@ -259,4 +336,4 @@ def literal_cap(content: bytes) -> Cap:
     """The cap of a file of up to LITERAL_LIMIT bytes. InvalidCap for a longer one."""
     if len(content) > LITERAL_LIMIT:
         raise InvalidCap(f"a literal cap holds up to {LITERAL_LIMIT} bytes")
-    return Cap(f"URI:LIT:{_encode(content)}", READ_FORMS[Kind.LIT])
+    return Cap(f"URI:LIT:{_encode(content)}", _READ_FORMS[Kind.LIT])

@@ -8,9 +8,46 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.redaction import SecretBytes
 from tahoestorage.tahoe.caps import Cap
-from tahoestorage.tahoe.parsing import TOKEN_KEY, Child
+
+TOKEN_KEY = "tahoestorage"  # noqa: S105 - the key, not the token
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A name in a directory. ``token`` is what we once put into the link, if we did."""
+
+    name: str
+    entry: Entry
+    write_reference: str | None = field(repr=False)
+    token: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What a cap or a path names: its kind, its caps, and its size in bytes.
+
+    ``size`` is None for a directory, and for a mutable file that can't be read now.
+    """
+
+    kind: EntryKind
+    read: str | None = field(repr=False)
+    write: str | None = field(repr=False)
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """Where one link leads: by the best cap that is told, and the link's metadata.
+
+    A gateway tells neither of a link to a directory: it tells of the directory.
+    """
+
+    kind: EntryKind
+    reference: str | None = field(repr=False)
+    metadata: dict[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +69,7 @@ class Link:
         return child.token is not None and child.token == self.metadata.get(TOKEN_KEY)
 
 
-def encode(children: Mapping[str, Link], *, timed: bool = False) -> bytes:
+def encode_children(children: Mapping[str, Link], *, timed: bool = False) -> bytes:
     """Return links as requests carry them.
 
     ``timed``: with the time of now as the links' times, for directories that are made

@@ -22,7 +22,7 @@ from urllib3.exceptions import (
 from urllib3.util import Retry
 
 from tahoestorage.tahoe.deadlines import DeadlineResponse
-from tahoestorage.tahoe.protocols import NoTLS, speaks_http
+from tahoestorage.tahoe.schemes import NoTLS, speaks_http
 
 CONNECTIONS = 16
 PASSING_ERRORS = (502, 503, 504)

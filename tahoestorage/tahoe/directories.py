@@ -31,8 +31,8 @@ from tahoestorage.exceptions import (
 )
 from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.children import Child, Node
 from tahoestorage.tahoe.gateway import Gateway
-from tahoestorage.tahoe.parsing import Child, Node
 
 Path = tuple[str, ...]
 """Names from the root down; empty for the root itself."""

@@ -25,7 +25,7 @@ from tahoestorage.exceptions import (
     WriteCollision,
 )
 from tahoestorage.redaction import redact_quoted
-from tahoestorage.tahoe.protocols import is_no_tls
+from tahoestorage.tahoe.schemes import is_no_tls
 
 # What the libraries let through, of their own and of others; requests' are OSErrors.
 ERRORS = (HTTPError, http.client.HTTPException, OSError, ValueError)

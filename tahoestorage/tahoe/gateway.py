@@ -21,9 +21,9 @@ from tahoestorage.redaction import Secret
 from tahoestorage.tahoe import bodies, parsing
 from tahoestorage.tahoe.bodies import blocks, checked, read_cap, read_directory
 from tahoestorage.tahoe.caps import LITERAL_LIMIT, Cap, Shares
-from tahoestorage.tahoe.children import Link, encode
+from tahoestorage.tahoe.children import Child, Link, Linked, Node, encode_children
 from tahoestorage.tahoe.connections import UploadTimeout
-from tahoestorage.tahoe.parsing import Child, Linked, Node, NodeParser, Server
+from tahoestorage.tahoe.parsing import NodeParser, Server
 from tahoestorage.tahoe.transport import Transport
 from tahoestorage.tahoe.uploads import UploadBody
 
@@ -126,7 +126,7 @@ class Gateway:
 
         Raises NameTaken where a name is taken that may not be replaced.
         """
-        body = encode(children)
+        body = encode_children(children)
         # The documented overwrite=false is ignored by the gateway; replace= is not.
         query = f"t=set_children&replace={replace}"
         with self._ask(
@@ -139,7 +139,7 @@ class Gateway:
     ) -> Cap:
         """Make a directory of ``children``, linked nowhere; return its write cap."""
         if layout == "SDMF":
-            body = encode(children, timed=True)
+            body = encode_children(children, timed=True)
             return self._make_directory("t=mkdir-with-children", body, label)
         # A directory with children is made in the usual format, whatever is asked for.
         cap = self._make_directory(f"t=mkdir&format={layout}", b"", label)

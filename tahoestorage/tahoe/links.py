@@ -29,13 +29,12 @@ from tahoestorage.exceptions import (
 )
 from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
-from tahoestorage.tahoe.children import Link
+from tahoestorage.tahoe.children import Child, Link
 from tahoestorage.tahoe.collisions import pause, warned
 from tahoestorage.tahoe.directories import Directories, Directory, FreshListing, Path
-from tahoestorage.tahoe.facts import ServerRules
 from tahoestorage.tahoe.marker import Change, Kept
-from tahoestorage.tahoe.parsing import Child
 from tahoestorage.tahoe.quorum import Quorum
+from tahoestorage.tahoe.serverfacts import ServerRules
 from tahoestorage.tahoe.trees import Tree, deepest, sites
 
 WRITING_SECONDS = 40.0

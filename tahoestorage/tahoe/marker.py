@@ -47,10 +47,9 @@ from tahoestorage.exceptions import (
     WriteCollision,
 )
 from tahoestorage.tahoe.caps import Cap, literal_cap
-from tahoestorage.tahoe.children import Link
+from tahoestorage.tahoe.children import Child, Link, Linked
 from tahoestorage.tahoe.collisions import pause
 from tahoestorage.tahoe.gateway import Gateway
-from tahoestorage.tahoe.parsing import Child, Linked
 
 NAME = ".tahoestorage (keep)"
 CAP = literal_cap(b"Kept by django-tahoestorage: never delete this file.\n")

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import ijson
 
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import InvalidCap, UnexpectedResponse
-from tahoestorage.tahoe.capforms import MOST_SHARES
-from tahoestorage.tahoe.caps import Cap, Kind, Shares
+from tahoestorage.tahoe.caps import MOST_SHARES, Cap, Kind, Shares
+from tahoestorage.tahoe.children import TOKEN_KEY, Child, Linked, Node
 
-TOKEN_KEY = "tahoestorage"  # noqa: S105 - the key, not the token
 # Half a million names; a gateway takes a minute for so many.
 LISTING_LIMIT = 1 << 28
 MOST_CHILDREN = 1 << 20
@@ -42,41 +41,6 @@ _KINDS = {"dirnode": EntryKind.DIRECTORY, "filenode": EntryKind.FILE}
 
 class _Wrong(Exception):
     """What is read is not as it must be."""
-
-
-@dataclass(frozen=True, slots=True)
-class Child:
-    """A name in a directory. ``token`` is what we once put into the link, if we did."""
-
-    name: str
-    entry: Entry
-    write_reference: str | None = field(repr=False)
-    token: str | None = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """What a cap or a path names: its kind, its caps, and its size in bytes.
-
-    ``size`` is None for a directory, and for a mutable file that can't be read now.
-    """
-
-    kind: EntryKind
-    read: str | None = field(repr=False)
-    write: str | None = field(repr=False)
-    size: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Linked:
-    """Where one link leads: by the best cap that is told, and the link's metadata.
-
-    A gateway tells neither of a link to a directory: it tells of the directory.
-    """
-
-    kind: EntryKind
-    reference: str | None = field(repr=False)
-    metadata: dict[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

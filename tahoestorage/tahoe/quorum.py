@@ -28,9 +28,9 @@ from tahoestorage.exceptions import (
 )
 from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap, Shares
-from tahoestorage.tahoe.facts import Facts, ServerRules, View
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.parsing import Server
+from tahoestorage.tahoe.serverfacts import Facts, ServerRules, View
 from tahoestorage.tahoe.serverlist import SECONDS, now, server_list
 
 logger = logging.getLogger("tahoestorage.quorum")

@@ -29,7 +29,7 @@ from tahoestorage.tahoe.errors import (
     speaks_https,
 )
 from tahoestorage.tahoe.presence import Presence
-from tahoestorage.tahoe.protocols import speaks_tls
+from tahoestorage.tahoe.schemes import speaks_tls
 
 logger = logging.getLogger("tahoestorage.gateway")
 # These log the URLs of requests, and our URLs are caps.

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
-from tahoestorage.tahoe.urls import public_url
+from tahoestorage.tahoe.publicurls import public_url
 from tahoestorage.testing.grid import LocalGrid
 from tests.support.nginx_server import PublicProxy, public_proxy
 from tests.support.proxy import CutBody, Proxy, Seen, SendResponse

@@ -25,9 +25,8 @@ from tahoestorage.exceptions import (
 )
 from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap, Kind, literal_cap
-from tahoestorage.tahoe.children import Link
+from tahoestorage.tahoe.children import Child, Link
 from tahoestorage.tahoe.gateway import Gateway
-from tahoestorage.tahoe.parsing import Child
 from tahoestorage.tahoe.uploads import UploadBody
 from tahoestorage.testing.grid import LocalGrid
 from tests.conftest import requests_sent

@@ -22,7 +22,7 @@ from tahoestorage.exceptions import (
 )
 from tahoestorage.tahoe import marker, parsing, presence
 from tahoestorage.tahoe.caps import Cap
-from tahoestorage.tahoe.children import Link
+from tahoestorage.tahoe.children import Child, Link
 from tahoestorage.tahoe.files import FileReader
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.uploads import UploadBody
@@ -333,7 +333,7 @@ def test_an_endless_listing_is_given_up(
     So no more bytes are looked at than an honest listing could have of those.
     """
     monkeypatch.setattr(parsing, "LISTING_LIMIT", LIMIT)
-    children: list[parsing.Child] = []
+    children: list[Child] = []
     taken = 0
 
     def counted() -> Iterator[bytes]:
@@ -365,7 +365,7 @@ def test_the_smallest_children_that_there_can_be_are_listed(space: bytes) -> Non
         b'"%b":' + space + b'["unknown",' + space + b'{"metadata":' + space + b"{}}]"
     )
     listing = b",".join(child % name for name in names)
-    children: list[parsing.Child] = []
+    children: list[Child] = []
     chunks = [START + listing, b"}}]"]
     parsing.NodeParser(WHAT, children.append).parse(chunks)
     assert [child.name.encode() for child in children] == names
@@ -375,7 +375,7 @@ def test_the_smallest_children_that_there_can_be_are_listed(space: bytes) -> Non
 def test_what_is_not_wanted_of_a_child_takes_no_memory(count: int) -> None:
     keys = b"".join(b'"k%d": 1,' % n for n in range(count * 1000))
     listing = START + b'"a": ["filenode", {"metadata": {' + keys + b'"mtime": 5}}]}}]'
-    children: list[parsing.Child] = []
+    children: list[Child] = []
     with growing_less_than(16 * MIB):
         parsing.NodeParser(WHAT, children.append).parse(
             listing[i : i + 65536] for i in range(0, len(listing), 65536)

@@ -26,15 +26,9 @@ from tahoestorage.exceptions import (
 )
 from tahoestorage.tahoe import parsing
 from tahoestorage.tahoe.caps import Cap, Shares
+from tahoestorage.tahoe.children import Child, Node
 from tahoestorage.tahoe.errors import error_for
-from tahoestorage.tahoe.parsing import (
-    Child,
-    Node,
-    NodeParser,
-    Server,
-    servers_of,
-    shares_of,
-)
+from tahoestorage.tahoe.parsing import NodeParser, Server, servers_of, shares_of
 from tests.support.leaks import assert_hides_caps
 
 KEY, HASH = "a" * 26, "a" * 52

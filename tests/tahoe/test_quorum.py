@@ -33,10 +33,10 @@ from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import marker, serverlist
 from tahoestorage.tahoe.caps import Cap, Shares
 from tahoestorage.tahoe.errors import error_for
-from tahoestorage.tahoe.facts import SHORT, Facts, ServerRules, View
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.parsing import Server
 from tahoestorage.tahoe.quorum import Quorum, check
+from tahoestorage.tahoe.serverfacts import SHORT, Facts, ServerRules, View
 from tahoestorage.testing.grid import LocalGrid
 from tests.conftest import MakeStorage, requests_sent
 from tests.support.proxy import HoldRequest, Proxy, Seen, SendResponse

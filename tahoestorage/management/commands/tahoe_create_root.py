@@ -23,8 +23,8 @@ from tahoestorage.entries import EntryKind
 from tahoestorage.exceptions import NotEnoughServers, TahoeStorageError
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import quorum
-from tahoestorage.tahoe.facts import ServerRules
 from tahoestorage.tahoe.gateway import Gateway
+from tahoestorage.tahoe.serverfacts import ServerRules
 
 ADVICE = """\
 This cap is the only key to the files that will be kept below it. Whoever loses it

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tahoestorage.tahoe.capforms import MOST_SHARES
-from tahoestorage.tahoe.caps import Shares
+from tahoestorage.tahoe.caps import MOST_SHARES, Shares
 from tahoestorage.tahoe.parsing import LONGEST_ID, MOST_SERVERS, Server
 
 SHORT = 12
