@@ -12,42 +12,22 @@ from urllib.parse import quote
 
 import pytest
 from django.core.checks.registry import registry
+from django.core.files.storage import Storage, storages
+from pytest_django.fixtures import Settings
 
+from tahoestorage.backends.s3 import S3Storage
+from tahoestorage.moving import copying
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import marker, presence, serverlist
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.testing.grid import LocalGrid
-from tests.support.gcs_servers import gcs, gcs_server
+from tests.support.gcs_servers import GCS, running_gcs
 from tests.support.leaks import everything_logged
-from tests.support.old_release import old_release, workers
+from tests.support.moves import STUCK, Add
 from tests.support.proxy import Proxy
-from tests.support.redis_server import own_redis, redis_server
-from tests.support.s3_servers import moto, tls_weed, weed
-from tests.support.s3_storages import (
-    make_s3,
-    make_strict_s3,
-    make_tls_s3,
-    s3,
-    strict_s3,
-)
-
-# Fixtures of other modules, for all tests.
-__all__ = [
-    "gcs",
-    "gcs_server",
-    "make_s3",
-    "make_strict_s3",
-    "make_tls_s3",
-    "moto",
-    "old_release",
-    "own_redis",
-    "redis_server",
-    "s3",
-    "strict_s3",
-    "tls_weed",
-    "weed",
-    "workers",
-]
+from tests.support.redis_server import RedisServer, running
+from tests.support.s3_servers import S3Server, running_moto, running_weed
+from tests.support.s3_storages import MakeS3, storages_of
 
 # A shell that starts the tests in the background, or nohup, has them ignore these. The
 # tests send them to their children, which would ignore them too.
@@ -168,3 +148,124 @@ def no_cap_is_logged() -> Iterator[None]:
     """Look at everything that is logged."""
     with everything_logged():
         yield
+
+
+@pytest.fixture(scope="session")
+def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GCS]:
+    """One for all tests; each makes a bucket of its own there."""
+    with running_gcs(tmp_path_factory.mktemp("gcs")) as server:
+        yield server
+
+
+@pytest.fixture
+def gcs(gcs_server: GCS) -> GCS:
+    """The server, which has seen no requests yet."""
+    gcs_server.front.reset()
+    gcs_server.accounts.reset()
+    return gcs_server
+
+
+@pytest.fixture(scope="session")
+def weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """One SeaweedFS for all tests; each makes a bucket of its own there."""
+    with running_weed(tmp_path_factory.mktemp("weed")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """One moto for all tests; each makes a bucket of its own there."""
+    with running_moto(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One for all tests; what is in it, others may have put there."""
+    with running(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def make_s3(moto: S3Server, tmp_path: Path) -> MakeS3:
+    """Make storages of one bucket on moto, with one cache unless told otherwise."""
+    return storages_of(moto, tmp_path)
+
+
+@pytest.fixture
+def make_strict_s3(weed: S3Server, tmp_path: Path) -> MakeS3:
+    """Make storages of one bucket on SeaweedFS, with one cache, as ``make_s3`` does."""
+    return storages_of(weed, tmp_path)
+
+
+@pytest.fixture
+def s3(make_s3: MakeS3) -> S3Storage:
+    """A storage on moto."""
+    return make_s3()
+
+
+@pytest.fixture
+def add(settings: Settings, tmp_path: Path, tahoe_grid: LocalGrid) -> Add:
+    """Add a storage of a kind to STORAGES, by an alias."""
+
+    def add(alias: str, kind: str, **options: Any) -> Storage:
+        if kind == "disk":
+            backend = "django.core.files.storage.FileSystemStorage"
+            options.setdefault("location", str(tmp_path / alias))
+            Path(options["location"]).mkdir(exist_ok=True)
+        elif kind == "memory":
+            backend = "django.core.files.storage.InMemoryStorage"
+        else:
+            backend = "tahoestorage.storage.TahoeStorage"
+            made: dict[str, Any] = {
+                "base_url": tahoe_grid.base_url,
+                "cache": {"directory": str(tmp_path / "cache")},
+            }
+            if "base_cap_file" not in options:
+                made["base_cap"] = tahoe_grid.create_root().uri
+            options = {**made, **options}
+        before = {a: storages[a] for a in settings.STORAGES if a in _given}
+        _given.add(alias)
+        settings.STORAGES = {
+            **settings.STORAGES,
+            alias: {"BACKEND": backend, "OPTIONS": options},
+        }
+        # What was made already, such as a memory with files, stays.
+        storages._storages.update(before)  # type: ignore[attr-defined]
+        return storages[alias]
+
+    _given: set[str] = set()
+    return add
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let copies take a file for settled at once."""
+    monkeypatch.setattr(copying, "SETTLED_SECONDS", 0.0)
+
+
+@pytest.fixture
+def site(tmp_path: Path, tahoe_grid: LocalGrid) -> Path:
+    """A site in a folder of its own, for commands that run as processes."""
+    (tmp_path / "cap").write_text(tahoe_grid.create_root().uri)
+    disk_backend = "django.core.files.storage.FileSystemStorage"
+    grid = {
+        "base_url": tahoe_grid.base_url,
+        "base_cap_file": str(tmp_path / "cap"),
+        "cache": {"directory": str(tmp_path / "cache")},
+    }
+    stores = {
+        "from": {"BACKEND": disk_backend, "OPTIONS": {"location": "from"}},
+        "disk": {"BACKEND": disk_backend, "OPTIONS": {"location": "to"}},
+        "stuck": {"BACKEND": "stuck.Stuck", "OPTIONS": {"location": "from"}},
+        "some": {"BACKEND": "stuck.Some", "OPTIONS": {"location": "from"}},
+        "grid": {"BACKEND": "tahoestorage.storage.TahoeStorage", "OPTIONS": grid},
+    }
+    (tmp_path / "stuck.py").write_text(STUCK)
+    (tmp_path / "site_settings.py").write_text(
+        "SECRET_KEY = 'x'\nINSTALLED_APPS = ['tahoestorage']\nUSE_TZ = True\n"
+        f"STORAGES = {stores!r}\n"
+    )
+    (tmp_path / "from").mkdir()
+    (tmp_path / "to").mkdir()
+    return tmp_path

@@ -20,10 +20,10 @@ from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.testing.grid import LocalGrid
 from tests.conftest import MakeStorage
-from tests.support.moves import Add, add, no_waiting
+from tests.support.moves import Add
 from tests.support.proxy import Proxy, SendResponse
 
-__all__ = ["add", "no_waiting"]
+pytestmark = pytest.mark.usefixtures("no_waiting")
 
 HOSTILE = "a\x1b[31m\r\nX-Evil: 1\u202egpj.\u2028\x7f\x9b"
 SHOWN = r"a\x1b[31m\r\nX-Evil: 1\u202egpj.\u2028\x7f\x9b"
@@ -83,7 +83,6 @@ def test_a_name_is_text_in_errors_logs_requests_and_urls(
     assert unquote(urlsplit(url).path).endswith(f"/{in_url}")
 
 
-@pytest.mark.usefixtures("no_waiting")
 def test_commands_print_names_as_text(
     add: Add, settings: Settings, tmp_path: Path
 ) -> None:

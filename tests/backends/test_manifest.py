@@ -21,12 +21,10 @@ from pytest_django.fixtures import Settings
 from tahoestorage.backends.s3 import S3ManifestStaticStorage
 from tahoestorage.serving import Download
 from tahoestorage.testing.grid import LocalGrid
-from tests.commands.test_collectstatic import Site, sent_by, site
+from tests.commands.test_collectstatic import Site, sent_by
 from tests.conftest import requests_sent
 from tests.support.gcs_servers import GCS
 from tests.support.s3_servers import S3Server
-
-__all__ = ["site"]
 
 STYLE = "@import 'other.css'; body { background: url('img/back.svg#x') }"
 FILES = {

@@ -13,10 +13,8 @@ from tahoestorage.backends.s3 import S3Storage
 from tahoestorage.exceptions import FileMissing, NameIsDirectory, NameTaken
 from tests.support.bucket import Bucket
 from tests.support.gcs_servers import GCS
-from tests.support.gcs_storages import Make, bucket, make
+from tests.support.gcs_storages import Make
 from tests.support.s3_storages import MakeS3
-
-__all__ = ["bucket", "make"]
 
 NFC = unicodedata.normalize("NFC", "ordner/Bär.txt")
 NFD = unicodedata.normalize("NFD", NFC)

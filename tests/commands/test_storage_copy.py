@@ -43,21 +43,18 @@ from tests.support.moves import (
     PATIENCE,
     Add,
     Made,
-    add,
     contents,
     copy,
     django,
     environment,
     fill,
-    no_waiting,
     overwrite,
     running,
-    site,
     wait_until,
     write_to_disk,
 )
 
-__all__ = ["add", "no_waiting", "site"]
+pytestmark = pytest.mark.usefixtures("no_waiting")
 
 # From any store to any other
 

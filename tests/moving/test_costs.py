@@ -17,19 +17,7 @@ from tahoestorage.moving.workers import Workers
 from tahoestorage.testing.grid import LocalGrid
 from tests.conftest import requests_sent
 from tests.support.bucket import Bucket
-from tests.support.moves import (
-    PATIENCE,
-    Add,
-    add,
-    copy,
-    environment,
-    fill,
-    moved,
-    no_waiting,
-    site,
-)
-
-__all__ = ["add", "no_waiting", "site"]
+from tests.support.moves import PATIENCE, Add, copy, environment, fill, moved
 
 
 def test_a_rate_holds_for_all_threads_together(

@@ -35,18 +35,13 @@ from tests.support.moves import (
     FILES,
     KINDS,
     Add,
-    add,
     contents,
     copy,
     fill,
     moved,
-    no_waiting,
     overwrite,
-    site,
     unfinished,
 )
-
-__all__ = ["add", "no_waiting", "site"]
 
 # What may go wrong with a file
 

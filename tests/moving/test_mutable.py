@@ -14,10 +14,8 @@ from django.core.files.storage import Storage
 from tahoestorage.exceptions import FileMissing, NameTaken, TimeUnknown
 from tahoestorage.storage import TahoeStorage
 from tests.conftest import requests_sent
-from tests.support.moves import Add, add, contents, copy, no_waiting
+from tests.support.moves import Add, contents, copy
 from tests.support.s3_servers import S3Server
-
-__all__ = ["add", "no_waiting"]
 
 LAYOUTS = ["SDMF", "MDMF"]
 

@@ -18,17 +18,12 @@ from tests.support.moves import (
     FILES,
     KINDS,
     Add,
-    add,
     contents,
     copy,
     fill,
     moved,
-    no_waiting,
-    site,
     write_to_disk,
 )
-
-__all__ = ["add", "no_waiting", "site"]
 
 HOSTILE = {
     "a\nb": b"1",

@@ -52,9 +52,7 @@ from tests.conftest import MakeStorage, requests_sent
 from tests.support.gcs_servers import GCS
 from tests.support.proxy import Proxy
 from tests.support.s3_servers import S3Server, s3_requests
-from tests.support.s3_storages import MakeS3, make_s3, make_strict_s3, s3
-
-__all__ = ["make_s3", "make_strict_s3", "s3"]
+from tests.support.s3_storages import MakeS3
 
 CONTENT = bytes(range(256)) * 1200  # 300 KiB, several blocks
 NAME = "films/Été 第一.bin"

@@ -683,18 +683,3 @@ def running_gcs(directory: Path) -> Iterator[GCS]:
             yield GCS(front, accounts, options)
         finally:
             front.stop()
-
-
-@pytest.fixture(scope="session")
-def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GCS]:
-    """One for all tests; each makes a bucket of its own there."""
-    with running_gcs(tmp_path_factory.mktemp("gcs")) as server:
-        yield server
-
-
-@pytest.fixture
-def gcs(gcs_server: GCS) -> GCS:
-    """The server, which has seen no requests yet."""
-    gcs_server.front.reset()
-    gcs_server.accounts.reset()
-    return gcs_server

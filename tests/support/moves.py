@@ -11,20 +11,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import (
     FileSystemStorage,
     Storage,
-    storages,
 )
-from pytest_django.fixtures import Settings
 
-from tahoestorage.moving import copying
 from tahoestorage.moving.move import Move, Plan
 from tahoestorage.moving.progress import Progress
 from tahoestorage.moving.resolve import store_of
-from tahoestorage.testing.grid import LocalGrid
 from tests.support import commands
 
 KINDS = ["disk", "memory", "grid"]
@@ -50,45 +45,6 @@ class Made(commands.Made):
 
 
 Add = Callable[..., Storage]
-
-
-@pytest.fixture
-def add(settings: Settings, tmp_path: Path, tahoe_grid: LocalGrid) -> Add:
-    """Add a storage of a kind to STORAGES, by an alias."""
-
-    def add(alias: str, kind: str, **options: Any) -> Storage:
-        if kind == "disk":
-            backend = "django.core.files.storage.FileSystemStorage"
-            options.setdefault("location", str(tmp_path / alias))
-            Path(options["location"]).mkdir(exist_ok=True)
-        elif kind == "memory":
-            backend = "django.core.files.storage.InMemoryStorage"
-        else:
-            backend = "tahoestorage.storage.TahoeStorage"
-            made: dict[str, Any] = {
-                "base_url": tahoe_grid.base_url,
-                "cache": {"directory": str(tmp_path / "cache")},
-            }
-            if "base_cap_file" not in options:
-                made["base_cap"] = tahoe_grid.create_root().uri
-            options = {**made, **options}
-        before = {a: storages[a] for a in settings.STORAGES if a in _given}
-        _given.add(alias)
-        settings.STORAGES = {
-            **settings.STORAGES,
-            alias: {"BACKEND": backend, "OPTIONS": options},
-        }
-        # What was made already, such as a memory with files, stays.
-        storages._storages.update(before)  # type: ignore[attr-defined]
-        return storages[alias]
-
-    _given: set[str] = set()
-    return add
-
-
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copying, "SETTLED_SECONDS", 0.0)
 
 
 def copy(*arguments: str) -> Made:
@@ -140,33 +96,6 @@ def moved(source: Storage, target: Storage, **plan: Any) -> Move:
     move = Move(Plan(store_of(source), store_of(target), **plan), Progress(said.append))
     move.run()
     return move
-
-
-@pytest.fixture
-def site(tmp_path: Path, tahoe_grid: LocalGrid) -> Path:
-    """A site in a folder of its own, for commands that run as processes."""
-    (tmp_path / "cap").write_text(tahoe_grid.create_root().uri)
-    disk_backend = "django.core.files.storage.FileSystemStorage"
-    grid = {
-        "base_url": tahoe_grid.base_url,
-        "base_cap_file": str(tmp_path / "cap"),
-        "cache": {"directory": str(tmp_path / "cache")},
-    }
-    stores = {
-        "from": {"BACKEND": disk_backend, "OPTIONS": {"location": "from"}},
-        "disk": {"BACKEND": disk_backend, "OPTIONS": {"location": "to"}},
-        "stuck": {"BACKEND": "stuck.Stuck", "OPTIONS": {"location": "from"}},
-        "some": {"BACKEND": "stuck.Some", "OPTIONS": {"location": "from"}},
-        "grid": {"BACKEND": "tahoestorage.storage.TahoeStorage", "OPTIONS": grid},
-    }
-    (tmp_path / "stuck.py").write_text(STUCK)
-    (tmp_path / "site_settings.py").write_text(
-        "SECRET_KEY = 'x'\nINSTALLED_APPS = ['tahoestorage']\nUSE_TZ = True\n"
-        f"STORAGES = {stores!r}\n"
-    )
-    (tmp_path / "from").mkdir()
-    (tmp_path / "to").mkdir()
-    return tmp_path
 
 
 STUCK = """

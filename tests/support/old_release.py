@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 COMMIT = "8522d2b"
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,10 +74,8 @@ def _run(*command: object) -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.fixture(scope="session")
-def old_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder from which the release before this one is imported."""
-    directory = tmp_path_factory.mktemp("old-release")
+def build(directory: Path) -> Path:
+    """Build the release before this one; return the folder it is imported from."""
     source, wheels, site = (directory / name for name in ("source", "wheel", "site"))
     archive = directory / "source.tar"
     archived = subprocess.run(
@@ -102,16 +96,3 @@ def old_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = ("--quiet", "--no-deps", "--no-index", "--disable-pip-version-check")
     _run("pip", "install", *options, "--target", site, wheel)
     return site
-
-
-@pytest.fixture
-def workers(old_release: Path) -> Iterator[Callable[..., Worker]]:
-    """Start workers, ``workers(old, setup, *arguments)``; they end with the test."""
-    with contextlib.ExitStack() as stack:
-
-        def start(old: bool, setup: str, *arguments: object) -> Worker:
-            worker = Worker(old_release if old else None, setup, *arguments)
-            stack.callback(worker.end)
-            return worker
-
-        yield start

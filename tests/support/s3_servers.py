@@ -23,7 +23,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -264,25 +263,4 @@ def running_moto(directory: Path) -> Iterator[S3Server]:
         contextlib.closing(server.client(retries={"total_max_attempts": 1})) as client,
         running_program(directory, command, client.list_buckets),
     ):
-        yield server
-
-
-@pytest.fixture(scope="session")
-def weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """One SeaweedFS for all tests; each makes a bucket of its own there."""
-    with running_weed(tmp_path_factory.mktemp("weed")) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def tls_weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """One SeaweedFS that is spoken to by https."""
-    with running_weed(tmp_path_factory.mktemp("weed"), tls=True) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """One moto for all tests; each makes a bucket of its own there."""
-    with running_moto(tmp_path_factory.mktemp("moto")) as server:
         yield server

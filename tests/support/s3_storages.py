@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from django.core.files.base import ContentFile
 
 from tahoestorage.backends.s3 import S3Storage
@@ -15,7 +14,8 @@ from tests.support.s3_servers import S3Server
 MakeS3 = Callable[..., S3Storage]
 
 
-def _maker(server: S3Server, tmp_path: Path) -> MakeS3:
+def storages_of(server: S3Server, tmp_path: Path) -> MakeS3:
+    """Return what makes storages of one new bucket there, with one cache."""
     bucket = server.make_bucket()
     cache = {"directory": str(tmp_path / "cache")}
 
@@ -24,36 +24,6 @@ def _maker(server: S3Server, tmp_path: Path) -> MakeS3:
         return kind(**{**usual, **options})
 
     return make
-
-
-@pytest.fixture
-def make_s3(moto: S3Server, tmp_path: Path) -> MakeS3:
-    """Make storages of one bucket on moto, with one cache unless told otherwise."""
-    return _maker(moto, tmp_path)
-
-
-@pytest.fixture
-def make_strict_s3(weed: S3Server, tmp_path: Path) -> MakeS3:
-    """Make storages of one bucket on SeaweedFS, with one cache, as ``make_s3`` does."""
-    return _maker(weed, tmp_path)
-
-
-@pytest.fixture
-def make_tls_s3(tls_weed: S3Server, tmp_path: Path) -> MakeS3:
-    """Make storages of one bucket on SeaweedFS by https."""
-    return _maker(tls_weed, tmp_path)
-
-
-@pytest.fixture
-def s3(make_s3: MakeS3) -> S3Storage:
-    """A storage on moto."""
-    return make_s3()
-
-
-@pytest.fixture
-def strict_s3(make_strict_s3: MakeS3) -> S3Storage:
-    """A storage on SeaweedFS."""
-    return make_strict_s3()
 
 
 def save(storage: S3Storage, name: str, content: bytes | str = b"content") -> str:

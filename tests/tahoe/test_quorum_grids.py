@@ -15,9 +15,7 @@ from tahoestorage.exceptions import NotEnoughServers
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.testing.grid import LocalGrid
-from tests.support.moves import Add, add, copy
-
-__all__ = ["add"]  # A fixture.
+from tests.support.moves import Add, copy
 
 LONG = b"longer than a cap can hold " * 4
 SHORT = b"literal"

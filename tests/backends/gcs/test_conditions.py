@@ -22,19 +22,7 @@ from tahoestorage.backends.gcs import GCSStorage
 from tahoestorage.backends.gcs.conditions import AT_ONCE, is_google_s_own
 from tahoestorage.exceptions import NotConditional, StoreForbids, StoreUnreachable
 from tests.support.gcs_servers import GCS, LOSE, refusal, running_fake_gcs
-from tests.support.gcs_storages import (
-    PIECE,
-    Make,
-    bucket,
-    impatient,
-    make,
-    read,
-    save,
-    small_pieces,
-    undaunted,
-)
-
-__all__ = ["bucket", "impatient", "make", "small_pieces", "undaunted"]
+from tests.support.gcs_storages import PIECE, Make, read, save
 
 MARK = ".tahoestorage-trial"
 

@@ -22,20 +22,7 @@ from tahoestorage.exceptions import (
     TahoeStorageError,
 )
 from tests.support.gcs_servers import GCS, HANG_UP, STALL, refusal
-from tests.support.gcs_storages import (
-    Make,
-    bucket,
-    chain,
-    impatient,
-    make,
-    read,
-    save,
-    storage,
-    undaunted,
-)
-
-__all__ = ["bucket", "impatient", "make", "storage", "undaunted"]
-
+from tests.support.gcs_storages import Make, chain, read, save
 
 ACTS: dict[str, tuple[str, Callable[[GCSStorage], object]]] = {
     "exists": ("stat", lambda s: s.exists("some/file")),

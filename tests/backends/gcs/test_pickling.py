@@ -17,19 +17,8 @@ from pytest_django.fixtures import Settings
 from tahoestorage.backends.gcs import GCSStorage
 from tahoestorage.config.secrets import KeyFile
 from tests.support.gcs_servers import GCS, wrong_signature
-from tests.support.gcs_storages import (
-    Make,
-    bucket,
-    headers_of,
-    make,
-    of_cloud_run,
-    read,
-    save,
-    storage,
-)
+from tests.support.gcs_storages import Make, headers_of, of_cloud_run, read, save
 from tests.support.leaks import everything_logged
-
-__all__ = ["bucket", "make", "storage"]
 
 SECRET = re.compile(r"PRIVATE KEY|secret-token|private_key")
 

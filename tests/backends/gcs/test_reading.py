@@ -12,9 +12,7 @@ from django.core.files.base import ContentFile
 from tahoestorage.backends.gcs import GCSStorage
 from tahoestorage.exceptions import DamagedDownload, StoreError
 from tests.support.gcs_servers import CUT, GCS, refusal
-from tests.support.gcs_storages import Make, bucket, make, read, save, storage
-
-__all__ = ["bucket", "make", "storage"]
+from tests.support.gcs_storages import Make, read, save
 
 # Reading
 

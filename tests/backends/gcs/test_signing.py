@@ -14,19 +14,7 @@ from google.oauth2.credentials import Credentials as UserCredentials
 from tahoestorage.cache import EntryCache
 from tahoestorage.exceptions import StoreForbids, StoreUnreachable, TahoeStorageError
 from tests.support.gcs_servers import EMAIL, GCS, refusal, wrong_signature
-from tests.support.gcs_storages import (
-    Make,
-    asked,
-    bucket,
-    chain,
-    headers_of,
-    impatient,
-    make,
-    of_cloud_run,
-    storage,
-)
-
-__all__ = ["bucket", "impatient", "make", "storage"]
+from tests.support.gcs_storages import Make, asked, chain, headers_of, of_cloud_run
 
 
 def of_a_user() -> Any:

@@ -25,10 +25,8 @@ from tahoestorage.backends.gcs import GCSStorage
 from tahoestorage.backends.objectstore import TRIAL
 from tahoestorage.moving.objects import Objects
 from tests.support.gcs_servers import GCS
-from tests.support.gcs_storages import Make, bucket, make, read, save, storage
+from tests.support.gcs_storages import Make, read, save
 from tests.support.pace import times_a_look_up
-
-__all__ = ["bucket", "make", "storage"]
 
 # One request tells all
 

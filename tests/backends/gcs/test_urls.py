@@ -12,19 +12,7 @@ import requests
 
 from tahoestorage.backends.gcs import GCSStorage
 from tests.support.gcs_servers import EMAIL, GCS, wrong_signature
-from tests.support.gcs_storages import (
-    Make,
-    asked,
-    bucket,
-    headers_of,
-    make,
-    of_cloud_run,
-    read,
-    save,
-    storage,
-)
-
-__all__ = ["bucket", "make", "storage"]
+from tests.support.gcs_storages import Make, asked, headers_of, of_cloud_run, read, save
 
 # URLs
 

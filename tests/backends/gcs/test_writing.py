@@ -18,21 +18,7 @@ from pytest_django.fixtures import Settings
 from tahoestorage.backends.gcs import GCSStorage
 from tahoestorage.exceptions import NameTaken, StoreError
 from tests.support.gcs_servers import EMAIL, GCS, HANG_UP, LOSE, refusal
-from tests.support.gcs_storages import (
-    PIECE,
-    Make,
-    Once,
-    bucket,
-    make,
-    metadata_in,
-    read,
-    save,
-    small_pieces,
-    storage,
-    undaunted,
-)
-
-__all__ = ["bucket", "make", "small_pieces", "storage", "undaunted"]
+from tests.support.gcs_storages import PIECE, Make, Once, metadata_in, read, save
 
 # Saving
 
