@@ -339,7 +339,7 @@ def test_no_failure_of_a_gateway_lets_a_secret_out(
     for name, operation in OPERATIONS.items():
         if not slow or name in ("listdir", "read", "save deep", "delete"):
             seen.attempt(operation, storage)
-    storage._directories.gateway.close()
+    storage.directories.gateway.close()
     # What answers a write is too short to be held up.
     assert seen.errors or (method, failure) == ("P", "silence in the body")
     assert marks.in_(seen.text) == set()

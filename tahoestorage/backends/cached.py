@@ -37,7 +37,7 @@ class Cached(Lookups):
     def exists(self, name: str) -> bool:
         """Whether there is an object of this name; a mere prefix is none."""
         name = str(name)
-        return bool(path_of(name)) and self._entry(self._spelled(name)) is not None
+        return bool(path_of(name)) and self.entry(self._spelled(name)) is not None
 
     def size(self, name: str) -> int:
         """Return the size of a file in bytes."""
@@ -55,7 +55,7 @@ class Cached(Lookups):
         """Return a figure of a file, for which the store is asked if need be."""
         check_file(name)
         name = self._spelled(name)
-        cached = getattr(self._file(name), label)
+        cached = getattr(self.file_entry(name), label)
         if cached is None:
             # Of what was saved just now, the cache knows only what was sent.
             entry = self._ask(name, self._item(name))
@@ -64,14 +64,14 @@ class Cached(Lookups):
             raise FileMissing(f"{name}: there is no such file")
         return float(cached) if label != "size" else cached
 
-    def _all_of(self, name: str) -> Entry:
+    def whole_entry(self, name: str) -> Entry:
         """Return the entry of a file, with its size and when it was written.
 
         All of it is of one object; the store is asked where the cache lacks a part.
         """
         check_file(name)
         name = self._spelled(name)
-        entry: Entry | None = self._file(name)
+        entry: Entry | None = self.file_entry(name)
         if entry is not None and None in (entry.size, entry.modified):
             entry = self._ask(name, self._item(name))
         if entry is None:
@@ -89,10 +89,10 @@ class Cached(Lookups):
         look-up only where the name given is not as saves would write it.
         """
         saved = saved_name(name)
-        if saved and self._key(saved) != self._key(name):
+        if saved and self.key_of(saved) != self.key_of(name):
             # While the store is away, what is known of the name as it is counts.
             with contextlib.suppress(StoreUnreachable):
-                if self._entry(name) is None:
+                if self.entry(name) is None:
                     return saved
         return name
 
@@ -111,19 +111,19 @@ class Cached(Lookups):
         check_file(name)
         if mode.startswith("r"):
             return self._reader(self._spelled(name))
-        if mode.startswith("x") and self._entry(saved_name(name)) is not None:
+        if mode.startswith("x") and self.entry(saved_name(name)) is not None:
             raise NameTaken(f"{name}: the name is taken")
         return None
 
     def _reader(self, name: str) -> Reader:
-        key, item = self._key(name), self._item(name)
+        key, item = self.key_of(name), self._item(name)
         cached = self._cached(name, item)
 
         def fetch(first: int, last: int, reference: str | None) -> Part:
             if reference is not None:
-                return self._fetch(key, first, last, reference, name)
+                return self.fetch_object(key, first, last, reference, name)
             ticket = self._entries.ticket()
-            part = self._fetch(key, first, last, None, name)
+            part = self.fetch_object(key, first, last, None, name)
             if not _tells_all_of(cached, part.entry):
                 self._fill(ticket, item, part.entry)
             return part
@@ -134,12 +134,12 @@ class Cached(Lookups):
             try:
                 reader.begin()
             except StoreUnreachable:
-                reader = ObjectReader(fetch, name, self._file(name))
+                reader = ObjectReader(fetch, name, self.file_entry(name))
         return reader
 
     def _save(self, name: str, content: Any) -> str:
         def put(name: str) -> None:
-            self._write(name, content, replace=self._overwrites)
+            self.write(name, content, replace=self._overwrites)
 
         name, content = saved_name(str(name)), file_of(content)
         if self._overwrites:
@@ -147,17 +147,17 @@ class Cached(Lookups):
         with repeatable(content) as content:
             return self._by_free_name(name, put)
 
-    def _write(self, name: str, content: Any, *, replace: bool) -> None:
+    def write(self, name: str, content: Any, *, replace: bool) -> None:
         check_file(name)
         with self._changing(name) as became:
-            became(self._put(self._key(name), content, name, replace=replace))
+            became(self.put_object(self.key_of(name), content, name, replace=replace))
 
     def _publish(self, file: StoredFile) -> None:
         replace = not file.mode.startswith("x")
         name = str(file.name)
         # What is there by just this name is replaced.
         name = self._spelled(name) if replace else saved_name(name)
-        self._write(name, file.content(), replace=replace)
+        self.write(name, file.content(), replace=replace)
 
     def delete(self, name: str) -> None:
         """Delete a file; a name that is not there is no error."""
@@ -169,7 +169,7 @@ class Cached(Lookups):
         """Delete a file; another one than that of the reference ``only`` stays."""
         check_file(name)
         with self._changing(name) as became:
-            if self._remove(self._key(name), name, only=only):
+            if self.delete_object(self.key_of(name), name, only=only):
                 became(MISSING)
 
     # Beyond Django's API
@@ -182,13 +182,13 @@ class Cached(Lookups):
         where the store has no digest that could tell. ``content`` is read to its end.
         """
         name = self._spelled(name)
-        entry = self._entry(name)
+        entry = self.entry(name)
         if entry is None:
             return False
-        cached = self._digests(entry)
+        cached = self.stored_digests(entry)
         if not cached:
             return None
-        return digests.is_one_of(self._as_stored(self._key(name), content), cached)
+        return digests.is_one_of(self.as_stored(self.key_of(name), content), cached)
 
     def copy(self, source: str, target: str) -> str:
         """Copy a file within the store, and return the name of the copy.
@@ -218,7 +218,7 @@ class Cached(Lookups):
         target = saved_name(target)
         with self._changing(target):
             label = f"{source} to {target}"
-            return self._copy(self._key(source), self._key(target), label)
+            return self.copy_object(self.key_of(source), self.key_of(target), label)
 
 
 def saved_name(name: str) -> str:

@@ -15,7 +15,12 @@ from django.utils.functional import cached_property
 from tahoestorage.backends.caches import entry_cache, without_password
 from tahoestorage.backends.once import OnceForEach
 from tahoestorage.backends.portable import STORAGE_AT, alias_of, left_out, portable
-from tahoestorage.config.settings import Options, read_options, root_is_set
+from tahoestorage.config.settings import (
+    CacheOptions,
+    Options,
+    read_options,
+    root_is_set,
+)
 from tahoestorage.exceptions import InvalidCap
 from tahoestorage.redaction import Secret, hide
 from tahoestorage.tahoe.caps import Cap
@@ -24,7 +29,7 @@ from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.links import Links
 from tahoestorage.tahoe.serverfacts import ServerRules
 
-_OF_THE_OPTIONS = ("options", "_directories", "_links")
+_OF_THE_OPTIONS = ("options", "directories", "links")
 # One client for all storages with the same options.
 _gateway = OnceForEach(Gateway)
 
@@ -71,8 +76,17 @@ class Configured(Storage):
                 del more["base_cap"]
         return {**more, **self._given}
 
+    @property
+    def cache_options(self) -> CacheOptions | None:
+        """The options of the cache; None where it is off.
+
+        Raises ImproperlyConfigured with all that is wrong with the storage's options.
+        """
+        return self.options.cache
+
     @cached_property
-    def _directories(self) -> Directories:
+    def directories(self) -> Directories:
+        """The grid's directories below the root, as the cache knows them."""
         options = self.options
         root = options.root
         if self._fingerprint is not None and root.fingerprint != self._fingerprint:
@@ -90,10 +104,11 @@ class Configured(Storage):
         return Directories(gateway, root, entry_cache(options.cache))
 
     @cached_property
-    def _links(self) -> Links:
+    def links(self) -> Links:
+        """What changes these directories."""
         options = self.options
         rules = ServerRules(options.server_count, options.retired_servers)
-        return Links(self._directories, options.directory_format, rules)
+        return Links(self.directories, options.directory_format, rules)
 
     def _forget_settings(self, *, setting: str, **kwargs: Any) -> None:
         if setting.startswith("TAHOE_"):

@@ -20,7 +20,7 @@ class Keys(ObjectStore):
     def _normalize_name(self, name: str) -> str:
         return _joined(self.location, name)
 
-    def _key(self, name: str) -> str:
+    def key_of(self, name: str) -> str:
         key = self._normalize_name(_cleaned(name))
         return key if name else key.rstrip("/")
 

@@ -16,7 +16,11 @@ from tahoestorage.backends.caches import entry_cache
 from tahoestorage.backends.names import path_of
 from tahoestorage.backends.objectstore import ObjectStore, Signed, is_hidden
 from tahoestorage.cache import MISSING, Absent, EntryCache, Listing, Namespace, Ticket
-from tahoestorage.config.settings import read_cache_options, secret_key
+from tahoestorage.config.settings import (
+    CacheOptions,
+    read_cache_options,
+    secret_key,
+)
 from tahoestorage.entries import Entry
 from tahoestorage.exceptions import FileMissing, StoreUnreachable
 
@@ -53,27 +57,35 @@ class Lookups(ObjectStore):
             options["file_overwrite"] = allow
         super().__init__(**options)
 
+    @property
+    def cache_options(self) -> CacheOptions | None:
+        """The options of the cache; None where it is off.
+
+        Raises ImproperlyConfigured with all that is wrong with them.
+        """
+        return read_cache_options(self._cache_given)
+
     @cached_property
     def _entries(self) -> EntryCache:
-        return entry_cache(read_cache_options(self._cache_given))
+        return entry_cache(self.cache_options)
 
     @cached_property
     def _namespace(self) -> Namespace:
-        identity = json.dumps(self._identity()).encode()
+        identity = json.dumps(self.identity()).encode()
         return Namespace(identity, secret_key() + identity)
 
     def _item(self, name: str) -> Namespace:
-        return self._namespace.item(self._key(name))
+        return self._namespace.item(self.key_of(name))
 
     def _cached(self, name: str, item: Namespace) -> Entry | Absent | None:
         for block in reversed(_prefetched.get()):
-            if block.storage is self and self._key(name).startswith(block.prefix):
-                cached = block.entries.get(self._key(name), MISSING)
+            if block.storage is self and self.key_of(name).startswith(block.prefix):
+                cached = block.entries.get(self.key_of(name), MISSING)
                 if cached is not None:
                     return cached
         return self._entries.entry(item, ITEM)
 
-    def _entry(self, name: str, *, confirm: bool = False) -> Entry | None:
+    def entry(self, name: str, *, confirm: bool = False) -> Entry | None:
         """Return the entry of ``name``, or None where there is no such object.
 
         The store is asked where the cache does not know; with ``confirm`` also
@@ -90,7 +102,7 @@ class Lookups(ObjectStore):
 
     def _ask(self, name: str, item: Namespace) -> Entry | None:
         ticket = self._entries.ticket()
-        entry = self._stat(self._key(name), name)
+        entry = self.stat_object(self.key_of(name), name)
         if entry is not None or not self._is_expected(name):
             self._fill(ticket, item, entry)
         return entry
@@ -101,10 +113,10 @@ class Lookups(ObjectStore):
             listing.add(ITEM, entry)
         self._entries.fill(ticket, item, listing)
 
-    def _file(self, name: str) -> Entry:
+    def file_entry(self, name: str) -> Entry:
         """Return the entry of a file, an old one while the store is away."""
         try:
-            entry = self._entry(name, confirm=True)
+            entry = self.entry(name, confirm=True)
         except StoreUnreachable:
             old = self._entries.entry(self._item(name), ITEM, expired=True)
             if not isinstance(old, Entry):
@@ -124,7 +136,7 @@ class Lookups(ObjectStore):
         item = self._item(name)
         for block in _prefetched.get():
             if block.storage is self:
-                block.entries[self._key(name)] = None
+                block.entries[self.key_of(name)] = None
         self._forget_urls(name)
         change = self._entries.change(item, ITEM)
         cached: Entry | Absent | None = None
@@ -147,14 +159,14 @@ class Lookups(ObjectStore):
         Somebody else was allowed to upload it, and will not tell the cache.
         """
         ticket = self._entries.ticket()
-        namespace = self._namespace.item("upload:" + self._key(name))
+        namespace = self._namespace.item("upload:" + self.key_of(name))
         self._entries.keep_text(ticket, namespace, "", "expected", seconds + HOUR)
         # What was known of it is forgotten after that: nobody can learn it in between.
         with self._changing(name):
             pass
 
     def _is_expected(self, name: str) -> bool:
-        namespace = self._namespace.item("upload:" + self._key(name))
+        namespace = self._namespace.item("upload:" + self.key_of(name))
         return self._entries.text(namespace, "", math.inf) is not None
 
     # Signed URLs
@@ -162,7 +174,7 @@ class Lookups(ObjectStore):
     def _urls(self, name: str) -> Namespace:
         # Of another slot than the entry: URLs live longer, and each write to a slot
         # makes an end of them.
-        return self._namespace.item("url:" + self._key(name))
+        return self._namespace.item("url:" + self.key_of(name))
 
     def _forget_urls(self, name: str) -> None:
         self._entries.forget(self._urls(name))
@@ -193,16 +205,34 @@ class Lookups(ObjectStore):
         are objects with names that end in "/"; that of the location itself is left out,
         and so is what this package tries the store with.
         """
-        base = self._base
-        for page in self._pages(base + prefix):
+        base = self.key_prefix
+        for page in self.list_pages(base + prefix):
             for key, entry in page:
                 if key != base and not is_hidden(key):
                     yield key[len(base) :], entry
 
+    def fill_cache(self, accepts: Callable[[str], bool]) -> Iterator[str]:
+        """Keep what the store lists, and yield each name when it is kept.
+
+        Only names that it ``accepts`` are kept. A thousand a request. Raises a
+        StoreError where the store can't be asked.
+        """
+        pages = iter(self.list_pages(self.key_prefix))
+        while True:
+            ticket = self._entries.ticket()
+            page = next(pages, None)
+            if page is None:
+                return
+            for key, entry in page:
+                name = key[len(self.key_prefix) :]
+                if name and accepts(name):
+                    self._fill(ticket, self._item(name), entry)
+                    yield name
+
     @property
-    def _base(self) -> str:
+    def key_prefix(self) -> str:
         """What all keys begin with."""
-        location = self._key("")
+        location = self.key_of("")
         return f"{location}/" if location else ""
 
     @contextlib.contextmanager
@@ -212,7 +242,7 @@ class Lookups(ObjectStore):
         They are read at its start, a thousand a request. What others write meanwhile
         is not seen within the block; what is written through this storage is.
         """
-        base = self._base
+        base = self.key_prefix
         entries: dict[str, Entry | None] = {
             base + name: entry for name, entry in self.listed(prefix)
         }

@@ -50,25 +50,25 @@ class ObjectStore(Saving):
         """
         raise NotImplementedError
 
-    def _identity(self) -> list[str]:
+    def identity(self) -> list[str]:
         """Return which store this is: endpoint, bucket, location. No secrets."""
         raise NotImplementedError
 
-    def _key(self, name: str) -> str:
+    def key_of(self, name: str) -> str:
         """Return the key of the object called ``name``."""
         raise NotImplementedError
 
-    def _stat(self, key: str, label: str) -> Entry | None:
+    def stat_object(self, key: str, label: str) -> Entry | None:
         """Ask for an object's entry; None where there is no such object."""
         raise NotImplementedError
 
-    def _fetch(
+    def fetch_object(
         self, key: str, first: int, last: int, reference: str | None, label: str
     ) -> Part:
         """Ask for a part of an object, as ``objectreader.Fetch`` says."""
         raise NotImplementedError
 
-    def _put(self, key: str, content: Any, label: str, *, replace: bool) -> Entry:
+    def put_object(self, key: str, content: Any, label: str, *, replace: bool) -> Entry:
         """Store content, and return the entry as far as it is known.
 
         Without ``replace`` NameTaken where an object has the key, whoever made it
@@ -76,7 +76,7 @@ class ObjectStore(Saving):
         """
         raise NotImplementedError
 
-    def _remove(self, key: str, label: str, *, only: str | None = None) -> bool:
+    def delete_object(self, key: str, label: str, *, only: str | None = None) -> bool:
         """Delete an object, if there is one; return whether there is none now.
 
         Another than that of the reference ``only`` stays, and False is returned, where
@@ -84,14 +84,14 @@ class ObjectStore(Saving):
         """
         raise NotImplementedError
 
-    def _copy(self, source: str, target: str, label: str) -> str:
+    def copy_object(self, source: str, target: str, label: str) -> str:
         """Copy an object within the store, and return the reference of what was copied.
 
         Raises FileMissing, and NameTaken.
         """
         raise NotImplementedError
 
-    def _pages(self, prefix: str) -> Iterable[Iterable[tuple[str, Entry]]]:
+    def list_pages(self, prefix: str) -> Iterable[Iterable[tuple[str, Entry]]]:
         """Yield the objects whose keys begin with ``prefix``, a request a page."""
         raise NotImplementedError
 
@@ -105,14 +105,14 @@ class ObjectStore(Saving):
         """
         raise NotImplementedError
 
-    def _digests(self, entry: Entry) -> dict[str, bytes]:
+    def stored_digests(self, entry: Entry) -> dict[str, bytes]:
         """Return the digests of an object as it is stored, packed or in parts."""
         raise NotImplementedError
 
-    def _as_stored(self, key: str, content: Any) -> Iterator[bytes]:
+    def as_stored(self, key: str, content: Any) -> Iterator[bytes]:
         """Yield a content as it would be stored at ``key``."""
         raise NotImplementedError
 
-    def _md5(self, entry: Entry) -> str | None:
+    def content_md5(self, entry: Entry) -> str | None:
         """Return the MD5 of an object's content, in hex, if the store says it."""
         raise NotImplementedError

@@ -66,14 +66,14 @@ class TahoeStorage(Saving, Configured):
             covered = joined.startswith(block.prefix) or block.prefix.startswith(joined)
             if block.storage is self and covered:
                 wanted = path if is_directory else path[:-1]
-                self._directories.refresh(wanted, block.asked)
+                self.directories.refresh(wanted, block.asked)
                 break
         return path
 
     def _entry(self, name: str) -> tuple[Path, Entry]:
         """Return the file's path and entry, of which the store was asked if need be."""
         path = self._path(name)
-        entry = self._directories.entry_even_expired(path)
+        entry = self.directories.entry_even_expired(path)
         if entry is None:
             raise FileMissing(f"{name}: there is no such file")
         return path, entry
@@ -94,6 +94,14 @@ class TahoeStorage(Saving, Configured):
             )
         return path, entry
 
+    def file_entry(self, name: str) -> Entry:
+        """Return what is known of a file: one listing is asked for, if need be.
+
+        While the grid is away it may be an expired entry. Raises FileMissing,
+        NameIsDirectory, InvalidCap, and a GatewayError.
+        """
+        return self._file(str(name))[1]
+
     def _open(self, name: str, mode: str = "rb") -> File[Any]:
         return StoredFile(self, str(name), mode)
 
@@ -102,17 +110,17 @@ class TahoeStorage(Saving, Configured):
         if mode.startswith("r"):
             return self._reader(name)
         path = self._path(name)
-        entry = self._directories.entry(path, confirm=False)
+        entry = self.directories.entry(path, confirm=False)
         if entry is not None and entry.kind is EntryKind.DIRECTORY:
             raise NameIsDirectory(f"{name or 'the root'} is a directory, and no file")
         if entry is not None and mode.startswith("x"):
             raise NameTaken(f"{name}: the name is taken")
-        self._links.check(path)
+        self.links.check(path)
         return None
 
     def _reader(self, name: str) -> FileReader:
         path, entry = self._file(name)
-        directories = self._directories
+        directories = self.directories
 
         def again() -> Cap | None:
             child = directories.ask(path[:-1], path[-1]).child
@@ -129,7 +137,7 @@ class TahoeStorage(Saving, Configured):
         Also true of a link that leads nowhere, as FileSystemStorage says of a broken
         one: the name is taken.
         """
-        return self._directories.entry(self._path(str(name))) is not None
+        return self.directories.entry(self._path(str(name))) is not None
 
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
         """Return the names of the directories and of the files in a directory.
@@ -139,7 +147,7 @@ class TahoeStorage(Saving, Configured):
         """
         found: dict[bool, list[str]] = {True: [], False: []}
         where = self._path(str(path), is_directory=True)
-        for name, entry in self._directories.entries(where):
+        for name, entry in self.directories.entries(where):
             if name in ("", ".", "..") or "/" in name:
                 continue
             if not entry.leads_nowhere:
@@ -205,7 +213,7 @@ class TahoeStorage(Saving, Configured):
             )
         if which(entry) is None and path:
             # What was saved just now has its times from the gateway's clock.
-            listing = self._directories.look(path[:-1]).listing
+            listing = self.directories.look(path[:-1]).listing
             found = listing.entry(path[-1])
             entry = found if isinstance(found, Entry) else entry
         seconds = which(entry)
@@ -223,35 +231,45 @@ class TahoeStorage(Saving, Configured):
 
     def _save(self, name: str, content: Any) -> str:
         name = str(name)
-        cap = self._upload(name, body_of(content))
+        cap = self.upload(name, body_of(content))
         replace: Literal["false", "only-files"] = "false"
         if self.options.allow_overwrite:
             replace = "only-files"
 
         def link(name: str) -> None:
-            self._link(name, cap, replace)
+            self.link(name, cap, replace)
 
         return "/".join(grid_path(self._by_free_name(name, link)))
 
-    def _upload(self, name: str, body: UploadBody) -> Cap:
+    def upload(self, name: str, body: UploadBody) -> Cap:
+        """Upload the content of the file that ``link`` will link at ``name``.
+
+        Returns its cap. No name leads to it yet. Raises NameIsDirectory for the root,
+        SuspiciousFileOperation for a name of the storage's own, and a GatewayError.
+        """
         path = grid_path(name)
         if not path:
             raise NameIsDirectory("the root is a directory, and no file")
-        self._links.check(path)
+        self.links.check(path)
         literal = body.literal()
         if literal is not None:
             return literal_cap(literal)
-        return self._directories.gateway.upload(body, label=name)
+        return self.directories.gateway.upload(body, label=name)
 
-    def _link(
+    def link(
         self, name: str, cap: Cap, replace: Literal["false", "only-files"]
     ) -> None:
-        self._links.add(grid_path(name), cap, replace=replace)
+        """Link a cap at ``name``: missing directories are made.
+
+        ``replace`` is "false" (NameTaken where the name is taken) or "only-files" (a
+        file is replaced, a directory is not).
+        """
+        self.links.add(grid_path(name), cap, replace=replace)
 
     def _publish(self, file: StoredFile) -> None:
         name = str(file.name)
-        cap = self._upload(name, UploadBody(file.written, repeatable=True))
-        self._link(name, cap, "false" if file.mode.startswith("x") else "only-files")
+        cap = self.upload(name, UploadBody(file.written, repeatable=True))
+        self.link(name, cap, "false" if file.mode.startswith("x") else "only-files")
 
     def delete(self, name: str) -> None:
         """Unlink a file; a name that is not there is no error.
@@ -263,7 +281,7 @@ class TahoeStorage(Saving, Configured):
         path = grid_path(str(name))
         if not path:
             raise NameIsDirectory("the root is a directory, and only files are deleted")
-        self._links.unlink(path)
+        self.links.unlink(path)
 
     # Beyond Django's API
 
@@ -289,7 +307,7 @@ class TahoeStorage(Saving, Configured):
         Nothing is overwritten, and no content is sent, but that of a mutable file.
         Raises FileMissing, and NameTaken.
         """
-        self._copy(str(source), str(target))
+        self._duplicate(str(source), str(target))
         return "/".join(grid_path(str(target)))
 
     def move(self, source: str, target: str) -> str:
@@ -299,11 +317,11 @@ class TahoeStorage(Saving, Configured):
         way leaves both; and so does who replaces the old one meanwhile. A mutable file
         stays the same one: what somebody writes into it meanwhile is not lost.
         """
-        reference = self._copy(str(source), str(target), moved=True)
-        self._links.unlink(grid_path(str(source)), only=reference)
+        reference = self._duplicate(str(source), str(target), moved=True)
+        self.links.unlink(grid_path(str(source)), only=reference)
         return "/".join(grid_path(str(target)))
 
-    def _copy(self, source: str, target: str, *, moved: bool = False) -> str:
+    def _duplicate(self, source: str, target: str, *, moved: bool = False) -> str:
         """Link at ``target`` what is at ``source``, and return its reference."""
         path, entry = self._file(source)
         if not grid_path(target) or path == grid_path(target):
@@ -311,13 +329,13 @@ class TahoeStorage(Saving, Configured):
         cap = Cap.parse(entry.reference)
         if cap.is_mutable and moved:
             # By the cap that can do most, so that the file can be written as before.
-            child = self._directories.ask(path[:-1], path[-1]).child
+            child = self.directories.ask(path[:-1], path[-1]).child
             if child is not None and child.entry.reference == entry.reference:
                 cap = Cap.parse(child.write_reference or child.entry.reference)
         elif cap.is_mutable:
             with self.open(source) as file:
-                cap = self._upload(target, body_of(file))
-        self._link(target, cap, "false")
+                cap = self.upload(target, body_of(file))
+        self.link(target, cap, "false")
         # Error pages show what callers hold, where what they do next fails.
         return Secret(entry.reference)
 

@@ -226,7 +226,7 @@ def _with_reason(storage: ObjectStore, error: Exception) -> Exception:
     """
     if isinstance(error, StoreForbids):
         try:
-            for page in storage._pages(storage._key("")):
+            for page in storage.list_pages(storage.key_of("")):
                 next(iter(page), None)
                 break
         except StoreForbids as told:

@@ -199,8 +199,8 @@ def _is_in(static: ObjectStore) -> bool:
         return (
             isinstance(uploads, Cached)
             and isinstance(static, Cached)
-            and uploads._identity() == static._identity()
-            and uploads._base.startswith(static._base)
+            and uploads.identity() == static.identity()
+            and uploads.key_prefix.startswith(static.key_prefix)
         )
     except Exception:
         return False  # What is wrong with either is said by itself.

@@ -42,7 +42,7 @@ class Grid(Store):
 
     def __init__(self, storage: TahoeStorage) -> None:
         super().__init__(storage)
-        self._directories = storage._directories
+        self._directories = storage.directories
         self._fresh: set[Path] = set()
         self._lock = threading.Lock()
 
@@ -134,11 +134,11 @@ class Grid(Store):
 
     def write(self, name: str, content: File[Any], *, replace: bool) -> None:
         # Not save() nor open(): neither takes exactly one name and needs no disk.
-        cap = self.storage._upload(name, body_of(content))
+        cap = self.storage.upload(name, body_of(content))
         if not replace:
             entry = self._directories.entry(grid_path(name))
             replace = entry is not None and entry.leads_nowhere
-        self.storage._link(name, cap, "only-files" if replace else "false")
+        self.storage.link(name, cap, "only-files" if replace else "false")
 
 
 def _is_mutable(entry: Entry) -> bool:

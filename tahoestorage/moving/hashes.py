@@ -38,7 +38,7 @@ def digest_of(content: bytes, algorithm: str) -> bytes:
 
 def of_whole(storage: Cached, entry: Entry) -> dict[str, bytes]:
     """Return the MD5 of an object's content, if its store tells it."""
-    known = storage._md5(entry)
+    known = storage.content_md5(entry)
     return {} if known is None else {MD5: bytes.fromhex(known)}
 
 

@@ -31,7 +31,7 @@ class Objects(Store):
 
     def __init__(self, storage: Cached) -> None:
         super().__init__(storage)
-        self._base = storage._base
+        self._base = storage.key_prefix
         google = any(
             kind.__name__ == "GoogleCloudStorage" for kind in type(storage).mro()
         )
@@ -53,7 +53,7 @@ class Objects(Store):
     @property
     def _bucket(self) -> list[str]:
         """Which bucket, wherever in it the location is."""
-        identity: list[str] = self.storage._identity()
+        identity: list[str] = self.storage.identity()
         return identity[: identity.index(str(self.storage.bucket_name)) + 1]
 
     def where(self) -> str:
@@ -70,7 +70,7 @@ class Objects(Store):
         if is_hidden(name):
             return "it is a name of this package's own, by which a store is tried"
         try:
-            key = self.storage._key(name)
+            key = self.storage.key_of(name)
         except (SuspiciousOperation, ValueError):
             return "it leads out of the location"
         return None if key == self._base + name else f"it would be kept as {key!r}"
@@ -86,10 +86,10 @@ class Objects(Store):
             yield Found("", error=error)
 
     def stat(self, name: str) -> Stat | None:
-        return _stat_if(self.storage._stat(self.storage._key(name), name))
+        return _stat_if(self.storage.stat_object(self.storage.key_of(name), name))
 
     def lookup(self, name: str) -> Stat | None:
-        return _stat_if(self.storage._entry(name))
+        return _stat_if(self.storage.entry(name))
 
     def digests(self, stat: Stat) -> Mapping[str, bytes]:
         if not stat.version:
@@ -101,7 +101,7 @@ class Objects(Store):
 
     def write(self, name: str, content: File[Any], *, replace: bool) -> None:
         # Not save() nor open(): neither takes exactly one name and needs no disk.
-        self.storage._write(name, content, replace=replace)
+        self.storage.write(name, content, replace=replace)
 
 
 def _stat_if(entry: Entry | None) -> Stat | None:

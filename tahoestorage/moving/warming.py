@@ -10,7 +10,7 @@ from django.core.files.storage import Storage
 from tahoestorage.backends.cached import Cached
 from tahoestorage.backends.lookups import Lookups
 from tahoestorage.backends.tahoe import TahoeStorage
-from tahoestorage.config.settings import CacheOptions, read_cache_options
+from tahoestorage.config.settings import CacheOptions
 from tahoestorage.moving.grid import Grid
 from tahoestorage.moving.names import NoFile
 from tahoestorage.moving.objects import Objects
@@ -22,10 +22,8 @@ def cache_options(storage: Storage) -> CacheOptions | None:
 
     Raises ImproperlyConfigured, also for a storage that never has one.
     """
-    if isinstance(storage, TahoeStorage):
-        return storage.options.cache
-    if isinstance(storage, Lookups):
-        return read_cache_options(storage._cache_given)
+    if isinstance(storage, TahoeStorage | Lookups):
+        return storage.cache_options
     raise ImproperlyConfigured(
         "It has no cache: only storages of this package remember what a store said."
     )
@@ -44,19 +42,10 @@ def warm(storage: Storage) -> Iterator[Found]:
 
 def _warm_objects(storage: Cached) -> Iterator[Found]:
     store = Objects(storage)
-    pages = iter(storage._pages(storage._base))
-    while True:
-        ticket = storage._entries.ticket()
-        try:
-            page = next(pages, None)
-        except Exception as error:
-            yield Found("", error=error)
-            return
-        if page is None:
-            return
-        for key, entry in page:
-            name = key[len(storage._base) :]
-            # Nobody asks for the others, and some would be taken for another.
-            if name and store.refuses(name) is None:
-                storage._fill(ticket, storage._item(name), entry)
-                yield Found(name)
+    # Nobody asks for what is refused, and some would be taken for another.
+    names = storage.fill_cache(lambda name: store.refuses(name) is None)
+    try:
+        for name in names:
+            yield Found(name)
+    except Exception as error:
+        yield Found("", error=error)

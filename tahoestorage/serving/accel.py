@@ -30,7 +30,7 @@ def accelerated(response: HttpResponse, stored: Stored, part: Range | None) -> b
     prefix = accel_redirect()
     if prefix is None:
         return False
-    entry = storage._file(stored.name)[1]
+    entry = storage.file_entry(stored.name)
     cap = Cap.parse(stored.reference or entry.reference).read_only
     if cap.literal is not None or not _PLAIN.fullmatch(cap.uri):
         return False

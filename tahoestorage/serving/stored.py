@@ -103,14 +103,14 @@ def look(storage: Storage, name: str, *, packed: bool = False) -> Stored:
     """
     if isinstance(storage, TahoeStorage):
         _check_length(name, LONGEST_PATH)
-        entry = storage._file(name)[1]
+        entry = storage.file_entry(name)
         cap = Cap.parse(entry.reference)
         if cap.is_mutable:
             return opened(storage, name)
         size, modified = cap.size, entry.modified
     elif isinstance(storage, Cached):
-        _check_length(storage._key(name), LONGEST_KEY)
-        entry = storage._all_of(name)
+        _check_length(storage.key_of(name), LONGEST_KEY)
+        entry = storage.whole_entry(name)
         size, modified = entry.size, entry.modified
     else:
         return opened(storage, name)

@@ -145,7 +145,7 @@ def test_names_of_all_sorts(store: Storage, name: str) -> None:
 @pytest.mark.parametrize("kind", ["s3", "gcs"], indirect=True)
 def test_a_key_that_is_not_in_nfc_is_found_by_its_spelling_only(store: Any) -> None:
     old, new = "e\u0301.txt", "\xe9.txt"
-    store._put(store._key(old), ContentFile(b"by others"), old, replace=False)
+    store.put_object(store.key_of(old), ContentFile(b"by others"), old, replace=False)
 
     assert not store.exists(new)
     assert (store.size(old), read(store, old)) == (9, b"by others")
@@ -571,15 +571,15 @@ def test_what_is_written_over_the_source_of_a_move_stays(
 ) -> None:
     store, rival = make(), make(cache=False)
     save(store, "dir/a", b"old" * 100)
-    copy = store._copy
+    duplicate = store._duplicate
 
     def copy_and_lose_the_turn(*arguments: str, **more: Any) -> str:
-        reference: str = copy(*arguments, **more)
+        reference: str = duplicate(*arguments, **more)
         with rival.open("dir/a", "wb") as file:
             file.write(b"new" * 100)
         return reference
 
-    monkeypatch.setattr(store, "_copy", copy_and_lose_the_turn)
+    monkeypatch.setattr(store, "_duplicate", copy_and_lose_the_turn)
     assert store.move("dir/a", "dir/b") == "dir/b"
     assert read(rival, "dir/a") == read(store, "dir/a") == b"new" * 100
     assert read(rival, "dir/b") == read(store, "dir/b") == b"old" * 100
@@ -591,14 +591,14 @@ def test_the_source_of_a_move_may_be_deleted_meanwhile(
 ) -> None:
     store, rival = make(), make(cache=False)
     save(store, "dir/a")
-    copy = store._copy
+    duplicate = store._duplicate
 
     def copy_and_lose_the_turn(*arguments: str, **more: Any) -> str:
-        reference: str = copy(*arguments, **more)
+        reference: str = duplicate(*arguments, **more)
         rival.delete("dir/a")
         return reference
 
-    monkeypatch.setattr(store, "_copy", copy_and_lose_the_turn)
+    monkeypatch.setattr(store, "_duplicate", copy_and_lose_the_turn)
     assert store.move("dir/a", "dir/b") == "dir/b"
     assert not rival.exists("dir/a")
     assert not store.exists("dir/a")
@@ -627,7 +627,7 @@ def test_a_mark_for_a_folder_is_an_object_as_any(make: Callable[..., Any]) -> No
     bucket = make()
     for mark in ("media/", "media/dir/", "media/empty/"):
         if hasattr(bucket, "endpoint_url"):
-            bucket._client.put_object(Bucket=bucket.bucket_name, Key=mark, Body=b"")
+            bucket.client.put_object(Bucket=bucket.bucket_name, Key=mark, Body=b"")
         else:
             bucket.bucket.blob(mark).upload_from_string(b"")
     store = make(location="media")

@@ -333,8 +333,8 @@ def test_a_directory_that_another_host_has_replaced_is_looked_into(
     assert "1 unmodified" in site.collect()
     other = start("a")
     delete_below(other, "css")
-    root = other._directories.root
-    other._directories.gateway.unlink(root.best, "css", label="css")
+    root = other.directories.root
+    other.directories.gateway.unlink(root.best, "css", label="css")
     if made_again:
         on_a_new_host = start("new")
         on_a_new_host.save("css/deep/other.css", ContentFile(b"p {}"))

@@ -233,6 +233,6 @@ def test_a_name_that_holds_a_backslash_is_found(
     name = "back\\slash"
     target = f"{tahoe_grid.base_url}/uri/{quote(shared.options.root.uri)}/{quote(name)}"
     requests.put(target, data=CONTENT, timeout=60).raise_for_status()
-    shared._directories.forget((name,))
+    shared.directories.forget((name,))
     assert shared.size(name) == len(CONTENT)
     assert name in shared.listdir("")[1]

@@ -33,7 +33,7 @@ def storage(request: pytest.FixtureRequest) -> Any:
 def put(storage: Any, key: str, content: bytes) -> None:
     """Put an object there as another program does."""
     if hasattr(storage, "endpoint_url"):
-        storage._client.put_object(Bucket=storage.bucket_name, Key=key, Body=content)
+        storage.client.put_object(Bucket=storage.bucket_name, Key=key, Body=content)
     else:
         storage.bucket.blob(key).upload_from_string(content)
 

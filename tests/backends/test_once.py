@@ -48,7 +48,7 @@ def test_threads_that_make_their_storage_at_once_share_a_cache_and_a_gateway(
 ) -> None:
     def ask() -> tuple[object, object]:
         storage: TahoeStorage = make_storage()
-        return storage._directories.cache, storage._directories.gateway
+        return storage.directories.cache, storage.directories.gateway
 
     given = at_once(ask)
     assert len(given) == THREADS
@@ -70,7 +70,7 @@ def test_other_options_get_another_one_whatever_the_order(
 ) -> None:
     def cache(**options: Any) -> object:
         given = {"directory": str(tmp_path / "cache"), **options}
-        return make_storage(cache=given)._directories.cache
+        return make_storage(cache=given).directories.cache
 
     assert cache(lifetime=10, memory_entries=7) is cache(memory_entries=7, lifetime=10)
     assert cache(lifetime=10) is not cache(lifetime=11)

@@ -92,7 +92,7 @@ class Machine(RuleBasedStateMachine):
             storage({**shared, "memory_entries": 10_001}),
             storage(False),
         ]
-        caches = [each._directories.cache for each in self.storages]
+        caches = [each.directories.cache for each in self.storages]
         assert len({id(cache) for cache in caches}) == 3
 
     def teardown(self) -> None:

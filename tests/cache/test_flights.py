@@ -254,7 +254,7 @@ def test_what_was_changed_in_between_is_asked_for_again(
     near = make_storage(cache={"directory": place, "lifetime": 200})
     for each in ("fill", "fill_path"):
         # What it knows, others would know as well.
-        monkeypatch.setattr(near._directories.cache, each, lambda *rest: None)
+        monkeypatch.setattr(near.directories.cache, each, lambda *rest: None)
     near.save(f"{path}old", ContentFile(b"old"))
     far = make_storage(base_url=proxy.url, cache={"directory": place, "lifetime": 300})
     may = threading.Event()
@@ -300,7 +300,7 @@ def test_who_waits_for_another_s_request_has_a_deadline_of_his_own(
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(far.exists, "a")
         assert held.reached.wait(60)
-        gateway = type(far._directories.gateway)
+        gateway = type(far.directories.gateway)
         monkeypatch.setattr(gateway, "longest", property(lambda self: 0.05))
         with pytest.raises(GatewayTimeout, match=r"^b: another thread is asking"):
             far.exists("b")
@@ -477,7 +477,7 @@ def test_what_became_known_just_before_is_not_asked_for(
 ) -> None:
     """A request may land between a look at the cache and one at who asks."""
     far.save("a/b", ContentFile(b"x" * 100))
-    far._directories.cache.forget(far._directories.root.namespace)
+    far.directories.cache.forget(far.directories.root.namespace)
     usual, asked = Flights.share, list[object]()
 
     def share(self: Flights, *arguments: Any, **named: Any) -> Any:

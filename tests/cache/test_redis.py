@@ -461,8 +461,8 @@ def test_nothing_is_asked_of_the_gateway_that_another_host_has_asked(
     for number in range(20):
         here.save(f"dir/{number}", ContentFile(b"x" * 100))
     here.listdir("dir")
-    there._directories.cache  # noqa: B018
-    there.__dict__["_directories"].cache = EntryCache(redis=redis_server.url)
+    there.directories.cache  # noqa: B018
+    there.__dict__["directories"].cache = EntryCache(redis=redis_server.url)
     with requests_sent() as sent:
         assert all(there.size(f"dir/{number}") == 100 for number in range(20))
         assert there.listdir("dir") == here.listdir("dir")

@@ -229,11 +229,11 @@ def test_what_keeps_directories_from_being_empty_is_hidden_on_pages_of_the_old_o
     tmp_path: Path,
 ) -> None:
     make_storage(cache=False).save("dir/file", ContentFile(b"content"))
-    make_storage(cache=False)._links.change_facts(lambda facts: {**facts, "new": 1})
+    make_storage(cache=False).links.change_facts(lambda facts: {**facts, "new": 1})
     directory = str(tmp_path / "shared")
     storage = make_storage(cache={"directory": directory})
     # One that comes later begins the counters anew.
-    storage._directories.cache.ticket()
+    storage.directories.cache.ticket()
     old = workers(True, SAVING)
     options = {
         "base_url": tahoe_grid.base_url,

@@ -89,7 +89,7 @@ def sent_by(storage: S3Storage) -> list[str]:
     def note(model: Any, **rest: Any) -> None:
         sent.append(model.name)
 
-    storage._client.meta.events.register("before-call.s3", note)
+    storage.client.meta.events.register("before-call.s3", note)
     return sent
 
 
@@ -156,13 +156,13 @@ def test_several_are_uploaded_at_a_time(
     for number in range(12):
         on_s3.write(f"{number}.css", str(number))
     together = threading.Barrier(4, timeout=60)
-    usual: Callable[..., Any] = S3Storage._put
+    usual: Callable[..., Any] = S3Storage.put_object
 
     def put(*arguments: Any, **keywords: Any) -> Any:
         together.wait()
         return usual(*arguments, **keywords)
 
-    monkeypatch.setattr(S3Storage, "_put", put)
+    monkeypatch.setattr(S3Storage, "put_object", put)
     assert "12 static files copied" in on_s3.collect("--jobs", "4")
 
 
@@ -171,7 +171,7 @@ def test_what_fails_is_named_and_the_rest_is_uploaded(
 ) -> None:
     on_s3.write("good.css", "good")
     on_s3.write("bad.css", "bad")
-    usual: Callable[..., Any] = S3Storage._put
+    usual: Callable[..., Any] = S3Storage.put_object
 
     def put(self: S3Storage, key: str, *arguments: Any, **keywords: Any) -> Any:
         if key.endswith("bad.css"):
@@ -179,7 +179,7 @@ def test_what_fails_is_named_and_the_rest_is_uploaded(
             raise StoreUnreachable("bad.css: the store hung up")
         return usual(self, key, *arguments, **keywords)
 
-    monkeypatch.setattr(S3Storage, "_put", put)
+    monkeypatch.setattr(S3Storage, "put_object", put)
     with pytest.raises(CommandError, match=r"bad\.css: the store hung up"):
         on_s3.collect()
     assert text_of(on_s3.storage, "good.css") == "good"

@@ -420,8 +420,8 @@ def test_warm_keeps_what_a_bucket_lists(directory: Path) -> None:
 
 def test_warm_does_not_keep_what_was_changed_meanwhile(directory: Path) -> None:
     class Busy(Bucket):
-        def _pages(self, prefix: str) -> Any:
-            for page in super()._pages(prefix):
+        def list_pages(self, prefix: str) -> Any:
+            for page in super().list_pages(prefix):
                 kept = list(page)
                 self.delete("name")
                 yield kept

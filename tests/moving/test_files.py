@@ -101,7 +101,7 @@ def test_a_directory_of_the_grid_that_is_in_itself_is_named(
     here = add("from", "grid")
     assert isinstance(here, TahoeStorage)
     fill(here, {"a/b": b"content"})
-    directories = here._directories
+    directories = here.directories
     gateway, root = directories.gateway, directories.root.write
     assert root is not None
     within = directories.ask(("a",)).directory.write
@@ -295,8 +295,10 @@ def test_a_file_that_changes_while_it_is_read_is_copied_again(tmp_path: Path) ->
 
 def test_a_file_that_changed_before_it_was_published_is_copied_again() -> None:
     class Slow(Bucket):
-        def _put(self, key: str, content: Any, label: str, *, replace: bool) -> Any:
-            entry = super()._put(key, content, label, replace=replace)
+        def put_object(
+            self, key: str, content: Any, label: str, *, replace: bool
+        ) -> Any:
+            entry = super().put_object(key, content, label, replace=replace)
             if here.changes:
                 here.changes -= 1
                 here.put(key, b"after!")
@@ -315,9 +317,9 @@ def test_a_file_that_changed_before_it_was_published_is_copied_again() -> None:
 
 def test_a_file_that_never_rests_is_named() -> None:
     class Busy(Bucket):
-        def _fetch(self, key: str, *arguments: Any) -> Any:
+        def fetch_object(self, key: str, *arguments: Any) -> Any:
             self.put(key, os.urandom(8))
-            return super()._fetch(key, *arguments)
+            return super().fetch_object(key, *arguments)
 
     here = Busy()
     here.put("name", b"original")
@@ -394,8 +396,8 @@ def test_what_is_newer_in_the_target_can_be_kept(add: Add) -> None:
 
 def test_what_was_replaced_after_it_was_listed_is_kept() -> None:
     class Site(Bucket):
-        def _pages(self, prefix: str) -> Any:
-            yield from [*super()._pages(prefix)]
+        def list_pages(self, prefix: str) -> Any:
+            yield from [*super().list_pages(prefix)]
             # By another process, of which the cache knows nothing.
             self.put("ours", b"by a visitor")
 
@@ -440,8 +442,8 @@ def test_a_change_while_it_is_sent_is_sent_again_but_over_no_other_file(
     visited: bool,
 ) -> None:
     class Site(Bucket):
-        def _put(self, *args: Any, **options: Any) -> Any:
-            entry = super()._put(*args, **options)
+        def put_object(self, *args: Any, **options: Any) -> Any:
+            entry = super().put_object(*args, **options)
             if self.asked.count("put") == 1:
                 overwrite(here, "name", b"changed meanwhile")
                 if visited:
@@ -476,9 +478,9 @@ def test_a_file_that_has_gone_is_no_failure(tmp_path: Path) -> None:
 
 def test_verify_reads_back_what_was_copied() -> None:
     class Forgetful(Bucket):
-        def _fetch(self, key: str, *arguments: Any) -> Any:
+        def fetch_object(self, key: str, *arguments: Any) -> Any:
             self.put(key, b"something else")
-            return super()._fetch(key, *arguments)
+            return super().fetch_object(key, *arguments)
 
     here = Bucket()
     here.put("name", b"content")
@@ -495,7 +497,7 @@ def test_packed_objects_have_another_size_than_their_content() -> None:
             return type(entry)(entry.kind, entry.reference, 5, modified=entry.modified)
 
         def _open(self, name: str, mode: str = "rb") -> File[Any]:
-            return ContentFile(self.objects[self._key(name)][0], name)
+            return ContentFile(self.objects[self.key_of(name)][0], name)
 
     here, there = Packed(), InMemoryStorage()
     here.put("name", b"far more than five bytes")
@@ -509,11 +511,11 @@ def test_nothing_is_deleted_that_came_meanwhile() -> None:
     class Site(Bucket):
         listings = 0
 
-        def _pages(self, prefix: str) -> Any:
+        def list_pages(self, prefix: str) -> Any:
             self.listings += 1
             if self.listings == 2:  # The first is for comparing, this for deleting.
                 here.put("extra", b"saved on both")
-            return super()._pages(prefix)
+            return super().list_pages(prefix)
 
     here, there = Bucket(), Site()
     here.put("name", b"content")

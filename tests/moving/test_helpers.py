@@ -30,7 +30,7 @@ os.sched_getaffinity = lambda pid: {0, 1}
 
 
 class Store(S3Storage):
-    def _write(self, name, content, *, replace):
+    def write(self, name, content, *, replace):
         note = Path("sent", f"{os.getpid()}")
         with note.open("a") as file:
             file.write(f"{name}\\n")
@@ -39,7 +39,7 @@ class Store(S3Storage):
         if name == "deadly":
             os._exit(1)
         time.sleep(float(Path("seconds").read_text()))
-        super()._write(name, content, replace=replace)
+        super().write(name, content, replace=replace)
 """
 
 

@@ -121,7 +121,7 @@ def test_a_mutable_file_that_is_moved_stays_the_same_one(add: Add) -> None:
     put(storage, cap, b"second")
 
     assert contents(storage) == {"copy": b"first", "dir/moved": b"second"}
-    child = storage._directories.ask(("dir",), "moved").child
+    child = storage.directories.ask(("dir",), "moved").child
     assert child.write_reference == cap
     assert storage._entry("dir/moved")[1].reference == child.entry.reference != cap
 
@@ -166,7 +166,7 @@ def test_a_link_without_a_cap_is_no_file(add: Add) -> None:
     storage.save("a", ContentFile(b"a"))
     nothing_at(storage, "deleted")
     assert isinstance(storage, TahoeStorage)
-    storage._directories.forget(("deleted",))
+    storage.directories.forget(("deleted",))
 
     assert storage.listdir("") == ([], ["a"])
     asked = (storage.open, storage.size, storage.get_modified_time)

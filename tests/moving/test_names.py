@@ -162,8 +162,8 @@ def test_a_bucket_refuses_keys_that_it_would_change_or_not_take(key: str) -> Non
 @pytest.mark.parametrize("key", ["cafe\u0301", "a\\b"])
 def test_a_key_by_which_the_source_can_t_be_asked_is_refused(key: str) -> None:
     class Windows(Bucket):
-        def _key(self, name: str) -> str:
-            return super()._key(name.replace("\\", "/"))
+        def key_of(self, name: str) -> str:
+            return super().key_of(name.replace("\\", "/"))
 
     here = Windows()
     here.put(key, b"content")
@@ -203,12 +203,12 @@ def test_a_name_that_came_later_is_looked_at_too() -> None:
     class Late(Bucket):
         asked_before = False
 
-        def _pages(self, prefix: str) -> Any:
+        def list_pages(self, prefix: str) -> Any:
             if self.asked_before:
                 self.put("late//name", b"content")
                 self.put("late", b"content")
             self.asked_before = True
-            return super()._pages(prefix)
+            return super().list_pages(prefix)
 
     here, there = Late(), InMemoryStorage()
     here.put("early", b"content")

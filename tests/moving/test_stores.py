@@ -109,7 +109,9 @@ def test_marks_for_folders_are_counted_and_left_out(source: str, target: str) ->
     here.save("dir/a", ContentFile(b"content"))
     for mark in ("dir/", "empty/", "empty/below/"):
         # As consoles make them.
-        here._put(f"{here._base}{mark}", ContentFile(b""), mark, replace=False)
+        here.put_object(
+            f"{here.key_prefix}{mark}", ContentFile(b""), mark, replace=False
+        )
 
     done = copy(source, target)
 
@@ -133,7 +135,7 @@ def test_a_name_that_ends_with_a_slash_and_has_content_is_refused() -> None:
     here: Any = storages["1"]
     here.save("dir/a", ContentFile(b"content"))
     lost = ContentFile(b"lost if it were left out")
-    here._put(f"{here._base}dir/", lost, "dir/", replace=False)
+    here.put_object(f"{here.key_prefix}dir/", lost, "dir/", replace=False)
 
     summary = moved(here, storages["2"]).summary
 
@@ -146,7 +148,7 @@ def test_the_mark_of_the_location_itself_is_no_name_in_it() -> None:
     here: Any = storages["1"]
     here.save("dir/a", ContentFile(b"content"))
     options = {**here._constructor_args[1], "location": ""}
-    type(here)(**options)._write("below/here/", ContentFile(b""), replace=False)
+    type(here)(**options).write("below/here/", ContentFile(b""), replace=False)
 
     summary = moved(here, storages["2"]).summary
 

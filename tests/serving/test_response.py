@@ -461,7 +461,7 @@ def test_a_file_of_any_name_is_served_by_its_own(
     storage: TahoeStorage, name: str
 ) -> None:
     # As other tools name it: Django would not.
-    storage._link(name, storage._upload(name, body_of(ContentFile(CONTENT))), "false")
+    storage.link(name, storage.upload(name, body_of(ContentFile(CONTENT))), "false")
 
     response = get(storage, name)
 

@@ -45,17 +45,17 @@ class Bucket(Cached, _Parent):
         tag = md5(content, usedforsecurity=False).hexdigest()
         return Entry(EntryKind.FILE, tag, len(content), modified=modified)
 
-    def _identity(self) -> list[str]:
+    def identity(self) -> list[str]:
         return ["memory", str(id(self.objects)), self.bucket_name]
 
-    def _key(self, name: str) -> str:
+    def key_of(self, name: str) -> str:
         return "/".join([*([self.location] if self.location else []), *path_of(name)])
 
-    def _stat(self, key: str, label: str) -> Entry | None:
+    def stat_object(self, key: str, label: str) -> Entry | None:
         self.asked.append("stat")
         return self._entry_of(key) if key in self.objects else None
 
-    def _fetch(
+    def fetch_object(
         self, key: str, first: int, last: int, reference: str | None, label: str
     ) -> Part:
         self.asked.append("fetch")
@@ -64,7 +64,7 @@ class Bucket(Cached, _Parent):
         content = self.objects[key][0]
         return Part(self._entry_of(key), io.BytesIO(content[first : last + 1]))
 
-    def _put(self, key: str, content: Any, label: str, *, replace: bool) -> Entry:
+    def put_object(self, key: str, content: Any, label: str, *, replace: bool) -> Entry:
         self.asked.append("put")
         whole = b"".join(content.chunks())
         with self.lock:
@@ -73,12 +73,12 @@ class Bucket(Cached, _Parent):
             self.put(key, whole)
         return self._entry_of(key)
 
-    def _remove(self, key: str, label: str, *, only: str | None = None) -> bool:
+    def delete_object(self, key: str, label: str, *, only: str | None = None) -> bool:
         self.asked.append("remove")
         self.objects.pop(key, None)
         return True
 
-    def _pages(self, prefix: str) -> Iterator[Iterable[tuple[str, Entry]]]:
+    def list_pages(self, prefix: str) -> Iterator[Iterable[tuple[str, Entry]]]:
         keys = sorted(key for key in list(self.objects) if key.startswith(prefix))
         for start in range(0, len(keys) or 1, PAGE):
             self.asked.append("page")

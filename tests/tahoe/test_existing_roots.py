@@ -207,7 +207,7 @@ def test_content_is_not_sent_to_where_it_cannot_be_linked(filled: TahoeStorage) 
 def test_a_backup_is_a_root_too(
     filled: TahoeStorage, make_storage: MakeStorage
 ) -> None:
-    latest = filled._directories.entry(("backup", "Latest"))
+    latest = filled.directories.entry(("backup", "Latest"))
     assert latest is not None
     assert Cap.parse(latest.reference).kind is Kind.DIR2_CHK
     storage = make_storage(base_cap=latest.reference)

@@ -349,7 +349,7 @@ def test_no_response_hangs_or_is_tripped_over_or_stays_in_memory(
             )(fuzz)
         )()
 
-    with contextlib.closing(gateway), contextlib.closing(storage._directories.gateway):
+    with contextlib.closing(gateway), contextlib.closing(storage.directories.gateway):
         run(100, PARTS + number)
         gc.collect()
         Path("/proc/self/clear_refs").write_text("5")

@@ -128,7 +128,7 @@ def test_what_others_undid_is_done_again(
     assert sum("t=set_children" in line for line in sent) == 3
     assert make_storage(cache=False).open(name).read() == LONG
     undo()
-    storage._directories.cache.forget(storage._directories.root.namespace)
+    storage.directories.cache.forget(storage.directories.root.namespace)
     others[:] = [undo] * 9
     with pytest.raises(WriteCollision, match="undo it each time"):
         storage.save(name, ContentFile(LONG))

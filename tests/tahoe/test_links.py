@@ -222,7 +222,7 @@ def test_a_name_that_comes_and_goes_is_told_after_some_attempts(
     far: TahoeStorage, proxy: Proxy, tree: Callable[[], Tree]
 ) -> None:
     proxy.rule(is_link, SendResponse(409, {}, b"There was already a child"), times=None)
-    links = far._links
+    links = far.links
     with pytest.raises(NameTaken, match="a comes and goes"):
         links.add(("a",), Cap.parse("URI:LIT:nu"))
     assert count(proxy, is_link) == 3
@@ -385,7 +385,7 @@ def test_a_deletion_that_may_or_may_not_be_done_is_told(
 def test_a_lost_listing_is_asked_for_again(far: TahoeStorage, proxy: Proxy) -> None:
     save(far, "a")
     proxy.clear()
-    far._directories.cache.forget(far._directories.root.namespace)
+    far.directories.cache.forget(far.directories.root.namespace)
     proxy.rule(is_listing, LoseResponse())
     proxy.rule(is_listing, Refuse())
     assert far.listdir("") == ([], ["a"])
@@ -442,7 +442,7 @@ def test_a_directory_that_was_replaced_and_is_gone_is_looked_up_afresh(
     save(far, "x/y/a")
     if listed:
         assert far.listdir("x/y") == ([], ["a"])
-    old = far._directories.cached(("x", "y"), writing=True)
+    old = far.directories.cached(("x", "y"), writing=True)
     assert isinstance(old, Directory)
     x = f"{tahoe_grid.base_url}/uri/{root.uri}/x"
     assert requests.delete(f"{x}/y", timeout=30).ok
@@ -477,7 +477,7 @@ def test_a_listing_held_back_does_not_bring_a_deleted_file_back(
 ) -> None:
     near = make_storage()
     save(near, "a")
-    near._directories.cache.forget(near._directories.root.namespace)
+    near.directories.cache.forget(near.directories.root.namespace)
     may_answer = threading.Event()
     listing = proxy.rule(is_listing, Hold(may_answer))
     asking = background(far.exists, "a")

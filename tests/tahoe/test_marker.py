@@ -154,7 +154,7 @@ def test_facts_of_the_root_are_kept_in_its_link(
 ) -> None:
     with contextlib.closing(Gateway(tahoe_grid.base_url)) as gateway:
         born = marker.read_facts(gateway, root)
-        links, other = storage._links, make_storage(cache=False)._links
+        links, other = storage.links, make_storage(cache=False).links
         one, both = {**born, "a": 1}, {**born, "a": 1, "b": [2]}
         assert links.change_facts(lambda facts: {**facts, "a": 1}) == one
         storage.save("file", ContentFile(LONG))
@@ -208,7 +208,7 @@ def test_facts_that_somebody_keeps_between_a_look_and_a_change_are_not_lost(
     make_storage: MakeStorage, tahoe_grid: LocalGrid, there: str
 ) -> None:
     root = requests.post(f"{tahoe_grid.base_url}/uri?t=mkdir", timeout=30).text
-    links = [make_storage(base_cap=root, cache=False)._links for _ in range(2)]
+    links = [make_storage(base_cap=root, cache=False).links for _ in range(2)]
     if there != "no marker":
         links[0].change_facts(adding("first"))
     if there == "a lost marker":
@@ -238,8 +238,8 @@ def test_of_changes_of_facts_at_the_same_moment_none_is_lost(
 ) -> None:
     # Each with a cache of its own, so that they have no lock in common.
     storages = [make_storage(cache=False) for _ in range(4)]
-    change_at_once([each._links for each in storages], 5)
-    kept = marker.read_facts(storages[0]._directories.gateway, root)
+    change_at_once([each.links for each in storages], 5)
+    kept = marker.read_facts(storages[0].directories.gateway, root)
     assert all_changes(4, 5) <= kept.keys()
 
 
@@ -250,8 +250,8 @@ def test_nor_where_they_come_from_two_gateways(tmp_path: Path) -> None:
             TahoeStorage(base_url=url, base_cap=root.uri, cache=False)
             for url in grid.base_urls
         ]
-        change_at_once([each._links for each in storages], 4)
-        kept = marker.read_facts(storages[0]._directories.gateway, root)
+        change_at_once([each.links for each in storages], 4)
+        kept = marker.read_facts(storages[0].directories.gateway, root)
         assert all_changes(2, 4) <= kept.keys()
 
 
@@ -259,12 +259,12 @@ def test_facts_are_kept_anew_where_somebody_has_deleted_the_marker(
     make_storage: MakeStorage, tahoe_grid: LocalGrid, root: Cap
 ) -> None:
     storages = [make_storage(cache=False) for _ in range(3)]
-    links = [each._links for each in storages]
+    links = [each.links for each in storages]
     change_at_once(links, 3)
     url = f"{tahoe_grid.base_url}/uri/{root.uri}/{quote(marker.NAME)}"
     assert requests.delete(url, timeout=30).ok
     change_at_once(links, 2)
-    kept = marker.read_facts(storages[0]._directories.gateway, root)
+    kept = marker.read_facts(storages[0].directories.gateway, root)
     assert kept.keys() == all_changes(3, 2)
 
 
@@ -284,7 +284,7 @@ def test_a_file_of_somebody_else_s_by_its_name_stays_what_it_is(
         assert after[1]["ro_uri"] == before[1]["ro_uri"]
         assert after[1].get("rw_uri") == before[1].get("rw_uri")
         assert "servers" in marker.read_facts(
-            storage._directories.gateway, Cap.parse(root)
+            storage.directories.gateway, Cap.parse(root)
         )
 
 
@@ -345,9 +345,9 @@ def test_a_root_without_a_marker_gets_one_with_its_facts(
 ) -> None:
     root = requests.post(f"{tahoe_grid.base_url}/uri?t=mkdir", timeout=30).text
     storage = make_storage(base_cap=root)
-    gateway = storage._directories.gateway
+    gateway = storage.directories.gateway
     assert marker.read_facts(gateway, Cap.parse(root)) == {}
-    storage._links.change_facts(lambda facts: {"n": 1})
+    storage.links.change_facts(lambda facts: {"n": 1})
     assert marker.read_facts(gateway, Cap.parse(root)) == {"n": 1}
     assert set(raw(tahoe_grid, root)) == {marker.NAME, f"{marker.NAME} 1"}
 

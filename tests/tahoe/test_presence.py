@@ -170,7 +170,7 @@ def test_while_it_is_away_expired_entries_are_used_and_nothing_is_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     url, size = storage.url("known/a"), storage.size("known/a")
-    tiers: Any = storage._directories.cache._tiers
+    tiers: Any = storage.directories.cache._tiers
     monkeypatch.setattr("tahoestorage.cache.tiers.fresh", lambda *rest: False)
     assert tiers is not None
     freeze(node)

@@ -299,7 +299,7 @@ def test_what_another_host_keeps_counts_within_a_second_while_one_is_away(
         quorum.require("x")
         other = make_storage(base_cap=root.uri, cache=False)
         # Whose gateway missed two, and had a directory made on the others.
-        other._links.change_facts(lambda facts: {**facts, "fewest": 8})
+        other.links.change_facts(lambda facts: {**facts, "fewest": 8})
         clock.now += 1.1
         with pytest.raises(NotEnoughServers, match="and 2 may be missed"):
             quorum.require("x")
@@ -439,7 +439,7 @@ def test_a_child_of_a_fork_waits_for_no_thread_of_its_parent(
     make_storage: MakeStorage,
 ) -> None:
     storage = make_storage()
-    quorum = storage._links._quorum
+    quorum = storage.links._quorum
     with quorum._known.reading, quorum._known.keeping, quorum._list._lock:
         child = os.fork()
         if child == 0:
@@ -503,7 +503,7 @@ def test_nothing_is_sent_of_a_change_that_is_refused(
 ) -> None:
     listing("ab")
     far.save("dir/file", ContentFile(LONG))
-    far._links._quorum.doubt()
+    far.links._quorum.doubt()
     listing("a", away="b")
     with pytest.raises(NotEnoughServers, match=r": B \(b\) is away\."):
         CHANGES[change](far)
@@ -516,12 +516,12 @@ def test_what_is_new_of_the_servers_is_kept_with_the_root(
     listing("ab")
     far.save("a", ContentFile(b"literal"))
     listing("abc")
-    far._links._quorum.doubt()
+    far.links._quorum.doubt()
     with requests_sent() as sent:
         far.save("b", ContentFile(b"literal"))
         far.save("c", ContentFile(b"literal"))
     assert sent.verbs == ["POST"] * 3
-    gateway = far._directories.gateway
+    gateway = far.directories.gateway
     kept = Facts.parse(marker.read_facts(gateway, root))
     assert set(kept.servers) == {"node", "a", "b", "c"}
     assert kept.fewest == 1
@@ -537,7 +537,7 @@ def test_a_root_of_before_gets_what_is_known_at_its_first_change(
     with requests_sent() as sent:
         storage.save("b", ContentFile(b"literal"))
     assert sent.verbs == ["POST"]
-    told = marker.read_facts(storage._directories.gateway, Cap.parse(root))
+    told = marker.read_facts(storage.directories.gateway, Cap.parse(root))
     kept = Facts.parse(told)
     assert (len(kept.servers), kept.fewest) == (1, 1)
 
@@ -623,7 +623,7 @@ def test_a_storage_takes_both_options_from_the_settings(
     settings.TAHOE_STORAGE_SERVER_COUNT = 4
     settings.TAHOE_STORAGE_RETIRED_SERVERS = ["v0-gone"]
     storage = make_storage()
-    assert storage._links._quorum._rules == ServerRules(4, ("v0-gone",))
+    assert storage.links._quorum._rules == ServerRules(4, ("v0-gone",))
     with pytest.raises(NotEnoughServers, match="3 more should be there"):
         storage.save("a", ContentFile(b"literal"))
 

@@ -31,7 +31,7 @@ def grid() -> Iterator[LocalGrid]:
 def on(grid: LocalGrid, root: Cap) -> TahoeStorage:
     """Return a storage that asks who is there before its next change, as after 1 s."""
     made = TahoeStorage(base_url=grid.base_url, base_cap=root.uri, cache=False)
-    made._links._quorum.doubt()
+    made.links._quorum.doubt()
     return made
 
 
@@ -166,7 +166,7 @@ def test_full_servers_are_as_good_as_away(grid: LocalGrid) -> None:
             assert str(caught.value).count(" is full") == 2
         # The gateway says so of an upload, too.
         with pytest.raises(NotEnoughServers, match="they are full: make room"):
-            on(grid, root)._directories.gateway.probe_upload()
+            on(grid, root).directories.gateway.probe_upload()
     finally:
         for server, file, text in zip((1, 2), files, before, strict=True):
             grid.stop_server(server)
@@ -184,7 +184,7 @@ def test_hosts_know_of_servers_that_their_own_gateway_has_never_seen(
         only(grid, 0, 1)
         grid.stop_gateway(0)
         grid.start_gateway(0)
-        servers = on(grid, root)._directories.gateway.servers()
+        servers = on(grid, root).directories.gateway.servers()
         assert servers is not None
         assert sum(server.seen for server in servers) == 2
         with pytest.raises(NotEnoughServers, match=r"server-2 .* server-3 "):

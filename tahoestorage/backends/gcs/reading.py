@@ -40,39 +40,39 @@ PAGE = 1000
 class GCSReading(Keys, GCSOptions):
     """A bucket, of which nothing is remembered."""
 
-    def _identity(self) -> list[str]:
+    def identity(self) -> list[str]:
         # Without the location, which is a part of each key: so storages of one bucket
         # know of each other's writes.
         return ["gs", endpoint(), str(self.bucket_name)]
 
-    def _object(self, label: str, key: str, **options: Any) -> Any:
+    def _blob(self, label: str, key: str, **options: Any) -> Any:
         """Return an object of which nothing was asked."""
-        if key.rstrip("/") == self._key(""):
+        if key.rstrip("/") == self.key_of(""):
             raise NameIsDirectory(f"{label!r} is the root, a directory, and no file")
         return self.bucket.blob(key, **options)
 
     def _found(self, key: str, label: str) -> Any:
         """Return an object with its properties, or None."""
-        blob = self._object(label, key)
+        blob = self._blob(label, key)
         try:
             ask(label, blob.reload, **CALL)
         except FileMissing:
             return None
         return blob
 
-    def _stat(self, key: str, label: str) -> Entry | None:
+    def stat_object(self, key: str, label: str) -> Entry | None:
         blob = self._found(key, label)
         return None if blob is None else entry_of(blob)
 
-    def _pages(self, prefix: str) -> Iterator[list[tuple[str, Entry]]]:
+    def list_pages(self, prefix: str) -> Iterator[list[tuple[str, Entry]]]:
         for page in self._listing(prefix, f"items({FIELDS}),nextPageToken"):
             yield [(blob.name, entry_of(blob)) for blob in page]
 
-    def _digests(self, entry: Entry) -> dict[str, bytes]:
+    def stored_digests(self, entry: Entry) -> dict[str, bytes]:
         digest = stored_md5(entry)
         return {} if digest is None else {digests.MD5: digest}
 
-    def _md5(self, entry: Entry) -> str | None:
+    def content_md5(self, entry: Entry) -> str | None:
         digest = content_hashes(entry).get("md5")
         return None if digest is None else digest.hex()
 
@@ -87,10 +87,10 @@ class GCSReading(Keys, GCSOptions):
         except FileMissing:
             raise no_bucket(label) from None
 
-    def _fetch(
+    def fetch_object(
         self, key: str, first: int, last: int, reference: str | None, label: str
     ) -> Part:
-        url = self._object(label, key)._get_download_url(
+        url = self._blob(label, key)._get_download_url(
             self.client, if_generation_match=generation_in(reference)
         )
         try:
@@ -126,7 +126,7 @@ class GCSReading(Keys, GCSOptions):
         if entry is None or (beyond and first and reference is None):
             # What is not Google's own may not say which object it is, and a refusal
             # does not say how it is encoded.
-            entry = self._stat(key, label)
+            entry = self.stat_object(key, label)
             encoding = encoding if entry is None else encoding_of(entry)
         if entry is None:
             raise FileMissing(f"{label}: there is no such file")

@@ -52,7 +52,7 @@ class GCSStorage(Cached, GCSWriting):
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
         """Return the names of the directories and of the files in a directory."""
         path_of(str(path))
-        start = self._key(str(path)).rstrip("/")
+        start = self.key_of(str(path)).rstrip("/")
         start = f"{start}/" if start else ""
         directories: set[str] = set()
         files: list[str] = []
@@ -68,7 +68,7 @@ class GCSStorage(Cached, GCSWriting):
 
     def _reader(self, name: str) -> Reader:
         reader = super()._reader(name)
-        if self._unpacks(self._key(name)) and isinstance(reader, ObjectReader):
+        if self._unpacks(self.key_of(name)) and isinstance(reader, ObjectReader):
             return Unpacked(reader, name)
         return reader
 
@@ -137,7 +137,7 @@ class GCSStorage(Cached, GCSWriting):
         """
         name = saved_name(str(name))
         check_file(name)
-        key = self._object(name, self._key(name)).name
+        key = self._blob(name, self.key_of(name)).name
         self._demand("signed upload", key, name)
         upload = self._direct_upload(key, name, content_type, size)
         good = seconds_until({"expiration": self.expiration})

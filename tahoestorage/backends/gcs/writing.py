@@ -55,8 +55,8 @@ class GCSWriting(GCSReading):
 
         What else speaks as it does is tried. Raises StoreError where it can't be asked.
         """
-        next(self._listing(self._key(""), "items(name)", max_results=1), None)
-        label, key = "a trial of conditional writes", self._key("file")
+        next(self._listing(self.key_of(""), "items(name)", max_results=1), None)
+        label, key = "a trial of conditional writes", self.key_of("file")
         if thorough and not self._is_trusted:
             return all(self._try_out(each, key, label) for each in OF_FILES)
         return all(self._honours(each, key, label) for each in OF_FILES)
@@ -115,9 +115,9 @@ class GCSWriting(GCSReading):
         acl: str | None = self.get_object_parameters(key).get("acl", self.default_acl)
         return acl
 
-    def _put(self, key: str, content: Any, label: str, *, replace: bool) -> Entry:
+    def put_object(self, key: str, content: Any, label: str, *, replace: bool) -> Entry:
         chunk_size = self.blob_chunk_size or PIECE
-        blob = self._object(label, key, chunk_size=chunk_size)
+        blob = self._blob(label, key, chunk_size=chunk_size)
         body = body_of(content)
         chunks, content_type, parameters = self._made_ready(key, content, body.begin())
         for parameter, value in parameters.items():
@@ -167,7 +167,7 @@ class GCSWriting(GCSReading):
             chunks = packed(chunks)
         return chunks, content_type, parameters
 
-    def _as_stored(self, key: str, content: Any) -> Iterator[bytes]:
+    def as_stored(self, key: str, content: Any) -> Iterator[bytes]:
         return self._made_ready(key, content, body_of(content).begin())[0]
 
     def _unpacks(self, key: str) -> bool:
@@ -186,8 +186,8 @@ class GCSWriting(GCSReading):
             raise NameTaken(f"{label}: the name is taken")
         return found
 
-    def _remove(self, key: str, label: str, *, only: str | None = None) -> bool:
-        delete, generation = self._object(label, key).delete, generation_in(only)
+    def delete_object(self, key: str, label: str, *, only: str | None = None) -> bool:
+        delete, generation = self._blob(label, key).delete, generation_in(only)
         if generation is not None:
             self._demand("delete", key, label)
         try:
@@ -198,7 +198,7 @@ class GCSWriting(GCSReading):
             return False
         return True
 
-    def _copy(self, source: str, target: str, label: str) -> str:
+    def copy_object(self, source: str, target: str, label: str) -> str:
         self._demand("rewrite", target, label)
         # Of one generation, so that content and properties belong together.
         for _ in range(ATTEMPTS):
@@ -213,7 +213,7 @@ class GCSWriting(GCSReading):
         raise StoreError(f"{label}: the file is replaced all the time; try again")
 
     def _rewrite(self, source: Any, target: str, label: str) -> None:
-        blob = self._object(label, target)
+        blob = self._blob(label, target)
         # With a mark there are properties to send, and then the store copies none.
         carried = {name: getattr(source, name) for name in _COPIED}
         if self.gzip and source.content_encoding == "gzip":

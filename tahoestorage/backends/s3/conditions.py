@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from tahoestorage.backends.s3.errors import NotImplementedThere
-from tahoestorage.backends.s3.parameters import of_each_part, of_the_source
+from tahoestorage.backends.s3.uploads import of_each_part, of_the_source
 from tahoestorage.exceptions import FileMissing, NameTaken, StoreError, StoreForbids
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-    from tahoestorage.backends.s3.objects import S3Objects
+    from tahoestorage.backends.s3.reading import S3Reading
 
 Operation = Literal["PutObject", "CompleteMultipartUpload", "CopyObject"]
 S3Response = Mapping[str, Any]
@@ -89,12 +89,12 @@ class S3Trial:
     may be deleted. Processes that try at the same time do not disturb each other.
     """
 
-    def __init__(self, store: S3Objects, key: str, label: str) -> None:
+    def __init__(self, store: S3Reading, key: str, label: str) -> None:
         self._store = store
         self._key = key
         self._label = label
-        self._client = store._client
-        self._ask = functools.partial(store._call, label)
+        self._client = store.client
+        self._ask = functools.partial(store.call, label)
         self._token = secrets.token_hex(16)
         self._deletes = False
         parameters = dict(store._get_write_parameters(key))
@@ -195,7 +195,7 @@ class S3Trial:
                 failed.append(self._alone())
         if not won:
             # It may have been done, its response lost, and the request repeated.
-            head = self._store._head(key, self._label)
+            head = self._store.head_object(key, self._label)
             if head is not None and head["Metadata"].get(MARK) == self._token:
                 won.append(head)
         if len(won) > 1 or failed:
@@ -208,7 +208,7 @@ class S3Trial:
 
     def _put(self, key: str, start: threading.Barrier) -> S3Response:
         start.wait()
-        place = self._store._object(key)
+        place = self._store.address(key)
         return self._ask(
             self._client.put_object,
             **place,
@@ -218,7 +218,7 @@ class S3Trial:
         )
 
     def _upload(self, key: str, start: threading.Barrier) -> S3Response:
-        client, place = self._client, self._store._object(key)
+        client, place = self._client, self._store.address(key)
         begun = self._ask(client.create_multipart_upload, **place, **self._parameters)
         whole: dict[str, Any] = {**place, "UploadId": begun["UploadId"]}
         each = of_each_part(self._parameters)
@@ -245,8 +245,8 @@ class S3Trial:
         start.wait()
         return self._ask(
             self._client.copy_object,
-            **self._store._object(key),
-            CopySource=self._store._object(source),
+            **self._store.address(key),
+            CopySource=self._store.address(source),
             **of_the_source(self._parameters),
             MetadataDirective="REPLACE",
             IfNoneMatch="*",
@@ -260,7 +260,7 @@ class S3Trial:
         somebody's. Raises StoreError where others have it all the time.
         """
         for _ in range(_LOOKS):
-            head = self._store._head(self._key, self._label)
+            head = self._store.head_object(self._key, self._label)
             if head is None:
                 return True
             if MARK not in head["Metadata"]:
@@ -299,7 +299,7 @@ class S3Trial:
             # Not the object of another process.
             condition["IfMatch"] = response["ETag"]
         ask = functools.partial(
-            self._ask, self._client.delete_object, **self._store._object(key)
+            self._ask, self._client.delete_object, **self._store.address(key)
         )
         try:
             try:

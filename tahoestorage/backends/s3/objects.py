@@ -1,126 +1,103 @@
-"""The objects in a bucket of S3, as they are asked for and deleted."""
+"""What S3 says of its objects, as entries and parts."""
 
 from __future__ import annotations
 
-import io
+import mimetypes
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from tahoestorage.backends import digests
-from tahoestorage.backends.keys import Keys
 from tahoestorage.backends.objectreader import Part
-from tahoestorage.backends.s3.encodings import is_packed
-from tahoestorage.backends.s3.errors import BeyondTheEnd, NotImplementedThere
-from tahoestorage.backends.s3.options import S3Access
-from tahoestorage.backends.s3.reading import entry_of, part_of
-from tahoestorage.entries import Entry
-from tahoestorage.exceptions import DamagedDownload, FileMissing, NameTaken
+from tahoestorage.backends.s3.errors import ERRORS, meaning
+from tahoestorage.entries import Entry, EntryKind
+from tahoestorage.exceptions import StoreError, StoreUnreachable
 
-_MD5 = re.compile("[0-9a-f]{32}")
-_OF_LISTINGS = ("ExpectedBucketOwner", "RequestPayer")
+PACKED = "tahoestorage-packed"
+"""The user metadata that says whether the storage packed the content: yes or no."""
+# How a body was framed on its way. Some keep that with the object, where it is wrong.
+_FRAMING = "aws-chunked"
+_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 
-class S3Objects(Keys, S3Access):
-    """A bucket of S3, of which nothing is remembered."""
+def entry_of(response: Mapping[str, Any], size: int | None) -> Entry:
+    """Return the entry that a response tells of; ``size`` is that of the whole."""
+    modified = response.get("LastModified")
+    seconds = None if modified is None else modified.timestamp()
+    return Entry(EntryKind.FILE, response.get("ETag", ""), size, None, seconds)
 
-    def _identity(self) -> list[str]:
-        # Without the location, which is a part of each key: so storages of one bucket
-        # know of each other's writes.
-        return [self._client.meta.endpoint_url, str(self.bucket_name)]
 
-    @property
-    def _packed_unmarked(self) -> Collection[str]:
-        """The types of which an object counts as packed where it has no mark."""
-        types: Collection[str] = self.gzip_content_types if self.gzip else ()
-        return types
+def part_of(
+    response: Mapping[str, Any], first: int, label: str, place: str, *, packed: bool
+) -> Part:
+    """Return what GetObject answered to a range that begins at ``first``.
 
-    def _object(self, key: str) -> dict[str, str]:
-        return {"Bucket": self.bucket_name, "Key": key}
+    ``packed`` says whether the storage packed the object itself.
+    """
+    body = S3Body(response["Body"], label, place)
+    found = _RANGE.fullmatch(response.get("ContentRange") or "")
+    # A store that knows no ranges sends all.
+    begins, size = found.groups() if found else (0, response["ContentLength"])
+    if int(begins) != first:
+        body.close()
+        raise StoreError(f"{label}: {place} does not send the part that was asked for")
+    return Part(entry_of(response, int(size)), body, "gzip" if packed else None)
 
-    def _head(self, key: str, label: str) -> Mapping[str, Any] | None:
-        if not key:
-            return None
-        ask, asked = self._client.head_object, self._reading(key)
+
+def encoding_in(response: Mapping[str, Any]) -> str | None:
+    """Return the Content-Encoding of an object, None for content as it is.
+
+    Without that of the request that brought it, which SeaweedFS keeps.
+    """
+    told = str(response.get("ContentEncoding") or "").split(",")
+    found = [each.strip() for each in told]
+    return ", ".join(each for each in found if each not in ("", _FRAMING)) or None
+
+
+def is_packed(response: Mapping[str, Any], key: str, types: Collection[str]) -> bool:
+    """Return whether the storage packed an object: by its mark, or else by its name.
+
+    Releases before 0.2, and django-storages, packed what is of these ``types`` and
+    has no encoding by its name, and made no mark.
+    """
+    if encoding_in(response) != "gzip":
+        return False
+    mark = response.get("Metadata", {}).get(PACKED)
+    if mark is not None:
+        return bool(mark == "yes")
+    return mimetypes.guess_type(key)[1] is None and response.get("ContentType") in types
+
+
+def marked(parameters: dict[str, Any], *, packed: bool) -> dict[str, Any]:
+    """Return what an object is written with, and whether the storage packed it."""
+    if parameters.get("ContentEncoding") != "gzip":
+        return parameters
+    mark = {PACKED: "yes" if packed else "no"}
+    return {**parameters, "Metadata": {**parameters.get("Metadata", {}), **mark}}
+
+
+class S3Body:
+    """The body of a response."""
+
+    def __init__(self, stream: Any, label: str, place: str) -> None:
+        self._stream = stream
+        self._label = label
+        self._place = place
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to ``size`` bytes; none at the end."""
+        failure: Exception
         try:
-            return self._call(label, ask, **self._object(key), **asked)
-        except FileMissing:
-            return None
-
-    def _stat(self, key: str, label: str) -> Entry | None:
-        head = self._head(key, label)
-        return None if head is None else entry_of(head, head["ContentLength"])
-
-    def _fetch(
-        self, key: str, first: int, last: int, reference: str | None, label: str
-    ) -> Part:
-        asked = self._reading(key) | {"Range": f"bytes={first}-{last}"}
-        if reference:
-            asked["IfMatch"] = reference
-        replaced = DamagedDownload(
-            f"{label}: the download is not the file (it was replaced meanwhile); try "
-            "again"
-        )
-        try:
-            response = self._call(
-                label, self._client.get_object, **self._object(key), **asked
+            return bytes(self._stream.read(size))
+        except ERRORS as error:
+            failure = meaning(error, self._label, self._place)
+        # Whatever else the network has comes through botocore as it is.
+        except Exception as error:
+            failure = StoreUnreachable(
+                f"{self._label}: {self._place} hung up ({type(error).__name__}); try "
+                "again"
             )
-        except BeyondTheEnd:
-            # Of an empty object each range is.
-            head = self._head(key, label)
-            if head is None:
-                raise FileMissing(f"{label}: there is no such file") from None
-            entry = entry_of(head, head["ContentLength"])
-            if reference and entry.reference != reference:
-                raise replaced from None
-            packed = is_packed(head, key, self._packed_unmarked)
-            return Part(entry, io.BytesIO(), "gzip" if packed else None)
-        except NameTaken:
-            raise replaced from None
-        packed = is_packed(response, key, self._packed_unmarked)
-        part = part_of(response, first, label, self._place, packed=packed)
-        if reference and part.entry.reference != reference:
-            part.body.close()
-            raise replaced
-        return part
+        raise failure
 
-    def _remove(self, key: str, label: str, *, only: str | None = None) -> bool:
-        condition = {} if only is None else {"IfMatch": only}
-        ask, place = self._client.delete_object, self._object(key)
-        try:
-            try:
-                self._call(label, ask, **place, **condition)
-            except NotImplementedThere:
-                # Such a store can't be kept from deleting what has come meanwhile.
-                self._call(label, ask, **place)
-        except FileMissing:
-            return True
-        except NameTaken:
-            if only is None:
-                raise
-            return False
-        return True
-
-    def _pages(self, prefix: str) -> Iterator[list[tuple[str, Entry]]]:
-        options = self.get_object_parameters(prefix)
-        asked = {k: v for k, v in options.items() if k in _OF_LISTINGS}
-        paginator = self._client.get_paginator("list_objects_v2")
-        pages = iter(
-            paginator.paginate(Bucket=self.bucket_name, Prefix=prefix, **asked)
-        )
-        while page := self._call(prefix or "the root", next, pages, None):
-            found = page.get("Contents", ())
-            yield [(each["Key"], entry_of(each, each["Size"])) for each in found]
-
-    def _digests(self, entry: Entry) -> dict[str, bytes]:
-        digest = entry.reference.strip('"')
-        if _MD5.fullmatch(digest):
-            return {digests.MD5: bytes.fromhex(digest)}
-        own = self.transfer_config.multipart_chunksize
-        lengths = {*digests.PARTS, own}
-        return digests.of_parts(entry.reference, entry.size or 0, lengths)
-
-    def _md5(self, entry: Entry) -> str | None:
-        # What is packed has another, and so has what was uploaded in parts.
-        digest = entry.reference.strip('"')
-        return None if self.gzip or not _MD5.fullmatch(digest) else digest
+    def close(self) -> None:
+        """Give the connection up, or back."""
+        self._stream.close()

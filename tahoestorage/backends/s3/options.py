@@ -16,7 +16,7 @@ from storages.utils import setting
 from tahoestorage.backends.credentials import HiddenCredentials, has_login
 from tahoestorage.backends.s3.clients import Clients, clients
 from tahoestorage.backends.s3.errors import call
-from tahoestorage.backends.s3.transfers import usual_transfers
+from tahoestorage.backends.s3.uploads import usual_transfers
 from tahoestorage.redaction import Secret, SecretBytes
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ CONNECTIONS = 50
 KEY = "SSECustomerKey"
 
 
-class S3Access(HiddenCredentials, s3.S3Storage):  # type: ignore[misc]
+class S3Options(HiddenCredentials, s3.S3Storage):  # type: ignore[misc]
     """The storage of django-storages, with one client for all that are configured
     alike, and overwriting only where that is asked.
     """
@@ -131,7 +131,7 @@ class S3Access(HiddenCredentials, s3.S3Storage):  # type: ignore[misc]
         )
 
     @property
-    def _client(self) -> S3Client:
+    def client(self) -> S3Client:
         return self._clients.client()
 
     @property
@@ -154,11 +154,11 @@ class S3Access(HiddenCredentials, s3.S3Storage):  # type: ignore[misc]
     @property
     def _place(self) -> str:
         """The bucket, as errors call it."""
-        endpoint = urlsplit(self._client.meta.endpoint_url)
+        endpoint = urlsplit(self.client.meta.endpoint_url)
         host = endpoint.netloc.rpartition("@")[2]
         return f"the bucket {self.bucket_name} at {endpoint.scheme}://{host}"
 
-    def _call(self, label: str, ask: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    def call(self, label: str, ask: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Return what ``ask`` does, with errors of ours."""
         return call(label, self._place, ask, *args, **kwargs)
 

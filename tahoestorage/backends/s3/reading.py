@@ -1,66 +1,108 @@
-"""What S3 sends: its answers as entries, and the bodies that come with them."""
+"""Asking S3 for objects: a stat, a part, a page of a listing."""
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from tahoestorage.backends import digests
+from tahoestorage.backends.keys import Keys
 from tahoestorage.backends.objectreader import Part
-from tahoestorage.backends.s3.errors import ERRORS, meaning
-from tahoestorage.entries import Entry, EntryKind
-from tahoestorage.exceptions import StoreError, StoreUnreachable
+from tahoestorage.backends.s3.errors import BeyondTheEnd
+from tahoestorage.backends.s3.objects import entry_of, is_packed, part_of
+from tahoestorage.backends.s3.options import S3Options
+from tahoestorage.entries import Entry
+from tahoestorage.exceptions import DamagedDownload, FileMissing, NameTaken
 
-_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
-
-
-def entry_of(response: Mapping[str, Any], size: int | None) -> Entry:
-    """Return the entry that a response tells of; ``size`` is that of the whole."""
-    modified = response.get("LastModified")
-    seconds = None if modified is None else modified.timestamp()
-    return Entry(EntryKind.FILE, response.get("ETag", ""), size, None, seconds)
+_MD5 = re.compile("[0-9a-f]{32}")
+_OF_LISTINGS = ("ExpectedBucketOwner", "RequestPayer")
 
 
-def part_of(
-    response: Mapping[str, Any], first: int, label: str, place: str, *, packed: bool
-) -> Part:
-    """Return what GetObject answered to a range that begins at ``first``.
+class S3Reading(Keys, S3Options):
+    """A bucket of S3, of which nothing is remembered."""
 
-    ``packed`` says whether the storage packed the object itself.
-    """
-    body = S3Body(response["Body"], label, place)
-    found = _RANGE.fullmatch(response.get("ContentRange") or "")
-    # A store that knows no ranges sends all.
-    begins, size = found.groups() if found else (0, response["ContentLength"])
-    if int(begins) != first:
-        body.close()
-        raise StoreError(f"{label}: {place} does not send the part that was asked for")
-    return Part(entry_of(response, int(size)), body, "gzip" if packed else None)
+    def identity(self) -> list[str]:
+        # Without the location, which is a part of each key: so storages of one bucket
+        # know of each other's writes.
+        return [self.client.meta.endpoint_url, str(self.bucket_name)]
 
+    @property
+    def _packed_unmarked(self) -> Collection[str]:
+        """The types of which an object counts as packed where it has no mark."""
+        types: Collection[str] = self.gzip_content_types if self.gzip else ()
+        return types
 
-class S3Body:
-    """The body of a response."""
+    def address(self, key: str) -> dict[str, str]:
+        return {"Bucket": self.bucket_name, "Key": key}
 
-    def __init__(self, stream: Any, label: str, place: str) -> None:
-        self._stream = stream
-        self._label = label
-        self._place = place
-
-    def read(self, size: int, /) -> bytes:
-        """Return up to ``size`` bytes; none at the end."""
-        failure: Exception
+    def head_object(self, key: str, label: str) -> Mapping[str, Any] | None:
+        if not key:
+            return None
+        ask, asked = self.client.head_object, self._reading(key)
         try:
-            return bytes(self._stream.read(size))
-        except ERRORS as error:
-            failure = meaning(error, self._label, self._place)
-        # Whatever else the network has comes through botocore as it is.
-        except Exception as error:
-            failure = StoreUnreachable(
-                f"{self._label}: {self._place} hung up ({type(error).__name__}); try "
-                "again"
-            )
-        raise failure
+            return self.call(label, ask, **self.address(key), **asked)
+        except FileMissing:
+            return None
 
-    def close(self) -> None:
-        """Give the connection up, or back."""
-        self._stream.close()
+    def stat_object(self, key: str, label: str) -> Entry | None:
+        head = self.head_object(key, label)
+        return None if head is None else entry_of(head, head["ContentLength"])
+
+    def fetch_object(
+        self, key: str, first: int, last: int, reference: str | None, label: str
+    ) -> Part:
+        asked = self._reading(key) | {"Range": f"bytes={first}-{last}"}
+        if reference:
+            asked["IfMatch"] = reference
+        replaced = DamagedDownload(
+            f"{label}: the download is not the file (it was replaced meanwhile); try "
+            "again"
+        )
+        try:
+            response = self.call(
+                label, self.client.get_object, **self.address(key), **asked
+            )
+        except BeyondTheEnd:
+            # Of an empty object each range is.
+            head = self.head_object(key, label)
+            if head is None:
+                raise FileMissing(f"{label}: there is no such file") from None
+            entry = entry_of(head, head["ContentLength"])
+            if reference and entry.reference != reference:
+                raise replaced from None
+            packed = is_packed(head, key, self._packed_unmarked)
+            return Part(entry, io.BytesIO(), "gzip" if packed else None)
+        except NameTaken:
+            raise replaced from None
+        packed = is_packed(response, key, self._packed_unmarked)
+        part = part_of(response, first, label, self._place, packed=packed)
+        if reference and part.entry.reference != reference:
+            part.body.close()
+            raise replaced
+        return part
+
+    def list_pages(self, prefix: str) -> Iterator[list[tuple[str, Entry]]]:
+        options = self.get_object_parameters(prefix)
+        asked = {k: v for k, v in options.items() if k in _OF_LISTINGS}
+        paginator = self.client.get_paginator("list_objects_v2")
+        pages = iter(
+            paginator.paginate(Bucket=self.bucket_name, Prefix=prefix, **asked)
+        )
+        while page := self.call(prefix or "the root", next, pages, None):
+            found = page.get("Contents", ())
+            yield [(each["Key"], entry_of(each, each["Size"])) for each in found]
+
+    def stored_digests(self, entry: Entry) -> dict[str, bytes]:
+        digest = entry.reference.strip('"')
+        if _MD5.fullmatch(digest):
+            return {digests.MD5: bytes.fromhex(digest)}
+        own = self.transfer_config.multipart_chunksize
+        lengths = {*digests.PARTS, own}
+        return digests.of_parts(entry.reference, entry.size or 0, lengths)
+
+    def content_md5(self, entry: Entry) -> str | None:
+        # What is packed has another, and so has what was uploaded in parts.
+        digest = entry.reference.strip('"')
+        return None if self.gzip or not _MD5.fullmatch(digest) else digest

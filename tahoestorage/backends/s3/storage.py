@@ -17,8 +17,8 @@ from tahoestorage.backends.names import path_of, url_name
 from tahoestorage.backends.objectreader import ObjectReader
 from tahoestorage.backends.objectstore import Signed, is_hidden
 from tahoestorage.backends.s3.conditions import Operation, is_at_amazon
-from tahoestorage.backends.s3.encodings import encoding_in, marked
-from tahoestorage.backends.s3.urls import direct_upload, seconds_left
+from tahoestorage.backends.s3.objects import encoding_in, marked
+from tahoestorage.backends.s3.signing import direct_upload, seconds_left
 from tahoestorage.backends.s3.writing import S3Writing
 from tahoestorage.backends.storedfile import Reader
 from tahoestorage.backends.unpacked import Unpacked
@@ -68,7 +68,7 @@ class S3Storage(Cached, S3Writing):
         path = str(path)
         path_of(path)
         directories: list[str]
-        directories, files = self._call(path or "the root", super().listdir, path)
+        directories, files = self.call(path or "the root", super().listdir, path)
         # moto tells a prefix on each page that has a name of it.
         directories = [*dict.fromkeys(directories)]
         return directories, [name for name in files if not is_hidden(name)]
@@ -94,7 +94,7 @@ class S3Storage(Cached, S3Writing):
         if not (self.querystring_auth and signed):
             url: Any = super().url
             ask = functools.partial(url, name, parameters, expire, http_method)
-            return str(ask() if self.custom_domain else self._call(name, ask))
+            return str(ask() if self.custom_domain else self.call(name, ask))
         return self._signed_url(name, parameters or {}, expire, http_method)
 
     def _signed_url(
@@ -146,10 +146,10 @@ class S3Storage(Cached, S3Writing):
         """Return what a signed URL is to say of the encoding, where it is not kept."""
         if mimetypes.guess_type(name)[1] is not None:
             return {"ResponseContentEncoding": "identity"}
-        endpoint = urlsplit(self._client.meta.endpoint_url)
-        if endpoint.scheme == "https" and not is_at_amazon(self._client):
+        endpoint = urlsplit(self.client.meta.endpoint_url)
+        if endpoint.scheme == "https" and not is_at_amazon(self.client):
             # It may have kept how the body was framed on its way.
-            head = self._head(self._key(name), name) or {}
+            head = self.head_object(self.key_of(name), name) or {}
             encoding = encoding_in(head)
             if head.get("ContentEncoding") not in (None, "", encoding):
                 return {"ResponseContentEncoding": encoding or "identity"}
@@ -163,12 +163,12 @@ class S3Storage(Cached, S3Writing):
         http_method: str | None,
     ) -> Signed:
         # Before: what is signed now is good for as long, or longer.
-        left = self._call(name, seconds_left, self._clients)
-        url = self._call(
+        left = self.call(name, seconds_left, self._clients)
+        url = self.call(
             name,
-            self._client.generate_presigned_url,
+            self.client.generate_presigned_url,
             "get_object",
-            Params={**parameters, **self._object(self._key(name))},
+            Params={**parameters, **self.address(self.key_of(name))},
             ExpiresIn=expire,
             HttpMethod=http_method,
         )
@@ -177,7 +177,7 @@ class S3Storage(Cached, S3Writing):
     def _sign_for_cloudfront(
         self, name: str, parameters: dict[str, Any], expire: int
     ) -> Signed:
-        uri = filepath_to_uri(self._key(name))
+        uri = filepath_to_uri(self.key_of(name))
         query = f"?{urlencode(parameters)}" if parameters else ""
         url = f"{self.url_protocol}//{self.custom_domain}/{uri}{query}"
         end = datetime.now(UTC) + timedelta(seconds=expire)
@@ -194,18 +194,18 @@ class S3Storage(Cached, S3Writing):
         """
         name = saved_name(str(name))
         check_file(name)
-        key = self._key(name)
+        key = self.key_of(name)
         self._demand("PutObject", name, key)
         parameters = {**self.get_object_parameters(key), "ContentType": content_type}
         if self.default_acl:
             parameters.setdefault("ACL", self.default_acl)
         parameters = marked(parameters, packed=False)
         seconds = self.querystring_expire
-        upload = self._call(
+        upload = self.call(
             name,
             direct_upload,
             self._clients.client("s3v4"),
-            self._object(key),
+            self.address(key),
             size,
             seconds,
             parameters,

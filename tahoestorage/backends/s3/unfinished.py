@@ -24,10 +24,10 @@ def unfinished(storage: S3Storage) -> Iterator[Unfinished]:
 
     A thousand a request. Raises StoreError where the store can't be asked.
     """
-    label, base = "a listing of unfinished uploads", storage._base
-    paginator: Any = storage._client.get_paginator("list_multipart_uploads")
+    label, base = "a listing of unfinished uploads", storage.key_prefix
+    paginator: Any = storage.client.get_paginator("list_multipart_uploads")
     pages = iter(paginator.paginate(Bucket=storage.bucket_name, Prefix=base))
-    while page := storage._call(label, next, pages, None):
+    while page := storage.call(label, next, pages, None):
         for each in page.get("Uploads", ()):
             # Some look at the prefix only where it is one of folders.
             if each["Key"].startswith(base):
@@ -38,9 +38,9 @@ def unfinished(storage: S3Storage) -> Iterator[Unfinished]:
 def abort(storage: S3Storage, upload: Unfinished) -> None:
     """Give an upload up, and its parts; one that has ended by now is left alone."""
     with contextlib.suppress(FileMissing):
-        storage._call(
+        storage.call(
             upload.name,
-            storage._client.abort_multipart_upload,
-            **storage._object(storage._base + upload.name),
+            storage.client.abort_multipart_upload,
+            **storage.address(storage.key_prefix + upload.name),
             UploadId=upload.upload,
         )

@@ -20,24 +20,25 @@ from tahoestorage.backends.s3.conditions import (
     is_modelled,
     is_trusted,
 )
-from tahoestorage.backends.s3.encodings import encoding_in, is_packed, marked
 from tahoestorage.backends.s3.errors import NotImplementedThere
-from tahoestorage.backends.s3.objects import S3Objects
-from tahoestorage.backends.s3.parameters import of_the_source
-from tahoestorage.backends.s3.reading import entry_of
-from tahoestorage.backends.s3.sources import Source, sized, source_of
-from tahoestorage.backends.s3.transfers import (
+from tahoestorage.backends.s3.objects import encoding_in, entry_of, is_packed, marked
+from tahoestorage.backends.s3.reading import S3Reading
+from tahoestorage.backends.s3.uploads import (
+    CHUNK,
     COPIED_AT_ONCE,
     SENT_AT_ONCE,
     Sending,
+    Source,
     copy_in_parts,
     in_one_piece,
+    of_the_source,
+    sized,
+    source_of,
     upload,
 )
 from tahoestorage.entries import Entry
 from tahoestorage.exceptions import FileMissing, NameTaken, NotConditional, StoreError
 
-PACKED = 1 << 20
 _CARRIED = (
     "CacheControl",
     "ContentDisposition",
@@ -51,7 +52,7 @@ _CARRIED = (
 S3Response = Mapping[str, Any]
 
 
-class S3Writing(S3Objects):
+class S3Writing(S3Reading):
     """A bucket of S3 that is written to."""
 
     # Conditions
@@ -65,13 +66,13 @@ class S3Writing(S3Objects):
         can't be asked.
         """
         label = "a trial of conditional writes"
-        return self._honours("PutObject", label, self._key(TRIAL), thorough=thorough)
+        return self._honours("PutObject", label, self.key_of(TRIAL), thorough=thorough)
 
     def _honours(
         self, operation: Operation, label: str, key: str, *, thorough: bool = False
     ) -> bool:
         """Return whether a condition holds; if need be it is tried beside ``key``."""
-        client = self._client
+        client = self.client
         if not is_modelled(client, operation):
             return False
         whole: Operation = "PutObject"
@@ -117,7 +118,7 @@ class S3Writing(S3Objects):
 
     # Files
 
-    def _put(self, key: str, content: Any, label: str, *, replace: bool) -> Entry:
+    def put_object(self, key: str, content: Any, label: str, *, replace: bool) -> Entry:
         source, parameters = self._made_ready(key, content)
         if replace:
             response = self._send(key, source, label, parameters)
@@ -138,13 +139,13 @@ class S3Writing(S3Objects):
             parameters["ContentEncoding"] = "gzip"
         return source, marked(parameters, packed=pack)
 
-    def _as_stored(self, key: str, content: Any) -> Iterator[bytes]:
+    def as_stored(self, key: str, content: Any) -> Iterator[bytes]:
         source, _ = self._made_ready(key, content)
-        return iter(partial(source.read, PACKED), b"")
+        return iter(partial(source.read, CHUNK), b"")
 
     def _packed(self, source: Source) -> Source:
         packed = self._compress_content(source)
-        pieces = iter(partial(packed.read, PACKED), b"")
+        pieces = iter(partial(packed.read, CHUNK), b"")
         return Source(pieces)
 
     def _send(
@@ -158,9 +159,9 @@ class S3Writing(S3Objects):
         at_once: bool = False,
     ) -> S3Response:
         config: TransferConfig = self.transfer_config
-        sending = Sending(self._client, new=new)
-        place, config = self._object(key), in_one_piece(config) if at_once else config
-        self._call(label, upload, sending, source, place, parameters, config)
+        sending = Sending(self.client, new=new)
+        place, config = self.address(key), in_one_piece(config) if at_once else config
+        self.call(label, upload, sending, source, place, parameters, config)
         return sending.response
 
     def _send_new(
@@ -197,13 +198,30 @@ class S3Writing(S3Objects):
             raise
         except (NameTaken, StoreError):
             with contextlib.suppress(StoreError):
-                head = self._head(key, label)
+                head = self.head_object(key, label)
                 if head is not None and head["Metadata"].get(MARK) == token:
                     return head
             raise
 
-    def _copy(self, source: str, target: str, label: str) -> str:
-        head = self._head(source, label)
+    def delete_object(self, key: str, label: str, *, only: str | None = None) -> bool:
+        condition = {} if only is None else {"IfMatch": only}
+        ask, place = self.client.delete_object, self.address(key)
+        try:
+            try:
+                self.call(label, ask, **place, **condition)
+            except NotImplementedThere:
+                # Such a store can't be kept from deleting what has come meanwhile.
+                self.call(label, ask, **place)
+        except FileMissing:
+            return True
+        except NameTaken:
+            if only is None:
+                raise
+            return False
+        return True
+
+    def copy_object(self, source: str, target: str, label: str) -> str:
+        head = self.head_object(source, label)
         if head is None:
             raise FileMissing(f"{label}: there is no such file")
         made = Copying(source, target, label, head, self._copied(source, target, head))
@@ -213,9 +231,9 @@ class S3Writing(S3Objects):
             except NotImplementedThere:
                 continue
             except NameTaken:
-                if self._head(target, label) is not None:
+                if self.head_object(target, label) is not None:
                     raise
-                now = self._head(source, label)
+                now = self.head_object(source, label)
                 if now is None or now["ETag"] != head["ETag"]:
                     break
                 # Neither changed: what is copied so is refused here, as Swift does with
@@ -256,17 +274,17 @@ class S3Writing(S3Objects):
             yield self._copy_through
         # Who lets saves overwrite has copies do so that come at the same moment.
         elif self.file_overwrite:
-            if self._head(made.target, made.label) is not None:
+            if self.head_object(made.target, made.label) is not None:
                 raise NameTaken(f"{made.label}: the name is taken")
             if made.size:
                 yield self._copy_in_parts
             yield self._copy_through
 
     def _copy_at_once(self, made: Copying, parameters: dict[str, Any]) -> S3Response:
-        return self._call(
+        return self.call(
             made.label,
-            self._client.copy_object,
-            **self._object(made.target),
+            self.client.copy_object,
+            **self.address(made.target),
             **self._source(made),
             **parameters,
             MetadataDirective="REPLACE",
@@ -274,9 +292,9 @@ class S3Writing(S3Objects):
         )
 
     def _copy_in_parts(self, made: Copying, parameters: dict[str, Any]) -> S3Response:
-        ask, place = partial(self._call, made.label), self._object(made.target)
+        ask, place = partial(self.call, made.label), self.address(made.target)
         source = self._source(made)
-        copy_in_parts(ask, self._client, place, source, made.size, parameters)
+        copy_in_parts(ask, self.client, place, source, made.size, parameters)
         return {}
 
     def _copy_through(self, made: Copying, parameters: dict[str, Any]) -> S3Response:
@@ -284,17 +302,17 @@ class S3Writing(S3Objects):
 
         def fetch(first: int, last: int, reference: str | None) -> Part:
             tag = made.head["ETag"]
-            return self._fetch(made.source, first, last, tag, made.label)
+            return self.fetch_object(made.source, first, last, tag, made.label)
 
         with ObjectReader(fetch, made.label, entry_of(made.head, made.size)) as reader:
-            source = Source(iter(partial(reader.read, PACKED), b""))
+            source = Source(iter(partial(reader.read, CHUNK), b""))
             if self.file_overwrite:
                 return self._send(made.target, source, made.label, parameters, new=True)
             return self._send_new(made.target, source, made.label, parameters)
 
     def _source(self, made: Copying) -> dict[str, Any]:
         return {
-            "CopySource": self._object(made.source),
+            "CopySource": self.address(made.source),
             "CopySourceIfMatch": made.head["ETag"],
             **of_the_source(made.parameters),
         }

@@ -129,14 +129,14 @@ def marked(storage: TahoeStorage) -> int:
     seen: set[bytes] = set()
     while pending:
         path = pending.pop()
-        response = storage._directories.ask(path)
+        response = storage.directories.ask(path)
         directory = response.directory
         # A directory may be in itself.
         if directory.namespace.identity in seen:
             continue
         seen.add(directory.namespace.identity)
         if directory.write is not None:
-            count += storage._links.mark(directory, "/".join(path) or "the root")
+            count += storage.links.mark(directory, "/".join(path) or "the root")
         for name, entry in response.listing.items():
             if entry.kind is EntryKind.DIRECTORY:
                 pending.append((*path, name))

@@ -216,7 +216,7 @@ def test_the_store_s_hashes_tell_whether_contents_are_equal(make: Make) -> None:
     storage = make(gzip=True)
     save(storage, "a.txt", b"content")
     save(storage, "a.css", STYLE)
-    entry = storage._stat("a.txt", "a.txt")
+    entry = storage.stat_object("a.txt", "a.txt")
     assert entry is not None
     hashes = storage.content_hashes(entry)
     assert hashes["md5"].hex() == "9a0364b9e99bb480dd25e1f0284c8555"

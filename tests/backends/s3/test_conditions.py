@@ -163,7 +163,7 @@ def test_what_a_trial_left_behind_is_used_and_deleted(
     make_strict_s3: MakeS3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = make_strict_s3(cache=False)
-    storage._client.put_object(
+    storage.client.put_object(
         Bucket=storage.bucket_name,
         Key=f"dir/{TRIAL}",
         Metadata={conditions.MARK: "of another process"},
@@ -178,7 +178,7 @@ def test_a_file_that_has_the_name_of_the_trial_stays(
 ) -> None:
     storage = make_s3(cache=False)
     # As another program saved it.
-    storage._client.put_object(Bucket=storage.bucket_name, Key=f"dir/{TRIAL}")
+    storage.client.put_object(Bucket=storage.bucket_name, Key=f"dir/{TRIAL}")
     monkeypatch.setattr(conditions, "_LEFT_BEHIND", -1.0)
     with pytest.raises(NotConditional, match="nothing is proven"):
         save(storage, "dir/a")
@@ -352,9 +352,7 @@ def test_what_is_changed_while_it_is_copied_is_told(
     def copies(seen: Seen) -> bool:
         if "x-amz-copy-source" not in seen.headers:
             return False
-        directly._client.put_object(
-            Bucket=storage.bucket_name, Key="a", Body=b"another"
-        )
+        directly.client.put_object(Bucket=storage.bucket_name, Key="a", Body=b"another")
         return True
 
     # As a store answers whose copy is to be of what is no more.

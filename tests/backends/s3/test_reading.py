@@ -19,7 +19,7 @@ from urllib3.exceptions import HTTPError
 
 from tahoestorage.backends.objectreader import READ_AHEAD, ObjectReader, Part
 from tahoestorage.backends.s3 import S3Storage
-from tahoestorage.backends.s3.reading import S3Body
+from tahoestorage.backends.s3.objects import S3Body
 from tahoestorage.backends.unpacked import Unpacked
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import DamagedDownload, FileMissing, StoreUnreachable
@@ -321,7 +321,7 @@ def test_a_packed_file_is_read_unpacked(make_s3: MakeS3) -> None:
     assert response["ContentLength"] < len(text) / 50
     assert storage.size("a.css") == response["ContentLength"]
     place = {"Bucket": storage.bucket_name, "Key": "a.css"}
-    raw = storage._client.get_object(**place)["Body"].read()
+    raw = storage.client.get_object(**place)["Body"].read()
     assert gzip.decompress(raw) == text.encode()
     assert "ContentEncoding" not in head(storage, "a.bin")
     for each in (storage, make_s3(gzip=True, cache=False)):
@@ -434,7 +434,7 @@ def test_a_packed_file_that_is_damaged_is_said_to_be(make_s3: MakeS3) -> None:
     for number, content in enumerate((b"no gzip", packed[:500], packed[:-4] + b"1234")):
         name = f"{number}.css"
         # As django-storages packs it, and this package did before it set marks.
-        plain._client.put_object(
+        plain.client.put_object(
             Bucket=plain.bucket_name,
             Key=name,
             Body=content,
@@ -467,7 +467,7 @@ def test_only_what_the_storage_packed_is_unpacked(make_s3: MakeS3) -> None:
     save(by_hand, "by-hand.css", packed)
     saved["by-hand.css"] = packed
     # What was stored before there were marks.
-    client = plain._client
+    client = plain.client
     for name, type_ in (("old.css", "text/css"), ("old.css.gz", "text/css")):
         client.put_object(
             Bucket=plain.bucket_name,
@@ -545,8 +545,8 @@ def test_frames_of_a_picture_take_few_requests(make_s3: MakeS3) -> None:
 
 def _replace(storage: S3Storage, name: str, content: bytes) -> None:
     """Replace a file as another host does, of which this one's cache is not told."""
-    storage._client.put_object(
-        Bucket=storage.bucket_name, Key=storage._key(name), Body=content
+    storage.client.put_object(
+        Bucket=storage.bucket_name, Key=storage.key_of(name), Body=content
     )
 
 
@@ -674,7 +674,7 @@ def test_every_way_of_reading_says_that_packed_content_is_damaged(
         "checksum": packed[:-8] + b"12345678",
         "inside": packed[:middle] + b"\xff" * 4000 + packed[middle + 4000 :],
     }[damage]
-    storage._client.put_object(
+    storage.client.put_object(
         Bucket=storage.bucket_name,
         Key="a.css",
         Body=content,

@@ -387,7 +387,7 @@ def test_a_directory_is_listed_once_however_many_pages_have_it(s3: S3Storage) ->
     def by_pages(params: dict[str, Any], **others: object) -> None:
         params["MaxKeys"] = 2
 
-    events = s3._client.meta.events
+    events = s3.client.meta.events
     events.register("before-parameter-build.s3", by_pages)
     try:
         # moto tells a prefix on each page that has a name of it.

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from tahoestorage.backends.s3 import S3Storage
-from tahoestorage.backends.s3.urls import SHORTEST_SESSION, seconds_left
+from tahoestorage.backends.s3.signing import SHORTEST_SESSION, seconds_left
 from tahoestorage.exceptions import StoreError, StoreForbids
 from tests.support.pace import times_a_look_up
 from tests.support.s3_servers import s3_requests

@@ -21,8 +21,8 @@ from django.core.files.base import ContentFile, File
 from django.core.files.uploadedfile import InMemoryUploadedFile, TemporaryUploadedFile
 
 from tahoestorage.backends.objectstore import TRIAL
-from tahoestorage.backends.s3 import S3Storage, transfers, writing
-from tahoestorage.backends.s3.sources import source_of
+from tahoestorage.backends.s3 import S3Storage, uploads, writing
+from tahoestorage.backends.s3.uploads import source_of
 from tahoestorage.exceptions import (
     FileMissing,
     NameTaken,
@@ -644,7 +644,7 @@ def test_large_copies_are_made_of_parts(
     make_strict_s3: MakeS3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writing, "COPIED_AT_ONCE", 5 * MIB)
-    monkeypatch.setattr(transfers, "COPIED_PART", 5 * MIB)
+    monkeypatch.setattr(uploads, "COPIED_PART", 5 * MIB)
     storage = make_strict_s3(conditional_writes=True)
     content = os.urandom(10 * MIB + 1)
     save(storage, "a", content)
@@ -672,7 +672,7 @@ def test_a_source_that_changes_while_it_is_copied(
     storage.copy("a", "warm")
     if operation == PART:
         monkeypatch.setattr(writing, "COPIED_AT_ONCE", 5 * MIB)
-        monkeypatch.setattr(transfers, "COPIED_PART", 5 * MIB)
+        monkeypatch.setattr(uploads, "COPIED_PART", 5 * MIB)
 
     def change(**kwargs: Any) -> None:
         save(make_strict_s3(allow_overwrite=True), "a", BIG[::-1])

@@ -1,0 +1,287 @@
+"""Content on its way to S3, in bounded memory; the caller's file stays open."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from boto3.s3.transfer import TransferConfig
+from django.core.files.base import File
+from django.core.files.uploadedfile import InMemoryUploadedFile
+from s3transfer.futures import NonThreadedExecutor
+from s3transfer.manager import TransferManager
+
+from tahoestorage.backends.content import begins_anew, file_of
+from tahoestorage.exceptions import FileMissing, StoreError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+CHUNK = 1 << 20
+_PLAIN = (File.chunks, InMemoryUploadedFile.chunks)
+# Parts of 8 MiB in memory, but for the one that is being read.
+PARTS = 3
+AT_ONCE = 1 << 20
+COPIED_PART = 1 << 27
+COPIED_AT_ONCE = 5 << 30
+"""Bytes that CopyObject copies at most."""
+SENT_AT_ONCE = 5 << 30
+"""Bytes that PutObject takes at most."""
+_MOST_PARTS = 10_000
+_COPIERS = 8
+_OF_THE_SOURCE = ("SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5")
+_OF_EACH_PART = ("ExpectedBucketOwner", "RequestPayer", *_OF_THE_SOURCE)
+Call = Callable[..., Any]
+
+
+class Source:
+    """Content to be read once, from its start; of unknown length.
+
+    Each read is as long as it was asked to be, but for the last. Text is sent as UTF-8.
+    """
+
+    size: int | None = None
+
+    def __init__(self, pieces: Iterable[bytes | str]) -> None:
+        self.taken = 0
+        """How many bytes were read."""
+        self._pieces = iter(pieces)
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+    def read(self, size: int | None = None) -> bytes:
+        found: list[memoryview] = []
+        wanted = -1 if size is None or size < 0 else size
+        while wanted:
+            if not self._rest:
+                piece = next(self._pieces, None)
+                if piece is None:
+                    break
+                if isinstance(piece, str):
+                    piece = piece.encode()
+                self._rest = memoryview(piece)
+                continue
+            some = self._rest if wanted < 0 else self._rest[:wanted]
+            self._rest = self._rest[len(some) :]
+            found.append(some)
+            if wanted > 0:
+                wanted -= len(some)
+        self.taken += sum(map(len, found))
+        return b"".join(found)
+
+    def is_shorter_than(self, size: int) -> bool:
+        """Whether it has fewer bytes; if need be, so many are read, and kept.
+
+        Then the size of what is short is known.
+        """
+        if self.size is None:
+            start = self.read(size)
+            self.taken -= len(start)
+            self._pieces = itertools.chain([bytes(self._rest)], self._pieces)
+            self._rest = memoryview(start)
+            if len(start) == size:
+                return False
+            self.size = len(start)
+        return self.size < size
+
+    def close(self) -> None:
+        """Do nothing: s3transfer closes what it has sent."""
+
+
+class SeekableSource(Source):
+    """A file of bytes of known size, to be read in any order."""
+
+    def __init__(self, file: Any) -> None:
+        super().__init__(())
+        self._file = file
+        file.seek(0, os.SEEK_END)
+        self.size = file.tell()
+        file.seek(0)
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._file.seek(offset, whence)
+        return self.tell()
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def read(self, size: int | None = None) -> bytes:
+        if size is None or size < 0:
+            return bytes(self._file.read())
+        found: bytes = self._file.read(size)
+        while len(found) < size and (more := self._file.read(size - len(found))):
+            found += more
+        return found
+
+
+def source_of(content: Any) -> Source:
+    """Return what uploads ``content``, anew."""
+    content = file_of(content)
+    is_seekable = begins_anew(content)
+    if is_seekable:
+        content.seek(0)
+    if getattr(content.chunks, "__func__", None) not in _PLAIN:
+        # Whoever made chunks of his own may have no read, or mean something else by it.
+        return Source(content.chunks())
+    # Of text, the size is told in characters.
+    if is_seekable and isinstance(content.read(0), bytes):
+        return SeekableSource(content)
+    return Source(_read(content))
+
+
+@contextlib.contextmanager
+def sized(source: Source) -> Iterator[Source]:
+    """Yield what sends the same and is of known size: if need be, a file in its place.
+
+    Of what is on disk then, no more than a chunk is in memory.
+    """
+    if source.size is not None:
+        yield source
+        return
+    with tempfile.TemporaryFile() as file:
+        shutil.copyfileobj(source, file, CHUNK)
+        yield SeekableSource(file)
+
+
+def _read(content: Any) -> Iterator[bytes | str]:
+    while piece := content.read(CHUNK):
+        yield piece
+
+
+def usual_transfers(*, use_threads: bool) -> TransferConfig:
+    """Return how content is sent, unless the user says how: in some 40 MiB."""
+    config = TransferConfig(use_threads=use_threads)
+    config.max_in_memory_upload_chunks = PARTS
+    return config
+
+
+def in_one_piece(config: TransferConfig) -> TransferConfig:
+    """Return the same, but that nothing is sent in parts."""
+    config = copy.copy(config)
+    config.multipart_threshold = SENT_AT_ONCE + 1
+    return config
+
+
+class Sending:
+    """A client for one transfer, which keeps the response to its last request.
+
+    What is ``new`` does not overwrite, as far as the store holds to the condition.
+    """
+
+    def __init__(self, client: S3Client, *, new: bool) -> None:
+        self._client = client
+        self._condition = {"IfNoneMatch": "*"} if new else {}
+        self.response: Mapping[str, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def put_object(self, **parameters: Any) -> Any:
+        return self._last(self._client.put_object, parameters)
+
+    def complete_multipart_upload(self, **parameters: Any) -> Any:
+        return self._last(self._client.complete_multipart_upload, parameters)
+
+    def _last(self, request: Call, parameters: dict[str, Any]) -> Any:
+        self.response = request(**parameters, **self._condition)
+        return self.response
+
+
+def upload(
+    client: Sending,
+    source: Source,
+    place: Mapping[str, str],
+    parameters: dict[str, Any],
+    config: TransferConfig,
+) -> None:
+    """Upload content as boto3's upload_fileobj does, but that this thread reads it.
+
+    A thread made for it would get memory of its own, and keep some for ever.
+    """
+    config = copy.copy(config)
+    config.max_submission_concurrency = 1
+    small = source.size is not None and source.size < config.multipart_threshold
+    if small and (source.size or 0) <= AT_ONCE and not config.max_bandwidth:
+        # To make a manager takes a third as long as to send a small file.
+        client.put_object(**place, **parameters, Body=source.read(source.size))
+        return
+    alone = small or not config.use_threads
+    executor: Any = NonThreadedExecutor if alone else _executor
+    # Not boto3's own choice, which may be a client in C that knows no conditions.
+    with TransferManager(client, config, executor_cls=executor) as manager:  # type: ignore[arg-type]
+        manager.upload(
+            source,  # type: ignore[arg-type]
+            place["Bucket"],
+            place["Key"],
+            extra_args=parameters,
+        ).result()
+
+
+def _executor(max_workers: int) -> Any:
+    kind: Any = NonThreadedExecutor if max_workers == 1 else ThreadPoolExecutor
+    return kind(max_workers)
+
+
+def copy_in_parts(
+    ask: Call,
+    client: S3Client,
+    place: Mapping[str, str],
+    source: Mapping[str, Any],
+    size: int,
+    parameters: Mapping[str, Any],
+) -> None:
+    """Copy ``size`` bytes on the server, to a name that is free.
+
+    ``source`` says of what, as UploadPartCopy takes it.
+    """
+    started = ask(client.create_multipart_upload, **place, **parameters)
+    whole = {**place, "UploadId": started["UploadId"]}
+    each = of_each_part(parameters)
+    length = max(COPIED_PART, -(-size // _MOST_PARTS))
+
+    def copy_part(number: int) -> dict[str, Any]:
+        first = (number - 1) * length
+        response = ask(
+            client.upload_part_copy,
+            **whole,
+            **source,
+            **each,
+            PartNumber=number,
+            CopySourceRange=f"bytes={first}-{min(first + length, size) - 1}",
+        )
+        return {"PartNumber": number, "ETag": response["CopyPartResult"]["ETag"]}
+
+    try:
+        with ThreadPoolExecutor(_COPIERS) as threads:
+            parts = [*threads.map(copy_part, range(1, -(-size // length) + 1))]
+        done = {"MultipartUpload": {"Parts": parts}, "IfNoneMatch": "*"}
+        ask(client.complete_multipart_upload, **whole, **each, **done)
+    except BaseException:
+        with contextlib.suppress(StoreError, FileMissing):
+            ask(client.abort_multipart_upload, **whole)
+        raise
+
+
+def of_each_part(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those that each part of an upload needs."""
+    return {k: v for k, v in parameters.items() if k in _OF_EACH_PART}
+
+
+def of_the_source(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those by which a copy reads what was written with the same ones."""
+    return {f"CopySource{k}": v for k, v in parameters.items() if k in _OF_THE_SOURCE}
