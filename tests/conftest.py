@@ -16,7 +16,7 @@ from django.core.files.storage import Storage, storages
 from pytest_django.fixtures import Settings
 
 from tahoestorage.backends.s3 import S3Storage
-from tahoestorage.moving import copying
+from tahoestorage.moving import copier
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import marker, presence, serverlist
 from tahoestorage.tahoe.caps import Cap
@@ -241,7 +241,7 @@ def add(settings: Settings, tmp_path: Path, tahoe_grid: LocalGrid) -> Add:
 @pytest.fixture
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let copies take a file for settled at once."""
-    monkeypatch.setattr(copying, "SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr(copier, "SETTLED_SECONDS", 0.0)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The content of one file on its way."""
+"""The content of one file in transit."""
 
 from __future__ import annotations
 
@@ -6,30 +6,23 @@ import io
 import os
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Any
 
+from tahoestorage.backends.digests import Hasher
 from tahoestorage.moving.throttle import Throttle
 
 
 class SourceChanged(OSError):
-    """The file is not the one that it was when it was looked at."""
-
-
-class Hasher(Protocol):
-    """A hash of hashlib's kind."""
-
-    def update(self, data: bytes, /) -> None: ...
-
-    def digest(self) -> bytes: ...
+    """The file changed after its size and time were read."""
 
 
 class Content:
-    """A file as it is read: paced, counted and hashed.
+    """A file that is throttled, counted and hashed while it is read.
 
-    It must have ``size`` bytes, where that is known: before the last of them is given
-    away, more or fewer raise Changed, and ``check`` is called, which may raise. So a
-    store publishes nothing that is not the whole file. Of unknown size, it is read
-    once, from its start. Closing it is the caller's.
+    A store that reads it never stores less than the whole file: where ``size`` (bytes)
+    is given, SourceChanged is raised before the last byte is returned if there are more
+    or fewer, and ``check`` is called then, which may raise too. Without ``size`` it is
+    read once, from its start. The caller closes the file itself.
     """
 
     closed = False
@@ -44,9 +37,9 @@ class Content:
         hashed_by: Hasher | None = None,
         counted: bool = True,
     ) -> None:
-        """Read ``file``, hashed by ``hashed_by``, or by BLAKE2.
+        """Read ``file``, and hash it by ``hashed_by``; by BLAKE2 unless given.
 
-        What is not ``counted`` is only looked at, and is no progress.
+        ``counted`` says whether what is read counts as progress.
         """
         self._file = file
         self._throttle = throttle
@@ -62,7 +55,7 @@ class Content:
 
     @property
     def digest(self) -> bytes:
-        """The hash of what was read."""
+        """The digest of what was read."""
         return self._hash.digest()
 
     @property
@@ -86,7 +79,10 @@ class Content:
         return self._position
 
     def read(self, size: int = -1) -> bytes:
-        """Return ``size`` bytes, fewer only at the end."""
+        """Return ``size`` bytes, fewer only at the end.
+
+        Raises SourceChanged, Stopped, and what reading the file raises.
+        """
         found: list[bytes] = []
         while size:
             block = self._throttle.block
@@ -95,13 +91,13 @@ class Content:
                 if self._position == self._reached:
                     self._end()
                 break
-            self._took(some)
+            self._passed(some)
             found.append(some)
             if size > 0:
                 size -= len(some)
         return found[0] if len(found) == 1 else b"".join(found)
 
-    def _took(self, some: bytes) -> None:
+    def _passed(self, some: bytes) -> None:
         new = max(self._position + len(some) - self._reached, 0)
         self._position += len(some)
         if new:

@@ -1,4 +1,4 @@
-"""Files on a disk, written whole."""
+"""Django's FileSystemStorage as a store of a run."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 
 
 class Disk(Store):
-    """Django's FileSystemStorage.
+    """Files of Django's FileSystemStorage, which appear when they are whole.
 
-    What is written stands beside its place, as ``.<hash>.storage_copy``, until it is
-    all there. What is left over from a run that was killed is used again by the next
-    one, and never counts as a file.
+    A file is written beside its place, as ``.<hash>.storage_copy``, and then linked or
+    renamed. What a killed run leaves is overwritten by the next one, and never counts
+    as a file.
     """
 
     rules = NameRules(
@@ -157,7 +157,10 @@ def _place(path: str) -> Hashable:
 
 
 def _take(path: str, name: str) -> int:
-    """Return the descriptor of an empty file that is ours as long as it is open."""
+    """Return the descriptor of an empty file, which is locked while it is open.
+
+    Raises NameTaken where another process has the lock.
+    """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     while True:
         descriptor = os.open(path, flags, 0o666)

@@ -1,4 +1,4 @@
-"""A Tahoe-LAFS grid as one side of a move."""
+"""TahoeStorage as a store of a run."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.directories import Path
 
-_NOWHERE = (
+_NO_CAP = (
     "it is no file: its link has no cap, as other tools leave it where a file was "
     "deleted"
 )
 
 
 class Grid(Store):
-    """TahoeStorage.
+    """Files of a TahoeStorage.
 
     Each directory is listed afresh once in a run; what this host then writes is seen
     through the cache.
@@ -76,7 +76,7 @@ class Grid(Store):
             if entry.kind is EntryKind.DIRECTORY:
                 directories.append(name)
             elif entry.leads_nowhere:
-                files.append(Found(name, error=NoFile(_NOWHERE)))
+                files.append(Found(name, error=NoFile(_NO_CAP)))
             else:
                 # Of a mutable file a listing tells nothing: each is asked for itself.
                 stat = None if _is_mutable(entry) else _stat(entry)

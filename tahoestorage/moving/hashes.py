@@ -1,4 +1,4 @@
-"""Hashes of contents: those that a store tells, and those that are made to compare."""
+"""Digests by which contents are compared: a store's own, and those made here."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 from tahoestorage.backends import digests
 from tahoestorage.backends.cached import Cached
-from tahoestorage.backends.digests import MD5, PARTS
+from tahoestorage.backends.digests import MD5, PARTS, Hasher
 from tahoestorage.entries import Entry
-from tahoestorage.moving.content import Hasher
 
 BLAKE2 = "blake2b"
 

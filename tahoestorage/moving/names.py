@@ -1,4 +1,4 @@
-"""Names: what a store can hold of them, and which of them would become one."""
+"""Names: which of them a store can keep, and which would collide there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class BadName(ValueError):
 
 
 class NoFile(BadName):
-    """What is listed with the files, and is none: there is nothing to be copied."""
+    """A listed name that is no file: there is nothing to copy."""
 
 
 class FolderMark(NoFile):
@@ -22,11 +22,12 @@ class FolderMark(NoFile):
 
 @dataclass(frozen=True)
 class NameRules:
-    """What names a store takes.
+    """Which names a store takes.
 
-    ``nfc`` says that it keeps them in NFC, ``tree`` that nothing is a file and a
-    directory at once. ``encode`` gives the bytes that are counted and can be stored;
-    None takes any text.
+    ``nfc``: it keeps names in Unicode's form NFC. ``tree``: no name is a file and a
+    directory at once. ``forbidden``: characters that no name has. ``encode`` gives the
+    bytes of a name, of which a part between slashes has ``part_bytes`` at most and all
+    of it ``name_bytes``; None sets no limit.
     """
 
     nfc: bool = False
@@ -69,19 +70,19 @@ class NameRules:
 
 
 def utf8(name: str) -> bytes:
-    """Return a name as stores keep it that know no other encoding."""
+    """Return a name in UTF-8. Raises UnicodeEncodeError for lone surrogates."""
     return name.encode()
 
 
 def digest(name: str) -> bytes:
-    """Return 16 bytes that stand for a name."""
+    """Return 16 bytes that stand for a name, by BLAKE2."""
     return blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 class Names:
-    """The names that were seen, 16 bytes of each, and what is wrong among them.
+    """The names seen so far, as 16 bytes each, and what is wrong with each new one.
 
-    ``error`` is asked of each name alone.
+    ``error`` returns what is wrong with a name by itself, or None.
     """
 
     def __init__(self, rules: NameRules, error: Callable[[str], str | None]) -> None:
@@ -89,7 +90,7 @@ class Names:
         self._error = error
         self._files: set[bytes] = set()
         self._directories: set[bytes] = set()
-        self._unknown: set[bytes] = set()
+        self._spared: set[bytes] = set()
         self._last = ""
 
     def __contains__(self, name: str) -> bool:
@@ -112,15 +113,15 @@ class Names:
         return error or (self._clash(kept, key) if self._rules.tree else None)
 
     def spare(self, name: str) -> None:
-        """Note that nobody knows what was to be there: a file, or a directory."""
+        """Have a name, and all below it, not be deleted from the target."""
         name = name.rstrip("/")
         kept = unicodedata.normalize("NFC", name) if self._rules.nfc else name
-        self._unknown.add(digest(kept))
+        self._spared.add(digest(kept))
 
     def spares(self, name: str) -> bool:
-        """Whether a name, or a directory above it, is one of those."""
-        while self._unknown and name:
-            if digest(name) in self._unknown:
+        """Whether ``spare`` was called for a name or a directory above it."""
+        while self._spared and name:
+            if digest(name) in self._spared:
                 return True
             name = name.rpartition("/")[0]
         return False
@@ -133,10 +134,10 @@ class Names:
             return None
         above = directory
         while above:
-            known = digest(above)
-            if known in self._files:
+            key = digest(above)
+            if key in self._files:
                 return f"{above!r} is a file too, and can't be a directory"
-            self._directories.add(known)
+            self._directories.add(key)
             above = above.rpartition("/")[0]
         self._last = directory
         return None

@@ -1,4 +1,4 @@
-"""S3 and Google Cloud Storage as one side of a move."""
+"""S3Storage and GCSStorage as stores of a run."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ KEY_BYTES = 1024
 
 
 class Objects(Store):
-    """Our storages on S3 and Google Cloud Storage.
+    """Objects of an S3Storage or GCSStorage.
 
-    They are listed by pages of a thousand keys, and nothing is asked of each file
+    They are listed a thousand keys a request, and no request is made for a single file
     that need not be copied.
     """
 

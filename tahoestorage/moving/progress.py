@@ -1,4 +1,4 @@
-"""How far a run is, shown while it goes on."""
+"""The progress of a run, shown as lines or as a bar."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ LINE_SECONDS = 5.0
 
 
 class Progress:
-    """One line every few seconds, through ``say``. Safe in threads.
+    """Shows progress as one line every ``seconds``, by ``say``. Safe in threads.
 
-    Each byte passes ``times`` times: twice where files are verified.
+    Each byte is read ``times`` times: twice where files are verified.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Progress:
         """Show nothing more."""
 
     def say(self, text: str) -> None:
-        """Say something else in between."""
+        """Print another line in between."""
         self._say(text)
 
     def looked(self, count: int) -> None:
@@ -56,19 +56,19 @@ class Progress:
         self._tick()
 
     def begin(self, files: int, size: int) -> None:
-        """Begin to bring so many files, of so many bytes in all, 0 if not known."""
+        """Begin to copy ``files`` files, of ``size`` bytes in all (0: unknown)."""
         self._all_files, self._all_bytes = files, size
         self._started = time.monotonic()
 
     def bytes(self, count: int) -> None:
-        """Note that bytes have passed."""
+        """Note that so many bytes were read."""
         with self._lock:
             self._bytes += count
             self._handled += count
         self._tick()
 
     def file(self, unmoved: int) -> None:
-        """Note that a file is done, of which so many bytes did not have to pass."""
+        """Note that a file is done, of which ``unmoved`` bytes were not read."""
         with self._lock:
             self._files += 1
             self._handled += unmoved
@@ -84,7 +84,7 @@ class Progress:
         return min((files + size) / 2, 1.0)
 
     def text(self) -> str:
-        """Return how far it is."""
+        """Return the progress in one line."""
         if not self._all_files:
             return f"{self._looked:,} names seen"
         passed = max(time.monotonic() - self._started, 0.001)
@@ -118,7 +118,8 @@ class Bar(Progress):
 
         self._console = Console(file=stream)
         text = TextColumn("{task.description}", markup=False)
-        # Drawn by whoever has news: with a thread of its own there can't be helpers.
+        # Drawn by whichever thread has news: worker processes can be forked only while
+        # there is one thread.
         self._rich = RichProgress(
             BarColumn(),
             text,

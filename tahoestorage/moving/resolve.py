@@ -1,4 +1,4 @@
-"""The two sides of a move, from what was given on the command line."""
+"""Storages and stores, by what names them on the command line."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tahoestorage.moving.store import Store
 
 
 def storage_of(argument: str) -> Storage:
-    """Return the storage with this alias in STORAGES, or of this URL.
+    """Return the storage of an alias in STORAGES or of a URL.
 
-    Raises ImproperlyConfigured.
+    Raises ImproperlyConfigured, and InvalidStorageError, which is one.
     """
     if "://" in argument:
         from tahoestorage.env import storage_from_url
@@ -33,7 +33,7 @@ def storage_of(argument: str) -> Storage:
 
 
 def store_of(storage: Storage) -> Store:
-    """Return how files are moved to and from a storage."""
+    """Return the store by which files are moved to and from a storage."""
     if isinstance(storage, TahoeStorage):
         return Grid(storage)
     if isinstance(storage, Cached):

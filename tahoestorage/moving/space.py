@@ -1,4 +1,4 @@
-"""The space that files will take on the storage servers of a grid."""
+"""An estimate of the space that files will take on the servers of a grid."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Spread:
 
     @classmethod
     def parse(cls, text: str) -> Spread:
-        """Return what a text such as 3/10 says. Raises ValueError."""
+        """Return the numbers in a text such as 3/10. Raises ValueError."""
         found = _SHARES.fullmatch(text.strip())
         if not found or not 1 <= int(found[1]) <= int(found[2]) <= 256:
             raise ValueError(f"{text!r} is not such as 3/10: needed/total shares")
@@ -40,7 +40,7 @@ class Spread:
         return f"{self.needed}/{self.total}"
 
     def share(self, size: int) -> int:
-        """Return the bytes of one share of a file that has ``size`` bytes."""
+        """Return the bytes of one share of a file of ``size`` bytes."""
         if size <= LITERAL_LIMIT:
             return 0
         segments = -(-size // (-(-SEGMENT // self.needed) * self.needed))
@@ -50,7 +50,7 @@ class Spread:
         return CONTAINER + HEADER + data + hashes + chain + EXTENSION + LEASE
 
     def on_disk(self, share: float) -> int:
-        """Return what all shares of that size take, each on its server."""
+        """Return the bytes that all shares of that size take on their servers."""
         if not share:
             return 0
         return self.total * (BLOCK * -int(-share // BLOCK) + BLOCK)
@@ -60,7 +60,7 @@ SHARES = Spread()
 
 
 class Space:
-    """What the files added take, and their directories. Safe in threads."""
+    """Sums up what files and their directories take. Safe in threads."""
 
     def __init__(self, shares: Spread) -> None:
         self.shares = shares
@@ -70,7 +70,7 @@ class Space:
         self._directories: set[bytes] = set()
 
     def add(self, name: str, size: int) -> None:
-        """Add a file."""
+        """Add a file of ``size`` bytes, and the directories above it."""
         directory, _, last = name.rpartition("/")
         taken = self.shares.on_disk(self.shares.share(size))
         link = LINK + len(last.encode("utf-8", "surrogatepass"))
@@ -86,7 +86,7 @@ class Space:
 
     @property
     def bytes(self) -> int:
-        """Bytes on the disks of all servers together, about."""
+        """About how many bytes are taken on the disks of all servers together."""
         count = len(self._directories)
         links = (self._links + count * LINK) // self.shares.needed
         each = DIRECTORY + BLOCK + BLOCK // 2

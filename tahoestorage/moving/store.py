@@ -1,4 +1,4 @@
-"""A store, as far as moving files needs it."""
+"""What a run needs of a store, by Django's API alone, and what it knows of files."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ Trail = tuple[Hashable, "Trail | None"]
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """What a store says of a file; None is "not known".
+    """What a store says of a file; None where it does not say.
 
-    ``size`` is in bytes, the times are seconds since 1970: when the content was
-    written, and when anything of the file was last changed, which is as late or later.
-    Two contents have two ``version``, where a store has such a thing.
+    ``size`` is in bytes. The times are seconds since 1970: ``modified`` is when the
+    content was written, ``changed`` when anything of the file last changed, which is
+    as late or later. Two contents never have one ``version``, where a store has one.
 
-    What ``changes_unseen`` may have another content by now, whatever is said of it:
-    only its size and its content tell. It changed last at ``changed`` or later.
+    With ``changes_unseen`` the content may change without a change of time or version,
+    as that of a mutable file on a grid: only size and content tell. It changed last at
+    ``changed`` or later.
     """
 
     size: int | None
@@ -40,15 +41,15 @@ class Stat:
     changes_unseen: bool = False
 
     def is_of_the_same(self, other: Stat) -> bool:
-        """Whether both are of one content."""
+        """Whether both are of one content, as far as they say."""
         if self.version is not None and other.version is not None:
-            # Times are not the same in listings and in answers for one file.
+            # A listing and a request for one file may give different times.
             return (self.size, self.version) == (other.size, other.version)
         return self == other
 
 
 class Found(NamedTuple):
-    """A file that was found, or a place where looking failed with a ``error``."""
+    """A file that was found; or a place that can't be listed, and the ``error``."""
 
     name: str
     stat: Stat | None = None
@@ -56,7 +57,7 @@ class Found(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """What is in a directory, by its own names, and which directory that is."""
+    """The names in a directory, without its path, and which directory it is."""
 
     directories: list[str]
     files: Iterable[Found]
@@ -72,7 +73,7 @@ class Store:
     # Django and django-storages make "/" of it.
     rules = NameRules(forbidden="\\")
     packs = True
-    """Whether a file may be kept packed: it then has another size than its content."""
+    """Whether files may be stored gzipped, so that ``size`` is not the content's."""
     is_near = False
     """Whether reading from it costs no request."""
 
@@ -84,32 +85,33 @@ class Store:
             self.is_near = True
 
     def overlaps(self, other: Store) -> bool:
-        """Whether files of the one are in the other too."""
+        """Whether a file of one is in the other too."""
         return self.storage is other.storage
 
     def place(self) -> Hashable:
-        """Return which directory the root is, as ``Listed`` has it."""
+        """Return the identity of the root directory, as ``Listed.place`` has it."""
         return None
 
     def where(self) -> str:
-        """Return where its files are, for people."""
+        """Return where the files are, in words for a message."""
         return "its location"
 
     def ready(self, prefix: str) -> AbstractContextManager[None]:
-        """Return a block in which files are brought here, names with ``prefix``.
+        """Return a context in which files are written here, names with ``prefix``.
 
-        Raises what there is to raise where the store can't take any.
+        Raises what the storage raises where it can't take any file.
         """
         return contextlib.nullcontext()
 
     def refuses(self, name: str) -> str | None:
-        """Return why no file can have this name here, or None."""
+        """Return why no file can have this name here; None where one can."""
         return self.rules.error(name)
 
     def walk(self, prefix: str = "", avoid: Hashable = None) -> Iterator[Found]:
         """Yield every file whose name begins with ``prefix``, a directory at a time.
 
-        The directory ``avoid`` is not entered, nor one that is in itself.
+        A directory whose place is ``avoid``, or that is in itself, is not entered.
+        Raises nothing: what can't be listed is yielded with the ``error``.
         """
         pending: list[tuple[str, Trail]] = [(prefix.rpartition("/")[0], (avoid, None))]
         while pending:
@@ -151,7 +153,10 @@ class Store:
             yield Found(name, error=mark)
 
     def stat(self, name: str) -> Stat | None:
-        """Return what is known of a file as it is now; None where there is none."""
+        """Return a file's size and times as they are now; None where there is no file.
+
+        Raises IsADirectoryError for a directory, and what the storage raises.
+        """
         storage = self.storage
         try:
             if not storage.exists(name):
@@ -164,52 +169,52 @@ class Store:
         return Stat(size, seconds, seconds)
 
     def look_again(self, name: str) -> Stat | None:
-        """Return what ``stat`` does, whatever this run was told of it before."""
+        """Return what ``stat`` does, asked of the store and not of any cache."""
         return self.stat(name)
 
     def lookup(self, name: str) -> Stat | None:
-        """Return what ``stat`` does, or did when ``ready`` was called."""
+        """Return what ``stat`` does, or would have when ``ready`` was called."""
         return self.stat(name)
 
     def digests(self, stat: Stat) -> Mapping[str, bytes]:
-        """Return the digests of a file's content that the store has told, by algorithm.
+        """Return the digests of the content that the store gave with ``stat``.
 
-        Two equal ones of an algorithm are of one content. Those in ``hashes.HASHERS``
-        can be made of a content, others only be compared.
+        By algorithm; equal digests of one algorithm mean equal contents. Those in
+        ``hashes.HASHERS`` can be made here too, others only be compared.
         """
         return {}
 
     def settled(self, name: str, stat: Stat) -> Callable[[], None] | None:
-        """Return what raises Changed where the content is no more that of ``stat``.
+        """Return a check that raises SourceChanged if the file is not as in ``stat``.
 
-        None where an open file can't change.
+        None where the content of an open file can't change.
         """
         return None
 
     def open(self, name: str) -> File[Any]:
-        """Open a file to be read."""
+        """Open a file for reading."""
         file: File[Any] = self.storage.open(name, "rb")
         return file
 
     def write(self, name: str, content: File[Any], *, replace: bool) -> None:
-        """Store content by exactly this name, all of it or nothing.
+        """Store the content under exactly this name, all of it or nothing.
 
-        Without ``replace`` NameTaken where somebody has the name.
+        Raises NameTaken where there is a file of the name, unless with ``replace``.
         """
-        with tempfile.SpooledTemporaryFile(BLOCK) as held:
+        with tempfile.SpooledTemporaryFile(BLOCK) as spooled:
             # A save that reads from elsewhere may fail half way, and leave a half.
             for chunk in content.chunks(BLOCK):
-                held.write(chunk)
-            held.seek(0)
+                spooled.write(chunk)
+            spooled.seek(0)
             if replace:
                 self.storage.delete(name)
-            saved = self.storage.save(name, File(held, name))
+            saved = self.storage.save(name, File(spooled, name))
         if saved != name:
             self.storage.delete(saved)
             raise NameTaken(f"{name}: somebody else has the name by now")
 
     def leads_away(self, name: str) -> bool:
-        """Whether a file is at another place than its name says, behind a link."""
+        """Whether a symbolic link on the way leads to another directory."""
         return False
 
     def delete(self, name: str) -> None:
@@ -233,8 +238,8 @@ def _unusable(name: str) -> BadName | None:
 
 def _check(place: Hashable, trail: Trail | None) -> None:
     while trail is not None:
-        known, trail = trail
-        if known == place:
+        entered, trail = trail
+        if entered == place:
             raise OSError(
                 "it leads back to a directory above it, or to the other store"
             )

@@ -1,4 +1,4 @@
-"""What a run has done, counted."""
+"""What a run has done: counts, names and errors, for people and as JSON."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from tahoestorage.exceptions import (
     printable,
 )
 from tahoestorage.moving.content import SourceChanged
-from tahoestorage.moving.copying import Outcome
+from tahoestorage.moving.copier import Outcome
 from tahoestorage.moving.names import BadName
 from tahoestorage.redaction import redact
 
 LISTED = 10_000
-"""So many failures, refused names, and names to be copied or deleted are remembered."""
+"""How many names are kept of each: failed, refused, to be copied, deleted."""
 
-# What these say is meant for people; of others the class says most.
-_SPEAKING = (OSError, TahoeStorageError, BadName, ImproperlyConfigured)
+# The texts of these are written for people; of others the class says most.
+_READABLE = (OSError, TahoeStorageError, BadName, ImproperlyConfigured)
 
-# What is the matter with these is over in time, or with what another process does.
-_PASSING = (
+# The cause of these ends by itself: an outage, or what another process does.
+_TEMPORARY = (
     SourceChanged,
     ConnectionError,
     DamagedDownload,
@@ -43,25 +43,25 @@ _PASSING = (
 
 
 def passes(error: Exception) -> bool:
-    """Whether the next run may well do what failed with this, and nobody need help."""
-    return isinstance(error, _PASSING)
+    """Whether the next run may succeed where this error was, without any help."""
+    return isinstance(error, _TEMPORARY)
 
 
 def reason(error: Exception) -> str:
-    """Return what an error says, without any secret."""
+    """Return the text of an error in one line, without caps or other secrets."""
     text = str(getattr(error, "strerror", None) or error)
-    if not text or not isinstance(error, _SPEAKING):
+    if not text or not isinstance(error, _READABLE):
         text = f"{type(error).__name__} {text}".strip()
     return redact(printable(" ".join(text.split())))
 
 
 def shown(name: str) -> str:
-    """Return a name so that it can be written to a terminal, whatever is in it."""
+    """Return a name, quoted and safe for a terminal, without caps."""
     return redact(repr(name))
 
 
 def shown_bytes(count: float) -> str:
-    """Return a number of bytes for people."""
+    """Return a number of bytes in a unit for people, such as 1.5 MiB."""
     if count < 1024:
         return f"{count:.0f} bytes"
     power = min(int(math.log(count, 1024)), 4)
@@ -69,7 +69,7 @@ def shown_bytes(count: float) -> str:
 
 
 class Summary:
-    """What became of the files. Safe in threads."""
+    """What became of the files of a run. Safe in threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -79,10 +79,10 @@ class Summary:
         self.bytes = 0
         self.failed = 0
         self.lasting = 0
-        """How many have failed that will do so again."""
+        """How many of the failed ones will fail again unless something is corrected."""
         self.refused = 0
         self.stopping = 0
-        """How many of the refused names keep everything from being copied."""
+        """How many of the refused names stop the run before anything is copied."""
         self.folder_marks = 0
         self.deleted = 0
         self.counts = dict.fromkeys(Outcome, 0)
@@ -111,7 +111,7 @@ class Summary:
                 self.failures.append((name, why))
 
     def refuse(self, name: str, why: str, *, stops: bool = True) -> None:
-        """Count a name that keeps everything from being copied."""
+        """Count a name that can't be copied; by default it stops the run."""
         with self._lock:
             self.refused += 1
             self.stopping += stops
@@ -139,11 +139,11 @@ class Summary:
 
     @property
     def seconds(self) -> float:
-        """How long it has taken so far."""
+        """Seconds since the run began."""
         return time.monotonic() - self._started
 
     def text(self, *, dry_run: bool) -> str:
-        """Return it for people."""
+        """Return the counts in one line for people."""
         counts = {outcome.value: count for outcome, count in self.counts.items()}
         amount = shown_bytes(self.bytes)
         would = "would be " if dry_run else ""
@@ -164,7 +164,7 @@ class Summary:
         return f"{self.seen:,} files: {', '.join(parts)}; {self.seconds:.1f} s"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it for programs."""
+        """Return all of it for JSON, with secrets left out."""
         return {
             "status": self.status,
             "seen": self.seen,

@@ -1,4 +1,4 @@
-"""What all copies of a run share: when to stop, how fast to go, how much has passed."""
+"""The throttle of a run: bytes per second over all threads, and the stop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?(?:/s)?", re.IGNORECASE)
 
 
 class Stopped(Exception):
-    """The run was interrupted, and this copy with it."""
+    """The run was stopped: this copy is broken off."""
 
 
 def parse_rate(text: str) -> float:
@@ -32,7 +32,7 @@ def parse_rate(text: str) -> float:
 
 
 class Signal(Protocol):
-    """An event of threads, or of processes."""
+    """An event of ``threading`` or of ``multiprocessing``."""
 
     def is_set(self) -> bool: ...
 
@@ -42,10 +42,10 @@ class Signal(Protocol):
 
 
 class Throttle:
-    """Bytes on their way, in all threads: ``rate`` of them per second at most.
+    """Lets ``rate`` bytes per second pass at most, over all threads; None: any number.
 
-    ``passed`` is told of the bytes that are new, in whichever thread they come.
-    ``stopped`` is set by ``stop``.
+    ``passed`` is called with each number of new bytes, in the thread that reads them.
+    ``stop`` sets ``stopped``, which processes can share.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Throttle:
             self.block = min(BLOCK, max(SMALLEST_BLOCK, int(rate / 8)))
 
     def stop(self) -> None:
-        """Have all that flows raise Stopped."""
+        """Have every copy raise Stopped at its next block."""
         self._stopped.set()
 
     def check(self) -> None:
@@ -74,13 +74,16 @@ class Throttle:
             raise Stopped
 
     def wait(self, seconds: float) -> None:
-        """Wait, or raise Stopped."""
+        """Wait so many seconds. Raises Stopped as soon as ``stop`` is called."""
         if seconds > 0:
             self._stopped.wait(seconds)
         self.check()
 
     def take(self, count: int, new: int) -> None:
-        """Let ``count`` bytes pass, of which so many were not seen before."""
+        """Wait until ``count`` bytes may pass; ``new`` of them count as progress.
+
+        Raises Stopped.
+        """
         if self._passed is not None:
             self._passed(new)
         pause = 0.0

@@ -1,4 +1,4 @@
-"""Filling a cache with what a store lists."""
+"""Filling a cache from the listings of a store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tahoestorage.moving.store import Found
 def cache_options(storage: Storage) -> CacheOptions | None:
     """Return the options of a storage's cache; None where it is off.
 
-    Raises ImproperlyConfigured, also for a storage that never has one.
+    Raises ImproperlyConfigured, also for a storage of another package, which has none.
     """
     if isinstance(storage, TahoeStorage | Lookups):
         return storage.cache_options
@@ -30,7 +30,10 @@ def cache_options(storage: Storage) -> CacheOptions | None:
 
 
 def warm(storage: Storage) -> Iterator[Found]:
-    """Keep all that a store lists, and yield each file when it is kept."""
+    """Put all that a store lists into the cache; yield each file that is cached.
+
+    What can't be listed is yielded with its ``error``.
+    """
     if isinstance(storage, Cached):
         yield from _warm_objects(storage)
     elif isinstance(storage, TahoeStorage):

@@ -21,10 +21,16 @@ from django.utils.cache import get_conditional_response, patch_cache_control
 from django.utils.http import http_date
 
 from tahoestorage.backends.objectstore import ObjectStore
-from tahoestorage.serving.accel import accelerated
-from tahoestorage.serving.presentation import content_headers
+from tahoestorage.serving.accelredirect import accelerated
+from tahoestorage.serving.headers import content_headers
 from tahoestorage.serving.ranges import Unsatisfiable, range_of
-from tahoestorage.serving.stored import ObjectChanged, Packed, Stored, look, opened
+from tahoestorage.serving.representation import (
+    ObjectChanged,
+    Packed,
+    Representation,
+    open_representation,
+    representation_of,
+)
 from tahoestorage.serving.streams import Streamed
 
 METHODS = ("GET", "HEAD")
@@ -102,15 +108,15 @@ def _response(
     packed = False
     for _ in range(2):
         try:
-            stored = look(storage, name, packed=packed)
+            stored = representation_of(storage, name, packed=packed)
             return _respond_with(request, stored, headers)
         except ObjectChanged as found:
             packed = packed or isinstance(found, Packed)
-    return _respond_with(request, opened(storage, name), headers)
+    return _respond_with(request, open_representation(storage, name), headers)
 
 
 def _respond_with(
-    request: HttpRequest, stored: Stored, headers: Mapping[str, str]
+    request: HttpRequest, stored: Representation, headers: Mapping[str, str]
 ) -> HttpResponseBase:
     with contextlib.closing(stored):
         cached = HttpResponse(headers=dict(headers))
@@ -127,7 +133,7 @@ def _respond_with(
 
 
 def _whole_or_part(
-    request: HttpRequest, stored: Stored, cached: HttpResponse
+    request: HttpRequest, stored: Representation, cached: HttpResponse
 ) -> HttpResponseBase:
     part, size = None, stored.size
     if size is not None:

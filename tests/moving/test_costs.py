@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tahoestorage.moving.pool import WorkerThreads
 from tahoestorage.moving.space import Spread
 from tahoestorage.moving.throttle import Throttle
-from tahoestorage.moving.workers import Workers
 from tahoestorage.testing.grid import LocalGrid
 from tests.conftest import requests_sent
 from tests.support.bucket import Bucket
@@ -96,7 +96,7 @@ def test_only_a_few_files_wait_for_their_turn() -> None:
         done.append(number)
 
     def give() -> None:
-        with Workers(2, go.set) as workers:
+        with WorkerThreads(2, go.set) as workers:
             for number in range(10):
                 workers.do(task, number)
                 given.release()
@@ -123,7 +123,7 @@ def test_what_waits_is_dropped_when_the_block_fails() -> None:
         done.append(number)
 
     def give() -> None:
-        with Workers(2, stopped.set) as workers:
+        with WorkerThreads(2, stopped.set) as workers:
             for number in range(4):
                 workers.do(task, number)
             for _ in range(2):

@@ -18,12 +18,12 @@ from django.core.files.storage import (
     InMemoryStorage,
 )
 
-from tahoestorage.moving import copying, disk
+from tahoestorage.moving import copier, disk
 from tahoestorage.moving.content import Content, SourceChanged
-from tahoestorage.moving.move import Move, Plan
 from tahoestorage.moving.names import NoFile
 from tahoestorage.moving.progress import Progress
 from tahoestorage.moving.resolve import store_of
+from tahoestorage.moving.run import Plan, Run
 from tahoestorage.moving.store import Found, Store
 from tahoestorage.moving.throttle import Stopped, Throttle
 from tahoestorage.storage import TahoeStorage
@@ -184,8 +184,8 @@ def test_a_name_that_somebody_took_meanwhile_is_a_conflict(
     monkeypatch.setattr(target, "lookup", lambda name: None)
     fill(to, {"name": b"somebody else's", "same": b"same"})
 
-    move = Move(Plan(source, target), Progress(print))
-    move.run()
+    move = Run(Plan(source, target), Progress(print))
+    move.carry_out()
 
     assert [name for name, _ in move.summary.failures] == ["name"]
     for name, content in (("name", b"somebody else's"), ("same", b"same")):
@@ -332,7 +332,7 @@ def test_a_file_that_never_rests_is_named() -> None:
 def test_a_file_is_read_a_second_after_its_last_change(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(copying, "SETTLED_SECONDS", 1.0)
+    monkeypatch.setattr(copier, "SETTLED_SECONDS", 1.0)
     waits: list[float] = []
     monkeypatch.setattr(Throttle, "wait", lambda self, seconds: waits.append(seconds))
     here = Bucket()
@@ -371,8 +371,8 @@ def test_without_times_sizes_are_compared() -> None:
     moved(here, there)
     overwrite(here, "name", b"after!")
 
-    assert moved(here, there).summary.counts[copying.Outcome.SKIPPED] == 1
-    assert moved(here, there, verify=True).summary.counts[copying.Outcome.COPIED] == 1
+    assert moved(here, there).summary.counts[copier.Outcome.SKIPPED] == 1
+    assert moved(here, there, verify=True).summary.counts[copier.Outcome.COPIED] == 1
     assert contents(there) == {"name": b"after!"}
 
 
@@ -409,7 +409,7 @@ def test_what_was_replaced_after_it_was_listed_is_kept() -> None:
     move = moved(here, there, keep_newer=True)
 
     assert move.summary.kept == ["ours"]
-    assert move.summary.counts[copying.Outcome.COPIED] == 2
+    assert move.summary.counts[copier.Outcome.COPIED] == 2
     assert there.objects["ours"][0] == b"by a visitor"
     assert there.objects["old"][0] == b"changed later"
     # A request more for each that is to be replaced.
@@ -429,10 +429,10 @@ def test_what_another_gateway_has_replaced_after_it_was_listed_is_kept(
     time.sleep(0.02)
     fill(here, {"dir/ours": b"of the old site"})
 
-    def settle(copier: copying.Copier, stat: Any) -> None:
+    def settle(self: copier.Copier, stat: Any) -> None:
         overwrite(visitor, "dir/ours", b"by a visitor")
 
-    monkeypatch.setattr(copying.Copier, "_let_settle", settle)
+    monkeypatch.setattr(copier.Copier, "_let_settle", settle)
     assert copy("from", "to", "--json", "--keep-newer").counts == {"kept": 1}
     assert contents(visitor)["dir/ours"] == b"by a visitor"
 
@@ -456,7 +456,7 @@ def test_a_change_while_it_is_sent_is_sent_again_but_over_no_other_file(
 
     move = moved(here, there, keep_newer=True)
 
-    outcome = copying.Outcome.KEPT if visited else copying.Outcome.COPIED
+    outcome = copier.Outcome.KEPT if visited else copier.Outcome.COPIED
     assert move.summary.counts[outcome] == 1
     content = b"by a visitor" if visited else b"changed meanwhile"
     assert there.objects["name"][0] == content
@@ -473,7 +473,7 @@ def test_a_file_that_has_gone_is_no_failure(tmp_path: Path) -> None:
     fill(here)
     move = moved(here, FileSystemStorage(str(tmp_path / "to")))
     assert move.summary.status == "done"
-    assert move.summary.counts[copying.Outcome.GONE] == 1
+    assert move.summary.counts[copier.Outcome.GONE] == 1
 
 
 def test_verify_reads_back_what_was_copied() -> None:
@@ -503,7 +503,7 @@ def test_packed_objects_have_another_size_than_their_content() -> None:
     here.put("name", b"far more than five bytes")
     assert moved(here, there).summary.status == "done"
     again = moved(here, there, verify=True)
-    assert again.summary.counts[copying.Outcome.SKIPPED] == 1
+    assert again.summary.counts[copier.Outcome.SKIPPED] == 1
     assert contents(there) == {"name": b"far more than five bytes"}
 
 
@@ -544,8 +544,8 @@ def test_what_is_refused_in_from_is_not_deleted_in_to() -> None:
     said: list[str] = []
     plan = Plan(Losing(here), store_of(there), delete_extra=True)
 
-    move = Move(plan, Progress(said.append))
-    move.run()
+    move = Run(plan, Progress(said.append))
+    move.carry_out()
 
     assert (move.summary.status, move.summary.extra) == ("done", ["dirt/extra"])
     assert set(contents(there)) == {"a", "lost.txt", "dir/b/c"}

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from tahoestorage.moving.workers import Pool
+from tahoestorage.moving.pool import Pool
 
 
 @pytest.mark.parametrize("is_interrupted", [False, True])

@@ -29,11 +29,11 @@ from django.test import RequestFactory
 from pytest_django.fixtures import Settings
 
 from tahoestorage.config.options import Options
-from tahoestorage.proxy.accel import location
+from tahoestorage.proxy.internal import location
 from tahoestorage.proxy.templates import AUTHORITIES
 from tahoestorage.serving import serve
-from tahoestorage.serving.accel import accelerated as accelerated_by
-from tahoestorage.serving.stored import look
+from tahoestorage.serving.accelredirect import accelerated as accelerated_by
+from tahoestorage.serving.representation import representation_of
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.testing.grid import LocalGrid
@@ -452,7 +452,7 @@ def test_only_a_read_cap_is_ever_said(
 def test_of_a_write_cap_the_read_cap_is_said(storage: TahoeStorage) -> None:
     storage.save("a", ContentFile(CONTENT))
     cap = storage.options.root
-    stored = replace(look(storage, "a"), reference=cap.uri)
+    stored = replace(representation_of(storage, "a"), reference=cap.uri)
     response = HttpResponse()
 
     assert accelerated_by(response, stored, None)

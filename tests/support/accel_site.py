@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tahoestorage.config.options import Options
-from tahoestorage.proxy.accel import location
+from tahoestorage.proxy.internal import location
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.testing.grid import LocalGrid
 from tests.support.nginx_server import run_nginx

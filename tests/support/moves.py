@@ -17,9 +17,9 @@ from django.core.files.storage import (
     Storage,
 )
 
-from tahoestorage.moving.move import Move, Plan
 from tahoestorage.moving.progress import Progress
 from tahoestorage.moving.resolve import store_of
+from tahoestorage.moving.run import Plan, Run
 from tests.support import commands
 
 KINDS = ["disk", "memory", "grid"]
@@ -90,11 +90,11 @@ def write_to_disk(storage: Storage, files: dict[str, bytes]) -> None:
         path.write_bytes(content)
 
 
-def moved(source: Storage, target: Storage, **plan: Any) -> Move:
+def moved(source: Storage, target: Storage, **plan: Any) -> Run:
     """Carry out a plan, and return how it went."""
     said: list[str] = []
-    move = Move(Plan(store_of(source), store_of(target), **plan), Progress(said.append))
-    move.run()
+    move = Run(Plan(store_of(source), store_of(target), **plan), Progress(said.append))
+    move.carry_out()
     return move
 
 

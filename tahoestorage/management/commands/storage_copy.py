@@ -13,9 +13,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tahoestorage.exceptions import TahoeStorageError
-from tahoestorage.moving.move import Move, Plan
 from tahoestorage.moving.progress import Progress, shown_on
 from tahoestorage.moving.resolve import label, storage_of, store_of
+from tahoestorage.moving.run import Plan, Run
 from tahoestorage.moving.space import SHARES, Spread
 from tahoestorage.moving.store import Store
 from tahoestorage.moving.summary import Summary, reason, shown_bytes
@@ -23,7 +23,7 @@ from tahoestorage.moving.throttle import parse_rate
 
 USAGE = 2
 NAMED = 50
-"""So many of the files to be copied a dry run names, if not told to name all."""
+"""How many of the files to be copied a dry run names, unless -v 2 asks for all."""
 INTERRUPTED = 130
 REFUSED = (
     "{count:,} names can't be kept in TO as they are, and nothing was copied. Rename "
@@ -50,7 +50,7 @@ class Command(BaseCommand):
             "--prefix",
             default="",
             metavar="P",
-            help="only names that begin so, on both sides",
+            help="only the names that begin with P, in FROM and in TO",
         )
         parser.add_argument(
             "--jobs",
@@ -141,45 +141,45 @@ class Command(BaseCommand):
             progress = shown_on(self.stderr._out, self._say, times=times)
         else:
             progress = Progress(self._say, times=times, seconds=float("inf"))
-        move = Move(plan, progress)
-        move.run()
-        summary = move.summary
+        run = Run(plan, progress)
+        run.carry_out()
+        summary = run.summary
         if json:
-            self._print_json(source, target, move, plan)
+            self._print_json(source, target, run, plan)
         else:
-            self._print(summary, move, plan)
-        self._end(move)
+            self._print(summary, run, plan)
+        self._end(run)
 
     def _say(self, text: str) -> None:
         # The style of errors is for errors only.
         self.stderr.write(text, str)
         self.stderr.flush()
 
-    def _print(self, summary: Summary, move: Move, plan: Plan) -> None:
+    def _print(self, summary: Summary, run: Run, plan: Plan) -> None:
         self.stdout.write(summary.text(dry_run=plan.dry_run))
-        if move.space is not None:
+        if run.space is not None:
             self.stdout.write(
                 f"On the grid's servers, with {plan.shares} shares (--shares): about "
-                f"{shown_bytes(move.space.bytes)}"
+                f"{shown_bytes(run.space.bytes)}"
             )
 
-    def _print_json(self, source: str, target: str, move: Move, plan: Plan) -> None:
+    def _print_json(self, source: str, target: str, run: Run, plan: Plan) -> None:
         document: dict[str, Any] = {
             "from": label(source),
             "to": label(target),
             "prefix": plan.prefix,
             "dry_run": plan.dry_run,
             "verify": plan.verify,
-            **move.summary.as_dict(),
+            **run.summary.as_dict(),
         }
-        if move.space is not None:
-            document["space"] = {"shares": str(plan.shares), "bytes": move.space.bytes}
+        if run.space is not None:
+            document["space"] = {"shares": str(plan.shares), "bytes": run.space.bytes}
         self.stdout.write(json.dumps(document, indent=2))
 
-    def _end(self, move: Move) -> None:
-        summary = move.summary
+    def _end(self, run: Run) -> None:
+        summary = run.summary
         if summary.status == "interrupted":
-            if move.is_busy:
+            if run.is_busy:
                 # Python itself would wait for what does not end.
                 self.stdout.flush()
                 self.stderr.flush()
@@ -229,7 +229,7 @@ def _check_prefix(prefix: str) -> None:
 
 
 def _stores(*arguments: str) -> tuple[Store, Store]:
-    """Return both sides. Raises CommandError."""
+    """Return the stores to copy from and to. Raises CommandError."""
     stores = []
     for argument in arguments:
         try:

@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tahoestorage.backends.tahoe import TahoeStorage
 from tahoestorage.config.settings import Options, accel_redirect, read_options
 from tahoestorage.proxy import public
-from tahoestorage.proxy.accel import location
+from tahoestorage.proxy.internal import location
 
 # What nginx's grammar would read as more than one word, or as a variable.
 _WORD = re.compile(r"[^\s;{}'\"\\$#]+")

@@ -1,4 +1,4 @@
-"""One file, from one store to another."""
+"""The copying of one file from one store to another."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ class Outcome(enum.Enum):
 
 
 class Damaged(OSError):
-    """What the target gives back is not what it was given."""
+    """What is read back from the target is not what was written."""
 
 
 @dataclass(frozen=True)
 class Copier:
-    """Brings files from ``source`` to ``target``, where they are not there yet.
+    """Copies files from ``source`` to ``target``, where they are not there yet.
 
-    A file counts as unchanged if both sizes are the same, and the target's was
-    written when the source's was changed last, or later; what is not known of these
-    is not compared. Where the target's is older, it counts as unchanged if the stores
-    know one hash of both contents, or one file that is near has the hash that the other
-    store knows; with ``keep_newer`` also if one that is far away was to be read for it.
-    What changes unseen, as mutable files on a grid do, is compared by its content.
+    **Unchanged** is a file whose size is the same in both, and which was written in the
+    target no earlier than it last changed in the source. What a store does not know of
+    these is not compared. Where the target's file is older it still is unchanged if the
+    contents have one hash: one that both stores have, or one that the other store has
+    of a file that is read without a request. With ``keep_newer`` one file may be read
+    from afar for it. Mutable files of a grid change without a trace, so their contents
+    are compared. With ``verify`` all contents are compared, and no times.
 
-    With ``verify`` all contents are compared, and no times. What differs is replaced,
-    but with ``keep_newer`` not if the target's is the newer one, or may be; it is
-    looked at once more just before it is replaced.
+    **What differs** is replaced; with ``keep_newer`` not if the target's file is newer,
+    or may be. It is looked at once more just before it is replaced.
 
-    No change is missed for having come while the file was copied: it is not read
-    before its last change is a second old, so that no store's clock gives the next
-    one the same time; and it is looked at again after it was published.
+    **No change is missed** that comes while a file is copied. A file is read when its
+    last change is a second old, so that no clock of a store gives the next change the
+    same time; and it is looked at again after it was stored.
     """
 
     source: Store
@@ -60,10 +60,12 @@ class Copier:
     keep_newer: bool = False
     dry_run: bool = False
 
-    def bring(self, found: Found) -> tuple[Outcome, int]:
-        """Copy a file if need be; return what became of it, and its size.
+    def copy(self, found: Found) -> tuple[Outcome, int]:
+        """Copy a file if need be; return what became of it, and its size in bytes.
 
-        Raises Stopped when the flow does, and whatever else there is to raise.
+        Raises Stopped once the throttle is stopped, NameTaken where somebody else has
+        saved the name, SourceChanged where it changed at each attempt, Damaged where
+        ``verify`` finds another content, and what the storages raise.
         """
         name = found.name
         stat = found.stat or self.source.stat(name)
@@ -78,7 +80,7 @@ class Copier:
                     return Outcome.KEPT, 0
             if self.dry_run:
                 return Outcome.COPIED, stat.size or 0
-            return self._copy(name, stat, replace=there is not None)
+            return self._replace(name, stat, replace=there is not None)
         except FileNotFoundError:
             if self.source.stat(name) is None:
                 return Outcome.GONE, 0
@@ -92,13 +94,13 @@ class Copier:
         if differs:
             return False
         if stat.changes_unseen or there.changes_unseen:
-            return self._seen(self.source, name) == self._seen(self.target, name)
+            return self._peek(self.source, name) == self._peek(self.target, name)
         if _is_older(there, stat):
             return sized and self._has_equal_content(name, stat, there)
         return sized or (there.modified is not None and stat.changed is not None)
 
     def _has_equal_content(self, name: str, stat: Stat, there: Stat) -> bool:
-        """Whether both contents are found to be one; False also where that is dear."""
+        """Whether hashes show one content; False also where they cost too much."""
         source, target = self.source, self.target
         ours, theirs = source.digests(stat), target.digests(there)
         shared = ours.keys() & theirs.keys()
@@ -106,18 +108,18 @@ class Copier:
             return True
         if not shared.isdisjoint(hashes.HASHERS):
             return False
-        for store, known in sorted(
+        for store, digests in sorted(
             ((source, theirs), (target, ours)), key=lambda each: not each[0].is_near
         ):
-            for algorithm in known.keys() & hashes.HASHERS:
+            for algorithm in digests.keys() & hashes.HASHERS:
                 if store.is_near or self.keep_newer:
-                    return self._seen(store, name, algorithm) == known[algorithm]
+                    return self._peek(store, name, algorithm) == digests[algorithm]
         far = (not source.is_near) + (not target.is_near)
         if far > self.keep_newer:
             return False
-        return self._seen(source, name) == self._seen(target, name)
+        return self._peek(source, name) == self._peek(target, name)
 
-    def _copy(self, name: str, stat: Stat, *, replace: bool) -> tuple[Outcome, int]:
+    def _replace(self, name: str, stat: Stat, *, replace: bool) -> tuple[Outcome, int]:
         failure: OSError | None = None
         sent: bytes | None = None
         for _ in range(ATTEMPTS):
@@ -182,8 +184,8 @@ class Copier:
         with contextlib.closing(store.open(name)) as file:
             return self._read(Content(file, self.throttle))
 
-    def _seen(self, store: Store, name: str, algorithm: str = hashes.BLAKE2) -> bytes:
-        """Return the digest of a content that is looked at before anything is done."""
+    def _peek(self, store: Store, name: str, algorithm: str = hashes.BLAKE2) -> bytes:
+        """Return the digest of a content, read to compare it, and not as progress."""
         with contextlib.closing(store.open(name)) as file:
             hasher = hashes.hasher(algorithm)
             content = Content(file, self.throttle, hashed_by=hasher, counted=False)
@@ -196,7 +198,7 @@ class Copier:
 
 
 def _is_older(there: Stat, stat: Stat) -> bool:
-    """Whether the target's file is known to be older than the source's."""
+    """Whether the target's file is certainly older than the source's."""
     if there.modified is None or stat.changed is None:
         return False
     return there.modified < stat.changed

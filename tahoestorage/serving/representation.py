@@ -39,7 +39,7 @@ class Packed(ObjectChanged):
 
 
 @dataclass
-class Stored:
+class Representation:
     """What is known of a file, which is opened when its content is needed.
 
     ``size`` is in bytes, None where only reading shows it; ``modified`` in whole
@@ -93,7 +93,9 @@ class Stored:
             self.file.close()
 
 
-def look(storage: Storage, name: str, *, packed: bool = False) -> Stored:
+def representation_of(
+    storage: Storage, name: str, *, packed: bool = False
+) -> Representation:
     """Return what is known of a file, without a request where it is in the cache.
 
     Where it may be ``packed``, as it may in a storage that packs, it is opened.
@@ -106,20 +108,20 @@ def look(storage: Storage, name: str, *, packed: bool = False) -> Stored:
         entry = storage.file_entry(name)
         cap = Cap.parse(entry.reference)
         if cap.is_mutable:
-            return opened(storage, name)
+            return open_representation(storage, name)
         size, modified = cap.size, entry.modified
     elif isinstance(storage, Cached):
         _check_length(storage.key_of(name), LONGEST_KEY)
         entry = storage.whole_entry(name)
         size, modified = entry.size, entry.modified
     else:
-        return opened(storage, name)
+        return open_representation(storage, name)
     if modified is None:
         # What other tools have linked may have no time.
         with contextlib.suppress(TimeUnknown):
             modified = storage.get_modified_time(name).timestamp()
     seconds = None if modified is None else int(modified)
-    stored = Stored(storage, name, size, _etag(entry), seconds, entry.reference)
+    stored = Representation(storage, name, size, _etag(entry), seconds, entry.reference)
     if packed or getattr(storage, "gzip", False):
         stored.file = file = storage.open(name)
         if isinstance(file, StoredFile) and file.is_packed:
@@ -136,7 +138,7 @@ def _check_length(name: str, longest: int) -> None:
         raise FileMissing("no file has a name of that length")
 
 
-def opened(storage: Storage, name: str) -> Stored:
+def open_representation(storage: Storage, name: str) -> Representation:
     """Return an open file, with what is known of just this one."""
     if "\0" in name and not isinstance(storage, TahoeStorage | Cached):
         raise SuspiciousFileOperation("a name has no NUL in it")
@@ -148,18 +150,22 @@ def opened(storage: Storage, name: str) -> Stored:
         raise
 
 
-def _opened(storage: Storage, name: str, file: File[Any]) -> Stored:
+def _opened(storage: Storage, name: str, file: File[Any]) -> Representation:
     if isinstance(file, StoredFile):
         # Its content can change, or did just now: nothing tells one from another.
-        return Stored(storage, name, None if file.is_packed else file.size, file=file)
+        return Representation(
+            storage, name, None if file.is_packed else file.size, file=file
+        )
     # Of just this file, which may be replaced meanwhile.
     with contextlib.suppress(AttributeError, OSError):
         cached = os.fstat(file.fileno())
         if stat.S_ISREG(cached.st_mode):
             etag = f'"{cached.st_mtime_ns:x}-{cached.st_size:x}"'
             seconds = int(cached.st_mtime)
-            return Stored(storage, name, cached.st_size, etag, seconds, file=file)
-    stored = Stored(storage, name, file.size, file=file)
+            return Representation(
+                storage, name, cached.st_size, etag, seconds, file=file
+            )
+    stored = Representation(storage, name, file.size, file=file)
     with contextlib.suppress(NotImplementedError):
         modified = storage.get_modified_time(name).timestamp()
         stored.etag = f'"{int(modified * 1e6):x}-{stored.size:x}"'

@@ -9,7 +9,7 @@ from django.http import HttpResponse
 
 from tahoestorage.config.settings import accel_redirect
 from tahoestorage.serving.ranges import Range
-from tahoestorage.serving.stored import Stored
+from tahoestorage.serving.representation import Representation
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
 
@@ -18,7 +18,9 @@ from tahoestorage.tahoe.caps import Cap
 _PLAIN = re.compile(r"[A-Za-z0-9:-]+")
 
 
-def accelerated(response: HttpResponse, stored: Stored, part: Range | None) -> bool:
+def accelerated(
+    response: HttpResponse, stored: Representation, part: Range | None
+) -> bool:
     """Let nginx fill in the content, where TAHOE_ACCEL_REDIRECT says that it can.
 
     It gets the file's read cap in a header that it keeps for itself. False where it

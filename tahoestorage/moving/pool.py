@@ -1,4 +1,4 @@
-"""Threads that work off tasks, of which only a few wait."""
+"""A pool of workers for one block of code, with a bounded queue; and one of threads."""
 
 from __future__ import annotations
 
@@ -103,13 +103,13 @@ class Pool:
             raise Impatient from None
 
 
-class Workers(Pool):
-    """``jobs`` threads; twice as many tasks are given to them at most."""
+class WorkerThreads(Pool):
+    """``jobs`` threads, with twice as many tasks at most running or queued."""
 
     def __init__(self, jobs: int, stop: Callable[[], None]) -> None:
         pool = ThreadPoolExecutor(jobs, thread_name_prefix="storage_copy")
         super().__init__(pool, 2 * jobs, stop)
 
     def do(self, task: Callable[..., object], *arguments: Any) -> None:
-        """Have a task done, which must not raise; it sees the caller's context."""
+        """Run a task, which must not raise, in a copy of the caller's context."""
         self.submit(contextvars.copy_context().run, task, *arguments)

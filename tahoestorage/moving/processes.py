@@ -1,4 +1,4 @@
-"""Processes that copy small files, where one alone keeps no store busy."""
+"""Worker processes that copy small files, where one process does not suffice."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from types import TracebackType
 from typing import NamedTuple
 
 from tahoestorage.exceptions import TahoeStorageError
-from tahoestorage.moving.copying import Copier, Outcome
+from tahoestorage.moving.copier import Copier, Outcome
 from tahoestorage.moving.disk import Disk
 from tahoestorage.moving.objects import Objects
+from tahoestorage.moving.pool import Pool
 from tahoestorage.moving.store import Found
 from tahoestorage.moving.summary import passes, reason
 from tahoestorage.moving.throttle import Stopped, Throttle
-from tahoestorage.moving.workers import Pool
 
 SMALL = 1 << 20
 SMALL_ON_AVERAGE = 1 << 17
@@ -33,17 +33,17 @@ BATCH = 40
 _DIED = "the process that copied it has died; the next run tries again"
 
 
-class Brought(NamedTuple):
-    """What became of a file: an outcome, or else why it failed."""
+class Result(NamedTuple):
+    """What became of a file: an outcome and its bytes, or else why it failed."""
 
     outcome: Outcome | None
     size: int = 0
     why: str = ""
     passes: bool = False
-    """Whether the next run may well do what this one could not."""
+    """Whether the next run may succeed without anybody doing something."""
 
 
-class Size(NamedTuple):
+class Totals(NamedTuple):
     """How many files a run has, of how many bytes, and how many are not small."""
 
     files: int = 0
@@ -51,15 +51,15 @@ class Size(NamedTuple):
     large: int = 0
 
 
-Tell = Callable[[Found, Brought], None]
+Note = Callable[[Found, Result], None]
 
 
-class Helpers(Pool):
-    """``processes``, forked from this one, each of which copies ``each`` at a time.
+class WorkerProcesses(Pool):
+    """``processes`` forks of this process, each copying ``each`` files at a time.
 
-    This process must have one thread only. Each file that is given to them is
-    answered by ``tell``, in another thread, unless the run was stopped before it was
-    copied. They end with this process, whatever ends it.
+    ``note`` is called once for each file that they take, in another thread, unless the
+    run was stopped before the file was copied. This process must have one thread only
+    when they are made. They end with it, whatever ends it.
     """
 
     def __init__(
@@ -68,14 +68,14 @@ class Helpers(Pool):
         processes: int,
         each: int,
         stop: Callable[[], None],
-        tell: Tell,
+        note: Note,
     ) -> None:
         # Only a fork has the stores as they are, with secrets that no pickle holds.
         context = multiprocessing.get_context("fork")
         self._stopped = context.Event()
         self.at_once = processes * each
         """How many files they copy at a time."""
-        self._tell = tell
+        self._note = note
         self._batch: list[Found] = []
         self._is_broken = False
         # Nobody writes to it: it ends when this process does.
@@ -94,10 +94,10 @@ class Helpers(Pool):
 
         super().__init__(executor, 2 * processes, stop_all)
         # Forks all of them, before there is a thread.
-        self.submit(_bring, [])
+        self.submit(_copy_batch, [])
 
     def take(self, found: Found) -> bool:
-        """Have a file copied, or return False where it is not for helpers."""
+        """Have a file copied; return False for one that is large or of unknown size."""
         size = found.stat.size if found.stat else None
         if size is None or size > SMALL or self._is_broken:
             return False
@@ -109,27 +109,27 @@ class Helpers(Pool):
     def _flush(self) -> None:
         batch, self._batch = self._batch, []
 
-        def done(given: Future[list[Brought | None]]) -> None:
-            if given.cancelled():
+        def note_all(future: Future[list[Result | None]]) -> None:
+            if future.cancelled():
                 return
-            results: list[Brought | None]
+            results: list[Result | None]
             try:
-                results = given.result()
+                results = future.result()
             except BrokenProcessPool:
                 self._is_broken = True
-                results = [Brought(None, why=_DIED, passes=True)] * len(batch)
-            for found, brought in zip(batch, results, strict=True):
-                if brought is not None:
-                    self._tell(found, brought)
+                results = [Result(None, why=_DIED, passes=True)] * len(batch)
+            for found, result in zip(batch, results, strict=True):
+                if result is not None:
+                    self._note(found, result)
 
         if not batch:
             return
         try:
-            self.submit(_bring, batch, then=done)
+            self.submit(_copy_batch, batch, then=note_all)
         except BrokenProcessPool:
             self._is_broken = True
             for found in batch:
-                self._tell(found, Brought(None, why=_DIED, passes=True))
+                self._note(found, Result(None, why=_DIED, passes=True))
 
     def __exit__(
         self,
@@ -146,39 +146,39 @@ class Helpers(Pool):
                 os.close(descriptor)
 
 
-def helpers(
+def worker_processes(
     copier: Copier,
     jobs: int,
-    size: Size,
+    totals: Totals,
     stop: Callable[[], None],
-    tell: Tell,
-) -> Helpers | None:
-    """Return helpers for a run, ``jobs`` files at a time; None where they gain nothing.
+    note: Note,
+) -> WorkerProcesses | None:
+    """Return processes for ``jobs`` files at a time; None where they gain nothing.
 
-    They gain where this machine is what limits it: the files are small and many, and
-    each is one request.
+    They gain where this machine is the bottleneck: many small files go from a disk to
+    an object store, in one request each.
     """
     source, target = copier.source, copier.target
     limited = isinstance(source, Disk) and isinstance(target, Objects)
     alone = sys.platform == "linux" and threading.active_count() == 1
-    small = size.files >= MANY and size.bytes <= size.files * SMALL_ON_AVERAGE
+    small = totals.files >= MANY and totals.bytes <= totals.files * SMALL_ON_AVERAGE
     if not (limited and alone and small):
         return None
     # One job at least is left for what is large.
-    at_once = jobs - bool(size.large)
+    at_once = jobs - bool(totals.large)
     processes = min(len(os.sched_getaffinity(0)), at_once // 2)
     if processes < 2:
         return None
-    # What is found out now, they need not find out each.
+    # Asked once here, before the fork, and not by each of them.
     with contextlib.suppress(TahoeStorageError):
         target.storage.conditional()
     try:
-        return Helpers(copier, processes, at_once // processes, stop, tell)
+        return WorkerProcesses(copier, processes, at_once // processes, stop, note)
     except (OSError, ImportError, NotImplementedError):
         return None  # There is no shared memory.
 
 
-# In a helper
+# In a worker process
 
 _copier: Copier
 _threads: ThreadPoolExecutor
@@ -186,7 +186,7 @@ _threads: ThreadPoolExecutor
 
 def _begin(copier: Copier, each: int, alive: tuple[int, int]) -> None:
     global _copier, _threads
-    # Ctrl-C is told to all; the first process says what follows from it.
+    # A terminal sends Ctrl-C to all; the first process decides what follows from it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Or the first collection would copy all memory that is shared with it.
     gc.freeze()
@@ -201,18 +201,18 @@ def _begin(copier: Copier, each: int, alive: tuple[int, int]) -> None:
     _copier, _threads = copier, ThreadPoolExecutor(each)
 
 
-def _bring(batch: list[Found]) -> list[Brought | None]:
+def _copy_batch(batch: list[Found]) -> list[Result | None]:
     tasks = [
-        _threads.submit(contextvars.copy_context().run, _bring_one, found)
+        _threads.submit(contextvars.copy_context().run, _copy_one, found)
         for found in batch
     ]
     return [task.result() for task in tasks]
 
 
-def _bring_one(found: Found) -> Brought | None:
+def _copy_one(found: Found) -> Result | None:
     try:
-        return Brought(*_copier.bring(found))
+        return Result(*_copier.copy(found))
     except Stopped:
         return None
     except Exception as error:
-        return Brought(None, why=reason(error), passes=passes(error))
+        return Result(None, why=reason(error), passes=passes(error))

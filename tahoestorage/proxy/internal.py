@@ -50,7 +50,7 @@ def location(options: Options, prefix: str) -> str:
         name = header.lower().replace("-", "_")
         headers.append((f"tahoe_{name}", header, f"upstream_http_{name}"))
     return render(
-        "accel.conf",
+        "internal.conf",
         **gateway(options),
         address=options.base_url,
         prefix=prefix,

@@ -1,4 +1,4 @@
-"""A run: all files of one store are brought to another."""
+"""One run: all files of one store are copied to another."""
 
 from __future__ import annotations
 
@@ -6,10 +6,17 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tahoestorage.moving.copying import Copier, Outcome
+from tahoestorage.moving.copier import Copier, Outcome
 from tahoestorage.moving.grid import Grid
-from tahoestorage.moving.helpers import SMALL, Brought, Helpers, Size, helpers
 from tahoestorage.moving.names import BadName, FolderMark, Names, NoFile
+from tahoestorage.moving.pool import Impatient, WorkerThreads
+from tahoestorage.moving.processes import (
+    SMALL,
+    Result,
+    Totals,
+    WorkerProcesses,
+    worker_processes,
+)
 from tahoestorage.moving.progress import Progress
 from tahoestorage.moving.space import SHARES, Space, Spread
 from tahoestorage.moving.store import Found, Store
@@ -22,12 +29,15 @@ from tahoestorage.moving.summary import (
     shown_bytes,
 )
 from tahoestorage.moving.throttle import Stopped, Throttle
-from tahoestorage.moving.workers import Impatient, Workers
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done."""
+    """What a run is to do.
+
+    ``jobs`` is how many files are copied at a time, ``rate`` bytes per second in all,
+    ``named`` how many of the files that a dry run would copy are named.
+    """
 
     source: Store
     target: Store
@@ -40,11 +50,10 @@ class Plan:
     dry_run: bool = False
     shares: Spread = SHARES
     named: int = 0
-    """How many of the files that a dry run would copy are named."""
 
 
-class Move:
-    """Carries out a plan, once. What it did is in ``summary``, whatever happens."""
+class Run:
+    """Carries out a plan, once. ``summary`` says what was done, however it ends."""
 
     def __init__(self, plan: Plan, progress: Progress) -> None:
         self._plan = plan
@@ -62,21 +71,25 @@ class Move:
         self._names = Names(
             target.rules, lambda name: target.refuses(name) or source.refuses(name)
         )
-        self._size = Size()
+        self._totals = Totals()
         self.summary = Summary()
         self.is_busy = False
-        """Whether threads go on, because waiting for them was interrupted too."""
+        """Whether threads still work: a second Ctrl-C ended the wait for them."""
         self.space: Space | None = None
         if plan.dry_run and isinstance(target, Grid):
             self.space = Space(plan.shares)
 
-    def run(self) -> None:
-        """Look at all names, then copy, then delete. Ctrl-C ends it in good order."""
+    def carry_out(self) -> None:
+        """Look at all names, then copy, then delete; set ``summary.status``.
+
+        Raises nothing: errors of files and stores are in ``summary``. After Ctrl-C
+        copies under way are broken off, which leaves no part of a file in the target.
+        """
         summary = self.summary
         try:
             with self._progress:
                 if self._look():
-                    self._bring_all()
+                    self._copy_and_delete()
         except KeyboardInterrupt as interrupt:
             summary.status = "interrupted"
             self.is_busy = isinstance(interrupt, Impatient)
@@ -87,7 +100,7 @@ class Move:
                 summary.status = "failed"
 
     def _look(self) -> bool:
-        """Return whether the target can hold all that the source has."""
+        """Check all names, and count; return whether the copying may begin."""
         files = size = large = 0
         has_any = False
         for found in self._walk(self._plan.source, self._plan.target):
@@ -115,7 +128,7 @@ class Move:
             self._failed("", BadName(self._none_begins_so()))
             return False
         self._progress.begin(files, size)
-        self._size = Size(files, size, large)
+        self._totals = Totals(files, size, large)
         return not self.summary.stopping
 
     def _none_begins_so(self) -> str:
@@ -128,7 +141,7 @@ class Move:
     def _walk(self, store: Store, other: Store) -> Iterator[Found]:
         return store.walk(self._plan.prefix, avoid=other.place())
 
-    def _bring_all(self) -> None:
+    def _copy_and_delete(self) -> None:
         plan = self._plan
         with contextlib.ExitStack() as stack:
             try:
@@ -142,11 +155,11 @@ class Move:
 
     def _copy_all(self) -> None:
         with contextlib.ExitStack() as stack:
-            others = self._helpers()
-            workers = stack.enter_context(self._workers(others))
-            if others is not None:
+            processes = self._processes()
+            threads = stack.enter_context(self._threads(processes))
+            if processes is not None:
                 # They end first, for they hold a batch back.
-                stack.enter_context(others)
+                stack.enter_context(processes)
             for found in self._walk(self._plan.source, self._plan.target):
                 if isinstance(found.error, NoFile):
                     if not isinstance(found.error, FolderMark):
@@ -162,41 +175,42 @@ class Move:
                         self._failed(found.name, BadName(error))
                         continue
                 self.summary.seen += 1
-                if others is None or not others.take(found):
-                    workers.do(self._bring, found)
+                if processes is None or not processes.take(found):
+                    threads.do(self._copy, found)
 
-    def _helpers(self) -> Helpers | None:
+    def _processes(self) -> WorkerProcesses | None:
         """Return processes that copy small files; None where they gain nothing."""
         plan = self._plan
         if plan.rate or plan.verify or plan.dry_run:
             return None
-        stop, tell = self._throttle.stop, self._answered
-        return helpers(self._copier, plan.jobs, self._size, stop, tell)
+        return worker_processes(
+            self._copier, plan.jobs, self._totals, self._throttle.stop, self._note
+        )
 
-    def _workers(self, others: Helpers | None = None) -> Workers:
-        at_once = 0 if others is None else others.at_once
+    def _threads(self, processes: WorkerProcesses | None = None) -> WorkerThreads:
+        at_once = 0 if processes is None else processes.at_once
         # One at least, for what has grown since it was looked at.
-        return Workers(max(self._plan.jobs - at_once, 1), self._throttle.stop)
+        return WorkerThreads(max(self._plan.jobs - at_once, 1), self._throttle.stop)
 
-    def _answered(self, found: Found, brought: Brought) -> None:
-        """Note what helpers say of a file."""
-        if brought.outcome is None:
-            self._fail(found.name, brought.why, passes=brought.passes)
-        elif brought.outcome is Outcome.COPIED:
-            self._progress.bytes(brought.size)
-        self._brought(found, brought.outcome, brought.size)
+    def _note(self, found: Found, result: Result) -> None:
+        """Note what a worker process did with a file."""
+        if result.outcome is None:
+            self._fail(found.name, result.why, passes=result.passes)
+        elif result.outcome is Outcome.COPIED:
+            self._progress.bytes(result.size)
+        self._count(found, result.outcome, result.size)
 
-    def _bring(self, found: Found) -> None:
+    def _copy(self, found: Found) -> None:
         outcome, size = None, 0
         try:
-            outcome, size = self._copier.bring(found)
+            outcome, size = self._copier.copy(found)
         except Stopped:
             return
         except Exception as error:
             self._failed(found.name, error)
-        self._brought(found, outcome, size)
+        self._count(found, outcome, size)
 
-    def _brought(self, found: Found, outcome: Outcome | None, size: int) -> None:
+    def _count(self, found: Found, outcome: Outcome | None, size: int) -> None:
         name = found.name
         passed = self._plan.verify
         if outcome is not None:
@@ -228,7 +242,7 @@ class Move:
             empty = BadName("FROM has no files there; nothing is deleted")
             self._failed("", empty)
             return
-        with self._workers() as workers:
+        with self._threads() as threads:
             for found in self._walk(plan.target, plan.source):
                 if isinstance(found.error, FileNotFoundError | NoFile):
                     continue
@@ -238,7 +252,7 @@ class Move:
                         continue
                     refused = plan.target.refuses(found.name)
                     if refused is None:
-                        workers.do(self._delete, found.name)
+                        threads.do(self._delete, found.name)
                         continue
                     # Another file has the name that would be deleted.
                     error = BadName(f"it can't be deleted: {refused}")
@@ -246,7 +260,7 @@ class Move:
                     self._failed(found.name, error)
 
     def _is_spared(self, name: str) -> bool:
-        """Whether a file stays that only TO has; say why."""
+        """Whether a file that only TO has is not deleted; say why."""
         if self._names.spares(name):
             # Of what FROM has lost, it may be the last copy.
             why = "what FROM has by that name was refused"

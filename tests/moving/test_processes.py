@@ -23,9 +23,9 @@ STORE = """
 import os, time
 from pathlib import Path
 from tahoestorage.backends.s3 import S3Storage
-from tahoestorage.moving import helpers
+from tahoestorage.moving import processes
 
-helpers.MANY = 100
+processes.MANY = 100
 os.sched_getaffinity = lambda pid: {0, 1}
 
 
