@@ -1,4 +1,4 @@
-"""The location by which nginx carries the downloads that the site allows."""
+"""The internal location by which nginx sends the downloads that the site allows."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from tahoestorage.proxy.templates import gateway, render
 
 FAILED = "@tahoe_failed"
 
-# Of the site's answer nginx keeps Content-Type, Content-Disposition, Accept-Ranges,
-# Set-Cookie, Cache-Control and Expires. The rest it has to be told.
-_SAID_BY_THE_SITE = (
+# Of the site's response nginx itself keeps Content-Type, Content-Disposition,
+# Accept-Ranges, Set-Cookie, Cache-Control and Expires (ngx_http_upstream). These it
+# does not, so the location sets them again.
+_FROM_THE_SITE = (
     "Content-Security-Policy",
     "Cross-Origin-Opener-Policy",
     "Cross-Origin-Resource-Policy",
@@ -22,7 +23,7 @@ _SAID_BY_THE_SITE = (
     "X-Content-Type-Options",
     "X-Frame-Options",
 )
-_SAID_BY_THE_GATEWAY = (
+_NOT_FROM_THE_GATEWAY = (
     "Accept-Ranges",
     "Cache-Control",
     "Content-Disposition",
@@ -40,13 +41,14 @@ _SAID_BY_THE_GATEWAY = (
 
 
 def location(options: Options, prefix: str) -> str:
-    """Return the internal location for TAHOE_ACCEL_REDIRECT, as text for nginx.
+    """Return nginx's ``internal`` location below ``prefix``, for X-Accel-Redirect.
 
-    It belongs into the ``server`` block of the site. Raises ImproperlyConfigured for a
-    gateway whose address nginx would misread.
+    It goes inside the ``server`` block of the site; ``prefix`` is the value of
+    TAHOE_ACCEL_REDIRECT. Raises ImproperlyConfigured for a gateway whose address nginx
+    would misread.
     """
     headers = []
-    for header in _SAID_BY_THE_SITE:
+    for header in _FROM_THE_SITE:
         name = header.lower().replace("-", "_")
         headers.append((f"tahoe_{name}", header, f"upstream_http_{name}"))
     return render(
@@ -55,6 +57,6 @@ def location(options: Options, prefix: str) -> str:
         address=options.base_url,
         prefix=prefix,
         headers=headers,
-        hidden=sorted({*_SAID_BY_THE_SITE, *_SAID_BY_THE_GATEWAY}),
+        hidden=sorted({*_FROM_THE_SITE, *_NOT_FROM_THE_GATEWAY}),
         failed=FAILED,
     )

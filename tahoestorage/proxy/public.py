@@ -1,4 +1,4 @@
-"""The read-only proxy for visitors."""
+"""The read-only proxy, by which visitors read files by caps in URLs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PART = 2**20  # bytes, as the slices in public.conf
 
 @dataclass(frozen=True)
 class PublicProxy:
-    """What visitors are let through to, and where it is kept on the way.
+    """What the proxy lets visitors read, and where it caches that.
 
     :param listen: the address and port to listen on, as nginx's `listen` takes it.
     :param server_name: the names of the host, as nginx's `server_name` takes them.
@@ -37,7 +37,7 @@ class PublicProxy:
 
 
 def configuration(options: Options, proxy: PublicProxy) -> str:
-    """Return what goes inside ``http { }``.
+    """Return the configuration, which goes inside nginx's ``http { }``.
 
     Raises ImproperlyConfigured for an address that nginx would misread.
     """
@@ -45,12 +45,12 @@ def configuration(options: Options, proxy: PublicProxy) -> str:
     if options.public_base_url is not None:
         address = plain_url(options.public_base_url, "TAHOE_PUBLIC_BASE_URL")
         start = urlsplit(address).path.rstrip("/")
-    kinds = patterns(start, mutable=proxy.mutable, directories=proxy.directories)
-    asked = gateway(options)
+    targets = patterns(start, mutable=proxy.mutable, directories=proxy.directories)
+    variables = gateway(options)
     context = {
-        **asked,
+        **variables,
         "proxy": proxy,
-        "patterns": kinds.items(),
+        "patterns": targets.items(),
         "start": start,
         "prefix": re.escape(start),
         "shown": mediatypes.SHOWN.items(),
@@ -60,13 +60,13 @@ def configuration(options: Options, proxy: PublicProxy) -> str:
         "player_policy": mediatypes.PLAYER_POLICY,
         "parts": _own_address(proxy.listen),
         # All of a part is fetched before the first byte of it is passed on.
-        "part_timeout": asked["read_timeout"] + math.ceil(PART / options.min_rate),
+        "part_timeout": variables["read_timeout"] + math.ceil(PART / options.min_rate),
     }
     return render("public.conf", common=render("common.conf", **context), **context)
 
 
 def standalone(configuration: str, *, as_root: bool) -> str:
-    """Return a whole file around what goes inside ``http { }``.
+    """Return a whole nginx.conf around what goes inside ``http { }``.
 
     :param as_root: whether workers stay root where root starts it.
     """

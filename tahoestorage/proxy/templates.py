@@ -1,4 +1,4 @@
-"""The templates of this package, and the gateway as nginx is told of it."""
+"""Rendering of this package's templates, and what they say of the gateway."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.template import Context, Engine
 
 from tahoestorage.config.options import Options
 
-# Debian's; what is trusted is for the machine's owner to say.
+# The path on Debian. The owner of the machine decides what is trusted.
 AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 _PORTS = {"http": 80, "https": 443}
 _PLAIN_URL = re.compile(r"https?://[A-Za-z0-9._~:/\[\]-]+")
@@ -29,7 +29,10 @@ def render(template: str, **context: object) -> str:
 
 
 def plain_url(url: str, setting: str) -> str:
-    """Return a URL that nginx reads as it stands; else raise ImproperlyConfigured."""
+    """Return a URL without a character that means something to nginx.
+
+    Raises ImproperlyConfigured, with the name of the ``setting``.
+    """
     if not _PLAIN_URL.fullmatch(url):
         raise ImproperlyConfigured(
             f"{setting} has a character in it that has a meaning to nginx."
@@ -38,7 +41,7 @@ def plain_url(url: str, setting: str) -> str:
 
 
 def gateway(options: Options) -> dict[str, Any]:
-    """Return what the templates say of the gateway.
+    """Return the templates' variables for the gateway; time-outs are in seconds.
 
     Raises ImproperlyConfigured for an address that nginx would misread.
     """

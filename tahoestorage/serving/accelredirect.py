@@ -1,4 +1,4 @@
-"""Downloads that the site decides on, and nginx carries."""
+"""X-Accel-Redirect: downloads that the site allows, and nginx sends."""
 
 from __future__ import annotations
 
@@ -21,10 +21,15 @@ _PLAIN = re.compile(r"[A-Za-z0-9:-]+")
 def accelerated(
     response: HttpResponse, stored: Representation, part: Range | None
 ) -> bool:
-    """Let nginx fill in the content, where TAHOE_ACCEL_REDIRECT says that it can.
+    """Have nginx send the content; return False where it can't, or is not set to.
 
-    It gets the file's read cap in a header that it keeps for itself. False where it
-    can't: what is not on a grid, or in its cap.
+    It can for files on a grid whose content is not in the cap itself, where
+    TAHOE_ACCEL_REDIRECT is set. ``part`` is the range to send. nginx takes the file's
+    read cap from the header X-Accel-Redirect, which it does not pass on (nginx's
+    ngx_http_proxy_module, ``proxy_hide_header``); ``manage.py tahoe_nginx --accel``
+    prints the location for it.
+
+    Raises FileNotFoundError, and what the storage raises.
     """
     storage = stored.storage
     if not isinstance(storage, TahoeStorage):

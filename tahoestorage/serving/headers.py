@@ -1,4 +1,4 @@
-"""How a browser is told to treat a file that somebody uploaded."""
+"""The headers that say what a file is, and what a browser may do with it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ _NOT_IN_HEADERS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 def content_headers(
     filename: str, *, as_attachment: bool, trusted: bool
 ) -> dict[str, str]:
-    """Return the headers that say what a file is, and what it may do.
+    """Return the headers by which an uploaded file never runs in the site's name.
 
-    Only what is SHOWN is shown in a browser, anything else is a download: nothing that
-    was uploaded is run, or used as a script, in the site's name. Files that are
-    ``trusted`` are what their names say. Any name makes headers that can be sent, by
-    the site and by the stores that get them in a signed URL.
+    These are Content-Type, Content-Disposition (RFC 6266), X-Content-Type-Options,
+    Referrer-Policy and Content-Security-Policy. Types in ``mediatypes.SHOWN`` are shown
+    in a browser unless ``as_attachment``, anything else is a download. ``trusted``
+    files have the type of their name, and no policy. Raises nothing: any ``filename``
+    makes headers that can be sent, also by a store that gets them in a signed URL.
     """
     # A file system may have names that are no Unicode.
     filename = filename.encode(errors="replace").decode()
@@ -37,11 +38,13 @@ def content_headers(
     shown = SHOWN.get(extension)
     as_attachment = as_attachment or (shown is None and not trusted)
     # By its name; packed files are not to be unpacked on the way.
-    told = FileResponse(io.BytesIO(), as_attachment=as_attachment, filename=filename)
+    response = FileResponse(
+        io.BytesIO(), as_attachment=as_attachment, filename=filename
+    )
     headers = {"X-Content-Type-Options": "nosniff"}
     for name in ("Content-Type", "Content-Disposition"):
-        if name in told:
-            headers[name] = told[name]
+        if name in response:
+            headers[name] = response[name]
     if trusted:
         return headers
     content_type = shown or EMBEDDED.get(extension, BYTES)

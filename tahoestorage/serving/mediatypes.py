@@ -1,8 +1,8 @@
-"""What a browser may do with a file that somebody uploaded.
+"""Media types, and what a browser may do with an uploaded file of each.
 
-A type follows from the name's extension, and never from the content. What is not
-listed here is saved and not shown, as a row of bytes; so are HTML, scripts and style
-sheets, which hence act nowhere.
+The type follows from the name's extension, never from the content. What is not listed
+here is a download of type application/octet-stream: so HTML, scripts and style sheets
+that somebody uploaded are never run.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ POLICY = (
     "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; "
     "sandbox"
 )
-"""The Content-Security-Policy: opened all the same, nothing in a file runs."""
+"""The Content-Security-Policy of uploads: what is opened all the same runs nothing."""
 
 PLAYER_POLICY = f"{POLICY} allow-same-origin"
-"""That of audio and video: a browser's own player fetches them from their origin."""
+"""The policy of audio and video, which a browser's player fetches from their origin."""

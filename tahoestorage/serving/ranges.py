@@ -1,4 +1,4 @@
-"""The part of a file that a visitor asks for."""
+"""Range requests (RFC 9110, 14): the part of a file that a client asks for."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ _RANGE = re.compile(r"bytes=[ \t]*([0-9]{0,18})-([0-9]{0,18})[ \t]*", re.IGNOREC
 
 
 class Unsatisfiable(Exception):
-    """The file has no such part."""
+    """The range begins behind the end of the file: status 416 (RFC 9110, 15.5.17)."""
 
 
 class Range(NamedTuple):
-    """Bytes ``first`` to ``last`` of ``size``."""
+    """Bytes ``first`` to ``last``, both included, of a file of ``size`` bytes.
+
+    Its text is the value of Content-Range (RFC 9110, 14.4).
+    """
 
     first: int
     last: int
@@ -26,6 +29,7 @@ class Range(NamedTuple):
 
     @property
     def end(self) -> int:
+        """The offset behind the last byte."""
         return self.last + 1
 
     def __str__(self) -> str:
@@ -35,9 +39,12 @@ class Range(NamedTuple):
 def range_of(
     request: HttpRequest, size: int, etag: str | None, modified: int | None
 ) -> Range | None:
-    """Return the part of a file that is asked for; None for all of it.
+    """Return the one range that a GET asks for; None where all is to be sent.
 
-    ``size`` is in bytes, ``modified`` in seconds since 1970. Raises Unsatisfiable.
+    That is without a range, with several or a malformed one (RFC 9110, 14.2), and where
+    If-Range (13.1.5) names another version than ``etag`` or ``modified``. ``size`` is
+    in bytes, ``etag`` is quoted, ``modified`` is in whole seconds since 1970. Raises
+    Unsatisfiable.
     """
     found = _RANGE.fullmatch(request.headers.get("Range", ""))
     # It has a meaning for GET only (RFC 9110, 14.2).
@@ -60,7 +67,7 @@ def range_of(
 
 
 def _is_of_this(condition: str, etag: str | None, modified: int | None) -> bool:
-    """Whether what a visitor has a part of is this (RFC 9110, 13.1.5)."""
+    """Whether If-Range is absent or names this version (RFC 9110, 13.1.5)."""
     if not condition:
         return True
     if condition.endswith('"'):

@@ -1,4 +1,4 @@
-"""A stored file, as it is to be served."""
+"""A stored file as HTTP sees it: its size, validators and content (RFC 9110, 3.2)."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ from tahoestorage.serving.streams import BodyPart
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
 
-# Bytes. Longer names are none on S3 and Google Cloud Storage; and those of directories
-# that are not known, to a gateway, no request.
+# Bytes. S3 and Google Cloud Storage have no longer names; and a gateway refuses a
+# request with a longer path.
 LONGEST_KEY = 1024
 LONGEST_PATH = 4096
 
 
 class ObjectChanged(Exception):
-    """The file is another one by now than it was known to be."""
+    """The file was replaced after the cache was filled."""
 
 
 class Packed(ObjectChanged):
-    """The file is stored packed, and was not known to be: see ``look``."""
+    """The file is stored gzipped, which only reading it showed."""
 
 
 @dataclass
 class Representation:
-    """What is known of a file, which is opened when its content is needed.
+    """A file's size and validators; it is opened when its content is needed.
 
-    ``size`` is in bytes, None where only reading shows it; ``modified`` in whole
-    seconds since 1970. ``etag`` is quoted and strong. ``reference`` is what the entry
-    of this very file says: a secret.
+    ``size`` is in bytes, None where only reading shows it. ``etag`` is quoted and
+    strong (RFC 9110, 8.8.3), ``modified`` in whole seconds since 1970. ``reference`` is
+    the version that the cache has of it, a secret: what is read must be that version.
     """
 
     storage: Storage
@@ -55,12 +55,12 @@ class Representation:
     reference: str | None = field(default=None, repr=False)
     file: File[Any] | None = None
     may_be_packed: bool = False
-    """Whether ``size`` may be that of a packed form: only reading shows it."""
+    """Whether the file may be gzipped, and ``size`` not that of its content."""
 
     def part(self, first: int = 0, end: int | None = None) -> BodyPart:
-        """Return the bytes from ``first`` up to ``end``, with a block of them read.
+        """Return the bytes from ``first`` up to ``end``, of which a block is read.
 
-        Raises Changed, and what opening and reading do.
+        Raises ObjectChanged, its subclass Packed, and what opening and reading raise.
         """
         file, self.file = self.file or self.storage.open(self.name), None
         try:
@@ -88,7 +88,7 @@ class Representation:
             raise Packed
 
     def close(self) -> None:
-        """Give up the file, if it is open."""
+        """Close the file, if it is open."""
         if self.file is not None:
             self.file.close()
 
@@ -96,12 +96,13 @@ class Representation:
 def representation_of(
     storage: Storage, name: str, *, packed: bool = False
 ) -> Representation:
-    """Return what is known of a file, without a request where it is in the cache.
+    """Return a file's size and validators, without a request where they are cached.
 
-    Where it may be ``packed``, as it may in a storage that packs, it is opened.
+    With ``packed``, and in a storage with ``gzip``, the file is opened to see whether
+    it is gzipped.
 
     Raises FileNotFoundError, IsADirectoryError, SuspiciousFileOperation, and what the
-    storage does where the store can't be asked.
+    storage raises where the store can't be asked.
     """
     if isinstance(storage, TahoeStorage):
         _check_length(name, LONGEST_PATH)
@@ -139,7 +140,10 @@ def _check_length(name: str, longest: int) -> None:
 
 
 def open_representation(storage: Storage, name: str) -> Representation:
-    """Return an open file, with what is known of just this one."""
+    """Open a file; return it with the size and validators of just this version.
+
+    Raises what opening it does, and SuspiciousFileOperation for a NUL in the name.
+    """
     if "\0" in name and not isinstance(storage, TahoeStorage | Cached):
         raise SuspiciousFileOperation("a name has no NUL in it")
     file = storage.open(name)
@@ -152,18 +156,18 @@ def open_representation(storage: Storage, name: str) -> Representation:
 
 def _opened(storage: Storage, name: str, file: File[Any]) -> Representation:
     if isinstance(file, StoredFile):
-        # Its content can change, or did just now: nothing tells one from another.
+        # Its content can change, or just did: no validator tells its versions apart.
         return Representation(
             storage, name, None if file.is_packed else file.size, file=file
         )
     # Of just this file, which may be replaced meanwhile.
     with contextlib.suppress(AttributeError, OSError):
-        cached = os.fstat(file.fileno())
-        if stat.S_ISREG(cached.st_mode):
-            etag = f'"{cached.st_mtime_ns:x}-{cached.st_size:x}"'
-            seconds = int(cached.st_mtime)
+        status = os.fstat(file.fileno())
+        if stat.S_ISREG(status.st_mode):
+            etag = f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
+            seconds = int(status.st_mtime)
             return Representation(
-                storage, name, cached.st_size, etag, seconds, file=file
+                storage, name, status.st_size, etag, seconds, file=file
             )
     stored = Representation(storage, name, file.size, file=file)
     with contextlib.suppress(NotImplementedError):

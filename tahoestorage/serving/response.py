@@ -1,4 +1,4 @@
-"""A stored file as a response, whichever storage has it."""
+"""The response to a request for a stored file, whichever storage has it."""
 
 from __future__ import annotations
 
@@ -61,19 +61,24 @@ def serve(
 ) -> HttpResponseBase:
     """Return the response to a GET or HEAD of a stored file, for any storage.
 
-    All of it or one range, or that it was not modified; streamed in blocks, or by
-    nginx where TAHOE_ACCEL_REDIRECT is set and the file is on a grid. Pictures, sound,
-    film, PDF and plain text are shown unless it is to be an attachment, anything else
-    is a download. ``filename`` is what it is saved as, the last part of ``name``
-    unless given. A browser may keep it for ``max_age`` seconds; unless given it asks
-    each time, and gets a 304.
+    Its status is 200; 206 or 416 for one range (RFC 9110, 14); 304 or 412 where a
+    condition says so (RFC 9110, 13); 405 for other methods; 302 with ``redirect``. The
+    content is streamed in blocks of 64 KiB, or sent by nginx where TAHOE_ACCEL_REDIRECT
+    is set and the file is on a grid.
 
-    With ``redirect`` S3 and Google Cloud Storage send it themselves, by a URL that
-    expires. ``trusted`` files are the site's own, such as style sheets and scripts:
-    they are what their names say, may be run, and caches may share them.
+    - ``as_attachment``: a download in any case (RFC 6266). Unless given, pictures,
+      sound, film and plain text are shown, and anything else is a download.
+    - ``filename``: the name to save it as; the last part of ``name`` unless given.
+    - ``max_age``: the seconds for which a browser may reuse it (RFC 9111, 5.2.2.1).
+      Unless given it asks each time, and gets a 304 while the file is the same.
+    - ``redirect``: S3 and Google Cloud Storage send it themselves, by a URL that
+      expires.
+    - ``trusted``: the file is the site's own, as a style sheet or script: it has the
+      type of its name, may run, and shared caches may store it. Never for uploads.
 
-    Raises Http404 where there is no such file, or the name can't be one; and before
-    anything was sent, what the storage raises where the store can't be asked.
+    Raises Http404 where there is no such file or no file can have the name, and
+    TahoeStorageError or what else the storage raises where the store can't be read.
+    After the first byte was sent an error ends the connection.
     """
     if request.method not in METHODS:
         return HttpResponseNotAllowed(METHODS)
@@ -93,10 +98,12 @@ def serve(
         if error.errno in _IMPOSSIBLE:
             raise Http404("There is no such file.") from error
         raise
-    kept: dict[str, Any] = {"no_cache": True}
+    caching: dict[str, Any] = {"no_cache": True}
     if max_age is not None:
-        kept = {"max_age": max_age}
-    patch_cache_control(response, **{"public" if trusted else "private": True}, **kept)
+        caching = {"max_age": max_age}
+    patch_cache_control(
+        response, **{"public" if trusted else "private": True}, **caching
+    )
     return response
 
 
@@ -119,25 +126,23 @@ def _respond_with(
     request: HttpRequest, stored: Representation, headers: Mapping[str, str]
 ) -> HttpResponseBase:
     with contextlib.closing(stored):
-        cached = HttpResponse(headers=dict(headers))
+        base = HttpResponse(headers=dict(headers))
         if stored.etag is not None:
-            cached["ETag"] = stored.etag
+            base["ETag"] = stored.etag
         if stored.modified is not None:
-            cached["Last-Modified"] = http_date(stored.modified)
-        response = get_conditional_response(
-            request, stored.etag, stored.modified, cached
-        )
-        if response is not None and response is not cached:
+            base["Last-Modified"] = http_date(stored.modified)
+        response = get_conditional_response(request, stored.etag, stored.modified, base)
+        if response is not None and response is not base:
             return response
-        return _whole_or_part(request, stored, cached)
+        return _whole_or_part(request, stored, base)
 
 
 def _whole_or_part(
-    request: HttpRequest, stored: Representation, cached: HttpResponse
+    request: HttpRequest, stored: Representation, base: HttpResponse
 ) -> HttpResponseBase:
     part, size = None, stored.size
     if size is not None:
-        cached["Accept-Ranges"] = "bytes"
+        base["Accept-Ranges"] = "bytes"
         try:
             part = range_of(request, size, stored.etag, stored.modified)
         except Unsatisfiable:
@@ -151,12 +156,12 @@ def _whole_or_part(
         if stored.may_be_packed:
             raise Packed
         if size is not None:
-            cached["Content-Length"] = str(size)
-        return cached
-    if accelerated(cached, stored, part):
-        return cached
+            base["Content-Length"] = str(size)
+        return base
+    if accelerated(base, stored, part):
+        return base
     content = stored.part() if part is None else stored.part(part.first, part.end)
-    response = Streamed(content, headers=dict(cached.items()))
+    response = Streamed(content, headers=dict(base.items()))
     if part is not None:
         response.status_code = 206
         response["Content-Range"] = str(part)

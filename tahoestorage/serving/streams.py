@@ -1,4 +1,4 @@
-"""The bytes of a file on their way to a visitor."""
+"""The body of a response, streamed from an open file."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ BLOCK = 1 << 16
 
 
 class BodyPart:
-    """The rest of an open file, or so many bytes, of which a block is held.
+    """The next ``length`` bytes of an open file, in blocks; all the rest for None.
 
-    The first one is read now: after the headers there is no way to say that the store
-    is away. Raises what reading does, and DamagedDownload where there is too little.
+    The first block is read when it is made: a store that is away raises before the
+    headers are sent. Raises DamagedDownload where the file ends too early, and what
+    reading raises.
     """
 
     def __init__(self, file: File[Any] | IO[bytes], length: int | None) -> None:
@@ -44,12 +45,12 @@ class BodyPart:
             block = self._read()
 
     def close(self) -> None:
-        """Give up the file."""
+        """Close the file."""
         self._file.close()
 
 
 class Streamed(StreamingHttpResponse):
-    """Sends a Part by WSGI, and by ASGI as well: block by block either way."""
+    """A response that sends a BodyPart block by block, by WSGI and by ASGI."""
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         # A middleware may have put something else in its place.

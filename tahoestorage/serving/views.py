@@ -18,10 +18,11 @@ from tahoestorage.storage import TahoeStorage
 
 
 class Download(View):
-    """Serves the file ``name`` of a storage; ``serve`` says how.
+    """Serves the file ``name`` of a storage, as ``serve`` does.
 
-    The attributes are its arguments, and may be given to ``as_view``. Everybody may
-    have each file, as with files in MEDIA_ROOT, unless ``has_permission`` says no.
+    The attributes are arguments of ``serve``, and may be given to ``as_view``.
+    Everybody may read every file, as with files in MEDIA_ROOT, unless
+    ``has_permission`` says no.
     """
 
     http_method_names = ("get", "head", "options")
@@ -33,14 +34,15 @@ class Download(View):
     trusted: bool = False
 
     def has_permission(self, request: HttpRequest, name: str) -> bool:
-        """Whether this visitor may have the file, which may not be there at all.
+        """Whether the visitor of this request may read the file; override it.
 
-        ``name`` is in the one form in which the storage has it.
+        ``name`` is normalised, so that a file has one name only. The file need not
+        exist.
         """
         return True
 
     def get(self, request: HttpRequest, name: str, **kwargs: Any) -> HttpResponseBase:
-        """Serve the file. Raises PermissionDenied, and Http404."""
+        """Serve the file. Raises PermissionDenied, Http404, and what ``serve`` does."""
         storage = self.storage
         if isinstance(storage, str):
             storage = storages[storage]
@@ -59,9 +61,9 @@ class Download(View):
 
 
 def _only_form(storage: Storage, name: str) -> str:
-    """Return the name by which a file is known; Http404 for detours to it.
+    """Return the normalised name of a file. Raises Http404 for a detour to it.
 
-    Else "public/../private" would be asked for in the name of "public".
+    Else the permission for "public" would be asked for "public/../private".
     """
     detour = name.startswith(("/", "../")) or name in (".", "..") or "\\" in name
     if detour or posixpath.normpath(name) != name:
