@@ -46,6 +46,28 @@ def imports(module: Path) -> Iterator[str]:
             yield from (".".join([*parts, alias.name]) for alias in node.names)
 
 
+def parsed(module: Path) -> ast.Module:
+    """Return the syntax tree of a module of this repository."""
+    return ast.parse((ROOT / module).with_suffix(".py").read_text())
+
+
+def private_names_of_others(module: Path) -> set[str]:
+    """Return the private names that a module uses and does not define itself."""
+    tree = parsed(module)
+    found = {
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and re.match("_(?!_)", node.attr)
+    }
+    own = {node for node in found if ast.unparse(node.value) in ("self", "cls")}
+    defined = {node.attr for node in own} | {
+        node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)
+    }
+    imported = {name.rpartition(".")[2] for name in imports(module)}
+    used = {node.attr for node in found - own} - defined - NOT_PRIVATE
+    return used | {name for name in imported if re.match("_(?!_)", name)}
+
+
 def is_in(name: str, *packages: str) -> bool:
     """Tell whether a dotted name is one of these, or stands in one of them."""
     return any(name == p or name.startswith(f"{p}.") for p in packages)
@@ -191,6 +213,36 @@ REVIEWED = {"tahoestorage.tahoe.links": 450, "tahoestorage.tahoe.directories": 4
 def test_a_module_has_400_lines_at_most_or_was_reviewed(module: Path) -> None:
     lines = (ROOT / module).with_suffix(".py").read_text().count("\n")
     assert lines <= REVIEWED.get(dotted(module), 400)
+
+
+# Django has one of its own in each command.
+OF_ONE_NAME = {"Command"}
+
+
+def test_no_two_classes_have_one_name() -> None:
+    places: dict[str, list[str]] = {}
+    for module in MODULES:
+        for node in ast.walk(parsed(module)):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(dotted(module))
+    twice = {name: found for name, found in places.items() if len(found) > 1}
+    assert {name for name in twice if name not in OF_ONE_NAME} == set(), twice
+
+
+# Documented names of other libraries, but for the last: Django has no public one for
+# what a command's output goes to.
+NOT_PRIVATE = {"_meta", "_replace", "_asdict", "_exit", "_out"}
+
+
+@pytest.mark.parametrize("part", ["moving", "serving", "checks", "management"])
+def test_what_stands_on_the_storages_uses_nothing_private(part: str) -> None:
+    used = {
+        f"{dotted(module)}: {name}"
+        for module in MODULES
+        if is_in(dotted(module), f"tahoestorage.{part}")
+        for name in private_names_of_others(module)
+    }
+    assert used == set()
 
 
 def test_importing_the_storage_imports_no_other_store_and_no_tahoe() -> None:

@@ -68,10 +68,10 @@ def repeatable(content: Any) -> Iterator[Any]:
         yield content
         return
     with tempfile.TemporaryFile() as file:
-        yield Kept(content, body.begin(), file)
+        yield SpooledContent(content, body.begin(), file)
 
 
-class Kept:
+class SpooledContent:
     """Content that can be read once, and is kept in ``file`` as it is read.
 
     ``chunks`` begins it anew each time. It is otherwise what ``content`` is. A file

@@ -29,7 +29,7 @@ ITEM = ""
 HOUR = 3600.0
 
 
-class Prefetched(NamedTuple):
+class PrefetchedEntries(NamedTuple):
     """What is below a prefix, as it was read at the start of a ``prefetch`` block.
 
     By key, since a name can be written in several ways.
@@ -40,7 +40,9 @@ class Prefetched(NamedTuple):
     entries: dict[str, Entry | None]
 
 
-_prefetched: ContextVar[tuple[Prefetched, ...]] = ContextVar("prefetched", default=())
+_prefetched: ContextVar[tuple[PrefetchedEntries, ...]] = ContextVar(
+    "prefetched", default=()
+)
 
 
 class Lookups(ObjectStore):
@@ -246,7 +248,7 @@ class Lookups(ObjectStore):
         entries: dict[str, Entry | None] = {
             base + name: entry for name, entry in self.listed(prefix)
         }
-        block = Prefetched(self, base + prefix, entries)
+        block = PrefetchedEntries(self, base + prefix, entries)
         token = _prefetched.set((*_prefetched.get(), block))
         try:
             yield

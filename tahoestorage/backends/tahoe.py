@@ -33,7 +33,7 @@ from tahoestorage.tahoe.publicurls import public_url
 from tahoestorage.tahoe.uploads import UploadBody
 
 
-class Prefetched(NamedTuple):
+class PrefetchedDirectories(NamedTuple):
     """Which directories were asked for in a ``prefetch`` block."""
 
     storage: TahoeStorage
@@ -41,7 +41,9 @@ class Prefetched(NamedTuple):
     asked: dict[Path, Directory | None]
 
 
-_prefetched: ContextVar[tuple[Prefetched, ...]] = ContextVar("prefetched", default=())
+_prefetched: ContextVar[tuple[PrefetchedDirectories, ...]] = ContextVar(
+    "prefetched", default=()
+)
 
 
 class TahoeStorage(Saving, Configured):
@@ -294,7 +296,7 @@ class TahoeStorage(Saving, Configured):
         of them may be as old as another host's change. Listings are read whole, so
         this is all that there is to fetch.
         """
-        block = Prefetched(self, prefix, {})
+        block = PrefetchedDirectories(self, prefix, {})
         token = _prefetched.set((*_prefetched.get(), block))
         try:
             yield
