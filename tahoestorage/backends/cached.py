@@ -1,4 +1,8 @@
-"""The entry cache for stores of objects: one stat a name, listings where asked for."""
+"""Django's storage API over an object store with a cache.
+
+``exists``, ``size``, ``open``, ``save``, ``delete`` and the times are here, for S3 and
+Google Cloud Storage alike. Listings and URLs are in the ``storage.py`` of each.
+"""
 
 from __future__ import annotations
 
@@ -28,23 +32,27 @@ from tahoestorage.exceptions import (
 
 
 class Cached(Lookups):
-    """Stands before a class of django-storages, and gives it the entry cache.
+    """The methods of Django's storage API that all object stores share.
 
-    Takes two options more than that class: ``cache``, as TahoeStorage has it, and
-    ``allow_overwrite``, another name of ``file_overwrite``, which is False by default.
+    To be named before a class of django-storages. It adds two options: ``cache``, as
+    TahoeStorage has it, and ``allow_overwrite``, another name of ``file_overwrite``,
+    which is False by default.
     """
 
     def exists(self, name: str) -> bool:
-        """Whether there is an object of this name; a mere prefix is none."""
+        """Return whether there is an object of this name. A mere prefix is none.
+
+        The cache answers, or else one request.
+        """
         name = str(name)
         return bool(path_of(name)) and self.entry(self._spelled(name)) is not None
 
     def size(self, name: str) -> int:
-        """Return the size of a file in bytes."""
+        """Return the size of a file in bytes, as it is stored. Raises FileMissing."""
         return int(self._whole(str(name), "size"))
 
     def get_modified_time(self, name: str) -> datetime:
-        """Return when the object was last written."""
+        """Return when the object was last written. Raises FileMissing."""
         return self._time(self._whole(str(name), "modified"))
 
     def get_accessed_time(self, name: str) -> datetime:
@@ -52,7 +60,7 @@ class Cached(Lookups):
         raise NotImplementedError("Object stores do not keep when a file was read.")
 
     def _whole(self, name: str, label: str) -> float:
-        """Return a figure of a file, for which the store is asked if need be."""
+        """Return a figure of a file, "size" or a time, of the store if need be."""
         check_file(name)
         name = self._spelled(name)
         cached = getattr(self.file_entry(name), label)
@@ -65,9 +73,10 @@ class Cached(Lookups):
         return float(cached) if label != "size" else cached
 
     def whole_entry(self, name: str) -> Entry:
-        """Return the entry of a file, with its size and when it was written.
+        """Return the entry of a file, with its size and the time of its last write.
 
-        All of it is of one object; the store is asked where the cache lacks a part.
+        The store is asked where the cache lacks one of them, so that all of the entry
+        is of one content. Raises FileMissing.
         """
         check_file(name)
         name = self._spelled(name)
@@ -83,10 +92,10 @@ class Cached(Lookups):
         return datetime.fromtimestamp(seconds, UTC if use_tz() else None)
 
     def _spelled(self, name: str) -> str:
-        """Return the name of a file as the store has it, or else as saves write it.
+        """Return the name of a file as the store has it, else as a save writes it.
 
-        What others have put there need not be in NFC, and may end in "/". It costs a
-        look-up only where the name given is not as saves would write it.
+        Others may have put objects there whose names are not in NFC, or end in "/". A
+        look-up is needed only where ``name`` is not as a save would write it.
         """
         saved = saved_name(name)
         if saved and self.key_of(saved) != self.key_of(name):
@@ -97,9 +106,9 @@ class Cached(Lookups):
         return name
 
     def _shown(self, name: str) -> str:
-        """Return the name of which a URL is made.
+        """Return the name that stands in a URL.
 
-        One that ends in "/" stays as it is: pages put more behind it.
+        One that ends in "/" stays as it is: pages append to it.
         """
         check_file(name)
         return name if name.endswith("/") else self._spelled(name)
@@ -148,6 +157,10 @@ class Cached(Lookups):
             return self._by_free_name(name, put)
 
     def write(self, name: str, content: Any, *, replace: bool) -> None:
+        """Write a file by just this name; ``save`` would look for a free one.
+
+        Without ``replace`` raises NameTaken where the name is taken.
+        """
         check_file(name)
         with self._changing(name) as became:
             became(self.put_object(self.key_of(name), content, name, replace=replace))
@@ -160,13 +173,13 @@ class Cached(Lookups):
         self.write(name, file.content(), replace=replace)
 
     def delete(self, name: str) -> None:
-        """Delete a file; a name that is not there is no error."""
+        """Delete a file. It is no error if there is none."""
         if not name:
             raise ValueError("The name must be given to delete().")
         self._discard(self._spelled(str(name)))
 
     def _discard(self, name: str, only: str | None = None) -> None:
-        """Delete a file; another one than that of the reference ``only`` stays."""
+        """Delete a file; with ``only`` just the content of that reference."""
         check_file(name)
         with self._changing(name) as became:
             if self.delete_object(self.key_of(name), name, only=only):
@@ -175,11 +188,11 @@ class Cached(Lookups):
     # Beyond Django's API
 
     def has_content(self, name: str, content: File[Any]) -> bool | None:
-        """Whether a file has this content, by what the store knows of it.
+        """Return whether a file has this content; None where the store can't tell.
 
-        No request where its entry is known. What the storage would pack is packed for
-        it, and what it would send in parts is taken for parts of the same length. None
-        where the store has no digest that could tell. ``content`` is read to its end.
+        The digests that the store tells are compared: no request where the entry is
+        cached. ``content`` is read to its end, and packed or divided into parts as a
+        save would.
         """
         name = self._spelled(name)
         entry = self.entry(name)
@@ -199,12 +212,12 @@ class Cached(Lookups):
         return saved_name(target)
 
     def move(self, source: str, target: str) -> str:
-        """Copy a file within the store and delete the old one; return the new name.
+        """Copy a file within the store, delete the old one, and return the new name.
 
-        Nothing is overwritten. Raises FileMissing, and NameTaken. Whoever stops half
-        way leaves both; and so does who replaces the old one meanwhile, if the store
-        can delete under a condition: Google's and Amazon's can. Another that ignores
-        the condition deletes what came between.
+        Nothing is overwritten. Raises FileMissing, and NameTaken. Interrupted half way,
+        both remain. They also remain if somebody replaces the old one meanwhile, where
+        the store deletes under a condition, as Amazon's and Google's do. A store that
+        ignores the condition deletes what was written meanwhile.
         """
         source = self._spelled(source)
         reference = self._duplicate(source, target)

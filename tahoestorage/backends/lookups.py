@@ -1,4 +1,4 @@
-"""What is known of the objects in a store, through the cache."""
+"""Looking up objects: in the cache, or else by one request that fills it."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ HOUR = 3600.0
 
 
 class PrefetchedEntries(NamedTuple):
-    """What is below a prefix, as it was read at the start of a ``prefetch`` block.
+    """What a ``prefetch`` block has read at its start: entries by key.
 
-    By key, since a name can be written in several ways.
+    None stands for a key that was written within the block.
     """
 
     storage: Lookups
@@ -46,7 +46,7 @@ _prefetched: ContextVar[tuple[PrefetchedEntries, ...]] = ContextVar(
 
 
 class Lookups(ObjectStore):
-    """Answers from the cache, or from one request, which fills it."""
+    """An object store with a cache: one entry for each name, and signed URLs."""
 
     def __init__(self, **options: Any) -> None:
         self._cache_given = options.pop("cache", None)
@@ -88,10 +88,10 @@ class Lookups(ObjectStore):
         return self._entries.entry(item, ITEM)
 
     def entry(self, name: str, *, confirm: bool = False) -> Entry | None:
-        """Return the entry of ``name``, or None where there is no such object.
+        """Return the entry of ``name``; None where there is no such object.
 
-        The store is asked where the cache does not know; with ``confirm`` also
-        where it says that there is none.
+        The store is asked where the cache has nothing. With ``confirm`` it is also
+        asked where the cache says that the object is missing.
         """
         path_of(name)
         item = self._item(name)
@@ -116,7 +116,11 @@ class Lookups(ObjectStore):
         self._entries.fill(ticket, item, listing)
 
     def file_entry(self, name: str) -> Entry:
-        """Return the entry of a file, an old one while the store is away."""
+        """Return the entry of a file; an expired one while the store is away.
+
+        Its size and time may be None, for a file that was saved just now. Raises
+        FileMissing, of which the store was asked.
+        """
         try:
             entry = self.entry(name, confirm=True)
         except StoreUnreachable:
@@ -130,10 +134,10 @@ class Lookups(ObjectStore):
 
     @contextlib.contextmanager
     def _changing(self, name: str) -> Iterator[Callable[[Entry | Absent], None]]:
-        """While ``name`` is written: tell the cache before it, and how it ended.
+        """Invalidate ``name`` before it is written in the block, and after it.
 
-        What is yielded takes the new entry, or MISSING; without it, or where the
-        block raises, nothing is known of the name.
+        Call what is yielded with the new entry, or with MISSING, to have it cached.
+        Otherwise, and where the block raises, nothing is cached.
         """
         item = self._item(name)
         for block in _prefetched.get():
@@ -156,9 +160,9 @@ class Lookups(ObjectStore):
             change.done(cached)
 
     def _expect(self, name: str, seconds: float) -> None:
-        """Ask the store until ``name`` is there, for so many seconds and an hour.
+        """Cache no "missing" for ``name``, for ``seconds`` and an hour.
 
-        Somebody else was allowed to upload it, and will not tell the cache.
+        Somebody else may upload it by a signed URL, and will not tell the cache.
         """
         ticket = self._entries.ticket()
         namespace = self._namespace.item("upload:" + self.key_of(name))
@@ -184,10 +188,10 @@ class Lookups(ObjectStore):
     def _stable_url(
         self, name: str, asked: object, seconds: float, sign: Callable[[], Signed]
     ) -> str:
-        """Return the same URL for half of the time for which it is good.
+        """Return a signed URL: the cached one for half of the time that it works.
 
-        ``asked`` is what else the URL depends on, ``seconds`` for how long it will be
-        good at most.
+        Browsers then find the file in their own cache. ``asked`` is what the URL
+        depends on besides the name, as JSON; ``seconds`` is how long it works at most.
         """
         namespace = self._urls(name)
         label = json.dumps(asked, sort_keys=True, default=str)
@@ -201,11 +205,11 @@ class Lookups(ObjectStore):
         return signed.url
 
     def listed(self, prefix: str = "") -> Iterator[tuple[str, Entry]]:
-        """Yield each name that begins with ``prefix``, and its entry, from the store.
+        """Yield each name that begins with ``prefix``, and its entry.
 
-        A thousand a request, as they are used. Marks for folders, which consoles make,
-        are objects with names that end in "/"; that of the location itself is left out,
-        and so is what this package tries the store with.
+        They are read from the store, 1,000 a request, as they are used. Consoles make
+        empty objects with names that end in "/" for folders: these are yielded too, but
+        for that of the location itself. Objects of trials are not.
         """
         base = self.key_prefix
         for page in self.list_pages(base + prefix):
@@ -214,9 +218,9 @@ class Lookups(ObjectStore):
                     yield key[len(base) :], entry
 
     def fill_cache(self, accepts: Callable[[str], bool]) -> Iterator[str]:
-        """Keep what the store lists, and yield each name when it is kept.
+        """Cache the entry of each file in the store, and yield each name then.
 
-        Only names that it ``accepts`` are kept. A thousand a request. Raises a
+        Names for which ``accepts`` is False are left out. 1,000 a request. Raises a
         StoreError where the store can't be asked.
         """
         pages = iter(self.list_pages(self.key_prefix))
@@ -233,16 +237,16 @@ class Lookups(ObjectStore):
 
     @property
     def key_prefix(self) -> str:
-        """What all keys begin with."""
+        """What all keys begin with: the location and a slash, or nothing."""
         location = self.key_of("")
         return f"{location}/" if location else ""
 
     @contextlib.contextmanager
     def prefetch(self, prefix: str = "") -> Iterator[None]:
-        """Within the block, answer for all names that begin with ``prefix`` at once.
+        """Read all entries below ``prefix`` now, for the look-ups in the block.
 
-        They are read at its start, a thousand a request. What others write meanwhile
-        is not seen within the block; what is written through this storage is.
+        1,000 a request. Within the block no further request is made for these names.
+        What others write meanwhile is not seen in it; what this storage writes is.
         """
         base = self.key_prefix
         entries: dict[str, Entry | None] = {

@@ -1,4 +1,4 @@
-"""What a store of objects can do, as the cache needs it."""
+"""The protocol of object stores: what S3 and Google Cloud Storage answer alike."""
 
 from __future__ import annotations
 
@@ -10,28 +10,35 @@ from tahoestorage.backends.saving import Saving
 from tahoestorage.entries import Entry
 
 TRIAL = ".tahoestorage-trial"
-"""How the key begins by which a store is tried, beside a file that is to be saved."""
+"""The last part of a key begins so if a trial of the store's conditions made it."""
 _TRIAL_OF_BEFORE = ".tahoestorage-probe-"
 
 
 def is_hidden(key: str) -> bool:
-    """Whether a key is of this package's own, and no file: no listing shows it."""
+    """Whether a key is one of a trial, and no file. No listing shows such a key."""
     return key[key.rfind("/") + 1 :].startswith((TRIAL, _TRIAL_OF_BEFORE))
 
 
 class Signed(NamedTuple):
-    """A URL, and for how many seconds it is good at least, also by its credentials."""
+    """A signed URL, and the seconds for which it works at least.
+
+    Credentials may expire before the URL does; then that counts.
+    """
 
     url: str
     seconds: float
 
 
 class ObjectStore(Saving):
-    """A store of objects. Each method but the first two is one request if it can be.
+    """A store of objects, without a cache. A new store overrides each method.
 
-    They raise a StoreError where the store does not do it, and FileMissing
-    or NameTaken where they say so. Keys are whole, as ``_key`` gives them; ``label`` is
-    what errors call the file.
+    A method that asks the store sends one request where that is enough (a page of a
+    listing is one). All raise a StoreError when the store can't be asked or refuses,
+    and FileMissing or NameTaken where their docstrings say so.
+
+    ``key`` is the whole key of an object, as ``key_of`` returns it. ``label`` is what
+    errors call the file. A reference names one content of an object: what an ETag is
+    on S3 (RFC 9110, section 8.8.3), and a generation on Google Cloud Storage.
     """
 
     file_overwrite: bool
@@ -43,76 +50,94 @@ class ObjectStore(Saving):
         return self.file_overwrite
 
     def conditional(self, *, thorough: bool = False) -> bool:
-        """Return whether the store can refuse to overwrite, as saves ask it to.
+        """Return whether the store refuses to overwrite when a save asks it to.
 
-        What is known of it is believed, unless it is to be ``thorough``: then the store
-        is tried again, and more often. Raises StoreError where it can't be asked.
+        The result of an earlier trial is used, unless ``thorough``: then the store is
+        tried again, with more requests. Raises StoreError where it can't be asked.
         """
         raise NotImplementedError
 
     def identity(self) -> list[str]:
-        """Return which store this is: endpoint, bucket, location. No secrets."""
+        """Return what tells this store from others: endpoint and bucket. No secrets.
+
+        Storages with equal identities share what the cache has of their objects.
+        """
         raise NotImplementedError
 
     def key_of(self, name: str) -> str:
-        """Return the key of the object called ``name``."""
+        """Return the key of the object called ``name``, below the location.
+
+        Raises SuspiciousFileOperation for a name that leads out of the location.
+        """
         raise NotImplementedError
 
     def stat_object(self, key: str, label: str) -> Entry | None:
-        """Ask for an object's entry; None where there is no such object."""
+        """Return an object's entry, from the store; None where there is no object."""
         raise NotImplementedError
 
     def fetch_object(
         self, key: str, first: int, last: int, reference: str | None, label: str
     ) -> Part:
-        """Ask for a part of an object, as ``objectreader.Fetch`` says."""
+        """Return the bytes ``first`` to ``last`` of an object (RFC 9110, section 14.2).
+
+        Both are counted from 0 and included; there may be fewer at the end. With a
+        ``reference`` DamagedDownload where the object has another one by now. Raises
+        FileMissing.
+        """
         raise NotImplementedError
 
     def put_object(self, key: str, content: Any, label: str, *, replace: bool) -> Entry:
-        """Store content, and return the entry as far as it is known.
+        """Store content, and return its entry, as far as the store told it.
 
-        Without ``replace`` NameTaken where an object has the key, whoever made it
-        when. The caller's content is not closed.
+        Without ``replace`` raises NameTaken where an object has the key, also one that
+        is made at the same moment. ``content`` is not closed.
         """
         raise NotImplementedError
 
     def delete_object(self, key: str, label: str, *, only: str | None = None) -> bool:
-        """Delete an object, if there is one; return whether there is none now.
+        """Delete an object; return True if there is none any more.
 
-        Another than that of the reference ``only`` stays, and False is returned, where
-        the store can delete under a condition.
+        With ``only`` just the content of that reference is deleted: where the object
+        has another one, it stays, and False is returned. A store that knows no
+        condition for deletes deletes it all the same.
         """
         raise NotImplementedError
 
     def copy_object(self, source: str, target: str, label: str) -> str:
-        """Copy an object within the store, and return the reference of what was copied.
+        """Copy an object to another key; return the reference of what was copied.
 
-        Raises FileMissing, and NameTaken.
+        Nothing is overwritten. Raises FileMissing, and NameTaken.
         """
         raise NotImplementedError
 
     def list_pages(self, prefix: str) -> Iterable[Iterable[tuple[str, Entry]]]:
-        """Yield the objects whose keys begin with ``prefix``, a request a page."""
+        """Yield the keys that begin with ``prefix``, and their entries, page by page.
+
+        A page is one request, and has up to 1,000 of them.
+        """
         raise NotImplementedError
 
     def download_url(
         self, name: str, *, method: str, content_type: str, disposition: str
     ) -> str:
-        """Return a URL by which somebody else reads a file: GET, or HEAD.
+        """Return a URL by which a visitor reads a file; ``method`` is GET or HEAD.
 
-        The store answers with that Content-Type and Content-Disposition where it signs
-        the URL.
+        Where the URL is signed, the store sends this Content-Type and this
+        Content-Disposition (RFC 6266) with the file.
         """
         raise NotImplementedError
 
     def stored_digests(self, entry: Entry) -> dict[str, bytes]:
-        """Return the digests of an object as it is stored, packed or in parts."""
+        """Return the digests of an object's stored bytes, by algorithm.
+
+        Empty where the entry tells none. See ``digests`` for the names.
+        """
         raise NotImplementedError
 
     def as_stored(self, key: str, content: Any) -> Iterator[bytes]:
-        """Yield a content as it would be stored at ``key``."""
+        """Yield the bytes that would be stored for ``content`` at ``key``."""
         raise NotImplementedError
 
     def content_md5(self, entry: Entry) -> str | None:
-        """Return the MD5 of an object's content, in hex, if the store says it."""
+        """Return the MD5 of a file's content, in hex; None where none is told."""
         raise NotImplementedError
