@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Unpack
 
 from tahoestorage.backends.manifest import HashedFirst
+from tahoestorage.config.keywords import TahoeKeywords
 from tahoestorage.config.settings import static_url
 from tahoestorage.storage import TahoeStorage
 
@@ -20,7 +21,7 @@ class TahoeManifestStaticStorage(HashedFirst, TahoeStorage):
     (docs/downloads.md). A file whose content changed is replaced.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: Unpack[TahoeKeywords]) -> None:
         if not options.get("url_style") and not options.get("public_base_url"):
             options["url_style"] = "path"
             if not options.get("media_url"):

@@ -10,10 +10,11 @@ import re
 import string
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -28,8 +29,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tahoestorage import env
+from tahoestorage.backends.gcs import GCSStorage
+from tahoestorage.backends.s3 import S3Storage
 from tahoestorage.config import storeoptions
+from tahoestorage.config.keywords import CacheKeywords, TahoeKeywords
+from tahoestorage.config.options import CacheOptions, Options
 from tahoestorage.config.secrets import KeyFile
+from tahoestorage.config.storeoptions import Option
 from tahoestorage.config.storeurls import STORES
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.testing.grid import LocalGrid
@@ -236,30 +242,33 @@ class TestAUrlNamesAStore:
 
 class TestTheOptionsAreThoseOfTheStorages:
     @pytest.mark.parametrize(
-        ("module", "parent"),
+        ("parent", "module", "storage", "options"),
         [
-            ("s3", "storages.backends.s3.S3Storage"),
-            ("gcloud", "storages.backends.gcloud.GoogleCloudStorage"),
+            ("s3", "s3", S3Storage, storeoptions.s3_options),
+            ("gcloud", "gcs", GCSStorage, storeoptions.gcs_options),
         ],
     )
     def test_of_django_storages(
-        self, module: str, parent: str, monkeypatch: pytest.MonkeyPatch
+        self,
+        parent: str,
+        module: str,
+        storage: Any,
+        options: Callable[[], Mapping[str, Option]],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        storage = import_string(parent)
         asked = set()
 
         def setting(name: str, default: object = None) -> object:
             asked.add(name)
             return default
 
-        monkeypatch.setattr(f"storages.backends.{module}.setting", setting)
+        monkeypatch.setattr(f"storages.backends.{parent}.setting", setting)
+        monkeypatch.setattr(f"tahoestorage.backends.{module}.options.setting", setting)
         defaults = storage.get_default_settings(storage.__new__(storage))
-        ours = {*storeoptions.cache_options(), "allow_overwrite", "conditional_writes"}
-        found = {
-            name: option
-            for name, option in storeoptions.parents_options(module, module).items()
-            if name not in ours
-        }
+        ours = {*storeoptions.cache_options(), "allow_overwrite"}
+        # It has no setting, and is an object.
+        besides = {*ours, "cloudfront_signer"}
+        found = {n: option for n, option in options().items() if n not in besides}
 
         assert found.keys() == defaults.keys()
         assert {v for option in found.values() for v in option.variables} == asked
@@ -269,6 +278,13 @@ class TestTheOptionsAreThoseOfTheStorages:
                 assert (
                     tuple(value) if name == "gzip_content_types" else value
                 ) == default
+
+    @pytest.mark.parametrize(
+        ("keywords", "options"),
+        [(TahoeKeywords, Options), (CacheKeywords, CacheOptions)],
+    )
+    def test_of_a_constructor(self, keywords: type, options: type) -> None:
+        assert [*get_type_hints(keywords)] == [each.name for each in fields(options)]
 
     def test_of_tahoe_with_a_variable_for_each_setting(self) -> None:
         found = storeoptions.tahoe_options()

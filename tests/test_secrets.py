@@ -36,6 +36,7 @@ from pytest_django.fixtures import Settings
 
 from tahoestorage.backends.gcs import GCSStorage
 from tahoestorage.backends.s3 import S3Storage
+from tahoestorage.config.keywords import TahoeKeywords
 from tahoestorage.config.settings import hide_secrets
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import gateway as gateways
@@ -537,7 +538,7 @@ def test_a_redis_s_password_is_let_out_nowhere(
             client.config_set("requirepass", PASSWORD)
         for given in (PASSWORD, PASSWORD[::-1], PASSWORD[:-1]):
             url = f"redis://:{given}@127.0.0.1:{server.port}"
-            options = {
+            options: TahoeKeywords = {
                 "base_url": tahoe_grid.base_url,
                 "base_cap": root.uri,
                 "cache": {"redis": url},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import Storage
@@ -15,6 +15,7 @@ from django.utils.functional import cached_property
 from tahoestorage.backends.caches import entry_cache, without_password
 from tahoestorage.backends.once import OnceForEach
 from tahoestorage.backends.portable import STORAGE_AT, alias_of, left_out, portable
+from tahoestorage.config.keywords import TahoeKeywords
 from tahoestorage.config.settings import (
     CacheOptions,
     Options,
@@ -41,15 +42,14 @@ class Configured(Storage):
     Nothing is read or asked before it is used.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: Unpack[TahoeKeywords]) -> None:
         # Pages and shells show what an object has.
         options = hide(options)
-        if options.get("base_cap"):
-            cap = options["base_cap"]
+        if cap := options.get("base_cap"):
             options["base_cap"] = Secret(cap.uri if isinstance(cap, Cap) else cap)
             # What Django's @deconstructible noted, on the way to a subclass.
             self.__dict__.get("_constructor_args", ((), {}))[1].pop("base_cap", None)
-        self._given = options
+        self._given: dict[str, Any] = {**options}
         self._fingerprint: str | None = None
         setting_changed.connect(self._forget_settings)
 

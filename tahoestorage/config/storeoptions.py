@@ -5,36 +5,31 @@ They are taken from where they are declared, so no list here can go out of date.
 
 from __future__ import annotations
 
-import ast
+import importlib.util
 import inspect
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from datetime import timedelta
 from functools import cache
-from importlib import resources
-from typing import Any, NamedTuple
+from types import NoneType, UnionType
+from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from django.utils.dateparse import parse_duration
 from django.utils.module_loading import import_string
 
+from tahoestorage.config.keywords import GCSKeywords, S3Keywords
 from tahoestorage.config.options import CacheOptions, Options
 from tahoestorage.config.validators import InvalidValue
 
-_VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
 _PREFIX = "TAHOE_STORAGE_"
-# By which the operator says that a store refuses to overwrite.
-_CONDITIONAL = {
-    "s3": "AWS_S3_CONDITIONAL_WRITES",
-    "gcloud": "GS_CONDITIONAL_WRITES",
-}
 
 
 class Option(NamedTuple):
     """How an option is read, and the variables that may hold it, the first ones first.
 
-    ``convert`` raises Wrong.
+    ``convert`` raises InvalidValue.
     """
 
     convert: Callable[[str], Any]
@@ -112,7 +107,7 @@ def flag_or_text(text: str) -> bool | str:
 
 
 def no_text(text: str) -> Any:
-    """Raise Wrong: the value is an object of Python."""
+    """Raise InvalidValue: the value is an object of Python."""
     raise InvalidValue(" cannot be given as text; expected it in OPTIONS")
 
 
@@ -126,21 +121,26 @@ _BY_DEFAULT: tuple[tuple[type | tuple[type, ...], Callable[[str], Any]], ...] = 
 )
 # What is None by default, and text when it is not, needs no place here.
 _NOT_BY_DEFAULT: dict[str, Callable[[str], Any]] = {
-    "blob_chunk_size": whole,
-    "client_config": no_text,
-    "credentials": no_text,
     "directory_permissions_mode": mode,
     "file_permissions_mode": mode,
-    "proxies": mapping,
     "server_count": whole,
-    "transfer_config": no_text,
-    "verify": flag_or_text,
+}
+# The types of keywords; whether they may be None makes no difference.
+_BY_TYPE: dict[frozenset[Any], Callable[[str], Any]] = {
+    frozenset({bool}): flag,
+    frozenset({int}): whole,
+    frozenset({str}): str,
+    frozenset({bool, str}): flag_or_text,
+    frozenset({timedelta}): duration,
+    frozenset({Sequence}): words,
+    frozenset({dict}): mapping,
+    frozenset({Any}): no_text,
 }
 
 
 def _option(name: str, default: object, *variables: str) -> Option:
-    for validators, convert in _BY_DEFAULT:
-        if isinstance(default, validators):
+    for types, convert in _BY_DEFAULT:
+        if isinstance(default, types):
             return Option(convert, variables)
     return Option(_NOT_BY_DEFAULT.get(name, str), variables)
 
@@ -190,50 +190,37 @@ def django_options(backend: str) -> Mapping[str, Option]:
 
 
 @cache
-def parents_options(module: str, extra: str) -> Mapping[str, Option]:
-    """Return the options of a storage of django-storages, and ours for it.
+def s3_options() -> Mapping[str, Option]:
+    """Return the options of S3Storage. Raises InvalidValue where its extra is missing.
 
-    They are read from its source: it cannot be imported before there are settings,
-    and would bring all of boto3, or of Google's library. Raises Wrong where it is not
-    installed.
+    Neither django-storages nor boto3 is imported: they read settings when they are, and
+    there are none yet.
     """
-    try:
-        source = resources.files("storages.backends").joinpath(f"{module}.py")
-        tree = ast.parse(source.read_text("utf-8"))
-    except (ImportError, OSError):
+    return _object_options(S3Keywords, "s3")
+
+
+@cache
+def gcs_options() -> Mapping[str, Option]:
+    """Return the options of GCSStorage, as ``s3_options`` does."""
+    return _object_options(GCSKeywords, "gcs")
+
+
+def _object_options(keywords: type, extra: str) -> Mapping[str, Option]:
+    if importlib.util.find_spec("storages") is None:
         install = f'pip install "django-tahoestorage[{extra}]"'
-        raise InvalidValue(f" needs django-storages: {install}") from None
-    declaring = next(
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef) and node.name == "get_default_settings"
-    )
-    declared = next(node for node in ast.walk(declaring) if isinstance(node, ast.Dict))
-    found = {
-        str(key.value): _parents_option(str(key.value), value)
-        for key, value in zip(declared.keys, declared.values, strict=True)
-        if isinstance(key, ast.Constant)
+        raise InvalidValue(f" needs django-storages: {install}")
+    hints = get_type_hints(keywords, include_extras=True)
+    del hints["cache"]
+    return {
+        **{name: _of_type(hint) for name, hint in hints.items()},
+        **cache_options(),
     }
-    conditional = Option(flag, (_CONDITIONAL[module],))
-    ours = {"allow_overwrite": Option(flag), "conditional_writes": conditional}
-    return {**found, **ours, **cache_options()}
 
 
-def _parents_option(name: str, node: ast.expr) -> Option:
-    """Read ``setting("NAME", default)``; there may be others in it."""
-    variables = dict.fromkeys(
-        part.value
-        for part in ast.walk(node)
-        if isinstance(part, ast.Constant)
-        and isinstance(part.value, str)
-        and _VARIABLE.fullmatch(part.value)
-    )
-    default: object = None
-    if isinstance(node, ast.Call) and len(node.args) > 1:
-        given = node.args[1]
-        try:
-            default = ast.literal_eval(given)
-        except ValueError:
-            if isinstance(given, ast.Call) and ast.unparse(given.func) == "timedelta":
-                default = timedelta()
-    return _option(name, default, *variables)
+def _of_type(hint: Any) -> Option:
+    """Return how a keyword of this type is read, and its variables."""
+    kind, *variables = get_args(hint) if get_origin(hint) is Annotated else [hint]
+    members = {get_origin(one) or one for one in get_args(kind) or [kind]}
+    if get_origin(kind) not in (None, UnionType):
+        members = {get_origin(kind)}
+    return Option(_BY_TYPE[frozenset(members - {NoneType})], tuple(variables))

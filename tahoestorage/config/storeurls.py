@@ -25,8 +25,9 @@ from tahoestorage.config.secrets import read_file
 from tahoestorage.config.storeoptions import (
     Option,
     django_options,
-    parents_options,
+    gcs_options,
     placed,
+    s3_options,
     tahoe_options,
 )
 from tahoestorage.config.validators import Given, InvalidValue
@@ -97,13 +98,13 @@ TAHOE = StoreKind(
 )
 S3 = StoreKind(
     "tahoestorage.backends.s3.S3Storage",
-    partial(parents_options, "s3", "s3"),
+    s3_options,
     _bucket,
     ("bucket_name", "location"),
 )
 GCS = StoreKind(
     "tahoestorage.backends.gcs.GCSStorage",
-    partial(parents_options, "gcloud", "gcs"),
+    gcs_options,
     _bucket,
     ("bucket_name", "location"),
 )
@@ -122,7 +123,7 @@ STORES: Mapping[str, StoreKind] = {
 def read_url(url: str, place: str) -> tuple[StoreKind, Given, list[str]]:
     """Return the store that a URL names, its options, and the text of every error.
 
-    ``place`` is where the URL stands. Raises Wrong where no store can be made out.
+    ``place`` is where the URL stands. Raises InvalidValue where it names no store.
     """
     scheme, found, _ = url.partition("://")
     if not found or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]{0,30}", scheme):

@@ -1,7 +1,7 @@
 """The kinds of option values. Knows no Django.
 
 A converter takes what a user gave, and returns the value to be used or raises
-:class:`Wrong`. What a converter says never repeats text that may hold a secret.
+InvalidValue. What a converter says never repeats text that may hold a secret.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def read_variable(
 ) -> tuple[str, Any] | None:
     """Return what a variable, or the file in VARIABLE_FILE, says for an option.
 
-    The name of that variable stands before it. Raises Wrong.
+    The name of that variable stands before it. Raises InvalidValue.
     """
     text = os.environ.get(variable, "").strip()
     file = os.environ.get(variable + _FILE) if or_file else None

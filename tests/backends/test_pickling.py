@@ -152,7 +152,11 @@ def test_unpickled_it_does_not_take_another_root(
 
 
 def test_deconstruction_gives_what_was_given_but_for_the_cap() -> None:
-    options = {"allow_overwrite": True, "cache": {"lifetime": 9}, "retries": 1}
+    options: dict[str, Any] = {
+        "allow_overwrite": True,
+        "cache": {"lifetime": 9},
+        "retries": 1,
+    }
     for cap in (CAP, Cap.parse(CAP), None, ""):
         storage = TahoeStorage(base_cap=cap, **options)
         path, arguments, keywords = storage.deconstruct()

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pytest_django.fixtures import Settings
@@ -297,7 +298,7 @@ PAGE = Page(b"").with_entry("a", FILE)
 WRITE = [Cap.parse(f"URI:DIR2:{letter * 26}:{'a' * 52}") for letter in "ae"]
 
 
-def s3(**options: object) -> Namespace:
+def s3(**options: Any) -> Namespace:
     return S3Storage(**{"bucket_name": "one", "cache": False, **options})._namespace
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 from urllib.parse import quote
 
 from google.api_core.exceptions import from_http_status
@@ -21,6 +21,7 @@ from tahoestorage.backends.objectreader import ObjectReader
 from tahoestorage.backends.objectstore import Signed, is_hidden
 from tahoestorage.backends.storedfile import Reader
 from tahoestorage.backends.unpacked import Unpacked
+from tahoestorage.config.keywords import GCSKeywords
 from tahoestorage.entries import Entry
 from tahoestorage.exceptions import StoreError
 
@@ -40,6 +41,9 @@ class GCSStorage(Cached, GCSWriting):
 
     # Where it is imported from, by migrations and pickles too.
     __module__ = "tahoestorage.backends.gcs"
+
+    def __init__(self, **options: Unpack[GCSKeywords]) -> None:
+        super().__init__(**options)
 
     def get_created_time(self, name: str) -> datetime:
         """Return when the object was created; each write creates it anew."""

@@ -6,7 +6,7 @@ import functools
 import mimetypes
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Unpack
 from urllib.parse import urlencode, urlsplit
 
 from django.utils.encoding import filepath_to_uri
@@ -22,6 +22,7 @@ from tahoestorage.backends.s3.signing import direct_upload, seconds_left
 from tahoestorage.backends.s3.writing import S3Writing
 from tahoestorage.backends.storedfile import Reader
 from tahoestorage.backends.unpacked import Unpacked
+from tahoestorage.config.keywords import S3Keywords
 
 DAY = 86_400.0
 
@@ -38,6 +39,9 @@ class S3Storage(Cached, S3Writing):
 
     # Where it is imported from, by migrations and pickles too.
     __module__ = "tahoestorage.backends.s3"
+
+    def __init__(self, **options: Unpack[S3Keywords]) -> None:
+        super().__init__(**options)
 
     def _try_out(
         self, operation: Operation, label: str, key: str, thorough: bool

@@ -55,7 +55,7 @@ def pem() -> str:
 
 def test_an_unknown_option_is_refused() -> None:
     with pytest.raises(ImproperlyConfigured, match="bucket_nane"):
-        S3Storage(bucket_nane="b")
+        S3Storage(bucket_nane="b")  # type: ignore[call-arg]
 
 
 def test_nothing_is_overwritten_unless_it_is_asked() -> None:
@@ -202,7 +202,11 @@ def test_configurations_given_are_used_as_they_are() -> None:
 def test_no_bucket_and_wrong_options_are_said() -> None:
     with pytest.raises(ImproperlyConfigured, match="AWS_STORAGE_BUCKET_NAME"):
         S3Storage(cache=False).exists("a")
-    for options in ({"endpoint_url": "no url"}, {"session_profile": "no-such"}):
+    wrong: list[dict[str, Any]] = [
+        {"endpoint_url": "no url"},
+        {"session_profile": "no-such"},
+    ]
+    for options in wrong:
         storage = S3Storage(bucket_name="b", cache=False, **options)
         with pytest.raises(ImproperlyConfigured, match="endpoint_url") as caught:
             storage.exists("a")
@@ -337,7 +341,11 @@ def test_copies_keep_their_credentials(make_s3: MakeS3, pem: str) -> None:
 
 
 def test_a_pickle_signs_for_cloudfront_by_the_settings(pem: str) -> None:
-    options = {"custom_domain": "cdn.example", "bucket_name": "b", "cache": False}
+    options: dict[str, Any] = {
+        "custom_domain": "cdn.example",
+        "bucket_name": "b",
+        "cache": False,
+    }
     with override_settings(AWS_CLOUDFRONT_KEY_ID="key-id", AWS_CLOUDFRONT_KEY=pem):
         again = unpickled(pickle.dumps(S3Storage(**options)))
     assert "Key-Pair-Id=key-id" in again.url("a")

@@ -329,18 +329,23 @@ def test_it_is_tried_once_for_each_process_and_day(
 
 
 def test_amazon_s_own_is_not_tried() -> None:
-    for options, trusted in (
+    of_amazon: dict[str, Any] = {
+        "access_key": "a",
+        "secret_key": "b",
+        "region_name": "eu-west-1",
+    }
+    cases: list[tuple[dict[str, Any], bool]] = [
         ({}, True),
         ({"region_name": "cn-north-1"}, True),
         ({"endpoint_url": "https://s3.eu-west-1.amazonaws.com"}, True),
         ({"endpoint_url": "https://amazonaws.com.example"}, False),
         ({"signature_version": "s3"}, False),
-    ):
+    ]
+    for options, trusted in cases:
         storage = S3Storage(
             bucket_name="b",
             cache=False,
-            **{"access_key": "a", "secret_key": "b", "region_name": "eu-west-1"}
-            | options,
+            **(of_amazon | options),
         )
         tried = Mock(return_value=False)
         storage._try_out = tried  # type: ignore[method-assign]
