@@ -97,7 +97,7 @@ class S3Trial:
         self._ask = functools.partial(store.call, label)
         self._token = secrets.token_hex(16)
         self._deletes = False
-        parameters = dict(store._get_write_parameters(key))
+        parameters = store.write_parameters(key)
         metadata = {**parameters.get("Metadata", {}), MARK: self._token}
         self._parameters: dict[str, Any] = {**parameters, "Metadata": metadata}
 

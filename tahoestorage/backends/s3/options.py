@@ -162,6 +162,14 @@ class S3Options(HiddenCredentials, s3.S3Storage):  # type: ignore[misc]
         """Return what ``ask`` does, with errors of ours."""
         return call(label, self._place, ask, *args, **kwargs)
 
+    def write_parameters(self, key: str, content: Any = None) -> dict[str, Any]:
+        """Return the parameters of a request that writes an object.
+
+        They are those of ``object_parameters``, of ``default_acl``, and, with a
+        ``content``, its media type and encoding.
+        """
+        return dict(self._get_write_parameters(key, content))
+
     def _reading(self, key: str) -> dict[str, Any]:
         """Return the parameters of the requests that read an object."""
         parameters = self.get_object_parameters(key)

@@ -131,7 +131,7 @@ class S3Writing(S3Reading):
     def _made_ready(self, key: str, content: Any) -> tuple[Source, dict[str, Any]]:
         """Return what is sent, packed if need be, and what goes with it."""
         source = source_of(content)
-        parameters = self._get_write_parameters(key, content)
+        parameters = self.write_parameters(key, content)
         types = self.gzip_content_types
         pack = self.gzip and parameters["ContentType"] in types
         if pack := pack and "ContentEncoding" not in parameters:
@@ -252,7 +252,7 @@ class S3Writing(S3Reading):
         self, source: str, target: str, head: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Return what a copy is written with: the properties of what is copied."""
-        written = self._get_write_parameters(target)
+        written = self.write_parameters(target)
         parameters = {k: v for k, v in written.items() if k not in _CARRIED}
         parameters |= {k: head[k] for k in _CARRIED if k in head}
         encoding = encoding_in(head)
