@@ -1,4 +1,4 @@
-"""Google Cloud Storage with the entry cache, and creation that cannot overwrite."""
+"""Django storages on Google Cloud Storage."""
 
 from tahoestorage.backends.gcs.static import (
     GCSManifestStaticStorage,

@@ -1,4 +1,4 @@
-"""The clients of this process: one for each configuration, made anew after a fork."""
+"""The Google Cloud clients of this process: shared by storages with equal options."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ _HOSTS, _CONNECTIONS = 4, 32
 
 
 class GCSConnection(NamedTuple):
-    """A client, and what goes with it.
+    """A client, and what belongs to it.
 
-    ``request`` sends what is not for the store. ``honoured`` has which operations of
-    which bucket refuse what they should, as far as that was tried, by one at a time.
+    ``request`` sends requests to others than the store, such as IAM. ``honoured`` says
+    by bucket and operation whether a condition was seen to hold; ``lock`` is held
+    during a trial.
     """
 
     client: Any
@@ -52,14 +53,14 @@ forks.in_child(_made.clear)
 
 
 def endpoint() -> str:
-    """Return which server of GCS the environment names."""
+    """Return the endpoint that the environment names, such as an emulator; else ""."""
     return os.environ.get(_EMULATOR) or os.environ.get(_ENVIRONMENT[1]) or ""
 
 
 def connection(project: str | None, credentials: Any, *, by_iam: bool) -> GCSConnection:
-    """Return the connection with these credentials, or the environment's for None.
+    """Return the connection with these credentials; None means the environment's.
 
-    ``by_iam`` says that IAM signs for them, even if they have a key.
+    ``by_iam`` says that IAM signs for them, also where they have a key.
     """
     key = (project, id(credentials), by_iam, *map(os.environ.get, _ENVIRONMENT))
     found = _made.get(key)

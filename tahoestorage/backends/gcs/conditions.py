@@ -1,7 +1,7 @@
-"""Whether what speaks as Google Cloud Storage refuses what it is asked to refuse.
+"""Whether a store honours ``ifGenerationMatch``, by which it refuses to overwrite.
 
-Google's own servers do. Emulators ignore conditions, each of them in other kinds of
-requests, and overwrite files then: each kind is tried before it is relied upon.
+Google's own servers do. Emulators ignore it in some kinds of requests, each emulator in
+others, and overwrite files then. So each kind is tried before it is relied on.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tahoestorage.exceptions import FileMissing, NameTaken, StoreError
 
 Operation = Literal["upload", "resumable upload", "signed upload", "rewrite", "delete"]
 OF_FILES: tuple[Operation, ...] = ("upload", "resumable upload", "rewrite", "delete")
-"""What a site relies upon that saves, copies and moves files."""
+"""The operations that saves, copies and moves rely on."""
 # A server may look first and write later, so as many are sent at once.
 AT_ONCE = 8
 # The shortest piece that the protocol knows.
@@ -27,14 +27,14 @@ PIECE = 1 << 18
 
 
 def is_google_s_own(client: Any) -> bool:
-    """Return whether a client speaks to Google's own servers."""
+    """Return whether a client's endpoint is one of Google's own."""
     host = urlsplit(client.api_endpoint).hostname or ""
     domains = "googleapis.com", client.universe_domain
     return any(f".{host}".endswith(f".{domain}") for domain in domains)
 
 
 class GCSTrial:
-    """Tries a store with objects that nobody else uses, and that are deleted then."""
+    """A trial: writes objects by keys of its own, and deletes them again."""
 
     def __init__(
         self,
@@ -44,10 +44,10 @@ class GCSTrial:
         parameters: Mapping[str, Any],
         put: Callable[[], None],
     ) -> None:
-        """Make it ready; ``key`` is what the names of its objects begin with.
+        """Prepare a trial whose keys begin with ``key``.
 
-        ``ask`` does what it is given, with errors of ours. ``parameters`` are those of
-        an upload; ``put`` uploads ``key`` by a signed URL.
+        ``ask`` calls what it is given, and raises errors of this package.
+        ``parameters`` are those of an upload. ``put`` uploads ``key`` by a signed URL.
         """
         self._ask = ask
         self._bucket = bucket
@@ -56,7 +56,7 @@ class GCSTrial:
         self._put = put
 
     def refuses(self, operation: Operation) -> bool:
-        """Return whether the store refuses an operation whose condition is not met."""
+        """Return whether the store refuses an operation whose condition fails."""
         with self._cleaning_up():
             if operation == "upload":
                 return self._is_done_once(self._upload)
@@ -94,9 +94,9 @@ class GCSTrial:
     def _is_done_once(
         self, create: Callable[[str], object], key: str | None = None
     ) -> bool:
-        """Return whether of several that create an object at once one does, then none.
+        """Return whether of several requests at once one creates an object, then none.
 
-        Even that one may be refused: its response was lost then, and it was sent again.
+        Also that one may be refused: if its response was lost and it was sent again.
         """
         create_it = functools.partial(create, key or self._key)
         with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -1,7 +1,7 @@
-"""What may go wrong with a request to Google Cloud Storage, in our words.
+"""Google's errors as this package's, without the secrets that Google's hold.
 
-Google's errors hold URLs with the rights to go on with an upload, and headers with
-tokens: nothing of them leaves here but what the store said.
+Those have URLs by which an upload can be continued, and headers with tokens. Nothing of
+them is passed on but the store's own message.
 """
 
 from __future__ import annotations
@@ -49,9 +49,10 @@ _GIVE = (
 
 
 def ask(label: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return what ``call`` returns, and raise errors of ours for Google's.
+    """Return what ``call`` returns; raise an error of ours for one of Google's.
 
-    ``label`` names the file for people. A precondition that does not hold is NameTaken.
+    ``label`` is what errors call the file. A failed precondition (status 412) is
+    NameTaken.
     """
     try:
         return call(*args, **kwargs)
@@ -64,10 +65,10 @@ def ask(label: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
 
 
 def harmless(error: BaseException) -> Exception | None:
-    """Return an error of Google's library that tells what the store said, and no more.
+    """Return the store's error response as an error of Google's library.
 
-    Of the same class, without the request and its URL; None where it was not the store
-    that failed, or where a URL is in what it said.
+    It is of the same class, without the request. Its text is the store's message, or
+    nothing where that has a URL in it. None where it is not a response of the store.
     """
     if isinstance(error, api.RetryError) and error.cause is not None:
         error = error.cause
@@ -81,7 +82,7 @@ def harmless(error: BaseException) -> Exception | None:
 
 
 def mapped(error: BaseException, label: str) -> TahoeStorageError:
-    """Return our error for one of Google's or of the network's."""
+    """Return the error of this package for one of Google's, or of the network."""
     if isinstance(error, api.RetryError) and error.cause is not None:
         error = error.cause
     if isinstance(error, api.GoogleAPICallError):
@@ -144,7 +145,7 @@ def _refused(error: auth.GoogleAuthError, label: str) -> TahoeStorageError:
 
 
 def said(response: Any) -> str:
-    """Return the reason that a response gives, without its URL."""
+    """Return the message in an error response: up to 200 characters."""
     try:
         text = response.json()["error"]["message"]
     except (AttributeError, KeyError, TypeError, ValueError):
@@ -153,7 +154,7 @@ def said(response: Any) -> str:
 
 
 def no_bucket(label: str) -> StoreError:
-    """Return our error for a bucket that is not there."""
+    """Return the error for a bucket that does not exist."""
     return StoreError(
         f"{label}: there is no such bucket; create it, or correct GS_BUCKET_NAME"
     )

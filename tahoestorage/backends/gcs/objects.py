@@ -1,4 +1,4 @@
-"""What Google Cloud Storage says of its objects, as entries and parts."""
+"""What Google Cloud Storage says of its objects, as entries and bodies."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def entry_of(blob: Any) -> Entry:
 
 
 def entry_in(headers: Mapping[str, str]) -> Entry | None:
-    """Return the entry of an object, as a response with a part of it tells.
+    """Return the entry of an object from the headers of a download.
 
-    None where the headers tell too little. The times are not among them: what HTTP
-    has is in whole seconds, and another than the store's own.
+    None where they tell too little. The entry has no times: Last-Modified (RFC 9110,
+    section 8.8.2) has whole seconds only, and is not the store's own time.
     """
     generation, size = headers.get("x-goog-generation"), size_in(headers)
     if generation is None or size is None:
@@ -44,7 +44,7 @@ def entry_in(headers: Mapping[str, str]) -> Entry | None:
 
 
 def size_in(headers: Mapping[str, str]) -> int | None:
-    """Return the bytes of the whole object."""
+    """Return the size of the whole object in bytes; None where it is not told."""
     total = _TOTAL.match(headers.get("content-range", ""))
     if total:
         return int(total[1])
@@ -53,14 +53,14 @@ def size_in(headers: Mapping[str, str]) -> int | None:
 
 
 def encoding_in(headers: Mapping[str, str]) -> str | None:
-    """Return the Content-Encoding of an object, None for content as it is."""
+    """Return the Content-Encoding of an object, None for none."""
     encoding = headers.get("content-encoding")
     encoding = headers.get("x-goog-stored-content-encoding", encoding)
     return None if encoding in ("", "identity") else encoding
 
 
 def encoding_of(entry: Entry) -> str | None:
-    """Return the Content-Encoding of an object whose entry is known."""
+    """Return the Content-Encoding in an entry's reference, None for none."""
     return _parts(entry.reference).get("encoding")
 
 
@@ -79,7 +79,7 @@ def _parts(reference: str) -> dict[str, str]:
 
 
 def generation_in(reference: str | None) -> int | None:
-    """Return the generation that a reference is of."""
+    """Return the generation in a reference; None where it has none."""
     generation = _parts(reference or "").get("generation")
     return None if generation is None else int(generation)
 
@@ -91,10 +91,10 @@ def stored_md5(entry: Entry) -> bytes | None:
 
 
 def content_hashes(entry: Entry) -> dict[str, bytes]:
-    """Return the digests of a file's content that the store knows, by algorithm.
+    """Return the digests of a file's content, by algorithm.
 
-    ``crc32c`` (4 bytes, the highest first) and, but for composed objects, ``md5``. None
-    of them for what the store keeps packed: they are of the packed bytes.
+    ``crc32c`` (4 bytes, big-endian), and ``md5`` but for composed objects. Empty for an
+    object with a Content-Encoding: the store's digests are of the packed bytes.
     """
     parts = _parts(entry.reference)
     if "encoding" in parts:
@@ -111,7 +111,7 @@ def _seconds(blob: Any, which: str) -> float | None:
 
 
 class GCSBody:
-    """The bytes that a response brings, as they are stored."""
+    """The body of a download: the bytes as they are stored."""
 
     def __init__(self, response: Any, label: str) -> None:
         self._response = response

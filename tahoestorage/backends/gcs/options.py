@@ -1,4 +1,4 @@
-"""The options of Google Cloud Storage, and the client that follows from them."""
+"""The options of GCSStorage, and the client that follows from them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class GCSOptions(HiddenCredentials, GoogleCloudStorage):  # type: ignore[misc]
     _OF_THE_PROCESS = ("_entries", "_namespace", "_signs")
 
     def get_default_settings(self) -> dict[str, Any]:
-        """Return the options as the settings have them."""
+        """Return the value of each option in the settings, else its default."""
         return {
             # Older versions of the parent have no IAM.
             "iam_sign_blob": setting("GS_IAM_SIGN_BLOB", False),
@@ -81,7 +81,7 @@ class GCSOptions(HiddenCredentials, GoogleCloudStorage):  # type: ignore[misc]
 
     @cached_property
     def _signs(self) -> str:
-        """What differs where signatures would."""
+        """A text that differs where signed URLs would: the part of a cache key."""
         if self.credentials is None:
             return os.environ.get(CREDENTIALS_FILE, "")
         signer = getattr(self.credentials, "signer", None)
@@ -98,12 +98,12 @@ class GCSOptions(HiddenCredentials, GoogleCloudStorage):  # type: ignore[misc]
 
     @property
     def client(self) -> Any:
-        """The client, which all storages of this process share if they can."""
+        """The client, which all storages with the same options share."""
         return self._connection.client
 
     @property
     def bucket(self) -> Any:
-        """The bucket, of which nothing was asked."""
+        """The bucket; no request is made for it."""
         if not self.bucket_name:
             raise ImproperlyConfigured(
                 "No bucket is set: give bucket_name, or set GS_BUCKET_NAME."
@@ -112,7 +112,7 @@ class GCSOptions(HiddenCredentials, GoogleCloudStorage):  # type: ignore[misc]
 
 
 def _account(credentials: Any) -> str:
-    """Return a text that is the same for all credentials of an account."""
+    """Return a text that is equal for credentials of one account. No secret."""
     telling = [str(getattr(credentials, name, "")) for name in _TELLING]
     text = "\n".join([credentials.__class__.__qualname__, *telling])
     return sha256(text.encode()).hexdigest()[:32]

@@ -38,7 +38,7 @@ PAGE = 1000
 
 
 class GCSReading(Keys, GCSOptions):
-    """A bucket, of which nothing is remembered."""
+    """Requests that read from a bucket; nothing is cached."""
 
     def identity(self) -> list[str]:
         # Without the location, which is a part of each key: so storages of one bucket
@@ -46,13 +46,16 @@ class GCSReading(Keys, GCSOptions):
         return ["gs", endpoint(), str(self.bucket_name)]
 
     def _blob(self, label: str, key: str, **options: Any) -> Any:
-        """Return an object of which nothing was asked."""
+        """Return an object of the library's. No request is made.
+
+        Raises NameIsDirectory for the location itself.
+        """
         if key.rstrip("/") == self.key_of(""):
             raise NameIsDirectory(f"{label!r} is the root, a directory, and no file")
         return self.bucket.blob(key, **options)
 
     def _found(self, key: str, label: str) -> Any:
-        """Return an object with its properties, or None."""
+        """Return an object with its properties, by one request; None where none is."""
         blob = self._blob(label, key)
         try:
             ask(label, blob.reload, **CALL)

@@ -1,4 +1,4 @@
-"""Who signs URLs: a key that is here, or IAM for an account whose key is not."""
+"""Who signs URLs, and how long they work: a key, or IAM where there is no key."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tahoestorage.backends.gcs.clients import RETRY, GCSConnection
 from tahoestorage.exceptions import StoreForbids, StoreUnreachable
 
 BY_IAM_SECONDS = 12 * 3600.0
-"""How long a key of Google's own is good at least after it signed (IAM, signBlob)."""
+"""Seconds for which a signature by IAM is valid at least (IAM, signBlob)."""
 # Its text is all that the library tells of a response.
 _UNAVAILABLE = re.compile(r"exhausted|[\"']code[\"']: 5")
 
 
 class RemoteSigning(Signing):
-    """Signs as a service account by asking somebody else, once for each signature."""
+    """Signs as a service account by a request to IAM for each signature."""
 
     def __init__(self, email: str, sign: Callable[[bytes], bytes]) -> None:
         self._email = email
@@ -38,7 +38,7 @@ class RemoteSigning(Signing):
         return self
 
     def sign_bytes(self, message: bytes) -> bytes:
-        """Return the signature. Raises StoreForbids where there is none to be had."""
+        """Return the signature. Raises StoreForbids and StoreUnreachable."""
         try:
             return bytes(self._sign(message))
         except TransportError as error:
@@ -57,11 +57,11 @@ class RemoteSigning(Signing):
 def signer_for(
     connection: GCSConnection, email: str | None, *, by_iam: bool
 ) -> Signing:
-    """Return what signs for a connection: its credentials, or IAM.
+    """Return what signs URLs: the connection's credentials, or IAM.
 
-    IAM does where they have no key, or ``by_iam`` says so. ``email`` is the service
-    account that it signs as, if it is not that of the credentials. Raises
-    ImproperlyConfigured where there is none.
+    IAM signs where they have no key, or with ``by_iam``. ``email`` is the service
+    account that it signs as, by default that of the credentials. Raises
+    ImproperlyConfigured where there is no such account.
     """
     credentials = connection.client._credentials
     if isinstance(credentials, Signing) and not by_iam:
@@ -93,12 +93,15 @@ def signer_for(
 
 
 def seconds_of(signing: Signing) -> float:
-    """Return how long what this signs is good at least."""
+    """Return the seconds for which a signature is valid at least."""
     return BY_IAM_SECONDS if isinstance(signing, RemoteSigning) else math.inf
 
 
 def seconds_until(parameters: Mapping[str, Any]) -> float:
-    """Return how long a URL with these parameters will be good, as Google counts."""
+    """Return the seconds for which a URL with these parameters will work.
+
+    They are those of ``Blob.generate_signed_url``.
+    """
     expiration = parameters.get("expiration")
     if isinstance(expiration, datetime):
         if expiration.tzinfo is None:

@@ -1,4 +1,4 @@
-"""Google Cloud Storage with the entry cache, and creation that cannot overwrite."""
+"""GCSStorage: its listings and its URLs; the rest is in ``backends/cached.py``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _XML_HEADERS = ("cache_control", "content_disposition", "content_language")
 
 
 class GCSStorage(Cached, GCSWriting):
-    """Keeps files in a bucket of Google Cloud Storage, and remembers what it was told.
+    """Keeps files in a bucket of Google Cloud Storage, with a cache.
 
     Takes the options and settings of django-storages' GoogleCloudStorage, and ``cache``
     as TahoeStorage does. One default differs: ``file_overwrite``, also to be called
@@ -46,15 +46,18 @@ class GCSStorage(Cached, GCSWriting):
         super().__init__(**options)
 
     def get_created_time(self, name: str) -> datetime:
-        """Return when the object was created; each write creates it anew."""
+        """Return when the object was created. Each write creates it anew."""
         return self._time(self._whole(str(name), "created"))
 
     def content_hashes(self, entry: Entry) -> dict[str, bytes]:
-        """Return the digests of a file's content that the store knows, by algorithm."""
+        """Return the digests of a file's content that the store told, by algorithm."""
         return content_hashes(entry)
 
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
-        """Return the names of the directories and of the files in a directory."""
+        """Return the names of the directories and of the files in a directory.
+
+        1,000 names a request. Directories are prefixes that end in "/".
+        """
         path_of(str(path))
         start = self.key_of(str(path)).rstrip("/")
         start = f"{start}/" if start else ""
@@ -79,10 +82,11 @@ class GCSStorage(Cached, GCSWriting):
     # URLs
 
     def url(self, name: str | None, parameters: Mapping[str, Any] | None = None) -> str:
-        """Return where a file is downloaded, whether or not there is one.
+        """Return the URL of a file; the file need not exist.
 
-        A signed URL stays the same for half of the time for which it is good, or until
-        the file is changed. ``parameters`` are those of ``Blob.generate_signed_url``.
+        Within half of the time that a signed URL works (GS_EXPIRATION), the same one is
+        returned again, unless the file changes. ``parameters`` are those of
+        ``Blob.generate_signed_url``.
         """
         name = url_name(str(name or "").replace("\\", "/"))
         if path_of(name):
@@ -114,7 +118,7 @@ class GCSStorage(Cached, GCSWriting):
     def download_url(
         self, name: str, *, method: str, content_type: str, disposition: str
     ) -> str:
-        """Return ``url``, with what the store is to response where it is signed."""
+        """Return ``url``, with the headers of the response where it is signed."""
         told = {"response_type": content_type, "response_disposition": disposition}
         return self.url(name, {"method": method, **told})
 
@@ -133,11 +137,12 @@ class GCSStorage(Cached, GCSWriting):
         return Signed(ask(label, blob.generate_signed_url, **parameters), seconds)
 
     def upload_url(self, name: str, content_type: str, size: int) -> DirectUpload:
-        """Return a request by which somebody else uploads a file: a signed PUT.
+        """Return a signed PUT request by which a visitor uploads a file.
 
-        Its body has just ``size`` bytes, and all ``headers`` have to be sent as they
-        are; the store refuses anything else, and a name that is taken (412). It is
-        good for as long as the URLs of this storage (GS_EXPIRATION).
+        Its body must have ``size`` bytes, and all ``headers`` must be sent unchanged:
+        the store refuses anything else, and a name that is taken (status 412). It works
+        as long as the URLs of this storage (GS_EXPIRATION). Raises NotConditional where
+        the store could overwrite.
         """
         name = saved_name(str(name))
         check_file(name)

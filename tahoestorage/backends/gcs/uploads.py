@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 
 class Forward:
-    """A file of the chunks given, for a reader that never goes back."""
+    """A file made of chunks, which can be read once, from its start."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
@@ -16,7 +16,7 @@ class Forward:
         self._position = 0
 
     def read(self, size: int) -> bytes:
-        """Return ``size`` bytes, fewer at the end only."""
+        """Return ``size`` bytes; fewer at the end only."""
         parts: list[memoryview] = []
         wanted = size
         while wanted:
@@ -32,18 +32,19 @@ class Forward:
         return b"".join(parts)
 
     def tell(self) -> int:
+        """Return how many bytes were read."""
         return self._position
 
     def again(self, start: bytes) -> Forward:
-        """Return what begins with ``start``, which was read, and goes on with the rest.
+        """Return a file of ``start``, which was read already, and then of the rest.
 
-        This one is used up.
+        Do not read this one any more.
         """
         return Forward(itertools.chain([start, bytes(self._rest)], self._chunks))
 
 
 def packed(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the chunks as one gzip file, the same each time."""
+    """Yield the chunks packed as one gzip file: equal bytes for equal chunks."""
     packer = zlib.compressobj(zlib.Z_BEST_COMPRESSION, wbits=31)
     for chunk in chunks:
         yield packer.compress(chunk)

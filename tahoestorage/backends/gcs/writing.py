@@ -1,8 +1,8 @@
-"""Writing objects to Google Cloud Storage, of which none is overwritten by mistake.
+"""Writing objects to Google Cloud Storage: created under a condition, or replaced.
 
-The store refuses a taken name (412), but a request whose response was lost is sent
-again by Google's library, and then its own object is in the way. So each object bears
-the mark of the request that it was made by.
+The store refuses a taken name (status 412). A request whose response was lost is sent
+again by Google's library, and then refused for the object that it made itself. So each
+object bears a token of its save.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ _COPIED = (
 
 
 class GCSWriting(GCSReading):
-    """A bucket that is written to."""
+    """Requests that write to a bucket."""
 
     # Conditions
 
     def conditional(self, *, thorough: bool = False) -> bool:
-        """Return whether the store can refuse to overwrite: Google's own always can.
+        """Return whether the store refuses to overwrite: Google's own always does.
 
-        What else speaks as it does is tried. Raises StoreError where it can't be asked.
+        Another one is tried. Raises StoreError where it can't be asked.
         """
         next(self._listing(self.key_of(""), "items(name)", max_results=1), None)
         label, key = "a trial of conditional writes", self.key_of("file")
@@ -63,11 +63,11 @@ class GCSWriting(GCSReading):
 
     @property
     def _is_trusted(self) -> bool:
-        """Whether the store needs no trial: it is Google's, or the operator says so."""
+        """Whether no trial is needed: of Google's own, or by ``conditional_writes``."""
         return self.conditional_writes or is_google_s_own(self.client)
 
     def _honours(self, operation: Operation, key: str, label: str) -> bool:
-        """Return whether a condition of an operation is heeded near ``key``."""
+        """Return whether the condition holds; if need be by a trial beside ``key``."""
         if self._is_trusted:
             return True
         connection, place = self._connection, (str(self.bucket_name), operation)
@@ -95,7 +95,7 @@ class GCSWriting(GCSReading):
             raise no_bucket(label) from None
 
     def _put_by_url(self, key: str, label: str) -> None:
-        """Upload an object as somebody else would who was given a URL."""
+        """Upload an object of one byte by a signed URL, as a visitor would."""
         raise NotImplementedError
 
     def _demand(self, operation: Operation, key: str, label: str) -> None:
@@ -111,7 +111,7 @@ class GCSWriting(GCSReading):
     # Files
 
     def _acl(self, key: str) -> str | None:
-        """Return the ACL that was asked for; buckets with uniform access take none."""
+        """Return the ACL in the options; None for none, as uniform access needs it."""
         acl: str | None = self.get_object_parameters(key).get("acl", self.default_acl)
         return acl
 
@@ -153,7 +153,7 @@ class GCSWriting(GCSReading):
     def _made_ready(
         self, key: str, content: Any, chunks: Iterator[bytes]
     ) -> tuple[Iterator[bytes], str | None, dict[str, Any]]:
-        """Return what is sent, packed if need be, its type, and what goes with it."""
+        """Return the chunks, packed if need be, their media type, and properties."""
         parameters = dict(self.get_object_parameters(key))
         parameters.pop("acl", None)
         guessed, encoding = mimetypes.guess_type(key)
@@ -171,16 +171,16 @@ class GCSWriting(GCSReading):
         return self._made_ready(key, content, body_of(content).begin())[0]
 
     def _unpacks(self, key: str) -> bool:
-        """Return whether this storage packs what it saves there, and unpacks it then.
+        """Return whether this storage packs a file on saving, and unpacks it again.
 
-        What was packed before it was saved stays as it is.
+        It does not where the content came packed: by its name, or by an option.
         """
         if not self.gzip or mimetypes.guess_type(key)[1] is not None:
             return False
         return "content_encoding" not in self.get_object_parameters(key)
 
     def _marked(self, key: str, mark: str, label: str) -> Any:
-        """Return the object with our mark. Raises NameTaken where it is another's."""
+        """Return the object with this mark. Raises NameTaken for another's."""
         found = self._found(key, label)
         if found is None or (found.metadata or {}).get(MARK) != mark:
             raise NameTaken(f"{label}: the name is taken")
@@ -252,7 +252,7 @@ class GCSWriting(GCSReading):
 
 
 def _mark(blob: Any) -> str:
-    """Mark an object that will be sent, and return the mark."""
+    """Put a new mark into an object's metadata, and return the mark."""
     mark = secrets.token_hex(16)
     blob.metadata = {**(blob.metadata or {}), MARK: mark}
     return mark

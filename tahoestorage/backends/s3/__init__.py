@@ -1,4 +1,4 @@
-"""Django's storage on S3, and on what speaks as S3 does."""
+"""Django storages on Amazon S3, and on stores that are compatible with it."""
 
 from tahoestorage.backends.s3.static import S3ManifestStaticStorage, S3StaticStorage
 from tahoestorage.backends.s3.storage import S3Storage

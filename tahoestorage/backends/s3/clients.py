@@ -1,4 +1,4 @@
-"""The clients of S3 in this process: one of each kind for each configuration."""
+"""The S3 clients of this process: shared by storages with the same options."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _SIGNATURES: dict[ClientKind, dict[str, Any]] = {
     "unsigned": {"signature_version": botocore.UNSIGNED},
     "s3v4": {"signature_version": "s3v4"},
 }
-# Bytes. Botocore waits for leave to send anything; Amazon's newer clients do so from 2
-# MiB on.
+# Bytes. Botocore waits for "100 Continue" before each body; Amazon's newer clients do
+# so from 2 MiB on.
 SMALL = 1 << 20
 # With a checksum behind it, a body is framed on its way by https: some stores keep the
 # word for it (SeaweedFS), some the frames (s3rver). Signatures guard the body as well.
@@ -41,9 +41,9 @@ _lock = forks.Lock()
 
 
 class Clients:
-    """The clients of one configuration, made when they are needed.
+    """The clients of one configuration, each made when it is first needed.
 
-    Safe in threads; a child that was forked makes its own.
+    Threads may share one. A forked child makes its own.
     """
 
     def __init__(
@@ -58,20 +58,20 @@ class Clients:
         self._options = options
         self._config = config
         self.honoured: dict[tuple[str, str], bool] = {}
-        """Which conditions hold in which bucket, as far as that is known."""
+        """By bucket and operation: whether the condition was seen to hold."""
         self.after_fork()
         forks.register(self)
 
     def after_fork(self) -> None:
-        """Take nothing over from before: no connection, no lock."""
+        """Drop all clients, connections and locks, as after a fork."""
         self._lock = threading.RLock()
         self.trying = threading.Lock()
-        """Held by whoever tries a store, for all threads."""
+        """Held during a trial, so that one thread of a process makes it."""
         self._session: boto3.session.Session | None = None
         self._made: dict[ClientKind, S3ServiceResource] = {}
 
     def resource(self, kind: ClientKind = "usual") -> S3ServiceResource:
-        """Return a resource of its own, for one thread; its client is everybody's.
+        """Return a new resource, for one thread; the client in it is shared.
 
         Raises ImproperlyConfigured where the options make no client.
         """
@@ -79,12 +79,15 @@ class Clients:
         return type(made)(client=made.meta.client)
 
     def client(self, kind: ClientKind = "usual") -> S3Client:
-        """Return the client. Raises ImproperlyConfigured where there can't be one."""
+        """Return the shared client. Raises what ``resource`` does."""
         return self._resource(kind).meta.client
 
     @functools.cached_property
     def signature(self) -> str:
-        """What differs where signatures would; what signs no more is not it."""
+        """A text that differs where signed URLs would: the part of a cache key.
+
+        It is no secret.
+        """
         credentials = self.credentials
         signer: object = None
         # Those that renew themselves sign for as long as they say.
@@ -96,7 +99,7 @@ class Clients:
 
     @property
     def credentials(self) -> Credentials | None:
-        """What the clients sign with."""
+        """The credentials that the clients sign with; None where there are none."""
         with self._lock:
             return self._opened().get_credentials()
 
@@ -138,7 +141,7 @@ class Clients:
         raise failure
 
     def _says_when(self, config: Config) -> bool:
-        """Whether the user says when requests have a checksum."""
+        """Whether the site has set when requests carry a checksum."""
         name = "request_checksum_calculation"
         if getattr(config, name, None) or os.environ.get(f"AWS_{name.upper()}"):
             return True
@@ -146,7 +149,7 @@ class Clients:
 
 
 def _keep_version_4(signature_version: object, **others: object) -> str | None:
-    """Keep botocore from signing URLs by version 2, as it does in its first regions."""
+    """Have botocore sign URLs by version 4, also where it would by version 2."""
     for kind in ("query", "presign-post"):
         # Not of access points of several regions, nor of S3 Express: they have another.
         if signature_version in (f"v4-{kind}", f"s3v4-{kind}"):
@@ -155,7 +158,10 @@ def _keep_version_4(signature_version: object, **others: object) -> str | None:
 
 
 def _send_at_once(request: AWSPreparedRequest, **others: object) -> None:
-    """Ask for no "100 Continue" before a small body: it costs a round trip."""
+    """Send a small body without "Expect: 100-continue" (RFC 9110, 10.1.1).
+
+    It saves a round trip.
+    """
     headers = request.headers
     # What is sent in chunks has the length of the content in the first.
     size = headers.get("X-Amz-Decoded-Content-Length") or headers.get("Content-Length")

@@ -1,9 +1,9 @@
-"""Whether a store of S3's kind refuses to overwrite, when it is asked to.
+"""Whether an S3 store honours "If-None-Match: *" (RFC 9110, section 13.1.2).
 
-Seen in November 2026, and the reason for all that is tried here: s3rver ignores the
-condition, moto ignores it for copies. OpenStack Swift refuses one request after
-another, but of several at once it lets several through, and it refuses copies to names
-that are free. SeaweedFS lets several through that end uploads in parts at once.
+Not all do, so it is tried before it is relied on. Seen in November 2026: s3rver
+ignores the condition, moto ignores it for copies. OpenStack Swift refuses one request
+after another, but of several at once it lets several through, and it refuses copies to
+names that are free. SeaweedFS lets several through that end uploads in parts at once.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Operation = Literal["PutObject", "CompleteMultipartUpload", "CopyObject"]
 S3Response = Mapping[str, Any]
 Attempt = Callable[[str, threading.Barrier], S3Response]
-"""Makes an object of a key, once the others are ready too. Raises NameTaken."""
+"""Create the object of a key once all attempts are ready. Raises NameTaken."""
 MARK = "tahoestorage-token"
 """The user metadata by which a save, or a trial, knows its own object."""
 # How many requests are sent at once, round for round. Two at once are let through by
@@ -58,21 +58,21 @@ _AMAZON = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu")
 
 
 def is_modelled(client: S3Client, operation: Operation) -> bool:
-    """Return whether this botocore can send the condition."""
+    """Return whether this version of botocore can send the condition."""
     shape = client.meta.service_model.operation_model(operation).input_shape
     return shape is not None and "IfNoneMatch" in shape.members
 
 
 def is_at_amazon(client: S3Client) -> bool:
-    """Return whether a client speaks to Amazon's own S3."""
+    """Return whether a client's endpoint is one of Amazon's own."""
     host = urlsplit(client.meta.endpoint_url).hostname or ""
     return host.endswith(_AMAZON)
 
 
 def is_trusted(client: S3Client, bucket: str) -> bool:
-    """Return whether conditions hold by Amazon's documentation.
+    """Return whether Amazon's documentation promises that conditions hold.
 
-    They do for buckets in all regions and at all endpoints (dual-stack, FIPS, of a
+    It does for buckets in all regions and at all endpoints (dual-stack, FIPS, of a
     VPC), but not on Outposts, and not by signatures of version 2.
     """
     signature = client.meta.config.signature_version  # type: ignore[attr-defined]
@@ -81,12 +81,11 @@ def is_trusted(client: S3Client, bucket: str) -> bool:
 
 
 class S3Trial:
-    """Tries by a small object of ``key`` whether a store refuses to overwrite it.
+    """A trial: writes a small object at ``key``, several requests at a time.
 
-    Several write it at once, for several rounds: just one of them may succeed each
-    time. The key is always the same one, so that where nothing may be deleted no more
-    than one object of it remains; in a bucket with versions none does where versions
-    may be deleted. Processes that try at the same time do not disturb each other.
+    In each round just one of the requests may succeed. All trials use one key, so that
+    at most one object remains where nothing may be deleted. None remains where objects
+    and their versions may be. Processes may run trials at the same time.
     """
 
     def __init__(self, store: S3Reading, key: str, label: str) -> None:
@@ -102,11 +101,11 @@ class S3Trial:
         self._parameters: dict[str, Any] = {**parameters, "Metadata": metadata}
 
     def honours(self, operation: Operation, *, thorough: bool = False) -> bool:
-        """Return whether just one of those that write at once succeeds, each time.
+        """Return whether in every round just one request succeeded.
 
-        What can't be proven is not believed: where the object may not be deleted, or is
-        a file of somebody's, no further round can follow. Raises StoreError where the
-        store can't be asked, or is tried by others all the time.
+        Also False where that can't be shown: where the object may not be deleted, or
+        the key has a file of somebody's, there is no further round. Raises StoreError
+        where the store can't be asked, or other trials never end.
         """
         rounds = [*_ROUNDS[operation], *(_THOROUGH if thorough else ())]
         try:
@@ -118,10 +117,10 @@ class S3Trial:
             return False
 
     def _is_one_each(self, attempt: Attempt, rounds: Sequence[int]) -> bool:
-        """Whether one of each round succeeds, as far as that can be tried.
+        """Return whether just one attempt of each round succeeds.
 
-        Three rounds of which several do are needed, so that all processes say the same:
-        moto lets two through once in some hundred rounds, Swift in most.
+        It takes three rounds in which several do to say no, so that all processes say
+        the same: moto lets two through once in some hundred rounds, Swift in most.
         """
         busy, several, pending = 0, 0, [*rounds]
         while pending:
@@ -166,9 +165,9 @@ class S3Trial:
         return True
 
     def _race(self, attempt: Attempt, key: str, count: int) -> list[S3Response]:
-        """Let so many try at once; return the responses of those that succeeded.
+        """Make ``count`` attempts at once; return the responses of the successful ones.
 
-        Where it is more than one, all are deleted.
+        Where there are several, what they wrote is deleted.
         """
         won: list[S3Response] = []
         failed: list[Exception] = []
@@ -254,10 +253,10 @@ class S3Trial:
         )
 
     def _makes_room(self) -> bool:
-        """Wait until the name is free; what nobody uses any more is deleted.
+        """Wait until no other trial has the key; delete what an old one left behind.
 
-        Return whether it is free: not where that may not be deleted, or is a file of
-        somebody's. Raises StoreError where others have it all the time.
+        Return whether the key is free. It is not where deleting is forbidden, or where
+        it has a file of somebody's. Raises StoreError where other trials never end.
         """
         for _ in range(_LOOKS):
             head = self._store.head_object(self._key, self._label)
@@ -288,9 +287,10 @@ class S3Trial:
         )
 
     def _delete(self, key: str, response: S3Response) -> bool:
-        """Delete the object that a response tells of; return whether that is allowed.
+        """Delete the object of a response; return False where that is forbidden.
 
-        Of a version, or nothing: a mark in its place would remain for ever.
+        In a bucket with versions just its version: otherwise a delete marker would
+        remain for ever.
         """
         condition: dict[str, Any] = {}
         if response.get("VersionId"):

@@ -1,4 +1,4 @@
-"""What may go wrong with S3, in our words: never in botocore's, which hold more."""
+"""botocore's errors as this package's, without the secrets that botocore's hold."""
 
 from __future__ import annotations
 
@@ -62,15 +62,15 @@ CHECKSUMS = (
 
 
 class BeyondTheEnd(StoreError):
-    """The range that was asked for has no byte of the object."""
+    """The requested range begins after the end of the object (status 416)."""
 
 
 class NotImplementedThere(StoreError):
-    """The store does not know what was asked of it."""
+    """The store does not implement the request, or a part of it (status 501)."""
 
 
 def call(label: str, place: str, ask: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    """Return what ``ask`` does; where botocore fails, raise an error of ours.
+    """Return what ``ask`` returns; raise an error of ours for one of botocore's.
 
     ``label`` names the file and ``place`` the bucket, for people.
     """
@@ -83,10 +83,10 @@ def call(label: str, place: str, ask: Callable[..., T], *args: Any, **kwargs: An
 
 
 def harmless(error: Exception) -> Exception | None:
-    """Return an error of botocore's that tells what the store answered, and no secret.
+    """Return the store's error response as an error of botocore's, without secrets.
 
-    It has the code, the message and the status; None where it was not the store that
-    failed, or where more than that is in the message.
+    It has the code, the status, and the message, unless that repeats the request. None
+    where the error is not a response of the store.
     """
     if not isinstance(error, botocore.ClientError):
         return None
@@ -106,7 +106,7 @@ def harmless(error: Exception) -> Exception | None:
 
 
 def meaning(error: Exception, label: str, place: str) -> TahoeStorageError:
-    """Return our error for one of botocore's, without its text."""
+    """Return the error of this package for one of botocore's, without its text."""
     if isinstance(error, botocore.ClientError):
         response: Any = error.response
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)

@@ -13,14 +13,14 @@ from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import StoreError, StoreUnreachable
 
 PACKED = "tahoestorage-packed"
-"""The user metadata that says whether the storage packed the content: yes or no."""
-# How a body was framed on its way. Some keep that with the object, where it is wrong.
+"""User metadata, "yes" or "no": whether the storage packed the content (gzip)."""
+# The framing of a request's body. Some stores wrongly keep it as the object's encoding.
 _FRAMING = "aws-chunked"
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 
 def entry_of(response: Mapping[str, Any], size: int | None) -> Entry:
-    """Return the entry that a response tells of; ``size`` is that of the whole."""
+    """Return the entry in a response; ``size`` is that of the whole object in bytes."""
     modified = response.get("LastModified")
     seconds = None if modified is None else modified.timestamp()
     return Entry(EntryKind.FILE, response.get("ETag", ""), size, None, seconds)
@@ -29,9 +29,10 @@ def entry_of(response: Mapping[str, Any], size: int | None) -> Entry:
 def part_of(
     response: Mapping[str, Any], first: int, label: str, place: str, *, packed: bool
 ) -> Part:
-    """Return what GetObject answered to a range that begins at ``first``.
+    """Return the part in a response of GetObject to a range from ``first`` on.
 
-    ``packed`` says whether the storage packed the object itself.
+    ``packed`` says whether the storage itself packed the object. Raises StoreError for
+    another range than that.
     """
     body = S3Body(response["Body"], label, place)
     found = _RANGE.fullmatch(response.get("ContentRange") or "")
@@ -44,9 +45,9 @@ def part_of(
 
 
 def encoding_in(response: Mapping[str, Any]) -> str | None:
-    """Return the Content-Encoding of an object, None for content as it is.
+    """Return the Content-Encoding of an object (RFC 9110, section 8.4); None for none.
 
-    Without that of the request that brought it, which SeaweedFS keeps.
+    Without "aws-chunked", which is of the request that wrote it; SeaweedFS keeps it.
     """
     told = str(response.get("ContentEncoding") or "").split(",")
     found = [each.strip() for each in told]
@@ -54,10 +55,10 @@ def encoding_in(response: Mapping[str, Any]) -> str | None:
 
 
 def is_packed(response: Mapping[str, Any], key: str, types: Collection[str]) -> bool:
-    """Return whether the storage packed an object: by its mark, or else by its name.
+    """Return whether the storage packed an object: by its metadata, else by its name.
 
-    Releases before 0.2, and django-storages, packed what is of these ``types`` and
-    has no encoding by its name, and made no mark.
+    Releases before 0.2, and django-storages, wrote no such metadata. They packed
+    contents of these media ``types`` whose names have no ending such as ".gz".
     """
     if encoding_in(response) != "gzip":
         return False
@@ -68,7 +69,7 @@ def is_packed(response: Mapping[str, Any], key: str, types: Collection[str]) -> 
 
 
 def marked(parameters: dict[str, Any], *, packed: bool) -> dict[str, Any]:
-    """Return what an object is written with, and whether the storage packed it."""
+    """Return the parameters of a write, with the metadata that says who packed it."""
     if parameters.get("ContentEncoding") != "gzip":
         return parameters
     mark = {PACKED: "yes" if packed else "no"}
@@ -76,7 +77,7 @@ def marked(parameters: dict[str, Any], *, packed: bool) -> dict[str, Any]:
 
 
 class S3Body:
-    """The body of a response."""
+    """The body of a response of GetObject, with errors of this package."""
 
     def __init__(self, stream: Any, label: str, place: str) -> None:
         self._stream = stream

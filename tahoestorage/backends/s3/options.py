@@ -1,4 +1,4 @@
-"""The options of S3, and the clients that follow from them."""
+"""The options of S3Storage, and the client that follows from them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class S3Options(HiddenCredentials, s3.S3Storage):  # type: ignore[misc]
         )
 
     def get_default_settings(self) -> dict[str, Any]:
-        """Return the options as the settings have them."""
+        """Return the value of each option in the settings, else its default."""
         defaults: dict[str, Any] = super().get_default_settings()
         return {
             **defaults,
@@ -132,6 +132,7 @@ class S3Options(HiddenCredentials, s3.S3Storage):  # type: ignore[misc]
 
     @property
     def client(self) -> S3Client:
+        """The client, which all storages with the same options share."""
         return self._clients.client()
 
     @property
@@ -153,13 +154,13 @@ class S3Options(HiddenCredentials, s3.S3Storage):  # type: ignore[misc]
 
     @property
     def _place(self) -> str:
-        """The bucket, as errors call it."""
+        """What errors call the bucket: its name and endpoint, without a login."""
         endpoint = urlsplit(self.client.meta.endpoint_url)
         host = endpoint.netloc.rpartition("@")[2]
         return f"the bucket {self.bucket_name} at {endpoint.scheme}://{host}"
 
     def call(self, label: str, ask: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """Return what ``ask`` does, with errors of ours."""
+        """Return what ``ask`` returns. Raises errors of this package."""
         return call(label, self._place, ask, *args, **kwargs)
 
     def write_parameters(self, key: str, content: Any = None) -> dict[str, Any]:
@@ -171,7 +172,7 @@ class S3Options(HiddenCredentials, s3.S3Storage):  # type: ignore[misc]
         return dict(self._get_write_parameters(key, content))
 
     def _reading(self, key: str) -> dict[str, Any]:
-        """Return the parameters of the requests that read an object."""
+        """Return the parameters of requests that read an object, such as its key."""
         parameters = self.get_object_parameters(key)
         return {k: v for k, v in parameters.items() if k in ALLOWED_DOWNLOAD_ARGS}
 

@@ -21,7 +21,7 @@ _OF_LISTINGS = ("ExpectedBucketOwner", "RequestPayer")
 
 
 class S3Reading(Keys, S3Options):
-    """A bucket of S3, of which nothing is remembered."""
+    """Requests that read from a bucket of S3; nothing is cached."""
 
     def identity(self) -> list[str]:
         # Without the location, which is a part of each key: so storages of one bucket
@@ -30,14 +30,16 @@ class S3Reading(Keys, S3Options):
 
     @property
     def _packed_unmarked(self) -> Collection[str]:
-        """The types of which an object counts as packed where it has no mark."""
+        """The media types that count as packed where the metadata does not say."""
         types: Collection[str] = self.gzip_content_types if self.gzip else ()
         return types
 
     def address(self, key: str) -> dict[str, str]:
+        """Return the parameters that name an object in each request."""
         return {"Bucket": self.bucket_name, "Key": key}
 
     def head_object(self, key: str, label: str) -> Mapping[str, Any] | None:
+        """Return the response to HeadObject; None where there is no such object."""
         if not key:
             return None
         ask, asked = self.client.head_object, self._reading(key)

@@ -1,4 +1,4 @@
-"""URLs by which others read from S3, or send a file to it."""
+"""Signed URLs of S3: for how long they work, and one that uploads a file."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 SHORTEST_SESSION = 900.0
-"""Seconds that temporary credentials are good for at least, when they are new."""
+"""Seconds that new temporary credentials are valid for at least (AWS STS)."""
 
 
 def seconds_left(clients: Clients) -> float:
-    """Return for how long what is signed now is good, by its credentials."""
+    """Return the seconds for which the credentials that sign now are valid.
+
+    Infinite where they do not expire.
+    """
     credentials = clients.credentials
     if credentials is None:
         return math.inf
@@ -38,10 +41,11 @@ def direct_upload(
     seconds: int,
     parameters: Mapping[str, Any],
 ) -> DirectUpload:
-    """Return a PUT of just ``size`` bytes to a name that is free.
+    """Return a signed PUT request of ``size`` bytes to a key that is free.
 
-    A form (POST) could bound the size, but S3 knows no condition there: it would
-    overwrite. ``client`` must sign by version 4, in which headers are signed too.
+    It works for ``seconds``. The size and "If-None-Match: *" are signed headers, for
+    which ``client`` must sign by version 4. A form (POST) knows no such condition: it
+    would overwrite.
     """
     asked = {**parameters, "ContentLength": size, "IfNoneMatch": "*"}
     url = client.generate_presigned_url(

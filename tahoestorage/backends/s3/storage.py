@@ -1,4 +1,4 @@
-"""Django's storage on S3, and on what speaks as S3 does."""
+"""S3Storage: its listings and its URLs; the rest is in ``backends/cached.py``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DAY = 86_400.0
 
 
 class S3Storage(Cached, S3Writing):
-    """Keeps files in a bucket of S3, and remembers what it was told of them.
+    """Keeps files in a bucket of S3, or of a compatible store, with a cache.
 
     Takes the options and settings of django-storages' S3Storage, and ``cache`` as
     TahoeStorage does. One default differs: ``file_overwrite``, also to be called
@@ -68,7 +68,10 @@ class S3Storage(Cached, S3Writing):
         return reader
 
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
-        """Return the names of the directories and of the files below a prefix."""
+        """Return the names of the directories and of the files in a directory.
+
+        1,000 names a request. Directories are prefixes that end in "/".
+        """
         path = str(path)
         path_of(path)
         directories: list[str]
@@ -86,10 +89,10 @@ class S3Storage(Cached, S3Writing):
         expire: int | None = None,
         http_method: str | None = None,
     ) -> str:
-        """Return where a file is downloaded, whether or not there is one.
+        """Return the URL of a file; the file need not exist.
 
-        A signed URL is good for ``expire`` seconds (querystring_expire), and stays the
-        same for half of that time, or until the file is changed.
+        A signed URL works for ``expire`` seconds (querystring_expire). Within half of
+        that time the same URL is returned again, unless the file changes.
         """
         name = url_name(str(name or "").replace("\\", "/"))
         signed = not self.custom_domain or self.cloudfront_signer
@@ -109,7 +112,7 @@ class S3Storage(Cached, S3Writing):
         http_method: str | None,
         also: Callable[[], dict[str, Any]] = dict,
     ) -> str:
-        """Return the URL, with what ``also`` finds out where it is signed anew."""
+        """Return the signed URL; a new one with the parameters of ``also`` besides."""
         seconds: int = self.querystring_expire if expire is None else expire
         asked = [
             self._clients.signature,
@@ -131,10 +134,10 @@ class S3Storage(Cached, S3Writing):
     def download_url(
         self, name: str, *, method: str, content_type: str, disposition: str
     ) -> str:
-        """Return ``url``, with what the store is to response where it signs it itself.
+        """Return ``url``, with the headers of the response where S3 signs it.
 
-        A file that was packed before it was saved, such as ``a.tar.gz``, is answered as
-        it is: clients would unpack it if the store told how.
+        A file that was packed before it was saved, such as ``a.tar.gz``, is sent
+        without its Content-Encoding, so that browsers do not unpack it.
         """
         if self.custom_domain or not self.querystring_auth:
             return self.url(name)
@@ -147,7 +150,7 @@ class S3Storage(Cached, S3Writing):
         return self._signed_url(name, told, None, method, also)
 
     def _encoding_told(self, name: str) -> dict[str, Any]:
-        """Return what a signed URL is to say of the encoding, where it is not kept."""
+        """Return the parameter that sets the response's Content-Encoding, if needed."""
         if mimetypes.guess_type(name)[1] is not None:
             return {"ResponseContentEncoding": "identity"}
         endpoint = urlsplit(self.client.meta.endpoint_url)
@@ -189,12 +192,12 @@ class S3Storage(Cached, S3Writing):
         return Signed(signer.generate_presigned_url(url, date_less_than=end), expire)
 
     def upload_url(self, name: str, content_type: str, size: int) -> DirectUpload:
-        """Return a request by which somebody else uploads a file: a signed PUT.
+        """Return a signed PUT request by which a visitor uploads a file.
 
-        Its body has to be of just ``size`` bytes, and all ``headers`` have to be
-        sent as they are; S3 refuses anything else, and a name that is taken (412). It
-        is good for querystring_expire seconds. Raises NotConditional where the store
-        could overwrite.
+        Its body must have ``size`` bytes, and all ``headers`` must be sent unchanged:
+        S3 refuses anything else, and a name that is taken (status 412). It works for
+        querystring_expire seconds. Raises NotConditional where the store could
+        overwrite.
         """
         name = saved_name(str(name))
         check_file(name)

@@ -1,4 +1,4 @@
-"""Uploads in parts that nobody completed or gave up: their parts are paid for."""
+"""Multipart uploads that were neither completed nor aborted: S3 bills their parts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tahoestorage.exceptions import FileMissing
 
 
 class Unfinished(NamedTuple):
-    """An upload in parts that was begun: of which name, by which id, and when."""
+    """A multipart upload: the name, the upload id, and when it was begun."""
 
     name: str
     upload: str
@@ -20,9 +20,9 @@ class Unfinished(NamedTuple):
 
 
 def unfinished(storage: S3Storage) -> Iterator[Unfinished]:
-    """Yield the uploads that were begun below a storage's location.
+    """Yield the unfinished uploads below a storage's location.
 
-    A thousand a request. Raises StoreError where the store can't be asked.
+    1,000 a request. Raises StoreError where the store can't be asked.
     """
     label, base = "a listing of unfinished uploads", storage.key_prefix
     paginator: Any = storage.client.get_paginator("list_multipart_uploads")
@@ -36,7 +36,7 @@ def unfinished(storage: S3Storage) -> Iterator[Unfinished]:
 
 
 def abort(storage: S3Storage, upload: Unfinished) -> None:
-    """Give an upload up, and its parts; one that has ended by now is left alone."""
+    """Abort an upload and delete its parts. It is no error if it has ended by now."""
     with contextlib.suppress(FileMissing):
         storage.call(
             upload.name,

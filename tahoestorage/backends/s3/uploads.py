@@ -42,16 +42,17 @@ Call = Callable[..., Any]
 
 
 class Source:
-    """Content to be read once, from its start; of unknown length.
+    """Content that is read once, from its start; ``size`` in bytes, None if unknown.
 
-    Each read is as long as it was asked to be, but for the last. Text is sent as UTF-8.
+    Each read but the last returns as many bytes as were asked for. Text is encoded as
+    UTF-8.
     """
 
     size: int | None = None
 
     def __init__(self, pieces: Iterable[bytes | str]) -> None:
         self.taken = 0
-        """How many bytes were read."""
+        """How many bytes were read so far."""
         self._pieces = iter(pieces)
         self._rest = memoryview(b"")
 
@@ -82,9 +83,9 @@ class Source:
         return b"".join(found)
 
     def is_shorter_than(self, size: int) -> bool:
-        """Whether it has fewer bytes; if need be, so many are read, and kept.
+        """Return whether there are fewer than ``size`` bytes left.
 
-        Then the size of what is short is known.
+        They are read and kept where the size is unknown. ``size`` is set if it is so.
         """
         if self.size is None:
             start = self.read(size)
@@ -130,7 +131,7 @@ class SeekableSource(Source):
 
 
 def source_of(content: Any) -> Source:
-    """Return what uploads ``content``, anew."""
+    """Return ``content`` as a source, from its start."""
     content = file_of(content)
     is_seekable = begins_anew(content)
     if is_seekable:
@@ -146,9 +147,9 @@ def source_of(content: Any) -> Source:
 
 @contextlib.contextmanager
 def sized(source: Source) -> Iterator[Source]:
-    """Yield what sends the same and is of known size: if need be, a file in its place.
+    """Yield a source of known size: if need be, the content in a temporary file.
 
-    Of what is on disk then, no more than a chunk is in memory.
+    No more than a chunk of it is in memory.
     """
     if source.size is not None:
         yield source
@@ -164,14 +165,14 @@ def _read(content: Any) -> Iterator[bytes | str]:
 
 
 def usual_transfers(*, use_threads: bool) -> TransferConfig:
-    """Return how content is sent, unless the user says how: in some 40 MiB."""
+    """Return the default ``transfer_config``: an upload takes some 40 MiB of memory."""
     config = TransferConfig(use_threads=use_threads)
     config.max_in_memory_upload_chunks = PARTS
     return config
 
 
 def in_one_piece(config: TransferConfig) -> TransferConfig:
-    """Return the same, but that nothing is sent in parts."""
+    """Return a copy by which all is sent in one request."""
     config = copy.copy(config)
     config.multipart_threshold = SENT_AT_ONCE + 1
     return config
@@ -180,7 +181,7 @@ def in_one_piece(config: TransferConfig) -> TransferConfig:
 class Sending:
     """A client for one transfer, which keeps the response to its last request.
 
-    What is ``new`` does not overwrite, as far as the store holds to the condition.
+    With ``new`` the object is created under "If-None-Match: *".
     """
 
     def __init__(self, client: S3Client, *, new: bool) -> None:
@@ -209,9 +210,9 @@ def upload(
     parameters: dict[str, Any],
     config: TransferConfig,
 ) -> None:
-    """Upload content as boto3's upload_fileobj does, but that this thread reads it.
+    """Upload content as boto3's upload_fileobj does, but read it in this thread.
 
-    A thread made for it would get memory of its own, and keep some for ever.
+    A thread that is made for it would take memory that is never given back.
     """
     config = copy.copy(config)
     config.max_submission_concurrency = 1
@@ -245,9 +246,9 @@ def copy_in_parts(
     size: int,
     parameters: Mapping[str, Any],
 ) -> None:
-    """Copy ``size`` bytes on the server, to a name that is free.
+    """Copy ``size`` bytes on the server in parts, to a key that is free.
 
-    ``source`` says of what, as UploadPartCopy takes it.
+    ``source`` has UploadPartCopy's parameters of what is copied. Raises NameTaken.
     """
     started = ask(client.create_multipart_upload, **place, **parameters)
     whole = {**place, "UploadId": started["UploadId"]}
@@ -278,10 +279,10 @@ def copy_in_parts(
 
 
 def of_each_part(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those that each part of an upload needs."""
+    """Return the parameters of a write that each part of an upload needs, too."""
     return {k: v for k, v in parameters.items() if k in _OF_EACH_PART}
 
 
 def of_the_source(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those by which a copy reads what was written with the same ones."""
+    """Return the parameters by which a copy reads what was written with these."""
     return {f"CopySource{k}": v for k, v in parameters.items() if k in _OF_THE_SOURCE}

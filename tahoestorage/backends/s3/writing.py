@@ -1,4 +1,8 @@
-"""Writing to S3: to a name that is free, or over what has it where that is asked."""
+"""Writing objects to S3: created under a condition, or replaced where asked.
+
+A request that is repeated after its response was lost is refused for the object that
+it made itself. So each object bears a token of its save.
+"""
 
 from __future__ import annotations
 
@@ -53,16 +57,16 @@ S3Response = Mapping[str, Any]
 
 
 class S3Writing(S3Reading):
-    """A bucket of S3 that is written to."""
+    """Requests that write to a bucket of S3."""
 
     # Conditions
 
     def conditional(self, *, thorough: bool = False) -> bool:
         """Return whether the store can refuse to overwrite, as saves ask it to.
 
-        It is tried once for each process, at the location; a ``thorough`` trial is made
-        each time. Large files need no condition of their own: where that of uploads in
-        parts does not hold, they are sent whole. Raises StoreError where the store
+        It is tried once in a process, below the location; a ``thorough`` trial is made
+        each time. Only PutObject is tried: where the condition of uploads in parts
+        does not hold, large files are sent whole. Raises StoreError where the store
         can't be asked.
         """
         label = "a trial of conditional writes"
@@ -71,7 +75,7 @@ class S3Writing(S3Reading):
     def _honours(
         self, operation: Operation, label: str, key: str, *, thorough: bool = False
     ) -> bool:
-        """Return whether a condition holds; if need be it is tried beside ``key``."""
+        """Return whether the condition holds; if need be by a trial beside ``key``."""
         client = self.client
         if not is_modelled(client, operation):
             return False
@@ -129,7 +133,7 @@ class S3Writing(S3Reading):
         return entry_of({"ETag": response.get("ETag", "")}, size)
 
     def _made_ready(self, key: str, content: Any) -> tuple[Source, dict[str, Any]]:
-        """Return what is sent, packed if need be, and what goes with it."""
+        """Return the source, packed if the options say so, and the parameters."""
         source = source_of(content)
         parameters = self.write_parameters(key, content)
         types = self.gzip_content_types
@@ -167,7 +171,7 @@ class S3Writing(S3Reading):
     def _send_new(
         self, key: str, source: Source, label: str, parameters: dict[str, Any]
     ) -> S3Response:
-        """Send to a name that is free, in parts only where that holds for parts too."""
+        """Create an object, in parts only where the condition holds for parts."""
         large = not source.is_shorter_than(self.transfer_config.multipart_threshold)
         operation: Operation = "CompleteMultipartUpload"
         if large and self._honours(operation, label, key):
@@ -185,11 +189,7 @@ class S3Writing(S3Reading):
         parameters: dict[str, Any],
         send: Callable[[dict[str, Any]], S3Response],
     ) -> S3Response:
-        """Return the response to ``send``, or the head of the object that it made.
-
-        A request that is repeated after its response was lost is refused for the object
-        that it has made itself.
-        """
+        """Return the response to ``send``, or the head of the object that it made."""
         token = secrets.token_hex(16)
         metadata = {**parameters.get("Metadata", {}), MARK: token}
         try:
@@ -251,7 +251,7 @@ class S3Writing(S3Reading):
     def _copied(
         self, source: str, target: str, head: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Return what a copy is written with: the properties of what is copied."""
+        """Return the parameters of a copy: the properties of the object are kept."""
         written = self.write_parameters(target)
         parameters = {k: v for k, v in written.items() if k not in _CARRIED}
         parameters |= {k: head[k] for k in _CARRIED if k in head}
@@ -263,7 +263,7 @@ class S3Writing(S3Reading):
         return marked(parameters, packed=packed)
 
     def _ways(self, made: Copying) -> Iterator[Callable[..., S3Response]]:
-        """Yield how a copy is made, where it does not overwrite: the cheapest first."""
+        """Yield the ways of copying that do not overwrite, the cheapest first."""
         honours = partial(self._honours, label=made.label, key=made.target)
         if made.size <= COPIED_AT_ONCE and honours("CopyObject"):
             yield self._copy_at_once
@@ -298,7 +298,7 @@ class S3Writing(S3Reading):
         return {}
 
     def _copy_through(self, made: Copying, parameters: dict[str, Any]) -> S3Response:
-        """Read it, and send it anew."""
+        """Read the object and upload it to the other key."""
 
         def fetch(first: int, last: int, reference: str | None) -> Part:
             tag = made.head["ETag"]
@@ -320,7 +320,7 @@ class S3Writing(S3Reading):
 
 @dataclass(frozen=True)
 class Copying:
-    """A copy that is made: of which key, to which, and what it is written with."""
+    """A copy: the keys, the head of the source, and the parameters of the write."""
 
     source: str
     target: str
@@ -330,5 +330,5 @@ class Copying:
 
     @property
     def size(self) -> int:
-        """Bytes that are copied."""
+        """Bytes to be copied."""
         return int(self.head["ContentLength"])
