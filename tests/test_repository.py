@@ -134,18 +134,23 @@ def test_exceptions_entries_and_forks_import_nothing_of_ours(module: str) -> Non
     assert importers("tahoestorage", among=among) == set()
 
 
-@pytest.mark.parametrize("part", ["tahoe", "cache", "rawfile", "redaction", "testing"])
+@pytest.mark.parametrize(
+    "part", ["tahoe", "cache", "parts", "rangereader", "redaction", "testing"]
+)
 def test_the_core_knows_no_django(part: str) -> None:
     assert importers("django", among=f"tahoestorage.{part}") == set()
 
 
-@pytest.mark.parametrize("part", ["tahoe", "cache", "rawfile", "redaction"])
+@pytest.mark.parametrize(
+    "part", ["tahoe", "cache", "parts", "rangereader", "redaction"]
+)
 def test_the_core_imports_nothing_that_stands_on_it(part: str) -> None:
     beneath = [
         "tahoestorage.exceptions",
         "tahoestorage.entries",
         "tahoestorage.forks",
-        "tahoestorage.rawfile",
+        "tahoestorage.parts",
+        "tahoestorage.rangereader",
         "tahoestorage.redaction",
         "tahoestorage.tahoe",
         "tahoestorage.cache",

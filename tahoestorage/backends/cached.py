@@ -17,7 +17,7 @@ from tahoestorage.backends import digests
 from tahoestorage.backends.content import file_of, repeatable
 from tahoestorage.backends.lookups import Lookups
 from tahoestorage.backends.names import path_of
-from tahoestorage.backends.objectreader import ObjectReader, Part
+from tahoestorage.backends.objectreader import ObjectReader
 from tahoestorage.backends.objectstore import TRIAL, is_hidden
 from tahoestorage.backends.storedfile import Reader, StoredFile
 from tahoestorage.cache import MISSING
@@ -29,6 +29,7 @@ from tahoestorage.exceptions import (
     NameTaken,
     StoreUnreachable,
 )
+from tahoestorage.parts import Part
 
 
 class Cached(Lookups):

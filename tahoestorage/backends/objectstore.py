@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from tahoestorage.backends.objectreader import Part
 from tahoestorage.backends.saving import Saving
 from tahoestorage.entries import Entry
+from tahoestorage.parts import Part
 
 TRIAL = ".tahoestorage-trial"
 """The last part of a key begins so if a trial of the store's conditions made it."""

@@ -63,13 +63,6 @@ def length_of(response: requests.Response) -> int | None:
     return found and int(found[0])
 
 
-def require_length(length: int | None, label: str) -> int:
-    """Return a length. Raises UnexpectedAnswer where there is none."""
-    if length is None:
-        raise UnexpectedResponse(f"{label}: the gateway does not say its length")
-    return length
-
-
 def part_of(response: requests.Response) -> tuple[int, int, int] | None:
     """Return the first and last byte of a part, and the size of the whole, if told."""
     found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))

@@ -11,9 +11,9 @@ from typing import Any
 
 from tahoestorage.backends.cached import Cached
 from tahoestorage.backends.names import path_of
-from tahoestorage.backends.objectreader import Part
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import FileMissing, NameTaken
+from tahoestorage.parts import Part
 
 PAGE = 3
 

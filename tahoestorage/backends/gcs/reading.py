@@ -24,7 +24,6 @@ from tahoestorage.backends.gcs.objects import (
 )
 from tahoestorage.backends.gcs.options import GCSOptions
 from tahoestorage.backends.keys import Keys
-from tahoestorage.backends.objectreader import Part
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import (
     DamagedDownload,
@@ -33,6 +32,7 @@ from tahoestorage.exceptions import (
     NameTaken,
     StoreError,
 )
+from tahoestorage.parts import Part
 
 PAGE = 1000
 

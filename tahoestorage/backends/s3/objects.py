@@ -7,10 +7,10 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from tahoestorage.backends.objectreader import Part
 from tahoestorage.backends.s3.errors import ERRORS, meaning
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import StoreError, StoreUnreachable
+from tahoestorage.parts import Part
 
 PACKED = "tahoestorage-packed"
 """User metadata, "yes" or "no": whether the storage packed the content (gzip)."""

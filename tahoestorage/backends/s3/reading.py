@@ -9,12 +9,12 @@ from typing import Any
 
 from tahoestorage.backends import digests
 from tahoestorage.backends.keys import Keys
-from tahoestorage.backends.objectreader import Part
 from tahoestorage.backends.s3.errors import BeyondTheEnd
 from tahoestorage.backends.s3.objects import entry_of, is_packed, part_of
 from tahoestorage.backends.s3.options import S3Options
 from tahoestorage.entries import Entry
 from tahoestorage.exceptions import DamagedDownload, FileMissing, NameTaken
+from tahoestorage.parts import Part
 
 _MD5 = re.compile("[0-9a-f]{32}")
 _OF_LISTINGS = ("ExpectedBucketOwner", "RequestPayer")

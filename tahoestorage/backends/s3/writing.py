@@ -15,7 +15,7 @@ from typing import Any
 
 from boto3.s3.transfer import TransferConfig
 
-from tahoestorage.backends.objectreader import ObjectReader, Part
+from tahoestorage.backends.objectreader import ObjectReader
 from tahoestorage.backends.objectstore import TRIAL
 from tahoestorage.backends.s3.conditions import (
     MARK,
@@ -42,6 +42,7 @@ from tahoestorage.backends.s3.uploads import (
 )
 from tahoestorage.entries import Entry
 from tahoestorage.exceptions import FileMissing, NameTaken, NotConditional, StoreError
+from tahoestorage.parts import Part
 
 _CARRIED = (
     "CacheControl",

@@ -17,12 +17,13 @@ from django.test import RequestFactory
 from PIL import Image
 from urllib3.exceptions import HTTPError
 
-from tahoestorage.backends.objectreader import READ_AHEAD, ObjectReader, Part
+from tahoestorage.backends.objectreader import READ_AHEAD, ObjectReader
 from tahoestorage.backends.s3 import S3Storage
 from tahoestorage.backends.s3.objects import S3Body
 from tahoestorage.backends.unpacked import Unpacked
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import DamagedDownload, FileMissing, StoreUnreachable
+from tahoestorage.parts import Part
 from tahoestorage.serving import serve
 from tests.support.moves import moved
 from tests.support.proxy import CutBody, Proxy, Refuse, Seen, SendResponse
