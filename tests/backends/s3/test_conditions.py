@@ -366,9 +366,9 @@ def test_what_an_older_release_found_out_one_after_another_is_not_believed(
     make_strict_s3: MakeS3, weed: S3Server
 ) -> None:
     storage = make_strict_s3(bucket_name=weed.make_bucket())
-    entries, scope = storage._entries, storage._scope.item("conditions:")
+    entries, namespace = storage._entries, storage._namespace.item("conditions:")
     ticket = entries.ticket()
-    entries.keep_text(ticket, scope, "PutObject", "honoured", DAY)
-    assert entries.text(scope, "PutObject", DAY) == "honoured"
+    entries.keep_text(ticket, namespace, "PutObject", "honoured", DAY)
+    assert entries.text(namespace, "PutObject", DAY) == "honoured"
     with letting_several_through(storage, "PutObject"):
         assert not storage.conditional()
