@@ -19,7 +19,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from tahoestorage import installed as installed
-from tahoestorage.config.storages import setting
+from tahoestorage.config.storages import storage_entry
 from tahoestorage.config.storeoptions import placed
 from tahoestorage.config.storeurls import (
     FOLDER,
@@ -175,7 +175,7 @@ def _from_url(place: str, url: str) -> Made:
 
 
 def _setting(store: StoreKind, given: Given, errors: list[str]) -> Made:
-    made, wrongly = setting(store, given)
+    made, wrongly = storage_entry(store, given)
     if errors or wrongly:
         raise InvalidValue(*errors, *wrongly)
     return made

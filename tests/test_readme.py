@@ -368,6 +368,24 @@ def test_the_options_are_those_that_there_are_with_their_defaults(
             assert field.metadata["convert"](value) == expected, field.name
 
 
+@pytest.mark.parametrize(
+    ("options", "of_cache"), [(Options, False), (CacheOptions, True)]
+)
+def test_the_text_on_an_option_begins_with_its_meaning(
+    options: type, of_cache: bool
+) -> None:
+    text = (ROOT / "docs/options.md").read_text("utf-8")
+    for each in OPTION.finditer(text):
+        if bool(each["of_cache"]) == of_cache:
+            [field] = [one for one in fields(options) if one.name == each[1]]
+            told = re.sub(
+                r"\[(.+?)\]\(.+?\)", r"\1", text[each.end() :].partition("\n\n")[2]
+            )
+            assert " ".join(told.split()).startswith(
+                field.metadata["meaning"].removesuffix(".")
+            )
+
+
 def test_the_settings_are_those_that_there_are() -> None:
     text = (ROOT / "docs/options.md").read_text("utf-8")
     assert text.count("\n### ") == len(OPTION.findall(text))

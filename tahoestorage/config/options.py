@@ -1,4 +1,9 @@
-"""The options of a storage and of its cache, each declared once, as frozen values."""
+"""TahoeStorage's options and its cache's: name, type, default, validator, meaning.
+
+This is where they are declared, once. ``docs/options.md`` begins its text on each with
+the meaning here, and a test holds that. ``tahoestorage/config/keywords.py`` has the
+same names for editors, and the options of S3 and Google Cloud Storage.
+"""
 
 from __future__ import annotations
 
@@ -35,37 +40,47 @@ def cache_directory() -> Path | None:
 
 @dataclass(frozen=True)
 class CacheOptions:
-    """The options of the cap cache."""
+    """The options of the cache, all of them valid, as ``cache`` gives them.
+
+    Times are seconds, sizes bytes. The metadata of each field has its meaning.
+    """
 
     directory: Path | None = field(
         default_factory=cache_directory,
-        metadata=about(validators.path, "where the disk tier lives"),
+        metadata=about(validators.path, "Where it is on disk."),
     )
     size_limit: int = field(
         default=256 * 2**20,
         metadata=about(
-            validators.whole(8 * 2**20), "bytes on disk at most, of all files"
+            validators.whole(8 * 2**20),
+            "Bytes on disk at most (256 MiB), of all files of the cache; 8388608 (8 "
+            "MiB) at least.",
         ),
     )
     lifetime: float = field(
         default=300.0,
-        metadata=about(validators.number, "seconds that an entry lives"),
+        metadata=about(validators.number, "Seconds after which an entry expires."),
     )
     memory_entries: int = field(
         default=10_000,
-        metadata=about(validators.whole(1), "entries in a process's memory at most"),
+        metadata=about(validators.whole(1), "Names in a process's memory at most."),
     )
     redis: str | None = field(
         default=None,
         repr=False,
         metadata=about(
-            validators.redis_url, "a Redis that several hosts share, for a disk"
+            validators.redis_url,
+            "The URL of a Redis that several hosts share, in place of the directory.",
         ),
     )
 
 
 def cache(value: object) -> CacheOptions | None:
-    """Return the options of the cache; None when it is off."""
+    """Return the options of the cache; None when it is off.
+
+    ``value`` is True, False or a mapping of options. Raises InvalidValue with all that
+    is wrong in it.
+    """
     if isinstance(value, bool):
         return CacheOptions() if value else None
     if not isinstance(value, Mapping):
@@ -89,95 +104,117 @@ def cache(value: object) -> CacheOptions | None:
 
 @dataclass(frozen=True)
 class Options:
-    """The options of one storage, all of them valid."""
+    """The options of one TahoeStorage, all of them valid.
+
+    Times are seconds, sizes bytes. The metadata of each field has its meaning.
+    """
 
     base_url: str = field(
         default="http://127.0.0.1:3456",
-        metadata=about(validators.url, "the gateway's address"),
+        metadata=about(validators.url, "The gateway's address."),
     )
     base_cap: Cap | None = field(
         default=None,
         repr=False,
-        metadata=about(validators.root_cap, "the root directory's cap; a secret"),
+        metadata=about(validators.root_cap, "The root directory's cap, a secret."),
     )
     base_cap_file: Path | None = field(
         default=None,
-        metadata=about(validators.path, "a file that holds the root directory's cap"),
+        metadata=about(validators.path, "A file that holds the root directory's cap."),
     )
     public_base_url: str | None = field(
         default=None,
-        metadata=about(validators.url, "where visitors download; None: nowhere"),
+        metadata=about(validators.url, "Where visitors download."),
     )
     url_style: Literal["cap", "path"] = field(
         default="cap",
         metadata=about(
             validators.one_of("cap", "path"),
-            '"path": URLs are those of the site, without a cap',
+            'What URLs are made of. `"cap"`: the public address and the file\'s read '
+            "cap. `\"path\"`: the site's own address and the file's name.",
         ),
     )
     media_url: str | None = field(
         default=None,
         metadata=about(
-            validators.url_prefix, "what the site's URLs begin with; None: MEDIA_URL"
+            validators.url_prefix,
+            'What the URLs of `"path"` begin with, such as `"/static/"`. None: '
+            "`MEDIA_URL`.",
         ),
     )
     allow_overwrite: bool = field(
         default=False,
-        metadata=about(validators.flag, "whether a save replaces a file of its name"),
+        metadata=about(
+            validators.flag,
+            "Whether a save replaces a file of its name. If not, it takes another "
+            "name.",
+        ),
     )
     connect_timeout: float = field(
         default=10.0,
-        metadata=about(validators.number, "seconds to wait for a connection"),
+        metadata=about(
+            validators.number, "Seconds to wait for a connection to the gateway."
+        ),
     )
     read_timeout: float = field(
         default=60.0,
         metadata=about(
-            validators.number, "seconds to wait for the gateway's next bytes"
+            validators.number, "Seconds to wait for the gateway's next bytes."
         ),
     )
     min_rate: int = field(
         default=65536,
         metadata=about(
             validators.whole(1),
-            "bytes per second that the grid takes and gives at least; "
-            "the wait for uploads and downloads grows with their size by this",
+            "Bytes per second that the grid takes and gives at least. The wait for "
+            "the response to an upload, and for a download, grows with its size by "
+            "this.",
         ),
     )
     retries: int = field(
         default=3,
         metadata=about(
             validators.whole(0),
-            "how often a harmless request is repeated; never after a time-out",
+            "How often a request that does no harm is tried again, within "
+            "`connect_timeout` and `read_timeout` in all; never after a time-out.",
         ),
     )
     cache: CacheOptions | None = field(
         default_factory=CacheOptions,
-        metadata=about(cache, "the cap cache: False, or a mapping of its options"),
+        metadata=about(
+            cache,
+            "The cache of what was looked up: `True`, `False`, or a mapping with "
+            "the options below.",
+        ),
     )
     directory_format: Literal["SDMF", "MDMF"] = field(
         default="SDMF",
         metadata=about(
-            validators.one_of("SDMF", "MDMF"), "the format of new directories"
+            validators.one_of("SDMF", "MDMF"),
+            'The format of new directories, `"SDMF"` or `"MDMF"`.',
         ),
     )
     server_count: int | None = field(
         default=None,
         metadata=about(
             validators.whole(1),
-            "how many storage servers there are, and were when directories were made; "
-            "None: as many as were seen",
+            "How many storage servers there are, and were when directories were "
+            "made. None: as many as were seen.",
         ),
     )
     retired_servers: tuple[str, ...] = field(
         default=(),
         metadata=about(
-            validators.server_ids, "the ids of storage servers that never come back"
+            validators.server_ids,
+            "The ids of storage servers that never come back, as errors show them.",
         ),
     )
     trusted_hosts: tuple[str | validators.Network, ...] = field(
         default=(),
         metadata=about(
-            validators.hosts, "hosts and networks where a gateway may speak plain http"
+            validators.hosts,
+            'Hosts and networks, such as `"10.0.0.0/8"`, where a gateway may speak '
+            "plain http.",
         ),
     )
 

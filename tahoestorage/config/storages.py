@@ -1,4 +1,4 @@
-"""The options of a store, put together as ``STORAGES`` has them."""
+"""An entry of ``STORAGES``, made of the options that a URL or variables gave."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ _KEYS = ("access_key", "secret_key", "security_token")
 _OF_CACHE = "cache."
 
 
-def setting(store: StoreKind, given: Given) -> tuple[dict[str, Any], list[str]]:
-    """Return what stands in ``STORAGES``, and the text of every error."""
+def storage_entry(store: StoreKind, given: Given) -> tuple[dict[str, Any], list[str]]:
+    """Return an entry of ``STORAGES``, and the text of every error.
+
+    The options were read from text; whether they fit each other is seen here.
+    """
     options: dict[str, Any] = {}
     of_cache: dict[str, tuple[str, Any]] = {}
     for name, (place, value) in given.items():

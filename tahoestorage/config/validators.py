@@ -1,7 +1,7 @@
-"""The kinds of option values. Knows no Django.
+"""Validators: each takes a value that a user gave, and returns the one to be used.
 
-A converter takes what a user gave, and returns the value to be used or raises
-InvalidValue. What a converter says never repeats text that may hold a secret.
+What is wrong raises InvalidValue, whose texts never repeat what may be a secret. Knows
+no Django.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from tahoestorage.redaction import Secret
 from tahoestorage.tahoe.caps import Access, Cap
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Given = Mapping[str, tuple[str, Any]]  # option: the place it was given at, the value
+# By the name of an option: where it was given (a keyword, a setting, a variable), which
+# errors begin with, and the value.
+Given = Mapping[str, tuple[str, Any]]
 
 _HOST_NAME = re.compile(r"[\w-]+(\.[\w-]+)*")
 _CAP_LIKE = re.compile(r"URI(:|%3A)", re.IGNORECASE)
@@ -31,19 +33,27 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class InvalidValue(ValueError):
-    """One error or more; each argument goes on after the name of its place."""
+    """A value that an option cannot have.
+
+    Each argument is the text of one error, without its beginning: whoever knows where
+    the value was given puts that before it. So they begin with a space, or a colon.
+    """
 
 
 def about(convert: Callable[[Any], Any], meaning: str) -> dict[str, Any]:
-    """Return the metadata of a dataclass field that declares an option."""
+    """Return the ``metadata`` of a dataclass field that is an option.
+
+    ``convert`` is its validator, ``meaning`` a sentence or two for documentation.
+    """
     return {"convert": convert, "meaning": meaning}
 
 
 def choose(options: type, *sources: Given) -> tuple[dict[str, Any], list[str]]:
-    """Convert what `sources` give for the fields of the dataclass `options`.
+    """Validate what was given for the fields of a dataclass, ``Options`` for example.
 
-    A later source beats an earlier one, but each value is looked at.
-    Returns the values by name, and the text of every error.
+    Where two sources give an option, the later one counts, and both are validated.
+    Returns the values by name, and the text of every error. Names that are no field are
+    not looked at.
     """
     values: dict[str, Any] = {}
     errors: list[str] = []
@@ -112,7 +122,7 @@ def number(value: object) -> float:
 
 
 def whole(least: int) -> Callable[[object], int]:
-    """Return the converter of whole numbers from `least` on."""
+    """Return the validator of whole numbers from `least` on."""
 
     def convert(value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -125,7 +135,7 @@ def whole(least: int) -> Callable[[object], int]:
 
 
 def one_of(*words: str) -> Callable[[object], str]:
-    """Return the converter of words of which one is meant, in any case."""
+    """Return the validator of words of which one is meant, in any case."""
 
     def convert(value: object) -> str:
         for word in words:
