@@ -1,4 +1,7 @@
-"""A check that the app is installed, registered by whatever else a site imports."""
+"""The check that ``tahoestorage`` is in INSTALLED_APPS, for sites where it is not.
+
+Whatever a site imports of the package registers it.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,10 @@ _MISSING = "tahoestorage is used and is not in INSTALLED_APPS"
 
 @functools.cache
 def warn_unless_installed() -> None:
-    """Log a warning, once, where a storage is used without the app.
+    """Log a warning, once a process, where a storage is used without the app.
 
-    The check comes too late where nothing imports us before the checks begin. A program
-    that has no apps at all is no site.
+    For sites that import the package only after Django's checks have run. A program
+    without any app is no site, and is not warned.
     """
     if not apps.apps_ready or not apps.app_configs:
         return

@@ -1,4 +1,4 @@
-"""What a visitor sees while a store cannot be used."""
+"""The page that a visitor sees while a store cannot be used: status 503."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ If you were uploading, your file was not added. Please try again in a minute.</p
 
 
 class StoreErrorMiddleware(MiddlewareMixin):
-    """Answers a request with status 503 where a store failed in it.
+    """Responds with status 503 (RFC 9110, 15.6.4) where a view raises StoreError.
 
     The page is the site's template ``503.html``, which gets ``request``, or else a
-    plain one. One warning in the log says which request it was, and why; without this
-    middleware it is a 500, of which a site with DEBUG off logs nothing by default.
-    A response that has begun is cut off instead: nothing else can be said by then.
+    plain one. One warning in the logger ``tahoestorage.outage`` says which request it
+    was, and why. Without this middleware it is a 500. A response that has begun is cut
+    off instead, for its status has been sent.
     """
 
     errors: ClassVar[tuple[type[Exception], ...]] = (StoreError,)
-    """What is an outage. A subclass may say OSError, for a disk that is full."""
+    """Errors that are outages. A subclass may add OSError, for a full disk."""
     template_name = "503.html"
     retry_after = 30
     """Seconds after which a client is asked to come back (RFC 9110, 10.2.3)."""
@@ -45,7 +45,7 @@ class StoreErrorMiddleware(MiddlewareMixin):
     def process_exception(
         self, request: HttpRequest, exception: Exception
     ) -> HttpResponse | None:
-        """Return the page, or None for what is no outage."""
+        """Return the response with the page; None for other errors."""
         # A visitor who hung up in the middle of an upload is no error of the store.
         if not isinstance(exception, self.errors) or isinstance(
             exception, UnreadablePostError
@@ -63,7 +63,7 @@ class StoreErrorMiddleware(MiddlewareMixin):
         return response
 
     def page(self, request: HttpRequest) -> str:
-        """Return the page that the visitor sees."""
+        """Return the page as HTML; a plain one where the template fails."""
         try:
             template = loader.get_template(self.template_name)
             return str(template.render({"request": request}, request))

@@ -14,11 +14,12 @@ __all__ = ["TahoeManifestStaticStorage"]
 
 
 class TahoeManifestStaticStorage(HashedFirst, TahoeStorage):
-    """Keeps static files on a grid, by names that follow from their content.
+    """Keeps static files on a grid, with a hash of the content in each name.
 
-    Takes the options of TahoeStorage. Give it a root of its own. Its URLs are those of
-    the site, below STATIC_URL: visitors get the files by a view or by nginx
-    (docs/downloads.md). A file whose content changed is replaced.
+    It takes the options of TahoeStorage, and needs a root of its own. Unless options
+    say otherwise its URLs are below STATIC_URL, where a view or nginx serves the files
+    (docs/downloads.md), and ``allow_overwrite`` is True, so that collectstatic replaces
+    what has changed.
     """
 
     def __init__(self, **options: Unpack[TahoeKeywords]) -> None:

@@ -1,8 +1,8 @@
 """Widgets for files that may have no public URL.
 
-Django's own ask each file for its URL, and the page is a 500 where the storage has none
-to give, or can't be asked now. These name the file instead. They need ``tahoestorage``
-in INSTALLED_APPS, for their templates.
+Django's own widgets ask each file for its URL; where it has none, or the store can't be
+reached, the page fails with status 500. These show the file's name instead. Their
+templates need ``tahoestorage`` in INSTALLED_APPS.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from tahoestorage.exceptions import TahoeStorageError
 
 
 class StoredFileInput(ClearableFileInput):
-    """The widget of a file in a form; a name without a link where it has no URL."""
+    """A ClearableFileInput that shows just the name of a file without a URL."""
 
     template_name = "tahoestorage/file_input.html"
 
     def is_initial(self, value: Any) -> bool:
-        """Whether there is a file already, with a URL or without."""
+        """Whether there is a file already, with a URL or not."""
         return bool(value and getattr(value, "name", None))
 
     def get_context(
         self, name: str, value: Any, attrs: dict[str, Any] | None
     ) -> dict[str, Any]:
-        """Return what Django's has, and ``url``: the file's URL, or None."""
+        """Return Django's context, with ``widget["url"]``: the file's URL or None."""
         context: dict[str, Any] = super().get_context(name, value, attrs)
         widget = context["widget"]
         widget["url"] = _url(value) if widget["is_initial"] else None

@@ -46,16 +46,9 @@ from django.utils.module_loading import import_string
 from tahoestorage.backends.objectstore import ObjectStore
 from tahoestorage.checks.findings import Finding
 from tahoestorage.checks.gateways import ask, look_for_root
+from tahoestorage.checks.objectstores import ask_objects
 from tahoestorage.checks.options import look_at, look_at_static
 from tahoestorage.config.settings import backends, naming_settings
-from tahoestorage.exceptions import (
-    FileMissing,
-    StoreError,
-    StoreForbids,
-    TahoeStorageError,
-    printable,
-)
-from tahoestorage.redaction import redact
 from tahoestorage.storage import TahoeStorage
 
 Apps = Sequence[AppConfig] | None
@@ -65,7 +58,7 @@ _STATIC = 'STORAGES["staticfiles"]'
 
 @register(Tags.files)
 def check_options(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
-    """Check what can be known without asking a gateway."""
+    """Check the options of storages on a grid, without a request."""
     found: list[tuple[str, Finding]] = []
     tahoe = False
     for place, storage in _places(app_configs):
@@ -82,7 +75,7 @@ def check_options(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
 # collectstatic runs those of static files, and no others.
 @register(Tags.files, Tags.staticfiles)
 def check_static(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
-    """Check that static files are in a place, and by a class, that is made for them."""
+    """Check that static files are in a store, and of a class, that is made for them."""
     return _joined(
         (place, finding)
         for place, storage in _places(app_configs)
@@ -93,7 +86,7 @@ def check_static(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
 
 @register(Tags.files, deploy=True)
 def check_gateways(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
-    """Check that each gateway answers, and has the root; each is asked once."""
+    """Check that each gateway responds and can read the root; ask each once."""
     asked, looked = cache(ask), cache(look_for_root)
     found: list[tuple[str, Finding]] = []
     for place, storage in _places(app_configs):
@@ -114,11 +107,11 @@ def check_gateways(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
 
 @register(Tags.files, deploy=True)
 def check_objects(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
-    """Check that each store of objects answers, and can refuse to overwrite."""
+    """Check that each object store responds, and can refuse to overwrite."""
     found: list[tuple[str, Finding]] = []
     for place, storage in _places(app_configs):
         if isinstance(storage, ObjectStore):
-            found += [(place, finding) for finding in _ask_objects(storage)]
+            found += [(place, finding) for finding in ask_objects(storage)]
     return _joined(found)
 
 
@@ -179,77 +172,12 @@ def _look_at_what_cannot_be_made() -> Iterator[tuple[str, Finding]]:
         error = _made(alias, params)
         if isinstance(error, Exception):
             # Of other errors nobody knows what is in their texts.
-            known = isinstance(error, ImproperlyConfigured | ImportError)
-            text = str(error) if known else f"it can't be made ({type(error).__name__})"
+            is_safe = isinstance(error, ImproperlyConfigured | ImportError)
+            text = (
+                str(error) if is_safe else f"it can't be made ({type(error).__name__})"
+            )
             hint = "Correct each option or setting that is named."
             yield f'STORAGES["{alias}"]', Finding(Error, "E001", text, hint)
-
-
-def _ask_objects(storage: ObjectStore) -> Iterator[Finding]:
-    """Yield a finding unless the store answers, and refuses to overwrite."""
-    try:
-        if storage.file_overwrite:
-            storage.listdir("")
-            text = "looked at: the store answers; saves overwrite there, as it is set."
-            yield Finding(Info, "I001", text, "")
-        elif storage.conditional(thorough=True):
-            text = "looked at: the store answers, and refuses to overwrite."
-            yield Finding(Info, "I001", text, "")
-        else:
-            yield Finding(
-                Error,
-                "E007",
-                "the store can't refuse to overwrite a file: two that save one name at "
-                "once would lose one of them, so that nothing is saved there.",
-                "Use a store that refuses it to all but one of several at once "
-                "(If-None-Match on PutObject on S3, ifGenerationMatch on Google's), "
-                "or set file_overwrite.",
-            )
-    except (TahoeStorageError, ImproperlyConfigured) as error:
-        hint = (
-            "Correct the options, or the rights of these credentials. Where they are "
-            "for one folder only, make it the location."
-        )
-        why = _with_reason(storage, error)
-        text = f"the store can't be used: {why}{_said(why)}"
-        yield Finding(Error, "E006", text, hint)
-    except Exception as error:
-        # A library's own, in whose text there may be anything.
-        text = f"the store can't be used ({type(error).__name__})."
-        yield Finding(Error, "E006", text, "Correct the options.")
-
-
-def _with_reason(storage: ObjectStore, error: Exception) -> Exception:
-    """Return the error in which the store says why it forbids us, if there is one.
-
-    What forbids a HEAD has no body, and so no reason. A page of a listing has one.
-    """
-    if isinstance(error, StoreForbids):
-        try:
-            for page in storage.list_pages(storage.key_of("")):
-                next(iter(page), None)
-                break
-        except StoreForbids as told:
-            return told
-        except TahoeStorageError:
-            pass
-    return error
-
-
-def _said(error: Exception) -> str:
-    """Return what the store itself said: its code, its status, its reason."""
-    # Made of the library's by our stores, without what is secret in it.
-    cause = error.__cause__ if isinstance(error, StoreError | FileMissing) else None
-    if cause is None:
-        return ""
-    text = str(cause)
-    response = getattr(cause, "response", None)
-    if isinstance(response, dict):
-        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", "")
-        text = f"{status} {text}"
-    elif (message := str(getattr(cause, "message", ""))) in str(error):
-        text = text.removesuffix(message)
-    return f" [the store said: {redact(printable(' '.join(text.split())))}]"
 
 
 def _look_at_unused_settings() -> Iterator[tuple[str, Finding]]:

@@ -1,4 +1,4 @@
-"""What a check finds."""
+"""A finding of a check."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from django.core.checks import Error, Info, Warning
 
 
 class Finding(NamedTuple):
-    """What is wrong with a storage, whichever storage it is."""
+    """One thing that is wrong, or was looked at; the place is added where it is told.
+
+    ``id`` is such as E001, ``hint`` what to do about it.
+    """
 
     level: type[Error | Warning | Info]
     id: str

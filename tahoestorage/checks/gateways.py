@@ -1,4 +1,4 @@
-"""What a gateway says, asked for ``check --deploy``."""
+"""The checks that ask a gateway, for ``check --deploy``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ _MARK = "Run `manage.py tahoe_create_root --mark` once, while nothing else write
 
 
 def ask(base_url: str) -> list[Finding]:
-    """Return how the gateway answers, which must be soon."""
+    """Return what is wrong with the gateway, or an Info where nothing is.
+
+    It must respond within 10 seconds.
+    """
     with closing(_gateway(base_url)) as gateway:
         try:
             servers = gateway.servers()
@@ -59,10 +62,10 @@ def ask(base_url: str) -> list[Finding]:
 
 
 def look_for_root(base_url: str, root: Cap, *, locked: bool) -> list[Finding]:
-    """Return a finding unless the gateway can read the root directory.
+    """Return a finding where the gateway can't read the root directory.
 
-    Also where it is empty, unless its writers have a lock (``locked``), and where its
-    marker's name is taken.
+    Also where that is empty, unless its writers have a lock (``locked``), and where
+    something else has the name of its marker.
     """
     children: list[Child] = []
     with closing(_gateway(base_url)) as gateway:

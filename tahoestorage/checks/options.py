@@ -1,4 +1,4 @@
-"""What can be known of a TahoeStorage without asking its gateway."""
+"""The checks of options, which ask no store."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SERVED_STATIC = (
 
 
 def look_at(storage: TahoeStorage, *, static: bool = False) -> list[Finding]:
-    """Return everything that is wrong with one storage's options."""
+    """Return what is wrong with the options of a storage on a grid."""
     try:
         options = storage.options
     except ImproperlyConfigured as error:
@@ -46,7 +46,7 @@ def look_at(storage: TahoeStorage, *, static: bool = False) -> list[Finding]:
 
 
 def look_at_static(storage: Storage) -> Iterator[Finding]:
-    """Yield what is wrong with one of our storages as that of static files."""
+    """Yield what is wrong with one of our storages as STORAGES["staticfiles"]."""
     if isinstance(storage, TahoeStorage):
         yield from _look_at_static_on_a_grid(storage)
     elif isinstance(storage, ObjectStore) and _is_in(storage):
@@ -73,7 +73,7 @@ def look_at_static(storage: Storage) -> Iterator[Finding]:
             Warning,
             "W007",
             "static files are kept in a store, and WhiteNoise's middleware looks for "
-            "them in a folder: it serves none of them, or old ones.",
+            "them in a folder: it serves none of them, or stale ones.",
             "Remove WhiteNoise from MIDDLEWARE, or use its storage.",
         )
 
@@ -250,12 +250,12 @@ def _is_loopback(host: str | validators.Network) -> bool:
 
 
 def _is_among(
-    host: str | validators.Network, known: tuple[str | validators.Network, ...]
+    host: str | validators.Network, trusted: tuple[str | validators.Network, ...]
 ) -> bool:
     if isinstance(host, str):
-        return host in known
+        return host in trusted
     return any(
         host.network_address in network
-        for network in known
+        for network in trusted
         if not isinstance(network, str)
     )

@@ -4,7 +4,7 @@
 ``run``, ``copier``, ``content``   one run; one file; the content of one in transit
 ``store``                          what a run needs of a store, by Django's API
 ``disk``, ``grid``, ``objects``    the same for a folder, a grid, S3 and Google's
-``hashes``, ``names``              how contents are compared; which names can be kept
+``names``                          which names a store can keep
 ``pool``, ``processes``            threads, and processes, that copy several at a time
 ``throttle``                       bytes per second, and the stop, for all of them
 ``progress``, ``summary``          what is shown meanwhile, and in the end

@@ -1,4 +1,4 @@
-"""The content of one file in transit."""
+"""The content of one file in transit, and the digests by which it is compared."""
 
 from __future__ import annotations
 
@@ -8,8 +8,23 @@ from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
 
-from tahoestorage.backends.digests import Hasher
+from tahoestorage.backends import digests
+from tahoestorage.backends.digests import MD5, PARTS, Hasher
 from tahoestorage.moving.throttle import Throttle
+
+BLAKE2 = "blake2b"
+
+
+def _made_by(algorithm: str) -> Callable[[], Hasher]:
+    return lambda: digests.hasher(algorithm)
+
+
+# No CRC: four bytes prove nothing.
+HASHERS: dict[str, Callable[[], Hasher]] = {
+    algorithm: _made_by(algorithm)
+    for algorithm in (MD5, *(f"md5 of {part}" for part in PARTS))
+}
+"""What makes the digests that stores give, by the algorithm's name."""
 
 
 class SourceChanged(OSError):
@@ -121,3 +136,15 @@ class Content:
 
     def close(self) -> None:
         """Do nothing: whoever opened the file closes it."""
+
+
+def hasher(algorithm: str) -> Hasher | None:
+    """Return a hasher for ``hashed_by``; None for BLAKE2, which Content uses itself."""
+    return None if algorithm == BLAKE2 else HASHERS[algorithm]()
+
+
+def digest_of(content: bytes, algorithm: str) -> bytes:
+    """Return the digest of bytes in memory, by an algorithm in HASHERS."""
+    made = HASHERS[algorithm]()
+    made.update(content)
+    return made.digest()

@@ -11,8 +11,13 @@ from typing import Any
 from django.core.files.base import File
 
 from tahoestorage.exceptions import DamagedDownload, NameTaken
-from tahoestorage.moving import hashes
-from tahoestorage.moving.content import Content, SourceChanged
+from tahoestorage.moving.content import (
+    BLAKE2,
+    HASHERS,
+    Content,
+    SourceChanged,
+    hasher,
+)
 from tahoestorage.moving.store import Found, Stat, Store
 from tahoestorage.moving.throttle import Throttle
 
@@ -106,12 +111,12 @@ class Copier:
         shared = ours.keys() & theirs.keys()
         if any(ours[each] == theirs[each] for each in shared):
             return True
-        if not shared.isdisjoint(hashes.HASHERS):
+        if not shared.isdisjoint(HASHERS):
             return False
         for store, digests in sorted(
             ((source, theirs), (target, ours)), key=lambda each: not each[0].is_near
         ):
-            for algorithm in digests.keys() & hashes.HASHERS:
+            for algorithm in digests.keys() & HASHERS:
                 if store.is_near or self.keep_newer:
                     return self._peek(store, name, algorithm) == digests[algorithm]
         far = (not source.is_near) + (not target.is_near)
@@ -184,11 +189,12 @@ class Copier:
         with contextlib.closing(store.open(name)) as file:
             return self._read(Content(file, self.throttle))
 
-    def _peek(self, store: Store, name: str, algorithm: str = hashes.BLAKE2) -> bytes:
+    def _peek(self, store: Store, name: str, algorithm: str = BLAKE2) -> bytes:
         """Return the digest of a content, read to compare it, and not as progress."""
         with contextlib.closing(store.open(name)) as file:
-            hasher = hashes.hasher(algorithm)
-            content = Content(file, self.throttle, hashed_by=hasher, counted=False)
+            content = Content(
+                file, self.throttle, hashed_by=hasher(algorithm), counted=False
+            )
             return self._read(content)
 
     def _read(self, content: Content) -> bytes:

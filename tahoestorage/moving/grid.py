@@ -17,7 +17,7 @@ from tahoestorage.backends.tahoe import TahoeStorage
 from tahoestorage.cache import MISSING
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import FileMissing, NameIsDirectory, ParentIsFile
-from tahoestorage.moving import hashes
+from tahoestorage.moving.content import digest_of
 from tahoestorage.moving.names import NameRules, NoFile, utf8
 from tahoestorage.moving.store import Found, Listed, Stat, Store
 from tahoestorage.tahoe import marker
@@ -129,7 +129,7 @@ class Grid(Store):
         found = {"cap": stat.version.encode()}
         literal = Cap.parse(stat.version).literal
         if literal is not None:
-            found[MD5] = hashes.digest_of(literal, MD5)
+            found[MD5] = digest_of(literal, MD5)
         return found
 
     def write(self, name: str, content: File[Any], *, replace: bool) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 from django.core.exceptions import SuspiciousOperation
 from django.core.files.base import File
 
+from tahoestorage.backends import digests
 from tahoestorage.backends.cached import Cached
+from tahoestorage.backends.digests import MD5, PARTS
 from tahoestorage.backends.objectstore import is_hidden
 from tahoestorage.entries import Entry, EntryKind
-from tahoestorage.moving import hashes
 from tahoestorage.moving.names import FolderMark, NameRules, utf8
 from tahoestorage.moving.store import Found, Stat, Store
 
@@ -95,9 +96,14 @@ class Objects(Store):
         if not stat.version:
             return {}
         entry = Entry(EntryKind.FILE, stat.version, stat.size)
-        return hashes.of_parts(self.storage, entry) | hashes.of_whole(
-            self.storage, entry
-        )
+        found: dict[str, bytes] = {}
+        # Of what was uploaded in parts, by the length of a part; not of packed objects.
+        if not getattr(self.storage, "gzip", False) and entry.size is not None:
+            found |= digests.of_parts(entry.reference, entry.size, PARTS)
+        md5 = self.storage.content_md5(entry)
+        if md5 is not None:
+            found[MD5] = bytes.fromhex(md5)
+        return found
 
     def write(self, name: str, content: File[Any], *, replace: bool) -> None:
         # Not save() nor open(): neither takes exactly one name and needs no disk.

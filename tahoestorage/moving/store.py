@@ -180,7 +180,7 @@ class Store:
         """Return the digests of the content that the store gave with ``stat``.
 
         By algorithm; equal digests of one algorithm mean equal contents. Those in
-        ``hashes.HASHERS`` can be made here too, others only be compared.
+        ``content.HASHERS`` can be made here too, others only be compared.
         """
         return {}
 

@@ -134,7 +134,7 @@ def test_somebody_else_s_command_works_without_the_folder_and_says_so_once(
     assert done.stderr.count("Everything works without it, slower") == 1
     assert "can't be used (it belongs to another user)" in done.stderr
     assert "not usable: it belongs to another user" in done.stdout
-    assert "Not all could be forgotten." in done.stdout
+    assert "Not all could be cleared." in done.stdout
     assert {path: path.stat().st_mtime_ns for path in theirs.iterdir()} == before
 
 

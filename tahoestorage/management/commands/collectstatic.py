@@ -1,4 +1,4 @@
-"""``collectstatic`` for the stores of this package; for others it is Django's own."""
+"""``manage.py collectstatic``: Django's, with fewer requests to our own storages."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from tahoestorage.storage import TahoeStorage
 
 
 class Command(collectstatic.Command):
-    """Compares contents by the hashes that the store has, from one listing.
+    """Uploads only what changed, several files at a time; for other storages Django's.
 
-    Only what changed is uploaded, several files at a time, and none is missing
-    meanwhile: a file is replaced, and not deleted before.
+    Contents are compared by the hashes in one listing of the store. A file is replaced
+    without being deleted first, so none is missing meanwhile.
     """
 
     _uploads: list[tuple[str, Future[None]]]
@@ -30,7 +30,7 @@ class Command(collectstatic.Command):
     _post_process = False
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take one option more than Django's."""
+        """Add --jobs to Django's arguments."""
         super().add_arguments(parser)
         parser.add_argument(
             "--jobs",
@@ -42,18 +42,18 @@ class Command(collectstatic.Command):
         )
 
     def set_options(self, **options: Any) -> None:
-        """Note the options."""
+        """Set the options. Raises CommandError for --jobs below 1."""
         super().set_options(**options)
         self._jobs = options.get("jobs") or 8
         if self._jobs < 1:
             raise CommandError("--jobs must be 1 or more.")
 
     def log(self, msg: str, level: int = 2) -> None:
-        """Say what is done with which file, whatever it is called."""
+        """Print what is done with a file, whose name may have any character in it."""
         super().log(printable(msg), level)
 
     def collect(self) -> dict[str, list[str]]:
-        """Collect the files, and return what was done with which."""
+        """Collect the files; return the paths by what was done, as Django does."""
         if not isinstance(self.storage, Cached | TahoeStorage) or self.symlink:
             return super().collect()
         self._uploads = []
@@ -91,10 +91,14 @@ class Command(collectstatic.Command):
             except OSError as error:
                 errors.append(printable(f"{path}: {error}"))
         if errors:
-            raise CommandError("\n".join(["These were not uploaded:", *errors]))
+            raise CommandError(
+                "\n".join(
+                    ["These files were not uploaded; run collectstatic again:", *errors]
+                )
+            )
 
     def clear_dir(self, path: str) -> None:
-        """Delete all that is there."""
+        """Delete all files below a path; with --dry-run name them only."""
         if self._pool is None or not isinstance(self.storage, Cached):
             super().clear_dir(path)
             return
@@ -109,7 +113,7 @@ class Command(collectstatic.Command):
                 pass
 
     def copy_file(self, path: str, prefixed_path: str, source_storage: Storage) -> None:
-        """Upload a file, unless the store has it as it is."""
+        """Upload a file, unless the store has the same content by that name."""
         if self._pool is None:
             super().copy_file(path, prefixed_path, source_storage)
         elif prefixed_path in self.copied_files:

@@ -1,4 +1,4 @@
-"""``manage.py storage_cache``: look at a storage's cache, empty it, or fill it."""
+"""``manage.py storage_cache``: inspect, clear or fill a storage's cache."""
 
 from __future__ import annotations
 
@@ -23,23 +23,28 @@ INTERRUPTED = 130
 
 
 class Command(BaseCommand):
-    """Do what is asked with the cache of a storage."""
+    """Inspect, clear or fill the cache of a storage."""
 
     help = (
-        "Looks after the cache of a storage. stats: where it is, and what it holds. "
-        "clear: have every process of this host forget all, while the site runs; "
-        "storages that share the directory forget with it. warm: read all listings of "
-        "the store, so that the site need not wait for them."
+        "Inspects, clears or fills the cache of a storage, while the site runs. stats: "
+        "print where it is, and how much it holds. clear: empty it for every process "
+        "that shares it, and for other storages in the same directory or Redis. warm: "
+        "read all listings of the store into it, so that the site need not wait for "
+        "them."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("action", choices=["stats", "clear", "warm"])
+        parser.add_argument(
+            "action",
+            choices=["stats", "clear", "warm"],
+            help="what to do with the cache",
+        )
         parser.add_argument(
             "alias",
             nargs="?",
             default="default",
             metavar="ALIAS",
-            help="an alias of STORAGES (default)",
+            help="the storage, by its alias in STORAGES (default: default)",
         )
         parser.add_argument(
             "--json",
@@ -60,7 +65,10 @@ class Command(BaseCommand):
         document: dict[str, Any] = {"alias": label(alias), "action": action}
         if cache is None:
             if action != "stats":
-                raise CommandError("The cache of this storage is off.")
+                raise CommandError(
+                    f"{label(alias)}: its cache is off. Set its option cache, or "
+                    "TAHOE_STORAGE_CACHE, to have one."
+                )
             document["lifetime"], document["tiers"] = None, []
             self._print(document, json, "The cache is off.")
         elif action == "warm":
@@ -80,7 +88,10 @@ class Command(BaseCommand):
             self._print(document, json, *lines)
             errors = [each for each in stats if each.error is not None]
             if errors and action == "clear":
-                raise CommandError("Not all could be forgotten.")
+                raise CommandError(
+                    "Not all could be cleared. Correct what is said above, and run it "
+                    "again: until then processes may use what is in the cache."
+                )
 
     def _warm(
         self,
@@ -116,9 +127,15 @@ class Command(BaseCommand):
             f"{names:,} names in the cache for {cache.lifetime:g} s; {seconds:.1f} s",
         )
         if interrupted:
-            raise CommandError("Interrupted.", returncode=INTERRUPTED)
+            raise CommandError(
+                "Interrupted. What was read so far is in the cache.",
+                returncode=INTERRUPTED,
+            )
         if failures:
-            raise CommandError(f"{len(failures):,} listings can't be had.")
+            raise CommandError(
+                f"{len(failures):,} listings could not be read; they are named above. "
+                "Run it again when the store can be reached."
+            )
 
     def _say(self, text: str) -> None:
         # The style of errors is for errors only.

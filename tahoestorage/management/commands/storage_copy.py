@@ -1,4 +1,4 @@
-"""``manage.py storage_copy``: all files of one store, brought to another."""
+"""``manage.py storage_copy``: copy all files of one store to another."""
 
 from __future__ import annotations
 
@@ -33,10 +33,11 @@ T = TypeVar("T")
 
 
 class Command(BaseCommand):
-    """Copy what is not there yet; a second run goes on, and copies what has changed."""
+    """Copy what TO does not have yet; a second run copies what has changed since."""
 
     help = (
-        "Copies the files of one store to another. FROM and TO are aliases of "
+        "Copies the files of one store to another, if they are not there yet or have "
+        "changed. FROM and TO are aliases in "
         "STORAGES, or URLs such as s3://BUCKET/PREFIX or file:///DIR. Never put a "
         "secret into them, for everybody on this machine can read a command line: let "
         "the URL name a file that holds it, or set up an alias. Whatever ends a run, "
@@ -57,22 +58,23 @@ class Command(BaseCommand):
             type=_checked(_jobs),
             default=8,
             metavar="N",
-            help="files at a time (8)",
+            help="how many files to copy at a time, 1 to 256 (default: 8)",
         )
         parser.add_argument(
             "--verify",
             action="store_true",
-            help="compare contents, not sizes and times; read back what was copied",
+            help="compare contents, and not sizes and times; read back what was copied",
         )
         parser.add_argument(
             "--keep-newer",
             action="store_true",
-            help="do not replace what differs and is newer in TO; name it",
+            help="do not replace files that differ and are newer in TO; name them",
         )
         parser.add_argument(
             "--delete-extra",
             action="store_true",
-            help="when all is copied, delete the files that only TO has",
+            help="when all is copied, delete the files that only TO has; nothing is "
+            "deleted where a file could not be copied",
         )
         parser.add_argument(
             "--dry-run",
@@ -91,8 +93,8 @@ class Command(BaseCommand):
             type=_checked(Spread.parse),
             default=SHARES,
             metavar="K/N",
-            help="for the space on a grid, which can't be asked: its shares.needed and "
-            "shares.total (3/10)",
+            help="for the estimate of space on a grid: the gateway's shares.needed and "
+            "shares.total (default: 3/10)",
         )
         parser.add_argument(
             "--json",
@@ -223,7 +225,7 @@ def _check_prefix(prefix: str) -> None:
     parts = prefix.split("/")
     if prefix.startswith("/") or ".." in parts or "." in parts or "" in parts[:-1]:
         raise CommandError(
-            f"--prefix {prefix!r} begins no name; expected one such as photos/2026/",
+            f"--prefix {prefix!r} can't begin a name; give one such as photos/2026/",
             returncode=USAGE,
         )
 

@@ -1,4 +1,4 @@
-"""``manage.py storage_uploads``: uploads in parts that nobody completed or gave up."""
+"""``manage.py storage_uploads``: list and abort unfinished uploads in parts on S3."""
 
 from __future__ import annotations
 
@@ -24,17 +24,19 @@ def age(text: str) -> timedelta:
     """Return a time such as 90m, 24h or 7d. Raises ArgumentTypeError."""
     found = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
     if found is None:
-        raise ArgumentTypeError(f"{text!r} is no time; expected such as 90m, 24h or 7d")
+        raise ArgumentTypeError(
+            f"{text!r} is no time span; give one such as 90m, 24h or 7d"
+        )
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
 class Command(BaseCommand):
-    """List the unfinished uploads of a storage on S3, and end them."""
+    """List the unfinished multipart uploads of a storage on S3, or abort them."""
 
     help = (
-        "Lists the uploads in parts to S3 that were begun and never ended, because a "
-        "process was killed: the store keeps their parts, and charges for them. "
-        "--abort ends them."
+        "Lists the multipart uploads to S3 that were begun and neither completed nor "
+        "aborted, as when a process was killed: the store keeps their parts, and "
+        "charges for them. --abort deletes them; completed files stay."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -43,17 +45,20 @@ class Command(BaseCommand):
             nargs="?",
             default="default",
             metavar="ALIAS",
-            help="an alias of STORAGES, or a URL (default)",
+            help="the storage, by its alias in STORAGES or a URL (default: default)",
         )
         parser.add_argument(
             "--older-than",
             type=age,
             default=age("24h"),
             metavar="TIME",
-            help="leave alone what was begun since, such as 90m, 24h or 7d (24h)",
+            help="only uploads begun longer ago than this, such as 90m, 24h or 7d "
+            "(default: 24h); younger ones may still be under way",
         )
         parser.add_argument(
-            "--abort", action="store_true", help="end them, and delete their parts"
+            "--abort",
+            action="store_true",
+            help="abort the uploads, and delete their parts",
         )
         parser.add_argument(
             "--json",
@@ -114,7 +119,7 @@ class Command(BaseCommand):
         ended = ", ended" if abort else ""
         self.stdout.write(f"{count}{ended}.")
         if found and not abort:
-            self.stdout.write("End them by --abort.")
+            self.stdout.write("Run it again with --abort to delete their parts.")
 
 
 def _is_on_s3(storage: ObjectStore) -> bool:

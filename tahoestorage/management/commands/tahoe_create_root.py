@@ -1,4 +1,4 @@
-"""``manage.py tahoe_create_root``: the directory that all files of a site are below."""
+"""``manage.py tahoe_create_root``: make the root directory of a site's files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ BACKENDS = (
 
 
 class Command(BaseCommand):
-    """Make a root directory, and show or write its cap this once."""
+    """Make a root directory, and print its cap or write it to a file, this once."""
 
     help = (
         "Makes the root directory on the grid and prints the setting to add. The cap "
@@ -56,7 +56,8 @@ class Command(BaseCommand):
             help="write the cap to this new file, for the owner alone to read",
         )
         parser.add_argument(
-            "--base-url", help="the gateway, instead of the one of the settings"
+            "--base-url",
+            help="the gateway's address, instead of TAHOE_STORAGE_BASE_URL",
         )
         parser.add_argument(
             "--format",
@@ -68,8 +69,9 @@ class Command(BaseCommand):
             nargs="?",
             const="default",
             metavar="ALIAS",
-            help="make no root: put the hidden file that new directories are born with "
-            "into the empty ones of this storage, while nothing else writes to it",
+            help="make no root: put the hidden file that each new directory has into "
+            "the empty directories of this storage (default: default). Nothing else "
+            "may write to it meanwhile",
         )
 
     def handle(
@@ -87,7 +89,9 @@ class Command(BaseCommand):
         given = {"base_url": base_url, "directory_format": format}
         given_by_the_default_storage = gateway_of_the_default_storage()
         try:
-            site = read_options({**given_by_the_default_storage, **_told(given)})
+            site = read_options(
+                {**given_by_the_default_storage, **_without_none(given)}
+            )
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
         if output is None:
@@ -151,15 +155,18 @@ def gateway_of_the_default_storage() -> dict[str, Any]:
     default = backends().get("default", {})
     if default.get("BACKEND") not in BACKENDS:
         return {}
-    return _told({"base_url": default.get("OPTIONS", {}).get("base_url")})
+    return _without_none({"base_url": default.get("OPTIONS", {}).get("base_url")})
 
 
-def _told(given: dict[str, Any]) -> dict[str, Any]:
+def _without_none(given: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
 def create_root(site: Options) -> str:
-    """Return the write cap of a new root. A CommandError says what is to be done."""
+    """Return the write cap of a new root, a secret.
+
+    Raises CommandError, which says what to do next.
+    """
     gateway = Gateway(
         site.base_url,
         connect_timeout=site.connect_timeout,

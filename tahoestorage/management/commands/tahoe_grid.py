@@ -1,4 +1,4 @@
-"""``manage.py tahoe_grid``: a private grid in the foreground."""
+"""``manage.py tahoe_grid``: run a private grid in the foreground, for development."""
 
 from __future__ import annotations
 
@@ -46,26 +46,35 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--servers", type=int, default=1, metavar="N", help="storage servers (1)"
+            "--servers",
+            type=int,
+            default=1,
+            metavar="N",
+            help="how many storage servers (default: 1)",
         )
         parser.add_argument(
-            "--gateways", type=int, default=1, metavar="M", help="gateways (1)"
+            "--gateways",
+            type=int,
+            default=1,
+            metavar="M",
+            help="how many gateways (default: 1)",
         )
         parser.add_argument(
             "--introducer",
             action="store_true",
-            help="let an introducer tell the nodes of each other, as in earnest: "
-            "a server that was away is found again at once",
+            help="run an introducer too, by which nodes find each other, as on a real "
+            "grid: a server that was away is found again at once",
         )
         parser.add_argument(
             "--directory",
             metavar="D",
-            help="where the grid is kept; a temporary directory if not given",
+            help="the directory to keep the grid in (default: a temporary one, removed "
+            "when the grid stops)",
         )
         parser.add_argument(
             "--tahoe",
             metavar="PATH",
-            help="the tahoe executable, if it is in another environment",
+            help="the tahoe executable, if it is in another virtual environment",
         )
 
     def handle(

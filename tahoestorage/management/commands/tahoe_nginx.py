@@ -1,4 +1,4 @@
-"""``manage.py tahoe_nginx``: a configuration of nginx, for visitors."""
+"""``manage.py tahoe_nginx``: print a configuration of nginx before a gateway."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WORD = re.compile(r"[^\s;{}'\"\\$#]+")
 
 
 class Command(BaseCommand):
-    """Print what lets visitors read files, and do nothing else."""
+    """Print a configuration by which visitors can read files, and nothing else."""
 
     help = (
         "Prints a configuration of nginx for a read-only proxy before the gateway of "
@@ -40,21 +40,21 @@ class Command(BaseCommand):
             type=listen,
             default="127.0.0.1:8080",
             metavar="ADDRESS:PORT",
-            help="where nginx listens (127.0.0.1:8080)",
+            help="where nginx listens (default: 127.0.0.1:8080)",
         )
         parser.add_argument(
             "--server-name",
             type=word,
             nargs="+",
             metavar="NAME",
-            help="the host's names (that of TAHOE_PUBLIC_BASE_URL)",
+            help="the host's names (default: that of TAHOE_PUBLIC_BASE_URL)",
         )
         parser.add_argument(
             "--cache",
             type=cache,
             metavar="DIR:SIZE",
             help="where nginx keeps what it fetched, and how much at most, such as 10g "
-            "(/var/lib/nginx/tahoe:1g; with --standalone cache:1g, below its DIR)",
+            "(default: /var/lib/nginx/tahoe:1g; with --standalone cache:1g, below DIR)",
         )
         parser.add_argument(
             "--mutable",
@@ -132,7 +132,7 @@ def site_options() -> Options:
 
 
 def accel_location(site: Options) -> str:
-    """Return the location to which the site's answers lead nginx."""
+    """Return the location for the site's X-Accel-Redirect. Raises CommandError."""
     prefix = accel_redirect()
     if prefix is None:
         raise CommandError(
