@@ -1,4 +1,4 @@
-"""A file of 1 GiB, which the site allows and nginx carries."""
+"""A file of 1 GiB, which the site allows and nginx sends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.nginx_server import NGINX
 
 
 def downloads(grid: LocalGrid, work: Path) -> Iterator[Row]:
-    """What the site's processes grow by."""
+    """How much memory the site's processes take for it."""
     if NGINX is None:
         print("nginx is not installed: it carries no downloads", file=sys.stderr)
         return

@@ -1,9 +1,9 @@
-"""``python -m benchmarks.hosts``: what a host is told of another's changes by a Redis
-that has too little memory.
+"""``python -m benchmarks.hosts``: changes seen through a full Redis.
 
 One host makes 256 changes: it saves, replaces and deletes files. After each the other
 is asked whether the file exists, and for its content; and for one that was changed
-before. The Redis has 2 MB, and others use it too, so that it drops keys all the time.
+before. The Redis has too little memory, 2 MB, and others use it too, so that it drops
+keys all the time.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def change(name, text):
     with storage.open(name, "wb") as file:
         file.write(text.encode())
 
-def known(name):
+def look_up(name):
     try:
         with storage.open(name) as file:
             text = file.read().decode()
@@ -58,10 +58,10 @@ def known(name):
 
 @dataclass
 class Result:
-    """What the other host has answered, and what the Redis has dropped."""
+    """What the other host has read, and what the Redis has dropped."""
 
     changes: int = 0
-    responses: int = 0
+    reads: int = 0
     wrong: int = 0
     evicted: int = 0
     refused: int = 0
@@ -74,7 +74,7 @@ class Result:
 
     def __str__(self) -> str:
         return (
-            f"{self.changes} changes, {self.wrong} of {self.responses} answers wrong; "
+            f"{self.changes} changes, {self.wrong} of {self.reads} reads wrong; "
             f"{self.evicted} keys evicted, {self.refused} writes refused, "
             f"counters begun {self.names} times"
         )
@@ -136,15 +136,15 @@ def measure(policy: str, changes: int) -> Result:
             earlier = f"dir/{number * 5 % NAMES}"
             for each in (name, earlier):
                 content = right.get(each)
-                result.responses += 1
-                response = there.ask(f"known({each!r})")
-                result.wrong += response != [content is not None, content]
+                result.reads += 1
+                found = there.ask(f"look_up({each!r})")
+                result.wrong += found != [content is not None, content]
         for each, content in right.items():
-            result.responses += 1
-            response = there.ask(f"known({each!r})")
-            result.wrong += response != [content is not None, content]
-        said = client.info()
-        result.evicted = said["evicted_keys"]
+            result.reads += 1
+            found = there.ask(f"look_up({each!r})")
+            result.wrong += found != [content is not None, content]
+        statistics = client.info()
+        result.evicted = statistics["evicted_keys"]
         errors = client.info("errorstats").get("errorstat_OOM", {"count": 0})
         result.refused = int(errors["count"])
         result.names = len(counters - {None})
@@ -152,7 +152,7 @@ def measure(policy: str, changes: int) -> Result:
 
 
 def main() -> None:
-    """Print what came of each policy; the status is 1 where a response was wrong."""
+    """Print what came of each policy; the status is 1 where a read was wrong."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.hosts",
         description=__doc__,

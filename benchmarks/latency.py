@@ -1,4 +1,4 @@
-"""A network between a client and a server on one machine: each way takes a while."""
+"""A proxy that adds latency between a client and a server on one machine."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def storage_on(
 
 
 def saves(grid: LocalGrid, work: Path) -> Iterator[Row]:
-    """A save into a known directory, beside one PUT by name."""
+    """A save into a cached directory, beside one PUT by name."""
     root = grid.create_root()
     storage = storage_on(grid, root, work / "saves")
     storage.listdir("")
@@ -62,7 +62,7 @@ def saves(grid: LocalGrid, work: Path) -> Iterator[Row]:
 
 
 def lookups(grid: LocalGrid, work: Path) -> Iterator[Row]:
-    """Known names in a small directory, beside a file system."""
+    """Cached names in a small directory, beside a file system."""
     root = grid.create_root()
     writer = storage_on(grid, root, work / "lookups-writer")
     files = FileSystemStorage(work / "files", base_url="/media/")
@@ -96,7 +96,7 @@ NAMES = 300
 
 
 def deep_lookups(grid: LocalGrid, work: Path) -> Iterator[Row]:
-    """Known names in a directory of many pages, some levels down, all in turn."""
+    """Cached names in a directory of many pages, some levels down, one by one."""
     for levels in (1, 3, 6):
         folder = work / f"levels-{levels}"
         root = grid.create_root()
@@ -169,7 +169,7 @@ def cold_lookup(grid: LocalGrid, work: Path) -> Iterator[Row]:
     directory = "/".join(LEVELS)
     writer.save(f"{directory}/file.txt", ContentFile(b"x" * 100))
     session = requests.Session()
-    # Everything known is outdated at once: each look is a first one.
+    # Everything cached is stale at once: each look-up is a first one.
     storage = storage_on(grid, root, work / "cold", lifetime=1e-6)
     storage.exists(f"{directory}/file.txt")
 

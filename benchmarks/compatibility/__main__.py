@@ -117,7 +117,7 @@ def _failure(trial: Any, store: Any, **options: Any) -> Exception | None:
 
 
 def _masked(error: Exception) -> str:
-    """Return what was wrong, the same each time."""
+    """Return an error's text without what differs from run to run."""
     text = re.sub(r"https?://[^ /]+[^ ]*", "URL", " ".join(str(error).split()))
     text = re.sub(r"\b(bucket-)?[0-9a-f]{12,}\b", "…", text)
     return f"{type(error).__name__}: {text[:200]}".replace("|", "\\|").rstrip(": ")

@@ -86,8 +86,8 @@ def _lay_out(directory: Path, programs: Path, ports: dict[str, int]) -> int:
     filters = "".join(f"[filter:{each}]\nuse = egg:swift#{each}\n" for each in FILTERS)
     text = (COMMON + PROXY).format(**values, port=proxy) + filters
     (directory / "proxy.conf").write_text(text)
-    told = str(ports).replace("'", '"')
-    command = [str(programs / "python"), "-c", RINGS, str(directory), told]
+    as_json = str(ports).replace("'", '"')
+    command = [str(programs / "python"), "-c", RINGS, str(directory), as_json]
     subprocess.run(command, check=True)
     return proxy
 

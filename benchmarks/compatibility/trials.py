@@ -1,4 +1,4 @@
-"""What is tried on each store: what a site does, and whether it comes out right."""
+"""The trials on each store: what a site does, and whether the result is right."""
 
 from __future__ import annotations
 
