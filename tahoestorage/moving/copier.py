@@ -153,7 +153,7 @@ class Copier:
         raise failure or SourceChanged("it was changed each time that it was copied")
 
     def _has_newer(self, name: str, stat: Stat, sent: bytes | None) -> bool:
-        """Whether the target has another file by now than the one to be replaced.
+        """Whether the target's file is no longer the one to be replaced.
 
         That is an older one than the source's, or the one that was ``sent`` before.
         """

@@ -146,7 +146,7 @@ class Disk(Store):
 
 
 def unfinished_path(path: str, name: str) -> str:
-    """Return where a file is written before it is at its place."""
+    """Return the path at which a file is written until it is whole."""
     beside = f".{digest(name).hex()}.storage_copy"
     return os.path.join(os.path.dirname(path), beside)
 

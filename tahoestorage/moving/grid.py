@@ -86,7 +86,7 @@ class Grid(Store):
         return Listed(directories, files, response.directory.namespace.identity)
 
     def _freshen(self, path: Path) -> None:
-        """List what was not listed in this run, on the way to ``path``."""
+        """List what this run has not listed yet of the directories down to ``path``."""
         if path in self._fresh:
             return
         for length in range(len(path) + 1):

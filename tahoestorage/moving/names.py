@@ -9,7 +9,7 @@ from hashlib import blake2b
 
 
 class BadName(ValueError):
-    """A name by which no file can be asked for, or kept."""
+    """A name that no file can have, or that can't be asked for."""
 
 
 class NoFile(BadName):
@@ -17,7 +17,7 @@ class NoFile(BadName):
 
 
 class FolderMark(NoFile):
-    """An empty object whose key ends in "/", as consoles make it for a folder."""
+    """An empty object whose key ends in "/": web consoles make one for a folder."""
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ class Objects(Store):
 
     @property
     def _bucket(self) -> list[str]:
-        """Which bucket, wherever in it the location is."""
+        """The identity of the bucket, without the location in it."""
         identity: list[str] = self.storage.identity()
         return identity[: identity.index(str(self.storage.bucket_name)) + 1]
 

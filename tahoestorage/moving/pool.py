@@ -1,4 +1,4 @@
-"""A pool of workers for one block of code, with a bounded queue; and one of threads."""
+"""Pools of workers with a bounded queue, which last for one block of code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Impatient(KeyboardInterrupt):
-    """Ctrl-C once more, while tasks were waited for: they still go on."""
+    """A second Ctrl-C, while tasks were waited for: they still run."""
 
 
 class Pool:

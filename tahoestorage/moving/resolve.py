@@ -44,7 +44,7 @@ def store_of(storage: Storage) -> Store:
 
 
 def label(argument: str) -> str:
-    """Return what may be shown of an argument: no user, no password, no query."""
+    """Return an alias or URL as it may be shown: without user, password and query."""
     if "://" not in argument:
         return argument
     try:

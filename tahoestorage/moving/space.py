@@ -23,7 +23,7 @@ _SHARES = re.compile(r"(\d{1,3})/(\d{1,3})")
 
 @dataclass(frozen=True)
 class Spread:
-    """Any ``needed`` of ``total`` shares give a file back."""
+    """How a grid spreads files: any ``needed`` of ``total`` shares restore one."""
 
     needed: int = 3
     total: int = 10

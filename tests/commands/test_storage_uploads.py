@@ -59,3 +59,16 @@ def test_what_is_wrong_is_said(storage: Any) -> None:
         run("--older-than", "soon")
     with pytest.raises(CommandError, match="no-such"):
         run("no-such")
+
+
+def test_ctrl_c_says_what_is_done_and_what_is_not(
+    storage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tahoestorage.backends.s3.unfinished.abort", interrupted)
+    with pytest.raises(CommandError, match="run it again for the rest") as caught:
+        run("--older-than", "0s", "--abort")
+    assert caught.value.returncode == 130
+    assert len(unfinished(storage)) == 3

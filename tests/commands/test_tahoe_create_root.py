@@ -151,6 +151,26 @@ def test_a_full_disk_leaves_no_file(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("is_marking", [False, True])
+def test_ctrl_c_says_what_to_do_next_and_leaves_no_file(
+    is_marking: bool, site: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.TAHOE_STORAGE_BASE_CAP = setting(create_root()[0], "TAHOE_STORAGE_BASE_CAP")
+    backend = "tahoestorage.storage.TahoeStorage"
+    site.STORAGES = {**site.STORAGES, "default": {"BACKEND": backend}}
+
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Gateway, "servers", interrupted)
+    monkeypatch.setattr(Gateway, "list", interrupted)
+    asked = ["--mark"] if is_marking else ["--output", tmp_path / "root.cap"]
+    with pytest.raises(CommandError, match=r"(?i)run it again") as caught:
+        create_root(*asked)
+    assert caught.value.returncode == 130
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_unreachable_gateway_is_refused_with_the_way_out(
     site: Settings, tmp_path: Path
 ) -> None:

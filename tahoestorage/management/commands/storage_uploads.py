@@ -17,11 +17,15 @@ from tahoestorage.moving.resolve import label, storage_of
 from tahoestorage.moving.summary import reason, shown
 
 USAGE = 2
+INTERRUPTED = 130
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def age(text: str) -> timedelta:
-    """Return a time such as 90m, 24h or 7d. Raises ArgumentTypeError."""
+    """Return the time span of a text such as 90m, 24h or 7d.
+
+    Raises ArgumentTypeError.
+    """
     found = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
     if found is None:
         raise ArgumentTypeError(
@@ -90,6 +94,12 @@ class Command(BaseCommand):
             found = self._found(storage, older_than, abort=abort)
         except (TahoeStorageError, ImproperlyConfigured) as error:
             raise CommandError(f"{label(alias)}: {reason(error)}") from None
+        except KeyboardInterrupt:
+            raise CommandError(
+                "Interrupted. What was aborted so far stays so; run it again for the "
+                "rest.",
+                returncode=INTERRUPTED,
+            ) from None
         self._print(label(alias), found, abort=abort, as_json=json)
 
     def _found(

@@ -32,6 +32,7 @@ loses all of them; whoever has it can read, change and delete them. Keep a copy 
 safe place, and keep it out of version control."""
 
 
+INTERRUPTED = 130
 BACKENDS = (
     "tahoestorage.storage.TahoeStorage",
     "tahoestorage.backends.tahoe.TahoeStorage",
@@ -122,6 +123,11 @@ class Command(BaseCommand):
             count = marked(storage)
         except (ImproperlyConfigured, TahoeStorageError) as error:
             raise CommandError(f"{alias}: {error}") from error
+        except KeyboardInterrupt:
+            raise CommandError(
+                "Interrupted. Run it again: directories that are marked stay so.",
+                returncode=INTERRUPTED,
+            ) from None
         directories = "directory was" if count == 1 else "directories were"
         self.stdout.write(f"{count} empty {directories} marked.")
 
@@ -148,9 +154,9 @@ def marked(storage: TahoeStorage) -> int:
 
 
 def gateway_of_the_default_storage() -> dict[str, Any]:
-    """Return the address that the default storage is given beside the settings.
+    """Return the option ``base_url`` of the default storage, if it has that.
 
-    As it is by STORAGE_URL, if that names a grid.
+    STORAGE_URL sets it where that names a grid; it goes before the settings.
     """
     default = backends().get("default", {})
     if default.get("BACKEND") not in BACKENDS:
@@ -184,6 +190,12 @@ def create_root(site: Options) -> str:
             gateway.probe_upload()
             rules = ServerRules(site.server_count, site.retired_servers)
             return quorum.create_root(gateway, site.directory_format, rules=rules).uri
+    except KeyboardInterrupt:
+        # One may be on the grid by now. It is empty, and nobody has its cap.
+        raise CommandError(
+            "Interrupted. There is no root to use; run it again.",
+            returncode=INTERRUPTED,
+        ) from None
     except NotEnoughServers as error:
         raise CommandError(
             f"{error}\nThe gateway at {site.base_url} cannot keep files now, so no "
@@ -201,7 +213,7 @@ def create_root(site: Options) -> str:
 
 @contextmanager
 def new_secret_file(path: Path) -> Iterator[Callable[[str], None]]:
-    """Make a file for its owner alone, and yield what writes it.
+    """Make a file of mode 0600, and yield a function that writes to it.
 
     A file that exists is refused before anything else happens, and when anything fails
     the new one is removed.
@@ -232,5 +244,5 @@ def new_secret_file(path: Path) -> Iterator[Callable[[str], None]]:
 
 
 def quoted(text: str) -> str:
-    """Return the text as Python writes it, in double quotes."""
+    """Return the text as a literal of Python in double quotes."""
     return json.dumps(text, ensure_ascii=False)

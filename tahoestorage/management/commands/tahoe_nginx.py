@@ -126,7 +126,10 @@ class Command(BaseCommand):
 
 
 def site_options() -> Options:
-    """Return the options of the default storage; of the settings where it is none."""
+    """Return the options of the default storage, or of the settings alone.
+
+    The latter where the default storage is not on a grid.
+    """
     storage = storages["default"]
     return storage.options if isinstance(storage, TahoeStorage) else read_options({})
 
@@ -143,14 +146,17 @@ def accel_location(site: Options) -> str:
 
 
 def word(text: str) -> str:
-    """Return what is one word to nginx."""
+    """Return a host's name that is one word to nginx. Raises ArgumentTypeError."""
     if not _WORD.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no name of a host")
+        raise argparse.ArgumentTypeError(f"{text!r} is not the name of a host")
     return text
 
 
 def listen(text: str) -> str:
-    """Return ADDRESS:PORT, where either may be left out."""
+    """Return ADDRESS:PORT, of which either may be left out.
+
+    Raises ArgumentTypeError.
+    """
     address, _, port = text.rpartition(":")
     if address.startswith("[") != address.endswith("]") or not port.isdecimal():
         address, port = text, "80"
@@ -162,7 +168,7 @@ def listen(text: str) -> str:
 
 
 def cache(text: str) -> tuple[str, str]:
-    """Return the folder and the size of DIR:SIZE."""
+    """Return the folder and the size in DIR:SIZE. Raises ArgumentTypeError."""
     folder, _, size = text.rpartition(":")
     if not _WORD.fullmatch(folder) or not re.fullmatch("[1-9][0-9]*[kmgKMG]?", size):
         raise argparse.ArgumentTypeError(
