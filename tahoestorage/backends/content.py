@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
+import os
 import re
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 from django.core.files.base import File
+from django.core.files.uploadedfile import InMemoryUploadedFile
 
 from tahoestorage.exceptions import StoreError
 from tahoestorage.tahoe.uploads import UploadBody
 
 # Django's own chunks are of 64 KiB, and sending so many costs a part of the rate.
 CHUNK = 1 << 20
+_PLAIN = (File.chunks, InMemoryUploadedFile.chunks)
 
 
 # What a client says goes into headers: it is believed only in its usual form.
@@ -54,6 +59,133 @@ def begins_anew(content: Any) -> bool:
         return bool(content.seek and content.seekable())
     except AttributeError:
         return False
+
+
+class Source:
+    """Content that is read once, from its start; ``size`` in bytes, None if unknown.
+
+    Each read but the last returns as many bytes as were asked for. Text is encoded as
+    UTF-8.
+    """
+
+    size: int | None = None
+
+    def __init__(self, pieces: Iterable[bytes | str]) -> None:
+        self.taken = 0
+        """How many bytes were read so far."""
+        self._pieces = iter(pieces)
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+    def tell(self) -> int:
+        return self.taken
+
+    def read(self, size: int | None = None) -> bytes:
+        found: list[memoryview] = []
+        wanted = -1 if size is None or size < 0 else size
+        while wanted:
+            if not self._rest:
+                piece = next(self._pieces, None)
+                if piece is None:
+                    break
+                if isinstance(piece, str):
+                    piece = piece.encode()
+                self._rest = memoryview(piece)
+                continue
+            some = self._rest if wanted < 0 else self._rest[:wanted]
+            # An empty view of it would keep the whole piece in memory.
+            self._rest = self._rest[len(some) :] or memoryview(b"")
+            found.append(some)
+            if wanted > 0:
+                wanted -= len(some)
+        self.taken += sum(map(len, found))
+        return b"".join(found)
+
+    def is_shorter_than(self, size: int) -> bool:
+        """Return whether there are fewer than ``size`` bytes left.
+
+        They are read and kept where the size is unknown. ``size`` is set if it is so.
+        """
+        if self.size is None:
+            start = self.read(size)
+            self.taken -= len(start)
+            self._pieces = itertools.chain([bytes(self._rest)], self._pieces)
+            self._rest = memoryview(start)
+            if len(start) == size:
+                return False
+            self.size = len(start)
+        return self.size < size
+
+    def close(self) -> None:
+        """Do nothing: s3transfer closes what it has sent, and the file is another's."""
+
+
+class SeekableSource(Source):
+    """A file of bytes of known size, to be read in any order."""
+
+    def __init__(self, file: Any) -> None:
+        super().__init__(())
+        self._file = file
+        file.seek(0, os.SEEK_END)
+        self.size = file.tell()
+        file.seek(0)
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._file.seek(offset, whence)
+        return self.tell()
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def read(self, size: int | None = None) -> bytes:
+        if size is None or size < 0:
+            return bytes(self._file.read())
+        found: bytes = self._file.read(size)
+        while len(found) < size and (more := self._file.read(size - len(found))):
+            found += more
+        return found
+
+
+def source_of(content: Any) -> Source:
+    """Return ``content`` as a source, from its start."""
+    content = file_of(content)
+    is_seekable = begins_anew(content)
+    if is_seekable:
+        content.seek(0)
+    if getattr(content.chunks, "__func__", None) not in _PLAIN:
+        # Whoever made chunks of his own may have no read, or mean something else by it.
+        return Source(content.chunks())
+    # Of text, the size is told in characters.
+    if is_seekable and isinstance(content.read(0), bytes):
+        return SeekableSource(content)
+    return Source(_read(content))
+
+
+@contextlib.contextmanager
+def sized(source: Source) -> Iterator[Source]:
+    """Yield a source of known size: if need be, the content in a temporary file.
+
+    No more than a chunk of it is in memory.
+    """
+    if source.size is not None:
+        yield source
+        return
+    with tempfile.TemporaryFile() as file:
+        shutil.copyfileobj(source, file, CHUNK)
+        yield SeekableSource(file)
+
+
+def _read(content: Any) -> Iterator[bytes | str]:
+    while piece := content.read(CHUNK):
+        yield piece
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Iterator
 from typing import Any
 
-from tahoestorage.backends.content import body_of, media_type_of
+from tahoestorage.backends.content import Source, body_of, media_type_of
 from tahoestorage.backends.gcs.clients import CALL, LONG
 from tahoestorage.backends.gcs.conditions import (
     OF_FILES,
@@ -25,7 +25,7 @@ from tahoestorage.backends.gcs.conditions import (
 from tahoestorage.backends.gcs.errors import ask, no_bucket
 from tahoestorage.backends.gcs.objects import entry_of, generation_in
 from tahoestorage.backends.gcs.reading import GCSReading
-from tahoestorage.backends.gcs.uploads import Forward, packed
+from tahoestorage.backends.gcs.uploads import packed
 from tahoestorage.backends.objectstore import TRIAL
 from tahoestorage.entries import Entry
 from tahoestorage.exceptions import FileMissing, NameTaken, NotConditional, StoreError
@@ -123,17 +123,16 @@ class GCSWriting(GCSReading):
         for parameter, value in parameters.items():
             setattr(blob, parameter, value)
         mark = _mark(blob)
-        source = Forward(chunks)
-        start = source.read(PIECE)
-        whole = len(start) < PIECE
+        source = Source(chunks)
+        whole = source.is_shorter_than(PIECE)
         if not replace:
             self._demand("upload" if whole else "resumable upload", key, label)
         try:
             ask(
                 label,
                 blob.upload_from_file,
-                io.BytesIO(start) if whole else source.again(start),
-                size=len(start) if whole else None,
+                io.BytesIO(source.read()) if whole else source,
+                size=source.size,
                 content_type=content_type,
                 predefined_acl=self._acl(key),
                 if_generation_match=None if replace else 0,

@@ -15,6 +15,7 @@ from typing import Any
 
 from boto3.s3.transfer import TransferConfig
 
+from tahoestorage.backends.content import CHUNK, Source, sized, source_of
 from tahoestorage.backends.objectreader import ObjectReader
 from tahoestorage.backends.objectstore import TRIAL
 from tahoestorage.backends.s3.conditions import (
@@ -28,16 +29,12 @@ from tahoestorage.backends.s3.errors import NotImplementedThere
 from tahoestorage.backends.s3.objects import encoding_in, entry_of, is_packed, marked
 from tahoestorage.backends.s3.reading import S3Reading
 from tahoestorage.backends.s3.uploads import (
-    CHUNK,
     COPIED_AT_ONCE,
     SENT_AT_ONCE,
     Sending,
-    Source,
     copy_in_parts,
     in_one_piece,
     of_the_source,
-    sized,
-    source_of,
     upload,
 )
 from tahoestorage.entries import Entry

@@ -20,9 +20,9 @@ from botocore.config import Config
 from django.core.files.base import ContentFile, File
 from django.core.files.uploadedfile import InMemoryUploadedFile, TemporaryUploadedFile
 
+from tahoestorage.backends.content import source_of
 from tahoestorage.backends.objectstore import TRIAL
 from tahoestorage.backends.s3 import S3Storage, uploads, writing
-from tahoestorage.backends.s3.uploads import source_of
 from tahoestorage.exceptions import (
     FileMissing,
     NameTaken,
