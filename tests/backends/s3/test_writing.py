@@ -251,7 +251,7 @@ def test_a_store_that_ignores_the_condition_is_not_written_to(
             file.write(b"x")
         # Where that is set already, nobody is told to set it.
         meant = make_s3(**usual, allow_overwrite=True)
-        only = r"use a store that can$"
+        only = r"or set conditional_writes where you know better$"
         with pytest.raises(NotConditional, match=only):
             meant.upload_url("a", "text/plain", 1)
         with pytest.raises(NotConditional, match=only), meant.open("a", "xb"):
