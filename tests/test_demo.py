@@ -126,7 +126,8 @@ def test_by_itself_it_takes_a_file_up_and_down(first: tuple[Path, str]) -> None:
     # servers are there, and which there have been. A listing that has just been patched
     # is not asked for again; the first download asks when the file was linked, too.
     steps = re.findall(r"(\d+) gateway request", said)
-    assert steps == ["0", "4", "0", "2"]
+    # The list of servers is asked for again where the upload took a second and more.
+    assert steps in (["0", "4", "0", "2"], ["0", "5", "0", "2"])
 
 
 def test_its_photos_come_through_the_read_only_proxy(first: tuple[Path, str]) -> None:

@@ -21,6 +21,7 @@ MODULES = sorted(
 )
 
 
+FOLDERS_OF_TESTS = [path.parent for path in (ROOT / "tests").glob("*/**/__init__.py")]
 # They lead on to where a thing is now.
 OLD_PATHS = {"tahoestorage.tahoe.grid", "tahoestorage.pytest_plugin"}
 
@@ -208,6 +209,13 @@ def test_only_the_gateway_and_its_parts_speak_http() -> None:
 
 def test_only_one_module_reads_the_settings_of_django() -> None:
     assert importers("django.conf") == {"tahoestorage.config.settings"}
+
+
+def test_the_tests_are_laid_out_as_the_package() -> None:
+    ours = {str(path.relative_to(ROOT / "tests")) for path in FOLDERS_OF_TESTS}
+    assert ours - {"support", "commands"} <= {
+        str(path.parent.relative_to(PACKAGE)) for path in PACKAGE.rglob("__init__.py")
+    }
 
 
 # Longer, looked at, and found to be one thing.

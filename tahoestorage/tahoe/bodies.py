@@ -89,7 +89,7 @@ def read_text(
 
 
 def read_cap(response: requests.Response, label: str, transport: Transport) -> Cap:
-    """Return the cap that is the body. Raises UnexpectedAnswer for anything else."""
+    """Return the cap that is the body. Raises UnexpectedResponse for anything else."""
     with contextlib.suppress(InvalidCap):
         return Cap.parse(read_text(response, label, transport).strip())
     raise UnexpectedResponse(

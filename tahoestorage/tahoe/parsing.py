@@ -83,7 +83,7 @@ class NodeParser:
         self._silent = 0
 
     def parse(self, chunks: Iterable[bytes]) -> Node:
-        """Return the node. Raises UnexpectedAnswer for anything that is not one."""
+        """Return the node. Raises UnexpectedResponse for anything that is not one."""
         parser = ijson.basic_parse_coro(self._sink(), use_float=True)
         chunk = b""
         wrong = "is not the JSON that it should be"

@@ -122,7 +122,7 @@ class Transport:
         """Return the response's head; its body is to be read, and closed.
 
         ``shown`` is what logs may have of ``target``, ``label`` names the file in
-        errors. Raises GatewayUnreachable, GatewayTimeout or UnexpectedAnswer.
+        errors. Raises GatewayUnreachable, GatewayTimeout or UnexpectedResponse.
         """
         if not self._presence.may_ask(self._responds):
             raise GatewayUnreachable(
