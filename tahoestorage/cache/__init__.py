@@ -4,9 +4,9 @@ from tahoestorage.cache.changes import Change
 from tahoestorage.cache.entrycache import EntryCache, Ticket
 from tahoestorage.cache.flights import Flight, StillFlying
 from tahoestorage.cache.glances import Glance
+from tahoestorage.cache.locks import WriteLock
 from tahoestorage.cache.pages import MISSING, Absent, Listing
 from tahoestorage.cache.sealing import Namespace
-from tahoestorage.cache.turns import WriteLock
 
 __all__ = [
     "MISSING",

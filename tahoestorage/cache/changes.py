@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import Any
 
 from tahoestorage.cache.pages import Absent, Page, bucket, page_number
 from tahoestorage.cache.sealing import Namespace, page_key
-from tahoestorage.cache.tiers import Tiers
+from tahoestorage.cache.tiers import Load, Tiers
 from tahoestorage.entries import Entry
-
-if TYPE_CHECKING:
-    from tahoestorage.cache.redistiers import RedisTiers
-
-Load = Callable[[bytes], Page | None]
 
 
 class Change:
@@ -24,9 +19,7 @@ class Change:
     marked name nothing is known, and the store is asked.
     """
 
-    def __init__(
-        self, tiers: Tiers | RedisTiers, namespace: Namespace, name: str
-    ) -> None:
+    def __init__(self, tiers: Tiers[Any], namespace: Namespace, name: str) -> None:
         self._tiers = tiers
         self._namespace = namespace
         self._name = name

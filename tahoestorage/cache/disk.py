@@ -15,6 +15,7 @@ from pathlib import Path
 import diskcache
 
 from tahoestorage import forks
+from tahoestorage.cache.errors import DiskError, DiskLocked
 from tahoestorage.cache.rawcache import (
     DATABASE,
     LOCK_SECONDS,
@@ -49,14 +50,6 @@ ERRORS = (
     TypeError,
     AttributeError,
 )
-
-
-class DiskError(Exception):
-    """The disk tier could not do what was asked. Never leaves the cache."""
-
-
-class DiskLocked(DiskError):
-    """Somebody else held the lock for too long."""
 
 
 _writers: dict[Path, threading.Lock] = {}
@@ -115,7 +108,7 @@ def error_of(directory: Path) -> str | None:
 
 
 def private_directory(path: Path) -> None:
-    """Make ``path`` a directory that is ours alone, or raise DiskFault."""
+    """Make ``path`` a directory that is ours alone, or raise DiskError."""
     try:
         _make_directory(path)
         failure = error_of(path)
@@ -201,7 +194,7 @@ class DiskTier:
 
     All that lies in the directory is of ``size_limit`` bytes at most, from LEAST_BYTES
     on. One thread of a process writes at a time: threads wait for each other here, and
-    not in SQLite, which would give up after a moment. Every method raises DiskFault
+    not in SQLite, which would give up after a moment. Every method raises DiskError
     where the disk, the lock or the database fails.
     """
 

@@ -11,7 +11,8 @@ import weakref
 from pathlib import Path
 
 from tahoestorage import forks
-from tahoestorage.cache.disk import DiskError, DiskLocked, DiskTier
+from tahoestorage.cache.disk import DiskTier
+from tahoestorage.cache.errors import DiskError, DiskLocked
 from tahoestorage.cache.rawcache import close_connections
 
 logger = logging.getLogger("tahoestorage.cache")

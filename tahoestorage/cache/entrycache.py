@@ -7,12 +7,13 @@ import time
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tahoestorage.cache.changes import Change
 from tahoestorage.cache.flights import Flights
-from tahoestorage.cache.generations import Snapshot
 from tahoestorage.cache.glances import Glance, Places
+from tahoestorage.cache.localtiers import LocalTiers
+from tahoestorage.cache.locks import WriteLock
 from tahoestorage.cache.pages import (
     MISSING,
     Absent,
@@ -23,20 +24,15 @@ from tahoestorage.cache.pages import (
     page_number,
 )
 from tahoestorage.cache.sealing import Namespace, page_key, path_key
-from tahoestorage.cache.tiers import Tiers
-from tahoestorage.cache.turns import WriteLock
+from tahoestorage.cache.tiers import Moment, Tiers
 from tahoestorage.entries import Entry, EntryKind
-
-if TYPE_CHECKING:
-    from tahoestorage.cache.redisstate import RedisSnapshot
-    from tahoestorage.cache.redistiers import RedisTiers
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """What was so when the store was asked: only then may the response be kept."""
 
-    generations: Snapshot | RedisSnapshot
+    generations: Moment
     expiry: float
 
 
@@ -64,7 +60,7 @@ class EntryCache:
     ) -> None:
         self.flights = Flights()
         self._places = Places()
-        self._tiers: Tiers | RedisTiers
+        self._tiers: Tiers[Any]
         if redis is not None:
             # Most sites have none, and redis-py is an extra.
             from tahoestorage.cache.redistiers import RedisTiers
@@ -73,7 +69,7 @@ class EntryCache:
                 redis, lifetime=lifetime, memory_entries=memory_entries
             )
         else:
-            self._tiers = Tiers(
+            self._tiers = LocalTiers(
                 directory,
                 size_limit=size_limit,
                 lifetime=lifetime,
@@ -86,8 +82,7 @@ class EntryCache:
         Given to each question on the way, it spares all of them another look. With a
         Redis there is none to be had.
         """
-        tiers = self._tiers
-        return tiers.glance() if isinstance(tiers, Tiers) else None
+        return self._tiers.glance()
 
     def found(self, place: Hashable, glance: Glance | None) -> object | None:
         """Return what ``keep_found`` kept of a place, if nothing has changed since."""
@@ -140,38 +135,25 @@ class EntryCache:
         *,
         expired: bool = False,
     ) -> Page | None:
-        root = self._page(namespace, namespace.root, glance, expired=expired)
+        root = self._tiers.page(namespace, namespace.root, glance, expired=expired)
         if root is None or root.bits == 0:
             return root
         key = page_key(namespace, page_number(bucket(name), root.bits))
-        page = self._page(namespace, key, glance, expired=expired)
+        page = self._tiers.page(namespace, key, glance, expired=expired)
         return page if page is not None and page.fill == root.fill else None
-
-    def _page(
-        self,
-        namespace: Namespace,
-        key: bytes,
-        glance: Glance | None,
-        *,
-        expired: bool = False,
-    ) -> Page | None:
-        tiers = self._tiers
-        if isinstance(tiers, Tiers):
-            return tiers.page(namespace, key, glance, expired=expired)
-        return tiers.page(namespace, key, expired=expired)
 
     def entries(self, namespace: Namespace) -> list[tuple[str, Entry]] | None:
         """Return all of a directory, or None unless all of it is known."""
         if not self._tiers.shared:
             return None
         glance = self.glance()
-        root = self._page(namespace, namespace.root, glance)
+        root = self._tiers.page(namespace, namespace.root, glance)
         if root is None:
             return None
         found: list[tuple[str, Entry]] = []
         for number in range(1 << root.bits):
             key = page_key(namespace, number) if root.bits else namespace.root
-            page = self._page(namespace, key, glance)
+            page = self._tiers.page(namespace, key, glance)
             if page is None or page.fill != root.fill:
                 return None
             for name, entry in page.items():
@@ -189,7 +171,9 @@ class EntryCache:
         expired: bool = False,
     ) -> str | None:
         """Return the read cap of the directory to which ``path`` leads, if known."""
-        page = self._page(namespace, path_key(namespace, path), glance, expired=expired)
+        page = self._tiers.page(
+            namespace, path_key(namespace, path), glance, expired=expired
+        )
         entry = None if page is None else page.entry(path)
         return entry.reference if isinstance(entry, Entry) else None
 
@@ -238,14 +222,10 @@ class EntryCache:
         """
         if not self._tiers.shared:
             return False
-        before: Any = then.generations
-        after: Any = now.generations
-        if namespace is not None:
-            before, after = (
-                before.generation(namespace.slot),
-                after.generation(namespace.slot),
-            )
-        return bool(before == after)
+        if namespace is None:
+            return then.generations == now.generations
+        slot = namespace.slot
+        return then.generations.generation(slot) == now.generations.generation(slot)
 
     def fill(self, ticket: Ticket, namespace: Namespace, listing: Listing) -> None:
         """Keep what the store answered, unless the directory was changed since."""
@@ -300,8 +280,7 @@ class EntryCache:
         *,
         hold: bool,
     ) -> None:
-        since: Any = ticket.generations.generation(namespace.slot)
-        self._tiers.fill(namespace, since, ticket.expiry, pages, hold=hold)
+        self._tiers.fill(namespace, ticket.generations, ticket.expiry, pages, hold=hold)
 
     def change(self, namespace: Namespace, name: str) -> Change:
         """Note that ``name`` is about to be changed, before the write is sent."""
@@ -316,10 +295,7 @@ class EntryCache:
         ``seconds`` after this process has ended, and some more. One request of a holder
         takes ``longest`` seconds at most.
         """
-        tiers = self._tiers
-        if isinstance(tiers, Tiers):
-            return WriteLock()
-        return tiers.lock(namespace, label, seconds, longest)
+        return self._tiers.lock(namespace, label, seconds, longest)
 
     def forget(self, namespace: Namespace) -> None:
         """Forget a directory, and the paths from it."""

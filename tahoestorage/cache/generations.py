@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
 
-from tahoestorage.cache.silence import is_somebody_silent
+from tahoestorage.cache.readonly import is_announced
 
 SLOTS = 1 << 14
 HEADER_BYTES = 16
@@ -39,7 +39,7 @@ ATTEMPTS = 10
 # Within this time everybody has noticed that the file is another one.
 SETTLED_SECONDS = 0.6
 # For how long processes of version 0.1 are reckoned with after one was noticed.
-OLD_SECONDS = 300.0
+OLD_VERSION_SECONDS = 300.0
 
 
 def _boot() -> bytes:
@@ -238,14 +238,14 @@ class Generations:
 
     def is_doubtful(self) -> bool:
         """Whether somebody may change a directory and can't say so here."""
-        return self.path is not None and is_somebody_silent(self._descriptor, self.path)
+        return self.path is not None and is_announced(self._descriptor, self.path)
 
     def is_outdated(self) -> bool:
         """Whether version 0.1 has opened the file, so long ago that it may be gone."""
         return (
             self.path is not None
             and not self.vouches(self.header())
-            and time.monotonic() - self._strange_since >= OLD_SECONDS
+            and time.monotonic() - self._strange_since >= OLD_VERSION_SECONDS
         )
 
     def _read(self, length: int, offset: int) -> bytes:

@@ -20,11 +20,14 @@ from enum import Enum
 from hashlib import blake2b
 from json.encoder import encode_basestring_ascii
 
-from tahoestorage.cache.sealing import Seal
+from tahoestorage.cache.sealing import Namespace, Seal
 from tahoestorage.entries import Entry, EntryKind
 
 PAGE_ENTRIES = 16
 _HEADER = struct.Struct(">B8sI")
+# Version, expiry and epoch: what goes before a sealed page.
+_SEALED_HEADER = struct.Struct(">BdQ")
+_SEALED_VERSION = 1
 
 
 class Absent(Enum):
@@ -179,6 +182,28 @@ class Page:
 def close_references(references: dict[str, str], seal: Seal, bound: bytes) -> bytes:
     """Return write caps by name, sealed to those who may write."""
     return seal.close(_dumps(references).encode(), bound) if references else b""
+
+
+def close_page(
+    namespace: Namespace, key: bytes, page: Page, expiry: float, epoch: int
+) -> bytes:
+    """Return a page sealed, for outside of the process: see ``open_page``."""
+    header = _SEALED_HEADER.pack(_SEALED_VERSION, expiry, epoch)
+    return header + namespace.seal.close(page.pack(), key + header)
+
+
+def open_page(
+    namespace: Namespace, key: bytes, sealed: bytes, epoch: int
+) -> tuple[float, Page] | None:
+    """Return expiry and page, or None for what was not closed so in this epoch."""
+    if len(sealed) < _SEALED_HEADER.size:
+        return None
+    header = sealed[: _SEALED_HEADER.size]
+    version, expiry, closed_in = _SEALED_HEADER.unpack(header)
+    if version != _SEALED_VERSION or closed_in != epoch:
+        return None
+    opened = namespace.seal.open(sealed[_SEALED_HEADER.size :], key + header)
+    return None if opened is None else (expiry, Page.unpack(opened))
 
 
 class Listing:

@@ -11,7 +11,8 @@ import time
 import weakref
 from collections.abc import Callable
 
-from tahoestorage.cache.redisstate import RedisRefused, RedisState, RedisUnusable
+from tahoestorage.cache.errors import RedisAway, RedisRefused, RedisUnusable
+from tahoestorage.cache.redisstate import RedisState
 
 logger = logging.getLogger("tahoestorage.cache")
 
@@ -23,10 +24,6 @@ SHORTEST, LONGEST = 0.05, 1.0
 BATCH = 1000
 
 _all: weakref.WeakSet[RedisAccess] = weakref.WeakSet()
-
-
-class RedisAway(RedisUnusable):
-    """It has failed just now, and was not asked."""
 
 
 class RedisAccess:
@@ -61,7 +58,7 @@ class RedisAccess:
         return self._again is not None
 
     def state(self) -> RedisState:
-        """Return the state. Raises RedisFault while it is away."""
+        """Return the state. Raises RedisUnusable while it is away."""
         again = self._again
         if again is not None and (time.monotonic() < again or not self._return()):
             raise RedisAway("it was away just now")

@@ -1,10 +1,21 @@
-"""Locks in a Redis: each has one holder at most, and ends by itself."""
+"""Write locks in a Redis: each has one holder at most, and ends by itself."""
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+from weakref import WeakValueDictionary
 
 import redis
+
+from tahoestorage.cache.errors import RedisUnusable
+from tahoestorage.cache.locks import WriteLock
+from tahoestorage.exceptions import StoreError, WriteCollision
 
 LOCKS = b"tahoestorage:locks"
 OLD_LOCK = "tahoestorage:lock:"
@@ -13,6 +24,11 @@ NOTHING = b"tahoestorage:nothing"
 """Nothing is ever kept there."""
 # For as long somebody who waits keeps his place as the next one.
 NEXT_SECONDS = 0.25
+POLL_SECONDS = 0.02
+# How often the time of one holder is waited for: others may be before us.
+PATIENCE = 3
+# How often a lock is prolonged in the time that it outlives its holder.
+BEATS = 8
 
 # All locks are in one hash, each with its holder's token and when it ends. The hash has
 # no end itself, so that a Redis that drops only what has one keeps it. Beside it stands
@@ -42,7 +58,7 @@ local function hold()
 end
 """
 # Whoever finds himself there has it already: it was the response that got lost. Who
-# waits may note that he is next; else a process that gives a lock back and wants it
+# waits may note that he is next; else a process that releases a lock and wants it
 # again at once would always come before those who look every now and then.
 _TAKE = f"""{_HOLDER}
 local whose, following = holder(), redis.call('GET', KEYS[3])
@@ -60,7 +76,7 @@ _KEEP = f"""{_HOLDER}
 if holder() ~= token then return 0 end
 return hold()
 """
-_GIVE_BACK = f"""{_HOLDER}
+_RELEASE = f"""{_HOLDER}
 if holder() ~= token then return 0 end
 redis.call('DEL', KEYS[2])
 return redis.call('HDEL', KEYS[1], name)
@@ -76,7 +92,7 @@ class RedisLocks:
     def __init__(self, client: redis.Redis) -> None:
         register = client.register_script
         self._take, self._keep = register(_TAKE), register(_KEEP)
-        self._give_back = register(_GIVE_BACK)
+        self._release = register(_RELEASE)
 
     def take(self, name: str, token: str, seconds: float) -> bool:
         """Take the lock, unless somebody else has it or is before us."""
@@ -84,12 +100,12 @@ class RedisLocks:
         return self._call(self._take, name, token, *times)
 
     def keep(self, name: str, token: str, seconds: float) -> bool:
-        """Hold it for the whole time again; False if it is not ours any more."""
+        """Hold it for ``seconds`` from now; False if it is not ours any more."""
         return self._call(self._keep, name, token, _milliseconds(seconds))
 
-    def give_back(self, name: str, token: str) -> bool:
-        """Give it back; False if it was not ours any more."""
-        return self._call(self._give_back, name, token)
+    def release(self, name: str, token: str) -> bool:
+        """Release it; False if it was not ours any more."""
+        return self._call(self._release, name, token)
 
     @staticmethod
     def _call(script: Any, name: str, token: str, *times: int) -> bool:
@@ -99,3 +115,145 @@ class RedisLocks:
 
 def _milliseconds(seconds: float) -> int:
     return max(1, int(seconds * 1000))
+
+
+Ask = Callable[[Callable[[RedisLocks], bool]], bool]
+"""Has a function do something with the locks. Raises RedisUnusable."""
+
+
+class LockQueues:
+    """The queues of this process: for each lock, the threads that want it.
+
+    Only the first of a queue asks the Redis for the lock.
+    """
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._queues: WeakValueDictionary[str, _LockQueue] = WeakValueDictionary()
+
+    def queue(self, name: str) -> _LockQueue:
+        """Return the queue for the lock called ``name``."""
+        with self._guard:
+            return self._queues.setdefault(name, _LockQueue())
+
+
+class _LockQueue:
+    def __init__(self) -> None:
+        self.first = threading.Lock()
+
+
+class RedisWriteLock(WriteLock):
+    """The write lock to a directory, among all hosts that share a Redis.
+
+    It is held for the block, and prolonged by a thread from the first request on. Then
+    it is released, except where nobody knows whether the write goes on: after a
+    StoreError, or where the process ends, it stays for ``seconds``, or an eighth more.
+    A holder's request takes ``longest`` seconds at most: so it is known how long to
+    wait. While the Redis is away writers do without, and ``without`` is called.
+    """
+
+    def __init__(
+        self,
+        ask: Ask,
+        queues: LockQueues,
+        name: str,
+        label: str,
+        seconds: float,
+        longest: float = 0.0,
+        *,
+        without: Callable[[str, RedisUnusable], None],
+    ) -> None:
+        self._ask = ask
+        self._without = without
+        self._queue = queues.queue(name)
+        self._key = name, secrets.token_hex(16)
+        self._label = label
+        self._pause = seconds / BEATS
+        self._seconds = seconds + self._pause
+        self._patience = PATIENCE * (longest + seconds)
+        self._over: threading.Event | None = None
+        self._held = False
+        self._sent = False
+        self.lost = False
+
+    def __enter__(self) -> Self:
+        until = time.monotonic() + self._patience
+        if not self._queue.first.acquire(timeout=self._patience):
+            raise self._collision()
+        try:
+            self._take(until)
+        except BaseException:
+            self._queue.first.release()
+            raise
+        return self
+
+    def _take(self, until: float) -> None:
+        try:
+            while not self._ask(lambda locks: locks.take(*self._key, self._seconds)):
+                if time.monotonic() > until:
+                    raise self._collision()
+                time.sleep(POLL_SECONDS)
+        except RedisUnusable as error:
+            self._held, self.lost = False, True
+            self._without(self._label, error)
+        else:
+            self._held = True
+
+    def _collision(self) -> WriteCollision:
+        return WriteCollision(
+            f"{self._label}: other writers have held the lock for "
+            f"{self._patience:.0f} seconds; try again"
+        )
+
+    def renew(self) -> None:
+        if self._held:
+            try:
+                self._held = self._ask(
+                    lambda locks: locks.keep(*self._key, self._seconds)
+                )
+            except RedisUnusable:
+                self._held, self.lost = False, True
+            else:
+                if not self._held:
+                    # It ended before this, and somebody else may have had it.
+                    self.lost = self.lost or self._sent
+                    self._take(time.monotonic() + self._patience)
+        self._sent = True
+        if self._held and self._over is None:
+            self._over = threading.Event()
+            # Without it the lock may end too early, which is noticed.
+            with contextlib.suppress(RuntimeError):
+                threading.Thread(
+                    target=self._prolong,
+                    args=(self._over,),
+                    name="tahoestorage-lock",
+                    daemon=True,
+                ).start()
+
+    def _prolong(self, over: threading.Event) -> None:
+        """Keep the lock, if it is still ours, while a request is under way."""
+        while not over.wait(self._pause):
+            with contextlib.suppress(RedisUnusable):
+                self._ask(lambda locks: locks.keep(*self._key, self._seconds))
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._over is not None:
+            self._over.set()
+        clear = exc_type is None or (
+            issubclass(exc_type, Exception) and not issubclass(exc_type, StoreError)
+        )
+        try:
+            if self._held and clear:
+                self._held = False
+                try:
+                    ours = self._ask(lambda locks: locks.release(*self._key))
+                except RedisUnusable:
+                    ours = False  # Nobody knows. It ends by itself.
+                self.lost = self.lost or not ours
+        finally:
+            self._queue.first.release()

@@ -13,6 +13,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tahoestorage.cache.errors import RedisRefused, RedisUnusable
 from tahoestorage.cache.redislocks import NOTHING, RedisLocks
 
 STATE = b"tahoestorage:state"
@@ -100,14 +101,6 @@ Sealed = Iterable[tuple[bytes, bytes, float]]
 """Keys, values, and for how many seconds they are kept."""
 
 
-class RedisUnusable(Exception):
-    """Redis could not do what was asked. Never leaves the cache."""
-
-
-class RedisRefused(RedisUnusable):
-    """It said that it does not do it: it is there, and nothing was done."""
-
-
 @dataclass(frozen=True, slots=True)
 class RedisSnapshot:
     """How many changes there had been, in all, at one moment."""
@@ -116,7 +109,7 @@ class RedisSnapshot:
     seq: int
 
     def generation(self, slot: int) -> RedisSnapshot:
-        """Return itself: it says of each slot whether it was changed since."""
+        """Return itself: any slot may have changed between two that differ."""
         return self
 
 
@@ -140,7 +133,7 @@ class Version(NamedTuple):
 
 
 class RedisState:
-    """The state in the Redis at ``url``. Every method raises RedisFault.
+    """The state in the Redis at ``url``. Every method raises RedisUnusable.
 
     What can't be written can't be read, and counters that are gone, or another run's,
     are begun anew in the same call.

@@ -1,4 +1,4 @@
-"""The tiers of several hosts: pages in a Redis, read ones in memory."""
+"""The tiers of several hosts: pages in memory, and sealed in a Redis they share."""
 
 from __future__ import annotations
 
@@ -8,21 +8,16 @@ import time
 from collections.abc import Callable, Iterable
 
 from tahoestorage import forks
+from tahoestorage.cache.errors import RedisRefused, RedisUnusable
 from tahoestorage.cache.generations import Generations, Snapshot
-from tahoestorage.cache.locks import LockQueues, RedisWriteLock
+from tahoestorage.cache.glances import Glance
 from tahoestorage.cache.memory import Held, MemoryTier
-from tahoestorage.cache.pages import Page
-from tahoestorage.cache.records import close_page, open_page
+from tahoestorage.cache.pages import Page, close_page, open_page
 from tahoestorage.cache.redisaccess import RedisAccess
-from tahoestorage.cache.redislocks import RedisLocks
-from tahoestorage.cache.redisstate import (
-    RedisRefused,
-    RedisSnapshot,
-    RedisState,
-    RedisUnusable,
-)
+from tahoestorage.cache.redislocks import LockQueues, RedisLocks, RedisWriteLock
+from tahoestorage.cache.redisstate import RedisSnapshot, RedisState
 from tahoestorage.cache.sealing import Namespace
-from tahoestorage.cache.tiers import BATCH, UNSHARED_SECONDS, Change, fresh
+from tahoestorage.cache.tiers import BATCH, UNSHARED_SECONDS, Edit, Tiers, is_fresh
 from tahoestorage.exceptions import printable
 
 logger = logging.getLogger("tahoestorage.cache")
@@ -36,8 +31,8 @@ class _Moved(Exception):
     """Somebody else changed the slot while it was being read."""
 
 
-class RedisTiers:
-    """Does what Tiers do, for several hosts: the Redis at ``url`` has the truth.
+class RedisTiers(Tiers[Snapshot | RedisSnapshot]):
+    """Pages in memory and in the Redis at ``url``, whose counters are the truth.
 
     Each use asks it for the generation, and in the same request for the page if memory
     has none: a disk would spare nothing. While it is away all works as without a
@@ -62,26 +57,25 @@ class RedisTiers:
         self._redis.after_fork()
         self._start()
 
+    def glance(self) -> None:
+        """Return None: each page is asked for by itself."""
+
     @property
     def shared(self) -> bool:
-        """Whether other processes tell this one what they change."""
         return not self._redis.is_away
 
     def page(
         self,
         namespace: Namespace,
         key: bytes,
+        glance: Glance | None = None,
         *,
         expired: bool = False,
         longest: float | None = None,
     ) -> Page | None:
-        """Return the page at ``key`` if it is known; an old one too, if ``expired``.
-
-        It was kept for a lifetime, or for ``longest`` seconds, at most.
-        """
         longest = self.lifetime if longest is None else longest
         held = self.memory.get(key)
-        usable = held if held is not None and fresh(held, longest) else None
+        usable = held if held is not None and is_fresh(held, longest) else None
         try:
             cached = None if usable is None else usable.generation
             version, sealed = self._redis.state().read(namespace.slot, key, cached)
@@ -99,10 +93,9 @@ class RedisTiers:
                 self.memory.set(key, held)
         if held is None or held.generation != generation:
             return None
-        return held.page if expired or fresh(held, longest) else None
+        return held.page if expired or is_fresh(held, longest) else None
 
     def snapshot(self) -> Snapshot | RedisSnapshot:
-        """Note how things are, before the store is asked."""
         try:
             return self._redis.state().snapshot()
         except RedisUnusable as error:
@@ -112,20 +105,20 @@ class RedisTiers:
     def fill(
         self,
         namespace: Namespace,
-        since: int | RedisSnapshot,
+        since: Snapshot | RedisSnapshot,
         expiry: float,
         pages: Iterable[tuple[bytes, Page]],
         *,
         hold: bool,
     ) -> None:
-        """Keep pages, unless something was changed since. Failing is silent."""
         if hold:
             pages = list(pages)
         generation: int | None
-        if isinstance(since, int):
+        if isinstance(since, Snapshot):
+            # Taken while the Redis was away.
             generation = self._local.generation(namespace.slot)
             expiry = min(expiry, time.time() + UNSHARED_SECONDS)
-            if generation != since:
+            if generation != since.generation(namespace.slot):
                 return
         else:
             try:
@@ -165,23 +158,19 @@ class RedisTiers:
                 return None
         return generation
 
-    def patch(self, namespace: Namespace, change: Change) -> None:
-        """Tell every host that a directory changes, and change pages of it.
-
-        As ``Tiers.patch``; all at once, so that no reader sees a part of it.
-        """
+    def patch(self, namespace: Namespace, edit: Edit) -> None:
         slot = namespace.slot
 
         def tell(state: RedisState) -> None:
             for _ in range(ATTEMPTS):
-                if self._patch(state, namespace, change):
+                if self._patch(state, namespace, edit):
                     return
             state.invalidate([slot])
 
         self._redis.tell(slot, tell)
         self._local.invalidate(slot)
 
-    def _patch(self, state: RedisState, namespace: Namespace, change: Change) -> bool:
+    def _patch(self, state: RedisState, namespace: Namespace, edit: Edit) -> bool:
         first, _ = state.read(namespace.slot, namespace.root, None)
         expiries: dict[bytes, float] = {}
 
@@ -203,14 +192,14 @@ class RedisTiers:
                     close_page(namespace, key, page, expiries[key], first.epoch),
                     expiries[key] - now + KEEP_SECONDS,
                 )
-                for key, page in change(load)
+                for key, page in edit(load)
             ]
         except _Moved:
             return False
+        # All at once, so that no reader sees a part of it.
         return state.patch(first, namespace.slot, sealed)
 
     def invalidate(self, namespace: Namespace) -> None:
-        """Forget all that is known of a directory, in every process of every host."""
         slot = namespace.slot
         self._redis.tell(slot, lambda state: state.invalidate([slot]))
         self._local.invalidate(slot)
@@ -218,10 +207,10 @@ class RedisTiers:
     def lock(
         self, namespace: Namespace, label: str, seconds: float, longest: float
     ) -> RedisWriteLock:
-        """Return the write lock to a directory: see LockedTurn."""
         return RedisWriteLock(
             self._ask_locks,
             self._queues,
+            # What workers of older versions call it.
             namespace.key(b"turn").hex(),
             label,
             seconds,

@@ -1,178 +1,59 @@
-"""The tiers as one: sealed pages on disk, read ones in memory, changes told to all."""
+"""The one interface to a cache's tiers, whoever shares them."""
 
 from __future__ import annotations
 
-import os
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import Protocol, TypeVar
 
-from tahoestorage import forks
-from tahoestorage.cache.disk import DiskError, DiskTier, private_directory
-from tahoestorage.cache.diskaccess import DiskAccess, gate
-from tahoestorage.cache.generations import SETTLED_SECONDS, Generations, Snapshot
 from tahoestorage.cache.glances import Glance
+from tahoestorage.cache.locks import WriteLock
 from tahoestorage.cache.memory import Held, MemoryTier
 from tahoestorage.cache.pages import Page
-from tahoestorage.cache.records import close_page, open_page
 from tahoestorage.cache.sealing import Namespace
-from tahoestorage.cache.silence import fall_silent
 
-# Without shared generations nobody says that a page is outdated.
 UNSHARED_SECONDS = 2.0
-LOOK_SECONDS = 0.5
-# How many pages are stored under one lock, for which others wait.
+"""For so long a page is believed where nobody says that it is stale."""
 BATCH = 32
+"""How many pages are stored under one lock, for which others wait."""
 
-Change = Callable[[Callable[[bytes], Page | None]], Iterator[tuple[bytes, Page]]]
+Load = Callable[[bytes], Page | None]
+"""Returns the page at a key as it is now, or None."""
+Edit = Callable[[Load], Iterator[tuple[bytes, Page]]]
+"""Loads pages, and yields those that are to take their places, by key."""
 
 
-class Tiers:
+class Moment(Protocol):
+    """How things were at one moment: a value to compare, with nothing in it to see."""
+
+    def generation(self, slot: int) -> Hashable:
+        """Return what differs from another moment's if the slot changed between."""
+
+
+M = TypeVar("M", bound=Moment)
+
+
+class Tiers(Protocol[M]):
     """Pages by key, from the nearest tier that has them.
 
-    Everything here works without the disk: whatever fails there is logged once in
-    a ``lifetime`` and costs requests, and the other processes of the host, which
-    may still read from it, are told through the generations not to believe it.
+    Tiers are memory and what processes share: a disk (``LocalTiers``) or a Redis
+    (``RedisTiers``), each with its own kind of moment. Whatever fails of what is shared
+    costs requests, is logged once in a ``lifetime``, and raises nothing.
     """
 
-    def __init__(
-        self,
-        directory: Path | None,
-        *,
-        size_limit: int,
-        lifetime: float,
-        memory_entries: int,
-    ) -> None:
-        self.lifetime = lifetime
-        self._directory = directory
-        self._memory_entries = memory_entries
-        self._access = DiskAccess(directory, size_limit, lifetime)
-        self.generations = Generations(None)
-        # While this process can't change the counters: whether it changed something
-        # meanwhile, what says so to the others, and from when on all have heard it.
-        self._untold = False
-        self._silent: int | None = None
-        self._heard = float("-inf")
-        # When everybody has noticed that the files of this process were removed.
-        self._settled = float("-inf")
-        self.after_fork()
-        forks.register(self)
-
-    def after_fork(self) -> None:
-        """Know nothing, and share nothing with other processes but files."""
-        self._lock = threading.Lock()
-        self._looked = time.monotonic()
-        self._doubtful = False
-        self._access.after_fork()
-        anew = self.generations.is_outdated()
-        self.generations = Generations(None)
-        self.memory = MemoryTier(self._memory_entries)
-        self._share(anew=anew)
-
-    def _share(self, *, anew: bool = False) -> None:
-        if self._directory is not None:
-            try:
-                private_directory(self._directory)
-                path = self._directory / "generations"
-                counters = Generations(path, anew=anew)
-                if self._untold:
-                    counters.invalidate_all()
-                    self._untold = False
-                if self._silent is not None:
-                    os.close(self._silent)
-                    self._silent = None
-                self._judge(counters)
-                self.generations = counters
-                self._access.after_fork()
-            except (DiskError, OSError) as error:
-                self._access.warn("can't be used", error)
-
-    def _judge(self, counters: Generations) -> None:
-        """Let nothing be believed that is of before a doubt, or of while there was one.
-
-        Raises OSError.
-        """
-        doubtful = counters.is_doubtful()
-        if doubtful != self._doubtful:
-            counters.invalidate_all()
-            self.memory = MemoryTier(self._memory_entries)
-            self._doubtful = doubtful
-
-    @property
-    def _tells(self) -> bool:
-        """Whether this process tells others what it changes."""
-        return self.generations.path is not None
+    lifetime: float
+    """Seconds for which a page is believed."""
+    memory: MemoryTier
 
     @property
     def shared(self) -> bool:
         """Whether other processes tell this one what they change."""
-        return self._tells and not self._doubtful
 
-    def _is_current(self) -> bool:
-        return self.generations.is_current() and self._access.is_current()
+    def glance(self) -> Glance | None:
+        """Look at the counters, before a response is begun.
 
-    def snapshot(self) -> Snapshot:
-        """Note how things are, before the store is asked."""
-        return self.generations.snapshot()
-
-    def look(self) -> None:
-        """Start anew where somebody removed the files; share them, if that failed."""
-        self._looked = time.monotonic()
-        outdated = self.generations.is_outdated
-        doubtful = self.generations.is_doubtful
-        if (
-            self._tells
-            and self._is_current()
-            and not outdated()
-            and doubtful() == self._doubtful
-        ):
-            return
-        with self._lock:
-            if not self._is_current() or outdated():
-                self._settled = time.monotonic() + SETTLED_SECONDS
-                self.after_fork()
-            elif not self._tells:
-                self._share()
-            else:
-                try:
-                    self._judge(self.generations)
-                except OSError as error:
-                    self._fall_silent(error)
-
-    def _fall_silent(self, error: OSError) -> None:
-        """Share nothing more: what this process changes the others would not know."""
-        self._access.warn("can't be told of changes", error)
-        self._untold = True
-        self.generations = Generations(None)
-        self.memory = MemoryTier(self._memory_entries)
-
-    def _be_heard(self) -> None:
-        """Where this process can't tell the others what it changes, tell them that."""
-        if self._tells or self._directory is None:
-            return
-        self._untold = True
-        if self._silent is None:
-            self._silent = fall_silent(self._directory / "generations")
-            self._heard = time.monotonic() + LOOK_SECONDS + 0.1
-        left = self._heard - time.monotonic()
-        if self._silent is not None and left > 0:
-            time.sleep(min(left, 1.0))
-
-    def _settle(self) -> None:
-        """Wait until nobody answers from removed files any more.
-
-        By those nobody hears of a change. Who begins one himself looks at them first.
+        None where each page must be asked for by itself.
         """
-        left = self._settled - time.monotonic()
-        if left > 0:
-            time.sleep(left)
-
-    def glance(self) -> Glance:
-        """Look at the counters, before a response is begun."""
-        if time.monotonic() - self._looked > LOOK_SECONDS:
-            self.look()
-        return Glance(self.generations)
 
     def page(
         self,
@@ -183,169 +64,48 @@ class Tiers:
         expired: bool = False,
         longest: float | None = None,
     ) -> Page | None:
-        """Return the page at ``key`` if it is known; an old one too, if ``expired``.
+        """Return the page at ``key``, or None where it is not known.
 
-        It was kept for a lifetime, or for ``longest`` seconds, at most. With the
-        ``glance`` of before the numbers need not be read for each page of a response.
+        Never a stale one. It was kept for a lifetime, or for ``longest`` seconds, at
+        most; with ``expired`` for any time. With the ``glance`` of before the counters
+        need not be read for each page of a response.
         """
-        longest = self.lifetime if longest is None else longest
-        glance = glance or self.glance()
-        held = self.memory.get(key)
-        if held is not None and not glance.holds(namespace.slot, held):
-            held = None
-        if held is None or not fresh(held, longest):
-            found = self._from_disk(namespace, key, glance)
-            if found is not None:
-                self.memory.set(key, found)
-                held = found
-            if held is None or not (expired or fresh(held, longest)):
-                return None
-        glance.note(namespace.slot, held)
-        return held.page
 
-    def _from_disk(
-        self, namespace: Namespace, key: bytes, glance: Glance
-    ) -> Held | None:
-        if not self.shared:
-            return None
-        generation = glance.generations.generation(namespace.slot)
-        with gate:
-            disk = self._access.tier()
-            if disk is None:
-                return None
-            try:
-                sealed = disk.get(key)
-            except DiskError as error:
-                self._access.error(error)
-                return None
-        epoch = glance.generations.epoch(namespace.slot)
-        found = open_page(namespace, key, sealed, epoch) if sealed else None
-        if found is None:
-            return None
-        expiry, page = found
-        return Held(generation, expiry, page, glance.header)
+    def snapshot(self) -> M:
+        """Note how things are, before the store is asked."""
 
     def fill(
         self,
         namespace: Namespace,
-        generation: int,
+        since: M,
         expiry: float,
         pages: Iterable[tuple[bytes, Page]],
         *,
         hold: bool,
     ) -> None:
-        """Keep pages, unless the generation is another one by now.
+        """Keep pages until ``expiry``, unless the namespace has changed ``since``.
 
-        ``hold`` says whether memory takes them at once. Failing is silent.
+        ``expiry`` is in seconds since 1970. ``hold`` says whether memory takes the
+        pages at once.
         """
-        if hold:
-            pages = list(pages)
-            if not self.shared:
-                expiry = min(expiry, time.time() + UNSHARED_SECONDS)
-            for key, page in pages:
-                self.memory.set(key, Held(generation, expiry, page))
-        if not self.shared:
-            return
-        epoch = self.generations.epoch(namespace.slot)
-        sealed = [
-            (key, close_page(namespace, key, page, expiry, epoch))
-            for key, page in pages
-        ]
-        with gate:
-            disk = self._access.tier()
-            if disk is None:
-                return
-            try:
-                for start in range(0, len(sealed), BATCH):
-                    with disk.transaction():
-                        # Whoever changes something does so in a transaction too.
-                        if self.generations.generation(namespace.slot) != generation:
-                            return
-                        for key, value in sealed[start : start + BATCH]:
-                            disk.set(key, value)
-                self._access.worked()
-            except DiskError as error:
-                self._access.error(error)
 
-    def patch(self, namespace: Namespace, change: Change) -> None:
-        """Tell every process that a directory changes, and change pages of it.
+    def patch(self, namespace: Namespace, edit: Edit) -> None:
+        """Tell all who share these that a namespace changes, and edit pages of it.
 
-        ``change`` is given a function that loads a page from disk, and yields pages
-        by key to be put back. Fillings asked for before this are dropped. Where the
-        pages can't be changed, none of the directory's is believed any more.
+        What is filled from a moment before this is dropped. Where the pages can't be
+        edited, none of the namespace's is believed any more.
         """
-        self.look()
-        while True:
-            self._settle()
-            counters = self.generations
-            try:
-                with gate:
-                    disk = self._access.tier() if self.shared else None
-                    self._patch(disk, namespace, change)
-            except OSError as error:
-                self._fall_silent(error)
-                continue
-            if counters is self.generations and self._is_current():
-                self._be_heard()
-                return
-            # Somebody removed the files meanwhile: others may have made new ones.
-            self.look()
-
-    def _patch(
-        self, disk: DiskTier | None, namespace: Namespace, change: Change
-    ) -> None:
-        slot = namespace.slot
-        self.generations.change(slot)
-        if disk is None:
-            self.generations.invalidate(slot)
-            return
-        expiries: dict[bytes, float] = {}
-
-        def load(key: bytes) -> Page | None:
-            sealed = disk.get(key)
-            found = open_page(namespace, key, sealed, epoch) if sealed else None
-            if found is not None:
-                expiries[key], page = found
-                return page
-            if sealed:
-                # Whoever can read it, in another version of this, must not.
-                disk.set(key, b"")
-            return None
-
-        try:
-            with disk.transaction():
-                self.generations.change(slot)
-                epoch = self.generations.epoch(slot)
-                for key, page in change(load):
-                    disk.set(
-                        key, close_page(namespace, key, page, expiries[key], epoch)
-                    )
-            self._access.worked()
-            # Who read the old page just now holds it under the number before.
-            self.generations.change(slot)
-        except BaseException as error:
-            self.generations.invalidate(slot)
-            if not isinstance(error, DiskError):
-                raise
-            self._access.error(error)
 
     def invalidate(self, namespace: Namespace) -> None:
-        """Forget all that is known of a directory, in every process."""
-        while True:
-            self.look()
-            self._settle()
-            counters = self.generations
-            try:
-                counters.invalidate(namespace.slot)
-            except OSError as error:
-                self._fall_silent(error)
-                continue
-            if counters is self.generations and self._is_current():
-                self._be_heard()
-                return
+        """Let nothing that is known of a namespace be believed, by any process."""
+
+    def lock(
+        self, namespace: Namespace, label: str, seconds: float, longest: float
+    ) -> WriteLock:
+        """Return the write lock to a directory: see ``EntryCache.lock``."""
 
 
-def fresh(held: Held, longest: float) -> bool:
-    """Whether a page that was kept for ``longest`` seconds at most is believed."""
+def is_fresh(held: Held, longest: float) -> bool:
+    """Whether a page that was kept for ``longest`` seconds at most has not expired."""
     # Not longer than it was kept for either: the clock may have been set back.
     return 0 < held.expiry - time.time() <= longest

@@ -20,7 +20,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from tahoestorage.cache import MISSING, Absent, EntryCache, Listing, Namespace, tiers
+from tahoestorage.cache import (
+    MISSING,
+    Absent,
+    EntryCache,
+    Listing,
+    Namespace,
+    localtiers,
+    tiers,
+)
 from tahoestorage.entries import Entry, EntryKind
 
 SCOPE = Namespace(b"identity", b"read", b"write")
@@ -68,6 +76,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         now = time.time() + seconds
         clock = SimpleNamespace(time=lambda: now, monotonic=time.monotonic)
         monkeypatch.setattr(tiers, "time", clock)
+        monkeypatch.setattr(localtiers, "time", clock)
 
     return later
 

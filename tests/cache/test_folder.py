@@ -22,9 +22,8 @@ from pytest_django.fixtures import Settings
 from tahoestorage.backends.s3 import S3Storage
 from tahoestorage.cache import EntryCache, Listing, Namespace
 from tahoestorage.cache.inspection import InspectedDisk
-from tahoestorage.cache.pages import Page
+from tahoestorage.cache.pages import Page, close_page, open_page
 from tahoestorage.cache.rawcache import VALUE_LIMIT, RawDisk
-from tahoestorage.cache.records import close_page, open_page
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.directories import Directory
@@ -53,7 +52,7 @@ def fill(cache: EntryCache, name: str = "a") -> None:
 
 
 def close(cache: EntryCache) -> None:
-    cache._tiers._access.close()  # type: ignore[union-attr]
+    cache._tiers._access.close()  # type: ignore[attr-defined]
 
 
 def used(directory: Path) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tahoestorage.cache import MISSING, EntryCache, generations, tiers
+from tahoestorage.cache import MISSING, EntryCache, generations, localtiers
 from tahoestorage.cache.diskaccess import gate
 from tahoestorage.cache.generations import FILE_BYTES, Generations
 from tests.cache.test_side_by_side import SETUP
@@ -38,7 +38,7 @@ def worker(directory: Path) -> Iterator[Worker]:
 @pytest.fixture
 def _always_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have it noticed at once that a file is another one, not half a second later."""
-    monkeypatch.setattr(tiers, "LOOK_SECONDS", -1.0)
+    monkeypatch.setattr(localtiers, "LOOK_SECONDS", -1.0)
 
 
 # Removed
@@ -99,7 +99,7 @@ def test_neither_the_counters_nor_the_pages_are_mapped(directory: Path) -> None:
     assert store.knows(process)
     with gate:
         # What is in the log alone would be mapped nowhere.
-        process._tiers._access.tier()._cache.checkpoint()  # type: ignore[union-attr]
+        process._tiers._access.tier()._cache.checkpoint()  # type: ignore[attr-defined]
     assert store.knows(EntryCache(directory))
     maps = Path("/proc/self/maps").read_text().splitlines()
     mapped = {line.rpartition("/")[2] for line in maps if str(directory) in line}
@@ -213,7 +213,7 @@ def test_whoever_opens_a_file_that_is_replaced_waits_until_all_have_noticed(
 
     def sleep(seconds: float) -> None:
         # Everybody who opens it now finds it locked, and nothing in it.
-        assert seconds > tiers.LOOK_SECONDS
+        assert seconds > localtiers.LOOK_SECONDS
         with path.open("r+b") as file:
             seen.append(file.read() == b"")
             with pytest.raises(BlockingIOError):

@@ -29,11 +29,11 @@ from hypothesis import strategies as st
 from tahoestorage.cache import MISSING, Absent, Change, EntryCache, Listing, Namespace
 from tahoestorage.cache.disk import DiskTier
 from tahoestorage.cache.diskaccess import DiskAccess
-from tahoestorage.cache.generations import Generations
+from tahoestorage.cache.generations import Generations, Snapshot
 from tahoestorage.cache.glances import Glance, Places, Resolved
+from tahoestorage.cache.localtiers import LocalTiers
 from tahoestorage.cache.memory import Held, MemoryTier
 from tahoestorage.cache.pages import Page
-from tahoestorage.cache.tiers import Tiers
 from tahoestorage.entries import Entry, EntryKind
 
 PROCESSES = 4
@@ -184,8 +184,8 @@ class Shelf:
                 self._draft = self._owner = None
 
 
-patch_tiers = Tiers.patch
-glance_at = Tiers.glance
+patch_tiers = LocalTiers.patch
+glance_at = LocalTiers.glance
 
 
 def change_with_pause(self: Generations, slot: int) -> None:
@@ -201,14 +201,14 @@ def change_with_pause(self: Generations, slot: int) -> None:
     self._tell()
 
 
-def glance_with_pause(self: Tiers) -> Glance:
+def glance_with_pause(self: LocalTiers) -> Glance:
     """Let others go on after the header was read, and before any number is."""
     glance = glance_at(self)
     pause(header=True)
     return glance
 
 
-def patch_and_count(self: Tiers, namespace: Namespace, change: Any) -> None:
+def patch_and_count(self: LocalTiers, namespace: Namespace, change: Any) -> None:
     actor = _here.actor
     assert actor is not None
     actor.bumps = 0
@@ -507,15 +507,15 @@ def shelf(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(DiskAccess, "tier", tier)
     monkeypatch.setattr(Generations, "change", change_with_pause)
-    monkeypatch.setattr(Tiers, "glance", glance_with_pause)
-    monkeypatch.setattr(Tiers, "patch", patch_and_count)
+    monkeypatch.setattr(LocalTiers, "glance", glance_with_pause)
+    monkeypatch.setattr(LocalTiers, "patch", patch_and_count)
 
 
 @pytest.fixture
 def diskless(shelf: None, monkeypatch: pytest.MonkeyPatch, world: World) -> None:
     """Process 1 can't use its disk."""
     usual = DiskAccess.tier
-    broken = world.caches[1]._tiers._access  # type: ignore[union-attr]
+    broken = world.caches[1]._tiers._access  # type: ignore[attr-defined]
 
     def tier(self: DiskAccess) -> Any:
         return None if self is broken else usual(self)
@@ -699,14 +699,14 @@ class _Same(str):
 
 
 def fill_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
-    fill = Tiers.fill
+    fill = LocalTiers.fill
 
     def mutant(
-        self: Tiers, namespace: Namespace, generation: int, *rest: Any, **kw: Any
+        self: LocalTiers, namespace: Namespace, since: Snapshot, *rest: Any, **kw: Any
     ) -> None:
-        fill(self, namespace, self.generations.generation(namespace.slot), *rest, **kw)
+        fill(self, namespace, self.snapshot(), *rest, **kw)
 
-    monkeypatch.setattr(Tiers, "fill", mutant)
+    monkeypatch.setattr(LocalTiers, "fill", mutant)
 
 
 def no_mark(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -721,7 +721,7 @@ def no_bump(monkeypatch: pytest.MonkeyPatch, which: Callable[[str, int], bool]) 
     """Leave bumps out: which, is said by the change and the bump's number in it."""
     doing: dict[Actor, str] = {}
 
-    def mutant(self: Tiers, namespace: Namespace, change: Any) -> None:
+    def mutant(self: LocalTiers, namespace: Namespace, change: Any) -> None:
         assert _here.actor is not None
         doing[_here.actor] = change.__name__
         patch_and_count(self, namespace, change)
@@ -733,7 +733,7 @@ def no_bump(monkeypatch: pytest.MonkeyPatch, which: Callable[[str, int], bool]) 
         else:
             change_with_pause(self, slot)
 
-    monkeypatch.setattr(Tiers, "patch", mutant)
+    monkeypatch.setattr(LocalTiers, "patch", mutant)
     monkeypatch.setattr(Generations, "change", bump)
 
 
@@ -761,16 +761,16 @@ def memory_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def generation_read_after_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    from_disk = Tiers._from_disk
+    from_disk = LocalTiers._from_disk
 
     def mutant(
-        self: Tiers, namespace: Namespace, key: bytes, glance: Glance
+        self: LocalTiers, namespace: Namespace, key: bytes, glance: Glance
     ) -> Held | None:
         held = from_disk(self, namespace, key, glance)
         now = self.generations.generation(namespace.slot)
         return None if held is None else replace(held, generation=now)
 
-    monkeypatch.setattr(Tiers, "_from_disk", mutant)
+    monkeypatch.setattr(LocalTiers, "_from_disk", mutant)
 
 
 def header_told_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tahoestorage.cache import EntryCache, Listing, Namespace, disk, diskaccess
+from tahoestorage.cache import EntryCache, Listing, Namespace, disk, diskaccess, errors
 from tahoestorage.cache.rawcache import VALUE_LIMIT, RawCache
 from tahoestorage.config.options import CacheOptions
 from tahoestorage.entries import Entry, EntryKind
@@ -254,7 +254,7 @@ def test_of_threads_that_wait_for_one_lock_only_the_first_asks_for_it(
 ) -> None:
     tier = disk.DiskTier(directory, 8 * MIB)
     moments, asked = itertools.count(), list[str]()
-    came, locked = threading.Semaphore(0), list[disk.DiskError]()
+    came, locked = threading.Semaphore(0), list[errors.DiskError]()
 
     def now() -> float:
         came.release()
@@ -273,7 +273,7 @@ def test_of_threads_that_wait_for_one_lock_only_the_first_asks_for_it(
     monkeypatch.setattr(RawCache, "transact", refused)
 
     def work(number: int) -> None:
-        with pytest.raises(disk.DiskLocked) as caught, tier.transaction():
+        with pytest.raises(errors.DiskLocked) as caught, tier.transaction():
             pass
         locked.append(caught.value)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tahoestorage.cache import MISSING, EntryCache, generations, tiers
+from tahoestorage.cache import MISSING, EntryCache, generations, localtiers
 from tests.cache.test_side_by_side import SETUP
 from tests.cache.test_tiers import NEW, OLD, SCOPE, Store, warnings
 from tests.support.old_release import Worker
@@ -18,7 +18,7 @@ from tests.support.old_release import Worker
 # What an operating system says of files on a disk that was mounted to be read only.
 READ_ONLY = """
 import errno, os
-from tahoestorage.cache import generations, silence, tiers
+from tahoestorage.cache import generations, localtiers, readonly
 usual, access = os.open, os.access
 
 def refuse(path, flags, *rest, **options):
@@ -52,7 +52,7 @@ def reader(directory: Path) -> Iterator[Worker]:
 @pytest.fixture(autouse=True)
 def _always_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have all noticed at once, not half a second later."""
-    monkeypatch.setattr(tiers, "LOOK_SECONDS", -1.0)
+    monkeypatch.setattr(localtiers, "LOOK_SECONDS", -1.0)
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_before_it_changes_something_all_have_had_the_time_to_notice(
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
         return usual(path, flags, *rest, **options)
 
-    monkeypatch.setattr(tiers, "LOOK_SECONDS", 0.5)
+    monkeypatch.setattr(localtiers, "LOOK_SECONDS", 0.5)
     monkeypatch.setattr(os, "open", refuse)
     monkeypatch.setattr(time, "sleep", slept.append)
     EntryCache(directory).change(SCOPE, "old 1")
@@ -142,7 +142,7 @@ def test_a_process_whose_counters_take_no_more_changes_takes_part_no_more(
     process, other = EntryCache(directory), EntryCache(directory)
     assert store.knows(process)
     assert store.knows(other)
-    usual, broken = generations._write, process._tiers.generations._descriptor  # type: ignore[union-attr]
+    usual, broken = generations._write, process._tiers.generations._descriptor  # type: ignore[attr-defined]
     inode = os.fstat(broken).st_ino
 
     def refuse(descriptor: int, content: bytes, offset: int) -> None:

@@ -35,6 +35,7 @@ from tahoestorage.cache import (
     EntryCache,
     Listing,
     Namespace,
+    errors,
     redisaccess,
     redislocks,
     redisstate,
@@ -310,7 +311,7 @@ def test_what_was_written_while_it_was_away_is_told_afterwards(
     assert there.entry(namespace, "a") == entry("one")
 
     def away(*arguments: Any) -> Any:
-        raise redisstate.RedisUnusable("no way there")
+        raise errors.RedisUnusable("no way there")
 
     with monkeypatch.context() as patch:
         patch.setattr(redisstate.RedisState, "_call", away)
@@ -630,8 +631,8 @@ def test_a_lock_whose_answer_was_lost_is_ours(redis_server: RedisServer) -> None
         assert locks.take(name, "ours", 30.0)
         assert locks.take(name, "ours", 30.0)
         assert not locks.take(name, "another's", 30.0)
-        assert locks.give_back(name, "ours")
-        assert not locks.give_back(name, "ours")
+        assert locks.release(name, "ours")
+        assert not locks.release(name, "ours")
 
 
 def test_who_waits_comes_before_who_comes_back(redis_server: RedisServer) -> None:
@@ -641,7 +642,7 @@ def test_who_waits_comes_before_who_comes_back(redis_server: RedisServer) -> Non
         assert locks.take(name, "first", 30.0)
         assert not locks.take(name, "second", 30.0)
         assert not locks.take(name, "third", 30.0)
-        assert locks.give_back(name, "first")
+        assert locks.release(name, "first")
         assert not locks.take(name, "first", 30.0)
         assert not locks.take(name, "third", 30.0)
         assert locks.take(name, "second", 30.0)
@@ -663,7 +664,7 @@ def test_the_lock_of_an_older_version_is_waited_for(redis_server: RedisServer) -
         assert client.delete(older.name)
         assert older.acquire(blocking=False)
         assert not locks.keep(name, "ours", 30.0)
-        assert not locks.give_back(name, "ours")
+        assert not locks.release(name, "ours")
         older.release()
 
 

@@ -58,7 +58,8 @@ def known(name):
 
 COUNT_WAITS = """
 import threading
-from tahoestorage.cache.redisstate import RedisUnusable, RedisState
+from tahoestorage.cache.errors import RedisUnusable
+from tahoestorage.cache.redisstate import RedisState
 waits, usual = 0, RedisState._answered
 
 def counted(self, ask):

@@ -19,9 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tahoestorage.cache import MISSING, EntryCache, Listing, Namespace
-from tahoestorage.cache.pages import Page
+from tahoestorage.cache.pages import Page, close_page, open_page
 from tahoestorage.cache.rawcache import RawCache, RawDisk
-from tahoestorage.cache.records import close_page, open_page
 from tahoestorage.cache.sealing import Seal, page_key, path_key
 from tahoestorage.entries import Entry, EntryKind
 
@@ -68,7 +67,7 @@ def known(cache: EntryCache, namespace: Namespace = SCOPE) -> object:
 
 
 def close(cache: EntryCache) -> None:
-    cache._tiers._access.close()  # type: ignore[union-attr]
+    cache._tiers._access.close()  # type: ignore[attr-defined]
 
 
 @pytest.fixture

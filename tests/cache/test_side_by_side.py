@@ -187,7 +187,8 @@ def test_an_old_one_that_is_gone_is_forgotten_after_a_while(site: Site) -> None:
     site.workers.pop()
     site.fill(new)
     assert new.ask("cache.glance().header != b''") is False
-    new.run("from tahoestorage.cache import generations; generations.OLD_SECONDS = 0.0")
+    new.run("from tahoestorage.cache import generations")
+    new.run("generations.OLD_VERSION_SECONDS = 0.0")
     new.run("cache._tiers.look()")
     assert new.ask("cache.glance().header != b''") is True
 

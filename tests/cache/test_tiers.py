@@ -29,8 +29,9 @@ from tahoestorage.cache import (
     disk,
     diskaccess,
     generations,
+    localtiers,
+    pages,
     rawcache,
-    records,
     tiers,
 )
 from tahoestorage.entries import Entry, EntryKind
@@ -85,7 +86,7 @@ def directory(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _always_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have it noticed at once that files are gone, not half a second later."""
-    monkeypatch.setattr(tiers, "LOOK_SECONDS", -1.0)
+    monkeypatch.setattr(localtiers, "LOOK_SECONDS", -1.0)
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def connection(cache: EntryCache) -> sqlite3.Connection:
     """Return the connection to the database that this thread has."""
-    opened = cache._tiers._access._disk  # type: ignore[union-attr]
+    opened = cache._tiers._access._disk  # type: ignore[attr-defined]
     assert opened is not None
     con: sqlite3.Connection = opened._cache._con
     return con
@@ -387,7 +388,7 @@ def test_a_database_that_only_newer_versions_may_write_is_a_miss(
 ) -> None:
     store, process = Store(), EntryCache(directory)
     store.fill(process)
-    process._tiers._access.close()  # type: ignore[union-attr]
+    process._tiers._access.close()  # type: ignore[attr-defined]
     with (directory / "cache.db").open("r+b") as file:
         file.seek(18)  # sqlite.org/fileformat.html: the write version.
         file.write(b"\3")
@@ -619,13 +620,13 @@ def test_a_cache_of_another_version_is_a_miss_and_is_told_of_writes(
 ) -> None:
     store, process, other = Store(), EntryCache(directory), EntryCache(directory)
     with monkeypatch.context() as other_version:
-        other_version.setattr(records, "_VERSION", 2)
+        other_version.setattr(pages, "_SEALED_VERSION", 2)
         store.fill(other)
         assert store.knows(other)
     assert store.said(process) == 0
     store.write(process, "new", NEW)
     with monkeypatch.context() as other_version:
-        other_version.setattr(records, "_VERSION", 2)
+        other_version.setattr(pages, "_SEALED_VERSION", 2)
         store.said(other)
     store.fill(process)
     assert store.knows(process)
@@ -662,6 +663,7 @@ def test_entries_live_for_a_lifetime_also_when_the_clock_is_set_back(
         time=lambda: time.time() + seconds, monotonic=time.monotonic
     )
     monkeypatch.setattr(tiers, "time", clock)
+    monkeypatch.setattr(localtiers, "time", clock)
     assert store.said(process) == (len(store.names) if known else 0)
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from django.core.files.base import ContentFile
 
-from tahoestorage.cache import rawcache, tiers
+from tahoestorage.cache import localtiers, rawcache
+from tahoestorage.cache.localtiers import LocalTiers
 from tahoestorage.storage import TahoeStorage
 from tests.conftest import MakeStorage, requests_sent
 
@@ -48,7 +49,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counts]:
     monkeypatch.setattr(os, "pread", read)
     monkeypatch.setattr(rawcache.Connection, "execute", query)
     # Whether the files are still there is looked at by time, and is not counted.
-    monkeypatch.setattr(tiers, "LOOK_SECONDS", 3600.0)
+    monkeypatch.setattr(localtiers, "LOOK_SECONDS", 3600.0)
     with requests_sent() as sent:
         counted.requests = sent
         yield counted
@@ -214,15 +215,15 @@ def test_a_known_name_is_found_without_its_way(
 ) -> None:
     """Each directory on the way would take as long as the name itself."""
     looked: list[bytes] = []
-    usual = tiers.Tiers.page
+    usual = LocalTiers.page
 
-    def page(self: tiers.Tiers, scope: Any, key: bytes, *rest: Any, **more: Any) -> Any:
+    def page(self: LocalTiers, scope: Any, key: bytes, *rest: Any, **more: Any) -> Any:
         looked.append(key)
         return usual(self, scope, key, *rest, **more)
 
     costs: dict[int, int] = {}
-    monkeypatch.setattr(tiers, "LOOK_SECONDS", 3600.0)
-    monkeypatch.setattr(tiers.Tiers, "page", page)
+    monkeypatch.setattr(localtiers, "LOOK_SECONDS", 3600.0)
+    monkeypatch.setattr(LocalTiers, "page", page)
     for levels in (1, 6):
         names = fill(storage, "/".join(LEVELS[:levels]), 3)
         for _ in range(2):

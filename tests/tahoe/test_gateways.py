@@ -16,7 +16,7 @@ from django.core.files.base import ContentFile
 
 from benchmarks.gateways import Result, measure
 from tahoestorage.cache import EntryCache, redislocks
-from tahoestorage.cache.turns import WriteLock
+from tahoestorage.cache.locks import WriteLock
 from tahoestorage.exceptions import WriteCollision
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import links

@@ -171,7 +171,7 @@ def test_while_it_is_away_expired_entries_are_used_and_nothing_is_missing(
 ) -> None:
     url, size = storage.url("known/a"), storage.size("known/a")
     tiers: Any = storage.directories.cache._tiers
-    monkeypatch.setattr("tahoestorage.cache.tiers.fresh", lambda *rest: False)
+    monkeypatch.setattr("tahoestorage.cache.localtiers.is_fresh", lambda *rest: False)
     assert tiers is not None
     freeze(node)
     with pytest.raises(GatewayTimeout):

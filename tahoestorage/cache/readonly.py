@@ -1,8 +1,9 @@
-"""How a process that can't change the counters tells the others that it is there.
+"""Processes that can only read the counters, and how the others learn of them.
 
-On a disk that it may only read, or that takes no more writes, it can still lock the
-file. The lock goes with the process, and hinders nobody: others ask whether there is
-one, and believe nothing that they share for as long.
+On a disk that it may only read, or that takes no more writes, a process can't tell
+others what it changes. But it can still lock the file of counters. The lock goes with
+the process, and hinders nobody: others ask whether there is one, and believe nothing
+that they share for as long.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ def _lock(kind: int) -> bytes:
     return struct.pack(_LOCK, kind, os.SEEK_SET, 0, 1, 0)
 
 
-def fall_silent(path: Path) -> int | None:
-    """Lock the counters, and return the descriptor that has the lock.
+def announce(path: Path) -> int | None:
+    """Tell others that this process only reads; return the descriptor with the lock.
 
     None where nobody else can have them either, or where there are no such locks.
     """
@@ -43,8 +44,8 @@ def fall_silent(path: Path) -> int | None:
     return descriptor
 
 
-def is_somebody_silent(descriptor: int, path: Path) -> bool:
-    """Whether there is a process that can't change the counters, be it this one."""
+def is_announced(descriptor: int, path: Path) -> bool:
+    """Whether there is a process that can only read the counters, be it this one."""
     if not os.access(path, os.R_OK | os.W_OK):
         return True
     if not POSSIBLE:

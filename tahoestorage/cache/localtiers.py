@@ -1,0 +1,326 @@
+"""The tiers of one host: pages in memory, and sealed on a disk that processes share."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from tahoestorage import forks
+from tahoestorage.cache.disk import DiskTier, private_directory
+from tahoestorage.cache.diskaccess import DiskAccess, gate
+from tahoestorage.cache.errors import DiskError
+from tahoestorage.cache.generations import SETTLED_SECONDS, Generations, Snapshot
+from tahoestorage.cache.glances import Glance
+from tahoestorage.cache.locks import WriteLock
+from tahoestorage.cache.memory import Held, MemoryTier
+from tahoestorage.cache.pages import Page, close_page, open_page
+from tahoestorage.cache.readonly import announce
+from tahoestorage.cache.sealing import Namespace
+from tahoestorage.cache.tiers import BATCH, UNSHARED_SECONDS, Edit, Tiers, is_fresh
+
+LOOK_SECONDS = 0.5
+
+
+class LocalTiers(Tiers[Snapshot]):
+    """Pages in memory and, where there is a ``directory``, on disk.
+
+    Everything here works without the disk: whatever fails there is logged once in
+    a ``lifetime`` and costs requests, and the other processes of the host, which
+    may still read from it, are told through the generations not to believe it.
+    """
+
+    def __init__(
+        self,
+        directory: Path | None,
+        *,
+        size_limit: int,
+        lifetime: float,
+        memory_entries: int,
+    ) -> None:
+        self.lifetime = lifetime
+        self._directory = directory
+        self._memory_entries = memory_entries
+        self._access = DiskAccess(directory, size_limit, lifetime)
+        self.generations = Generations(None)
+        # While this process can't change the counters: whether it changed something
+        # meanwhile, what says so to the others, and from when on all have heard it.
+        self._untold = False
+        self._silent: int | None = None
+        self._heard = float("-inf")
+        # When everybody has noticed that the files of this process were removed.
+        self._settled = float("-inf")
+        self.after_fork()
+        forks.register(self)
+
+    def after_fork(self) -> None:
+        """Know nothing, and share nothing with other processes but files."""
+        self._lock = threading.Lock()
+        self._looked = time.monotonic()
+        self._doubtful = False
+        self._access.after_fork()
+        anew = self.generations.is_outdated()
+        self.generations = Generations(None)
+        self.memory = MemoryTier(self._memory_entries)
+        self._share(anew=anew)
+
+    def _share(self, *, anew: bool = False) -> None:
+        if self._directory is not None:
+            try:
+                private_directory(self._directory)
+                path = self._directory / "generations"
+                counters = Generations(path, anew=anew)
+                if self._untold:
+                    counters.invalidate_all()
+                    self._untold = False
+                if self._silent is not None:
+                    os.close(self._silent)
+                    self._silent = None
+                self._judge(counters)
+                self.generations = counters
+                self._access.after_fork()
+            except (DiskError, OSError) as error:
+                self._access.warn("can't be used", error)
+
+    def _judge(self, counters: Generations) -> None:
+        """Let nothing be believed that is of before a doubt, or of while there was one.
+
+        Raises OSError.
+        """
+        doubtful = counters.is_doubtful()
+        if doubtful != self._doubtful:
+            counters.invalidate_all()
+            self.memory = MemoryTier(self._memory_entries)
+            self._doubtful = doubtful
+
+    @property
+    def _tells(self) -> bool:
+        """Whether this process tells others what it changes."""
+        return self.generations.path is not None
+
+    @property
+    def shared(self) -> bool:
+        return self._tells and not self._doubtful
+
+    def _is_current(self) -> bool:
+        return self.generations.is_current() and self._access.is_current()
+
+    def snapshot(self) -> Snapshot:
+        return self.generations.snapshot()
+
+    def look(self) -> None:
+        """Start anew where somebody removed the files; share them, if that failed."""
+        self._looked = time.monotonic()
+        outdated = self.generations.is_outdated
+        doubtful = self.generations.is_doubtful
+        if (
+            self._tells
+            and self._is_current()
+            and not outdated()
+            and doubtful() == self._doubtful
+        ):
+            return
+        with self._lock:
+            if not self._is_current() or outdated():
+                self._settled = time.monotonic() + SETTLED_SECONDS
+                self.after_fork()
+            elif not self._tells:
+                self._share()
+            else:
+                try:
+                    self._judge(self.generations)
+                except OSError as error:
+                    self._fall_silent(error)
+
+    def _fall_silent(self, error: OSError) -> None:
+        """Share nothing more: what this process changes the others would not know."""
+        self._access.warn("can't be told of changes", error)
+        self._untold = True
+        self.generations = Generations(None)
+        self.memory = MemoryTier(self._memory_entries)
+
+    def _be_heard(self) -> None:
+        """Where this process can't tell the others what it changes, tell them that."""
+        if self._tells or self._directory is None:
+            return
+        self._untold = True
+        if self._silent is None:
+            self._silent = announce(self._directory / "generations")
+            self._heard = time.monotonic() + LOOK_SECONDS + 0.1
+        left = self._heard - time.monotonic()
+        if self._silent is not None and left > 0:
+            time.sleep(min(left, 1.0))
+
+    def _settle(self) -> None:
+        """Wait until nobody answers from removed files any more.
+
+        By those nobody hears of a change. Who begins one himself looks at them first.
+        """
+        left = self._settled - time.monotonic()
+        if left > 0:
+            time.sleep(left)
+
+    def glance(self) -> Glance:
+        if time.monotonic() - self._looked > LOOK_SECONDS:
+            self.look()
+        return Glance(self.generations)
+
+    def page(
+        self,
+        namespace: Namespace,
+        key: bytes,
+        glance: Glance | None = None,
+        *,
+        expired: bool = False,
+        longest: float | None = None,
+    ) -> Page | None:
+        longest = self.lifetime if longest is None else longest
+        glance = glance or self.glance()
+        held = self.memory.get(key)
+        if held is not None and not glance.holds(namespace.slot, held):
+            held = None
+        if held is None or not is_fresh(held, longest):
+            found = self._from_disk(namespace, key, glance)
+            if found is not None:
+                self.memory.set(key, found)
+                held = found
+            if held is None or not (expired or is_fresh(held, longest)):
+                return None
+        glance.note(namespace.slot, held)
+        return held.page
+
+    def _from_disk(
+        self, namespace: Namespace, key: bytes, glance: Glance
+    ) -> Held | None:
+        if not self.shared:
+            return None
+        generation = glance.generations.generation(namespace.slot)
+        with gate:
+            disk = self._access.tier()
+            if disk is None:
+                return None
+            try:
+                sealed = disk.get(key)
+            except DiskError as error:
+                self._access.error(error)
+                return None
+        epoch = glance.generations.epoch(namespace.slot)
+        found = open_page(namespace, key, sealed, epoch) if sealed else None
+        if found is None:
+            return None
+        expiry, page = found
+        return Held(generation, expiry, page, glance.header)
+
+    def fill(
+        self,
+        namespace: Namespace,
+        since: Snapshot,
+        expiry: float,
+        pages: Iterable[tuple[bytes, Page]],
+        *,
+        hold: bool,
+    ) -> None:
+        generation = since.generation(namespace.slot)
+        if hold:
+            pages = list(pages)
+            if not self.shared:
+                expiry = min(expiry, time.time() + UNSHARED_SECONDS)
+            for key, page in pages:
+                self.memory.set(key, Held(generation, expiry, page))
+        if not self.shared:
+            return
+        epoch = self.generations.epoch(namespace.slot)
+        sealed = [
+            (key, close_page(namespace, key, page, expiry, epoch))
+            for key, page in pages
+        ]
+        with gate:
+            disk = self._access.tier()
+            if disk is None:
+                return
+            try:
+                for start in range(0, len(sealed), BATCH):
+                    with disk.transaction():
+                        # Whoever changes something does so in a transaction too.
+                        if self.generations.generation(namespace.slot) != generation:
+                            return
+                        for key, value in sealed[start : start + BATCH]:
+                            disk.set(key, value)
+                self._access.worked()
+            except DiskError as error:
+                self._access.error(error)
+
+    def patch(self, namespace: Namespace, edit: Edit) -> None:
+        self.look()
+        while True:
+            self._settle()
+            counters = self.generations
+            try:
+                with gate:
+                    disk = self._access.tier() if self.shared else None
+                    self._patch(disk, namespace, edit)
+            except OSError as error:
+                self._fall_silent(error)
+                continue
+            if counters is self.generations and self._is_current():
+                self._be_heard()
+                return
+            # Somebody removed the files meanwhile: others may have made new ones.
+            self.look()
+
+    def _patch(self, disk: DiskTier | None, namespace: Namespace, edit: Edit) -> None:
+        slot = namespace.slot
+        self.generations.change(slot)
+        if disk is None:
+            self.generations.invalidate(slot)
+            return
+        expiries: dict[bytes, float] = {}
+
+        def load(key: bytes) -> Page | None:
+            sealed = disk.get(key)
+            found = open_page(namespace, key, sealed, epoch) if sealed else None
+            if found is not None:
+                expiries[key], page = found
+                return page
+            if sealed:
+                # Whoever can read it, in another version of this, must not.
+                disk.set(key, b"")
+            return None
+
+        try:
+            with disk.transaction():
+                self.generations.change(slot)
+                epoch = self.generations.epoch(slot)
+                for key, page in edit(load):
+                    disk.set(
+                        key, close_page(namespace, key, page, expiries[key], epoch)
+                    )
+            self._access.worked()
+            # Who read the old page just now holds it under the number before.
+            self.generations.change(slot)
+        except BaseException as error:
+            self.generations.invalidate(slot)
+            if not isinstance(error, DiskError):
+                raise
+            self._access.error(error)
+
+    def invalidate(self, namespace: Namespace) -> None:
+        while True:
+            self.look()
+            self._settle()
+            counters = self.generations
+            try:
+                counters.invalidate(namespace.slot)
+            except OSError as error:
+                self._fall_silent(error)
+                continue
+            if counters is self.generations and self._is_current():
+                self._be_heard()
+                return
+
+    def lock(
+        self, namespace: Namespace, label: str, seconds: float, longest: float
+    ) -> WriteLock:
+        return WriteLock()
