@@ -2,11 +2,11 @@
 
 from tahoestorage.cache.changes import Change
 from tahoestorage.cache.entrycache import EntryCache, Ticket
-from tahoestorage.cache.flights import Flight, StillFlying
-from tahoestorage.cache.glances import Glance
 from tahoestorage.cache.locks import WriteLock
 from tahoestorage.cache.pages import MISSING, Absent, Listing
+from tahoestorage.cache.revalidation import Revalidation
 from tahoestorage.cache.sealing import Namespace
+from tahoestorage.cache.singleflight import Flight, FlightTimeout
 
 __all__ = [
     "MISSING",
@@ -14,10 +14,10 @@ __all__ = [
     "Change",
     "EntryCache",
     "Flight",
-    "Glance",
+    "FlightTimeout",
     "Listing",
     "Namespace",
-    "StillFlying",
+    "Revalidation",
     "Ticket",
     "WriteLock",
 ]

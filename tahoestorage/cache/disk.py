@@ -25,7 +25,7 @@ from tahoestorage.cache.rawcache import (
     Connection,
     RawCache,
     RawDisk,
-    cached,
+    close_before_fork,
 )
 
 OPEN_SECONDS = 1.0
@@ -174,8 +174,8 @@ def _only_opener(directory: Path) -> Iterator[None]:
 
 
 def _check_settings(database: sqlite3.Connection) -> None:
-    cached = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'Settings'"
-    if database.execute(cached).fetchone()[0]:
+    tables = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'Settings'"
+    if database.execute(tables).fetchone()[0]:
         (count,) = database.execute("SELECT COUNT(*) FROM Settings").fetchone()
         if count > MOST_SETTINGS:
             raise DiskError("its database is not one of diskcache's")
@@ -227,7 +227,7 @@ class DiskTier:
                     check_same_thread=False,
                     factory=Connection,
                 )
-                cached(first)
+                close_before_fork(first)
                 # diskcache sets them too, but would wait for a minute.
                 first.execute("PRAGMA auto_vacuum = 1")
                 first.execute("PRAGMA journal_mode = wal")

@@ -1,4 +1,4 @@
-"""The cache of entries: what is known of directories, and when it is forgotten."""
+"""The cache of directories' entries, as the stores use it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from tahoestorage.cache.changes import Change
-from tahoestorage.cache.flights import Flights
-from tahoestorage.cache.glances import Glance, Places
 from tahoestorage.cache.localtiers import LocalTiers
 from tahoestorage.cache.locks import WriteLock
 from tahoestorage.cache.pages import (
@@ -23,14 +21,20 @@ from tahoestorage.cache.pages import (
     close_references,
     page_number,
 )
+from tahoestorage.cache.revalidation import Places, Revalidation
 from tahoestorage.cache.sealing import Namespace, page_key, path_key
+from tahoestorage.cache.singleflight import SingleFlight
 from tahoestorage.cache.tiers import Moment, Tiers
 from tahoestorage.entries import Entry, EntryKind
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What was so when the store was asked: only then may the response be kept."""
+    """How things were before the store was asked.
+
+    Its response is kept only if the directory has not changed since. ``expiry`` is in
+    seconds since 1970.
+    """
 
     generations: Moment
     expiry: float
@@ -39,14 +43,18 @@ class Ticket:
 class EntryCache:
     """What is known of directories: their entries, and where paths lead.
 
-    A directory is known whole or not at all, so that a name that is not there is
-    known to be missing. ``directory`` is where pages are kept on disk (None: only
-    in memory), within ``size_limit`` bytes; they are believed for ``lifetime``
-    seconds. Memory holds pages of ``memory_entries`` names in all.
+    A listing is cached whole, so that a name that is not on it is known to be missing.
+    Two things end what is known: it *expires* ``lifetime`` seconds after the store was
+    asked, and it is *stale* once the directory was changed. Expired entries may serve
+    while the store is away, stale ones never.
 
-    The order of things, on which everything rests: ``ticket`` before the store is
-    asked and ``fill`` with its response; ``change`` before a write is sent and
-    ``Change.done`` after its response.
+    ``directory`` is where pages are kept on disk (None: only in memory), within
+    ``size_limit`` bytes; with ``redis`` (a URL) they are kept there instead. Memory
+    holds pages of ``memory_entries`` names in all.
+
+    Everything rests on this order: ``ticket`` before the store is asked, and ``fill``
+    with its response; ``change`` before a write is sent, and ``Change.done`` after its
+    response.
     """
 
     def __init__(
@@ -58,7 +66,7 @@ class EntryCache:
         memory_entries: int = 10_000,
         redis: str | None = None,
     ) -> None:
-        self.flights = Flights()
+        self.single_flight = SingleFlight()
         self._places = Places()
         self._tiers: Tiers[Any]
         if redis is not None:
@@ -76,42 +84,48 @@ class EntryCache:
                 memory_entries=memory_entries,
             )
 
-    def glance(self) -> Glance | None:
-        """Look once, before a name is looked up through several directories.
+    def revalidate(self) -> Revalidation | None:
+        """Read the counters once, before a name is looked up by way of directories.
 
-        Given to each question on the way, it spares all of them another look. With a
-        Redis there is none to be had.
+        Given to each look-up on the way, it spares them further reads. None with a
+        Redis, which is asked each time.
         """
-        return self._tiers.glance()
+        return self._tiers.revalidate()
 
-    def found(self, place: Hashable, glance: Glance | None) -> object | None:
-        """Return what ``keep_found`` kept of a place, if nothing has changed since."""
-        if glance is None:
+    def resolved(
+        self, place: Hashable, revalidation: Revalidation | None
+    ) -> object | None:
+        """Return what ``keep_resolved`` kept of a place, if that is still valid."""
+        if revalidation is None:
             return None
-        return self._places.get(place, glance, self._tiers.lifetime)
+        return self._places.get(place, revalidation, self._tiers.lifetime)
 
-    def keep_found(self, place: Hashable, value: object, glance: Glance | None) -> None:
-        """Keep in memory what was found at a place, with nothing but this glance.
+    def keep_resolved(
+        self, place: Hashable, value: object, revalidation: Revalidation | None
+    ) -> None:
+        """Keep in memory what a place was resolved to, with this revalidation alone.
 
-        It is valid as long as all is that was asked with the glance.
+        It is valid as long as everything is that was looked up with it.
         """
-        if glance is not None:
-            self._places.set(place, value, glance)
+        if revalidation is not None:
+            self._places.set(place, value, revalidation)
 
     def entry(
         self,
         namespace: Namespace,
         name: str,
-        glance: Glance | None = None,
+        revalidation: Revalidation | None = None,
         *,
         expired: bool = False,
     ) -> Entry | Absent | None:
         """Return the entry of ``name``, MISSING, or None where that is not known.
 
-        With ``expired``, for when the store is away, old entries count as well;
-        "missing" is then never said.
+        With ``expired``, for when the store is away, expired entries count as well (but
+        no stale ones), and MISSING is never returned.
         """
-        page = self._page_of(namespace, name, glance or self.glance(), expired=expired)
+        page = self._page_of(
+            namespace, name, revalidation or self.revalidate(), expired=expired
+        )
         if page is None:
             return None
         entry = page.entry(name)
@@ -122,7 +136,7 @@ class EntryCache:
     def write_reference(self, namespace: Namespace, name: str) -> str | None:
         """Return the write cap of ``name``, where it is known and ours to know."""
         seal = namespace.write_seal
-        page = self._page_of(namespace, name, self.glance())
+        page = self._page_of(namespace, name, self.revalidate())
         if seal is None or page is None or not isinstance(page.entry(name), Entry):
             return None
         return page.write_reference(name, seal, namespace.identity)
@@ -131,29 +145,31 @@ class EntryCache:
         self,
         namespace: Namespace,
         name: str,
-        glance: Glance | None,
+        revalidation: Revalidation | None,
         *,
         expired: bool = False,
     ) -> Page | None:
-        root = self._tiers.page(namespace, namespace.root, glance, expired=expired)
+        root = self._tiers.page(
+            namespace, namespace.root, revalidation, expired=expired
+        )
         if root is None or root.bits == 0:
             return root
         key = page_key(namespace, page_number(bucket(name), root.bits))
-        page = self._tiers.page(namespace, key, glance, expired=expired)
+        page = self._tiers.page(namespace, key, revalidation, expired=expired)
         return page if page is not None and page.fill == root.fill else None
 
     def entries(self, namespace: Namespace) -> list[tuple[str, Entry]] | None:
         """Return all of a directory, or None unless all of it is known."""
         if not self._tiers.shared:
             return None
-        glance = self.glance()
-        root = self._tiers.page(namespace, namespace.root, glance)
+        revalidation = self.revalidate()
+        root = self._tiers.page(namespace, namespace.root, revalidation)
         if root is None:
             return None
         found: list[tuple[str, Entry]] = []
         for number in range(1 << root.bits):
             key = page_key(namespace, number) if root.bits else namespace.root
-            page = self._tiers.page(namespace, key, glance)
+            page = self._tiers.page(namespace, key, revalidation)
             if page is None or page.fill != root.fill:
                 return None
             for name, entry in page.items():
@@ -166,13 +182,13 @@ class EntryCache:
         self,
         namespace: Namespace,
         path: str,
-        glance: Glance | None = None,
+        revalidation: Revalidation | None = None,
         *,
         expired: bool = False,
     ) -> str | None:
         """Return the read cap of the directory to which ``path`` leads, if known."""
         page = self._tiers.page(
-            namespace, path_key(namespace, path), glance, expired=expired
+            namespace, path_key(namespace, path), revalidation, expired=expired
         )
         entry = None if page is None else page.entry(path)
         return entry.reference if isinstance(entry, Entry) else None
@@ -186,7 +202,7 @@ class EntryCache:
         return page.write_reference(path, seal, key)
 
     def text(self, namespace: Namespace, text_key: str, longest: float) -> str | None:
-        """Return what ``keep_text`` kept for ``longest`` seconds at most, if known."""
+        """Return what ``keep_text`` kept, for ``longest`` seconds at most, or None."""
         page = self._tiers.page(
             namespace, _text_key(namespace, text_key), longest=longest
         )
@@ -212,7 +228,7 @@ class EntryCache:
         self._fill(timed, namespace, iter([(key, page)]), hold=True)
 
     def ticket(self) -> Ticket:
-        """Note how things are, before the store is asked about a directory."""
+        """Note how things are. To be called before the store is asked for a listing."""
         return Ticket(self._tiers.snapshot(), time.time() + self._tiers.lifetime)
 
     def unchanged(self, then: Ticket, now: Ticket, namespace: Namespace | None) -> bool:
@@ -228,7 +244,7 @@ class EntryCache:
         return then.generations.generation(slot) == now.generations.generation(slot)
 
     def fill(self, ticket: Ticket, namespace: Namespace, listing: Listing) -> None:
-        """Keep what the store answered, unless the directory was changed since."""
+        """Keep the listing that the store sent, unless the directory changed since."""
         fill = secrets.token_bytes(8)
         bits = listing.bits
         keys = [namespace.root]
@@ -251,7 +267,7 @@ class EntryCache:
         hold = len(listing) <= self._tiers.memory.room // 4
         self._fill(ticket, namespace, pages(), hold=hold)
         if not hold:
-            # What memory held of it before is as valid as it was, but older.
+            # What memory has of it is still valid, but of an earlier filling.
             for key in keys:
                 self._tiers.memory.drop(key)
 
@@ -283,17 +299,17 @@ class EntryCache:
         self._tiers.fill(namespace, ticket.generations, ticket.expiry, pages, hold=hold)
 
     def change(self, namespace: Namespace, name: str) -> Change:
-        """Note that ``name`` is about to be changed, before the write is sent."""
+        """Begin a change of ``name``. To be called before the write is sent."""
         return Change(self._tiers, namespace, name)
 
     def lock(
         self, namespace: Namespace, label: str, seconds: float, longest: float = 0.0
     ) -> WriteLock:
-        """Return the write lock to a directory, to be entered.
+        """Return the write lock to a directory, for ``with``.
 
-        With a Redis nobody else of those who share it has one at the same time, until
-        ``seconds`` after this process has ended, and some more. One request of a holder
-        takes ``longest`` seconds at most.
+        With a Redis nobody else who shares it holds the lock at the same time. It
+        outlives a process that dies by ``seconds``, or an eighth more. One request of a
+        holder takes ``longest`` seconds at most; ``label`` begins errors.
         """
         return self._tiers.lock(namespace, label, seconds, longest)
 

@@ -211,7 +211,7 @@ class Generations:
         there is no making or opening it.
         """
         self.path = path
-        self._cached = b""
+        self._given = b""
         self._strange = b""
         self._strange_since = 0.0
         self._descriptor = -1
@@ -277,10 +277,10 @@ class Generations:
         if len(header) < HEADER_BYTES:
             return False
         name = header[:8]
-        if name == self._cached or name == self._strange:
-            return name == self._cached
+        if name == self._given or name == self._strange:
+            return name == self._given
         if _is_given(name):
-            self._cached = name
+            self._given = name
             return True
         self._strange, self._strange_since = name, time.monotonic()
         return False

@@ -13,11 +13,11 @@ from tahoestorage.cache.disk import DiskTier, private_directory
 from tahoestorage.cache.diskaccess import DiskAccess, gate
 from tahoestorage.cache.errors import DiskError
 from tahoestorage.cache.generations import SETTLED_SECONDS, Generations, Snapshot
-from tahoestorage.cache.glances import Glance
 from tahoestorage.cache.locks import WriteLock
-from tahoestorage.cache.memory import Held, MemoryTier
+from tahoestorage.cache.memory import CachedPage, MemoryTier
 from tahoestorage.cache.pages import Page, close_page, open_page
 from tahoestorage.cache.readonly import announce
+from tahoestorage.cache.revalidation import Revalidation
 from tahoestorage.cache.sealing import Namespace
 from tahoestorage.cache.tiers import BATCH, UNSHARED_SECONDS, Edit, Tiers, is_fresh
 
@@ -162,41 +162,41 @@ class LocalTiers(Tiers[Snapshot]):
         if left > 0:
             time.sleep(left)
 
-    def glance(self) -> Glance:
+    def revalidate(self) -> Revalidation:
         if time.monotonic() - self._looked > LOOK_SECONDS:
             self.look()
-        return Glance(self.generations)
+        return Revalidation(self.generations)
 
     def page(
         self,
         namespace: Namespace,
         key: bytes,
-        glance: Glance | None = None,
+        revalidation: Revalidation | None = None,
         *,
         expired: bool = False,
         longest: float | None = None,
     ) -> Page | None:
         longest = self.lifetime if longest is None else longest
-        glance = glance or self.glance()
-        held = self.memory.get(key)
-        if held is not None and not glance.holds(namespace.slot, held):
-            held = None
-        if held is None or not is_fresh(held, longest):
-            found = self._from_disk(namespace, key, glance)
+        revalidation = revalidation or self.revalidate()
+        cached = self.memory.get(key)
+        if cached is not None and not revalidation.holds(namespace.slot, cached):
+            cached = None
+        if cached is None or not is_fresh(cached, longest):
+            found = self._from_disk(namespace, key, revalidation)
             if found is not None:
                 self.memory.set(key, found)
-                held = found
-            if held is None or not (expired or is_fresh(held, longest)):
+                cached = found
+            if cached is None or not (expired or is_fresh(cached, longest)):
                 return None
-        glance.note(namespace.slot, held)
-        return held.page
+        revalidation.note(namespace.slot, cached)
+        return cached.page
 
     def _from_disk(
-        self, namespace: Namespace, key: bytes, glance: Glance
-    ) -> Held | None:
+        self, namespace: Namespace, key: bytes, revalidation: Revalidation
+    ) -> CachedPage | None:
         if not self.shared:
             return None
-        generation = glance.generations.generation(namespace.slot)
+        generation = revalidation.generations.generation(namespace.slot)
         with gate:
             disk = self._access.tier()
             if disk is None:
@@ -206,12 +206,12 @@ class LocalTiers(Tiers[Snapshot]):
             except DiskError as error:
                 self._access.error(error)
                 return None
-        epoch = glance.generations.epoch(namespace.slot)
+        epoch = revalidation.generations.epoch(namespace.slot)
         found = open_page(namespace, key, sealed, epoch) if sealed else None
         if found is None:
             return None
         expiry, page = found
-        return Held(generation, expiry, page, glance.header)
+        return CachedPage(generation, expiry, page, revalidation.header)
 
     def fill(
         self,
@@ -228,7 +228,7 @@ class LocalTiers(Tiers[Snapshot]):
             if not self.shared:
                 expiry = min(expiry, time.time() + UNSHARED_SECONDS)
             for key, page in pages:
-                self.memory.set(key, Held(generation, expiry, page))
+                self.memory.set(key, CachedPage(generation, expiry, page))
         if not self.shared:
             return
         epoch = self.generations.epoch(namespace.slot)

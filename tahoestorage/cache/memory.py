@@ -1,4 +1,4 @@
-"""The tier in memory: pages as they are; the first in are the first to go."""
+"""The tier in memory: pages as objects. The first in go first, but for used ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tahoestorage.cache.pages import Page
 
 
 @dataclass(slots=True)
-class Held:
+class CachedPage:
     """A page, valid while its directory's generation is the same, until ``expiry``.
 
     The generation was seen to be the same when the header of all of them was
@@ -24,46 +24,46 @@ class Held:
     used: bool = False
 
 
-def _weight(held: Held) -> int:
-    return 1 + len(held.page)
+def _weight(cached: CachedPage) -> int:
+    return 1 + len(cached.page)
 
 
 class MemoryTier:
     """Pages by key, with room for ``entries`` names in all. Safe in threads.
 
-    Whoever asks takes no lock: threads that are answered from memory don't wait for
-    each other. So a page that was used is marked only, and gets a second chance when
-    it would be its turn to go.
+    ``get`` takes no lock, so that threads that find what they want in memory don't wait
+    for each other. It only marks a page as used, which is then spared once (the
+    "second chance" or clock algorithm).
     """
 
     def __init__(self, entries: int) -> None:
         self.room = entries
         """How many names fit in all."""
-        self._pages: OrderedDict[bytes, Held] = OrderedDict()
+        self._pages: OrderedDict[bytes, CachedPage] = OrderedDict()
         self._names = 0
         self._lock = threading.Lock()
 
-    def get(self, key: bytes) -> Held | None:
-        """Return what is held, valid or not."""
-        held = self._pages.get(key)
-        if held is not None:
-            held.used = True
-        return held
+    def get(self, key: bytes) -> CachedPage | None:
+        """Return what is there, valid or not."""
+        cached = self._pages.get(key)
+        if cached is not None:
+            cached.used = True
+        return cached
 
-    def set(self, key: bytes, held: Held) -> None:
-        """Hold a page, if there is room for it at all."""
-        weight = _weight(held)
+    def set(self, key: bytes, cached: CachedPage) -> None:
+        """Keep a page, if there is room for it at all."""
+        weight = _weight(cached)
         if weight > self.room:
             return
         with self._lock:
             before = self._pages.get(key)
             self._names += weight - (0 if before is None else _weight(before))
-            self._pages[key] = held
+            self._pages[key] = cached
             while self._names > self.room:
                 first = next(iter(self._pages))
                 candidate = self._pages[first]
                 # Not the one that has just come either.
-                if candidate.used or candidate is held:
+                if candidate.used or candidate is cached:
                     candidate.used = False
                     self._pages.move_to_end(first)
                 else:
@@ -71,7 +71,7 @@ class MemoryTier:
                     self._names -= _weight(candidate)
 
     def drop(self, key: bytes) -> None:
-        """Hold a page no longer."""
+        """Drop a page."""
         with self._lock:
             before = self._pages.pop(key, None)
             if before is not None:

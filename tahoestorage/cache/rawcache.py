@@ -70,7 +70,7 @@ class Connection(sqlite3.Connection):
 _connections: weakref.WeakSet[Connection] = weakref.WeakSet()
 
 
-def cached(connection: Connection) -> None:
+def close_before_fork(connection: Connection) -> None:
     """Have a connection closed before a fork."""
     _connections.add(connection)
 
@@ -97,7 +97,7 @@ class RawCache(diskcache.Cache):  # type: ignore[misc]
             )
             # With what is around the value in its row. What is larger is not read.
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, VALUE_LIMIT + 4096)
-            cached(connection)
+            close_before_fork(connection)
             self._local.con = connection
             for name, value in PRAGMAS.items():
                 connection.execute(f"PRAGMA {name} = {value}")

@@ -253,16 +253,16 @@ class RedisState:
         raise RedisRefused("its counters are begun anew all the time")
 
     def read(
-        self, slot: int, key: bytes, held: int | None
+        self, slot: int, key: bytes, generation: int | None
     ) -> tuple[Version, bytes | None]:
         """Return a slot's version, and what is kept at ``key``.
 
-        Not that again where the generation is still the one ``held``.
+        Not that again where the generation is still ``generation``.
         """
         for _ in range(ATTEMPTS):
             name = self._name
-            cached = ("", "") if held is None else (name, held ^ name)
-            response = self._call(self._read, [NOTHING, PAGE + key], slot, *cached)
+            numbers = ("", "") if generation is None else (name, generation ^ name)
+            response = self._call(self._read, [NOTHING, PAGE + key], slot, *numbers)
             version = Version(*(int(value or 0) for value in response[:4]))
             self._name = version.name
             if self._is_trusted(version.name):
@@ -292,8 +292,8 @@ class RedisState:
     def patch(self, version: Version, slot: int, sealed: Sealed) -> bool:
         """Change a slot's generation, and values; False if there is another version."""
         keys, arguments = _arguments(sealed)
-        cached = version.name, version.number, version.fillings
-        arguments = [slot, *cached, secrets.randbits(63), *arguments]
+        expected = version.name, version.number, version.fillings
+        arguments = [slot, *expected, secrets.randbits(63), *arguments]
         return bool(self._call(self._patch, [NOTHING, *keys], *arguments))
 
     def invalidate(self, slots: Iterable[int]) -> None:
@@ -315,9 +315,9 @@ class RedisState:
         spare, fresh = self._spare, secrets.randbits(63)
         if spare is not None and spare.connection is not None:
             send: Callable[..., None] = spare.connection.send_command
-            cached = self._run, fresh, fresh, slot
+            arguments = self._run, fresh, fresh, slot
             try:
-                send("EVALSHA", self._invalidate.sha, 2, STATE, NOTHING, *cached)
+                send("EVALSHA", self._invalidate.sha, 2, STATE, NOTHING, *arguments)
             except (redis.RedisError, OSError):
                 self.dismiss()
 

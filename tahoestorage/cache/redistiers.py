@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable
 from tahoestorage import forks
 from tahoestorage.cache.errors import RedisRefused, RedisUnusable
 from tahoestorage.cache.generations import Generations, Snapshot
-from tahoestorage.cache.glances import Glance
-from tahoestorage.cache.memory import Held, MemoryTier
+from tahoestorage.cache.memory import CachedPage, MemoryTier
 from tahoestorage.cache.pages import Page, close_page, open_page
 from tahoestorage.cache.redisaccess import RedisAccess
 from tahoestorage.cache.redislocks import LockQueues, RedisLocks, RedisWriteLock
 from tahoestorage.cache.redisstate import RedisSnapshot, RedisState
+from tahoestorage.cache.revalidation import Revalidation
 from tahoestorage.cache.sealing import Namespace
 from tahoestorage.cache.tiers import BATCH, UNSHARED_SECONDS, Edit, Tiers, is_fresh
 from tahoestorage.exceptions import printable
@@ -57,7 +57,7 @@ class RedisTiers(Tiers[Snapshot | RedisSnapshot]):
         self._redis.after_fork()
         self._start()
 
-    def glance(self) -> None:
+    def revalidate(self) -> None:
         """Return None: each page is asked for by itself."""
 
     @property
@@ -68,17 +68,17 @@ class RedisTiers(Tiers[Snapshot | RedisSnapshot]):
         self,
         namespace: Namespace,
         key: bytes,
-        glance: Glance | None = None,
+        revalidation: Revalidation | None = None,
         *,
         expired: bool = False,
         longest: float | None = None,
     ) -> Page | None:
         longest = self.lifetime if longest is None else longest
-        held = self.memory.get(key)
-        usable = held if held is not None and is_fresh(held, longest) else None
+        cached = self.memory.get(key)
+        usable = cached if cached is not None and is_fresh(cached, longest) else None
         try:
-            cached = None if usable is None else usable.generation
-            version, sealed = self._redis.state().read(namespace.slot, key, cached)
+            have = None if usable is None else usable.generation
+            version, sealed = self._redis.state().read(namespace.slot, key, have)
         except RedisUnusable as error:
             self._redis.error(error)
             if self._redis.refuses and not expired:
@@ -89,11 +89,11 @@ class RedisTiers(Tiers[Snapshot | RedisSnapshot]):
             generation = version.generation
             found = open_page(namespace, key, sealed, version.epoch) if sealed else None
             if found is not None:
-                held = Held(generation, *found)
-                self.memory.set(key, held)
-        if held is None or held.generation != generation:
+                cached = CachedPage(generation, *found)
+                self.memory.set(key, cached)
+        if cached is None or cached.generation != generation:
             return None
-        return held.page if expired or is_fresh(held, longest) else None
+        return cached.page if expired or is_fresh(cached, longest) else None
 
     def snapshot(self) -> Snapshot | RedisSnapshot:
         try:
@@ -135,7 +135,7 @@ class RedisTiers(Tiers[Snapshot | RedisSnapshot]):
                 return
         if hold and generation is not None:
             for key, page in pages:
-                self.memory.set(key, Held(generation, expiry, page))
+                self.memory.set(key, CachedPage(generation, expiry, page))
 
     def _fill(
         self,

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Protocol, TypeVar
 
-from tahoestorage.cache.glances import Glance
 from tahoestorage.cache.locks import WriteLock
-from tahoestorage.cache.memory import Held, MemoryTier
+from tahoestorage.cache.memory import CachedPage, MemoryTier
 from tahoestorage.cache.pages import Page
+from tahoestorage.cache.revalidation import Revalidation
 from tahoestorage.cache.sealing import Namespace
 
 UNSHARED_SECONDS = 2.0
@@ -49,8 +49,8 @@ class Tiers(Protocol[M]):
     def shared(self) -> bool:
         """Whether other processes tell this one what they change."""
 
-    def glance(self) -> Glance | None:
-        """Look at the counters, before a response is begun.
+    def revalidate(self) -> Revalidation | None:
+        """Read the counters once, before a response is begun.
 
         None where each page must be asked for by itself.
         """
@@ -59,7 +59,7 @@ class Tiers(Protocol[M]):
         self,
         namespace: Namespace,
         key: bytes,
-        glance: Glance | None = None,
+        revalidation: Revalidation | None = None,
         *,
         expired: bool = False,
         longest: float | None = None,
@@ -67,8 +67,8 @@ class Tiers(Protocol[M]):
         """Return the page at ``key``, or None where it is not known.
 
         Never a stale one. It was kept for a lifetime, or for ``longest`` seconds, at
-        most; with ``expired`` for any time. With the ``glance`` of before the counters
-        need not be read for each page of a response.
+        most; with ``expired`` for any time. With the ``revalidation``
+        of before the counters need not be read for each page of a response.
         """
 
     def snapshot(self) -> M:
@@ -105,7 +105,7 @@ class Tiers(Protocol[M]):
         """Return the write lock to a directory: see ``EntryCache.lock``."""
 
 
-def is_fresh(held: Held, longest: float) -> bool:
+def is_fresh(cached: CachedPage, longest: float) -> bool:
     """Whether a page that was kept for ``longest`` seconds at most has not expired."""
     # Not longer than it was kept for either: the clock may have been set back.
-    return 0 < held.expiry - time.time() <= longest
+    return 0 < cached.expiry - time.time() <= longest

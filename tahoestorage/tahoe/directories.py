@@ -11,10 +11,10 @@ from tahoestorage.cache import (
     Absent,
     EntryCache,
     Flight,
-    Glance,
+    FlightTimeout,
     Listing,
     Namespace,
-    StillFlying,
+    Revalidation,
     Ticket,
 )
 from tahoestorage.entries import Entry, EntryKind
@@ -129,7 +129,9 @@ class Directories:
             here = Directory.of(entry.reference, write)
         return here
 
-    def _parent(self, path: Path, glance: Glance | None) -> Directory | Absent | None:
+    def _parent(
+        self, path: Path, revalidation: Revalidation | None
+    ) -> Directory | Absent | None:
         """Return what ``cached`` does, to read, with no more than this look at changes.
 
         By the names on the way: where they are in memory nothing else is asked for.
@@ -139,23 +141,23 @@ class Directories:
             return here
         cache = self.cache
         place = (self.root.namespace.root, path)
-        found = cache.found(place, glance)
+        found = cache.resolved(place, revalidation)
         if found is MISSING or isinstance(found, Directory):
             return found
         for name in path:
             if not isinstance(here, Directory):
                 break
-            entry = cache.entry(here.namespace, name, glance)
+            entry = cache.entry(here.namespace, name, revalidation)
             if isinstance(entry, Entry):
                 is_directory = entry.kind is EntryKind.DIRECTORY
                 here = Directory.of(entry.reference, None) if is_directory else MISSING
             else:
                 here = entry
         if here is None:
-            read = cache.path(self.root.namespace, "/".join(path), glance)
+            read = cache.path(self.root.namespace, "/".join(path), revalidation)
             here = None if read is None else Directory.of(read, None)
         if here is not None:
-            cache.keep_found(place, here, glance)
+            cache.keep_resolved(place, here, revalidation)
         return here
 
     def entry(self, path: Path, *, confirm: bool = False) -> Entry | None:
@@ -192,10 +194,10 @@ class Directories:
 
     def _cached_entry(self, path: Path) -> Entry | Absent | None:
         """Return the entry at ``path`` from the cache alone, MISSING, or None."""
-        glance = self.cache.glance()
-        parent = self._parent(path[:-1], glance)
+        revalidation = self.cache.revalidate()
+        parent = self._parent(path[:-1], revalidation)
         if isinstance(parent, Directory):
-            return self.cache.entry(parent.namespace, path[-1], glance)
+            return self.cache.entry(parent.namespace, path[-1], revalidation)
         return parent
 
     def expired_entry(self, path: Path) -> Entry | None:
@@ -269,7 +271,7 @@ class Directories:
             return cache.unchanged(flight.ticket, mine, namespace)
 
         try:
-            return cache.flights.share(
+            return cache.single_flight.share(
                 (gateway.base_url, self.root.namespace.root, self.root.write, path),
                 lambda: self.ask(path, name),
                 label=label,
@@ -278,7 +280,7 @@ class Directories:
                 holds=holds,
                 seconds=2 * gateway.longest,
             )
-        except StillFlying:
+        except FlightTimeout:
             raise GatewayTimeout(
                 f"{label}: another thread is asking for this directory, and the "
                 f"gateway at {gateway.base_url} has not told all of it in time"
@@ -382,7 +384,7 @@ class Directories:
     def _correct(self, path: Path, there: Directory | None) -> None:
         """Forget where paths lead, if another directory than ``there`` was known."""
         wanted = None if there is None else there.namespace.identity
-        for cached in (self.cached(path), self._parent(path, self.cache.glance())):
+        for cached in (self.cached(path), self._parent(path, self.cache.revalidate())):
             here = cached.namespace.identity if isinstance(cached, Directory) else None
             if cached is not None and here != wanted:
                 self.cache.forget(self.root.namespace)

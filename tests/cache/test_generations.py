@@ -195,7 +195,7 @@ def test_those_who_start_at_once_share_one_file(directory: Path) -> None:
     names = [Worker(None, SETUP, directory) for _ in range(6)]
     try:
         files = {worker.ask("cache._tiers.generations._file[1]") for worker in names}
-        headers = {worker.ask("cache.glance().header.hex()") for worker in names}
+        headers = {worker.ask("cache.revalidate().header.hex()") for worker in names}
     finally:
         for worker in names:
             worker.end()

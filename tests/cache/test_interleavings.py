@@ -30,10 +30,10 @@ from tahoestorage.cache import MISSING, Absent, Change, EntryCache, Listing, Nam
 from tahoestorage.cache.disk import DiskTier
 from tahoestorage.cache.diskaccess import DiskAccess
 from tahoestorage.cache.generations import Generations, Snapshot
-from tahoestorage.cache.glances import Glance, Places, Resolved
 from tahoestorage.cache.localtiers import LocalTiers
-from tahoestorage.cache.memory import Held, MemoryTier
+from tahoestorage.cache.memory import CachedPage, MemoryTier
 from tahoestorage.cache.pages import Page
+from tahoestorage.cache.revalidation import Places, Resolved, Revalidation
 from tahoestorage.entries import Entry, EntryKind
 
 PROCESSES = 4
@@ -185,7 +185,7 @@ class Shelf:
 
 
 patch_tiers = LocalTiers.patch
-glance_at = LocalTiers.glance
+revalidate = LocalTiers.revalidate
 
 
 def change_with_pause(self: Generations, slot: int) -> None:
@@ -201,11 +201,11 @@ def change_with_pause(self: Generations, slot: int) -> None:
     self._tell()
 
 
-def glance_with_pause(self: LocalTiers) -> Glance:
+def revalidate_with_pause(self: LocalTiers) -> Revalidation:
     """Let others go on after the header was read, and before any number is."""
-    glance = glance_at(self)
+    revalidation = revalidate(self)
     pause(header=True)
-    return glance
+    return revalidation
 
 
 def patch_and_count(self: LocalTiers, namespace: Namespace, change: Any) -> None:
@@ -220,12 +220,12 @@ def patch_and_count(self: LocalTiers, namespace: Namespace, change: Any) -> None
 
 def by_place(cache: EntryCache, namespace: Namespace, text: str) -> Known | None:
     """Ask as a path is resolved: what was found once is found until it changes."""
-    glance, place = cache.glance(), (namespace.root, text)
-    found = cache.found(place, glance)
+    revalidation, place = cache.revalidate(), (namespace.root, text)
+    found = cache.resolved(place, revalidation)
     if found is None:
-        found = cache.entry(namespace, text, glance)
+        found = cache.entry(namespace, text, revalidation)
         if found is not None:
-            cache.keep_found(place, found, glance)
+            cache.keep_resolved(place, found, revalidation)
     assert found is None or isinstance(found, Entry | Absent)
     return found
 
@@ -507,7 +507,7 @@ def shelf(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(DiskAccess, "tier", tier)
     monkeypatch.setattr(Generations, "change", change_with_pause)
-    monkeypatch.setattr(LocalTiers, "glance", glance_with_pause)
+    monkeypatch.setattr(LocalTiers, "revalidate", revalidate_with_pause)
     monkeypatch.setattr(LocalTiers, "patch", patch_and_count)
 
 
@@ -752,7 +752,7 @@ def no_bump_after_the_commit(monkeypatch: pytest.MonkeyPatch) -> None:
 def memory_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     get = MemoryTier.get
 
-    def mutant(self: MemoryTier, key: bytes) -> Held | None:
+    def mutant(self: MemoryTier, key: bytes) -> CachedPage | None:
         held = get(self, key)
         same: Any = _Same()
         return None if held is None else replace(held, generation=same)
@@ -764,9 +764,9 @@ def generation_read_after_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     from_disk = LocalTiers._from_disk
 
     def mutant(
-        self: LocalTiers, namespace: Namespace, key: bytes, glance: Glance
-    ) -> Held | None:
-        held = from_disk(self, namespace, key, glance)
+        self: LocalTiers, namespace: Namespace, key: bytes, revalidation: Revalidation
+    ) -> CachedPage | None:
+        held = from_disk(self, namespace, key, revalidation)
         now = self.generations.generation(namespace.slot)
         return None if held is None else replace(held, generation=now)
 
@@ -798,9 +798,9 @@ def header_not_told_after_the_commit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def header_read_after_the_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    holds = Glance.holds
+    holds = Revalidation.holds
 
-    def mutant(self: Glance, slot: int, held: Held) -> bool:
+    def mutant(self: Revalidation, slot: int, held: CachedPage) -> bool:
         held_before = held.header
         valid = holds(self, slot, held)
         if valid and held.header != held_before:
@@ -808,33 +808,33 @@ def header_read_after_the_number(monkeypatch: pytest.MonkeyPatch) -> None:
             held.header = self.generations.header()
         return valid
 
-    monkeypatch.setattr(Glance, "holds", mutant)
+    monkeypatch.setattr(Revalidation, "holds", mutant)
 
 
 def place_s_header_read_after_the_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     holds = Resolved.holds
 
-    def mutant(self: Resolved, glance: Glance) -> bool:
+    def mutant(self: Resolved, revalidation: Revalidation) -> bool:
         before = self.header
-        valid = holds(self, glance)
+        valid = holds(self, revalidation)
         if valid and self.header != before:
             pause(header=True)
-            self.header = glance.generations.header()
+            self.header = revalidation.generations.header()
         return valid
 
     monkeypatch.setattr(Resolved, "holds", mutant)
 
 
 def place_without_its_trail(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Glance, "note", lambda self, slot, held: None)
+    monkeypatch.setattr(Revalidation, "note", lambda self, slot, held: None)
     monkeypatch.setattr(Places, "get", places_get_whenever)
 
 
 def places_get_whenever(
-    self: Places, place: Any, glance: Glance, longest: float
+    self: Places, place: Any, revalidation: Revalidation, longest: float
 ) -> object | None:
-    found = self._found.get(place)
-    return found.value if found is not None and found.holds(glance) else None
+    found = self._resolved.get(place)
+    return found.value if found is not None and found.holds(revalidation) else None
 
 
 def disk_still_believed(monkeypatch: pytest.MonkeyPatch) -> None:

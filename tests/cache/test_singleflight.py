@@ -16,7 +16,7 @@ import requests
 from django.core.files.base import ContentFile
 
 from tahoestorage.cache import EntryCache
-from tahoestorage.cache.flights import Flight, Flights
+from tahoestorage.cache.singleflight import Flight, SingleFlight
 from tahoestorage.exceptions import (
     FileMissing,
     GatewayTimeout,
@@ -310,7 +310,7 @@ def test_who_waits_for_another_s_request_has_a_deadline_of_his_own(
 
 
 def test_a_request_that_was_given_up_is_nobody_s_response() -> None:
-    shared: Flights = Flights()
+    shared: SingleFlight = SingleFlight()
     begun, may = threading.Event(), threading.Event()
 
     def give_up() -> str:
@@ -365,11 +365,11 @@ def test_a_forked_child_waits_for_nobody(far: TahoeStorage, proxy: Proxy) -> Non
 class SharedWorld(World):
     """Readers of one process share requests; a script may wait for a flight."""
 
-    shared: Flights
+    shared: SingleFlight
     told: int
 
     def begin(self, *rest: Any, **more: Any) -> None:
-        self.shared = Flights()
+        self.shared = SingleFlight()
         super().begin(*rest, **more)
 
     def ready(self) -> list[Actor]:
@@ -478,15 +478,15 @@ def test_what_became_known_just_before_is_not_asked_for(
     """A request may land between a look at the cache and one at who asks."""
     far.save("a/b", ContentFile(b"x" * 100))
     far.directories.cache.forget(far.directories.root.namespace)
-    usual, asked = Flights.share, list[object]()
+    usual, asked = SingleFlight.share, list[object]()
 
-    def share(self: Flights, *arguments: Any, **named: Any) -> Any:
+    def share(self: SingleFlight, *arguments: Any, **named: Any) -> Any:
         asked.append(arguments[0])
         if len(asked) == 1:
             far.listdir("")
         return usual(self, *arguments, **named)
 
-    monkeypatch.setattr(Flights, "share", share)
+    monkeypatch.setattr(SingleFlight, "share", share)
     before = listings(proxy)
     assert far.exists("a")
     assert len(asked) == 2

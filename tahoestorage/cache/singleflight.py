@@ -1,4 +1,4 @@
-"""One request at a time for what several threads want to know."""
+"""Single flight: threads that want the same thing at once share one request."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from tahoestorage.exceptions import TahoeStorageError, printable
 T = TypeVar("T")
 
 
-class StillFlying(Exception):
-    """A request of another thread takes longer than the caller may wait."""
+class FlightTimeout(Exception):
+    """Another thread's request took longer than the caller may wait."""
 
 
 @dataclass(eq=False)
 class Flight(Generic[T]):
     """A request that is under way or, once it has landed, what came of it.
 
-    ``ticket`` notes how things were before it was sent. Without a value and without
-    an error it was given up, and is nobody's answer. When it began and landed, a
-    count of both says.
+    ``ticket`` says how things were before it was sent. Without a value and without an
+    error it was given up. ``began`` and ``landing`` are numbers of one count, which
+    goes on whenever a flight begins or lands.
     """
 
     began: int
@@ -45,12 +45,13 @@ class _Asked:
     latest: Flight[Any] | None = None
 
 
-class Flights:
-    """Lets threads that ask the same share one request: who comes first sends it.
+class SingleFlight:
+    """Lets threads that want the same thing share one request. Safe in forks.
 
-    Whoever comes later waits for its response, which was asked for before: whether that
-    is good enough for him, ``holds`` says. If not, he takes one that was sent after he
-    came, and sends it if nobody has. So he waits for two requests at most.
+    The first to come sends it, the others wait for its response. Whether a request that
+    was sent before a thread came is good enough for it, ``holds`` says. If not, the
+    thread takes the next one, which it sends unless another has. So each thread waits
+    for two requests at most.
     """
 
     def __init__(self) -> None:
@@ -79,7 +80,7 @@ class Flights:
         ``key`` is what is asked, ``label`` begins errors. ``recall`` returns what is
         known by now, or None: a flight may have landed since the caller looked.
         ``holds`` is given a flight that began earlier, and the caller's own ``ticket``.
-        Each caller gets an error of his own. Raises StillFlying if another one's
+        Each caller gets an error of his own. Raises FlightTimeout if another one's
         request takes ``seconds``.
         """
         with self._lock:
@@ -122,7 +123,7 @@ class Flights:
             if flight.began <= came and mine is None:
                 mine = ticket()
             if not flight.landed.wait(max(0.0, deadline - time.monotonic())):
-                raise StillFlying
+                raise FlightTimeout
             given_up = flight.value is None and flight.error is None
             if not given_up and (flight.began > came or holds(flight, mine)):
                 return flight, False
