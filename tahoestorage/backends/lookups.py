@@ -124,10 +124,10 @@ class Lookups(ObjectStore):
         try:
             entry = self.entry(name, confirm=True)
         except StoreUnreachable:
-            old = self._entries.entry(self._item(name), ITEM, expired=True)
-            if not isinstance(old, Entry):
+            expired = self._entries.entry(self._item(name), ITEM, expired=True)
+            if not isinstance(expired, Entry):
                 raise
-            return old
+            return expired
         if entry is None:
             raise FileMissing(f"{name}: there is no such file")
         return entry

@@ -75,7 +75,7 @@ class TahoeStorage(Saving, Configured):
     def _entry(self, name: str) -> tuple[Path, Entry]:
         """Return the file's path and entry, of which the store was asked if need be."""
         path = self._path(name)
-        entry = self.directories.entry_even_expired(path)
+        entry = self.directories.entry_or_expired(path)
         if entry is None:
             raise FileMissing(f"{name}: there is no such file")
         return path, entry

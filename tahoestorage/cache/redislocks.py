@@ -18,7 +18,7 @@ from tahoestorage.cache.locks import WriteLock
 from tahoestorage.exceptions import StoreError, WriteCollision
 
 LOCKS = b"tahoestorage:locks"
-OLD_LOCK = "tahoestorage:lock:"
+OLD_VERSION_LOCK = "tahoestorage:lock:"
 NEXT = "tahoestorage:next:"
 NOTHING = b"tahoestorage:nothing"
 """Nothing is ever kept there."""
@@ -109,7 +109,7 @@ class RedisLocks:
 
     @staticmethod
     def _call(script: Any, name: str, token: str, *times: int) -> bool:
-        keys = [LOCKS, OLD_LOCK + name, NEXT + name, NOTHING]
+        keys = [LOCKS, OLD_VERSION_LOCK + name, NEXT + name, NOTHING]
         return bool(script(keys=keys, args=[name, token, *times]))
 
 

@@ -132,7 +132,7 @@ class Directories:
     def _parent(
         self, path: Path, revalidation: Revalidation | None
     ) -> Directory | Absent | None:
-        """Return what ``cached`` does, to read, with no more than this look at changes.
+        """Return what ``cached`` does, to read, with no more than this revalidation.
 
         By the names on the way: where they are in memory nothing else is asked for.
         """
@@ -209,15 +209,15 @@ class Directories:
         cached = self.cache.entry(parent.namespace, name, expired=True)
         return cached if isinstance(cached, Entry) else None
 
-    def entry_even_expired(self, path: Path) -> Entry | None:
-        """Return what ``entry`` does, or what was known before the store went away."""
+    def entry_or_expired(self, path: Path) -> Entry | None:
+        """Return what ``entry`` does; while the store is away, an expired one too."""
         try:
             return self.entry(path, confirm=True)
         except (GatewayUnreachable, GatewayTimeout):
-            old = self.expired_entry(path)
-            if old is None:
+            expired = self.expired_entry(path)
+            if expired is None:
                 raise
-            return old
+            return expired
 
     def entries(self, path: Path) -> list[tuple[str, Entry]]:
         """Return all that is in the directory at ``path``.

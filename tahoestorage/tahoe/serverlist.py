@@ -16,7 +16,7 @@ SECONDS = 1.0
 
 
 def now() -> float:
-    """Return the time, in seconds, by which lists grow old."""
+    """Return the time, in seconds, by which lists expire."""
     return time.monotonic()
 
 
