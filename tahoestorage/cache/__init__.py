@@ -1,4 +1,8 @@
-"""What is known of the store, kept in memory and sealed on disk. No Django here."""
+"""The cache: what is known of a store, in memory, and sealed on disk or in Redis.
+
+It knows no Django, and of stores only what ``entries`` has. ``entrycache`` is what
+stores use; below it are its ``tiers``.
+"""
 
 from tahoestorage.cache.changes import Change
 from tahoestorage.cache.entrycache import EntryCache, Ticket

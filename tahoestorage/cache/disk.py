@@ -1,4 +1,4 @@
-"""The tier on disk: sealed bytes in a diskcache, shared by the processes of a host."""
+"""The tier on disk: sealed pages in a diskcache that processes of a host share."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _error(error: Exception) -> DiskError:
 
 
 def error_of(directory: Path) -> str | None:
-    """Return why a directory is not used, or None: whose it is could be swapped.
+    """Return why a directory is not to be used, or None where it is ours alone.
 
     Neither one that belongs to another user, or is a link, nor one that holds such a
     file in the place of ours: its owner could cut it while it is mapped. Raises
@@ -190,7 +190,7 @@ def _identity(database: Path) -> tuple[int, int] | None:
 
 
 class DiskTier:
-    """Bytes by key, in ``directory``; the oldest go when there are too many.
+    """Bytes by key, in ``directory``. The oldest are evicted to make room.
 
     All that lies in the directory is of ``size_limit`` bytes at most, from LEAST_BYTES
     on. One thread of a process writes at a time: threads wait for each other here, and

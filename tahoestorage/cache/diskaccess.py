@@ -1,6 +1,4 @@
-"""The way to the tier on disk: opened when needed, left alone for a while if it fails,
-and closed while the process forks.
-"""
+"""Access to the tier on disk, which is left alone for a while after an error."""
 
 from __future__ import annotations
 
@@ -27,11 +25,11 @@ _all: weakref.WeakSet[DiskAccess] = weakref.WeakSet()
 
 
 class DiskAccess:
-    """A DiskTier in ``directory``, or none at all where there is None.
+    """The DiskTier in ``directory``, opened when it is needed; none without one.
 
-    After an error it is not tried again for ``lifetime`` seconds, after a lock that
-    would not open for one; of errors one in a lifetime is logged, and of locks only
-    those that last.
+    After an error it is not tried again for ``lifetime`` seconds, and for one second
+    where somebody else holds its lock. One error in a lifetime is logged, and of locks
+    only those that last. It is closed while the process forks.
     """
 
     def __init__(
@@ -41,11 +39,15 @@ class DiskAccess:
         self._size_limit = size_limit
         self._lifetime = lifetime
         self._warned = float("-inf")
-        self.after_fork()
+        self.reset()
         _all.add(self)
         forks.register(self)
 
     def after_fork(self) -> None:
+        """Take nothing over from the parent."""
+        self.reset()
+
+    def reset(self) -> None:
         """Take nothing over from before: neither a connection, nor a lock."""
         self._lock = threading.Lock()
         self._disk: DiskTier | None = None

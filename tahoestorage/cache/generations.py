@@ -241,7 +241,7 @@ class Generations:
         return self.path is not None and is_announced(self._descriptor, self.path)
 
     def is_outdated(self) -> bool:
-        """Whether version 0.1 has opened the file, so long ago that it may be gone."""
+        """Whether version 0.1 has opened the file, long enough ago to replace it."""
         return (
             self.path is not None
             and not self.vouches(self.header())

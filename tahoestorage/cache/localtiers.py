@@ -45,22 +45,26 @@ class LocalTiers(Tiers[Snapshot]):
         self._memory_entries = memory_entries
         self._access = DiskAccess(directory, size_limit, lifetime)
         self.generations = Generations(None)
-        # While this process can't change the counters: whether it changed something
-        # meanwhile, what says so to the others, and from when on all have heard it.
+        # While this process can only read the counters: whether it changed something
+        # meanwhile, the lock that announces it, and from when on all have noticed.
         self._untold = False
-        self._silent: int | None = None
-        self._heard = float("-inf")
+        self._announcement: int | None = None
+        self._noticed = float("-inf")
         # When everybody has noticed that the files of this process were removed.
         self._settled = float("-inf")
-        self.after_fork()
+        self._start()
         forks.register(self)
 
     def after_fork(self) -> None:
-        """Know nothing, and share nothing with other processes but files."""
+        """Share nothing with the parent but files."""
+        self._start()
+
+    def _start(self) -> None:
+        """Forget all, and open the shared files anew."""
         self._lock = threading.Lock()
         self._looked = time.monotonic()
-        self._doubtful = False
-        self._access.after_fork()
+        self._is_doubtful = False
+        self._access.reset()
         anew = self.generations.is_outdated()
         self.generations = Generations(None)
         self.memory = MemoryTier(self._memory_entries)
@@ -75,25 +79,25 @@ class LocalTiers(Tiers[Snapshot]):
                 if self._untold:
                     counters.invalidate_all()
                     self._untold = False
-                if self._silent is not None:
-                    os.close(self._silent)
-                    self._silent = None
-                self._judge(counters)
+                if self._announcement is not None:
+                    os.close(self._announcement)
+                    self._announcement = None
+                self._heed_read_only(counters)
                 self.generations = counters
-                self._access.after_fork()
+                self._access.reset()
             except (DiskError, OSError) as error:
                 self._access.warn("can't be used", error)
 
-    def _judge(self, counters: Generations) -> None:
-        """Let nothing be believed that is of before a doubt, or of while there was one.
+    def _heed_read_only(self, counters: Generations) -> None:
+        """Invalidate all whenever a process comes or goes that can only read.
 
-        Raises OSError.
+        What it changes nobody is told. Raises OSError.
         """
         doubtful = counters.is_doubtful()
-        if doubtful != self._doubtful:
+        if doubtful != self._is_doubtful:
             counters.invalidate_all()
             self.memory = MemoryTier(self._memory_entries)
-            self._doubtful = doubtful
+            self._is_doubtful = doubtful
 
     @property
     def _tells(self) -> bool:
@@ -102,7 +106,7 @@ class LocalTiers(Tiers[Snapshot]):
 
     @property
     def shared(self) -> bool:
-        return self._tells and not self._doubtful
+        return self._tells and not self._is_doubtful
 
     def _is_current(self) -> bool:
         return self.generations.is_current() and self._access.is_current()
@@ -111,7 +115,7 @@ class LocalTiers(Tiers[Snapshot]):
         return self.generations.snapshot()
 
     def look(self) -> None:
-        """Start anew where somebody removed the files; share them, if that failed."""
+        """Check the shared files: start anew where they were removed or replaced."""
         self._looked = time.monotonic()
         outdated = self.generations.is_outdated
         doubtful = self.generations.is_doubtful
@@ -119,44 +123,44 @@ class LocalTiers(Tiers[Snapshot]):
             self._tells
             and self._is_current()
             and not outdated()
-            and doubtful() == self._doubtful
+            and doubtful() == self._is_doubtful
         ):
             return
         with self._lock:
             if not self._is_current() or outdated():
                 self._settled = time.monotonic() + SETTLED_SECONDS
-                self.after_fork()
+                self._start()
             elif not self._tells:
                 self._share()
             else:
                 try:
-                    self._judge(self.generations)
+                    self._heed_read_only(self.generations)
                 except OSError as error:
-                    self._fall_silent(error)
+                    self._stop_sharing(error)
 
-    def _fall_silent(self, error: OSError) -> None:
+    def _stop_sharing(self, error: OSError) -> None:
         """Share nothing more: what this process changes the others would not know."""
         self._access.warn("can't be told of changes", error)
         self._untold = True
         self.generations = Generations(None)
         self.memory = MemoryTier(self._memory_entries)
 
-    def _be_heard(self) -> None:
+    def _announce(self) -> None:
         """Where this process can't tell the others what it changes, tell them that."""
         if self._tells or self._directory is None:
             return
         self._untold = True
-        if self._silent is None:
-            self._silent = announce(self._directory / "generations")
-            self._heard = time.monotonic() + LOOK_SECONDS + 0.1
-        left = self._heard - time.monotonic()
-        if self._silent is not None and left > 0:
+        if self._announcement is None:
+            self._announcement = announce(self._directory / "generations")
+            self._noticed = time.monotonic() + LOOK_SECONDS + 0.1
+        left = self._noticed - time.monotonic()
+        if self._announcement is not None and left > 0:
             time.sleep(min(left, 1.0))
 
     def _settle(self) -> None:
-        """Wait until nobody answers from removed files any more.
+        """Wait until no process uses files any more that somebody has removed.
 
-        By those nobody hears of a change. Who begins one himself looks at them first.
+        Those who do hear of no change. They all look at the files within half a second.
         """
         left = self._settled - time.monotonic()
         if left > 0:
@@ -262,10 +266,10 @@ class LocalTiers(Tiers[Snapshot]):
                     disk = self._access.tier() if self.shared else None
                     self._patch(disk, namespace, edit)
             except OSError as error:
-                self._fall_silent(error)
+                self._stop_sharing(error)
                 continue
             if counters is self.generations and self._is_current():
-                self._be_heard()
+                self._announce()
                 return
             # Somebody removed the files meanwhile: others may have made new ones.
             self.look()
@@ -314,10 +318,10 @@ class LocalTiers(Tiers[Snapshot]):
             try:
                 counters.invalidate(namespace.slot)
             except OSError as error:
-                self._fall_silent(error)
+                self._stop_sharing(error)
                 continue
             if counters is self.generations and self._is_current():
-                self._be_heard()
+                self._announce()
                 return
 
     def lock(

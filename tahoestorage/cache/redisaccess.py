@@ -1,4 +1,4 @@
-"""The way to the Redis: left alone for a while if it fails, and told afterwards."""
+"""Access to the Redis, which is left alone while it is away, and told afterwards."""
 
 from __future__ import annotations
 
