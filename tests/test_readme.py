@@ -1106,7 +1106,7 @@ def test_nodes_made_by_hand_find_each_other(tmp_path: Path) -> None:
 
         wait_until(connected)
         storage = TahoeStorage(
-            base_url=url, base_cap=marker.create_root(Gateway(url)), cache=False
+            base_url=url, base_cap=marker.make_root(Gateway(url)), cache=False
         )
         with storage.open("kept.bin", "wb") as file:
             file.write(CONTENT)

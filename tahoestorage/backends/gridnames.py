@@ -23,7 +23,7 @@ def grid_path(name: str) -> tuple[str, ...]:
 
 def refuse_marker(name: str, path: tuple[str, ...]) -> None:
     """Raise SuspiciousFileOperation for a path with the storage's own name in it."""
-    if marker.is_marked(path):
+    if marker.has_reserved_name(path):
         raise SuspiciousFileOperation(
             f"{name!r} has {marker.NAME!r} in it, the name by which the storage keeps "
             "directories from being empty; nothing of yours can have that name"

@@ -125,7 +125,7 @@ class TahoeStorage(Saving, Configured):
         directories = self.directories
 
         def again() -> Cap | None:
-            child = directories.ask(path[:-1], path[-1]).child
+            child = directories.fetch(path[:-1], path[-1]).child
             if child is None or child.entry.kind is not EntryKind.FILE:
                 return None
             return Cap.parse(child.entry.reference)
@@ -215,7 +215,7 @@ class TahoeStorage(Saving, Configured):
             )
         if which(entry) is None and path:
             # What was saved just now has its times from the gateway's clock.
-            listing = self.directories.look(path[:-1]).listing
+            listing = self.directories.listing(path[:-1]).listing
             found = listing.entry(path[-1])
             entry = found if isinstance(found, Entry) else entry
         seconds = which(entry)
@@ -331,7 +331,7 @@ class TahoeStorage(Saving, Configured):
         cap = Cap.parse(entry.reference)
         if cap.is_mutable and moved:
             # By the cap that can do most, so that the file can be written as before.
-            child = self.directories.ask(path[:-1], path[-1]).child
+            child = self.directories.fetch(path[:-1], path[-1]).child
             if child is not None and child.entry.reference == entry.reference:
                 cap = Cap.parse(child.write_reference or child.entry.reference)
         elif cap.is_mutable:

@@ -62,13 +62,13 @@ class Grid(Store):
         return contextlib.nullcontext()
 
     def refuses(self, name: str) -> str | None:
-        if marker.is_marked(tuple(name.split("/"))):
+        if marker.has_reserved_name(tuple(name.split("/"))):
             return f"names as {marker.NAME!r} are the storage's own on a grid"
         return super().refuses(name)
 
     def _list(self, directory: str) -> Listed:
         path = grid_path(directory)
-        response = self._directories.ask(path)
+        response = self._directories.fetch(path)
         self._fresh.add(path)
         directories: list[str] = []
         files: list[Found] = []
@@ -97,14 +97,14 @@ class Grid(Store):
                 if length and self._directories.cached(here) is MISSING:
                     return
                 try:
-                    self._directories.ask(here)
+                    self._directories.fetch(here)
                 except (FileMissing, ParentIsFile):
                     return
                 self._fresh.add(here)
 
     def look_again(self, name: str) -> Stat | None:
         with contextlib.suppress(FileMissing, ParentIsFile):
-            self._directories.ask(grid_path(name)[:-1])
+            self._directories.fetch(grid_path(name)[:-1])
         return self.stat(name)
 
     def stat(self, name: str) -> Stat | None:

@@ -1,4 +1,4 @@
-"""The bodies of responses, read with care."""
+"""The bodies of responses, read with limits, and the statuses that mean an error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ from tahoestorage.exceptions import (
 )
 from tahoestorage.redaction import Secret
 from tahoestorage.tahoe.caps import Cap
-from tahoestorage.tahoe.errors import ERRORS, error_for, is_timeout, mapped
+from tahoestorage.tahoe.errors import (
+    LIBRARY_ERRORS,
+    error_from_exception,
+    error_from_response,
+    is_timeout,
+)
 from tahoestorage.tahoe.transport import Transport
 
 BLOCK = 1 << 16
@@ -26,15 +31,17 @@ _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
 _LENGTH = re.compile(r"\d{1,18}")
 
 Response = requests.Response
-"""A response whose body is still to be read, for those who need not know HTTP."""
+"""A response whose body is still to be read, for modules that import no HTTP client."""
 
 
 def blocks(
     response: requests.Response, label: str, transport: Transport
 ) -> Iterator[bytes]:
-    """Yield a body block by block. Raises DamagedDownload where it is cut.
+    """Yield a body in blocks of at most ``BLOCK`` bytes.
 
-    And GatewayTimeout where it stalls: the ``transport`` by which it came is told.
+    Raises DamagedDownload where the connection ends before the body does (RFC 9112,
+    section 8), and GatewayTimeout where it is too slow, which ``transport`` is then
+    informed of.
     """
     failure: StoreError | None = None
     timed_out = False
@@ -42,12 +49,12 @@ def blocks(
     try:
         while block := response.raw.read(BLOCK, decode_content=False):
             yield block
-    except ERRORS as error:
-        failure = mapped(error, label, transport.base_url)
+    except LIBRARY_ERRORS as error:
+        failure = error_from_exception(error, label, transport.base_url)
         timed_out = is_timeout(error)
         if isinstance(failure, GatewayUnreachable):
             failure = DamagedDownload(
-                f"{label}: the gateway ended its answer too early"
+                f"{label}: the gateway ended its response too early"
             )
     if failure is not None:
         # Tracebacks show variables, and listings are full of caps.
@@ -58,13 +65,16 @@ def blocks(
 
 
 def length_of(response: requests.Response) -> int | None:
-    """Return how long a body is, in bytes, if that is told."""
+    """Return the Content-Length (RFC 9110, 8.6), in bytes; None without a valid one."""
     found = _LENGTH.fullmatch(response.headers.get("Content-Length", ""))
     return found and int(found[0])
 
 
 def part_of(response: requests.Response) -> tuple[int, int, int] | None:
-    """Return the first and last byte of a part, and the size of the whole, if told."""
+    """Return the Content-Range (RFC 9110, 14.4): first byte, last byte, size in all.
+
+    None without a valid one.
+    """
     found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     return found and (int(found[1]), int(found[2]), int(found[3]))
 
@@ -75,7 +85,10 @@ def read_text(
     transport: Transport,
     limit: int = _TEXT_LIMIT,
 ) -> str:
-    """Return a body that is short, or its start."""
+    """Return a body as text; of one longer than ``limit`` bytes, only its start.
+
+    Raises what ``blocks`` does.
+    """
     held = block = b""
     try:
         for block in blocks(response, label, transport):
@@ -93,7 +106,7 @@ def read_cap(response: requests.Response, label: str, transport: Transport) -> C
     with contextlib.suppress(InvalidCap):
         return Cap.parse(read_text(response, label, transport).strip())
     raise UnexpectedResponse(
-        f"{label}: the answer is not a cap; is it a Tahoe-LAFS node at "
+        f"{label}: the response is not a cap; is it a Tahoe-LAFS node at "
         f"{transport.base_url}?"
     )
 
@@ -101,7 +114,10 @@ def read_cap(response: requests.Response, label: str, transport: Transport) -> C
 def read_directory(
     response: requests.Response, label: str, transport: Transport
 ) -> Cap:
-    """Return the write cap of a directory that is the body."""
+    """Return the directory's write cap that is the body.
+
+    Raises UnexpectedResponse for anything else.
+    """
     cap = read_cap(response, label, transport)
     if not (cap.is_directory and cap.is_writable):
         raise UnexpectedResponse(
@@ -111,22 +127,22 @@ def read_directory(
     return cap
 
 
-def checked(
+def require_success(
     response: requests.Response,
     label: str,
     transport: Transport,
-    passing: tuple[int, ...] = (),
+    accepted: tuple[int, ...] = (),
 ) -> requests.Response:
-    """Return a response that is no error. Raises what it means otherwise.
+    """Return a response of status 200, 201, 206 or one in ``accepted``.
 
-    Those of the statuses ``passing`` are returned too.
+    Any other is read and closed. Raises the error that it means.
     """
     status = response.status_code
-    if status in (200, 201, 206, *passing):
+    if status in (200, 201, 206, *accepted):
         return response
     with response:
         try:
             text = read_text(response, label, transport)
         except StoreError:
             text = ""
-    raise error_for(status, text, label)
+    raise error_from_response(status, text, label)

@@ -1,4 +1,4 @@
-"""What is put into directories: names, the caps linked by them, what links carry."""
+"""The children of directories: as a gateway lists them, and as links to be made."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ TOKEN_KEY = "tahoestorage"  # noqa: S105 - the key, not the token
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A name in a directory. ``token`` is what we once put into the link, if we did."""
+    """One child in a directory's listing.
+
+    ``write_reference`` is its write cap where the listing has one. ``token`` is the
+    random token that a save of ours put into the link's metadata. Both are secrets.
+    """
 
     name: str
     entry: Entry
@@ -27,8 +31,9 @@ class Child:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What a cap or a path names: its kind, its caps, and its size in bytes.
+    """The object that a cap or a path names: its kind, its caps, and its size in bytes.
 
+    ``read`` and ``write`` are caps as text, None where the gateway gives none.
     ``size`` is None for a directory, and for a mutable file that can't be read now.
     """
 
@@ -39,10 +44,10 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Linked:
-    """Where one link leads: by the best cap that is told, and the link's metadata.
+class LinkTarget:
+    """Where one link leads: the write cap, else the read cap, and the link's metadata.
 
-    A gateway tells neither of a link to a directory: it tells of the directory.
+    For a link to a directory there is neither: the gateway then lists the directory.
     """
 
     kind: EntryKind
@@ -52,28 +57,31 @@ class Linked:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link that is to be made: to ``cap``, with ``metadata`` of our own in it."""
+    """A link to be made: to ``cap``, with our ``metadata``, a JSON object."""
 
     cap: Cap
     metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def with_token(cls, cap: Cap, token: str) -> Link:
-        """Return a link that its maker knows again by ``token``."""
+        """Return a link with a random ``token`` in it, to recognise it by."""
         return cls(cap, {TOKEN_KEY: token})
 
     def is_seen_in(self, child: Child) -> bool:
-        """Whether a child is this link: by its token, or as a directory of ours."""
+        """Whether a child is this link: by the token, or by the cap of a directory."""
         if self.cap.is_directory:
             return child.entry.reference == self.cap.read_only.uri
         return child.token is not None and child.token == self.metadata.get(TOKEN_KEY)
 
 
 def encode_children(children: Mapping[str, Link], *, timed: bool = False) -> bytes:
-    """Return links as requests carry them.
+    """Return the body, in JSON, of a request that links ``children``.
 
-    ``timed``: with the time of now as the links' times, for directories that are made
-    with children in them. The gateway sets those only where it adds to a directory.
+    With ``timed`` the links get the present time, as seconds since 1970. A gateway
+    sets the times only where it adds to a directory, not in a directory that is made
+    with its children.
+
+    Source: the web API, "Creating a New Directory", ``t=mkdir-with-children``.
     """
     now = time.time()
     times = {"tahoe": {"linkcrtime": now, "linkmotime": now}} if timed else {}

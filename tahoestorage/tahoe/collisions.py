@@ -1,4 +1,4 @@
-"""What is done where two gateways write to one directory at the same time."""
+"""Two gateways writing to one directory: when to try again, and a warning."""
 
 from __future__ import annotations
 
@@ -11,31 +11,32 @@ from tahoestorage.exceptions import printable
 logger = logging.getLogger("tahoestorage.cache")
 
 WARNING_SECONDS = 300.0
-PAUSE = 0.25  # seconds at most before the next attempt, and then twice as many
+PAUSE = 0.25  # seconds at most before the first retry; doubled for each further one
 
 
 def pause(number: int) -> None:
-    """Let another gateway finish, which writes too; ``number`` is from 0 on."""
+    """Sleep before retry ``number`` (from 0), so that another gateway can finish."""
     time.sleep(PAUSE * 2**number * secrets.randbelow(1000) / 1000)
 
 
-class Warned:
-    """Warns of lost locks, once in a while."""
+class LostLockWarning:
+    """Logs a warning about a lost lock, at most once in ``WARNING_SECONDS``."""
 
     def __init__(self) -> None:
-        self._again = float("-inf")
+        self._retry_at = float("-inf")
 
-    def of(self, label: str) -> None:
+    def log(self, label: str) -> None:
+        """Warn that the lock for the directory of ``label`` was lost."""
         now = time.monotonic()
-        if now > self._again:
-            self._again = now + WARNING_SECONDS
+        if now > self._retry_at:
+            self._retry_at = now + WARNING_SECONDS
             logger.warning(
                 "%s: its directory was written to without a lock for some time, for "
                 "the Redis that the gateways' writers share dropped it, or is away. "
-                "What is saved is looked after, which takes longer. Give that Redis "
+                "Each save is checked afterwards, which takes longer. Give that Redis "
                 "room, and a maxmemory-policy that begins with volatile-.",
                 printable(label),
             )
 
 
-warned = Warned()
+lost_lock_warning = LostLockWarning()

@@ -1,4 +1,4 @@
-"""Connections to a gateway, and how long each step on them may take."""
+"""Connections to a gateway: time limits of each step, retries, no redirects."""
 
 from __future__ import annotations
 
@@ -25,19 +25,20 @@ from tahoestorage.tahoe.deadlines import DeadlineResponse
 from tahoestorage.tahoe.schemes import NoTLS, speaks_http
 
 CONNECTIONS = 16
-PASSING_ERRORS = (502, 503, 504)
-_TOO_MANY = 429
-# What the same request would only come to again, and later.
-_FINAL = (ReadTimeoutError, ConnectTimeoutError, SSLError)
+TRANSIENT_STATUSES = (502, 503, 504)
+_TOO_MANY_REQUESTS = 429
+# A retry would most likely fail in the same way, and later.
+_NOT_RETRIED = (ReadTimeoutError, ConnectTimeoutError, SSLError)
 _LEAST_SECONDS = 0.001
-LOOK_SECONDS = 1.0
+SCHEME_PROBE_SECONDS = 1.0
 
 
 class UploadTimeout(urllib3.Timeout):
-    """A wait for the response that grows with what was sent.
+    """A time limit, in seconds, that grows with the bytes ``sent``.
 
-    The gateway takes a body as fast as it comes, and only then brings it to the
-    grid: the wait begins after the last byte.
+    The gateway first receives the whole body, and only then uploads it to the grid. So
+    the wait for the response begins after the last byte, and may take ``read`` seconds
+    and the time for the content at ``rate`` bytes per second.
     """
 
     def __init__(self, connect: float, read: float, rate: float) -> None:
@@ -47,21 +48,21 @@ class UploadTimeout(urllib3.Timeout):
         self.sent = 0
 
     def clone(self) -> UploadTimeout:
-        """Return itself: urllib3 asks again after the body was sent."""
+        """Return itself: urllib3 reads the limit of its clone after the body."""
         self._start_connect = None
         return self
 
     @property
     def read_timeout(self) -> float:
-        """Seconds to wait for the response."""
+        """Seconds to wait for the response to what was ``sent``."""
         return self._least + self.sent / self._rate
 
 
-class _Patient(HTTPConnection):
-    """Gives a gateway that is busy as long for each block sent as for a response.
+class _GatewayConnection(HTTPConnection):
+    """A connection with a time limit of its own, ``send_timeout``, for each block sent.
 
-    urllib3 sends under the time limit for connecting; a gateway that reads a large
-    directory takes nothing from anybody for seconds.
+    urllib3 sends under the time limit for connecting. A gateway that reads a large
+    directory receives nothing for seconds.
     """
 
     send_timeout: float
@@ -72,44 +73,49 @@ class _Patient(HTTPConnection):
             self.sock.settimeout(self.send_timeout)
 
 
-class _PatientSecure(_Patient, HTTPSConnection):
-    """Looks whether http is spoken where TLS is not begun within a second or so.
+class _GatewayTLSConnection(_GatewayConnection, HTTPSConnection):
+    """The same over TLS. Raises NoTLS where the server speaks http.
 
-    A gateway takes the beginning of TLS for one of a request, and waits for the rest.
+    A gateway that speaks http takes the TLS handshake for the start of a request, and
+    waits for the rest. So if it takes longer than ``SCHEME_PROBE_SECONDS``, http is
+    tried.
     """
 
-    _hasty = False
+    _is_probing = False
 
     def _new_conn(self) -> socket.socket:
         made = super()._new_conn()
-        if self._hasty:
-            made.settimeout(min(LOOK_SECONDS, made.gettimeout() or LOOK_SECONDS))
+        if self._is_probing:
+            made.settimeout(
+                min(SCHEME_PROBE_SECONDS, made.gettimeout() or SCHEME_PROBE_SECONDS)
+            )
         return made
 
     def connect(self) -> None:
-        self._hasty = True
+        self._is_probing = True
         try:
             super().connect()
             return
         except TimeoutError:
             self.close()
         finally:
-            self._hasty = False
-        if speaks_http(self.host, self.port or 443, LOOK_SECONDS):
+            self._is_probing = False
+        if speaks_http(self.host, self.port or 443, SCHEME_PROBE_SECONDS):
             raise NoTLS("http is spoken there")
         super().connect()
 
 
-class _Again(Retry):
-    """Asks again until a deadline, never after a time-out, nor where TLS fails.
+class _RetryUntil(Retry):
+    """Retries until a deadline, but never after a time-out or an error of TLS.
 
-    It reads no body before it that could be without an end.
+    It closes a response before the retry, and does not read its body, which could be
+    endless.
     """
 
     deadline: float | None = None
 
-    def until(self, deadline: float) -> _Again:
-        """Return the same, with a deadline by the monotonic clock."""
+    def until(self, deadline: float) -> _RetryUntil:
+        """Return a copy with a deadline, in seconds of the monotonic clock."""
         again = self.new()
         again.deadline = deadline
         return again
@@ -123,11 +129,11 @@ class _Again(Retry):
         _pool: Any = None,
         *rest: Any,
         **more: Any,
-    ) -> _Again:
+    ) -> _RetryUntil:
         late = self.deadline is not None and time.monotonic() >= self.deadline
         # A refusal is one of urllib3's timeouts too.
         refused = isinstance(error, NewConnectionError)
-        if late or (isinstance(error, _FINAL) and not refused):
+        if late or (isinstance(error, _NOT_RETRIED) and not refused):
             raise MaxRetryError(_pool, url or "", error)
         left = super().increment(method, url, response, error, _pool, *rest, **more)
         left.deadline = self.deadline
@@ -136,8 +142,8 @@ class _Again(Retry):
         return left
 
 
-class _InTime:
-    """A pool that repeats a request only within the time that one request has."""
+class _DeadlinePool:
+    """A pool whose retries all together take no longer than one request may."""
 
     def urlopen(
         self,
@@ -151,7 +157,7 @@ class _InTime:
         **more: Any,
     ) -> Any:
         # Uploads have a time limit of their own, and are not repeated.
-        if isinstance(retries, _Again) and not isinstance(timeout, UploadTimeout):
+        if isinstance(retries, _RetryUntil) and not isinstance(timeout, UploadTimeout):
             now = time.monotonic()
             if retries.deadline is None:
                 seconds = timeout.connect_timeout + timeout.read_timeout
@@ -167,28 +173,33 @@ class _InTime:
         )
 
 
-class _Pool(_InTime, HTTPConnectionPool):  # type: ignore[misc]
+class _Pool(_DeadlinePool, HTTPConnectionPool):  # type: ignore[misc]
     pass
 
 
-class _SecurePool(_InTime, HTTPSConnectionPool):  # type: ignore[misc]
+class _SecurePool(_DeadlinePool, HTTPSConnectionPool):  # type: ignore[misc]
     pass
 
 
 class Adapter(HTTPAdapter):
-    """Sends within the time limits, and asks again what changes nothing."""
+    """Sends requests within the time limits, and retries GET and HEAD.
+
+    ``retries`` is how often, ``send_timeout`` seconds for each block that is sent,
+    ``rate`` the bytes per second below which a response is too slow. Safe methods
+    only: RFC 9110, sections 9.2.1 and 9.2.2.
+    """
 
     def __init__(self, retries: int, send_timeout: float, rate: float) -> None:
         self._send_timeout = send_timeout
         self._rate = rate
-        again = _Again(
+        again = _RetryUntil(
             total=retries,
             backoff_factor=0.1,
             allowed_methods=("GET", "HEAD"),
-            status_forcelist=(_TOO_MANY, *PASSING_ERRORS),
+            status_forcelist=(_TOO_MANY_REQUESTS, *TRANSIENT_STATUSES),
             raise_on_status=False,
             redirect=False,
-            # It may say a year.
+            # Retry-After (RFC 9110, 10.2.3) may say a year.
             respect_retry_after_header=False,
         )
         super().__init__(
@@ -207,25 +218,25 @@ class Adapter(HTTPAdapter):
             "http": type(
                 "Pool",
                 (_Pool,),
-                {"ConnectionCls": type("Connection", (_Patient,), limits)},
+                {"ConnectionCls": type("Connection", (_GatewayConnection,), limits)},
             ),
             "https": type(
                 "Pool",
                 (_SecurePool,),
-                {"ConnectionCls": type("Connection", (_PatientSecure,), limits)},
+                {"ConnectionCls": type("Connection", (_GatewayTLSConnection,), limits)},
             ),
         }
 
 
 class Session(requests.Session):
-    """Goes where it is sent, with what it is given, and keeps nothing it is told."""
+    """A session without proxies, .netrc, cookies or redirects: no cap leaks by them."""
 
     def __init__(self) -> None:
         super().__init__()
-        # No proxy, no .netrc: a cap must not take a way round.
+        # No proxy and no .netrc: a cap is sent to the gateway alone.
         self.trust_env = False
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Return None: to prepare for another place, all of the body would be read."""
+        """Return None: requests reads all of the body before it follows a redirect."""
         return None

@@ -1,4 +1,4 @@
-"""Answers that end in time, and have no more around them than there is in them."""
+"""HTTP responses with a deadline and a bound on framing (RFC 9112)."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-# Bytes of a head at most, and of what stands between the parts of a body.
+# Bytes, at most: of a response's head, and of chunk headers and trailers in one read.
 FRAME_LIMIT = 1 << 20
-# A chunk of one byte comes as six.
+# Bytes on the wire for one of content: a chunk of one byte takes six (RFC 9112, 7.1).
 _MOST_FOR_ONE = 16
 
 
 class _DeadlineReader(io.RawIOBase):
-    """A socket, read no longer than until ``deadline``, and no more than ``room``.
+    """Reads a socket until ``deadline`` (monotonic seconds), at most ``room`` bytes.
 
-    Each byte that comes puts off the deadline, by the time that it may take. The room
-    also ends what http.client reads on and on: a chunk whose length is below 0.
+    Each byte moves the deadline by the time it may take at ``rate`` bytes per second.
+    Raises TimeoutError after the deadline, BadStatusLine beyond the room. The room also
+    ends what http.client reads without end: a chunk of negative length.
     """
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, rate: float) -> None:
@@ -36,9 +37,11 @@ class _DeadlineReader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int | None:
         left = self.deadline - time.monotonic()
         if left <= 0:
-            raise TimeoutError("the answer comes too slowly")
+            raise TimeoutError("the response comes too slowly")
         if self.room < 0:
-            raise http.client.BadStatusLine("there is more around it than in it")
+            raise http.client.BadStatusLine(
+                "the response has more framing than content"
+            )
         self._socket.settimeout(min(self.limit, left))
         count = self._raw.readinto(buffer)
         if count:
@@ -52,11 +55,13 @@ class _DeadlineReader(io.RawIOBase):
 
 
 class DeadlineResponse(http.client.HTTPResponse):
-    """A response that ends in time, however slowly it comes, and whatever comes.
+    """A response that ends in time, however slowly the server sends, whatever it sends.
 
-    Its head may take as long as the time limit, and as its bytes take at ``rate``
-    bytes per second; its body as long again. What the caller does between two reads
-    does not count.
+    The head may take the socket's time limit, and the time its bytes take at ``rate``
+    bytes per second; the body may take as long again. Time that the caller spends
+    between two reads does not count. Raises as http.client does, and TimeoutError.
+
+    Source: RFC 9112, section 8 (incomplete messages) and 7.1 (chunked coding).
     """
 
     rate: float

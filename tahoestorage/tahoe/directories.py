@@ -1,4 +1,4 @@
-"""From paths to entries, through the cache; requests only for what it can't tell."""
+"""Looks up paths and listings: by the cache, else by one request."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """A directory: ``read`` reads it, ``write`` writes it where we may."""
+    """A directory by its caps; ``write`` is None where there is no write cap."""
 
     read: Cap
     write: Cap | None
@@ -48,7 +48,7 @@ class Directory:
 
     @property
     def best(self) -> Cap:
-        """The cap that can do most: what it answers has write caps in it too."""
+        """The write cap, else the read cap; by the former listings have write caps."""
         return self.write or self.read
 
     def writable(self, label: str) -> Cap:
@@ -68,7 +68,7 @@ class Directory:
     @staticmethod
     @functools.lru_cache(maxsize=1024)
     def of(read: str, write: str | None) -> Directory:
-        """Return the directory with these caps, as texts."""
+        """Return the directory with these caps, given as text. Raises InvalidCap."""
         read_cap = Cap.parse(read).read_only
         write_cap = Cap.parse(write) if write is not None else None
         if write_cap is not None and not write_cap.is_writable:
@@ -84,7 +84,7 @@ class Directory:
 
 @dataclass(frozen=True, slots=True)
 class FreshListing:
-    """What a gateway has just said of a directory, and of the name asked for in it."""
+    """A directory's listing, just received, and the child that was asked for in it."""
 
     directory: Directory
     listing: Listing
@@ -92,7 +92,11 @@ class FreshListing:
 
 
 class Directories:
-    """The directories below ``root``, asked from ``gateway`` and kept in ``cache``."""
+    """The directories below ``root``: read from ``gateway`` and kept in ``cache``.
+
+    Safe in threads and forks. Methods that send requests raise a StoreError where the
+    gateway fails.
+    """
 
     def __init__(self, gateway: Gateway, root: Cap, cache: EntryCache) -> None:
         write = root.uri if root.is_writable else None
@@ -103,10 +107,11 @@ class Directories:
     def cached(
         self, path: Path, *, writing: bool = False, expired: bool = False
     ) -> Directory | Absent | None:
-        """Return the directory at ``path`` from the cache alone.
+        """Return the directory at ``path`` from the cache alone: no request.
 
-        MISSING where no directory of that name is there, None where that is not
-        known; with ``writing``, also where its write cap is not known.
+        MISSING where there is no such directory, None where the cache does not have it;
+        with ``writing``, also where it does not have the write cap. With ``expired``,
+        entries count whose lifetime is over.
         """
         here = self.root
         if not path:
@@ -129,12 +134,10 @@ class Directories:
             here = Directory.of(entry.reference, write)
         return here
 
-    def _parent(
-        self, path: Path, revalidation: Revalidation | None
-    ) -> Directory | Absent | None:
-        """Return what ``cached`` does, to read, with no more than this revalidation.
+    def _parent(self, path: Path, glance: Glance | None) -> Directory | Absent | None:
+        """Return what ``cached`` does, without write cap, by one glance at changes.
 
-        By the names on the way: where they are in memory nothing else is asked for.
+        Name by name: where they are in memory, nothing else is read.
         """
         here: Directory | Absent | None = self.root
         if not path:
@@ -163,9 +166,9 @@ class Directories:
     def entry(self, path: Path, *, confirm: bool = False) -> Entry | None:
         """Return the entry at ``path``, or None where there is none.
 
-        Asks for the parent's listing where the cache does not know; with ``confirm``
-        also where it says that there is none. Raises GatewayError where the gateway
-        can't tell.
+        One request for the parent's listing where the cache does not have it; with
+        ``confirm`` also where it has that there is none. Raises a GatewayError where
+        the gateway fails.
         """
         if not path:
             return Entry(EntryKind.DIRECTORY, self.root.read.uri)
@@ -186,7 +189,9 @@ class Directories:
             return FreshListing(self.root, listing, None)
 
         try:
-            listing = self.look(tuple(parents), name, recall, confirm=confirm).listing
+            listing = self.listing(
+                tuple(parents), name, recall, confirm=confirm
+            ).listing
         except (FileMissing, ParentIsFile):
             return None
         found = listing.entry(name)
@@ -201,7 +206,7 @@ class Directories:
         return parent
 
     def expired_entry(self, path: Path) -> Entry | None:
-        """Return what was known of ``path``, for when the store is away."""
+        """Return the entry at ``path`` from the cache, expired or not: no request."""
         *parents, name = path
         parent = self.cached(tuple(parents), expired=True)
         if not isinstance(parent, Directory):
@@ -209,8 +214,8 @@ class Directories:
         cached = self.cache.entry(parent.namespace, name, expired=True)
         return cached if isinstance(cached, Entry) else None
 
-    def entry_or_expired(self, path: Path) -> Entry | None:
-        """Return what ``entry`` does; while the store is away, an expired one too."""
+    def entry_even_expired(self, path: Path) -> Entry | None:
+        """Return what ``entry`` does; an expired entry while the gateway is away."""
         try:
             return self.entry(path, confirm=True)
         except (GatewayUnreachable, GatewayTimeout):
@@ -220,9 +225,9 @@ class Directories:
             return expired
 
     def entries(self, path: Path) -> list[tuple[str, Entry]]:
-        """Return all that is in the directory at ``path``.
+        """Return the names and entries in the directory at ``path``.
 
-        Raises FileMissing, or ParentIsFile where it is a file.
+        At most one request. Raises FileMissing, or ParentIsFile where it is a file.
         """
         found: list[list[tuple[str, Entry]]] = []
 
@@ -232,14 +237,16 @@ class Directories:
                 entries = self.cache.entries(cached.namespace)
                 if entries is not None:
                     # An older worker, which knows no marker, may have kept it.
-                    found.append([e for e in entries if not marker.is_ours(e[0])])
+                    found.append(
+                        [e for e in entries if not marker.is_reserved_name(e[0])]
+                    )
                     return FreshListing(cached, Listing(), None)
             return None
 
-        response = recall() or self.look(path, None, recall)
+        response = recall() or self.listing(path, None, recall)
         return found[0] if found else list(response.listing.items())
 
-    def look(
+    def listing(
         self,
         path: Path,
         name: str | None = None,
@@ -247,16 +254,16 @@ class Directories:
         *,
         confirm: bool = False,
     ) -> FreshListing:
-        """Return what ``ask`` does, in one request for all threads that want it now.
+        """Return what ``fetch`` does, in one request for all threads that want it now.
 
-        It tells of every change that this process knew of when it came here. With
-        ``confirm`` it was asked for after that if it says that ``name`` is not there.
-        Of a child only the listing tells. ``recall`` returns what became known just
-        now, if that is enough. Raises GatewayTimeout where the request of another
-        thread takes longer than one of this may.
+        The listing has every change that this process knew of at the call. With
+        ``confirm``, one without ``name`` was also requested after the call. ``child``
+        may be None though the listing has the name. ``recall`` is called before a
+        request, and returns the result if the cache has it by now. Raises
+        GatewayTimeout where the request of another thread takes too long.
         """
         cache, gateway = self.cache, self.gateway
-        label = _called(path, name)
+        label = _label_of(path, name)
 
         def holds(flight: Flight[FreshListing], mine: Ticket) -> bool:
             response = flight.value
@@ -273,43 +280,44 @@ class Directories:
         try:
             return cache.single_flight.share(
                 (gateway.base_url, self.root.namespace.root, self.root.write, path),
-                lambda: self.ask(path, name),
+                lambda: self.fetch(path, name),
                 label=label,
                 recall=recall,
                 ticket=cache.ticket,
                 holds=holds,
-                seconds=2 * gateway.longest,
+                seconds=2 * gateway.request_seconds,
             )
         except FlightTimeout:
             raise GatewayTimeout(
                 f"{label}: another thread is asking for this directory, and the "
-                f"gateway at {gateway.base_url} has not told all of it in time"
+                f"gateway at {gateway.base_url} has not sent all of it in time"
             ) from None
 
-    def ask(self, path: Path, name: str | None = None) -> FreshListing:
-        """Ask for the directory at ``path`` now, and keep the response.
+    def fetch(self, path: Path, name: str | None = None) -> FreshListing:
+        """Request the listing of the directory at ``path`` now, and cache it.
 
-        One request, by path from the deepest directory whose cap is known. Raises
-        FileMissing, or ParentIsFile where it is a file.
+        One request, by path from the deepest directory whose cap is cached; a second
+        one where that cap leads nowhere any more. ``name`` is the child to return.
+        Raises FileMissing, or ParentIsFile where it is a file.
         """
-        base, rest = self._deepest(path)
+        base, rest = self._deepest_cached(path)
         try:
-            return self._ask(base, path, rest, name)
+            return self._fetch(base, path, rest, name)
         except NotEnoughShares:
             if base is self.root:
                 raise
             # The cap may be that of a directory which is no longer there.
             self.forget(path)
-            return self._ask(self.root, path, path, name)
+            return self._fetch(self.root, path, path, name)
 
-    def _deepest(self, path: Path) -> tuple[Directory, Path]:
+    def _deepest_cached(self, path: Path) -> tuple[Directory, Path]:
         for length in range(len(path), 0, -1):
             cached = self.cached(path[:length], writing=self.root.write is not None)
             if isinstance(cached, Directory) and (cached.write or not self.root.write):
                 return cached, path[length:]
         return self.root, path
 
-    def _ask(
+    def _fetch(
         self, base: Directory, path: Path, rest: Path, name: str | None
     ) -> FreshListing:
         listing = Listing()
@@ -317,13 +325,13 @@ class Directories:
 
         def add(each: Child) -> None:
             nonlocal child
-            if marker.is_ours(each.name):
+            if marker.is_reserved_name(each.name):
                 return
             listing.add(each.name, each.entry, each.write_reference)
             if each.name == name:
                 child = each
 
-        label = _called(path, name)
+        label = _label_of(path, name)
         ticket = self.cache.ticket()
         node = self.gateway.list(base.best, rest, add, label=label)
         if rest and node.kind is not EntryKind.DIRECTORY:
@@ -341,27 +349,27 @@ class Directories:
             )
         return FreshListing(directory, listing, child)
 
-    def ask_directory(
+    def fetch_directory(
         self, directory: Directory, path: Path, name: str
     ) -> FreshListing:
-        """Ask for a directory by its own cap. ``path`` is what errors call it."""
-        return self._ask(directory, path, (), name)
+        """Request a directory's listing by its own cap; ``path`` is for messages."""
+        return self._fetch(directory, path, (), name)
 
     def refresh(self, path: Path, asked: dict[Path, Directory | None]) -> None:
-        """Ask for the directories on the way to ``path``, and for it, from the root on.
+        """Request the listings of all directories on the way to ``path``, and its own.
 
-        So all is seen that others, who share no cache with us, have changed before.
-        ``asked`` has those that were asked for, which are not asked for again, and is
-        given the others; None where there is none. Raises GatewayError.
+        So the cache has what hosts that do not share it changed before. ``asked`` maps
+        paths to the directories already requested, None where there is none; they are
+        not requested again, and new ones are added. Raises a GatewayError.
         """
         here = self.root
         for length in range(len(path) + 1):
             at = path[:length]
             if at not in asked:
                 there = self._child(here, at) if length else here
-                self._correct(at, there)
+                self._forget_if_moved(at, there)
                 if there is not None:
-                    self._ask(there, at, (), None)
+                    self._fetch(there, at, (), None)
                 asked[at] = there
             found = asked[at]
             if found is None:
@@ -369,20 +377,20 @@ class Directories:
             here = found
 
     def _child(self, parent: Directory, path: Path) -> Directory | None:
-        """Return the directory at ``path``, of whose parent the cache was just told."""
+        """Return the directory at ``path``; its parent's listing was just requested."""
         *before, name = path
         entry = self.cache.entry(parent.namespace, name)
         write = self.cache.write_reference(parent.namespace, name)
         if entry is None:
-            child = self._ask(parent, tuple(before), (), name).child
+            child = self._fetch(parent, tuple(before), (), name).child
             if child is not None:
                 entry, write = child.entry, child.write_reference
         if not isinstance(entry, Entry) or entry.kind is not EntryKind.DIRECTORY:
             return None
         return Directory.of(entry.reference, write)
 
-    def _correct(self, path: Path, there: Directory | None) -> None:
-        """Forget where paths lead, if another directory than ``there`` was known."""
+    def _forget_if_moved(self, path: Path, there: Directory | None) -> None:
+        """Forget where paths lead if the cache does not have ``there``."""
         wanted = None if there is None else there.namespace.identity
         for cached in (self.cached(path), self._parent(path, self.cache.revalidate())):
             here = cached.namespace.identity if isinstance(cached, Directory) else None
@@ -390,13 +398,13 @@ class Directories:
                 self.cache.forget(self.root.namespace)
 
     def forget(self, path: Path) -> None:
-        """Forget the directories on the way to ``path``, and what leads below them."""
+        """Drop the directories on the way to ``path`` from the cache, and all below."""
         for length in range(len(path)):
             if isinstance(cached := self.cached(path[:length]), Directory):
                 self.cache.forget(cached.namespace)
 
 
-def _called(path: Path, name: str | None) -> str:
+def _label_of(path: Path, name: str | None) -> str:
     return "/".join(path if name is None else (*path, name)) or "the root directory"
 
 

@@ -1,4 +1,4 @@
-"""What may go wrong with a request, in our words: never in others', which hold caps."""
+"""Our errors for failed requests. Libraries' own texts hold URLs, which are caps."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from tahoestorage.exceptions import (
 from tahoestorage.redaction import redact_quoted
 from tahoestorage.tahoe.schemes import is_no_tls
 
-# What the libraries let through, of their own and of others; requests' are OSErrors.
-ERRORS = (HTTPError, http.client.HTTPException, OSError, ValueError)
-# nginx, Apache, Go.
-_WANTS_TLS = re.compile(
+# Whatever requests, urllib3 and http.client raise; those of requests are OSErrors.
+LIBRARY_ERRORS = (HTTPError, http.client.HTTPException, OSError, ValueError)
+# What nginx, Apache and Go answer to http at a port for https.
+_EXPECTS_TLS = re.compile(
     "sent to HTTPS port|plain HTTP to an SSL|HTTP request to an HTTPS server"
 )
 _TOO_FEW_SERVERS = (
@@ -44,7 +44,7 @@ _TOO_FEW_SHARES = (
 )
 _FULL = re.compile(r"[1-9]\d* placed none due to the server being full")
 _ROOM = "Some say that they are full: make room on them"
-_SAYINGS: tuple[tuple[str, type[StoreError | ReadOnly], str], ...] = (
+_MESSAGES: tuple[tuple[str, type[StoreError | ReadOnly], str], ...] = (
     (
         "UncoordinatedWriteError",
         WriteCollision,
@@ -65,8 +65,16 @@ _SAYINGS: tuple[tuple[str, type[StoreError | ReadOnly], str], ...] = (
 )
 
 
-def error_for(status: int, text: str, label: str) -> Exception:
-    """Return the error that a response means. ``label`` names the file for people."""
+def error_from_response(status: int, text: str, label: str) -> Exception:
+    """Return the error that a response of status ``status`` and body ``text`` means.
+
+    ``label`` names the file in the message. FileMissing for a 404 or 400 of a gateway's
+    own; NameTaken or ParentIsFile for a 409; else by the name of Tahoe's exception in
+    the text; NotEnoughShares for a 410; else UnexpectedResponse.
+
+    Source: RFC 9110, section 15 (status codes); ``allmydata.web.common``, which maps
+    Tahoe's exceptions to them.
+    """
     # Any other server says 404 as well.
     if (status == 404 and "No such child" in text) or (
         status == 400 and "Files have no children" in text
@@ -79,7 +87,7 @@ def error_for(status: int, text: str, label: str) -> Exception:
     if text.startswith("Traceback"):
         # What follows its last indented line is the error; the rest is source code.
         text = re.split(r"\n\s[^\n]*", text)[-1]
-    for saying, kind, meaning in _SAYINGS:
+    for saying, kind, meaning in _MESSAGES:
         if saying in text:
             if kind is NotEnoughServers and _FULL.search(text):
                 meaning += f". {_ROOM}"
@@ -96,7 +104,7 @@ def error_for(status: int, text: str, label: str) -> Exception:
             f"{label}: what listens at base_url takes no more requests for now (429); "
             "let the proxy before the gateway set no such limit for this site"
         )
-    if status == 400 and _WANTS_TLS.search(text):
+    if status == 400 and _EXPECTS_TLS.search(text):
         return GatewayUnreachable(
             f"{label}: what listens at base_url speaks https and not http; "
             "let base_url begin with https"
@@ -109,7 +117,7 @@ def error_for(status: int, text: str, label: str) -> Exception:
 
 
 def is_timeout(error: Exception) -> bool:
-    """Whether an error means that nothing came in time, nor was refused."""
+    """Whether an error is a time-out; a refused connection is none."""
     reasons = _reasons(error)
     return not _any(reasons, urllib3.exceptions.NewConnectionError) and _any(
         reasons,
@@ -120,12 +128,12 @@ def is_timeout(error: Exception) -> bool:
 
 
 def is_hang_up(error: Exception) -> bool:
-    """Whether somebody accepted the connection and then said nothing that is HTTP."""
+    """Whether the server took the connection, and then closed it or sent no HTTP."""
     return _any(_reasons(error), http.client.BadStatusLine, ConnectionResetError)
 
 
 def _reasons(error: Exception) -> list[Exception]:
-    """Return an error, and those that it was made of."""
+    """Return an error and the errors that caused it, eight at most."""
     reasons = [error]
     while len(reasons) < 8:
         last = reasons[-1]
@@ -137,8 +145,8 @@ def _reasons(error: Exception) -> list[Exception]:
     return reasons
 
 
-def speaks_https(label: str, where: str) -> GatewayUnreachable:
-    """Return the error for a base URL of http where TLS is spoken."""
+def https_expected(label: str, where: str) -> GatewayUnreachable:
+    """Return the error for a ``base_url`` of http, ``where``, that speaks TLS."""
     return GatewayUnreachable(
         f"{label}: what listens at {where} speaks https and not http; "
         f"set base_url to {_other_scheme(where)}"
@@ -154,8 +162,11 @@ def _any(reasons: list[Exception], *kinds: type[Exception]) -> bool:
     return any(isinstance(reason, kinds) for reason in reasons)
 
 
-def mapped(error: Exception, label: str, where: str) -> StoreError:
-    """Return our error for one of requests' or urllib3's, without their text."""
+def error_from_exception(error: Exception, label: str, where: str) -> StoreError:
+    """Return our error for one of ``LIBRARY_ERRORS``, without its text.
+
+    ``label`` names the file, and ``where`` is the gateway's address, for the message.
+    """
     is_a = functools.partial(_any, _reasons(error))
     if is_a(urllib3.exceptions.NewConnectionError):
         return GatewayUnreachable(
@@ -183,7 +194,7 @@ def mapped(error: Exception, label: str, where: str) -> StoreError:
     if is_a(
         requests.exceptions.ChunkedEncodingError, urllib3.exceptions.IncompleteRead
     ):
-        return DamagedDownload(f"{label}: the gateway ended its answer too early")
+        return DamagedDownload(f"{label}: the gateway ended its response too early")
     if is_a(http.client.BadStatusLine) and not is_a(http.client.RemoteDisconnected):
         return UnexpectedResponse(
             f"{label}: what listens at {where} does not speak HTTP; check base_url"

@@ -1,4 +1,8 @@
-"""The gateway's web API, as far as it is needed, over HTTP."""
+"""The requests to a gateway: a method for each verb of the web API that is used.
+
+"Web API" in this package is "The Tahoe REST-ful Web API", docs/frontends/webapi.rst of
+Tahoe-LAFS 1.20; the names in quotation marks are its sections.
+"""
 
 from __future__ import annotations
 
@@ -19,33 +23,35 @@ from tahoestorage.exceptions import (
 )
 from tahoestorage.redaction import Secret
 from tahoestorage.tahoe import bodies, parsing
-from tahoestorage.tahoe.bodies import blocks, checked, read_cap, read_directory
+from tahoestorage.tahoe.bodies import blocks, read_cap, read_directory, require_success
 from tahoestorage.tahoe.caps import LITERAL_LIMIT, Cap, Shares
-from tahoestorage.tahoe.children import Child, Link, Linked, Node, encode_children
+from tahoestorage.tahoe.children import Child, Link, LinkTarget, Node, encode_children
 from tahoestorage.tahoe.connections import UploadTimeout
 from tahoestorage.tahoe.parsing import NodeParser, Server
 from tahoestorage.tahoe.transport import Transport
 from tahoestorage.tahoe.uploads import UploadBody
 
-# Not a time-out: there would be no end of them.
-PASSING = GatewayUnreachable | NotEnoughServers
+# After these an upload is retried. Not after a time-out, which may happen each time.
+TRANSIENT_ERRORS = GatewayUnreachable | NotEnoughServers
 PAUSE, LONGEST_PAUSE = 0.25, 60.0
-# A file up to this long is one segment, which the gateway has before it answers.
+# Bytes. A file up to this size is one segment, which is there before the response.
 _SEGMENT = 1 << 17
-_STATUS = "the gateway's status (GET /?t=json)"
-# How a proxy keeps the gateway's pages from us, and how another program has none.
-_HIDDEN = (400, 401, 403, 404)
+_STATUS_LABEL = "the gateway's status (GET /?t=json)"
+# From a proxy that hides the gateway's pages, or another program that has none.
+_HIDDEN_STATUSES = (400, 401, 403, 404)
 _STATUS_LIMIT = 1 << 20  # A line for each of a thousand servers.
 
 
 class Gateway:
-    """A Tahoe-LAFS node's web API at ``base_url``.
+    """The web API of the Tahoe-LAFS node at ``base_url``; safe in threads and forks.
 
-    ``connect_timeout`` and ``read_timeout`` are seconds; after an upload the response
-    is waited for as long again as its bytes take at ``min_rate`` bytes per second.
-    ``retries`` is how often what changes nothing is repeated. Every method raises a
-    StoreError where the gateway can't be reached or fails, and calls the file
-    ``label`` in it.
+    ``connect_timeout`` and ``read_timeout`` are seconds; the wait after an upload grows
+    by the time for its bytes at ``min_rate`` bytes per second. ``retries`` is how often
+    a GET or an upload is repeated.
+
+    Every method raises a StoreError where the gateway can't be reached or fails:
+    GatewayUnreachable, GatewayTimeout, NotEnoughServers, NotEnoughShares,
+    WriteCollision, or UnexpectedResponse. ``label`` is the file's name in messages.
     """
 
     def __init__(
@@ -65,28 +71,28 @@ class Gateway:
             retries=retries,
         )
         self.shares: Shares | None = None
-        """How the gateway cuts what is new into shares, by what it made last."""
+        """Into how many shares the gateway encodes new files, by its last upload."""
 
     def __repr__(self) -> str:
         return f"<Gateway {self._transport.base_url}>"
 
     @property
     def base_url(self) -> str:
-        """Where the gateway is."""
+        """The gateway's address, without a slash at the end."""
         return self._transport.base_url
 
     @property
-    def longest(self) -> float:
-        """Seconds that a request without content takes at most."""
+    def request_seconds(self) -> float:
+        """Seconds that a request without content takes at most, until the response."""
         return sum(self._transport.timeout)
 
     @property
     def retries(self) -> int:
-        """How often something may be tried again."""
+        """How often a failed request may be repeated."""
         return self._transport.retries
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections. The next request opens new ones."""
         self._transport.close()
 
     def list(
@@ -97,22 +103,30 @@ class Gateway:
         *,
         label: str,
     ) -> Node:
-        """Return what is at ``path`` below ``cap``; ``add`` gets each child of it.
+        """Return the node at ``path`` below ``cap``; ``add`` is called with each child.
 
-        One request, however long the path. Raises FileMissing.
+        One request, however long the path. Memory does not grow with the directory.
+        Raises FileMissing where there is no such path.
+
+        Source: the web API, "Getting Information About a File Or Directory (as JSON)".
         """
         with self._ask("GET", cap, path, "t=json", label=label) as response:
             return NodeParser(label, add).parse(
                 blocks(response, label, self._transport)
             )
 
-    def linked(self, directory: Cap, name: str, *, label: str) -> Linked:
-        """Return where a link in a directory leads. Raises FileMissing."""
+    def read_link(self, directory: Cap, name: str, *, label: str) -> LinkTarget:
+        """Return where the link ``name`` in a directory leads, with its metadata.
+
+        One request. Raises FileMissing where there is no such link.
+
+        Source: the web API, "Getting Information About a File Or Directory (as JSON)".
+        """
         with self._ask("GET", directory, (name,), "t=json", label=label) as response:
             text = bodies.read_text(
                 response, label, self._transport, parsing.LINK_LIMIT
             )
-        return parsing.linked_of(text, self.base_url)
+        return parsing.parse_link(text, self.base_url)
 
     def set_children(
         self,
@@ -124,7 +138,13 @@ class Gateway:
     ) -> None:
         """Link all ``children`` in a directory, or none of them.
 
-        Raises NameTaken where a name is taken that may not be replaced.
+        ``directory`` is a write cap. With ``replace="false"`` no name may be there yet,
+        with ``"only-files"`` files are replaced. Raises NameTaken where that forbids
+        it, ReadOnly for a read cap. Not retried: after a time-out or a lost response it
+        may be done all the same.
+
+        Source: the web API, "Adding Multiple Files or Directories to a Parent Directory
+        at Once".
         """
         body = encode_children(children)
         # The documented overwrite=false is ignored by the gateway; replace= is not.
@@ -137,11 +157,16 @@ class Gateway:
     def make_directory(
         self, children: Mapping[str, Link], layout: str = "SDMF", *, label: str
     ) -> Cap:
-        """Make a directory of ``children``, linked nowhere; return its write cap."""
+        """Make a directory with ``children``, linked nowhere; return its write cap.
+
+        ``layout`` is its format, "SDMF" or "MDMF". One request for SDMF, else two.
+
+        Source: the web API, "Creating a New Directory".
+        """
         if layout == "SDMF":
             body = encode_children(children, timed=True)
             return self._make_directory("t=mkdir-with-children", body, label)
-        # A directory with children is made in the usual format, whatever is asked for.
+        # The gateway ignores format= for mkdir-with-children.
         cap = self._make_directory(f"t=mkdir&format={layout}", b"", label)
         self.set_children(cap, children, label=label)
         return cap
@@ -151,30 +176,36 @@ class Gateway:
         response = self._transport.send(
             "POST", target, shown=target, label=label, body=body
         )
-        with checked(response, label, self._transport) as reply:
-            return read_directory(reply, label, self._transport)
+        with require_success(response, label, self._transport) as checked:
+            return read_directory(checked, label, self._transport)
 
     def unlink(
         self, directory: Cap, name: str, *, leads_nowhere: bool = False, label: str
     ) -> None:
-        """Unlink ``name``, whatever it is by now. Raises FileMissing.
+        """Unlink ``name``, be it a file or a directory. Raises FileMissing.
 
-        A link that ``leads_nowhere`` has no cap.
+        ``leads_nowhere`` says that the link has no cap, which needs another request.
+        Not retried: after a time-out it may be done all the same.
+
+        Source: the web API, "Unlinking a File or Directory"; "Unlinking a Child".
         """
         path: tuple[str, ...]
         method, path, query = "DELETE", (name,), ""
         if leads_nowhere:
-            # To DELETE the gateway says 501 there.
+            # The gateway answers DELETE with 501 there.
             method, path = "POST", ()
             query = f"t=unlink&name={quote(name, safe='')}"
         with self._ask(method, directory, path, query, label=label) as response:
             bodies.read_text(response, label, self._transport)
 
     def upload(self, body: UploadBody, *, label: str) -> Cap:
-        """Bring content to the grid, linked nowhere, and return its read cap.
+        """Upload content as an immutable file, linked nowhere; return its read cap.
 
-        Equal content has an equal cap, so that sending it twice does no harm. What
-        reading the content raises comes through as it is.
+        Equal content has an equal cap, so that a retry does no harm. Raises what
+        reading the content raises, as it is; NotEnoughServers where fewer than
+        ``shares.happy`` servers take shares.
+
+        Source: the web API, "Writing/Uploading a File", ``PUT /uri``.
         """
         attempts = self.retries + 1 if body.repeatable else 1
         pause = PAUSE
@@ -184,14 +215,14 @@ class Gateway:
             try:
                 return self._upload(body.begin(), label)
             except StoreError as error:
-                again = isinstance(error, PASSING) and attempts
+                again = isinstance(error, TRANSIENT_ERRORS) and attempts
                 crowded = isinstance(error, NotEnoughServers)
                 if body.error is None and not again:
                     raise
             if body.error is not None:
                 raise body.error
-            # A server that is just getting the same content from somebody else counts
-            # as one that can't be used, for about as long as sending it takes.
+            # A server that is receiving the same content from another client counts as
+            # unusable, for about as long as sending it takes.
             if crowded:
                 taken = time.monotonic() - started
                 time.sleep(min(pause + 2 * taken, LONGEST_PAUSE))
@@ -209,8 +240,8 @@ class Gateway:
         response = self._transport.send(
             "PUT", "/uri", shown="/uri", label=label, body=counted(), timeout=timeout
         )
-        with checked(response, label, self._transport) as reply:
-            cap = read_cap(reply, label, self._transport)
+        with require_success(response, label, self._transport) as checked:
+            cap = read_cap(checked, label, self._transport)
         self.shares = cap.shares or self.shares
         if cap.size != timeout.sent:
             raise UnexpectedResponse(
@@ -222,19 +253,23 @@ class Gateway:
     def fetch(
         self, cap: Cap, first: int = 0, last: int | None = None, *, label: str
     ) -> requests.Response:
-        """Return the answer with bytes ``first`` to ``last``, or the end, of a file.
+        """Return a response with bytes ``first`` to ``last`` of a file, both included.
 
-        To be read with ``blocks``, and closed. 416 is returned as it is.
+        ``last`` None means to the end. The body is to be read with ``blocks``, and
+        closed. The status is 200, 206, or 416 for a range beyond the end (RFC 9110,
+        sections 14.2 and 15.5.17). Raises FileMissing for a cap that is not known.
+
+        Source: the web API, "Reading a File".
         """
         headers = {}
         if cap.size is None or cap.size > _SEGMENT:
-            # What fails on the way ends the response, but not the connection: only the
-            # end of the connection tells of it before a minute is over.
+            # A failed download ends the body, but not the connection: without this the
+            # end is only noticed after a minute.
             headers["Connection"] = "close"
         if first or last is not None:
             headers["Range"] = f"bytes={first}-{'' if last is None else last}"
         response = self._ask(
-            "GET", cap, (), "", label=label, headers=headers, passing=(404, 416)
+            "GET", cap, (), "", label=label, headers=headers, accepted=(404, 416)
         )
         if response.status_code == 404:
             response.close()
@@ -242,25 +277,30 @@ class Gateway:
         return response
 
     def blocks(self, response: requests.Response, *, label: str) -> Iterator[bytes]:
-        """Yield the body of a response. Raises DamagedDownload where it is cut."""
+        """Yield a response's body. Raises DamagedDownload where it ends too early."""
         return blocks(response, label, self._transport)
 
     def servers(self) -> tuple[Server, ...] | None:
-        """Return the storage servers that the gateway knows of.
+        """Return the storage servers on the gateway's welcome page.
 
-        None where it does not show them: a proxy before it may keep its pages from
-        us. The list lags by a second or two, by some more where a server hangs. Raises
-        a StoreError where nobody can tell whether it shows them, as at a redirect.
+        None where a proxy hides the page. The list is a second or two old, more where
+        a server hangs. Raises a StoreError where the response says neither, such as a
+        redirect.
+
+        Source: ``GET /?t=json``, ``allmydata.web.root``; the web API does not have it.
         """
         response = self._status()
-        if response.status_code in _HIDDEN:
+        if response.status_code in _HIDDEN_STATUSES:
             response.close()
             return None
-        return parsing.servers_of(self._status_text(response))
+        return parsing.parse_servers(self._status_text(response))
 
     def connected_servers(self) -> int:
-        """Return to how many storage servers the gateway is connected."""
-        servers = parsing.servers_of(self._status_text(self._status()))
+        """Return to how many storage servers the gateway is connected now.
+
+        Raises UnexpectedResponse where the page is not a gateway's.
+        """
+        servers = parsing.parse_servers(self._status_text(self._status()))
         if servers is None:
             raise UnexpectedResponse(
                 f"{self.base_url} does not answer as a Tahoe-LAFS gateway does; "
@@ -270,21 +310,29 @@ class Gateway:
 
     def _status(self) -> requests.Response:
         target = "/?t=json"
-        return self._transport.send("GET", target, shown=target, label=_STATUS)
+        return self._transport.send("GET", target, shown=target, label=_STATUS_LABEL)
 
     def _status_text(self, response: requests.Response) -> str:
-        with checked(response, _STATUS, self._transport) as reply:
-            return bodies.read_text(reply, _STATUS, self._transport, _STATUS_LIMIT)
+        with require_success(response, _STATUS_LABEL, self._transport) as checked:
+            return bodies.read_text(
+                checked, _STATUS_LABEL, self._transport, _STATUS_LIMIT
+            )
 
-    def shares_of(self, directory: Cap, *, label: str) -> Shares | None:
-        """Return how a directory was cut into shares; None where nobody can tell."""
+    def check_shares(self, directory: Cap, *, label: str) -> Shares | None:
+        """Return into how many shares a directory is encoded; None if that is unclear.
+
+        Source: the web API, "Debugging and Testing Features", ``t=check``.
+        """
         query = "t=check&output=JSON"
         with self._ask("POST", directory, (), query, label=label, body=b"") as response:
             text = bodies.read_text(response, label, self._transport)
-        return parsing.shares_of(text)
+        return parsing.parse_shares(text)
 
     def probe_upload(self) -> None:
-        """Find out whether a file can be placed. Raises NotEnoughServers if not."""
+        """Upload a small random file, linked nowhere, to see that it can be stored.
+
+        Raises NotEnoughServers if it can't.
+        """
         content = secrets.token_bytes(LITERAL_LIMIT + 1)
         body = UploadBody(lambda: [content], repeatable=False)
         self.upload(body, label="a probe of the gateway")
@@ -299,7 +347,7 @@ class Gateway:
         label: str,
         headers: dict[str, str] | None = None,
         body: bytes | None = None,
-        passing: tuple[int, ...] = (),
+        accepted: tuple[int, ...] = (),
     ) -> requests.Response:
         names = "".join("/" + quote(name, safe="") for name in path)
         query = "?" + query if query else ""
@@ -311,4 +359,4 @@ class Gateway:
             headers=headers,
             body=body,
         )
-        return checked(response, label, self._transport, passing)
+        return require_success(response, label, self._transport, accepted)

@@ -1,8 +1,8 @@
-"""Changes to directories that lose nothing: one at a time, by cap, and looked after.
+"""Changes to directories that lose nothing: links are made, replaced and removed.
 
-A response that is lost or unclear is not believed to be a failure: what is there is
-read, and a token in the link's metadata, or the cap of a directory of ours, tells
-whose it is. What is missing of a path is made before anything links to it, and linked
+A lost or unclear response does not count as a failure. The child is read then, and a
+random token in the link's metadata, or the cap of a directory we made, tells whether
+the link is ours. Missing directories are made before anything links to them, and linked
 by one change.
 """
 
@@ -30,15 +30,15 @@ from tahoestorage.exceptions import (
 from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.children import Child, Link
-from tahoestorage.tahoe.collisions import pause, warned
+from tahoestorage.tahoe.collisions import lost_lock_warning, pause
 from tahoestorage.tahoe.directories import Directories, Directory, FreshListing, Path
-from tahoestorage.tahoe.marker import Change, Kept
+from tahoestorage.tahoe.marker import FactsChange, MarkerFacts
 from tahoestorage.tahoe.quorum import Quorum
 from tahoestorage.tahoe.serverfacts import ServerRules
-from tahoestorage.tahoe.trees import Tree, deepest, sites
+from tahoestorage.tahoe.trees import Tree, build_locks, deepest_directory
 
 WRITING_SECONDS = 40.0
-LOCKS = 4  # of something whose lock is taken away each time
+LOCK_ATTEMPTS = 4  # of one change whose lock is lost each time
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -46,11 +46,12 @@ Replace = Literal["false", "only-files"]
 
 
 class Links:
-    """Makes and removes links in ``directories``; new directories are of ``layout``.
+    """Makes and removes links in ``directories``; safe in threads and forks.
 
-    Whatever changes a directory raises NotEnoughServers, before anything is done, where
-    so many servers are away that the change could be lost when they come back; which
-    those are follows from ``rules`` too.
+    ``layout`` is the format of new directories, "SDMF" or "MDMF". Every change raises
+    NotEnoughServers, before anything is done, where so many servers are away that the
+    change could be lost when they come back; ``rules`` is what the site's options say
+    of them. It raises other StoreErrors where the gateway fails.
     """
 
     def __init__(
@@ -66,38 +67,38 @@ class Links:
         self._quorum = Quorum(self._gateway, directories.root.best, rules)
 
     def add(self, path: Path, cap: Cap, *, replace: Replace = "false") -> None:
-        """Link the file ``cap`` at ``path``; what is missing on the way there is made.
+        """Link the file ``cap`` at ``path``, and make the directories that are missing.
 
-        Raises NameTaken where somebody else has the name, NameIsDirectory where a
-        directory would have to be replaced, ParentIsFile where a file is in the way,
-        ReadOnly where we may not.
+        With ``replace="only-files"`` it replaces a file. Raises NameTaken where the
+        name is taken, NameIsDirectory where it would replace a directory, ParentIsFile
+        where a file is in the way, ReadOnly where there is no write cap.
         """
         parents = path[:-1]
         link = Link.with_token(cap, secrets.token_hex(16))
-        directory, length = deepest(self._directories, parents)
+        directory, length = deepest_directory(self._directories, parents)
         if length < len(parents):
-            seconds, label = self._gateway.longest, "/".join(path[: length + 1])
-            with sites.lock(
+            seconds, label = self._gateway.request_seconds, "/".join(path[: length + 1])
+            with build_locks.lock(
                 self._cache, directory, path[length], seconds=seconds, label=label
             ) as was_free:
                 # Whoever had the lock before us has made it.
                 entry = self._cache.entry(directory.namespace, path[length])
                 if not was_free or isinstance(entry, Entry):
-                    directory, length = deepest(self._directories, parents)
+                    directory, length = deepest_directory(self._directories, parents)
                 if length < len(parents):
-                    below = self._plant(directory, path, length, link)
+                    below = self._make_missing(directory, path, length, link)
                     if below is None:
                         return
                     directory = below
         self._link(directory, path, link, replace)
 
-    def _plant(
+    def _make_missing(
         self, directory: Directory, path: Path, length: int, link: Link
     ) -> Directory | None:
         """Make the directories from ``path[length]`` on, with the file in the last one.
 
-        Where others were faster with some of them, what remains is linked in theirs.
-        Returns their last one where the file itself is still to be linked, else None.
+        Where another writer has made some of them meanwhile, the rest is linked in
+        those. Returns the last of those if the file is still to be linked, else None.
         """
         directory.writable("/".join(path[:length]) or "the root directory")
         self._prepare("/".join(path[: length + 1]), making=True)
@@ -119,7 +120,7 @@ class Links:
         return directory
 
     def _make(self, children: dict[str, Link], label: str) -> Cap:
-        """Make a directory. One whose response is lost is linked nowhere, and left."""
+        """Make a directory; another if the response is lost, for none is linked."""
         make = self._gateway.make_directory
         for _ in range(self._gateway.retries):
             self._quorum.require(label, making=True)
@@ -133,17 +134,17 @@ class Links:
         return self._send(make, children, self._layout, label=label)
 
     def check(self, path: Path) -> None:
-        """Raise ReadOnly or ParentIsFile where ``path`` is known to be unwritable.
+        """Raise ReadOnly or ParentIsFile if the cache shows that a save would fail.
 
-        NotEnoughServers where nothing may be changed now. Before the content is sent,
-        not instead of the link.
+        And NotEnoughServers where nothing may be changed now. To be called before an
+        upload, so that it is not in vain; ``add`` checks again.
         """
         self._directories.root.writable("the root directory")
         self._check_way(path)
         self._prepare("/".join(path))
 
     def _prepare(self, label: str, *, making: bool = False) -> None:
-        """Raise NotEnoughServers where nothing may be changed; hold no lock."""
+        """Raise NotEnoughServers where nothing may be changed. Hold no lock."""
         if self._directories.root.write is not None:
             self._quorum.prepare(label, self.change_facts, making=making)
 
@@ -163,16 +164,16 @@ class Links:
     def _look(self, parent: Directory, path: Path) -> FreshListing:
         """Read ``parent`` by its cap, now."""
         try:
-            return self._directories.ask_directory(parent, path[:-1], path[-1])
+            return self._directories.fetch_directory(parent, path[:-1], path[-1])
         except NotEnoughShares:
             # It may be gone, and another in its place: the next attempt looks afresh.
             self._directories.forget(path)
             raise
 
     def _child(self, directory: Directory, path: Path) -> Child | None:
-        """Read what is at ``path`` by now, after something went wrong there.
+        """Read the child at ``path`` after a change of it failed.
 
-        While another gateway writes there, shares seem gone, or ours stumbles.
+        Retried: while another gateway writes, shares seem to be missing.
         """
         for number in range(self._gateway.retries):
             try:
@@ -184,7 +185,7 @@ class Links:
     def _link(
         self, directory: Directory, path: Path, link: Link, replace: Replace
     ) -> None:
-        """Link a file in a directory that is there."""
+        """Link a file in a directory that exists."""
         theirs = self._put(directory, path, link, replace)
         if theirs is None:
             return
@@ -198,7 +199,7 @@ class Links:
     def _put(
         self, directory: Directory, path: Path, link: Link, replace: Replace = "false"
     ) -> Child | None:
-        """Link something at ``path``, or return what others have linked there."""
+        """Link something at ``path``; return the other child if the name is taken."""
         name, label = path[-1], "/".join(path)
         write = directory.writable("/".join(path[:-1]) or "the root directory")
         cap = link.cap
@@ -247,27 +248,28 @@ class Links:
             )
 
         self._prepare(label)
-        return self._locked(directory, label, put, settled)
+        return self._with_lock(directory, label, put, settled)
 
-    def _locked(
+    def _with_lock(
         self,
         directory: Directory,
         label: str,
         act: Callable[[WriteLock], T],
         settled: Callable[[], tuple[bool, T]],
     ) -> T:
-        """Return what ``act`` does to a directory while nobody else writes to it.
+        """Return the result of ``act``, called with the lock on a directory held.
 
-        A gateway that writes may go on for some time after its client is gone. Where
-        the lock was taken away meanwhile ``settled`` looks whether what was done is
-        there, and what it then comes to; if not, it is done again.
+        The lock outlives a dead holder, for a gateway may go on writing after its
+        client is gone. If the lock was lost meanwhile, ``settled`` reads whether the
+        change is there, and what the result is; if it is not, ``act`` is called again.
+        Raises WriteCollision after ``LOCK_ATTEMPTS``.
         """
-        seconds, longest = WRITING_SECONDS, self._gateway.longest
-        for _ in range(LOCKS):
+        seconds, longest = WRITING_SECONDS, self._gateway.request_seconds
+        for _ in range(LOCK_ATTEMPTS):
             with self._cache.lock(directory.namespace, label, seconds, longest) as lock:
                 result = act(lock)
             if lock.lost:
-                warned.of(label)
+                lost_lock_warning.log(label)
                 is_settled, result = settled()
             if not lock.lost or is_settled:
                 return result
@@ -279,29 +281,31 @@ class Links:
     def _send(
         self, request: Callable[P, T], *arguments: P.args, **keywords: P.kwargs
     ) -> T:
-        """Send a change: all to directories, new ones too, go through here."""
+        """Send one change of a directory; each goes through here.
+
+        After an error the list of servers is read again.
+        """
         try:
             return request(*arguments, **keywords)
         except (NameTaken, StoreError):
-            self._quorum.doubt()
+            self._quorum.invalidate()
             raise
 
-    def change_facts(self, change: Change) -> dict[str, Any] | None:
-        """Change the facts that the root's marker carries; return what they are now.
+    def change_facts(self, change: FactsChange) -> dict[str, Any] | None:
+        """Change the facts in the root's marker; return them as they are stored.
 
-        ``change`` returns the facts as they are to be, given those that are there; it
-        is asked until it changes nothing. A root without a marker gets one. None where
-        something else has its name, that cannot carry them. Raises a StoreError where
-        that can't be done.
+        ``change`` takes the stored facts and returns the new ones; it may be called
+        several times. A root without a marker gets one. None where something else has
+        the marker's name that can't store facts. Raises ReadOnly or a StoreError.
         """
         root, gateway = self._directories.root, self._gateway
         root.writable("the root directory")
 
-        def look() -> tuple[bool, Kept]:
+        def look() -> tuple[bool, MarkerFacts]:
             there = marker.read(gateway, root.best)
-            return there.is_so(change(dict(there.facts))), there
+            return there.needs_no_change(change(dict(there.facts))), there
 
-        def write(lock: WriteLock) -> Kept:
+        def write(lock: WriteLock) -> MarkerFacts:
             def send(children: dict[str, Link]) -> None:
                 lock.renew()
                 self._send(
@@ -309,18 +313,18 @@ class Links:
                     root.best,
                     children,
                     replace="only-files",
-                    label=marker.WHAT,
+                    label=marker.LABEL,
                 )
 
             return marker.write_facts(gateway, root.best, change, send)
 
-        there = self._locked(root, marker.WHAT, write, look)
+        there = self._with_lock(root, marker.LABEL, write, look)
         return None if there.link is None else there.facts
 
     def mark(self, directory: Directory, label: str) -> bool:
-        """Put the marker into a directory that has nothing in it, or return False.
+        """Put the marker into an empty directory; return False if it is not empty.
 
-        Whoever writes to it through another gateway meanwhile can lose what he writes.
+        A write to it through another gateway at the same time can be lost.
         """
         write = directory.writable(label)
 
@@ -338,22 +342,23 @@ class Links:
                 )
             return True
 
-        return is_empty() and self._locked(
+        return is_empty() and self._with_lock(
             directory, label, put, lambda: (not is_empty(), True)
         )
 
     def unlink(self, path: Path, *, only: str | None = None) -> None:
-        """Unlink the file at ``path``; a name that is not there is no error.
+        """Unlink the file at ``path``; no error if there is none.
 
-        What is there is read first; it stays if its cap is not ``only``. Raises
-        NameIsDirectory for a directory: nobody could tell what is saved below it.
+        The child is read first. With ``only``, a cap, it is left if it has another one.
+        Raises NameIsDirectory for a directory, for something may be saved in it
+        meanwhile; InvalidCap for a child of an unknown kind; ReadOnly.
         """
         *parents, name = path
         label = "/".join(path)
         # What is read while too many are away may be of before, and lack the name.
         self._prepare(label)
         try:
-            response = self._directories.ask(tuple(parents), name)
+            response = self._directories.fetch(tuple(parents), name)
         except (FileMissing, ParentIsFile):
             return
         first, directory = response.child, response.directory
@@ -406,4 +411,4 @@ class Links:
             if failure is not None:
                 raise failure
 
-        self._locked(directory, label, unlink, lambda: (not is_there(), None))
+        self._with_lock(directory, label, unlink, lambda: (not is_there(), None))

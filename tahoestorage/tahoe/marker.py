@@ -1,33 +1,33 @@
-"""The marker: a hidden child with which each directory that we make is born.
+"""The marker: a hidden file that each directory of ours has from the start.
 
-Two gateways that write into an empty directory at the same time are both told that it
-is done, and one of the names is gone; where something is in it already, one of them is
-told of a collision. So a directory is never empty: it has the file ``NAME`` from its
-first moment to its last. It lies in its own cap, and costs the servers nothing.
+Two gateways that write into an empty directory at the same time both report success,
+and one of the two names is lost. Where the directory has a child already, one of them
+reports a collision. So a directory is never empty: it has the file ``NAME`` from its
+first moment to its last. The content is in the cap, and needs no space on servers.
 
 Nobody but this package sees it. ``Directories`` leaves it out of each listing that it
-reads, so that no cache, listing, copy or count has it; names that users give are
-refused by ``is_marked`` where they become paths. No FileField makes such a name:
-Django's ``get_valid_name`` leaves neither spaces nor parentheses in one.
+reads, so that no cache, listing, copy or count has it. Names that users give are
+refused where they become paths, by ``has_reserved_name``. No FileField makes such a
+name: Django's ``get_valid_name`` leaves neither spaces nor parentheses in one.
 
-The link to the root's marker carries facts about the root, which all hosts know so::
+The metadata of the link to the root's marker holds facts about the root, so that all
+hosts share them::
 
-    root = marker.create_root(gateway, layout, facts)
+    root = marker.make_root(gateway, layout, facts)
     facts = marker.read_facts(gateway, root)      one request; {} where there are none
     links.change_facts(lambda facts: {...})       read, changed and kept
 
-Facts are what JSON can hold. ``change`` may be called again with what somebody else has
-kept meanwhile, so that it had better add to what is there.
+Facts are a JSON object. A ``change`` may be called again, with what another process has
+stored meanwhile; so it should add to what it is given.
 
-**No two who change facts at the same moment lose any**, with or without a lock. Facts
-have a number. Whoever writes those of number n links, in the same request, an empty
-literal directory by the name ``NAME n``. The request lets files be replaced and no
-directory, so that nothing of it is done where somebody else has written number n
-before; who loses reads anew. So these directories stay, one for each change.
+**Concurrent changes of facts lose nothing**, with or without a lock. Facts have a
+number. The request that stores number n also links an empty literal directory as
+``NAME n``. It may replace files and no directory, so all of it is refused if another
+process has stored number n before; the loser reads again. These directories stay, one
+for each change.
 
-What others have put by the name ``NAME`` into a root is not theirs to lose: a file
-stays what it is, and its link gets the facts. Where a directory has the name, or what
-no cap of ours names, facts are not kept.
+Something else may have the name ``NAME`` in a root. A file stays as it is, and its link
+gets the facts. For a directory, or a cap of an unknown kind, facts are not stored.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from tahoestorage.exceptions import (
     WriteCollision,
 )
 from tahoestorage.tahoe.caps import Cap, literal_cap
-from tahoestorage.tahoe.children import Child, Link, Linked
+from tahoestorage.tahoe.children import Child, Link, LinkTarget
 from tahoestorage.tahoe.collisions import pause
 from tahoestorage.tahoe.gateway import Gateway
 
@@ -56,44 +56,50 @@ CAP = literal_cap(b"Kept by django-tahoestorage: never delete this file.\n")
 FACTS_KEY = "tahoestorage-facts"
 NUMBER_KEY = "tahoestorage-facts-number"
 
-WHAT = "the root directory's marker"
-_WRITTEN = Cap.parse("URI:DIR2-LIT:")
-MOST_CHANGES = 100
-"""How often others may be faster, while somebody tries to change facts."""
+LABEL = "the root directory's marker"
+_EMPTY_DIRECTORY = Cap.parse("URI:DIR2-LIT:")
+CHANGE_ATTEMPTS = 100
+"""How often a change of facts is tried, where others are faster each time."""
 
-Change = Callable[[dict[str, Any]], dict[str, Any]]
-"""Returns facts as they are to be, given those that are there, which it may alter."""
+FactsChange = Callable[[dict[str, Any]], dict[str, Any]]
+"""Takes the facts as stored, which it may alter; returns them as they shall be."""
 
-_NUMBERED = re.compile(rf"{re.escape(NAME)} (\d{{1,9}})", re.ASCII)
+_NUMBERED_NAME = re.compile(rf"{re.escape(NAME)} (\d{{1,9}})", re.ASCII)
 
 
 def child(facts: Mapping[str, Any] | None = None) -> dict[str, Link]:
-    """Return the marker as a child of a directory, with facts about it."""
+    """Return the marker as the children of a new directory, with ``facts`` about it."""
     return {NAME: Link(CAP, {FACTS_KEY: dict(facts)} if facts else {})}
 
 
-def is_ours(name: str) -> bool:
-    """Whether nobody but this package sees what has the name."""
-    return name.startswith(NAME) and (name == NAME or bool(_NUMBERED.fullmatch(name)))
+def is_reserved_name(name: str) -> bool:
+    """Whether a name is the marker's, or that of a change of facts."""
+    return name.startswith(NAME) and (
+        name == NAME or bool(_NUMBERED_NAME.fullmatch(name))
+    )
 
 
-def is_marked(path: tuple[str, ...]) -> bool:
-    """Whether a path leads to a name of ours, or through one."""
-    return any(map(is_ours, path))
+def has_reserved_name(path: tuple[str, ...]) -> bool:
+    """Whether any name in a path is reserved for this package."""
+    return any(map(is_reserved_name, path))
 
 
-def create_root(
+def make_root(
     gateway: Gateway, layout: str = "SDMF", facts: Mapping[str, Any] | None = None
 ) -> Cap:
-    """Make a directory that is linked nowhere and return its write cap."""
+    """Make a directory that is not linked anywhere; return its write cap.
+
+    One or two requests. Raises a StoreError.
+    """
     return gateway.make_directory(child(facts), layout, label="the root directory")
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What the link to a root's marker carries: facts, and their number.
+class MarkerFacts:
+    """The facts stored in the link to a root's marker, and their number.
 
-    ``link`` is the link itself; None where the name is taken by what cannot carry any.
+    ``link`` is the link itself; None where something else has the marker's name that
+    can't store facts.
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
@@ -101,8 +107,8 @@ class Kept:
     link: Link | None = field(default_factory=lambda: Link(CAP))
 
     @classmethod
-    def of(cls, linked: Linked) -> Kept:
-        """Return what a link by the marker's name carries."""
+    def of(cls, linked: LinkTarget) -> MarkerFacts:
+        """Return the facts stored in the link that has the marker's name."""
         if linked.kind is not EntryKind.FILE or linked.reference is None:
             return cls(link=None)
         try:
@@ -110,7 +116,7 @@ class Kept:
         except InvalidCap:
             return cls(link=None)
         facts, number = map(linked.metadata.get, (FACTS_KEY, NUMBER_KEY))
-        # The times are the gateway's own, and stay if nothing is said of them.
+        # The times are the gateway's own, and stay if the request leaves them out.
         others = {key: each for key, each in linked.metadata.items() if key != "tahoe"}
         return cls(
             facts if isinstance(facts, dict) else {},
@@ -118,53 +124,60 @@ class Kept:
             Link(cap, others),
         )
 
-    def is_so(self, facts: Mapping[str, Any]) -> bool:
-        """Whether nothing is left to be done, for facts to be these."""
+    def needs_no_change(self, facts: Mapping[str, Any]) -> bool:
+        """Whether ``facts`` are stored already, or can't be stored."""
         return self.link is None or facts == self.facts
 
-    def followed_by(self, facts: Mapping[str, Any], least: int) -> dict[str, Link]:
-        """Return the children that make ``facts`` the next, of number ``least`` or up.
+    def next_children(self, facts: Mapping[str, Any], least: int) -> dict[str, Link]:
+        """Return the children that store ``facts``, under a number from ``least`` on.
 
         For a request that replaces files only: NameTaken where others were faster.
         """
         link, number = self.link or Link(CAP), max(self.number + 1, least)
         metadata = {**link.metadata, FACTS_KEY: dict(facts), NUMBER_KEY: number}
-        return {NAME: Link(link.cap, metadata), f"{NAME} {number}": Link(_WRITTEN)}
+        return {
+            NAME: Link(link.cap, metadata),
+            f"{NAME} {number}": Link(_EMPTY_DIRECTORY),
+        }
 
 
-def read(gateway: Gateway, root: Cap) -> Kept:
-    """Return what the root's marker carries.
+def read(gateway: Gateway, root: Cap) -> MarkerFacts:
+    """Return the facts in the root's marker; none where it has no marker.
 
-    One request. Raises a StoreError where the gateway can't tell.
+    One request. Raises a StoreError where the gateway can't answer.
     """
     try:
-        return Kept.of(gateway.linked(root, NAME, label=WHAT))
+        return MarkerFacts.of(gateway.read_link(root, NAME, label=LABEL))
     except FileMissing:
-        return Kept()
+        return MarkerFacts()
 
 
 def read_facts(gateway: Gateway, root: Cap) -> dict[str, Any]:
-    """Return the facts that ``read`` finds; none without a marker."""
+    """Return the facts that ``read`` finds, as a dictionary."""
     return read(gateway, root).facts
 
 
 def write_facts(
-    gateway: Gateway, root: Cap, change: Change, send: Callable[[dict[str, Link]], None]
-) -> Kept:
-    """Change the facts of a root until nothing is left to be done; return what is kept.
+    gateway: Gateway,
+    root: Cap,
+    change: FactsChange,
+    send: Callable[[dict[str, Link]], None],
+) -> MarkerFacts:
+    """Apply ``change`` to the facts of a root until they are stored; return them.
 
-    ``send`` links children in it by one request that replaces files only. Raises a
-    StoreError where it fails.
+    ``send`` links children in the root by one request that replaces files only. Raises
+    WriteCollision where others are faster ``CHANGE_ATTEMPTS`` times, and the StoreError
+    of a request that fails.
     """
     errors = least = 0
     before: int | None = None
-    for _ in range(MOST_CHANGES):
+    for _ in range(CHANGE_ATTEMPTS):
         there = read(gateway, root)
         changed = change(dict(there.facts))
-        if there.is_so(changed):
+        if there.needs_no_change(changed):
             return there
         try:
-            send(there.followed_by(changed, least))
+            send(there.next_children(changed, least))
         except GatewayTimeout:
             raise
         except NameTaken:
@@ -179,20 +192,20 @@ def write_facts(
             if isinstance(error, WriteCollision):
                 pause(errors)
             errors += 1
-    raise WriteCollision(f"{WHAT}: others change it all the time; try again")
+    raise WriteCollision(f"{LABEL}: others change it all the time; try again")
 
 
 def _last_number(gateway: Gateway, root: Cap) -> int:
-    """Return the highest number that facts of a root ever had, by all its names.
+    """Return the highest number that facts of a root ever had, from its listing.
 
-    For where the marker does not tell: somebody has deleted it, or replaced it.
+    For when the marker has been deleted or replaced.
     """
     last = 0
 
     def look(child: Child) -> None:
         nonlocal last
-        if found := _NUMBERED.fullmatch(child.name):
+        if found := _NUMBERED_NAME.fullmatch(child.name):
             last = max(last, int(found[1]))
 
-    gateway.list(root, (), look, label=WHAT)
+    gateway.list(root, (), look, label=LABEL)
     return last

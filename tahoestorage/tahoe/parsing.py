@@ -13,7 +13,7 @@ import ijson
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import InvalidCap, UnexpectedResponse
 from tahoestorage.tahoe.caps import MOST_SHARES, Cap, Kind, Shares
-from tahoestorage.tahoe.children import TOKEN_KEY, Child, Linked, Node
+from tahoestorage.tahoe.children import TOKEN_KEY, Child, LinkTarget, Node
 
 # Half a million names; a gateway takes a minute for so many.
 LISTING_LIMIT = 1 << 28
@@ -29,9 +29,9 @@ _DEEPEST = 32
 _FIRST_SECOND, _LAST_SECOND = -6e10, 1e11
 _LARGEST = 1 << 63
 # All others are dropped, however many there are.
-_OF_A_NODE = frozenset({"ro_uri", "rw_uri", "size"})
-_OF_METADATA = frozenset({TOKEN_KEY, "ctime", "mtime"})
-_OF_TAHOE = frozenset({"linkcrtime", "linkmotime"})
+_NODE_KEYS = frozenset({"ro_uri", "rw_uri", "size"})
+_METADATA_KEYS = frozenset({TOKEN_KEY, "ctime", "mtime"})
+_TIME_KEYS = frozenset({"linkcrtime", "linkmotime"})
 # What reads a child of which only an unknown write cap is listed: nothing that we know.
 _UNREADABLE = "URI:UNREADABLE:"
 LINK_LIMIT = 1 << 20
@@ -39,7 +39,7 @@ _DIRECTORY = re.compile(r'\s*\[\s*"dirnode"')
 _KINDS = {"dirnode": EntryKind.DIRECTORY, "filenode": EntryKind.FILE}
 
 
-class _Wrong(Exception):
+class _Malformed(Exception):
     """What is read is not as it must be."""
 
 
@@ -92,10 +92,10 @@ class NodeParser:
                 self._length += len(chunk)
                 self._silent += len(chunk)
                 if self._length > LISTING_LIMIT or self._silent > TEXT_LIMIT:
-                    raise _Wrong("has no end")
+                    raise _Malformed("has no end")
                 parser.send(chunk)
             parser.close()
-        except _Wrong as error:
+        except _Malformed as error:
             self._ended, wrong = False, str(error)
         except (ijson.JSONError, StopIteration, ValueError):
             self._ended = False
@@ -132,10 +132,10 @@ class NodeParser:
                 self._begin_child(value)
         elif event in ("start_map", "start_array"):
             if depth == 2 and keys[2] == "children" and event == "start_array":
-                raise _Wrong("has children without names")
+                raise _Malformed("has children without names")
             self._depth = depth + 1
             if depth >= _DEEPEST:
-                raise _Wrong("is nested too deeply")
+                raise _Malformed("is nested too deeply")
             keys[depth + 1] = None
             if depth == 2 and keys[2] == "children" and event == "start_map":
                 self._has_children = True
@@ -147,23 +147,23 @@ class NodeParser:
                 self._add(self._whole_child())
         elif depth == 1:
             if self._kind is not None:
-                raise _Wrong("is of more than one thing")
+                raise _Malformed("is of more than one thing")
             self._kind = str(value)
         elif depth == 2:
-            if keys[2] in _OF_A_NODE:
+            if keys[2] in _NODE_KEYS:
                 self._own[keys[2]] = value
         elif keys[2] == "children":
             if depth == 3:
-                raise _Wrong("has a child that is none")
+                raise _Malformed("has a child that is none")
             if depth == 4:
                 self._child["kind"] = value
             elif depth == 5:
-                if keys[5] in _OF_A_NODE:
+                if keys[5] in _NODE_KEYS:
                     self._child[keys[5]] = value
             elif keys[5] == "metadata":
-                if depth == 6 and keys[6] in _OF_METADATA:
+                if depth == 6 and keys[6] in _METADATA_KEYS:
                     self._metadata[keys[6]] = value
-                elif depth == 7 and keys[6] == "tahoe" and keys[7] in _OF_TAHOE:
+                elif depth == 7 and keys[6] == "tahoe" and keys[7] in _TIME_KEYS:
                     self._times[keys[7]] = value
 
     def _begin_child(self, name: str) -> None:
@@ -173,7 +173,7 @@ class NodeParser:
         # Tiny ones take a processor many times as long as their bytes should.
         most = min(MOST_CHILDREN, self._length // _LEAST_CHILD + 1)
         if self._children > most:
-            raise _Wrong("has more names than a directory can hold")
+            raise _Malformed("has more names than a directory can hold")
 
     def _whole_child(self) -> Child:
         child, metadata, times = self._child, self._metadata, self._times
@@ -221,9 +221,9 @@ def _number(*values: Any) -> float | None:
     return None
 
 
-def linked_of(text: str, where: str) -> Linked:
+def parse_link(text: str, where: str) -> LinkTarget:
     """Return where a link leads, from what ``t=json`` says of one child."""
-    if (found := _linked(text)) is not None:
+    if (found := _link_target(text)) is not None:
         return found
     raise UnexpectedResponse(
         f"{where} does not answer as a Tahoe-LAFS gateway does; "
@@ -231,8 +231,8 @@ def linked_of(text: str, where: str) -> Linked:
     )
 
 
-def _linked(text: str) -> Linked | None:
-    directory = Linked(EntryKind.DIRECTORY, None, {})
+def _link_target(text: str) -> LinkTarget | None:
+    directory = LinkTarget(EntryKind.DIRECTORY, None, {})
     # What is longer was not read to its end.
     if len(text) >= LINK_LIMIT and _DIRECTORY.match(text):
         return directory
@@ -247,10 +247,10 @@ def _linked(text: str) -> Linked | None:
     if not isinstance(metadata, dict):
         return None
     reference = _text(own, "rw_uri") or _text(own, "ro_uri")
-    return Linked(_KINDS.get(str(kind), EntryKind.UNKNOWN), reference, metadata)
+    return LinkTarget(_KINDS.get(str(kind), EntryKind.UNKNOWN), reference, metadata)
 
 
-def servers_of(status: str) -> tuple[Server, ...] | None:
+def parse_servers(status: str) -> tuple[Server, ...] | None:
     """Return the servers that a gateway's welcome page lists, by the page's JSON.
 
     None where it is no such list.
@@ -280,7 +280,7 @@ def _server(told: dict[str, Any]) -> Server:
     )
 
 
-def shares_of(check: str) -> Shares | None:
+def parse_shares(check: str) -> Shares | None:
     """Return how something was cut into shares, by the JSON of a check of it.
 
     None where too few are there: the check then makes the numbers up.

@@ -1,4 +1,4 @@
-"""Whether a gateway is there: after a time-out it counts as away, for all threads."""
+"""Whether a gateway responds: after a time-out it counts as away, for all threads."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from collections.abc import Callable
 from tahoestorage import forks
 
 AWAY_SECONDS = 5.0
-"""For so long nobody asks a gateway that did not answer; then one thread tries."""
-TRIAL_SECONDS = 3.0
-"""For so long a response to that is waited for, whatever it is."""
+"""Seconds for which an unresponsive gateway gets no requests; then one thread tries."""
+PROBE_SECONDS = 3.0
+"""Seconds to wait for the response to that try, whatever it is."""
 
 _all: weakref.WeakValueDictionary[str, Presence] = weakref.WeakValueDictionary()
 _lock = forks.Lock()
 
 
 class Presence:
-    """What the threads of this process know of one gateway.
+    """Whether one gateway responds, shared by the threads of this process.
 
-    A request that is not answered in time may be slow by itself: one storage server
-    that hangs is enough. So the gateway is then asked for what it answers at once,
-    and counts as away only if that is not answered either.
+    A request may time out although the gateway is well: one storage server that hangs
+    is enough. So the gateway is then asked for its status, which needs no server, and
+    counts as away only if that times out too.
     """
 
     def __init__(self) -> None:
@@ -31,13 +31,13 @@ class Presence:
         forks.register(self)
 
     def after_fork(self) -> None:
-        """Have nobody try it: in a child, whose other threads are gone."""
+        """Begin anew in a forked child, where the other threads are gone."""
         self._trying = threading.Lock()
-        self._again: float | None = None
+        self._retry_at: float | None = None
 
     @classmethod
     def of(cls, base_url: str) -> Presence:
-        """Return what is known of the gateway at an address, by all who use it."""
+        """Return the one Presence in this process of the gateway at ``base_url``."""
         with _lock:
             presence = _all.get(base_url)
             if presence is None:
@@ -45,12 +45,12 @@ class Presence:
             return presence
 
     def may_ask(self, responds: Callable[[], bool]) -> bool:
-        """Whether the gateway is there, as far as is known.
+        """Whether a request may be sent: False while the gateway counts as away.
 
-        While it is away one thread at a time finds out, by ``responds``; the others are
-        told at once that it is away.
+        After ``AWAY_SECONDS`` one thread tries it, by ``responds``; the others get
+        False at once.
         """
-        again = self._again
+        again = self._retry_at
         if again is None:
             return True
         if time.monotonic() >= again and self._trying.acquire(blocking=False):
@@ -58,11 +58,11 @@ class Presence:
                 self._try(responds)
             finally:
                 self._trying.release()
-        return self._again is None
+        return self._retry_at is None
 
     def timed_out(self, responds: Callable[[], bool]) -> None:
-        """Find out whether the gateway is away: a request was not answered in time."""
-        if self._again is None and self._trying.acquire(blocking=False):
+        """After a time-out, find out by ``responds`` whether the gateway is away."""
+        if self._retry_at is None and self._trying.acquire(blocking=False):
             try:
                 self._try(responds)
             finally:
@@ -70,4 +70,4 @@ class Presence:
 
     def _try(self, responds: Callable[[], bool]) -> None:
         there = responds()
-        self._again = None if there else time.monotonic() + AWAY_SECONDS
+        self._retry_at = None if there else time.monotonic() + AWAY_SECONDS

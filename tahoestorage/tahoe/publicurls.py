@@ -1,4 +1,4 @@
-"""Public download URLs, made of read caps and of nothing else."""
+"""Public download URLs, made from read caps only."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ _AMBIGUOUS = re.compile(
 
 @functools.lru_cache(maxsize=4096)
 def public_url(base: str, reference: str, filename: str) -> str:
-    """Return where visitors download a file: ``BASE/named/READCAP/FILENAME``.
+    """Return the URL where visitors download a file: ``BASE/named/READCAP/FILENAME``.
 
-    The name only says what the download is called. In place of what a careful proxy, as
-    ours, does not let through in it there is "_".
+    ``base`` is a URL without a slash at its end, ``reference`` a read or write cap of
+    the file; only the read cap is in the URL. ``filename`` is the name under which it
+    is saved; characters that a strict proxy refuses become "_". The URL is a secret,
+    as the cap is. Raises InvalidCap where ``reference`` is not a cap of a file.
 
-    Raises InvalidCap for what is not known to be the read cap of a file.
+    Source: the web API, "Viewing/Downloading a File".
     """
     # Tracebacks show variables.
     reference = Secret(reference)

@@ -1,14 +1,14 @@
-"""Which storage servers must be there before a directory is changed.
+"""Which storage servers must be up before a directory is changed.
 
-A gateway changes a directory on whichever servers it reaches, and says that it is done
-as soon as enough shares were taken to read it. What the others have is the state of
-before. Where they alone answer the next change, it is made to that state, and the first
-is gone for good, although it was acknowledged. So nothing is changed while so many
-servers are away that two changes could miss each other.
+A gateway changes a directory on the servers that it reaches, and reports success as
+soon as enough shares are stored to read it. The other servers keep the state of before.
+If only they are up at the next change, that change is made to the old state, and the
+first one is lost for good, although it was acknowledged. So nothing is changed while so
+many servers are away that two changes could miss each other.
 
-What is known of a root, ``Facts``, is kept in the link to its marker, so that all hosts
-know it; it is read once in a process, before its first change, and again when servers
-come or go, and once a second at most while some are away.
+The record of a root's servers, ``Facts``, is stored in the link to its marker, so that
+all hosts share it. A process reads it before its first change, again when servers come
+or go, and at most once a second while some are away.
 """
 
 from __future__ import annotations
@@ -30,20 +30,22 @@ from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap, Shares
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.parsing import Server
-from tahoestorage.tahoe.serverfacts import Facts, ServerRules, View
+from tahoestorage.tahoe.serverfacts import Availability, Facts, ServerRules
 from tahoestorage.tahoe.serverlist import SECONDS, now, server_list
 
 logger = logging.getLogger("tahoestorage.quorum")
 
 
 def tolerance(shares: Shares, servers: int) -> int:
-    """Return how many servers may be away while a directory is changed.
+    """Return how many servers may be away while a directory is changed, 0 or more.
 
-    It was made on ``servers`` servers. A server keeps the share numbers that it was
-    first given, and each change writes them anew where it is there. So two changes,
-    each without this many servers, have so many in common that those hold ``needed``
-    numbers between them: the second sees what the first made. With ``total`` servers or
-    more each has one number, and else ``total // servers`` at least.
+    ``servers`` is the number of servers on which the directory was made.
+
+    A server keeps the share numbers that it was first given, and each change while it
+    is up writes them anew. So any two changes, each without this many servers, have
+    servers in common that hold ``needed`` share numbers: the second change sees the
+    first. With ``total`` servers or more each holds one number, else at least
+    ``total // servers``.
     """
     needed, total = shares
     if servers < 1:
@@ -54,65 +56,67 @@ def tolerance(shares: Shares, servers: int) -> int:
     return max(0, (servers - -(-needed // each)) // 2)
 
 
-def birthplaces(shares: Shares, known: int, up: int) -> int:
-    """Return the servers that count for a directory made on ``up`` of ``known`` ones.
+def birth_count(shares: Shares, known: int, up: int) -> int:
+    """Return how many servers count for a directory made with ``up`` of ``known`` up.
 
-    Where one may be away, and no more, one may be away at its birth as well: whichever
-    is away at the first change after that leaves its numbers to those that have fewest,
-    which is the one that had none. (With two or more that is not so: 1-of-5 on five.)
+    The result is for ``tolerance``. Where it allows one server to be away, one may be
+    away at the making as well, and still all count: the server that is away at the
+    next change leaves its numbers to the one that has fewest, which is the one that
+    had none. (For two or more that is false: 1-of-5 on five.)
     """
     if tolerance(shares, known) == 1 and known - up <= 1:
         return known
     return min(known, up)
 
 
-TAKEN = (
+_NAME_TAKEN = (
     f"something else has the name {marker.NAME!r} in the root directory. Rename that, "
     f"as by `tahoe mv`, and run `manage.py check --deploy`"
 )
 
 
-class _Known:
-    """What this process knows of one root."""
+class _RootState:
+    """What this process remembers of one root: its facts, and when they were read."""
 
     def __init__(self) -> None:
         self.after_fork()
         forks.register(self)
         self.facts: Facts | None = None
         self.shares: Shares | None = None
-        # That nothing can be kept, once.
-        self.is_told = False
-        # When the facts were last read, and who was there.
+        # Whether it was warned that facts can't be stored.
+        self.has_warned = False
+        # When the facts were last read, and what the servers were then.
         self.read = float("-inf")
         self.read_for: frozenset[Server] = frozenset()
 
     def after_fork(self) -> None:
-        """Wait for nobody: a thread of the parent's, which may hold them, is gone."""
+        """Make new locks: a thread of the parent may have held them, and is gone."""
         self.reading = threading.Lock()
         self.keeping = threading.Lock()
         self._learning = threading.Lock()
 
     def learn(self, facts: Facts) -> Facts:
-        """Add what the root's marker says; return all that is known."""
+        """Add the facts of the root's marker; return all."""
         with self._learning:
             self.facts = facts if self.facts is None else self.facts.merged(facts)
             return self.facts
 
 
-_known: dict[bytes, _Known] = {}
-_known_lock = forks.Lock()
+_root_states: dict[bytes, _RootState] = {}
+_root_states_lock = forks.Lock()
 
-Keep = Callable[[marker.Change], dict[str, Any] | None]
-"""Changes a root's facts, and returns what they are then: ``Links.change_facts``.
+KeepFacts = Callable[[marker.FactsChange], dict[str, Any] | None]
+"""Changes a root's facts and returns them: ``Links.change_facts``.
 
-None where they can't be kept, for something else has the marker's name.
+None where they can't be stored, because something else has the marker's name.
 """
 
 
 class Quorum:
-    """Lets directories below ``root`` be changed while enough servers are there.
+    """Refuses changes of directories below ``root`` while too few servers are up.
 
-    Where the gateway does not show its servers, nothing is guarded; that is warned of.
+    Where the gateway does not show its servers, nothing is refused, and a warning is
+    logged once. Safe in threads and forks.
     """
 
     def __init__(
@@ -123,119 +127,124 @@ class Quorum:
         self._rules = rules or ServerRules()
         self._list = server_list(gateway)
         self._warned = False
-        with _known_lock:
-            self._known = _known.setdefault(root.storage_index, _Known())
+        with _root_states_lock:
+            self._state = _root_states.setdefault(root.storage_index, _RootState())
 
-    def doubt(self) -> None:
-        """Ask anew who is there: something has failed."""
-        self._list.doubt()
+    def invalidate(self) -> None:
+        """Use no list of servers from before now: a request has failed."""
+        self._list.invalidate()
 
     def require(self, label: str, *, making: bool = False) -> None:
-        """Return if directories may be changed now; ``making``: if one may be made.
+        """Return if directories may be changed, or with ``making``, if one may be made.
 
-        Raises NotEnoughServers, which names those that are away, and a StoreError where
-        nobody can tell. ``label`` is the file that errors speak of.
+        Raises NotEnoughServers, whose message names the servers that are away, and a
+        StoreError where the gateway can't answer. ``label`` is the file's name in
+        messages.
         """
-        self._judge(label, making)
+        self._check(label, making)
 
-    def prepare(self, label: str, keep: Keep, *, making: bool = False) -> None:
-        """Do as ``require``, and ``keep`` with the root what is new of the servers.
+    def prepare(self, label: str, keep: KeepFacts, *, making: bool = False) -> None:
+        """Do as ``require``, and store what is new of the servers, by ``keep``.
 
-        For before a change, while no lock is held.
+        To be called before a change, while no lock is held.
         """
-        if self._judge(label, making) is None:
+        if self._check(label, making) is None:
             return
-        known = self._known
-        with _held(known.keeping, self._gateway):
-            # Somebody else may have kept it, while this one waited.
-            wanted = self._judge(label, making)
-            if wanted is not None and wanted != known.facts:
-                told = keep(lambda told: {**told, **_merged(told, wanted)})
+        state = self._state
+        with _hold(state.keeping, self._gateway):
+            # Another thread may have stored it while this one waited.
+            wanted = self._check(label, making)
+            if wanted is not None and wanted != state.facts:
+                told = keep(lambda there: {**there, **_merged(there, wanted)})
                 if told is None:
-                    self._taken(wanted, label)
-                known.learn(wanted if told is None else Facts.parse(told))
+                    self._warn_not_kept(wanted, label)
+                state.learn(wanted if told is None else Facts.parse(told))
 
-    def _judge(self, label: str, making: bool) -> Facts | None:
-        """Return what is to be kept; None where that is kept already."""
+    def _check(self, label: str, making: bool) -> Facts | None:
+        """Return the facts to be stored; None if they are stored already."""
         servers = self._list.look(self._gateway)
         if servers is None:
             self._warn()
             return None
         facts = self._facts(servers, label)
-        view = View.of(servers, facts, self._rules)
-        cut = self._cut(facts, view, label)
-        learned = check(view, facts, cut, label, making=making)
+        availability = Availability.of(servers, facts, self._rules)
+        encodings = self._encodings(facts, availability, label)
+        learned = check(availability, facts, encodings, label, making=making)
         return None if learned == facts else learned
 
     def _facts(self, servers: tuple[Server, ...], label: str) -> Facts:
-        """Return what is known of the root, read anew where that may have changed.
+        """Return the facts of the root, read again where they may have changed.
 
-        While some are away others may make directories on fewer servers at any time;
-        while all are there, they may not.
+        While servers are away, other hosts may make directories on fewer of them at any
+        time; while all are up, they may not.
         """
-        known = self._known
+        state = self._state
         if (facts := self._read(servers)) is not None:
             return facts
-        with _held(known.reading, self._gateway):
-            # Somebody else may have read it, while this one waited.
+        with _hold(state.reading, self._gateway):
+            # Another thread may have read it while this one waited.
             if (facts := self._read(servers)) is not None:
                 return facts
             began = now()
             try:
                 told = marker.read_facts(self._gateway, self._root)
             except NotEnoughShares:
-                view = View.of(servers, known.facts or Facts(), self._rules)
-                if not view.missing:
+                availability = Availability.of(
+                    servers, state.facts or Facts(), self._rules
+                )
+                if not availability.missing:
                     raise
                 raise NotEnoughServers(
-                    _refusal(label, view, None, "nothing was changed")
+                    _refusal(label, availability, None, "nothing was changed")
                 ) from None
-            facts = known.learn(Facts.parse(told))
-            known.read, known.read_for = began, frozenset(servers)
+            facts = state.learn(Facts.parse(told))
+            state.read, state.read_for = began, frozenset(servers)
             return facts
 
     def _read(self, servers: tuple[Server, ...]) -> Facts | None:
-        """Return what was read of the root where it still holds, else None."""
-        known = self._known
-        facts = known.facts
-        if facts is None or known.read_for != frozenset(servers):
+        """Return the facts that were read if they are still current, else None."""
+        state = self._state
+        facts = state.facts
+        if facts is None or state.read_for != frozenset(servers):
             return None
-        missing = View.of(servers, facts, self._rules).missing
-        return facts if not missing or now() - known.read <= SECONDS else None
+        missing = Availability.of(servers, facts, self._rules).missing
+        return facts if not missing or now() - state.read <= SECONDS else None
 
-    def _cut(self, facts: Facts, view: View, label: str) -> frozenset[Shares]:
-        """Return how directories are cut into shares: all ways that are known of.
+    def _encodings(
+        self, facts: Facts, availability: Availability, label: str
+    ) -> frozenset[Shares]:
+        """Return the encodings that directories have, all that are on record.
 
-        By what the gateway has made in this process, by what the root's marker says;
-        only where neither tells, and servers are away, the root itself is asked.
+        From the gateway's uploads in this process and from the root's marker. Only if
+        neither has any, and servers are away, the gateway checks the root itself.
         """
         made = self._gateway.shares
         found = facts.shares if made is None else facts.shares | {made}
-        if found or not view.missing:
+        if found or not availability.missing:
             return found
-        known = self._known
-        if known.shares is None:
-            known.shares = self._gateway.shares_of(self._root, label=label)
-        return frozenset() if known.shares is None else frozenset({known.shares})
+        state = self._state
+        if state.shares is None:
+            state.shares = self._gateway.check_shares(self._root, label=label)
+        return frozenset() if state.shares is None else frozenset({state.shares})
 
-    def _taken(self, wanted: Facts, label: str) -> None:
-        """Warn that nothing is kept. Raises NotEnoughServers where it has to be."""
+    def _warn_not_kept(self, wanted: Facts, label: str) -> None:
+        """Warn that facts can't be stored. Raises NotEnoughServers if they must be."""
         servers = [id for id in wanted.servers if not self._rules.is_retired(id)]
-        before = self._known.facts and self._known.facts.fewest
+        before = self._state.facts and self._state.facts.fewest
         lowest = min(before or len(servers), len(servers))
         if self._rules.count is None and (wanted.fewest or lowest) < lowest:
             raise NotEnoughServers(
                 f"{label}: no directory was made, for not all storage servers are "
-                f"there, and that cannot be kept: {TAKEN}"
+                f"there, and that cannot be kept: {_NAME_TAKEN}"
             )
-        if self._known.is_told:
+        if self._state.has_warned:
             return
-        self._known.is_told = True
+        self._state.has_warned = True
         logger.warning(
             "What is known of the storage servers is not kept with the root directory, "
             "and each process goes by what the gateway shows it, which can be less "
             "after the gateway's next start: %s",
-            TAKEN,
+            _NAME_TAKEN,
         )
 
     def _warn(self) -> None:
@@ -250,34 +259,51 @@ class Quorum:
 
 
 def check(
-    view: View, facts: Facts, cut: Iterable[Shares], label: str, *, making: bool
+    availability: Availability,
+    facts: Facts,
+    encodings: Iterable[Shares],
+    label: str,
+    *,
+    making: bool,
 ) -> Facts:
-    """Return the facts with what is new of the servers.
+    """Return the facts, with what is new of the servers.
 
-    ``cut`` are the ways in which directories may have been cut into shares; ``making``:
-    another one is to be made. Raises NotEnoughServers where too many servers are away.
+    ``encodings`` are those that directories may have. With ``making``, a directory is
+    about to be made. Raises NotEnoughServers where too many servers are away.
     """
-    cut, missing = frozenset(cut), view.missing
-    servers = {**view.known, **facts.servers}
-    fewest = facts.fewest or view.count
+    encodings, missing = frozenset(encodings), availability.missing
+    servers = {**availability.expected, **facts.servers}
+    fewest = facts.fewest or availability.count
     if missing:
-        most = _most(cut, view.counted(facts))
+        most = _most_away(encodings, availability.birth_counts(facts))
         if missing > most:
-            raise NotEnoughServers(_refusal(label, view, most, "nothing was changed"))
+            raise NotEnoughServers(
+                _refusal(label, availability, most, "nothing was changed")
+            )
     if missing and making:
-        fewest = min(fewest, *(birthplaces(c, view.count, len(view.up)) for c in cut))
-        most = _most(cut, view.counted(replace(facts, fewest=fewest)))
+        fewest = min(
+            fewest,
+            *(
+                birth_count(c, availability.count, len(availability.up))
+                for c in encodings
+            ),
+        )
+        most = _most_away(
+            encodings, availability.birth_counts(replace(facts, fewest=fewest))
+        )
         if missing > most:
-            raise NotEnoughServers(_refusal(label, view, most, "no directory was made"))
-    # Worth a request where a directory is so cut, or where there is one in any case.
+            raise NotEnoughServers(
+                _refusal(label, availability, most, "no directory was made")
+            )
+    # New encodings alone are not worth a request, unless a directory has them.
     if making or servers != facts.servers:
-        return Facts(servers, fewest, facts.shares | cut)
+        return Facts(servers, fewest, facts.shares | encodings)
     return replace(facts, fewest=fewest)
 
 
-def _most(cut: Iterable[Shares], counted: Iterable[int]) -> int:
+def _most_away(encodings: Iterable[Shares], counted: Iterable[int]) -> int:
     """Return how many servers may be away, whichever directory is changed."""
-    return min((tolerance(c, n) for c in cut for n in counted), default=0)
+    return min((tolerance(c, n) for c in encodings for n in counted), default=0)
 
 
 def create_root(
@@ -287,42 +313,45 @@ def create_root(
     rules: ServerRules | None = None,
     shares: Shares | None = None,
 ) -> Cap:
-    """Make a root, whose marker says on which servers it is; return its write cap.
+    """Make a root, whose marker records its servers; return its write cap.
 
-    ``shares`` are as the gateway is configured, where that is known; else as it made
-    them last. Raises NotEnoughServers where too many servers are away.
+    ``shares`` is the gateway's configured encoding, if the caller knows it; else that
+    of its last upload is used. Raises NotEnoughServers where too many servers are away.
     """
     servers, facts = gateway.servers(), Facts()
     shares = shares or gateway.shares
     if servers is not None:
-        view = View.of(servers, facts, rules or ServerRules())
-        cut = [] if shares is None else [shares]
-        facts = check(view, facts, cut, "the root directory", making=True)
-    return marker.create_root(gateway, layout, facts.told())
+        availability = Availability.of(servers, facts, rules or ServerRules())
+        encodings = [] if shares is None else [shares]
+        facts = check(availability, facts, encodings, "the root directory", making=True)
+    return marker.make_root(gateway, layout, facts.as_metadata())
 
 
-def _merged(told: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
-    return Facts.parse(told).merged(facts).told()
+def _merged(metadata: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
+    return Facts.parse(metadata).merged(facts).as_metadata()
 
 
-def _refusal(label: str, view: View, most: int | None, done: str) -> str:
-    """Return what happened, who is away, and what to do about it."""
-    count, missing = view.count, view.missing
+def _refusal(
+    label: str, availability: Availability, most: int | None, done: str
+) -> str:
+    """Return the message: what happened, which servers are away, and what to do."""
+    count, missing = availability.count, availability.missing
     limit = "" if most is None else f", and {most or 'none'} may be missed"
-    full = " Make room on those that are full." if view.full else ""
+    full = " Make room on those that are full." if availability.full else ""
     return (
         f"{label}: {done}, for {missing} of {count} storage servers "
         f"{'takes' if missing == 1 else 'take'} no changes now{limit}: "
-        f"{view.described()}. What is changed without them can be lost when they come "
-        "back. Start them, and the gateway again where it does not see them."
+        f"{availability.describe_missing()}. What is changed without them can be lost "
+        "when they come back. Start them, and the gateway again where it does not see "
+        "them."
         f"{full} Name those that never come back in the option retired_servers."
     )
 
 
 @contextlib.contextmanager
-def _held(lock: threading.Lock, gateway: Gateway) -> Iterator[None]:
-    """Hold a lock. Raises GatewayTimeout where somebody else has it for too long."""
-    if not lock.acquire(timeout=gateway.longest):
+def _hold(lock: threading.Lock, gateway: Gateway) -> Iterator[None]:
+    """Hold a lock. Raises GatewayTimeout where another thread has it for too long."""
+    if not lock.acquire(timeout=gateway.request_seconds):
         raise GatewayTimeout(
             f"the gateway at {gateway.base_url} did not tell in time what is known of "
             "its storage servers; nothing was changed"

@@ -1,4 +1,4 @@
-"""What a port speaks that does not speak what it should: http or https."""
+"""Whether http or https is spoken at a port, for the error when it is the other one."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import contextlib
 import socket
 import ssl
 
-# OpenSSL's words for what is no TLS at all.
+# OpenSSL's reasons when the other side does not speak TLS at all.
 _NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL")
 
 
 class NoTLS(ssl.SSLError):
-    """Where TLS was to be spoken, http is."""
+    """The server speaks http where TLS was expected."""
 
 
 def speaks_http(host: str, port: int, seconds: float) -> bool:
-    """Whether a port answers http without TLS, within so many seconds."""
+    """Whether a port answers http without TLS within ``seconds``. Raises nothing."""
     with (
         contextlib.suppress(OSError),
         socket.create_connection((host, port), seconds) as connection,
@@ -29,7 +29,7 @@ def speaks_http(host: str, port: int, seconds: float) -> bool:
 
 
 def speaks_tls(host: str, port: int, seconds: float) -> bool:
-    """Whether a port speaks TLS, within so many seconds; nothing is sent by it."""
+    """Whether a port speaks TLS within ``seconds``. Sends no request."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -48,7 +48,7 @@ def speaks_tls(host: str, port: int, seconds: float) -> bool:
 
 
 def is_no_tls(error: BaseException) -> bool:
-    """Whether TLS failed because the other side does not speak it."""
+    """Whether an error means that the other side does not speak TLS."""
     return isinstance(error, NoTLS) or (
         isinstance(error, ssl.SSLError) and error.reason in _NO_TLS
     )

@@ -1,4 +1,4 @@
-"""What is known of the storage servers of a root, and which of them are there."""
+"""The storage servers of a root: those on record, and which of them are available."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from tahoestorage.tahoe.caps import MOST_SHARES, Shares
 from tahoestorage.tahoe.parsing import LONGEST_ID, MOST_SERVERS, Server
 
 SHORT = 12
-"""Characters of a server's id that messages show, and by which it may be named."""
+"""How many characters of a server's id messages show; options accept so many too."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a root. ``servers``: their nicknames by their ids.
+    """The record of a root's storage servers, stored in the link to its marker.
 
-    ``fewest`` is the least number of servers on which directories were made, as
-    ``birthplaces`` counts it; ``shares`` how they were cut, which the gateway's owner
-    may change.
+    ``servers`` are the nicknames, by id, of all servers ever seen for this root.
+
+    ``fewest`` is the smallest number of servers on which a directory was made, as
+    ``birth_count`` counts it. ``shares`` are the encodings that directories have, more
+    than one where the gateway's configuration has changed.
     """
 
     servers: Mapping[str, str] = field(default_factory=dict)
@@ -27,20 +29,20 @@ class Facts:
     shares: frozenset[Shares] = frozenset()
 
     @classmethod
-    def parse(cls, told: Mapping[str, Any]) -> Facts:
-        """Return facts as a marker has them; what makes no sense is left out."""
-        servers, fewest, shares = map(told.get, ("servers", "fewest", "shares"))
+    def parse(cls, metadata: Mapping[str, Any]) -> Facts:
+        """Return the facts in a marker's metadata; what is not valid is left out."""
+        servers, fewest, shares = map(metadata.get, ("servers", "fewest", "shares"))
         if not isinstance(servers, dict):
             servers = {}
-        known = [(i, n) for i, n in servers.items() if 0 < len(i) <= LONGEST_ID]
+        valid = [(i, n) for i, n in servers.items() if 0 < len(i) <= LONGEST_ID]
         return cls(
-            {i: n if isinstance(n, str) else "" for i, n in known[:MOST_SERVERS]},
+            {i: n if isinstance(n, str) else "" for i, n in valid[:MOST_SERVERS]},
             fewest if type(fewest) is int and fewest > 0 else None,
             frozenset(_shares(shares)) if isinstance(shares, list) else frozenset(),
         )
 
     def merged(self, other: Facts) -> Facts:
-        """Return what both know."""
+        """Return facts that hold what both hold."""
         fewest = [each for each in (self.fewest, other.fewest) if each is not None]
         return Facts(
             {**self.servers, **other.servers},
@@ -48,8 +50,8 @@ class Facts:
             self.shares | other.shares,
         )
 
-    def told(self) -> dict[str, Any]:
-        """Return them as a marker has them."""
+    def as_metadata(self) -> dict[str, Any]:
+        """Return the facts as JSON for a marker's metadata; ``parse`` reads it."""
         return {
             "servers": dict(self.servers),
             "fewest": self.fewest,
@@ -57,9 +59,9 @@ class Facts:
         }
 
 
-def _shares(told: Iterable[Any]) -> list[Shares]:
+def _shares(pairs: Iterable[Any]) -> list[Shares]:
     found = []
-    for each in told:
+    for each in pairs:
         if isinstance(each, list) and [*map(type, each)] == [int, int]:
             shares = Shares(*each)
             if 1 <= shares.needed <= shares.total <= MOST_SHARES:
@@ -69,70 +71,79 @@ def _shares(told: Iterable[Any]) -> list[Shares]:
 
 @dataclass(frozen=True)
 class ServerRules:
-    """What the site's owner says of the servers.
+    """What the site's options say of the servers: server_count and retired_servers.
 
-    ``count`` is how many there are, and were when directories were made; ``retired``
-    are the ids, or the first ``SHORT`` characters, of those that never come back.
+    ``count`` is how many servers there are, and were when directories were made.
+    ``retired`` are the ids, or their first ``SHORT`` characters, of servers that never
+    come back.
     """
 
     count: int | None = None
     retired: tuple[str, ...] = ()
 
     def is_retired(self, id: str) -> bool:
+        """Whether the server of this id never comes back."""
         return any(id == each or id[:SHORT] == each for each in self.retired)
 
 
 @dataclass(frozen=True)
-class View:
-    """Who is there of the servers that are known, and who is not."""
+class Availability:
+    """Which of a root's servers take changes now.
 
-    known: Mapping[str, str]
+    ``expected`` are the nicknames, by id, of all that should be there; ``up`` those
+    that take changes, ``full`` those that are connected but have no space.
+    """
+
+    expected: Mapping[str, str]
     up: frozenset[str]
     full: frozenset[str]
     rules: ServerRules
 
     @classmethod
-    def of(cls, servers: tuple[Server, ...], facts: Facts, rules: ServerRules) -> View:
-        # Of those that the gateway never saw itself, the facts may know. While they
-        # know of none at all, each that is announced may have been written to.
+    def of(
+        cls, servers: tuple[Server, ...], facts: Facts, rules: ServerRules
+    ) -> Availability:
+        """Compare the gateway's list of ``servers`` with the facts and the options."""
+        # A server that the gateway never reached counts only if the facts have it. But
+        # while the facts have none, each that is announced may have been written to.
         seen = {s.id: s.nickname for s in servers if s.seen or not facts.servers}
-        known = {
+        expected = {
             id: name
             for id, name in {**seen, **facts.servers}.items()
             if not rules.is_retired(id)
         }
-        up = {s.id for s in servers if s.connected and s.id in known}
+        up = {s.id for s in servers if s.connected and s.id in expected}
         full = {s.id for s in servers if s.full and s.id in up}
-        return cls(known, frozenset(up - full), frozenset(full), rules)
+        return cls(expected, frozenset(up - full), frozenset(full), rules)
 
     @property
     def away(self) -> frozenset[str]:
-        """Those that take no changes, or may take none: away, or full."""
-        return frozenset(self.known.keys() - self.up)
+        """The ids of servers that take no changes, or may take none: away, or full."""
+        return frozenset(self.expected.keys() - self.up)
 
     @property
     def count(self) -> int:
-        """How many there are; the owner may know of some that were never seen."""
-        return max(len(self.known), self.rules.count or 0)
+        """How many servers there are; option server_count may count some never seen."""
+        return max(len(self.expected), self.rules.count or 0)
 
     @property
     def missing(self) -> int:
-        """How many take no changes."""
+        """How many servers take no changes."""
         return self.count - len(self.up)
 
-    def counted(self, facts: Facts) -> range:
-        """Return on how many servers directories were made: on so many, or so many."""
+    def birth_counts(self, facts: Facts) -> range:
+        """Return the numbers of servers on which directories may have been made."""
         fewest = self.rules.count or min(facts.fewest or self.count, self.count)
         return range(fewest, self.count + 1)
 
-    def described(self) -> str:
-        """Return who is away, for people."""
-        said = []
-        for id in sorted(self.away, key=lambda id: (self.known[id], id)):
+    def describe_missing(self) -> str:
+        """Return which servers are away or full, as a text for people."""
+        parts = []
+        for id in sorted(self.away, key=lambda id: (self.expected[id], id)):
             short = id if len(id) <= 2 * SHORT else id[:SHORT]
-            name = self.known[id]
+            name = self.expected[id]
             shown = short if name in ("", id) else f"{name} ({short})"
-            said.append(f"{shown} is {'full' if id in self.full else 'away'}")
-        if unseen := self.missing - len(said):
-            said.append(f"{unseen} more should be there (option server_count)")
-        return "; ".join(said)
+            parts.append(f"{shown} is {'full' if id in self.full else 'away'}")
+        if unseen := self.missing - len(parts):
+            parts.append(f"{unseen} more should be there (option server_count)")
+        return "; ".join(parts)

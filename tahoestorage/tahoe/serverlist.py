@@ -1,4 +1,4 @@
-"""Which storage servers a gateway is connected to now, asked once a second at most."""
+"""Which storage servers a gateway is connected to, asked at most once a second."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.parsing import Server
 
 SECONDS = 1.0
-"""How long a list is believed."""
+"""How old, in seconds, a list may be that is used."""
 
 
 def now() -> float:
-    """Return the time, in seconds, by which lists expire."""
+    """Return the time, in seconds, by which the age of lists is measured."""
     return time.monotonic()
 
 
 @dataclass(slots=True)
 class _Request:
-    """A request for the list, whose response many may wait for."""
+    """A request for the list; many threads may wait for its response."""
 
     sent: float
     done: threading.Event = field(default_factory=threading.Event)
     servers: tuple[Server, ...] | None = None
     error: StoreError | None = None
-    is_doubted: bool = False
+    is_invalidated: bool = False
 
 
 class ServerList:
-    """The list that the gateway at one address shows; safe in threads and forks.
+    """The servers that the gateway at one address lists; safe in threads and forks.
 
-    One request is under way at a time, whoever wants the list: the others wait for it,
-    and fail with it.
+    At most one request is under way. Other threads that need the list wait for it, and
+    get its error if it fails.
     """
 
     def __init__(self) -> None:
@@ -43,21 +43,22 @@ class ServerList:
         forks.register(self)
 
     def after_fork(self) -> None:
-        """Wait for nobody: a thread of the parent's, which may hold it, is gone."""
+        """Begin anew: a thread of the parent may have held the lock, and is gone."""
         self._lock = threading.Lock()
         self._last: _Request | None = None
 
-    def doubt(self) -> None:
-        """Believe no list that was asked for before now: something has failed."""
+    def invalidate(self) -> None:
+        """Use no list that was asked for before now: a request has failed."""
         with self._lock:
             if self._last is not None:
-                self._last.is_doubted = True
+                self._last.is_invalidated = True
 
     def look(self, gateway: Gateway) -> tuple[Server, ...] | None:
-        """Return the servers, as they were a second ago at most, or are now.
+        """Return the servers, at most ``SECONDS`` old.
 
-        None where the gateway does not show them. Raises a StoreError where it can't
-        be asked, GatewayTimeout where somebody else asks it for too long.
+        At most one request. None where the gateway does not show its servers. Raises a
+        StoreError where the request fails, GatewayTimeout where that of another thread
+        takes longer than ``gateway.request_seconds``.
         """
         came = now()
         while True:
@@ -69,7 +70,7 @@ class ServerList:
                 is_done = last.done.is_set()
             if mine is not None:
                 return self._ask(gateway, mine)
-            if not last.done.wait(gateway.longest):
+            if not last.done.wait(gateway.request_seconds):
                 raise GatewayTimeout(
                     f"the gateway at {gateway.base_url} did not answer in time which "
                     "storage servers it is connected to; nothing was changed"
@@ -80,8 +81,8 @@ class ServerList:
                 return last.servers
 
     def _holds(self, request: _Request, came: float) -> bool:
-        """Whether its response is new enough for somebody who came then."""
-        if request.error is not None or request.is_doubted:
+        """Whether the response is new enough for a caller who came at ``came``."""
+        if request.error is not None or request.is_invalidated:
             return False
         return request.sent >= came or now() - request.sent <= SECONDS
 
@@ -107,6 +108,6 @@ _lists_lock = forks.Lock()
 
 
 def server_list(gateway: Gateway) -> ServerList:
-    """Return the one list of the gateway at this address that a process has."""
+    """Return the one list in this process for the gateway's address."""
     with _lists_lock:
         return _lists.setdefault(gateway.base_url, ServerList())

@@ -1,4 +1,4 @@
-"""Requests to one gateway: connections, time limits, repeats, logging and errors."""
+"""Sends the requests to one gateway: connections, time limits, retries, logging."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from tahoestorage.exceptions import GatewayUnreachable, StoreError
 from tahoestorage.redaction import redact_loggers
 from tahoestorage.tahoe import presence
 from tahoestorage.tahoe.connections import (
-    LOOK_SECONDS,
-    PASSING_ERRORS,
+    SCHEME_PROBE_SECONDS,
+    TRANSIENT_STATUSES,
     Adapter,
     Session,
     UploadTimeout,
 )
 from tahoestorage.tahoe.errors import (
-    ERRORS,
+    LIBRARY_ERRORS,
+    error_from_exception,
+    https_expected,
     is_hang_up,
     is_timeout,
-    mapped,
-    speaks_https,
 )
 from tahoestorage.tahoe.presence import Presence
 from tahoestorage.tahoe.schemes import speaks_tls
@@ -36,16 +36,16 @@ logger = logging.getLogger("tahoestorage.gateway")
 redact_loggers("urllib3.connectionpool", "urllib3.util.retry", "urllib3.connection")
 
 _HEADERS = {
-    # Where anything else is accepted too, errors come as pages.
+    # With anything else accepted, errors come as HTML pages.
     "Accept": "text/plain",
-    # A body could come packed.
+    # Else a body could come compressed (RFC 9110, 12.5.3).
     "Accept-Encoding": "identity",
     "User-Agent": "django-tahoestorage",
 }
 
 
 class _TimedOut(Exception):
-    """The gateway did not answer in time, which ``error`` says to callers."""
+    """The request timed out; ``error`` is what callers get."""
 
     def __init__(self, error: StoreError) -> None:
         super().__init__()
@@ -55,13 +55,14 @@ class _TimedOut(Exception):
 class Transport:
     """Sends requests to the gateway at ``base_url``; safe in threads and forks.
 
-    Each waits for ``connect_timeout`` seconds for a connection, for ``read_timeout``
-    for the head of the response, and for as long again for its body, which comes at
-    ``min_rate`` bytes per second or faster. Only requests that change nothing are
-    repeated by themselves, within the same time, and never after a time-out. After one,
-    be it in a body, the gateway is asked for its status; where it does not answer that
-    either, all threads of this process are told at once that it is away, for some
-    seconds.
+    A request waits ``connect_timeout`` seconds for a connection, ``read_timeout`` for
+    the head of the response, and as long again for its body, which must come at
+    ``min_rate`` bytes per second or faster.
+
+    GET and HEAD are retried, ``retries`` times, within the same time, and never after a
+    time-out; nothing else is. After a time-out, also in a body, the gateway is asked
+    for its status. If that times out too, all threads of this process get
+    GatewayUnreachable at once for ``presence.AWAY_SECONDS``.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Transport:
         self.retries = retries
         self._lock = threading.Lock()
         self._session: Session | None = None
-        self._heard = False
+        self._has_responded = False
         self._presence = Presence.of(self.base_url)
         forks.register(self)
 
@@ -104,7 +105,7 @@ class Transport:
             session.close()
 
     def after_fork(self) -> None:
-        """Leave the parent's connections to the parent."""
+        """Use new connections: the old ones are the parent process's."""
         self._lock = threading.Lock()
         self._session = None
 
@@ -119,10 +120,12 @@ class Transport:
         body: bytes | Iterator[bytes] | None = None,
         timeout: UploadTimeout | None = None,
     ) -> requests.Response:
-        """Return the response's head; its body is to be read, and closed.
+        """Send one request; return the response, whose body is to be read, and closed.
 
-        ``shown`` is what logs may have of ``target``, ``label`` names the file in
-        errors. Raises GatewayUnreachable, GatewayTimeout or UnexpectedResponse.
+        ``target`` is path and query (RFC 9112, 3.2.1), a secret; ``shown`` is that for
+        logs, without caps; ``label`` names the file in errors. ``timeout`` replaces the
+        usual limits. Raises GatewayUnreachable, GatewayTimeout or UnexpectedResponse;
+        no status is an error here.
         """
         if not self._presence.may_ask(self._responds):
             raise GatewayUnreachable(
@@ -138,26 +141,26 @@ class Transport:
         raise error
 
     def timed_out(self) -> None:
-        """Find out whether the gateway is away: a response or a body came late."""
+        """Find out whether the gateway is away: a response or a body timed out."""
         self._presence.timed_out(self._responds)
 
     def _responds(self) -> bool:
-        """Whether the gateway says anything, of what it need not look for."""
-        seconds = presence.TRIAL_SECONDS
+        """Whether the gateway tells its status, for which it needs no server."""
+        seconds = presence.PROBE_SECONDS
         timeout = (min(seconds, self.timeout[0]), seconds)
         status = "/?t=json"
         try:
             with self._send("GET", status, status, "", None, None, timeout) as response:
-                return response.status_code not in PASSING_ERRORS
+                return response.status_code not in TRANSIENT_STATUSES
         except (StoreError, _TimedOut):
             return False
 
     def _speaks_tls(self) -> bool:
-        """Whether it is TLS that is spoken, where http was."""
+        """Whether the server speaks TLS although ``base_url`` says http."""
         url = urlsplit(self.base_url)
         if url.scheme != "http" or url.hostname is None:
             return False
-        return speaks_tls(url.hostname, url.port or 80, LOOK_SECONDS)
+        return speaks_tls(url.hostname, url.port or 80, SCHEME_PROBE_SECONDS)
 
     def _send(
         self,
@@ -183,13 +186,13 @@ class Transport:
                 stream=True,
             )
             status = response.status_code
-            self._heard = True
+            self._has_responded = True
             return response
-        except ERRORS as error:
-            failure = mapped(error, label, self.base_url)
+        except LIBRARY_ERRORS as error:
+            failure = error_from_exception(error, label, self.base_url)
             timed_out = is_timeout(error)
-            if not self._heard and is_hang_up(error) and self._speaks_tls():
-                failure = speaks_https(label, self.base_url)
+            if not self._has_responded and is_hang_up(error) and self._speaks_tls():
+                failure = https_expected(label, self.base_url)
         finally:
             if logger.isEnabledFor(logging.DEBUG):
                 milliseconds = (time.perf_counter() - started) * 1000

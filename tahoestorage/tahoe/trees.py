@@ -1,4 +1,4 @@
-"""What is missing on the way to a file: found, and made before anything links to it."""
+"""Missing directories on the way to a file: found, made, and only then linked."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from tahoestorage.tahoe.children import Link
 from tahoestorage.tahoe.directories import Directories, Directory, FreshListing, Path
 
 Make = Callable[[dict[str, Link], str], Cap]
-"""Makes a directory of children, linked nowhere; the text is what errors call it."""
+"""Makes a directory with children, linked nowhere. The text is its label in errors."""
 
 
-def deepest(directories: Directories, path: Path) -> tuple[Directory, int]:
-    """Return the deepest directory there is on the way to ``path``, to be written.
+def deepest_directory(directories: Directories, path: Path) -> tuple[Directory, int]:
+    """Return the deepest directory that exists on the way to ``path``, and its depth.
 
-    And how deep that is. Raises ParentIsFile where a file is in the way.
+    With its write cap, where the root has one. Depth 0 is the root, ``len(path)`` the
+    whole path. Raises ParentIsFile where a file is in the way.
     """
     cached = directories.cached(path, writing=True)
     if isinstance(cached, Directory) and cached.write is not None:
@@ -37,7 +38,7 @@ def deepest(directories: Directories, path: Path) -> tuple[Directory, int]:
 
     if cached is not MISSING:
         try:
-            return directories.look(path, recall=recall).directory, len(path)
+            return directories.listing(path, recall=recall).directory, len(path)
         except FileMissing:
             pass
     here = directories.root
@@ -65,7 +66,7 @@ def _below(directories: Directories, parent: Directory, path: Path) -> Directory
             listing.add(name, entry, write)
         return FreshListing(parent, listing, None)
 
-    response = recall() or directories.look(path[:-1], name, recall)
+    response = recall() or directories.listing(path[:-1], name, recall)
     entry = response.listing.entry(name)
     if not isinstance(entry, Entry):
         return None
@@ -76,11 +77,11 @@ def _below(directories: Directories, parent: Directory, path: Path) -> Directory
 
 
 class Tree:
-    """What is missing on the way to a file, made from the file upwards.
+    """The missing directories on the way to a file, made from the file upwards.
 
-    ``caps`` are those of the directories from ``path[:first + 1]`` down to
-    ``path[:-1]``; the file is linked in the last one. None is ever empty, and nobody
-    can come upon one that is unfinished.
+    ``caps`` are the write caps of the directories from ``path[:first + 1]`` down to
+    ``path[:-1]``; the file is linked in the last one. None is ever empty, and none can
+    be reached before it is complete. Raises what ``make`` raises.
     """
 
     def __init__(self, path: Path, first: int, file: Link, make: Make) -> None:
@@ -95,9 +96,9 @@ class Tree:
             name, link = path[length - 1], Link(cap)
 
     def keep(self, cache: EntryCache, ticket: Ticket, start: int) -> None:
-        """Let a cache know what is in the directories from ``caps[start]`` on.
+        """Cache the listings of the directories from ``caps[start]`` on.
 
-        They are linked by now; ``ticket`` is from before that.
+        To be called once they are linked, with a ``ticket`` from before that.
         """
         for number in range(start, len(self.caps)):
             listing = Listing()
@@ -113,11 +114,11 @@ class Tree:
             cache.fill(ticket, namespace, listing)
 
 
-class Sites:
-    """For each place where something is missing, a lock for those who would make it.
+class BuildLocks:
+    """One lock for each missing directory, for the threads that would make it.
 
-    Of the threads of a process one makes it, and the others then find it there. A
-    gateway makes a key for each directory, which takes longer than all the rest.
+    One thread makes it, and the others then find it there. A gateway makes an RSA key
+    for each directory, which takes longer than all the rest of a save.
     """
 
     def __init__(self) -> None:
@@ -125,7 +126,7 @@ class Sites:
         forks.register(self)
 
     def after_fork(self) -> None:
-        """Forget all locks: in a child, whose other threads are gone."""
+        """Forget all locks: in a forked child, where the other threads are gone."""
         self._guard = threading.Lock()
         self._locks: WeakValueDictionary[tuple[int, bytes, str], threading.Lock] = (
             WeakValueDictionary()
@@ -143,9 +144,9 @@ class Sites:
     ) -> Iterator[bool]:
         """Hold the lock on ``name``, which is missing in ``directory``.
 
-        Those wait for each other who share a cache: it tells what the others made.
-        Yields whether the lock was free, so that nobody was waited for. Raises
-        GatewayTimeout, told of ``label``, where others take ``seconds``.
+        Threads wait for each other that share a cache, which then has what the other
+        one made. Yields whether the lock was free at once. Raises GatewayTimeout, with
+        ``label`` in the message, after ``seconds``.
         """
         with self._guard:
             key = id(cache), directory.namespace.identity, name
@@ -162,4 +163,4 @@ class Sites:
             lock.release()
 
 
-sites = Sites()
+build_locks = BuildLocks()

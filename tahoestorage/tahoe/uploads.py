@@ -1,4 +1,4 @@
-"""The content of files on its way to the grid."""
+"""The body of an upload: the content of a file, in chunks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from tahoestorage.tahoe.caps import LITERAL_LIMIT
 
 
 class UploadBody:
-    """Content, sent chunk by chunk; text is sent as UTF-8.
+    """The content of one upload, as chunks of bytes; text is encoded as UTF-8.
 
-    ``chunks`` begins the content anew each time it is called. Where it can't do so a
-    second time, ``repeatable`` is False.
+    ``chunks`` returns the content from its start each time it is called.
+    ``repeatable`` is False where that works only once: the upload is then not retried.
     """
 
     def __init__(
@@ -22,10 +22,13 @@ class UploadBody:
         self._begun: Iterator[bytes] | None = None
         self.repeatable = repeatable
         self.error: BaseException | None = None
-        """What reading the content raised; the HTTP client makes another of it."""
+        """What reading the content raised; the HTTP client hides it behind its own."""
 
     def literal(self) -> bytes | None:
-        """Return all of the content where it is short enough to be its own cap."""
+        """Return all of the content if it fits into a literal cap, else None.
+
+        At most ``LITERAL_LIMIT`` bytes. What was read is kept for ``begin``.
+        """
         start, rest = b"", self._read()
         for chunk in rest:
             start += chunk
@@ -35,7 +38,7 @@ class UploadBody:
         return start
 
     def begin(self) -> Iterator[bytes]:
-        """Return the content from its start."""
+        """Return the chunks from the start, none of them empty."""
         begun, self._begun = self._begun, None
         return self._read() if begun is None else begun
 

@@ -104,7 +104,7 @@ def test_a_directory_of_the_grid_that_is_in_itself_is_named(
     directories = here.directories
     gateway, root = directories.gateway, directories.root.write
     assert root is not None
-    within = directories.ask(("a",)).directory.write
+    within = directories.fetch(("a",)).directory.write
     assert within is not None
     gateway.set_children(within, {"again": Link(root)}, label="again")
     to = add("to", "disk")

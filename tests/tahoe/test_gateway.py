@@ -53,7 +53,7 @@ def gateway(proxy: Proxy) -> Iterator[Gateway]:
 def broken_grid() -> Iterator[tuple[LocalGrid, Cap, Cap]]:
     """A grid of two servers, one of which has stopped, and a directory and a file."""
     with LocalGrid(servers=2) as grid, contextlib.closing(Gateway(grid.base_url)) as it:
-        root = marker.create_root(it)
+        root = marker.make_root(it)
         cap = it.upload(content(), label="a file")
         grid.stop_server(1)
         yield grid, root, cap
@@ -135,7 +135,7 @@ def test_a_file_goes_up_is_linked_found_read_and_unlinked(
 def test_directories_are_of_the_format_asked_for(
     gateway: Gateway, layout: str, kind: Kind
 ) -> None:
-    new = marker.create_root(gateway, layout)
+    new = marker.make_root(gateway, layout)
     below = mkdir(gateway, new, "below", layout, label="below")
     assert (new.kind, below.kind) == (kind, kind)
     assert new.is_writable
@@ -205,7 +205,7 @@ def test_each_request_is_logged_with_verb_redacted_target_status_and_time(
         with contextlib.suppress(FileMissing):
             gateway.list(root, ("a b",), label="a")
         gateway.upload(content(), label="a")
-        marker.create_root(gateway)
+        marker.make_root(gateway)
         gateway.connected_servers()
     logged = [*lines, *lines.guards]
     assert [re.sub(r" \d+\.\d ms$", "", line) for line in logged] == [
@@ -335,7 +335,7 @@ def test_a_made_directory_is_one_that_can_be_written(
     with failing(UnexpectedResponse, root, says="no directory was made"):
         mkdir(gateway, root, "a", "SDMF", label="photos/a.jpg")
     with pytest.raises(UnexpectedResponse, match="no directory was made"):
-        marker.create_root(gateway)
+        marker.make_root(gateway)
 
 
 @pytest.mark.parametrize("cap", [NO_FILE, NO_DIRECTORY, "URI:FUTURE:x"])

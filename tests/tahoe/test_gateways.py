@@ -21,7 +21,7 @@ from tahoestorage.exceptions import WriteCollision
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import links
 from tahoestorage.tahoe.caps import Cap
-from tahoestorage.tahoe.collisions import Warned
+from tahoestorage.tahoe.collisions import LostLockWarning
 from tests.conftest import MakeStorage, requests_sent
 from tests.support.proxy import Hold, Proxy, SendResponse
 from tests.support.redis_server import RedisServer
@@ -81,7 +81,7 @@ def others(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
     """What those do who are given the locks of others, one turn after another."""
     acts: list[Callable[[], object]] = []
     monkeypatch.setattr(EntryCache, "lock", lambda *a, **k: Losing(acts))
-    monkeypatch.setattr(links, "warned", Warned())
+    monkeypatch.setattr(links, "lost_lock_warning", LostLockWarning())
     return acts
 
 

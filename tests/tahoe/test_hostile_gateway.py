@@ -42,7 +42,7 @@ ASKS: dict[str, Callable[[Gateway], object]] = {
     "look at a file": lambda gateway: gateway.list(FILE, label=WHAT),
     "mkdir": lambda gateway: gateway.make_directory({}, "MDMF", label=WHAT),
     "link": lambda gateway: gateway.set_children(ROOT, {"a": Link(FILE)}, label=WHAT),
-    "linked": lambda gateway: gateway.linked(ROOT, "a", label=WHAT),
+    "linked": lambda gateway: gateway.read_link(ROOT, "a", label=WHAT),
     "unlink": lambda gateway: gateway.unlink(ROOT, "a", label=WHAT),
     "upload": lambda gateway: gateway.upload(
         UploadBody(lambda: [b"x" * 100], repeatable=True), label=WHAT
@@ -51,7 +51,7 @@ ASKS: dict[str, Callable[[Gateway], object]] = {
     "part": lambda gateway: part(FileReader(gateway, FILE, WHAT)),
     "mutable": lambda gateway: FileReader(gateway, MUTABLE, WHAT).size,
     "welcome": lambda gateway: gateway.connected_servers(),
-    "create root": marker.create_root,
+    "create root": marker.make_root,
 }
 # What reads a body to its end, or looks into it.
 READERS = ["list", "linked", "upload", "download", "welcome"]

@@ -128,7 +128,7 @@ def test_its_name_is_refused_plainly(
 
 def test_no_upload_has_its_name(storage: TahoeStorage) -> None:
     assert storage.get_valid_name(marker.NAME) != marker.NAME
-    assert not marker.is_marked((storage.generate_filename(marker.NAME),))
+    assert not marker.has_reserved_name((storage.generate_filename(marker.NAME),))
 
 
 def test_a_move_neither_takes_it_nor_brings_it(
@@ -162,7 +162,7 @@ def test_facts_of_the_root_are_kept_in_its_link(
         with requests_sent() as sent:
             assert marker.read_facts(gateway, root.read_only) == both
         assert (sent.verbs, len(sent.guards)) == ([], 1)
-        new = marker.create_root(gateway, facts={"n": 4})
+        new = marker.make_root(gateway, facts={"n": 4})
         assert marker.read_facts(gateway, new) == {"n": 4}
     assert storage.listdir("") == ([], ["file"])
     assert [found.name for found in Grid(storage).walk()] == ["file"]
@@ -176,7 +176,7 @@ def test_names_that_are_but_like_it_are_anybody_s(
     assert storage.listdir("") == ([], [name])
 
 
-def adding(key: str) -> marker.Change:
+def adding(key: str) -> marker.FactsChange:
     return lambda facts: {**facts, key: 1}
 
 

@@ -27,8 +27,8 @@ from tahoestorage.exceptions import (
 from tahoestorage.tahoe import parsing
 from tahoestorage.tahoe.caps import Cap, Shares
 from tahoestorage.tahoe.children import Child, Node
-from tahoestorage.tahoe.errors import error_for
-from tahoestorage.tahoe.parsing import NodeParser, Server, servers_of, shares_of
+from tahoestorage.tahoe.errors import error_from_response
+from tahoestorage.tahoe.parsing import NodeParser, Server, parse_servers, parse_shares
 from tests.support.leaks import assert_hides_caps
 
 KEY, HASH = "a" * 26, "a" * 52
@@ -247,14 +247,16 @@ def listed(*servers: dict[str, Any]) -> str:
 def test_servers_are_connected_however_they_are_reached() -> None:
     states = ["Connected to 127.0.0.1 via tcp", "connected", "Trying to connect", "x"]
     servers = [{"nodeid": state, "connection_status": state} for state in states]
-    found = servers_of(listed(*servers))
+    found = parse_servers(listed(*servers))
     assert found is not None
     assert [each.connected for each in found] == [True, True, False, False]
 
 
 def test_a_server_is_seen_that_the_gateway_was_once_connected_to() -> None:
     lost = {"nodeid": "a", "connection_status": "Reconnecting in 3 seconds"}
-    found = servers_of(listed({**lost, "version": "1.20.0"}, {**lost, "version": None}))
+    found = parse_servers(
+        listed({**lost, "version": "1.20.0"}, {**lost, "version": None})
+    )
     assert found is not None
     assert [each.seen for each in found] == [True, False]
 
@@ -264,7 +266,7 @@ def test_a_server_is_seen_that_the_gateway_was_once_connected_to() -> None:
 )
 def test_a_server_without_any_space_is_full(space: Any, full: bool) -> None:
     told = {"nodeid": "a", "connection_status": "connected", "available_space": space}
-    assert servers_of(listed(told)) == (Server("a", "", True, True, full),)
+    assert parse_servers(listed(told)) == (Server("a", "", True, True, full),)
 
 
 @pytest.mark.parametrize(
@@ -284,7 +286,7 @@ def test_a_server_without_any_space_is_full(space: Any, full: bool) -> None:
     ],
 )
 def test_what_is_no_list_of_servers_tells_of_none(status: str) -> None:
-    assert servers_of(status) is None
+    assert parse_servers(status) is None
 
 
 @pytest.mark.parametrize(
@@ -301,11 +303,11 @@ def test_what_is_no_list_of_servers_tells_of_none(status: str) -> None:
 )
 def test_a_check_tells_how_something_was_cut(results: Any, shares: Any) -> None:
     told = {"count-shares-needed": 2, "count-shares-expected": 4, **results}
-    assert shares_of(json.dumps({"results": told})) == shares
+    assert parse_shares(json.dumps({"results": told})) == shares
 
 
 def test_a_check_of_something_else_tells_nothing() -> None:
-    assert shares_of("<html>") is None
+    assert parse_shares("<html>") is None
 
 
 TRACE = (
@@ -371,7 +373,7 @@ def test_each_response_means_one_error_which_names_the_file_and_says_what_to_do(
     builtin: type[Exception],
     advice: str,
 ) -> None:
-    error = error_for(status, text, "photos/a.jpg")
+    error = error_from_response(status, text, "photos/a.jpg")
     assert type(error) is kind
     assert isinstance(error, builtin)
     assert isinstance(error, TahoeStorageError)
@@ -380,7 +382,9 @@ def test_each_response_means_one_error_which_names_the_file_and_says_what_to_do(
 
 
 def test_a_trace_counts_for_the_error_it_ends_with() -> None:
-    error = error_for(500, f"{TRACE}builtins.AssertionError: {CHK} is odd\n", "a.jpg")
+    error = error_from_response(
+        500, f"{TRACE}builtins.AssertionError: {CHK} is odd\n", "a.jpg"
+    )
     assert type(error) is UnexpectedResponse
     assert "500" in str(error)
     assert str(error).endswith("builtins.AssertionError: URI:*** is odd")
@@ -389,7 +393,7 @@ def test_a_trace_counts_for_the_error_it_ends_with() -> None:
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 413, 500, 502, 503])
 def test_a_response_of_another_server_is_quoted_shortly(status: int) -> None:
     page = f"<html><h1>No luck</h1><p>with /uri/{CHK}</p>{'x' * 9999}</html>"
-    error = error_for(status, page, "a.jpg")
+    error = error_from_response(status, page, "a.jpg")
     assert type(error) is UnexpectedResponse
     assert f"answered {status}" in str(error)
     assert "No luck with /uri/URI:***" in str(error)
@@ -399,4 +403,4 @@ def test_a_response_of_another_server_is_quoted_shortly(status: int) -> None:
 
 
 def test_an_empty_answer_is_told_as_such() -> None:
-    assert str(error_for(500, "", "a.jpg")).endswith("nothing")
+    assert str(error_from_response(500, "", "a.jpg")).endswith("nothing")

@@ -347,13 +347,13 @@ def test_what_is_repeated_has_the_time_that_is_left(
     clock = Clock()
     monkeypatch.setattr(connections, "time", clock)
     waited: list[float] = []
-    usual = connections._Patient.endheaders
+    usual = connections._GatewayConnection.endheaders
 
     def noted(self: Any, *rest: Any, **more: Any) -> None:
         waited.append(self.timeout)
         usual(self, *rest, **more)
 
-    monkeypatch.setattr(connections._Patient, "endheaders", noted)
+    monkeypatch.setattr(connections._GatewayConnection, "endheaders", noted)
     gateway = gateway_before(proxy, connect_timeout=10, read_timeout=60)
 
     def late(seen: Seen) -> bool:

@@ -32,11 +32,11 @@ from tahoestorage.exceptions import (
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import marker, serverlist
 from tahoestorage.tahoe.caps import Cap, Shares
-from tahoestorage.tahoe.errors import error_for
+from tahoestorage.tahoe.errors import error_from_response
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.parsing import Server
 from tahoestorage.tahoe.quorum import Quorum, check
-from tahoestorage.tahoe.serverfacts import SHORT, Facts, ServerRules, View
+from tahoestorage.tahoe.serverfacts import SHORT, Availability, Facts, ServerRules
 from tahoestorage.testing.grid import LocalGrid
 from tests.conftest import MakeStorage, requests_sent
 from tests.support.proxy import HoldRequest, Proxy, Seen, SendResponse
@@ -83,9 +83,9 @@ def judge(
     making: bool = False,
     **rules: Any,
 ) -> Facts:
-    view = View.of(listed, known, ServerRules(**rules))
+    availability = Availability.of(listed, known, ServerRules(**rules))
     cut = [] if shares is None else [shares]
-    return check(view, known, cut, "photos/a.jpg", making=making)
+    return check(availability, known, cut, "photos/a.jpg", making=making)
 
 
 # The rule
@@ -224,7 +224,7 @@ def test_facts_that_make_no_sense_are_none(told: Any) -> None:
 
 def test_facts_are_read_as_they_were_kept() -> None:
     known = Facts({"a": "A", "b": ""}, 2, frozenset({OF_FOUR, OF_TEN}))
-    assert Facts.parse(json.loads(json.dumps(known.told()))) == known
+    assert Facts.parse(json.loads(json.dumps(known.as_metadata()))) == known
 
 
 def test_an_upload_that_full_servers_refuse_says_so() -> None:
@@ -233,7 +233,7 @@ def test_an_upload_that_full_servers_refuse_says_so() -> None:
         "2 server(s) (4 placed none (of which %d placed none due to the server being "
         "full and 0 placed none due to an error))"
     )
-    full, not_full = (error_for(500, text % count, "a") for count in (4, 0))
+    full, not_full = (error_from_response(500, text % count, "a") for count in (4, 0))
     assert isinstance(full, NotEnoughServers)
     assert "they are full: make room" in str(full)
     assert "full" not in str(not_full)
@@ -282,7 +282,7 @@ def root_on_ten(grid: LocalGrid) -> Cap:
     """Make a root that says it was made on ten servers, in shares of which 3 do."""
     known = Facts(dict.fromkeys(["node", *TEN], ""), 10, frozenset({OF_TEN}))
     with contextlib.closing(Gateway(grid.base_url)) as gateway:
-        return marker.create_root(gateway, facts=known.told())
+        return marker.make_root(gateway, facts=known.as_metadata())
 
 
 def test_what_another_host_keeps_counts_within_a_second_while_one_is_away(
@@ -317,7 +317,7 @@ def test_no_directory_is_made_on_fewer_servers_where_that_can_not_be_kept(
                 quorum.prepare("x", lambda change: None, making=True)
         quorum.prepare("x", lambda change: None)
         listing(TEN)
-        quorum.doubt()
+        quorum.invalidate()
         quorum.prepare("x", lambda change: None, making=True)
 
 
@@ -375,10 +375,10 @@ def test_while_one_is_away_the_root_is_read_once_a_second_and_else_not_again(
         assert 5 <= reads(quorum, 10) <= 10
         # It is back, and goes again: at once.
         listing(TEN)
-        quorum.doubt()
+        quorum.invalidate()
         assert reads(quorum, 10) == 1
         listing(TEN[:-1], away=TEN[-1])
-        quorum.doubt()
+        quorum.invalidate()
         assert reads(quorum, 1) == 1
 
 
@@ -440,7 +440,7 @@ def test_a_child_of_a_fork_waits_for_no_thread_of_its_parent(
 ) -> None:
     storage = make_storage()
     quorum = storage.links._quorum
-    with quorum._known.reading, quorum._known.keeping, quorum._list._lock:
+    with quorum._state.reading, quorum._state.keeping, quorum._list._lock:
         child = os.fork()
         if child == 0:
             code = 1
@@ -503,7 +503,7 @@ def test_nothing_is_sent_of_a_change_that_is_refused(
 ) -> None:
     listing("ab")
     far.save("dir/file", ContentFile(LONG))
-    far.links._quorum.doubt()
+    far.links._quorum.invalidate()
     listing("a", away="b")
     with pytest.raises(NotEnoughServers, match=r": B \(b\) is away\."):
         CHANGES[change](far)
@@ -516,7 +516,7 @@ def test_what_is_new_of_the_servers_is_kept_with_the_root(
     listing("ab")
     far.save("a", ContentFile(b"literal"))
     listing("abc")
-    far.links._quorum.doubt()
+    far.links._quorum.invalidate()
     with requests_sent() as sent:
         far.save("b", ContentFile(b"literal"))
         far.save("c", ContentFile(b"literal"))

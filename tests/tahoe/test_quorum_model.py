@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tahoestorage.tahoe.caps import Shares
-from tahoestorage.tahoe.quorum import birthplaces, tolerance
+from tahoestorage.tahoe.quorum import birth_count, tolerance
 
 with warnings.catch_warnings():
     # What it imports is old.
@@ -212,14 +212,14 @@ def test_where_one_may_be_away_one_may_be_at_a_birth_too(
     shares: Shares, servers: int
 ) -> None:
     if tolerance(shares, servers) == 1:
-        assert birthplaces(shares, servers, servers - 1) == servers
+        assert birth_count(shares, servers, servers - 1) == servers
         assert not loses(shares, servers, 1, births=(0, 1))
 
 
 def test_where_two_may_be_away_it_counts_on_how_many_a_directory_was_made() -> None:
     shares, servers = Shares(1, 5), 5
     assert tolerance(shares, servers) == 2
-    assert birthplaces(shares, servers, 4) == 4
+    assert birth_count(shares, servers, 4) == 4
     # So no more may be away from then on.
     assert tolerance(shares, 4) == 1
     assert not loses(shares, servers, 1, births=(1,))

@@ -20,13 +20,13 @@ def test_a_refused_connection_is_tried_again(
 ) -> None:
     """A gateway that is just started anew refuses; that takes no time."""
     tried: list[str] = []
-    usual = connections._Patient.connect
+    usual = connections._GatewayConnection.connect
 
     def connect(self: Any) -> None:
         tried.append(self.host)
         usual(self)
 
-    monkeypatch.setattr(connections._Patient, "connect", connect)
+    monkeypatch.setattr(connections._GatewayConnection, "connect", connect)
     gateway = Gateway(f"http://127.0.0.1:{free_port()}", retries=2)
     with pytest.raises(GatewayUnreachable):
         gateway.list(root, label="a")
@@ -40,13 +40,13 @@ def test_a_repeated_request_waits_for_no_longer_than_is_left(
     now, waited = [1000.0], list[float]()
     clock = SimpleNamespace(monotonic=lambda: now[0])
     monkeypatch.setattr(connections, "time", clock)
-    usual = connections._Patient.getresponse
+    usual = connections._GatewayConnection.getresponse
 
     def noted(self: Any) -> Any:
         waited.append(self.timeout)
         return usual(self)
 
-    monkeypatch.setattr(connections._Patient, "getresponse", noted)
+    monkeypatch.setattr(connections._GatewayConnection, "getresponse", noted)
 
     def late(seen: Seen) -> bool:
         now[0] += 50

@@ -30,7 +30,7 @@ from tahoestorage.exceptions import (
 from tahoestorage.tahoe import presence
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.children import Link
-from tahoestorage.tahoe.errors import mapped
+from tahoestorage.tahoe.errors import error_from_exception
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.uploads import UploadBody
 from tahoestorage.testing.grid import LocalGrid
@@ -150,7 +150,7 @@ def test_every_error_of_the_libraries_is_one_of_ours(kind: type[Exception]) -> N
         urllib3.exceptions.MaxRetryError(None, SECRET_URL, made(kind, SECRET_URL))  # type: ignore[arg-type]
     )
     for error in (made(kind, SECRET_URL), wrapped):
-        failure = mapped(error, "photos/a.jpg", "http://127.0.0.1:3456")
+        failure = error_from_exception(error, "photos/a.jpg", "http://127.0.0.1:3456")
         assert type(failure) in LEAVES
         assert "photos/a.jpg" in str(failure)
         assert (
@@ -199,7 +199,7 @@ def test_every_error_of_the_libraries_is_looked_at() -> None:
 def test_an_error_is_called_by_what_it_means(
     error: Exception, kind: type[GatewayError]
 ) -> None:
-    assert type(mapped(error, "a", "http://x")) is kind
+    assert type(error_from_exception(error, "a", "http://x")) is kind
 
 
 def test_a_closed_port_is_an_unreachable_gateway() -> None:

@@ -265,7 +265,7 @@ def test_whoever_waits_for_too_long_for_somebody_else_s_tree_is_told(
     making = proxy.rule(is_tree, HoldRequest(may_make))
     slow = background(save, far, "a/b/one")
     assert making.reached.wait(30)
-    monkeypatch.setattr(Gateway, "longest", 0.1)
+    monkeypatch.setattr(Gateway, "request_seconds", 0.1)
     with pytest.raises(GatewayTimeout, match=r"^a: another thread has been making"):
         save(far, "a/b/two")
     # Of another place it says nothing, and the lock is as it was.

@@ -139,7 +139,7 @@ def marked(storage: TahoeStorage) -> int:
     seen: set[bytes] = set()
     while pending:
         path = pending.pop()
-        response = storage.directories.ask(path)
+        response = storage.directories.fetch(path)
         directory = response.directory
         # A directory may be in itself.
         if directory.namespace.identity in seen:
