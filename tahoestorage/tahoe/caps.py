@@ -1,7 +1,8 @@
-"""Caps: the texts that name a file or directory on a grid, and give access to it.
+"""Caps: their grammar, their parsing, and what is derived from them. No requests.
 
-Pure: nothing here asks a gateway. The forms are those of ``allmydata.uri``, the
-derivations those of ``allmydata.util.hashutil``.
+A cap is a text that names a file or directory on a grid, and gives access to it.
+Source: ``allmydata.uri`` of Tahoe-LAFS for the grammar, ``allmydata.util.hashutil`` for
+the derivations.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from tahoestorage.exceptions import InvalidCap
 __all__ = ["LITERAL_LIMIT", "Access", "Cap", "Kind", "Shares", "literal_cap"]
 
 LITERAL_LIMIT: Final = 55
-"""Bytes. Content up to here is kept in the cap itself."""
+"""Bytes. Content up to this length is stored in the cap itself."""
 
 
 class Kind(enum.Enum):
-    """What a cap names. The values are Tahoe's own words."""
+    """What a cap names: a format of file or directory, by Tahoe's own word."""
 
     CHK = "CHK"
     LIT = "LIT"
@@ -36,14 +37,15 @@ class Kind(enum.Enum):
 
 
 class Access(enum.Enum):
-    """What a cap allows. Each includes those below it."""
+    """What a cap allows. Each access includes those listed after it."""
 
     WRITE = "write"
     READ = "read"
     VERIFY = "verify"
 
 
-# The last character of a base32 text may hold only bits that are used.
+# The grammar, as patterns. Base32 here is RFC 4648's, in lower case and without
+# padding; its last character has no bits that are not used.
 SIXTEEN_BYTES = "[a-z2-7]{25}[aeimquy4]"
 THIRTY_TWO_BYTES = "[a-z2-7]{51}[aq]"
 ANY_BYTES = (
@@ -62,7 +64,7 @@ _UNKNOWN = re.compile(r"(?:ro\.|imm\.)?URI:[A-Za-z0-9-]+:[!-~]*")
 
 
 class _Form(NamedTuple):
-    """What all caps of one prefix have in common. `body` matches what follows it."""
+    """The grammar of all caps of one prefix; ``body`` matches the rest of the text."""
 
     prefix: str
     kind: Kind
@@ -89,7 +91,7 @@ _NOT_BASE32 = "is not base32 (a to z, 2 to 7) of the right length: copy all of t
 
 
 def _complaint(text: str, form: _Form | None) -> str:
-    """Return why `text` is no cap, without any part of it."""
+    """Return why ``text`` is not a cap, without quoting any part of it."""
     if not text:
         return "the cap is empty"
     if any(map(str.isspace, text)):
@@ -111,8 +113,8 @@ def _complaint(text: str, form: _Form | None) -> str:
     return "the cap goes on after its end"
 
 
-# A few bytes of content can be guessed and hashed by who reads a log, so the
-# fingerprints of literals hold within one process and its forks only.
+# Short content can be guessed and hashed by somebody who reads a log. So the
+# fingerprints of literals are valid in one process and its forks only.
 _LITERAL_SALT = os.urandom(16)
 
 _BASE32 = b"abcdefghijklmnopqrstuvwxyz234567"
@@ -120,7 +122,7 @@ _TO_INT_DIGITS = bytes.maketrans(_BASE32, b"0123456789abcdefghijklmnopqrstuv")
 
 
 def _tagged_hash(tag: bytes, value: bytes) -> bytes:
-    """16 bytes of SHA-256d, the tag as a netstring: ``hashutil.tagged_hash``."""
+    """Return 16 bytes of SHA-256d with a netstring tag: ``hashutil.tagged_hash``."""
     inner = sha256(b"%d:%b,%b" % (len(tag), tag, value)).digest()
     return sha256(inner).digest()[:16]
 
@@ -137,7 +139,7 @@ def _decode(text: str) -> bytes:
 
 
 class Shares(NamedTuple):
-    """Any ``needed`` of the ``total`` shares of something give it back."""
+    """An encoding: any ``needed`` of ``total`` shares restore a file or directory."""
 
     needed: int
     total: int
@@ -145,10 +147,11 @@ class Shares(NamedTuple):
 
 @final
 class Cap:
-    """One cap: immutable, hashable, equal to another of the same text.
+    """One cap: immutable, hashable, equal to another cap of the same text.
 
-    Only ``uri`` gives the text, which is a secret: whoever has it can read, or
-    write. Every other rendering is redacted, and a Cap is not pickled.
+    The text is a secret: whoever has it can read, or write. Only ``uri`` gives it;
+    ``repr`` and ``str`` are redacted, and pickling raises TypeError. Made by ``parse``
+    or ``literal_cap``. Properties need no request.
     """
 
     __slots__ = ("_form", "_read_only", "_storage_index", "uri")
@@ -160,16 +163,16 @@ class Cap:
     _storage_index: bytes
 
     def __init__(self, uri: str, form: _Form) -> None:
-        # Not for callers: they have `parse` and `literal_cap`.
+        # Private: callers use ``parse`` and ``literal_cap``.
         _set(self, "uri", uri)
         _set(self, "_form", form)
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The cap of `text`, which must be nothing but a cap.
+        """Return the cap whose text is ``text``, which must be a cap and nothing else.
 
-        Forms that are not known (of a newer Tahoe) are of `Kind.UNKNOWN`. Raises
-        InvalidCap, which names the error and holds no part of the text.
+        A cap of a newer Tahoe, with an unknown prefix, is of ``Kind.UNKNOWN``. Raises
+        InvalidCap, whose message says why and quotes no part of the text.
         """
         prefix = text[: text.find(":", 4) + 1]
         form = _FORMS.get(prefix)
@@ -190,29 +193,33 @@ class Cap:
 
     @property
     def kind(self) -> Kind:
+        """What the cap names."""
         return self._form.kind
 
     @property
     def access(self) -> Access:
+        """What the cap allows."""
         return self._form.access
 
     @property
     def is_directory(self) -> bool:
+        """Whether the cap names a directory; False for ``Kind.UNKNOWN``."""
         return self._form.prefix.startswith("URI:DIR2")
 
     @property
     def is_mutable(self) -> bool:
-        """Whether what is read by this cap can change. Verify caps read nothing."""
+        """Whether what this cap reads can change. False for verify caps."""
         _, _, access, body = self._form
         return access is not Access.VERIFY and (body is _SSK or body is _MDMF)
 
     @property
     def is_writable(self) -> bool:
+        """Whether this is a write cap."""
         return self._form.access is Access.WRITE
 
     @property
     def size(self) -> int | None:
-        """Bytes, of an immutable file. None where the cap does not say it."""
+        """The size of an immutable file, in bytes. None for all other caps."""
         if self._form.kind is Kind.CHK:
             return int(self.uri.rpartition(":")[2])
         if self._form.kind is Kind.LIT:
@@ -221,7 +228,7 @@ class Cap:
 
     @property
     def shares(self) -> Shares | None:
-        """How it was cut into shares. None where the cap does not say it."""
+        """The encoding of an immutable file. None where the cap does not have it."""
         if self._form.kind is not Kind.CHK:
             return None
         _, _, needed, total, _ = self.uri.rsplit(":", 4)
@@ -229,14 +236,14 @@ class Cap:
 
     @property
     def literal(self) -> bytes | None:
-        """The content that the cap itself holds, of a file or a directory."""
+        """The content of a literal file or directory. None for all other caps."""
         return self._first_field() if self._form.body is _LIT else None
 
     @property
     def read_only(self) -> Cap:
-        """The cap that reads the same and writes nothing; itself, if it is that.
+        """The read cap for the same object; the cap itself if it is one.
 
-        Raises InvalidCap for a verify cap, which does not allow reading.
+        Raises InvalidCap for a verify cap.
         """
         if self._form.access is Access.READ:
             return self
@@ -253,9 +260,10 @@ class Cap:
 
     @property
     def storage_index(self) -> bytes:
-        """16 bytes: the identity of what is named, by whichever cap it is named.
+        """The identity of the object: 16 bytes, equal for all of its caps.
 
-        Tahoe's own, except for literals and unknown kinds, which have none there.
+        Tahoe's storage index. Literals and unknown kinds have none; for these it is a
+        hash of our own.
         """
         try:
             return self._storage_index
@@ -277,7 +285,7 @@ class Cap:
             return index
 
     def _readkey(self) -> bytes:
-        """Of a mutable object, from its write or read cap."""
+        """Return the read key of a mutable object, from its write or read cap."""
         key = self._first_field()
         if self._form.access is Access.READ:
             return key
@@ -291,10 +299,10 @@ class Cap:
 
     @property
     def fingerprint(self) -> str:
-        """12 hex digits that tell objects apart, and are safe to show.
+        """12 hexadecimal digits that identify the object, and are safe to show.
 
-        The same for all caps of one object and in all processes; of a literal, in
-        this process and its forks only.
+        Equal for all caps of one object, in all processes; for a literal, in this
+        process and its forks only.
         """
         salt = _LITERAL_SALT if self._form.body is _LIT else b""
         tag = b"tahoestorage_fingerprint_v1"
@@ -333,7 +341,10 @@ _set = object.__setattr__
 
 
 def literal_cap(content: bytes) -> Cap:
-    """The cap of a file of up to LITERAL_LIMIT bytes. InvalidCap for a longer one."""
+    """Return the cap of a file of at most ``LITERAL_LIMIT`` bytes: its content itself.
+
+    Raises InvalidCap for longer content. Needs no request.
+    """
     if len(content) > LITERAL_LIMIT:
         raise InvalidCap(f"a literal cap holds up to {LITERAL_LIMIT} bytes")
     return Cap(f"URI:LIT:{_encode(content)}", _READ_FORMS[Kind.LIT])

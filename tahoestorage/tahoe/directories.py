@@ -268,7 +268,7 @@ class Directories:
         def holds(flight: Flight[FreshListing], mine: Ticket) -> bool:
             response = flight.value
             if response is None:
-                # No gateway tells where a directory that is not there would be.
+                # A failed request does not say which directory was read last.
                 return isinstance(flight.error, StoreError) or (
                     not confirm and cache.unchanged(flight.ticket, mine, None)
                 )
@@ -339,7 +339,7 @@ class Directories:
         directory = base if rest == () else _directory(node)
         if node.kind is not EntryKind.DIRECTORY or node.read is None or not directory:
             raise UnexpectedResponse(
-                f"{label}: the gateway does not answer of a directory; is it a "
+                f"{label}: the gateway's response is not a directory; is it a "
                 "Tahoe-LAFS node?"
             )
         self.cache.fill(ticket, directory.namespace, listing)

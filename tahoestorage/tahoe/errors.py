@@ -109,10 +109,10 @@ def error_from_response(status: int, text: str, label: str) -> Exception:
             f"{label}: what listens at base_url speaks https and not http; "
             "let base_url begin with https"
         )
-    said = redact_quoted(" ".join(re.sub("<[^<>]*>", " ", text).split()))[:200]
+    quoted = redact_quoted(" ".join(re.sub("<[^<>]*>", " ", text).split()))[:200]
     return UnexpectedResponse(
         f"{label}: what listens at base_url answered {status}, as no Tahoe-LAFS "
-        f"gateway should: {said or 'nothing'}"
+        f"gateway should: {quoted or 'nothing'}"
     )
 
 

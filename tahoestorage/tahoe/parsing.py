@@ -1,4 +1,4 @@
-"""What a gateway answers, made into values. No HTTP here."""
+"""Parses what gateways send: listings, links, servers, checks. No HTTP here."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tahoestorage.exceptions import InvalidCap, UnexpectedResponse
 from tahoestorage.tahoe.caps import MOST_SHARES, Cap, Kind, Shares
 from tahoestorage.tahoe.children import TOKEN_KEY, Child, LinkTarget, Node
 
-# Half a million names; a gateway takes a minute for so many.
+# Bytes. Half a million names, for which a gateway takes a minute.
 LISTING_LIMIT = 1 << 28
 MOST_CHILDREN = 1 << 20
 # Bytes: "":["unknown",{"metadata":{}}] and a comma.
 _LEAST_CHILD = 31
 MOST_SERVERS = 1000
 LONGEST_ID = 200
-# Of one text in it: the parser holds it until it ends.
+# Bytes of one JSON string, which the parser holds in memory.
 TEXT_LIMIT = 1 << 20
 _DEEPEST = 32
 # Of the years 68 and 5138: Python's dates begin at 1 and end at 9999.
@@ -32,7 +32,7 @@ _LARGEST = 1 << 63
 _NODE_KEYS = frozenset({"ro_uri", "rw_uri", "size"})
 _METADATA_KEYS = frozenset({TOKEN_KEY, "ctime", "mtime"})
 _TIME_KEYS = frozenset({"linkcrtime", "linkmotime"})
-# What reads a child of which only an unknown write cap is listed: nothing that we know.
+# Stands for the read cap of a child with only a write cap, of an unknown kind.
 _UNREADABLE = "URI:UNREADABLE:"
 LINK_LIMIT = 1 << 20
 _DIRECTORY = re.compile(r'\s*\[\s*"dirnode"')
@@ -40,15 +40,15 @@ _KINDS = {"dirnode": EntryKind.DIRECTORY, "filenode": EntryKind.FILE}
 
 
 class _Malformed(Exception):
-    """What is read is not as it must be."""
+    """The listing is not valid; the text says how."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A storage server, as a gateway sees it now.
+    """A storage server, as the gateway's welcome page shows it.
 
-    ``seen``: the gateway was connected to it at some time since it was started.
-    ``full``: by its own word it takes no files; mutable ones may fail on it too.
+    ``seen``: the gateway has been connected to it since the gateway's start. ``full``:
+    it announces no space, so it takes no files, and may refuse mutable ones too.
     """
 
     id: str
@@ -59,10 +59,12 @@ class Server:
 
 
 class NodeParser:
-    """Reads ``t=json`` as it arrives, and hands on each child as soon as it is whole.
+    """Parses ``t=json`` as it arrives, and calls ``add`` with each complete child.
 
-    Memory does not grow with the directory, whatever the gateway sends: what is not
-    wanted is dropped, and depth and length have limits.
+    Memory does not grow with the directory, whatever the gateway sends: unused keys are
+    dropped, and depth, length and number of children are limited. For one listing.
+
+    Source: the web API, "Getting Information About a File Or Directory (as JSON)".
     """
 
     def __init__(self, label: str, add: Callable[[Child], None] | None = None) -> None:
@@ -83,7 +85,7 @@ class NodeParser:
         self._silent = 0
 
     def parse(self, chunks: Iterable[bytes]) -> Node:
-        """Return the node. Raises UnexpectedResponse for anything that is not one."""
+        """Return the node itself. Raises UnexpectedResponse for an invalid listing."""
         parser = ijson.basic_parse_coro(self._sink(), use_float=True)
         chunk = b""
         wrong = "is not the JSON that it should be"
@@ -170,7 +172,7 @@ class NodeParser:
         self._name, self._child = name, {}
         self._metadata, self._times = {}, {}
         self._children += 1
-        # Tiny ones take a processor many times as long as their bytes should.
+        # Tiny children cost many times the processor time of their bytes.
         most = min(MOST_CHILDREN, self._length // _LEAST_CHILD + 1)
         if self._children > most:
             raise _Malformed("has more names than a directory can hold")
@@ -222,7 +224,10 @@ def _number(*values: Any) -> float | None:
 
 
 def parse_link(text: str, where: str) -> LinkTarget:
-    """Return where a link leads, from what ``t=json`` says of one child."""
+    """Return where a link leads, from the ``t=json`` of one child.
+
+    ``where`` is the gateway's address. Raises UnexpectedResponse if it is not valid.
+    """
     if (found := _link_target(text)) is not None:
         return found
     raise UnexpectedResponse(
@@ -251,9 +256,9 @@ def _link_target(text: str) -> LinkTarget | None:
 
 
 def parse_servers(status: str) -> tuple[Server, ...] | None:
-    """Return the servers that a gateway's welcome page lists, by the page's JSON.
+    """Return the servers in the JSON of a gateway's welcome page (``/?t=json``).
 
-    None where it is no such list.
+    None where it is not valid.
     """
     try:
         found = tuple(map(_server, json.loads(status)["servers"]))
@@ -262,9 +267,9 @@ def parse_servers(status: str) -> tuple[Server, ...] | None:
     return found if len(found) <= MOST_SERVERS else None
 
 
-def _server(told: dict[str, Any]) -> Server:
-    id_, status = told["nodeid"], told["connection_status"]
-    nickname, space = told.get("nickname"), told.get("available_space")
+def _server(fields: dict[str, Any]) -> Server:
+    id_, status = fields["nodeid"], fields["connection_status"]
+    nickname, space = fields.get("nickname"), fields.get("available_space")
     if not (isinstance(id_, str) and 0 < len(id_) <= LONGEST_ID):
         raise ValueError("no server has such an id")
     # "Connected to ..." over Foolscap, and "connected" over HTTPS.
@@ -273,17 +278,17 @@ def _server(told: dict[str, Any]) -> Server:
         id_,
         nickname[:LONGEST_ID] if isinstance(nickname, str) else "",
         connected,
-        # What a server said when the gateway last connected to it stays.
-        seen=connected or told.get("version") is not None,
+        # The version stays from the last time that the gateway was connected.
+        seen=connected or fields.get("version") is not None,
         # Of one that is read-only too, it is 0.
         full=type(space) is int and space <= 0,
     )
 
 
 def parse_shares(check: str) -> Shares | None:
-    """Return how something was cut into shares, by the JSON of a check of it.
+    """Return the encoding in the JSON of a check (``t=check``).
 
-    None where too few are there: the check then makes the numbers up.
+    None where too few shares are reachable: the check then invents the numbers.
     """
     try:
         results = json.loads(check)["results"]

@@ -56,17 +56,17 @@ def tolerance(shares: Shares, servers: int) -> int:
     return max(0, (servers - -(-needed // each)) // 2)
 
 
-def birth_count(shares: Shares, known: int, up: int) -> int:
-    """Return how many servers count for a directory made with ``up`` of ``known`` up.
+def birth_count(shares: Shares, expected: int, up: int) -> int:
+    """Return how many servers count for a directory made on ``up`` of ``expected``.
 
     The result is for ``tolerance``. Where it allows one server to be away, one may be
     away at the making as well, and still all count: the server that is away at the
     next change leaves its numbers to the one that has fewest, which is the one that
     had none. (For two or more that is false: 1-of-5 on five.)
     """
-    if tolerance(shares, known) == 1 and known - up <= 1:
-        return known
-    return min(known, up)
+    if tolerance(shares, expected) == 1 and expected - up <= 1:
+        return expected
+    return min(expected, up)
 
 
 _NAME_TAKEN = (
@@ -155,10 +155,10 @@ class Quorum:
             # Another thread may have stored it while this one waited.
             wanted = self._check(label, making)
             if wanted is not None and wanted != state.facts:
-                told = keep(lambda there: {**there, **_merged(there, wanted)})
-                if told is None:
+                stored = keep(lambda there: {**there, **_merged(there, wanted)})
+                if stored is None:
                     self._warn_not_kept(wanted, label)
-                state.learn(wanted if told is None else Facts.parse(told))
+                state.learn(wanted if stored is None else Facts.parse(stored))
 
     def _check(self, label: str, making: bool) -> Facts | None:
         """Return the facts to be stored; None if they are stored already."""
@@ -187,7 +187,7 @@ class Quorum:
                 return facts
             began = now()
             try:
-                told = marker.read_facts(self._gateway, self._root)
+                metadata = marker.read_facts(self._gateway, self._root)
             except NotEnoughShares:
                 availability = Availability.of(
                     servers, state.facts or Facts(), self._rules
@@ -197,7 +197,7 @@ class Quorum:
                 raise NotEnoughServers(
                     _refusal(label, availability, None, "nothing was changed")
                 ) from None
-            facts = state.learn(Facts.parse(told))
+            facts = state.learn(Facts.parse(metadata))
             state.read, state.read_for = began, frozenset(servers)
             return facts
 
@@ -302,7 +302,10 @@ def check(
 
 
 def _most_away(encodings: Iterable[Shares], counted: Iterable[int]) -> int:
-    """Return how many servers may be away, whichever directory is changed."""
+    """Return how many servers may be away, whichever directory is changed.
+
+    ``counted`` are the numbers of servers on which directories may have been made.
+    """
     return min((tolerance(c, n) for c in encodings for n in counted), default=0)
 
 

@@ -1,4 +1,4 @@
-"""A node's furl: its identity, its address, and the secret to enter it."""
+"""Furls of nodes (Foolscap URLs): a node's identity, its address, and a secret."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 
 def node_furl(file: Path, address: str) -> str:
-    """Return the furl that a node keeps in ``file``, in its private directory.
+    """Return the furl in ``file``, in a node's private directory; make it if missing.
 
-    A node makes its certificate and furl when it first runs. Here they are made before,
-    so that its clients can know them and nothing has to be started twice. They stay the
-    same from then on, but for the address (host and port): files depend on them.
+    A node would make its certificate and furl when it first runs. Made here, they can
+    be given to its clients before, and nothing is started twice. ``address`` is host
+    and port, and may change; the rest stays, for stored files depend on it.
     """
     private = file.parent
     private.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -59,12 +59,12 @@ def make_certificate() -> tuple[bytes, bytes]:
 
 
 def base32(data: bytes) -> str:
-    """Return the data as foolscap spells it."""
+    """Return base32 as Foolscap writes it: lower case, without padding."""
     return base64.b32encode(data).decode("ascii").lower().rstrip("=")
 
 
 def write_whole(file: Path, content: bytes) -> None:
-    """Write a file so that it has all of the content or does not change."""
+    """Write a file atomically: it has all of the content, or does not change."""
     part = file.with_name(f"{file.name}.part")
     part.write_bytes(content)
     part.replace(file)

@@ -42,16 +42,16 @@ class LocalGrid:
     :param servers: storage servers. A kept grid is always started with as many.
     :param gateways: gateways, each to all servers; kept too. With one of both, they
         are one node; otherwise each is a node of its own.
-    :param introducer: whether an introducer tells the nodes of each other, as on a grid
-        in earnest. The gateways then speak HTTPS to the servers, and miss one that was
-        away for a second or two; without it they speak Foolscap, and try a lost server
-        again only after a time that grows to an hour. Kept too.
+    :param introducer: whether an introducer announces the servers to the gateways, as
+        on a public grid. The gateways then speak HTTPS to the servers, and reconnect
+        to one that was away in a second or two; without it they speak Foolscap, and try
+        a lost server again only after a time that grows to an hour. Kept too.
     :param tahoe: the executable, which may live in another environment. None: the one
         beside this Python, else the one on the PATH.
-    :param needed: shares that give a file back. Default: 2; 1 with one server.
+    :param needed: shares that restore a file. Default: 2; 1 with one server.
     :param happy: servers that an upload must reach. Default: 3, or all but one where
         there are three, or as many as there are.
-    :param total: shares that are made. Default: one for each server.
+    :param total: shares that a file is encoded into. Default: one for each server.
     :param timeout: seconds that the nodes have to find each other.
     """
 
@@ -86,21 +86,21 @@ class LocalGrid:
 
     @property
     def directory(self) -> Path:
-        """Where the grid lives. A temporary directory is there while the grid runs."""
+        """The grid's directory. A temporary one exists only while the grid runs."""
         if self._directory is None:
             raise RuntimeError("The grid is not running; call start() first.")
         return self._directory
 
     @property
     def base_url(self) -> str:
-        """The address of the first gateway."""
+        """The first gateway's address. Raises RuntimeError before the first start."""
         if not self.base_urls:
             raise RuntimeError("The grid was not started; call start() first.")
         return self.base_urls[0]
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """The processes of this grid."""
+        """The process ids of the running nodes."""
         return tuple(node.process.pid for node in self._nodes if node.process)
 
     def log_path(self, gateway: int = 0) -> Path:
@@ -108,7 +108,7 @@ class LocalGrid:
         return self._gateways[gateway].log_path
 
     def create_root(self) -> Cap:
-        """Make a root without files, linked from nowhere, and return its write cap."""
+        """Make an empty root directory and return its write cap."""
         with closing(Gateway(self.base_url)) as gateway:
             shares = Shares(self.encoding.needed, self.encoding.total)
             return create_root(gateway, shares=shares)
@@ -227,9 +227,11 @@ class LocalGrid:
                 node.check_start()
             if time.monotonic() > deadline:
                 logs = [f"{node.name}:\n{node.log_tail()}" for node in self._nodes]
-                said = f"in {self._timeout:g} s. The ends of their logs:"
-                label = f"The nodes of the grid have not found each other {said}"
-                raise GatewayTimeout(Lines("\n".join([label, *logs])))
+                problem = (
+                    "The nodes of the grid have not found each other in "
+                    f"{self._timeout:g} s. The ends of their logs:"
+                )
+                raise GatewayTimeout(Lines("\n".join([problem, *logs])))
             time.sleep(0.05)
 
     def _end(self, nodes: list[LocalNode]) -> None:
@@ -246,7 +248,7 @@ class LocalGrid:
             running.discard(self)
 
     def _abandon(self) -> None:
-        """Leave the grid to the parent: what a forked child holds keeps it alive."""
+        """Leave the grid to the parent: open pipes in a child would keep it alive."""
         for node in self._nodes:
             node.abandon()
         self._release()

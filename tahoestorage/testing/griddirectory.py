@@ -1,4 +1,4 @@
-"""The directory of a private grid: who runs it, and what its nodes and ports are."""
+"""The directory of a private grid: its lock, and the nodes and ports in it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from tahoestorage.exceptions import GatewayError
 from tahoestorage.testing.furls import write_whole
 from tahoestorage.testing.localnode import Encoding, LocalNode
 
-# Below those that Linux gives to clients, so that a kept grid finds its own free again.
+# Below the ephemeral ports of Linux, so that a kept grid finds its own free again.
 PORTS = range(20_000, 32_768)
 
 
 def take_lock(directory: Path, seconds: float) -> int:
-    """Make the directory, private to its owner, and take it for this process.
+    """Make the directory, with mode 0700, and lock it for this process.
 
-    Returns the file descriptor that holds it. The nodes hold it too: a directory is
-    free when the last node of the last run has ended, even if its process was killed.
-    They are waited for.
+    Returns the file descriptor that holds the lock. The nodes inherit it: the directory
+    is free when the last node of the last run has ended, even if its process was
+    killed. Waits for that up to ``seconds``. Raises GatewayError where another process
+    has the lock, or other files are in the directory.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = directory / "grid.lock"
@@ -75,7 +76,7 @@ def lay_out(
     shape = {"servers": servers, "gateways": gateways, "introducer": introducer}
     kept: dict[str, Any] = {**shape, "ports": {}}
     if file.exists():
-        # Grids of before had none.
+        # Grids of older versions have no introducer.
         kept = {"introducer": False, **json.loads(file.read_text("utf-8"))}
     if kept != {**shape, "ports": kept["ports"]}:
         with_or_without = "with" if kept["introducer"] else "without"
@@ -87,8 +88,8 @@ def lay_out(
     ports: dict[str, int] = kept["ports"]
 
     def port(use: str) -> int:
-        known = ports.pop(use, None)
-        ports[use] = free_port(known, taken=ports.values())
+        kept_port = ports.pop(use, None)
+        ports[use] = free_port(kept_port, taken=ports.values())
         return ports[use]
 
     if servers == gateways == 1:
@@ -99,20 +100,24 @@ def lay_out(
         storage_nodes = [LocalNode(directory / n, storage_port=port(n)) for n in names]
         names = [f"gateway-{i}" for i in range(gateways)]
         gateway_nodes = [LocalNode(directory / n, web_port=port(n)) for n in names]
-    teller = None
+    introducer_node = None
     if introducer:
         name = "introducer"
-        teller = LocalNode(directory / name, introducer_port=port(name))
-        teller.configure(encoding)
+        introducer_node = LocalNode(directory / name, introducer_port=port(name))
+        introducer_node.configure(encoding)
     write_whole(file, json.dumps(kept).encode("utf-8"))
     for node in {*storage_nodes, *gateway_nodes}:
-        told = storage_nodes if node.web_port and teller is None else []
-        node.configure(encoding, servers=told, introducer=teller)
-    return Layout(storage_nodes, gateway_nodes, teller)
+        is_static = node.web_port and introducer_node is None
+        servers_used = storage_nodes if is_static else []
+        node.configure(encoding, servers=servers_used, introducer=introducer_node)
+    return Layout(storage_nodes, gateway_nodes, introducer_node)
 
 
 def free_port(wanted: int | None, taken: Iterable[int]) -> int:
-    """Return the wanted port if it is free, else another one that is."""
+    """Return ``wanted`` if that port is free and not in ``taken``, else another one.
+
+    Raises GatewayError where no port is free.
+    """
     choice = secrets.SystemRandom().sample(PORTS, 100)
     for port in [wanted, *choice] if wanted else choice:
         with socket.socket() as probe, suppress(OSError):

@@ -29,7 +29,7 @@ web.port = {web}
 tub.port = {port}
 tub.location = {location}
 """
-# An introducer refuses to know of these.
+# An introducer does not start with these sections.
 CLIENT = """\
 [client]
 shares.needed = {needed}
@@ -42,7 +42,7 @@ reserved_space = 0
 
 
 class Encoding(NamedTuple):
-    """Any `needed` of `total` shares give a file back; `happy` servers must get one."""
+    """Any `needed` of `total` shares restore a file; `happy` servers must get one."""
 
     needed: int
     happy: int
@@ -78,7 +78,7 @@ class LocalNode:
     storage_port: int | None = None
     introducer_port: int | None = None
     process: subprocess.Popen[bytes] | None = None
-    """None while the node is not meant to run."""
+    """None while the node is stopped on purpose."""
 
     @property
     def name(self) -> str:
@@ -94,7 +94,7 @@ class LocalNode:
 
     @property
     def furl(self) -> str:
-        """By what others find the storage server, or the introducer. A secret."""
+        """The furl of the storage server, or of the introducer. SECRET."""
         name = "introducer.furl" if self.introducer_port else "storage.furl"
         file = self.directory / "private" / name
         return node_furl(file, f"127.0.0.1:{self._port}")
@@ -110,13 +110,13 @@ class LocalNode:
         servers: Iterable[LocalNode] = (),
         introducer: LocalNode | None = None,
     ) -> None:
-        """Write what ``tahoe create-node`` would write, and which `servers` to use.
+        """Write the files that ``tahoe create-node`` would write.
 
-        With an `introducer` it tells the nodes of each other.
+        A gateway uses ``servers``, or those that an ``introducer`` announces.
         """
         private = self.directory / "private"
         private.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # The name of this file tells ``tahoe run`` what kind of node this is.
+        # ``tahoe run`` takes the type of the node from the name of this file.
         kind = "introducer" if self.introducer_port else "client"
         (self.directory / f"tahoe-{kind}.tac").touch()
         web, port = self.web_port, self._port
@@ -130,18 +130,18 @@ class LocalNode:
             **encoding._asdict(),
         )
         (self.directory / "tahoe.cfg").write_text(text, "utf-8")
-        known = {
+        storage = {
             each.name: {"ann": {"anonymous-storage-FURL": each.furl}}
             for each in servers
         }
         # JSON is YAML too.
-        (private / "servers.yaml").write_text(json.dumps({"storage": known}), "utf-8")
+        (private / "servers.yaml").write_text(json.dumps({"storage": storage}), "utf-8")
         if introducer is not None:
-            told = {"introducers": {introducer.name: {"furl": introducer.furl}}}
-            (private / "introducers.yaml").write_text(json.dumps(told), "utf-8")
+            introducers = {"introducers": {introducer.name: {"furl": introducer.furl}}}
+            (private / "introducers.yaml").write_text(json.dumps(introducers), "utf-8")
 
     def start(self, tahoe: str, lock: int) -> None:
-        """Run the node; it ends when this process does, and holds `lock` until then.
+        """Start the node. It ends when this process does, and holds `lock` until then.
 
         ``tahoe run`` ends when its standard input is closed. The other end of that pipe
         is in this process alone, so the kernel closes it however the process dies.
@@ -155,7 +155,7 @@ class LocalNode:
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    # What is to be an error here need not be one there.
+                    # Warnings that are errors in tests must not end the node.
                     env={k: v for k, v in os.environ.items() if k != "PYTHONWARNINGS"},
                     pass_fds=(lock,),
                     # Ctrl-C is for this process, which then ends its nodes.
@@ -190,7 +190,7 @@ class LocalNode:
     def listens(self) -> bool:
         """Whether the node has opened its ports."""
         if self.web_port:
-            # Not asked over HTTP: a stranger might answer.
+            # Not by HTTP: another program may have the port.
             return (self.directory / "node.url").exists()
         with suppress(OSError):
             socket.create_connection(("127.0.0.1", self._port or 0)).close()
@@ -198,7 +198,7 @@ class LocalNode:
         return False
 
     def connected_servers(self) -> int | None:
-        """Return how many storage servers the gateway sees; None while it is silent."""
+        """Return to how many servers the gateway is connected; None if unresponsive."""
         with closing(Gateway(self.base_url, read_timeout=5, retries=0)) as gateway:
             try:
                 return gateway.connected_servers()

@@ -121,7 +121,7 @@ def test_a_mutable_file_that_is_moved_stays_the_same_one(add: Add) -> None:
     put(storage, cap, b"second")
 
     assert contents(storage) == {"copy": b"first", "dir/moved": b"second"}
-    child = storage.directories.ask(("dir",), "moved").child
+    child = storage.directories.fetch(("dir",), "moved").child
     assert child.write_reference == cap
     assert storage._entry("dir/moved")[1].reference == child.entry.reference != cap
 
