@@ -104,7 +104,7 @@ class Links:
         self._prepare("/".join(path[: length + 1]), making=True)
         ticket = self._cache.ticket()
         tree = Tree(path, length, link, self._make)
-        # Where a server went meanwhile, the facts have to say so before it is linked.
+        # If a server went away meanwhile, the facts must have it before the link.
         self._prepare("/".join(path[: length + 1]), making=True)
         for number, cap in enumerate(tree.caps):
             here = path[: length + number + 1]
@@ -161,26 +161,26 @@ class Links:
             if isinstance(cached, Directory) and not cached.read.is_mutable:
                 cached.writable(label)
 
-    def _look(self, parent: Directory, path: Path) -> FreshListing:
+    def _read_listing(self, parent: Directory, path: Path) -> FreshListing:
         """Read ``parent`` by its cap, now."""
         try:
             return self._directories.fetch_directory(parent, path[:-1], path[-1])
         except NotEnoughShares:
-            # It may be gone, and another in its place: the next attempt looks afresh.
+            # It may have been replaced: the next attempt resolves the path anew.
             self._directories.forget(path)
             raise
 
-    def _child(self, directory: Directory, path: Path) -> Child | None:
+    def _read_child(self, directory: Directory, path: Path) -> Child | None:
         """Read the child at ``path`` after a change of it failed.
 
         Retried: while another gateway writes, shares seem to be missing.
         """
         for number in range(self._gateway.retries):
             try:
-                return self._look(directory, path).child
+                return self._read_listing(directory, path).child
             except (NotEnoughShares, UnexpectedResponse):
                 pause(number)
-        return self._look(directory, path).child
+        return self._read_listing(directory, path).child
 
     def _link(
         self, directory: Directory, path: Path, link: Link, replace: Replace
@@ -208,7 +208,7 @@ class Links:
         entry = Entry(kind, cap.read_only.uri, cap.size)
 
         def settled() -> tuple[bool, Child | None]:
-            child = self._child(directory, path)
+            child = self._read_child(directory, path)
             if child is None or link.is_seen_in(child):
                 return child is not None, None
             return replace == "false" or child.entry.kind is EntryKind.DIRECTORY, child
@@ -231,9 +231,9 @@ class Links:
                     change.done(None)
                     if (found := settled())[0]:
                         return found[1]
-                    # It may still be under way. One that replaces could come after what
-                    # is saved next; one that does not is refused then, and tried once
-                    # more.
+                    # The request may still be under way. One that replaces could undo a
+                    # later save; one that does not would be refused, and is retried
+                    # once.
                     once = replace == "false" and number == 0
                     if isinstance(error, GatewayTimeout) and not once:
                         raise
@@ -355,7 +355,7 @@ class Links:
         """
         *parents, name = path
         label = "/".join(path)
-        # What is read while too many are away may be of before, and lack the name.
+        # While too many servers are away a listing may be old, without the name.
         self._prepare(label)
         try:
             response = self._directories.fetch(tuple(parents), name)
@@ -375,7 +375,7 @@ class Links:
         write = directory.writable("/".join(parents) or "the root directory")
 
         def is_there() -> bool:
-            child = self._child(directory, path)
+            child = self._read_child(directory, path)
             return child is not None and child.entry == first.entry
 
         def unlink(lock: WriteLock) -> None:
@@ -400,7 +400,7 @@ class Links:
                     failure = error
                     if not is_there():
                         return
-                    # It may still be under way, and take what has the name by then.
+                    # The request may still be under way, and unlink a later file.
                     if isinstance(error, GatewayTimeout):
                         raise
                     if isinstance(error, WriteCollision):

@@ -9,7 +9,7 @@ from typing import Any
 from tahoestorage.tahoe.caps import MOST_SHARES, Shares
 from tahoestorage.tahoe.parsing import LONGEST_ID, MOST_SERVERS, Server
 
-SHORT = 12
+SHORT_ID = 12
 """How many characters of a server's id messages show; options accept so many too."""
 
 
@@ -18,7 +18,6 @@ class Facts:
     """The record of a root's storage servers, stored in the link to its marker.
 
     ``servers`` are the nicknames, by id, of all servers ever seen for this root.
-
     ``fewest`` is the smallest number of servers on which a directory was made, as
     ``birth_count`` counts it. ``shares`` are the encodings that directories have, more
     than one where the gateway's configuration has changed.
@@ -42,7 +41,7 @@ class Facts:
         )
 
     def merged(self, other: Facts) -> Facts:
-        """Return facts that hold what both hold."""
+        """Return facts with all that either of the two has."""
         fewest = [each for each in (self.fewest, other.fewest) if each is not None]
         return Facts(
             {**self.servers, **other.servers},
@@ -74,7 +73,7 @@ class ServerRules:
     """What the site's options say of the servers: server_count and retired_servers.
 
     ``count`` is how many servers there are, and were when directories were made.
-    ``retired`` are the ids, or their first ``SHORT`` characters, of servers that never
+    ``retired`` are ids, or their first ``SHORT_ID`` characters, of servers that never
     come back.
     """
 
@@ -83,7 +82,7 @@ class ServerRules:
 
     def is_retired(self, id: str) -> bool:
         """Whether the server of this id never comes back."""
-        return any(id == each or id[:SHORT] == each for each in self.retired)
+        return any(id == each or id[:SHORT_ID] == each for each in self.retired)
 
 
 @dataclass(frozen=True)
@@ -140,7 +139,7 @@ class Availability:
         """Return which servers are away or full, as a text for people."""
         parts = []
         for id in sorted(self.away, key=lambda id: (self.expected[id], id)):
-            short = id if len(id) <= 2 * SHORT else id[:SHORT]
+            short = id if len(id) <= 2 * SHORT_ID else id[:SHORT_ID]
             name = self.expected[id]
             shown = short if name in ("", id) else f"{name} ({short})"
             parts.append(f"{shown} is {'full' if id in self.full else 'away'}")

@@ -36,7 +36,7 @@ from tahoestorage.tahoe.errors import error_from_response
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.parsing import Server
 from tahoestorage.tahoe.quorum import Quorum, check
-from tahoestorage.tahoe.serverfacts import SHORT, Availability, Facts, ServerRules
+from tahoestorage.tahoe.serverfacts import SHORT_ID, Availability, Facts, ServerRules
 from tahoestorage.testing.grid import LocalGrid
 from tests.conftest import MakeStorage, requests_sent
 from tests.support.proxy import HoldRequest, Proxy, Seen, SendResponse
@@ -134,7 +134,7 @@ def test_the_refusal_names_those_that_are_away_and_says_what_to_do() -> None:
     with pytest.raises(NotEnoughServers) as caught:
         judge(listed, known)
     said = str(caught.value)
-    assert f"D (d) is full; b is away; cellar ({long[:SHORT]}) is away." in said
+    assert f"D (d) is full; b is away; cellar ({long[:SHORT_ID]}) is away." in said
     assert "Make room" in said
     assert "retired_servers" in said
 
@@ -199,8 +199,8 @@ def test_one_that_never_comes_back_is_not_waited_for() -> None:
         judge(listed, facts("abcde"))
     judge(listed, facts("abcde"), retired=("e",))
     long = "v0-" + "abcdefgh" * 6
-    assert ServerRules(retired=(long[:SHORT],)).is_retired(long)
-    assert not ServerRules(retired=(long[: SHORT - 1],)).is_retired(long)
+    assert ServerRules(retired=(long[:SHORT_ID],)).is_retired(long)
+    assert not ServerRules(retired=(long[: SHORT_ID - 1],)).is_retired(long)
 
 
 def test_where_nobody_knows_how_directories_are_cut_all_must_be_there() -> None:
