@@ -301,7 +301,7 @@ def test_who_waits_for_another_s_request_has_a_deadline_of_his_own(
         first = pool.submit(far.exists, "a")
         assert held.reached.wait(60)
         gateway = type(far.directories.gateway)
-        monkeypatch.setattr(gateway, "longest", property(lambda self: 0.05))
+        monkeypatch.setattr(gateway, "request_seconds", property(lambda self: 0.05))
         with pytest.raises(GatewayTimeout, match=r"^b: another thread is asking"):
             far.exists("b")
         may.set()

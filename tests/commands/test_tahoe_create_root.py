@@ -119,7 +119,7 @@ def test_nothing_is_overwritten_nor_made(
 ) -> None:
     asked: list[str] = []
     monkeypatch.setattr(Gateway, "probe_upload", lambda self: asked.append("probe"))
-    monkeypatch.setattr(marker, "create_root", lambda *args: asked.append("root"))
+    monkeypatch.setattr(marker, "make_root", lambda *args: asked.append("root"))
     file = tmp_path / "root.cap"
     if kind == "file":
         file.write_text("the old cap", "utf-8")

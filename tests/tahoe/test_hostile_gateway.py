@@ -60,7 +60,7 @@ READERS = ["list", "linked", "upload", "download", "welcome"]
 @pytest.fixture(autouse=True)
 def short_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait no longer than for other answers for what tells that a gateway is there."""
-    monkeypatch.setattr(presence, "TRIAL_SECONDS", 0.1)
+    monkeypatch.setattr(presence, "PROBE_SECONDS", 0.1)
 
 
 def part(reader: FileReader) -> bytes:

@@ -155,7 +155,7 @@ def test_a_server_that_is_slow_to_begin_tls_is_waited_for(
     storage: TahoeStorage, secure: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is asked whether it speaks http, and begun with anew."""
-    monkeypatch.setattr(connections, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(connections, "SCHEME_PROBE_SECONDS", 0.2)
     usual = _Handler.setup
 
     def setup(self: _Handler) -> None:

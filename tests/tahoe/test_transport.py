@@ -70,7 +70,7 @@ def no_cap_is_logged() -> Iterator[list[str]]:
 @pytest.fixture(autouse=True)
 def short_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait no longer than for other answers for what tells that a gateway is there."""
-    monkeypatch.setattr(presence, "TRIAL_SECONDS", 0.1)
+    monkeypatch.setattr(presence, "PROBE_SECONDS", 0.1)
 
 
 @contextlib.contextmanager
