@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import hypothesis
 import pytest
 from django.core.checks.registry import registry
 from django.core.files.storage import Storage, storages
@@ -28,6 +29,10 @@ from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer, running
 from tests.support.s3_servers import S3Server, running_moto, running_weed
 from tests.support.s3_storages import MakeS3, storages_of
+
+# A machine that is busy is no failure: examples have no time limit.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 # A shell that starts the tests in the background, or nohup, has them ignore these. The
 # tests send them to their children, which would ignore them too.
