@@ -134,8 +134,10 @@ class Directories:
             here = Directory.of(entry.reference, write)
         return here
 
-    def _parent(self, path: Path, glance: Glance | None) -> Directory | Absent | None:
-        """Return what ``cached`` does, without write cap, by one glance at changes.
+    def _parent(
+        self, path: Path, revalidation: Revalidation | None
+    ) -> Directory | Absent | None:
+        """Return what ``cached`` does, without write cap, by this revalidation alone.
 
         Name by name: where they are in memory, nothing else is read.
         """
@@ -214,7 +216,7 @@ class Directories:
         cached = self.cache.entry(parent.namespace, name, expired=True)
         return cached if isinstance(cached, Entry) else None
 
-    def entry_even_expired(self, path: Path) -> Entry | None:
+    def entry_or_expired(self, path: Path) -> Entry | None:
         """Return what ``entry`` does; an expired entry while the gateway is away."""
         try:
             return self.entry(path, confirm=True)
