@@ -8,7 +8,7 @@ from django.core.checks import Error, Info, Warning
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong, or was looked at; the place is added where it is told.
+    """One thing that is wrong, or was looked at; which storage it is of is added later.
 
     ``id`` is such as E001, ``hint`` what to do about it.
     """
