@@ -117,7 +117,7 @@ class Cached(Lookups):
     def _open(self, name: str, mode: str = "rb") -> File[Any]:
         return StoredFile(self, str(name), mode)
 
-    def _prepare(self, name: str, mode: str) -> Reader | None:
+    def prepare_file(self, name: str, mode: str) -> Reader | None:
         check_file(name)
         if mode.startswith("r"):
             return self._reader(self._spelled(name))
@@ -166,7 +166,7 @@ class Cached(Lookups):
         with self._changing(name) as became:
             became(self.put_object(self.key_of(name), content, name, replace=replace))
 
-    def _publish(self, file: StoredFile) -> None:
+    def publish_file(self, file: StoredFile) -> None:
         replace = not file.mode.startswith("x")
         name = str(file.name)
         # What is there by just this name is replaced.

@@ -1,4 +1,4 @@
-"""What Django gives a storage to save, made ready to be sent."""
+"""Content as Django gives it to a storage, made readable for what sends it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MEDIA_TYPE = re.compile(r"[\w.+-]{1,127}/[\w.+-]{1,127}(;[ !-~]{0,256})?", re.A
 
 
 def file_of(content: Any) -> Any:
-    """Return content that has ``chunks`` as Files have; all that has ``read`` is some.
+    """Return content as a File, which has ``chunks``; it may be all that has ``read``.
 
     Django's ``save`` sees to that, but not for those who call ``_save`` themselves.
     """
@@ -83,9 +83,11 @@ class Source:
         return False
 
     def tell(self) -> int:
+        """Return how many bytes were read so far."""
         return self.taken
 
     def read(self, size: int | None = None) -> bytes:
+        """Return ``size`` bytes, fewer at the end only; all that is left without it."""
         found: list[memoryview] = []
         wanted = -1 if size is None or size < 0 else size
         while wanted:
@@ -204,11 +206,11 @@ def repeatable(content: Any) -> Iterator[Any]:
 
 
 class SpooledContent:
-    """Content that can be read once, and is kept in ``file`` as it is read.
+    """Content that can be read once, made readable as often as one likes.
 
-    ``chunks`` begins it anew each time. It is otherwise what ``content`` is. A file
-    that takes no more, on a full disk, does not stop the first reading: only a second
-    one raises StoreError.
+    The first reading keeps it in ``file``, and each one begins at the start. All other
+    attributes are those of ``content``. A full disk does not stop the first reading;
+    only a second one raises StoreError then.
     """
 
     def __init__(self, content: Any, pieces: Iterator[bytes], file: IO[bytes]) -> None:

@@ -20,7 +20,7 @@ logger = logging.getLogger("tahoestorage")
 
 
 class Reader(Protocol):
-    """What reads a file: an io.RawIOBase that knows the size of the whole."""
+    """A file that is read: an io.RawIOBase that knows the size of the whole."""
 
     until: int | None
     """Where the caller will stop, if it says so."""
@@ -37,13 +37,13 @@ class Reader(Protocol):
 class Publisher(Protocol):
     """What a storage gives the files that it opens."""
 
-    def _prepare(self, name: str, mode: str) -> Reader | None:
+    def prepare_file(self, name: str, mode: str) -> Reader | None:
         """Return what reads a file; None where it may be opened to be written.
 
         ``mode`` is as ``mode_of`` returns it. Raises what opening a file raises.
         """
 
-    def _publish(self, file: StoredFile) -> None:
+    def publish_file(self, file: StoredFile) -> None:
         """Store what was ``written``; a file in mode x must not overwrite any."""
 
 
@@ -98,7 +98,7 @@ class StoredFile(File):  # type: ignore[type-arg]
 
     def _begin(self, mode: str) -> None:
         mode = mode_of(mode)
-        self._reader = self._storage._prepare(str(self.name), mode)
+        self._reader = self._storage.prepare_file(str(self.name), mode)
         self._binary: IO[bytes]
         if self._reader is not None:
             self._binary = io.BufferedReader(cast(io.RawIOBase, self._reader), BLOCK)
@@ -187,7 +187,7 @@ class StoredFile(File):  # type: ignore[type-arg]
             return
         try:
             self.flush()
-            self._storage._publish(self)
+            self._storage.publish_file(self)
         except BaseException as error:
             # Whoever handles it may close the file again.
             self._others[id(error)] = error

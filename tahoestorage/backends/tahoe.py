@@ -107,7 +107,7 @@ class TahoeStorage(Saving, Configured):
     def _open(self, name: str, mode: str = "rb") -> File[Any]:
         return StoredFile(self, str(name), mode)
 
-    def _prepare(self, name: str, mode: str) -> FileReader | None:
+    def prepare_file(self, name: str, mode: str) -> FileReader | None:
         """Return what reads a file; None where it may be opened to be written."""
         if mode.startswith("r"):
             return self._reader(name)
@@ -268,7 +268,7 @@ class TahoeStorage(Saving, Configured):
         """
         self.links.add(grid_path(name), cap, replace=replace)
 
-    def _publish(self, file: StoredFile) -> None:
+    def publish_file(self, file: StoredFile) -> None:
         name = str(file.name)
         cap = self.upload(name, UploadBody(file.written, repeatable=True))
         self.link(name, cap, "false" if file.mode.startswith("x") else "only-files")

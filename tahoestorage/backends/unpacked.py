@@ -14,11 +14,10 @@ from tahoestorage.exceptions import DamagedDownload
 
 
 class Unpacked(io.RawIOBase):
-    """An object as it was before it was packed, where it is stored packed (gzip).
+    """An object, unpacked while it is read where the storage has packed it (gzip).
 
-    ``size`` is that of what is stored. Where that is ``rarely`` so, no request is made
-    to find it out: what is read first tells it, and where it is ``likely`` by its name
-    a seek from the end asks. Where it was not, such a seek is taken back by an error.
+    Any other object is read as it is. ``size`` is the size in the store, in bytes.
+    What can't be unpacked raises DamagedDownload.
     """
 
     def __init__(
@@ -29,6 +28,13 @@ class Unpacked(io.RawIOBase):
         rarely: bool = False,
         likely: bool = False,
     ) -> None:
+        """Read ``stored``; ``label`` is what errors call it.
+
+        Where objects are packed ``rarely``, no request is made to find it out: the
+        first read tells. A seek from the end before that asks only where the name makes
+        it ``likely``. Elsewhere the next read raises UnsupportedOperation if the object
+        was packed after all, for its end was not known.
+        """
         self._stored = stored
         self._label = label
         self._rarely = rarely

@@ -154,7 +154,7 @@ def test_nothing_is_sent_again_and_nothing_is_deleted(hashed: Site) -> None:
 
 def count(storage: Any, writes: list[str]) -> None:
     """Note each name that is written, and fail where one is deleted."""
-    usual: Callable[..., Any] = storage._publish
+    usual: Callable[..., Any] = storage.publish_file
 
     def publish(file: Any) -> None:
         writes.append(str(file.name))
@@ -163,7 +163,7 @@ def count(storage: Any, writes: list[str]) -> None:
     def delete(name: str) -> None:
         raise AssertionError(f"{name} was deleted")
 
-    storage._publish = publish
+    storage.publish_file = publish
     storage.delete = delete
 
 
@@ -171,19 +171,19 @@ def test_the_manifest_comes_last_and_not_where_something_failed(
     hashed: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage: Any = hashed.storage
-    usual = storage._publish
+    usual = storage.publish_file
 
     def publish(file: Any) -> None:
         if re.search(r"back\.[0-9a-f]{12}\.svg", str(file.name)):
             raise OSError("the store hung up")
         usual(file)
 
-    storage._publish = publish
+    storage.publish_file = publish
     with pytest.raises(OSError, match="hung up"):
         hashed.collect()
     assert not storage.exists("staticfiles.json")
 
-    storage._publish = usual
+    storage.publish_file = usual
     hashed.collect()
     assert storage.exists("staticfiles.json")
 
