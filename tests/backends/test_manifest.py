@@ -6,7 +6,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,11 @@ from pytest_django.fixtures import Settings
 from tahoestorage.backends.s3 import S3ManifestStaticStorage
 from tahoestorage.serving import Download
 from tahoestorage.testing.grid import LocalGrid
-from tests.commands.test_collectstatic import Site, sent_by
+from tests.commands.test_collectstatic import sent_by
 from tests.conftest import requests_sent
 from tests.support.gcs_servers import GCS
 from tests.support.s3_servers import S3Server
+from tests.support.static_site import Site, static_site
 
 STYLE = "@import 'other.css'; body { background: url('img/back.svg#x') }"
 FILES = {
@@ -43,6 +44,12 @@ class WithModules(S3ManifestStaticStorage):
     """A site's own class, with an option of Django's mixin."""
 
     support_js_module_import_aggregation = True
+
+
+@pytest.fixture
+def site(settings: Settings, tmp_path: Path) -> Iterator[Site]:
+    with static_site(settings, tmp_path / "static") as site:
+        yield site
 
 
 @pytest.fixture(params=["s3", "gcs", "tahoe"])

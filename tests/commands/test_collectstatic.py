@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import threading
 import time
@@ -12,12 +11,9 @@ from typing import Any
 
 import pytest
 from boto3.s3.transfer import TransferConfig
-from django.contrib.staticfiles.finders import get_finder
-from django.contrib.staticfiles.storage import ManifestFilesMixin, staticfiles_storage
+from django.contrib.staticfiles.storage import ManifestFilesMixin
 from django.core.files.base import ContentFile
-from django.core.files.storage import storages
-from django.core.management import CommandError, call_command
-from django.utils.functional import empty
+from django.core.management import CommandError
 from pytest_django.fixtures import Settings
 
 from tahoestorage.backends.gcs import GCSStorage
@@ -25,48 +21,17 @@ from tahoestorage.backends.s3 import S3Storage
 from tahoestorage.exceptions import StoreUnreachable
 from tests.support.gcs_servers import GCS
 from tests.support.s3_servers import S3Server
-
-wrapper: Any = staticfiles_storage
+from tests.support.static_site import Site, static_site
 
 
 class WithManifest(ManifestFilesMixin, S3Storage):  # type: ignore[misc]
     """Static files with names that follow from their content."""
 
 
-class Site:
-    """A site with a folder of static files, which collects them into a store."""
-
-    def __init__(self, settings: Settings, folder: Path) -> None:
-        self.folder = folder
-        self._settings = settings
-        folder.mkdir()
-        settings.INSTALLED_APPS = ["tahoestorage", "django.contrib.staticfiles"]
-        settings.STATIC_URL = "/static/"
-        settings.STATICFILES_DIRS = [str(folder)]
-        self.storage: Any = None
-
-    def on(self, backend: str, **options: Any) -> None:
-        self._settings.STORAGES = {
-            "staticfiles": {"BACKEND": backend, "OPTIONS": options}
-        }
-        self.storage = wrapper._wrapped = storages["staticfiles"]
-        get_finder.cache_clear()  # type: ignore[attr-defined]
-
-    def write(self, name: str, text: str) -> None:
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-    def collect(self, *options: str) -> str:
-        said = io.StringIO()
-        call_command("collectstatic", "--no-input", *options, stdout=said)
-        return said.getvalue()
-
-
 @pytest.fixture
 def site(settings: Settings, tmp_path: Path) -> Iterator[Site]:
-    yield Site(settings, tmp_path / "static")
-    wrapper._wrapped = empty
+    with static_site(settings, tmp_path / "static") as site:
+        yield site
 
 
 @pytest.fixture
