@@ -11,10 +11,11 @@ from tahoestorage.cache.pages import Page
 
 @dataclass(slots=True)
 class CachedPage:
-    """A page, valid while its directory's generation is the same, until ``expiry``.
+    """A page in memory, valid while its directory has this ``generation``.
 
-    The generation was seen to be the same when the header of all of them was
-    ``header``: as long as it is still that one, nobody needs to look again.
+    It expires at ``expiry``, in seconds since 1970. ``header`` is the header of the
+    counters with which it was last seen to be valid: under the same one it still is,
+    and the generation need not be read.
     """
 
     generation: int

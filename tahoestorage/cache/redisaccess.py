@@ -27,11 +27,11 @@ _all: weakref.WeakSet[RedisAccess] = weakref.WeakSet()
 
 
 class RedisAccess:
-    """A RedisState, or none while it is away.
+    """A RedisState, or none while the Redis is away.
 
-    It is away for all threads once it has failed one of them, until a thread of its own
-    has seen that it is back, and has told it of all that was changed meanwhile. One
-    warning in a ``lifetime`` says so.
+    Once it has failed one thread it is away for all of them. A thread of its own tries
+    it until it is back, and first tells it of all that was changed meanwhile. One
+    warning in a ``lifetime`` (seconds) says that it is away.
     """
 
     def __init__(self, url: str, lifetime: float) -> None:
@@ -58,7 +58,7 @@ class RedisAccess:
         return self._again is not None
 
     def state(self) -> RedisState:
-        """Return the state. Raises RedisUnusable while it is away."""
+        """Return the state. Raises RedisUnusable while the Redis is away."""
         again = self._again
         if again is not None and (time.monotonic() < again or not self._return()):
             raise RedisAway("it was away just now")

@@ -34,9 +34,10 @@ class _Moved(Exception):
 class RedisTiers(Tiers[Snapshot | RedisSnapshot]):
     """Pages in memory and in the Redis at ``url``, whose counters are the truth.
 
-    Each use asks it for the generation, and in the same request for the page if memory
-    has none: a disk would spare nothing. While it is away all works as without a
-    cache, but for what is 2 s old; what is written meanwhile is told it afterwards.
+    Each look-up asks the Redis for the generation and, in the same request, for the
+    page if memory has none: a disk would spare nothing. While the Redis is away memory
+    alone answers, for 2 seconds, with what the store was asked for meanwhile. Changes
+    made meanwhile are told to the Redis when it is back.
     """
 
     def __init__(self, url: str, *, lifetime: float, memory_entries: int) -> None:
