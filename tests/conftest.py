@@ -14,6 +14,8 @@ import hypothesis
 import pytest
 from django.core.checks.registry import registry
 from django.core.files.storage import Storage, storages
+from django.core.signals import request_finished
+from django.db import close_old_connections
 from pytest_django.fixtures import Settings
 
 from tahoestorage.backends.s3 import S3Storage
@@ -98,6 +100,14 @@ def checks_of_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the checks that apps register in a test, static files' own, from others."""
     before = set(registry.registered_checks)
     monkeypatch.setattr(registry, "registered_checks", before)
+
+
+@pytest.fixture(autouse=True)
+def connections_of_other_tests() -> Iterator[None]:
+    """Leave them alone when a response is closed, as Django's test client does."""
+    request_finished.disconnect(close_old_connections)
+    yield
+    request_finished.connect(close_old_connections)
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,6 @@ import os
 import threading
 import tracemalloc
 import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,8 +25,6 @@ from django.core.asgi import get_asgi_application
 from django.core.exceptions import PermissionDenied
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, InMemoryStorage, Storage
-from django.core.signals import request_finished
-from django.db import close_old_connections
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.test import AsyncClient, Client, RequestFactory
@@ -58,14 +55,6 @@ CONTENT = bytes(range(256)) * 1200  # 300 KiB, several blocks
 NAME = "films/Été 第一.bin"
 ALL = ["tahoe", "s3", "gcs", "files", "memory"]
 factory = RequestFactory()
-
-
-@pytest.fixture(autouse=True)
-def connections_of_other_tests() -> Iterator[None]:
-    """Leave them alone when a response is closed, as Django's test client does."""
-    request_finished.disconnect(close_old_connections)
-    yield
-    request_finished.connect(close_old_connections)
 
 
 @pytest.fixture
