@@ -1,4 +1,4 @@
-"""What is known of one name in a store."""
+"""An entry: kind, size, times and reference of one name in a store."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class EntryKind(enum.Enum):
 class Entry:
     """What is known of one name, never more than a reader of it may know.
 
-    ``reference`` is what reads it: a read cap on Tahoe, an ETag elsewhere; a
-    secret either way, hence not in the repr. ``size`` is in bytes, ``created``
-    and ``modified`` are seconds since 1970; None is "not known".
+    ``reference`` is what reads it: a read cap on Tahoe, an ETag on S3, a generation on
+    Google Cloud Storage. It is a secret, hence not in the repr. ``size`` is in bytes,
+    ``created`` and ``modified`` are seconds since 1970; None is "not known".
     """
 
     kind: EntryKind

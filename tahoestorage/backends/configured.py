@@ -12,9 +12,9 @@ from django.core.files.storage import Storage
 from django.core.signals import setting_changed
 from django.utils.functional import cached_property
 
-from tahoestorage.backends.caches import entry_cache, without_password
 from tahoestorage.backends.once import OnceForEach
 from tahoestorage.backends.portable import STORAGE_AT, alias_of, left_out, portable
+from tahoestorage.backends.processcaches import entry_cache, without_password
 from tahoestorage.config.keywords import TahoeKeywords
 from tahoestorage.config.settings import (
     CacheOptions,

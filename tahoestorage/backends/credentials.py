@@ -1,4 +1,4 @@
-"""Storages of django-storages, whose credentials stay in their process."""
+"""Keeps the credentials of S3 and GCS storages out of pickles and migrations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Self
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import Storage
 
-from tahoestorage.backends.caches import without_password
 from tahoestorage.backends.portable import (
     STORAGE_AT,
     alias_of,
@@ -20,6 +19,7 @@ from tahoestorage.backends.portable import (
     left_out,
     portable,
 )
+from tahoestorage.backends.processcaches import without_password
 from tahoestorage.config.settings import secret_key
 
 _LOGIN = re.compile(r"//[^/]*@|^[^/]*@")

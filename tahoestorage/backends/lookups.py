@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import cached_property
 
-from tahoestorage.backends.caches import entry_cache
 from tahoestorage.backends.names import path_of
 from tahoestorage.backends.objectstore import ObjectStore, Signed, is_hidden
+from tahoestorage.backends.processcaches import entry_cache
 from tahoestorage.cache import MISSING, Absent, EntryCache, Listing, Namespace, Ticket
 from tahoestorage.config.settings import (
     CacheOptions,

@@ -1,4 +1,4 @@
-"""Static files by names that follow from their content, worked out before a request."""
+"""Static files under hashed names, all of them worked out before anything is sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names as Django gives them, made into paths below the root."""
+"""Names as Django gives them, in NFC, as paths below the root and in URLs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,20 @@
-"""The protocol of object stores: what S3 and Google Cloud Storage answer alike."""
+"""The protocol of object stores: what S3 and Google Cloud Storage do alike.
+
+Where they differ, files of one name in ``s3/`` and ``gcs/`` stand side by side:
+
+========== ============================== ======================================
+file       S3                             Google Cloud Storage
+========== ============================== ======================================
+objects    a reference is an ETag         a reference is a generation
+conditions If-None-Match, If-Match        ifGenerationMatch
+writing    parts, and copies in parts     resumable uploads, rewrites
+signing    its own keys, or CloudFront's  a key file, or IAM
+errors     botocore's                     google-api-core's
+options    AWS_…                          GS_…
+========== ============================== ======================================
+
+Only S3 has ``unfinished``: uploads in parts that nobody ended.
+"""
 
 from __future__ import annotations
 

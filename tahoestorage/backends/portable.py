@@ -1,4 +1,4 @@
-"""Storages that are made anew elsewhere: by options that are JSON and hold no secret.
+"""A storage's options as JSON without secrets, for another process to make it anew.
 
 Tasks (Wagtail's, for one) are handed what ``deconstruct`` gives, as JSON, and make the
 storage anew from it. What it may not hold is taken from STORAGES there.
@@ -14,7 +14,7 @@ from typing import Any
 from django.core.files.storage import Storage, storages
 from django.utils.module_loading import import_string
 
-from tahoestorage.backends.caches import without_password
+from tahoestorage.backends.processcaches import without_password
 from tahoestorage.config.settings import storage_entries
 
 STORAGE_AT = "tahoestorage.storage.storage_at"

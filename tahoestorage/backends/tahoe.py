@@ -12,8 +12,8 @@ from django.core.files.base import File
 
 from tahoestorage.backends.configured import Configured
 from tahoestorage.backends.content import body_of
-from tahoestorage.backends.gridnames import grid_path, refuse_marker
 from tahoestorage.backends.names import url_below, url_name
+from tahoestorage.backends.reservednames import grid_path, refuse_marker
 from tahoestorage.backends.saving import Saving
 from tahoestorage.backends.storedfile import StoredFile
 from tahoestorage.config.settings import media_url, use_tz

@@ -2,6 +2,12 @@
 
 It knows no Django, and of stores only what ``entries`` has. ``entrycache`` is what
 stores use; below it are its ``tiers``.
+
+How long things are kept: listings and entries for ``lifetime`` (300 s), or until a
+change is told; where nobody tells of changes ``tiers.UNSHARED_SECONDS`` (2 s); a signed
+URL half of the time for which it works (``backends/lookups.py``); that a store refuses
+to overwrite a day (``backends/s3/storage.py``); which storage servers are there 1 s
+(``tahoe/serverlist.py``), and that a gateway is away 5 s (``tahoe/presence.py``).
 """
 
 from tahoestorage.cache.changes import Change

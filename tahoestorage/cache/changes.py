@@ -1,4 +1,4 @@
-"""One write, from before it is sent until its response is in."""
+"""Marks a name in the cache as unknown while a write to it is under way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tier in memory: pages as objects. The first in go first, but for used ones."""
+"""Pages in memory: the oldest go first, and one that was used stays once more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes that can only read the counters, and how the others learn of them.
+"""How processes that cannot write the counters of changes make others notice them.
 
 On a disk that it may only read, or that takes no more writes, a process can't tell
 others what it changes. But it can still lock the file of counters. The lock goes with

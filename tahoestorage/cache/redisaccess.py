@@ -1,4 +1,4 @@
-"""Access to the Redis, which is left alone while it is away, and told afterwards."""
+"""Access to Redis: not asked while it fails, and told then of the changes it missed."""
 
 from __future__ import annotations
 

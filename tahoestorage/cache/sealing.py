@@ -1,6 +1,4 @@
-"""Sealed values: what leaves the memory of a process can be read by none but those
-who could have asked the store.
-"""
+"""Encrypts what the cache keeps outside of memory, by keys of those who may read it."""
 
 from __future__ import annotations
 

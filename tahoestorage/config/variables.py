@@ -1,4 +1,4 @@
-"""Stores in the variables of the environment that a site may have already."""
+"""Reads a store's options from variables such as AWS_STORAGE_BUCKET_NAME."""
 
 from __future__ import annotations
 

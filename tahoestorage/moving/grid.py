@@ -1,4 +1,4 @@
-"""TahoeStorage as a store of a run."""
+"""A grid as the source or target of a copy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.core.files.base import File
 
 from tahoestorage.backends.content import body_of
 from tahoestorage.backends.digests import MD5
-from tahoestorage.backends.gridnames import grid_path
+from tahoestorage.backends.reservednames import grid_path
 from tahoestorage.backends.tahoe import TahoeStorage
 from tahoestorage.cache import MISSING
 from tahoestorage.entries import Entry, EntryKind

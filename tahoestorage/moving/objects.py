@@ -1,4 +1,4 @@
-"""S3Storage and GCSStorage as stores of a run."""
+"""S3 and Google Cloud Storage as the source or target of a copy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Storages and stores, by what names them on the command line."""
+"""Finds the storage that an argument of a command names, by its alias or URL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The bodies of responses, read with limits, and the statuses that mean an error."""
+"""The bodies of responses, read with limits.
+
+What a status means, a 409 for one, ``errors`` has; ``links`` acts on it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections to a gateway: time limits of each step, retries, no redirects."""
+"""The session of requests below ``transport``: what each connection may take."""
 
 from __future__ import annotations
 

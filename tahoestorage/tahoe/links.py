@@ -30,10 +30,10 @@ from tahoestorage.exceptions import (
 from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.children import Child, Link
-from tahoestorage.tahoe.collisions import lost_lock_warning, pause
 from tahoestorage.tahoe.directories import Directories, Directory, FreshListing, Path
 from tahoestorage.tahoe.marker import FactsChange, MarkerFacts
 from tahoestorage.tahoe.quorum import Quorum
+from tahoestorage.tahoe.retries import lost_lock_warning, pause
 from tahoestorage.tahoe.serverfacts import ServerRules
 from tahoestorage.tahoe.trees import Tree, build_locks, deepest_directory
 

@@ -1,4 +1,4 @@
-"""Two gateways writing to one directory: when to try again, and a warning."""
+"""When a write is tried again that met another gateway's, and a warning of that."""
 
 from __future__ import annotations
 

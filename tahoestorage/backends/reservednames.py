@@ -1,4 +1,4 @@
-"""Names as Django gives them, made into paths on a grid."""
+"""Refuses names that a grid reserves: those with the marker's in them."""
 
 from __future__ import annotations
 
