@@ -7,7 +7,7 @@ of its own in ``DEFAULT_EXCEPTION_REPORTER_FILTER``, which may be a subclass of 
 from __future__ import annotations
 
 import re
-from collections.abc import ItemsView
+from collections.abc import ItemsView, Iterable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -20,6 +20,9 @@ __all__ = ["HideSecretsFilter"]
 
 # Deeper than settings go; a list may be in itself.
 _DEPTH = 6
+# Values of one variable that are looked at; lists may hold each other many times.
+_MOST = 10_000
+_CUT = "…"
 
 
 class HideSecretsFilter(SafeExceptionReporterFilter):
@@ -49,8 +52,12 @@ class HideSecretsFilter(SafeExceptionReporterFilter):
         return {name: _shown(value) for name, value in variables}.items()
 
 
-def _shown(value: Any, depth: int = _DEPTH) -> Any:
-    """Return the value, or a copy that has no secret which is known by its form."""
+def _shown(value: Any, depth: int = _DEPTH, left: list[int] | None = None) -> Any:
+    """Return the value, or a copy that has no secret which is known by its form.
+
+    What is deeper than ``depth``, or beyond ``left`` values in all, is cut off.
+    """
+    left = [_MOST] if left is None else left
     # Not isinstance: it asks a lazy object what it is, which may fail.
     kind = type(value)
     if issubclass(kind, Secret):
@@ -62,11 +69,23 @@ def _shown(value: Any, depth: int = _DEPTH) -> Any:
     if issubclass(kind, bytes):
         text = value.decode("latin-1")
         return value if redact(text) == text else repr(SecretBytes(value))
-    if depth and kind in (list, tuple, set, frozenset):
-        return kind(_shown(each, depth - 1) for each in value)
-    if depth and kind is dict:
+    if not depth and kind in (list, tuple, set, frozenset, dict):
+        return _CUT
+    if kind in (list, tuple, set, frozenset):
+        return kind(_shown(each, depth - 1, left) for each in _first(value, left))
+    if kind is dict:
         return {
-            _shown(key, depth - 1): _shown(each, depth - 1)
-            for key, each in value.items()
+            _shown(key, depth - 1, left): _shown(value.get(key, _CUT), depth - 1, left)
+            for key in _first(value, left)
         }
     return value
+
+
+def _first(values: Iterable[Any], left: list[int]) -> Iterator[Any]:
+    """Yield as many values as are left to be looked at, and then that some are not."""
+    for each in values:
+        if left[0] <= 0:
+            yield _CUT
+            return
+        left[0] -= 1
+        yield each

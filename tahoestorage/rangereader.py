@@ -269,10 +269,13 @@ class RangeReader(io.RawIOBase):
 
         So archives are read, whose directories are at their ends.
         """
-        first, tail = max(0, (self._size or 0) - self._policy.block), b""
-        # Only what comes tells for certain where the end is.
+        expected = self._size or 0
+        first, tail = max(0, expected - self._policy.block), b""
+        # Only what comes tells for certain where the end is; another file's may be far.
         self._ask(first)
-        while self._at < (self._size or 0):
+        if self._size != expected:
+            return
+        while self._at < expected:
             tail += self._next()
             self._at = first + len(tail)
         self._close_part()

@@ -6,6 +6,7 @@ import inspect
 import pprint
 import re
 import sys
+from collections import OrderedDict
 
 import pytest
 from django.core.files.base import ContentFile
@@ -18,7 +19,7 @@ from django.views.debug import (
 from pytest_django.fixtures import Settings
 
 from tahoestorage.config.settings import filter_error_pages, hide_secrets
-from tahoestorage.errorpages import HideSecretsFilter
+from tahoestorage.errorpages import HideSecretsFilter, _shown
 from tahoestorage.redaction import Secret, SecretBytes
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
@@ -165,3 +166,28 @@ def test_what_is_no_secret_is_shown_as_it_is() -> None:
     shown = shown_in_a_frame(key="a", data=b"bytes", lazy=lazy)
     assert (shown["key"], shown["data"]) == ("a", b"bytes")
     assert shown["lazy"] is lazy
+
+
+def test_options_of_another_kind_of_mapping_are_kept(settings: Settings) -> None:
+    options = OrderedDict(location="/srv/private", base_url="redis://:secret@host")
+    entry = {"BACKEND": "django.core.files.storage.FileSystemStorage"}
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "one": {**entry, "OPTIONS": options},
+        "other": {**entry, "OPTIONS": options},
+    }
+    hide_secrets()
+    assert options == {"location": "/srv/private", "base_url": "redis://:secret@host"}
+    assert settings.STORAGES["one"]["OPTIONS"] is options
+    assert "secret" not in repr(options)
+
+
+def test_lists_that_hold_each_other_are_looked_at_only_so_often(root: Cap) -> None:
+    # All ways through them would be 10 ** 9.
+    lists: list[list[object]] = [[root.uri] for _ in range(32)]
+    for each in lists:
+        each.extend(lists)
+    shown = pprint.pformat(_shown(lists))
+    assert "URI:***" in shown
+    assert "…" in shown
+    assert not any(secret in shown for secret in secrets_of(root))

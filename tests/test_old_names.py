@@ -1,11 +1,13 @@
 """Public names that were changed: the old ones do, and say what they are called now."""
 
+import pickle
 import subprocess
 import sys
 
 import pytest
 
 from tahoestorage import exceptions
+from tahoestorage.config.secrets import KeyFile
 from tahoestorage.testing.grid import LocalGrid
 
 
@@ -46,3 +48,8 @@ def test_the_plugin_is_loaded_by_its_old_path() -> None:
         text=True,
     )
     assert run.stdout.split() == ["tahoe_grid", "DeprecationWarning"]
+
+
+def test_a_key_file_is_found_by_the_pickles_of_before() -> None:
+    pickled = b"ctahoestorage.environment.secrets\nKeyFile\n."
+    assert pickle.loads(pickled) is KeyFile  # noqa: S301

@@ -105,3 +105,13 @@ def test_what_is_gone_is_not_asked_for_again_after_its_size_was_told() -> None:
 
 def test_an_origin_does_not_show_what_reads_the_file() -> None:
     assert "secret" not in repr(Origin(Store().fetch, 9, "secret", "secret"))
+
+
+def test_of_a_longer_file_put_in_place_of_one_no_more_is_read_than_was_asked() -> None:
+    store = Store(CONTENT * 100, "two")
+    reader = RangeReader(
+        Origin(store.fetch, size=len(CONTENT)), "a", replace(POLICY, holds=True, skip=8)
+    )
+    reader.seek(96)
+    assert reader.read(8) == (CONTENT * 2)[96:104]
+    assert store.asked == [(92, 107)]

@@ -13,6 +13,7 @@ from tahoestorage.redaction import (
     RedactCaps,
     Secret,
     SecretBytes,
+    has_password,
     hide,
     redact,
     redact_loggers,
@@ -134,3 +135,11 @@ def test_a_text_that_is_almost_a_cap_is_not_shown_by_the_error() -> None:
     with pytest.raises(InvalidCap) as caught:
         Cap.parse(CAPS[4] + "b")
     assert_hides_caps(caught.value)
+
+
+def test_a_text_of_many_addresses_is_looked_at_once() -> None:
+    # By the square of its length it would take hours.
+    text = "URI:x " + "://a" * 250_000
+    assert not has_password(text)
+    assert has_password(f"{text}@")
+    assert Secret(text).shown.startswith("URI:*** ")

@@ -81,7 +81,8 @@ class StoredFile(File):  # type: ignore[type-arg]
     where the file is dropped, and where it is closed because of an error: while an
     exception is being handled that was not when the file was opened, as at the end of
     a ``with`` block that raised (FieldFile's too), in ``finally`` and in ``except``. A
-    ``close`` that gives something up logs a warning that names the file.
+    ``close`` that gives something up logs a warning that names the file, and raises
+    that exception again, so that nobody takes the file for stored.
 
     Where storing fails ``close`` raises and the file stays open, to be closed again;
     the end of a ``with`` block gives it up. Until then it can be read back, and sought.
@@ -174,12 +175,17 @@ class StoredFile(File):  # type: ignore[type-arg]
         if error is None or id(error) in self._others:
             self._publish()
         elif self._reader is None:
-            logger.warning(
-                "%s: what was written is given up, since the file was closed while %s "
-                "was being handled; close it after that to store it",
-                self.name,
-                type(error).__name__,
+            why = (
+                f"{self.name}: what was written is given up, since the file was closed "
+                f"while {type(error).__name__} was being handled; close it after that "
+                "to store it"
             )
+            logger.warning("%s", why)
+            self.discard()
+            # At the end of a block it is raised in any case. Who closes the file in a
+            # handler must not take it for stored.
+            error.add_note(why)
+            raise error
         self.discard()
 
     def _publish(self) -> None:

@@ -76,10 +76,10 @@ def hide_secrets() -> None:
     storages: dict[str, Any] = settings.STORAGES
     for storage in storages.values():
         if isinstance(storage, dict) and isinstance(storage.get("OPTIONS"), dict):
-            options = hide(storage["OPTIONS"])
-            # Django has handed this very dict on.
-            storage["OPTIONS"].clear()
-            storage["OPTIONS"].update(options)
+            # Django has handed this very dict on, and it may be of a class of its own.
+            options = storage["OPTIONS"]
+            for name in list(options):
+                options[name] = hide(options[name], str(name))
 
 
 def filter_error_pages() -> None:

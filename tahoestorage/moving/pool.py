@@ -59,9 +59,17 @@ class Pool:
 
         self._room.acquire()
         future = self._executor.submit(task, *arguments)
-        with self._changed:
-            self._pending.add(future)
-        future.add_done_callback(done)
+        hooked = False
+        try:
+            with self._changed:
+                self._pending.add(future)
+            future.add_done_callback(done)
+            hooked = True
+        finally:
+            # Interrupted between the two, nobody would tell that it is done.
+            if not hooked:
+                with self._changed:
+                    self._pending.discard(future)
         return future
 
     def _wait(self) -> None:
@@ -83,7 +91,10 @@ class Pool:
             if exc_type is None:
                 self._wait()
         except BaseException:
-            self._abandon()
+            try:
+                self._abandon()
+            finally:
+                self._executor.shutdown(wait=False)
             raise
         patient = exc_type is not Impatient
         if exc_type is not None:

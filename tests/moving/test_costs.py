@@ -19,6 +19,8 @@ from tests.conftest import requests_sent
 from tests.support.bucket import Bucket
 from tests.support.moves import PATIENCE, Add, copy, environment, fill, moved
 
+pytestmark = pytest.mark.usefixtures("no_waiting")
+
 
 def test_a_rate_holds_for_all_threads_together(
     monkeypatch: pytest.MonkeyPatch,

@@ -43,6 +43,8 @@ from tests.support.moves import (
     unfinished,
 )
 
+pytestmark = pytest.mark.usefixtures("no_waiting")
+
 # What may go wrong with a file
 
 

@@ -17,6 +17,8 @@ from tests.conftest import requests_sent
 from tests.support.moves import Add, contents, copy
 from tests.support.s3_servers import S3Server
 
+pytestmark = pytest.mark.usefixtures("no_waiting")
+
 LAYOUTS = ["SDMF", "MDMF"]
 
 

@@ -25,6 +25,8 @@ from tests.support.moves import (
     write_to_disk,
 )
 
+pytestmark = pytest.mark.usefixtures("no_waiting")
+
 HOSTILE = {
     "a\nb": b"1",
     "a\x1b[31mred": b"2",
