@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, ParamSpec, TypeVar
 
 from tahoestorage.cache import MISSING, WriteLock
@@ -101,14 +102,14 @@ class Links:
         those. Returns the last of those if the file is still to be linked, else None.
         """
         directory.writable("/".join(path[:length]) or "the root directory")
-        self._prepare("/".join(path[: length + 1]), making=True)
+        since = self._prepare("/".join(path[: length + 1]), making=True)
         ticket = self._cache.ticket()
-        tree = Tree(path, length, link, self._make)
+        tree = Tree(path, length, link, partial(self._make, since=since))
         # If a server went away meanwhile, the facts must have it before the link.
-        self._prepare("/".join(path[: length + 1]), making=True)
+        self._prepare("/".join(path[: length + 1]), making=True, since=since)
         for number, cap in enumerate(tree.caps):
             here = path[: length + number + 1]
-            theirs = self._put(directory, here, Link(cap))
+            theirs = self._put(directory, here, Link(cap), since=since)
             if theirs is None:
                 tree.keep(self._cache, ticket, number)
                 return None
@@ -119,18 +120,18 @@ class Links:
             directory = Directory.of(theirs.entry.reference, theirs.write_reference)
         return directory
 
-    def _make(self, children: dict[str, Link], label: str) -> Cap:
+    def _make(self, children: dict[str, Link], label: str, since: float | None) -> Cap:
         """Make a directory; another if the response is lost, for none is linked."""
         make = self._gateway.make_directory
         for _ in range(self._gateway.retries):
-            self._quorum.require(label, making=True)
+            self._quorum.require(label, making=True, since=since)
             try:
                 return self._send(make, children, self._layout, label=label)
             except GatewayTimeout:
                 raise
             except StoreError:
                 pass
-        self._quorum.require(label, making=True)
+        self._quorum.require(label, making=True, since=since)
         return self._send(make, children, self._layout, label=label)
 
     def check(self, path: Path) -> None:
@@ -143,10 +144,19 @@ class Links:
         self._check_way(path)
         self._prepare("/".join(path))
 
-    def _prepare(self, label: str, *, making: bool = False) -> None:
-        """Raise NotEnoughServers where nothing may be changed. Hold no lock."""
-        if self._directories.root.write is not None:
-            self._quorum.prepare(label, self.change_facts, making=making)
+    def _prepare(
+        self, label: str, *, making: bool = False, since: float | None = None
+    ) -> float | None:
+        """Raise NotEnoughServers where nothing may be changed. Hold no lock.
+
+        Returns when the change began, for the quorum; None where the root has no write
+        cap, so that nothing is changed.
+        """
+        if self._directories.root.write is None:
+            return None
+        return self._quorum.prepare(
+            label, self.change_facts, making=making, since=since
+        )
 
     def _check_way(self, path: Path) -> None:
         for length in range(1, len(path)):
@@ -197,9 +207,17 @@ class Links:
         raise NameTaken(f"{label}: a directory has the name")
 
     def _put(
-        self, directory: Directory, path: Path, link: Link, replace: Replace = "false"
+        self,
+        directory: Directory,
+        path: Path,
+        link: Link,
+        replace: Replace = "false",
+        since: float | None = None,
     ) -> Child | None:
-        """Link something at ``path``; return the other child if the name is taken."""
+        """Link something at ``path``; return the other child if the name is taken.
+
+        ``since`` is when the change began, where ``_prepare`` was called for it before.
+        """
         name, label = path[-1], "/".join(path)
         write = directory.writable("/".join(path[:-1]) or "the root directory")
         cap = link.cap
@@ -216,7 +234,7 @@ class Links:
         def put(lock: WriteLock) -> Child | None:
             failure: StoreError | None = None
             for number in range(self._gateway.retries + 1):
-                self._quorum.require(label)
+                self._quorum.require(label, since=since)
                 lock.renew()
                 change = self._cache.change(directory.namespace, name)
                 try:
@@ -247,7 +265,7 @@ class Links:
                 f"{label} comes and goes while it is being linked"
             )
 
-        self._prepare(label)
+        since = self._prepare(label, since=since)
         return self._with_lock(directory, label, put, settled)
 
     def _with_lock(
@@ -356,7 +374,7 @@ class Links:
         *parents, name = path
         label = "/".join(path)
         # While too many servers are away a listing may be old, without the name.
-        self._prepare(label)
+        since = self._prepare(label)
         try:
             response = self._directories.fetch(tuple(parents), name)
         except (FileMissing, ParentIsFile):
@@ -381,7 +399,7 @@ class Links:
         def unlink(lock: WriteLock) -> None:
             failure: StoreError | None = None
             for number in range(self._gateway.retries + 1):
-                self._quorum.require(label)
+                self._quorum.require(label, since=since)
                 lock.renew()
                 change = self._cache.change(directory.namespace, name)
                 try:

@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from tahoestorage import forks
 from tahoestorage.exceptions import (
     GatewayTimeout,
     NotEnoughServers,
@@ -30,8 +29,9 @@ from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap, Shares
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.parsing import Server
+from tahoestorage.tahoe.rootstate import Reading, root_state, server_states
 from tahoestorage.tahoe.serverfacts import Availability, Facts, ServerRules
-from tahoestorage.tahoe.serverlist import SECONDS, now, server_list
+from tahoestorage.tahoe.serverlist import now, server_list
 
 logger = logging.getLogger("tahoestorage.quorum")
 
@@ -75,36 +75,6 @@ _NAME_TAKEN = (
 )
 
 
-class _RootState:
-    """What this process remembers of one root: its facts, and when they were read."""
-
-    def __init__(self) -> None:
-        self.after_fork()
-        forks.register(self)
-        self.facts: Facts | None = None
-        self.shares: Shares | None = None
-        # Whether it was warned that facts can't be stored.
-        self.has_warned = False
-        # When the facts were last read, and what the servers were then.
-        self.read = float("-inf")
-        self.read_for: frozenset[Server] = frozenset()
-
-    def after_fork(self) -> None:
-        """Make new locks: a thread of the parent may have held them, and is gone."""
-        self.reading = threading.Lock()
-        self.keeping = threading.Lock()
-        self._learning = threading.Lock()
-
-    def learn(self, facts: Facts) -> Facts:
-        """Add the facts of the root's marker; return all."""
-        with self._learning:
-            self.facts = facts if self.facts is None else self.facts.merged(facts)
-            return self.facts
-
-
-_root_states: dict[bytes, _RootState] = {}
-_root_states_lock = forks.Lock()
-
 KeepFacts = Callable[[marker.FactsChange], dict[str, Any] | None]
 """Changes a root's facts and returns them: ``Links.change_facts``.
 
@@ -127,88 +97,134 @@ class Quorum:
         self._rules = rules or ServerRules()
         self._list = server_list(gateway)
         self._warned = False
-        with _root_states_lock:
-            self._state = _root_states.setdefault(root.storage_index, _RootState())
+        self._state = root_state(root)
 
     def invalidate(self) -> None:
         """Use no list of servers from before now: a request has failed."""
         self._list.invalidate()
 
-    def require(self, label: str, *, making: bool = False) -> None:
+    def require(
+        self, label: str, *, making: bool = False, since: float | None = None
+    ) -> None:
         """Return if directories may be changed, or with ``making``, if one may be made.
 
         Raises NotEnoughServers, whose message names the servers that are away, and a
         StoreError where the gateway can't answer. ``label`` is the file's name in
-        messages.
+        messages. ``since`` is what ``prepare`` returned for the same change: what was
+        read for the one does for the other.
         """
-        self._check(label, making)
+        self._check(label, making, now() if since is None else since)
 
-    def prepare(self, label: str, keep: KeepFacts, *, making: bool = False) -> None:
+    def prepare(
+        self,
+        label: str,
+        keep: KeepFacts,
+        *,
+        making: bool = False,
+        since: float | None = None,
+    ) -> float:
         """Do as ``require``, and store what is new of the servers, by ``keep``.
 
-        To be called before a change, while no lock is held.
+        To be called before a change, while no lock is held. Returns when the change
+        began, by ``now``: ``since``, or the time of this call.
         """
-        if self._check(label, making) is None:
-            return
+        since = now() if since is None else since
+        if self._check(label, making, since) is None:
+            return since
         state = self._state
         with _hold(state.keeping, self._gateway):
             # Another thread may have stored it while this one waited.
-            wanted = self._check(label, making)
-            if wanted is not None and wanted != state.facts:
-                stored = keep(lambda there: {**there, **_merged(there, wanted)})
-                if stored is None:
+            wanted = self._check(label, making, since)
+            if wanted is not None:
+                kept = keep(lambda there: {**there, **_merged(there, wanted)})
+                if kept is None:
                     self._warn_not_kept(wanted, label)
-                state.learn(wanted if stored is None else Facts.parse(stored))
+                    # It is not tried again at each change.
+                    state.refused = wanted
+                state.stored = wanted.merged(Facts.parse(kept or {}))
+                state.learn(state.stored)
+        return since
 
-    def _check(self, label: str, making: bool) -> Facts | None:
+    def _check(self, label: str, making: bool, since: float) -> Facts | None:
         """Return the facts to be stored; None if they are stored already."""
         servers = self._list.look(self._gateway)
         if servers is None:
             self._warn()
             return None
-        facts = self._facts(servers, label)
+        facts = self._facts(servers, label, since)
         availability = Availability.of(servers, facts, self._rules)
         encodings = self._encodings(facts, availability, label)
         learned = check(availability, facts, encodings, label, making=making)
-        return None if learned == facts else learned
+        # Not with ``facts``: the marker may have lost what this process remembers.
+        return None if learned == self._state.stored else learned
 
-    def _facts(self, servers: tuple[Server, ...], label: str) -> Facts:
+    def _facts(self, servers: tuple[Server, ...], label: str, since: float) -> Facts:
         """Return the facts of the root, read again where they may have changed.
 
         While servers are away, other hosts may make directories on fewer of them at any
         time; while all are up, they may not.
         """
         state = self._state
-        if (facts := self._read(servers)) is not None:
-            return facts
-        with _hold(state.reading, self._gateway):
-            # Another thread may have read it while this one waited.
-            if (facts := self._read(servers)) is not None:
+        with state.reading:
+            while (facts := self._known(servers, since)) is None and state.is_reading:
+                self._wait_for_reading()
+            if facts is not None:
                 return facts
-            began = now()
-            try:
-                metadata = marker.read_facts(self._gateway, self._root)
-            except NotEnoughShares:
-                availability = Availability.of(
-                    servers, state.facts or Facts(), self._rules
-                )
-                if not availability.missing:
-                    raise
-                raise NotEnoughServers(
-                    _refusal(label, availability, None, "nothing was changed")
-                ) from None
-            facts = state.learn(Facts.parse(metadata))
-            state.read, state.read_for = began, frozenset(servers)
-            return facts
+            state.is_reading = True
+        try:
+            return self._read(servers, label)
+        finally:
+            with state.reading:
+                state.is_reading = False
+                state.reading.notify_all()
 
-    def _read(self, servers: tuple[Server, ...]) -> Facts | None:
-        """Return the facts that were read if they are still current, else None."""
+    def _wait_for_reading(self) -> None:
+        """Wait until the reading of another thread has ended.
+
+        Raises GatewayTimeout where nothing is read in ``request_seconds``, also if the
+        reading fails and that of a third thread begins.
+        """
         state = self._state
-        facts = state.facts
-        if facts is None or state.read_for != frozenset(servers):
+        done = state.readings_done
+        if not state.reading.wait_for(
+            lambda: state.readings_done != done or not state.is_reading,
+            self._gateway.request_seconds,
+        ):
+            raise _timeout(self._gateway)
+
+    def _known(self, servers: tuple[Server, ...], since: float) -> Facts | None:
+        """Return the facts that were read if they are still current, else None."""
+        facts = self._state.facts
+        reading = self._state.readings.get(self._gateway.base_url)
+        if (
+            facts is None
+            or reading is None
+            or reading.servers != server_states(servers)
+        ):
             return None
         missing = Availability.of(servers, facts, self._rules).missing
-        return facts if not missing or now() - state.read <= SECONDS else None
+        return facts if not missing or reading.holds(since) else None
+
+    def _read(self, servers: tuple[Server, ...], label: str) -> Facts:
+        """Read the facts of the root, and return all that is known."""
+        state, began = self._state, now()
+        try:
+            there = marker.read(self._gateway, self._root)
+        except NotEnoughShares:
+            availability = Availability.of(servers, state.facts or Facts(), self._rules)
+            if not availability.missing:
+                raise
+            raise NotEnoughServers(
+                _refusal(label, availability, None, "nothing was changed")
+            ) from None
+        stored = Facts.parse(there.facts)
+        state.stored = state.refused if there.link is None else stored
+        facts = state.learn(stored)
+        state.readings[self._gateway.base_url] = Reading(
+            server_states(servers), began, now()
+        )
+        state.readings_done += 1
+        return facts
 
     def _encodings(
         self, facts: Facts, availability: Availability, label: str
@@ -355,11 +371,15 @@ def _refusal(
 def _hold(lock: threading.Lock, gateway: Gateway) -> Iterator[None]:
     """Hold a lock. Raises GatewayTimeout where another thread has it for too long."""
     if not lock.acquire(timeout=gateway.request_seconds):
-        raise GatewayTimeout(
-            f"the gateway at {gateway.base_url} did not tell in time what is known of "
-            "its storage servers; nothing was changed"
-        )
+        raise _timeout(gateway)
     try:
         yield
     finally:
         lock.release()
+
+
+def _timeout(gateway: Gateway) -> GatewayTimeout:
+    return GatewayTimeout(
+        f"the gateway at {gateway.base_url} did not tell in time what is known of "
+        "its storage servers; nothing was changed"
+    )

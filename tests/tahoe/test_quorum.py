@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,7 +32,7 @@ from tahoestorage.exceptions import (
 )
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import marker, serverlist
-from tahoestorage.tahoe.caps import Cap, Shares
+from tahoestorage.tahoe.caps import Cap, Shares, literal_cap
 from tahoestorage.tahoe.errors import error_from_response
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.parsing import Server
@@ -380,6 +381,161 @@ def test_while_one_is_away_the_root_is_read_once_a_second_and_else_not_again(
         listing(TEN[:-1], away=TEN[-1])
         quorum.invalidate()
         assert reads(quorum, 1) == 1
+
+
+@pytest.fixture
+def readings(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
+    """Count what is read of facts; what is in the list is called at each reading."""
+    called: list[Callable[[], None]] = []
+    read = marker.read
+
+    def counted(gateway: Gateway, root: Cap) -> marker.MarkerFacts:
+        found = read(gateway, root)
+        called[0]()
+        called.append(called[0])
+        return found
+
+    monkeypatch.setattr(marker, "read", counted)
+    return called
+
+
+def test_who_waited_shares_the_reading_that_began_after_he_came(
+    clock: Clock,
+    proxy: Proxy,
+    listing: Callable[..., None],
+    tahoe_grid: LocalGrid,
+    readings: list[Callable[[], None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root, look = root_on_ten(tahoe_grid), serverlist.ServerList.look
+    listing(TEN[:-1], away=TEN[-1])
+    came, is_read, go = threading.Semaphore(0), threading.Event(), threading.Event()
+
+    def slow() -> None:
+        is_read.set()
+        assert go.wait(30)
+        clock.now += 1.2
+
+    def looked(self: serverlist.ServerList, gateway: Gateway) -> object:
+        came.release()
+        return look(self, gateway)
+
+    readings.append(slow)
+    monkeypatch.setattr(serverlist.ServerList, "look", looked)
+    with (
+        contextlib.closing(Gateway(proxy.url)) as gateway,
+        ThreadPoolExecutor(6) as pool,
+    ):
+        quorum = Quorum(gateway, root)
+        checks = [pool.submit(quorum.require, "x")]
+        assert is_read.wait(30)
+        clock.now += 0.5
+        checks += [pool.submit(quorum.require, "x") for _ in range(5)]
+        for _ in range(6):
+            assert came.acquire(timeout=30)
+        go.set()
+        for check in checks:
+            check.result(60)
+    assert len(readings) - 1 == 2
+
+
+def test_a_change_reads_once_what_takes_longer_than_a_second_to_read(
+    clock: Clock,
+    proxy: Proxy,
+    listing: Callable[..., None],
+    tahoe_grid: LocalGrid,
+    make_storage: MakeStorage,
+    readings: list[Callable[[], None]],
+) -> None:
+    root = root_on_ten(tahoe_grid)
+    storage = make_storage(base_url=proxy.url, base_cap=root.uri, cache=False)
+    listing(TEN[:-1], away=TEN[-1])
+
+    def slow() -> None:
+        clock.now += 1.2
+
+    readings.append(slow)
+    literal = literal_cap(b"literal")
+    storage.links.add(("a",), literal)
+    assert len(readings) - 1 == 1
+    # What was asked for more than a second before a change began is not used.
+    storage.links.add(("b",), literal)
+    assert len(readings) - 1 == 2
+    storage.links.unlink(("a",))
+    assert len(readings) - 1 == 3
+    # Nor what arrived more than a second ago, however long a change takes.
+    quorum = storage.links._quorum
+    since = quorum.prepare("x", lambda change: None)
+    clock.now += 1.1
+    quorum.require("x", since=since)
+    assert len(readings) - 1 == 5
+
+
+def test_gateways_whose_lists_differ_do_not_undo_what_each_other_read(
+    clock: Clock,
+    proxy: Proxy,
+    tahoe_grid: LocalGrid,
+    readings: list[Callable[[], None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = root_on_ten(tahoe_grid)
+    node = Server("node", "node", True, True, full=False)
+    readings.append(lambda: None)
+    with (
+        contextlib.closing(Gateway(proxy.url)) as one,
+        contextlib.closing(Gateway(tahoe_grid.base_url)) as two,
+    ):
+        monkeypatch.setattr(one, "servers", lambda: (node, *servers(TEN)))
+        monkeypatch.setattr(two, "servers", lambda: (node, *servers(TEN, unseen="z")))
+        first, second = Quorum(one, root), Quorum(two, root)
+        for _ in range(5):
+            first.require("x")
+            second.require("x")
+        assert len(readings) - 1 == 2
+        # A nickname is no reason to read either; a server that is full is one.
+        renamed = replace(node, nickname="other")
+        for found, reads in ((renamed, 2), (replace(renamed, full=True), 3)):
+            monkeypatch.setattr(one, "servers", lambda it=found: (it, *servers(TEN)))
+            first.invalidate()
+            first.require("x")
+            assert len(readings) - 1 == reads
+
+
+def test_facts_that_the_marker_has_lost_are_stored_again(
+    clock: Clock,
+    proxy: Proxy,
+    listing: Callable[..., None],
+    tahoe_grid: LocalGrid,
+    make_storage: MakeStorage,
+) -> None:
+    root = root_on_ten(tahoe_grid)
+    storage = make_storage(base_url=proxy.url, base_cap=root.uri, cache=False)
+    listing(TEN)
+    storage.save("a", ContentFile(b"literal"))
+    gateway = storage.directories.gateway
+    gateway.unlink(root, marker.NAME, label="x")
+    listing(TEN[:-1], away=TEN[-1])
+    storage.links._quorum.invalidate()
+    storage.save("b", ContentFile(b"literal"))
+    kept = Facts.parse(marker.read_facts(gateway, root))
+    assert set(kept.servers) == {"node", *TEN}
+    assert (kept.fewest, OF_TEN in kept.shares) == (10, True)
+
+
+def test_facts_that_can_not_be_stored_are_not_tried_at_each_change(
+    clock: Clock, tahoe_grid: LocalGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = root_on_ten(tahoe_grid)
+    monkeypatch.setattr(marker, "read", lambda *_: marker.MarkerFacts(link=None))
+    tried: list[object] = []
+    with contextlib.closing(Gateway(tahoe_grid.base_url)) as gateway:
+        quorum = Quorum(gateway, root)
+        for listed in (servers("ab"), servers("ab", unseen="z"), servers("abc")):
+            monkeypatch.setattr(gateway, "servers", lambda it=listed: it)
+            quorum.invalidate()
+            for _ in range(2):
+                quorum.prepare("x", tried.append)
+    assert len(tried) == 2
 
 
 def test_many_threads_wait_for_one_response(
