@@ -113,5 +113,6 @@ def test_of_a_longer_file_put_in_place_of_one_no_more_is_read_than_was_asked() -
         Origin(store.fetch, size=len(CONTENT)), "a", replace(POLICY, holds=True, skip=8)
     )
     reader.seek(96)
-    assert reader.read(8) == (CONTENT * 2)[96:104]
+    assert reader.read(4) == CONTENT[96:]
+    assert reader.read(4) == CONTENT[:4]
     assert store.asked == [(92, 107)]
