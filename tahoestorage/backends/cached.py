@@ -27,6 +27,8 @@ from tahoestorage.exceptions import (
     FileMissing,
     NameIsDirectory,
     NameTaken,
+    StoreError,
+    StoreForbids,
     StoreUnreachable,
 )
 from tahoestorage.parts import Part
@@ -46,7 +48,9 @@ class Cached(Lookups):
         The cache answers, or else one request.
         """
         name = str(name)
-        return bool(path_of(name)) and self.entry(self._spelled(name)) is not None
+        if not path_of(name):
+            return False
+        return self.entry(self._spelled(name, confirm=False)) is not None
 
     def size(self, name: str) -> int:
         """Return the size of a file in bytes, as it is stored. Raises FileMissing."""
@@ -92,27 +96,36 @@ class Cached(Lookups):
     def _time(seconds: float) -> datetime:
         return datetime.fromtimestamp(seconds, UTC if use_tz() else None)
 
-    def _spelled(self, name: str) -> str:
+    def _spelled(self, name: str, *, confirm: bool = True) -> str:
         """Return the name of a file as the store has it, else as a save writes it.
 
         Others may have put objects there whose names are not in NFC, or end in "/". A
-        look-up is needed only where ``name`` is not as a save would write it.
+        look-up is needed only where ``name`` is not as a save would write it; without
+        ``confirm`` the cache is believed that there is no such object.
         """
-        saved = saved_name(name)
-        if saved and self.key_of(saved) != self.key_of(name):
-            # While the store is away, what is known of the name as it is counts.
-            with contextlib.suppress(StoreUnreachable):
-                if self.entry(name) is None:
-                    return saved
+        # While the store is away, what is known of the name as it is counts. Where the
+        # look-up is forbidden, what was asked for may be allowed.
+        with contextlib.suppress(StoreUnreachable, StoreForbids):
+            if self._is_odd(name) and self.entry(name, confirm=confirm) is None:
+                return saved_name(name)
         return name
+
+    def _is_odd(self, name: str) -> bool:
+        """Whether a save would write to another key than that of ``name``."""
+        saved = saved_name(name)
+        return bool(saved) and self.key_of(saved) != self.key_of(name)
 
     def _shown(self, name: str) -> str:
         """Return the name that stands in a URL.
 
-        One that ends in "/" stays as it is: pages append to it.
+        One that ends in "/" stays as it is: pages append to it. So does one of which
+        the store can't be asked: a URL needs no store.
         """
         check_file(name)
-        return name if name.endswith("/") else self._spelled(name)
+        if not name.endswith("/"):
+            with contextlib.suppress(StoreError):
+                return self._spelled(name)
+        return name
 
     def _open(self, name: str, mode: str = "rb") -> File[Any]:
         return StoredFile(self, str(name), mode)
@@ -121,9 +134,17 @@ class Cached(Lookups):
         check_file(name)
         if mode.startswith("r"):
             return self._reader(self._spelled(name))
-        if mode.startswith("x") and self.entry(saved_name(name)) is not None:
-            raise NameTaken(f"{name}: the name is taken")
+        if mode.startswith("x"):
+            self._refuse_odd(name)
+            if self.entry(saved_name(name)) is not None:
+                raise NameTaken(f"{name}: the name is taken")
         return None
+
+    def _refuse_odd(self, name: str) -> None:
+        """Raise NameTaken where others have put an object by a name no save gives."""
+        with contextlib.suppress(StoreUnreachable, StoreForbids):
+            if self._is_odd(name) and self.entry(name, confirm=True) is not None:
+                raise NameTaken(f"{name}: the name is taken")
 
     def _reader(self, name: str) -> Reader:
         key, item = self.key_of(name), self._item(name)
@@ -167,17 +188,25 @@ class Cached(Lookups):
             became(self.put_object(self.key_of(name), content, name, replace=replace))
 
     def publish_file(self, file: StoredFile) -> None:
-        replace = not file.mode.startswith("x")
         name = str(file.name)
-        # What is there by just this name is replaced.
-        name = self._spelled(name) if replace else saved_name(name)
-        self.write(name, file.content(), replace=replace)
+        if file.mode.startswith("x"):
+            self._refuse_odd(name)
+            self.write(saved_name(name), file.content(), replace=False)
+        else:
+            # What is there by just this name is replaced.
+            self.write(self._spelled(name), file.content(), replace=True)
 
     def delete(self, name: str) -> None:
-        """Delete a file. It is no error if there is none."""
+        """Delete a file. It is no error if there is none.
+
+        Where no object has just this name, that in NFC is deleted. A name that ends in
+        "/" stands for just that object: a folder's mark, and never the file beside it.
+        """
         if not name:
             raise ValueError("The name must be given to delete().")
-        self._discard(self._spelled(str(name)))
+        name = str(name)
+        mark = self.key_of(name).endswith("/")
+        self._discard(name if mark else self._spelled(name))
 
     def _discard(self, name: str, only: str | None = None) -> None:
         """Delete a file; with ``only`` just the content of that reference."""
@@ -215,12 +244,13 @@ class Cached(Lookups):
     def move(self, source: str, target: str) -> str:
         """Copy a file within the store, delete the old one, and return the new name.
 
-        Nothing is overwritten. Raises FileMissing, and NameTaken. Interrupted half way,
-        both remain. They also remain if somebody replaces the old one meanwhile, where
-        the store deletes under a condition, as Amazon's and Google's do. A store that
-        ignores the condition deletes what was written meanwhile.
+        ``source`` is the very name that the store has, in this Unicode form, so that a
+        move that is repeated takes no other file. Nothing is overwritten. Raises
+        FileMissing, and NameTaken. Interrupted half way, both remain. They also remain
+        if somebody replaces the old one meanwhile, where the store deletes under a
+        condition, as Amazon's and Google's do. A store that ignores the condition
+        deletes what was written meanwhile.
         """
-        source = self._spelled(source)
         reference = self._duplicate(source, target)
         self._discard(source, only=reference)
         return saved_name(target)

@@ -10,9 +10,16 @@ import pytest
 
 from tahoestorage.backends.cached import Cached
 from tahoestorage.backends.s3 import S3Storage
-from tahoestorage.exceptions import FileMissing, NameIsDirectory, NameTaken
+from tahoestorage.entries import Entry
+from tahoestorage.exceptions import (
+    FileMissing,
+    NameIsDirectory,
+    NameTaken,
+    StoreError,
+    StoreForbids,
+    StoreUnreachable,
+)
 from tests.support.bucket import Bucket
-from tests.support.gcs_servers import GCS
 from tests.support.gcs_storages import Make
 from tests.support.s3_storages import MakeS3
 
@@ -63,9 +70,11 @@ def test_what_is_written_by_open_has_the_name_that_saves_give(
             assert file.read() == b"content"
     assert storage.url(NFC) == storage.url(NFD)
     assert storage.copy(NFD, f"copy of {NFD}") == f"copy of {NFC}"
-    assert storage.move(NFD, "moved/") == "moved"
-    storage.delete("moved/")
+    storage.delete(NFD)
     assert keys(storage) == [f"copy of {NFC}"]
+    assert storage.move(f"copy of {NFC}", f"{NFD}/") == NFC
+    assert keys(storage) == [NFC]
+    storage.delete(NFC)
     assert not storage.exists(NFD)
     with pytest.raises(FileMissing):
         storage.open(NFD)
@@ -96,6 +105,127 @@ def check_foreign(storage: Any, foreign: str, saved: str) -> None:
     assert keys(storage) == sorted(["copy", saved])
 
 
+def test_a_delete_of_a_folders_mark_spares_the_file_also_when_repeated(
+    s3: S3Storage,
+) -> None:
+    put(s3, "photos", b"a file")
+    put(s3, "photos/", b"")
+    for _ in range(2):
+        s3.delete("photos/")
+        assert keys(s3) == ["photos"]
+
+
+@pytest.mark.parametrize("foreign", [NFD, f"{NFC}/", f"{NFD}/"])
+def test_a_move_that_is_repeated_takes_no_other_file(
+    s3: S3Storage, foreign: str
+) -> None:
+    put(s3, foreign, b"foreign")
+    put(s3, NFC, b"ours")
+    assert s3.move(foreign, "first") == "first"
+    with pytest.raises(FileMissing):
+        s3.move(foreign, "second")
+    assert keys(s3) == sorted(["first", NFC])
+
+
+def test_what_was_missing_before_is_looked_for_again(storage: Any) -> None:
+    write(storage, NFC)
+    # Its name in the other form is now cached as missing.
+    assert storage.exists(NFD)
+    put(storage, NFD, b"foreign")
+    with storage.open(NFD) as file:
+        assert file.read() == b"foreign"
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda storage: storage.delete(NFD),
+        lambda storage: storage.move(NFD, "moved"),
+        lambda storage: write(storage, NFD),
+    ],
+    ids=["delete", "move", "write"],
+)
+def test_what_was_missing_before_is_changed_and_not_its_twin(
+    storage: Any, act: Callable[[Any], None]
+) -> None:
+    put(storage, NFC, b"ours")
+    assert storage.exists(NFD)
+    put(storage, NFD, b"foreign")
+    act(storage)
+    with storage.open(NFC) as file:
+        assert file.read() == b"ours"
+    assert dict(storage.listed())[NFC].size == 4
+    listed = dict(storage.listed())
+    assert NFD not in listed or listed[NFD].size == len(b"content")
+
+
+def test_size_and_url_are_of_what_has_come_since(storage: Any) -> None:
+    put(storage, NFC, b"ours")
+    assert storage.exists(NFD)
+    put(storage, NFD, b"foreign")
+    assert storage.size(NFD) == 7
+    assert storage.url(NFD) != storage.url(NFC)
+
+
+@pytest.mark.parametrize("given", [NFD, f"{NFD}/"])
+def test_a_name_is_taken_by_an_object_in_either_form(s3: S3Storage, given: str) -> None:
+    assert not s3.exists(given)
+    put(s3, given, b"foreign")
+    with pytest.raises(NameTaken):
+        s3.open(given, "xb")
+    assert keys(s3) == [given]
+
+
+def test_a_name_that_others_take_meanwhile_is_taken_at_the_end(storage: Any) -> None:
+    file = storage.open(NFD, "xb")
+    file.write(b"content")
+    put(storage, NFD, b"foreign")
+    with pytest.raises(NameTaken):
+        file.close()
+    file.discard()
+    assert keys(storage) == [NFD]
+
+
+class Reserved(Bucket):
+    """A bucket that says of nothing that it is missing: its list is forbidden."""
+
+    refusal: type[StoreError] = StoreForbids
+
+    def key_of(self, name: str) -> str:
+        return name
+
+    def stat_object(self, key: str, label: str) -> Entry | None:
+        entry = super().stat_object(key, label)
+        if entry is None:
+            raise self.refusal(f"{label}: not for you")
+        return entry
+
+    def url(self, name: str | None) -> str:
+        return self._shown(str(name))
+
+
+def test_what_needs_no_look_is_not_refused_for_the_look_s_sake() -> None:
+    storage = Reserved()
+    write(storage, NFD)
+    assert [*storage.objects] == [NFD]
+    storage.put(NFC, b"ours")
+    with storage.open(NFD) as file:
+        assert file.read() == b"content"
+    for _ in range(2):
+        storage.delete(NFD)
+        assert [*storage.objects] == [NFC]
+    assert storage.url(NFD) == NFD
+    with pytest.raises(StoreForbids):
+        storage.exists(NFD)
+
+
+@pytest.mark.parametrize("refusal", [StoreError, StoreForbids, StoreUnreachable])
+def test_a_url_is_made_whatever_the_store_says(refusal: type[StoreError]) -> None:
+    storage = Reserved()
+    storage.refusal = refusal
+    assert storage.url(NFD) == NFD
+
+
 def test_only_names_that_are_written_otherwise_are_looked_for_twice() -> None:
     storage = Bucket()
     for name in (NFC, "a.txt", "./a.txt"):
@@ -110,9 +240,7 @@ def test_the_root_has_no_signed_url(storage: Any, name: str | None) -> None:
         storage.url(name)
 
 
-def test_the_root_and_folders_have_public_urls(
-    make_s3: MakeS3, gcs: GCS, make: Make
-) -> None:
+def test_the_root_and_folders_have_public_urls(make_s3: MakeS3, make: Make) -> None:
     # Templates put the rest behind them.
     domain = make_s3(custom_domain="cdn.example.com", location="static")
     public = make(querystring_auth=False, location="static")
