@@ -336,8 +336,10 @@ def test_a_copy_that_a_store_refuses_for_a_free_name_is_tried_once(
     for source, target in (("a", "b"), ("a", "c"), ("b", "d")):
         assert storage.copy(source, target) == target
         assert read(storage, target) == b"content"
-    assert refused.reached.is_set()
-    assert sum(map(whole, proxy.seen)) == 1
+    # The lowest versions of boto3 can't ask for it: there copies are made in parts.
+    can_ask = conditions.is_modelled(storage.client, "CopyObject")
+    assert refused.reached.is_set() is can_ask
+    assert sum(map(whole, proxy.seen)) == can_ask
 
 
 def test_what_is_changed_while_it_is_copied_is_told(
