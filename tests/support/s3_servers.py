@@ -57,6 +57,9 @@ _WEED_FLAGS = [
     "-s3.autoCreateBucket=false",
     "-s3.allowDeleteBucketNotEmpty=false",
     "-master.telemetry=false",
+    # Each bucket takes a volume. By itself it allows as many as there are GB free on a
+    # disk, and after that answers 500 to whatever is put into another bucket.
+    "-volume.max=1000",
 ]
 
 
