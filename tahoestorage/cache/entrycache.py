@@ -1,4 +1,4 @@
-"""The cache of directories' entries, as the stores use it."""
+"""What is known of stores, and for how long: entries, listings, paths, texts."""
 
 from __future__ import annotations
 

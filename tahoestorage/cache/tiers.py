@@ -1,4 +1,4 @@
-"""The one interface to a cache's tiers, whoever shares them."""
+"""The interface of a cache's tiers, and for how long a page is believed."""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
 Those of S3 and Google Cloud Storage are django-storages' options, and ours. Beside each
 stand the variables of the environment that may hold it, the first ones first; they are
 called as django-storages' settings are. How a text is read follows from the type. The
-defaults are in ``backends/s3/options.py`` and ``backends/gcs/options.py``.
+defaults are django-storages', but for those in ``backends/s3/options.py`` and
+``backends/gcs/options.py``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Our errors for failed requests. Libraries' own texts hold URLs, which are caps."""
+"""Our error for each status of a response, such as 409, and each library's exception.
+
+Libraries' own texts hold URLs, which are caps.
+"""
 
 from __future__ import annotations
 

@@ -34,9 +34,9 @@ from tahoestorage.tahoe.children import Child, Link
 from tahoestorage.tahoe.directories import Directories, Directory, FreshListing, Path
 from tahoestorage.tahoe.marker import FactsChange, MarkerFacts
 from tahoestorage.tahoe.quorum import Quorum
-from tahoestorage.tahoe.retries import lost_lock_warning, pause
 from tahoestorage.tahoe.serverfacts import ServerRules
 from tahoestorage.tahoe.trees import Tree, build_locks, deepest_directory
+from tahoestorage.tahoe.writecollisions import lost_lock_warning, pause
 
 WRITING_SECONDS = 40.0
 LOCK_ATTEMPTS = 4  # of one change whose lock is lost each time

@@ -49,7 +49,7 @@ from tahoestorage.exceptions import (
 from tahoestorage.tahoe.caps import Cap, literal_cap
 from tahoestorage.tahoe.children import Child, Link, LinkTarget
 from tahoestorage.tahoe.gateway import Gateway
-from tahoestorage.tahoe.retries import pause
+from tahoestorage.tahoe.writecollisions import pause
 
 NAME = ".tahoestorage (keep)"
 CAP = literal_cap(b"Kept by django-tahoestorage: never delete this file.\n")

@@ -21,7 +21,7 @@ from tahoestorage.exceptions import WriteCollision
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import links
 from tahoestorage.tahoe.caps import Cap
-from tahoestorage.tahoe.retries import LostLockWarning
+from tahoestorage.tahoe.writecollisions import LostLockWarning
 from tests.conftest import MakeStorage, requests_sent
 from tests.support.proxy import Hold, Proxy, SendResponse
 from tests.support.redis_server import RedisServer

@@ -1,4 +1,7 @@
-"""The options of S3Storage, and the client that follows from them."""
+"""The options of S3Storage, and the client that follows from them.
+
+The defaults are django-storages' own, but for those in ``get_default_settings``.
+"""
 
 from __future__ import annotations
 
