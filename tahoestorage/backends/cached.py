@@ -112,6 +112,9 @@ class Cached(Lookups):
 
     def _is_odd(self, name: str) -> bool:
         """Whether a save would write to another key than that of ``name``."""
+        # Most names: nothing but the Unicode form and a last slash makes them odd.
+        if name.isascii() and not name.endswith("/"):
+            return False
         saved = saved_name(name)
         return bool(saved) and self.key_of(saved) != self.key_of(name)
 
