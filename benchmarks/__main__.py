@@ -44,6 +44,7 @@ def main() -> None:
         proxy.public_downloads,
         downloads.downloads,
         objects.object_lookups,
+        objects.gcs_lookups,
         objects.object_transfers,
         objects.object_copies,
         objects.object_static_files,

@@ -1,4 +1,4 @@
-"""S3 beside boto3, django-storages, collectfasta and rclone, on a real SeaweedFS."""
+"""S3 and GCS: lookups; S3 beside boto3, django-storages, collectfasta and rclone."""
 
 from __future__ import annotations
 
@@ -31,8 +31,10 @@ from benchmarks.rows import (
     seconds,
 )
 from benchmarks.small import call_each
+from tahoestorage.backends.gcs import GCSStorage
 from tahoestorage.backends.s3 import S3Storage
 from tahoestorage.testing.grid import LocalGrid
+from tests.support.gcs_servers import running_gcs
 from tests.support.s3_servers import ACCESS_KEY, SECRET_KEY, S3Server, running_weed
 
 wrapper: Any = staticfiles_storage
@@ -42,6 +44,8 @@ COPIED = 2000
 STATIC = 1000
 # Of known names: as many as are asked for in less than a millisecond.
 SHARE = 50
+# Asks the kernel.
+FOLDER = "FileSystemStorage.exists"
 
 
 def on_weed(
@@ -67,17 +71,47 @@ def storage_on(weed: S3Server, work: Path, **options: Any) -> S3Storage:
 
 @on_weed
 def object_lookups(weed: S3Server, work: Path) -> Iterator[Row]:
-    """Warm lookups of 1,000 names, from memory."""
+    """Warm lookups on S3."""
     storage = storage_on(weed, work)
     parent = Parent(**weed.options, bucket_name=storage.bucket_name)
+    taken = _warm_lookups(storage, work)
+    signing = min(seconds(partial(parent.url, "dir/0.jpg")) for _ in range(50))
+    for verb, each in taken.items():
+        beside = ""
+        if verb == "url":
+            beside = f"django-storages signs one in {signing * 1e6:.0f} us"
+        if verb != FOLDER:
+            text = f"S3: {verb}, known, from memory"
+            yield at_most(text, each * 1e6, "us", 15, beside)
+    yield from _beside_a_folder("S3", taken)
+
+
+def gcs_lookups(grid: LocalGrid, work: Path) -> Iterator[Row]:
+    """Warm lookups on Google Cloud Storage."""
+    folder = work / "gcs"
+    folder.mkdir()
+    with running_gcs(folder) as server:
+        storage = GCSStorage(
+            **server.options,
+            bucket_name=server.make_bucket(),
+            cache={"directory": str(folder / "cache")},
+        )
+        yield from _beside_a_folder("GCS", _warm_lookups(storage, folder))
+
+
+def _warm_lookups(storage: S3Storage | GCSStorage, work: Path) -> dict[str, float]:
+    """Return the seconds of lookups among 1,000 names in memory, and in a folder."""
+    files = FileSystemStorage(work / "files")
     names = [f"dir/{number}.jpg" for number in range(1000)]
     for name in names:
         storage.save(name, ContentFile(b"x"))
-    calls = {
+        files.save(name, ContentFile(b"x"))
+    calls: dict[str, Callable[[str], object]] = {
         "exists": storage.exists,
         "size": storage.size,
         "modified time": storage.get_modified_time,
         "url": storage.url,
+        FOLDER: files.exists,
     }
     for ask in calls.values():
         call_each(ask, names)
@@ -87,17 +121,17 @@ def object_lookups(weed: S3Server, work: Path) -> Iterator[Row]:
         call_each(ask, next(shares))
 
     taken = best_of_each(
-        {label: partial(a_share, ask) for label, ask in calls.items()}, rounds=80
+        {verb: partial(a_share, ask) for verb, ask in calls.items()}, rounds=80
     )
-    signing = min(seconds(partial(parent.url, names[0])) for _ in range(50))
-    for label, each in taken.items():
-        beside = ""
-        if label == "url":
-            beside = f"django-storages signs one in {signing * 1e6:.0f} us"
-        microseconds = each / SHARE * 1e6
-        yield at_most(
-            f"S3: {label}, known, from memory", microseconds, "us", 15, beside
-        )
+    return {verb: each / SHARE for verb, each in taken.items()}
+
+
+def _beside_a_folder(label: str, taken: dict[str, float]) -> Iterator[Row]:
+    for verb, each in taken.items():
+        if verb != FOLDER:
+            text = f"{label}: {verb}, known, in times of {FOLDER}"
+            beside = f"{each * 1e6:.1f} us, {FOLDER} {taken[FOLDER] * 1e6:.1f} us"
+            yield at_most(text, each / taken[FOLDER], "x", 10, beside)
 
 
 @on_weed

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,57 +9,29 @@ from typing import Any
 import pytest
 from django.core.files.base import ContentFile
 
-from tahoestorage.cache import localtiers, rawcache
+from tahoestorage.cache import localtiers
 from tahoestorage.cache.localtiers import LocalTiers
 from tahoestorage.storage import TahoeStorage
-from tests.conftest import MakeStorage, requests_sent
+from tests.conftest import MakeStorage
+from tests.support.costs import Costs, costs_counted
 
 LEVELS = ("one", "two", "three", "four", "five", "six")
 VERBS = ("exists", "size", "url", "get_modified_time")
 LONG = b"longer than a cap can hold " * 4
 
 
-class Counts:
-    """What looking things up has cost."""
-
-    reads = 0
-    """Of the file of counters."""
-    queries = 0
-    """Of SQLite."""
-
-    def __init__(self) -> None:
-        self.requests: list[str] = []
-
-
 @pytest.fixture
-def counts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counts]:
-    counted = Counts()
-    pread, execute = os.pread, rawcache.Connection.execute
-
-    def read(*arguments: Any) -> bytes:
-        counted.reads += 1
-        return pread(*arguments)
-
-    def query(self: rawcache.Connection, *arguments: Any) -> sqlite3.Cursor:
-        counted.queries += 1
-        return execute(self, *arguments)
-
-    monkeypatch.setattr(os, "pread", read)
-    monkeypatch.setattr(rawcache.Connection, "execute", query)
-    # Whether the files are still there is looked at by time, and is not counted.
-    monkeypatch.setattr(localtiers, "LOOK_SECONDS", 3600.0)
-    with requests_sent() as sent:
-        counted.requests = sent
+def costs() -> Iterator[Costs]:
+    with costs_counted() as counted:
         yield counted
 
 
-def cost(counts: Counts, ask: Callable[[str], object], names: list[str]) -> list[int]:
-    """Ask for each name; return how many reads, queries and requests that took."""
-    before = counts.reads, counts.queries, len(counts.requests)
+def cost(costs: Costs, ask: Callable[[str], object], names: list[str]) -> list[int]:
+    """Ask for each name; return how many reads, queries and sends that took."""
+    costs.taken()
     for name in names:
         ask(name)
-    after = counts.reads, counts.queries, len(counts.requests)
-    return [now - then for now, then in zip(after, before, strict=True)]
+    return costs.taken()
 
 
 @pytest.fixture(params=[1, 3, 6])
@@ -88,22 +58,22 @@ def test_a_known_name_costs_one_small_read_and_no_query(
     storage: TahoeStorage,
     make_storage: MakeStorage,
     tmp_path: Path,
-    counts: Counts,
+    costs: Costs,
     folder: str,
 ) -> None:
     names = fill(storage, folder, 40)
     for each in (storage, other(make_storage, tmp_path)):
         for verb in VERBS:
             ask = getattr(each, verb)
-            cost(counts, ask, names)
-            assert cost(counts, ask, names) == [len(names), 0, 0], verb
+            cost(costs, ask, names)
+            assert cost(costs, ask, names) == [len(names), 0, 0], verb
 
 
 def test_names_that_are_missing_cost_no_more(
     storage: TahoeStorage,
     make_storage: MakeStorage,
     tmp_path: Path,
-    counts: Counts,
+    costs: Costs,
     folder: str,
 ) -> None:
     fill(storage, folder, 40)
@@ -114,29 +84,29 @@ def test_names_that_are_missing_cost_no_more(
     ]
     for each in (storage, other(make_storage, tmp_path)):
         assert not any(each.exists(name) for name in nowhere)
-        assert cost(counts, each.exists, nowhere) == [len(nowhere), 0, 0]
+        assert cost(costs, each.exists, nowhere) == [len(nowhere), 0, 0]
 
 
 def test_a_change_elsewhere_costs_a_look_at_the_directories_on_the_way(
-    storage: TahoeStorage, make_storage: MakeStorage, tmp_path: Path, counts: Counts
+    storage: TahoeStorage, make_storage: MakeStorage, tmp_path: Path, costs: Costs
 ) -> None:
     folder = "/".join(LEVELS)
     names = fill(storage, folder, 40)
     reader = other(make_storage, tmp_path)
     for each in (storage, reader):
-        cost(counts, each.exists, names)
+        cost(costs, each.exists, names)
     storage.save("elsewhere/file", ContentFile(LONG))
     storage.save("elsewhere/file", ContentFile(LONG))
     for each in (storage, reader):
         # The root was changed, and so its page is read again.
-        cost(counts, each.exists, names)
+        cost(costs, each.exists, names)
     storage.save("elsewhere/file", ContentFile(LONG))
     for each in (storage, reader):
-        reads, *rest = cost(counts, each.exists, names)
+        reads, *rest = cost(costs, each.exists, names)
         assert rest == [0, 0]
         # Two for each of the seven directories, and for each page of the last one.
         assert reads <= len(names) + 2 * 7 + 2 * 8
-        assert cost(counts, each.exists, names) == [len(names), 0, 0]
+        assert cost(costs, each.exists, names) == [len(names), 0, 0]
 
 
 def test_what_another_process_changes_is_seen_at_every_level(
@@ -157,7 +127,7 @@ def test_what_memory_has_no_room_for_costs_one_query(
     storage: TahoeStorage,
     make_storage: MakeStorage,
     tmp_path: Path,
-    counts: Counts,
+    costs: Costs,
     folder: str,
 ) -> None:
     names = fill(storage, folder, 10)
@@ -166,9 +136,9 @@ def test_what_memory_has_no_room_for_costs_one_query(
     reader = make_storage(cache=cache)
     for verb in VERBS:
         ask = getattr(reader, verb)
-        cost(counts, ask, names)
-        reads, queries, requests = cost(counts, ask, names)
-        assert (queries, requests) == (len(names), 0), verb
+        cost(costs, ask, names)
+        reads, queries, sends = cost(costs, ask, names)
+        assert (queries, sends) == (len(names), 0), verb
         # The header, and the directory's two numbers, each with the file's name.
         assert reads <= 5 * len(names)
 
@@ -177,7 +147,7 @@ def test_a_first_look_costs_one_query_for_each_page_on_the_way(
     storage: TahoeStorage,
     make_storage: MakeStorage,
     tmp_path: Path,
-    counts: Counts,
+    costs: Costs,
     folder: str,
 ) -> None:
     names = fill(storage, folder, 20)
@@ -185,15 +155,15 @@ def test_a_first_look_costs_one_query_for_each_page_on_the_way(
     # It opens the database, and knows the root after that.
     reader.exists("none")
     levels = folder.count("/") + 1
-    assert cost(counts, reader.exists, names[:1])[1:] == [levels, 0]
-    assert cost(counts, reader.exists, names[:1])[1:] == [0, 0]
+    assert cost(costs, reader.exists, names[:1])[1:] == [levels, 0]
+    assert cost(costs, reader.exists, names[:1])[1:] == [0, 0]
 
 
 def test_a_first_look_at_what_was_listed_costs_as_little_at_every_depth(
     storage: TahoeStorage,
     make_storage: MakeStorage,
     tmp_path: Path,
-    counts: Counts,
+    costs: Costs,
     folder: str,
 ) -> None:
     names = fill(storage, folder, 20)
@@ -204,10 +174,10 @@ def test_a_first_look_at_what_was_listed_costs_as_little_at_every_depth(
     # It opens the database, and knows the root after that.
     reader.exists("none")
     # No listing of those on the way is there, but where the path leads.
-    queries, requests = cost(counts, reader.exists, names[:1])[1:]
-    assert requests == 0
+    queries, sends = cost(costs, reader.exists, names[:1])[1:]
+    assert sends == 0
     assert queries <= 4
-    assert cost(counts, reader.exists, names[:1])[1:] == [0, 0]
+    assert cost(costs, reader.exists, names[:1])[1:] == [0, 0]
 
 
 def test_a_known_name_is_found_without_its_way(

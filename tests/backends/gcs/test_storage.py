@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,9 +23,9 @@ from django.core.files.base import ContentFile
 from tahoestorage.backends.gcs import GCSStorage
 from tahoestorage.backends.objectstore import TRIAL
 from tahoestorage.moving.objects import Objects
+from tests.support.costs import costs_counted
 from tests.support.gcs_servers import GCS
 from tests.support.gcs_storages import Make, read, save
-from tests.support.pace import times_a_look_up
 
 # One request tells all
 
@@ -259,13 +258,18 @@ def test_the_root_package_imports_nothing_of_google() -> None:
     assert not any(name.startswith("google") for name in run.stdout.split())
 
 
-def test_a_url_from_memory_takes_as_long_as_a_look_up_in_a_folder(
-    make: Make, tmp_path: Path
+def test_a_url_is_signed_once_and_costs_one_small_read_then(
+    gcs: GCS, make: Make
 ) -> None:
-    storage = make(location="media")
-    storage.url("dir/a")
-    # It is one or two times; a signature takes a hundred.
-    assert times_a_look_up(lambda: storage.url("dir/a"), tmp_path) < 10
+    storage = make(location="media", iam_sign_blob=True)
+    names = [f"dir/{number}" for number in range(100)]
+    first = [storage.url(name) for name in names]
+    assert gcs.accounts.calls["signBlob"] == len(names)
+    assert [storage.url(name) for name in names] == first
+    with costs_counted() as costs:
+        assert [storage.url(name) for name in names] == first
+        assert costs.taken() == [len(names), 0, 0]
+    assert gcs.accounts.calls["signBlob"] == len(names)
 
 
 @pytest.mark.parametrize("name", [f"dir/{TRIAL}", f"{TRIAL}-1.txt", f"a/../{TRIAL}"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import subprocess
@@ -23,7 +22,7 @@ from django.utils import timezone
 from tahoestorage.backends.objectstore import TRIAL
 from tahoestorage.backends.s3 import S3Storage
 from tahoestorage.moving.objects import Objects
-from tests.support.pace import times_a_look_up
+from tests.support.costs import costs_counted
 from tests.support.s3_servers import ACCESS_KEY, SECRET_KEY, S3Server, s3_requests
 from tests.support.s3_storages import MakeS3, keys, read, save
 
@@ -156,18 +155,11 @@ def test_warm_lookups_of_many_names_ask_nothing(make_s3: MakeS3) -> None:
             assert not storage.exists(name)
             storage.url(name)
 
-    assert asked(storage, look, look) == []
-
-
-def test_lookups_take_as_long_as_those_in_a_folder(
-    s3: S3Storage, tmp_path: Path
-) -> None:
-    save(s3, "a")
-    for ask in (s3.exists, s3.size, s3.get_modified_time):
-        ask("a")
-        # It is one or two times; ten are another order of things.
-        look_up = functools.partial(ask, "a")
-        assert times_a_look_up(look_up, tmp_path) < 10, ask
+    look()
+    look()
+    with costs_counted() as costs:
+        assert asked(storage, look) == []
+        assert costs.taken() == [2 * len(names), 0, 0]
 
 
 @pytest.mark.parametrize("use_tz", [True, False])

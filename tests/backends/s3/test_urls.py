@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import itertools
 import json
 import os
 import subprocess
@@ -12,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -26,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from tahoestorage.backends.s3 import S3Storage
 from tahoestorage.backends.s3.signing import SHORTEST_SESSION, seconds_left
 from tahoestorage.exceptions import StoreError, StoreForbids
-from tests.support.pace import times_a_look_up
+from tests.support.costs import costs_counted
 from tests.support.s3_servers import s3_requests
 from tests.support.s3_storages import MakeS3, head, keys, read, save
 
@@ -305,17 +303,16 @@ def test_urls_of_cloudfront_are_signed_and_stable(
     assert cloudfront.url("ü.txt", {"v": "1"}, expire=100) != url
 
 
-def test_a_url_is_made_as_quickly_as_a_folder_is_asked(
-    s3: S3Storage, tmp_path: Path
-) -> None:
+def test_a_url_is_signed_once_and_costs_one_small_read_then(s3: S3Storage) -> None:
     names = [f"dir/{number}" for number in range(1000)]
-    first = [s3.url(name) for name in names]
-    with s3_requests(s3) as sent:
-        each = itertools.cycle(names)
-        # It is one or two times; a signature takes a hundred.
-        assert times_a_look_up(lambda: s3.url(next(each)), tmp_path) < 10
+    with signatures(s3) as signed:
+        first = [s3.url(name) for name in names]
+        assert len(signed) == len(names)
         assert [s3.url(name) for name in names] == first
-    assert sent == []
+        with costs_counted() as costs:
+            assert [s3.url(name) for name in names] == first
+            assert costs.taken() == [len(names), 0, 0]
+        assert len(signed) == len(names)
 
 
 # Uploads by others
