@@ -48,7 +48,10 @@ class HiddenCredentials(Storage):
             if has_login(str(getattr(self, name, None) or "")):
                 raise ImproperlyConfigured(
                     f"{name} of {type(self).__name__} has a user name or password in "
-                    "it, which every visitor would see in URLs; expected none."
+                    "it, which URLs made of it would show to every visitor. Take it "
+                    "out: what the store asks for goes into the options for "
+                    "credentials. If a proxy in front of the store asks for it, let "
+                    "that pass this host without."
                 )
         # By its type: whether a key file says anything is seen when it is read.
         self._by_hand = frozenset(
