@@ -15,6 +15,9 @@ WHEEL := dist/.built
 INSTALLED := .venv/.installed
 # One more than there are processors, for tests often wait; 4 at most.
 WORKERS := $(shell n=$$(nproc); echo $$((n < 3 ? n + 1 : 4)))
+PYTEST = TAHOESTORAGE_WHEEL=1 $(BIN)/pytest -n $(WORKERS) --dist worksteal
+# The example's tests have its settings, and its modules on the path.
+APPLICATION := --ds tests.application.settings --override-ini pythonpath=example
 # The folders too: they change when a file goes away.
 SOURCES := $(shell find tahoestorage ! -path '*/__pycache__*') \
 	$(wildcard setup.cfg pyproject.toml README.md LICENSE)
@@ -31,8 +34,12 @@ demo: $(DEMO_ENVIRONMENT)  ## run the example site on a private grid (DEMO_EXIT=
 	@.venv-demo/bin/python example/demo.py
 
 test: $(INSTALLED)  ## run every test against the built wheel (ARGS="-k caps": some)
-	@TAHOESTORAGE_WHEEL=1 $(BIN)/pytest -n $(WORKERS) --dist worksteal \
-		$(if $(ARGS),$(ARGS),--cov)
+ifeq ($(ARGS),)
+	@$(PYTEST) --cov
+	@$(PYTEST) $(APPLICATION) tests/application
+else
+	@$(PYTEST) $(if $(findstring tests/application,$(ARGS)),$(APPLICATION)) $(ARGS)
+endif
 
 lint: $(INSTALLED)  ## check format, style and types
 	$(BIN)/ruff format --check .

@@ -75,7 +75,12 @@ def lock(session: nox.Session) -> None:
     )
     for name, python, versions in [
         ("dev-newest", "3.13", ()),
-        ("dev-py311-django52", "3.11", ("requirements/django52.in",)),
+        # The application is tested on this pair of versions.
+        (
+            "dev-py311-django52",
+            "3.11",
+            ("requirements/django52.in", "requirements/application-tests.in"),
+        ),
         ("dev-lowest", "3.11", (str(bounds),)),
     ]:
         session.run(

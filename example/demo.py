@@ -17,11 +17,13 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from demonstration import Failed, say
+from demonstration.apitrip import USER, api_trip
 from demonstration.proxy import proxy
-from demonstration.roundtrip import round_trip
+from demonstration.roundtrip import Steps, round_trip
 from demonstration.server import EXAMPLE, log_end, site
 from demonstration.stopping import Stopped, await_signals
 from tahoestorage.exceptions import TahoeStorageError
@@ -52,7 +54,9 @@ def demo(directory: Path) -> None:
                 site(directory, environment) as (server, address),
             ):
                 if os.environ.get("DEMO_EXIT"):
-                    round_trip(address, Path(environment["REQUESTS_LOG"]))
+                    steps = Steps(Path(environment["REQUESTS_LOG"]))
+                    round_trip(address, steps)
+                    api_trip(address, steps, partial(manage, environment))
                 else:
                     welcome(directory, address, environment)
                     server.wait()
@@ -88,12 +92,16 @@ def settings(directory: Path, base_url: str) -> dict[str, str]:
     """The environment for the site; nothing that is set outside may lead it astray."""
     stores = ("TAHOE_", "STORAGE_URL", "STATIC_STORAGE_URL", "AWS_", "GS_")
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(stores)}
-    for name in ("DEBUG", "HTTPS", "STATIC_ROOT", "UPLOAD_LIMIT", "GUNICORN_CMD_ARGS"):
+    for name in (
+        *("DEBUG", "HTTPS", "STATIC_ROOT", "UPLOAD_LIMIT", "GUNICORN_CMD_ARGS"),
+        *("DATABASE_URL", "CACHE_URL"),
+    ):
         inherited.pop(name, None)
     return inherited | {
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "SECRET_KEY": secret(directory / "secret.key", 32),
         "ALLOWED_HOSTS": "127.0.0.1,localhost",
+        "TOKEN_SIGNING_KEY": secret(directory / "tokens.key", 32),
         "DATABASE": str(directory / "site.sqlite3"),
         "REQUESTS_LOG": str(directory / "requests.log"),
         "TAHOE_STORAGE_BASE_URL": base_url,
@@ -114,8 +122,8 @@ def prepare(directory: Path, environment: dict[str, str]) -> None:
     manage(environment, "migrate", "--verbosity=0")
     ready = directory / "ready"
     if not ready.exists():
-        say("Making an event…")
-        manage(environment, "demo_data", "--superuser=demo")
+        say("Making an event, and a tenant with a user of the API…")
+        manage(environment, "demo_data", "--superuser=demo", f"--user={USER}")
         ready.touch()
 
 
@@ -146,6 +154,7 @@ def welcome(directory: Path, address: str, environment: dict[str, str]) -> None:
     say(f"""
 The example is ready:  {address}/
 Its admin:             {address}/admin/  (user demo, password {password})
+Its API:               {address}/api/v1/docs/  (user demo, too)
 Its photos:            {photos}
 
 The uploaded files are on a grid of one server, in {here / "grid"}.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -44,6 +45,13 @@ for _number, _usual in (
 ):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, _usual)
+
+# The application has settings of its own, and so a run of its own: `make test`.
+collect_ignore = (
+    ["application"]
+    if os.environ.get("DJANGO_SETTINGS_MODULE") == "tests.settings"
+    else []
+)
 
 MakeStorage = Callable[..., TahoeStorage]
 

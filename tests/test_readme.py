@@ -48,9 +48,9 @@ from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.testing.grid import LocalGrid
+from tests.support.browser import ARGUMENTS, CHROMIUM
 from tests.support.nginx_server import errors, needs_nginx, run_nginx
 from tests.support.s3_servers import S3Server
-from tests.test_example import ARGUMENTS, CHROMIUM
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [str(p.relative_to(ROOT)) for p in sorted((ROOT / "docs").rglob("*.md"))]

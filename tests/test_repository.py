@@ -213,7 +213,7 @@ def test_only_one_module_reads_the_settings_of_django() -> None:
 
 def test_the_tests_are_laid_out_as_the_package() -> None:
     ours = {str(path.relative_to(ROOT / "tests")) for path in FOLDERS_OF_TESTS}
-    assert ours - {"support", "commands"} <= {
+    assert ours - {"support", "commands", "application"} <= {
         str(path.parent.relative_to(PACKAGE)) for path in PACKAGE.rglob("__init__.py")
     }
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from tahoestorage import env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+environment = environ.Env()
 
 
 def flag(name: str) -> bool:
@@ -38,6 +42,8 @@ CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = flag("HTTPS")
 
 INSTALLED_APPS = [
+    # Before Django's own: it has commands of the same names.
+    "accounts",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -46,6 +52,13 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "tahoestorage",
     "django.contrib.staticfiles",
+    "guardian",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "objects",
+    "api",
     "events",
 ]
 MIDDLEWARE = [
@@ -80,7 +93,55 @@ DATABASES = {
         "OPTIONS": {"timeout": 20, "transaction_mode": "IMMEDIATE"},
     },
 }
+if os.environ.get("DATABASE_URL"):
+    DATABASES = {"default": environment.db("DATABASE_URL")}
+# What hosts and processes share: counts of attempts. In a process's memory, without.
+if os.environ.get("CACHE_URL"):
+    CACHES = {"default": environment.cache("CACHE_URL")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "guardian.backends.ObjectPermissionBackend",
+]
+# Nobody is not a user here; `objects.access` refuses the anonymous by itself.
+ANONYMOUS_USER_NAME = None
+
+# Tokens are signed by a key of their own, so that it can be renewed by itself.
+TOKEN_SIGNING_KEY = os.environ.get("TOKEN_SIGNING_KEY", "")
+if not TOKEN_SIGNING_KEY:
+    if not DEBUG:
+        raise ImproperlyConfigured("Set TOKEN_SIGNING_KEY, 32 random bytes or more.")
+    TOKEN_SIGNING_KEY = hashlib.sha256(f"tokens:{SECRET_KEY}".encode()).hexdigest()
+SIMPLE_JWT = {
+    "SIGNING_KEY": TOKEN_SIGNING_KEY,
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=5),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=1),
+}
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.tokens.TokenAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PAGINATION_CLASS": "api.paging.Pages",
+    "DEFAULT_FILTER_BACKENDS": [
+        "django_filters.rest_framework.DjangoFilterBackend",
+        "rest_framework.filters.SearchFilter",
+        "rest_framework.filters.OrderingFilter",
+    ],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "EXCEPTION_HANDLER": "api.problems.handle",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "A managed object store",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}
 LANGUAGE_CODE = "en-gb"
 TIME_ZONE = os.environ.get("TIME_ZONE", "UTC")
 USE_TZ = True

@@ -74,13 +74,12 @@ class Steps:
         return [line.split(" ", 2)[2] for line in self.log.read_text().splitlines()]
 
 
-def round_trip(address: str, log: Path) -> None:
+def round_trip(address: str, steps: Steps) -> None:
     """Upload a file of 10 MB, find it listed, download it, and compare.
 
     Raises Failed, and what `requests` raises, an OSError, where the site does not
     answer.
     """
-    steps = Steps(log)
     page, form_page = address + EVENT, address + EVENT + "add-slides/"
     name = f"random-{secrets.token_hex(4)}.bin"
     with requests.Session() as visitor, tempfile.TemporaryFile() as file:

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from django.db import models
 from django.urls import reverse
 
+from accounts.models import Tenant
 from events.fields import PhotoField, SlidesField
 
 
@@ -23,6 +24,7 @@ def slides_name(session: Session, filename: str) -> str:
 
 
 class Event(models.Model):
+    tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="events")
     name = models.CharField(max_length=200)
     slug = models.SlugField(unique=True)
     starts_at = models.DateTimeField()

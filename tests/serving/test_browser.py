@@ -21,7 +21,7 @@ from PIL import Image
 from playwright.sync_api import Error, Page, sync_playwright
 from pytest_django.fixtures import Settings
 
-from tests.test_example import ARGUMENTS, CHROMIUM
+from tests.support.browser import ARGUMENTS, CHROMIUM
 
 SVG = "<svg xmlns='http://www.w3.org/2000/svg'><script>{}</script></svg>"
 ACT = "top.document.title = 'taken'"

@@ -6,17 +6,20 @@ import os
 from datetime import timedelta
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.core.files.base import ContentFile
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 from django.utils.text import slugify
 
+from accounts.management.commands.createsupertenant import create
+from accounts.models import Tenant, User
 from events.models import Event, Session, Speaker
 from events.pictures import portrait, presentation
 
 SLUG = "storage-day"
+TENANT = "Demonstration"
+OPERATOR = "Operator"
 SPEAKERS = [
     ("Ada Marlow", ((244, 201, 126), (38, 84, 124), (240, 200, 170), (70, 44, 34))),
     ("Jonas Okoro", ((142, 202, 190), (150, 62, 60), (120, 78, 54), (28, 24, 24))),
@@ -45,22 +48,37 @@ class Command(BaseCommand):
             "the password is taken from DJANGO_SUPERUSER_PASSWORD.",
         )
 
+        parser.add_argument(
+            "--user",
+            metavar="NAME",
+            help="Make this user of the tenant that has the event too, unless there "
+            "is one of the name; without a password, so for the API alone.",
+        )
+
     @transaction.atomic
-    def handle(self, *args: Any, superuser: str | None, **options: Any) -> None:
+    def handle(
+        self, *args: Any, superuser: str | None, user: str | None, **options: Any
+    ) -> None:
         if superuser and not User.objects.filter(username=superuser).exists():
             password = os.environ.get("DJANGO_SUPERUSER_PASSWORD")
             if not password:
                 raise CommandError("Set DJANGO_SUPERUSER_PASSWORD.")
-            User.objects.create_superuser(superuser, password=password)
+            create(tenant=OPERATOR, username=superuser, email="", password=password)
+        tenant, _new = Tenant.objects.get_or_create(
+            name=TENANT, defaults={"slug": "demonstration"}
+        )
+        if user and not User.objects.filter(username=user).exists():
+            User.objects.create_user(user, tenant=tenant)
         if Event.objects.filter(slug=SLUG).exists():
             self.stdout.write("The event is there already; nothing was changed.")
         else:
-            self.stdout.write(f"Made the event “{make_event()}”.")
+            self.stdout.write(f"Made the event “{make_event(tenant)}”.")
 
 
-def make_event() -> Event:
+def make_event(tenant: Tenant) -> Event:
     start = timezone.now().replace(hour=9, minute=30, second=0, microsecond=0)
     event = Event.objects.create(
+        tenant=tenant,
         slug=SLUG,
         name="Open Storage Day",
         starts_at=start + timedelta(days=30),

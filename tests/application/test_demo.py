@@ -17,7 +17,7 @@ import requests
 
 from tests.support.nginx_server import require_nginx
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 COMMAND = [sys.executable, "example/demo.py"]
 PATIENCE = 120  # seconds; only an error takes so long
 
@@ -119,15 +119,27 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 def test_by_itself_it_takes_a_file_up_and_down(first: tuple[Path, str]) -> None:
     _, said = first
 
-    for step in ("Open the form", "Upload random-", "See it listed", "Download it"):
+    for step in (
+        *("Open the form", "Upload random-", "See it listed", "Download it"),
+        *("Make tokens for", "Put random-", "List the folder", "Download a range"),
+        "Download the whole",
+    ):
         assert re.search(rf"^{step}.* \d+ gateway requests?$", said, re.MULTILINE)
     assert "10,485,760 bytes came back as they were." in said
+    assert "10,485,760 bytes came back from the API as they were." in said
     # A save is an upload and then a link; before its first one a process asks which
     # servers are there, and which there have been. A listing that has just been patched
     # is not asked for again; the first download asks when the file was linked, too.
-    steps = re.findall(r"(\d+) gateway request", said)
-    # The list of servers is asked for again where the upload took a second and more.
-    assert steps in (["0", "4", "0", "2"], ["0", "5", "0", "2"])
+    # An object's path is new: a directory is made for each of its levels, and linked
+    # once. The list of servers is asked for again each second while something is saved.
+    steps = dict(re.findall(r"^(\w+ \w+).* (\d+) gateway request", said, re.MULTILINE))
+    assert steps.pop("Upload random") in {"4", "5"}
+    assert steps.pop("Put random") in {"6", "7", "8"}
+    assert steps == {
+        **{"Open the": "0", "See it": "0", "Download it": "2"},
+        **{"Make tokens": "0", "List the": "0"},
+        **{"Download a": "2", "Download the": "1"},
+    }
 
 
 def test_its_photos_come_through_the_read_only_proxy(first: tuple[Path, str]) -> None:

@@ -13,9 +13,7 @@ import pytest
 import requests
 
 from tahoestorage.testing.grid import LocalGrid
-from tests.support.gcs_servers import GCS
-from tests.support.s3_servers import ACCESS_KEY, SECRET_KEY, S3Server
-from tests.test_example import (
+from tests.application.site import (
     EVENT,
     PHOTO_FORM,
     Environment,
@@ -25,6 +23,8 @@ from tests.test_example import (
     manage,
     served,
 )
+from tests.support.gcs_servers import GCS
+from tests.support.s3_servers import ACCESS_KEY, SECRET_KEY, S3Server
 
 STORES = ["files", "memory", "tahoe", "s3", "gcs"]
 OURS = ("STORAGE_", "STATIC_", "AWS_", "GS_", "TAHOE_")

@@ -15,19 +15,16 @@ from playwright.sync_api import Browser, Page, Request, expect
 
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.testing.grid import LocalGrid
-from tests.support.nginx_server import PublicProxy, public_proxy
-from tests.support.proxy import Proxy
-from tests.support.webm import SIZE, video
-from tests.test_example import (
+from tests.application.site import (
     EVENT,
     Environment,
     Site,
-    browser,
     grid_environment,
     served,
 )
-
-__all__ = ["browser"]
+from tests.support.nginx_server import PublicProxy, public_proxy
+from tests.support.proxy import Proxy
+from tests.support.webm import SIZE, video
 
 # It tells in the page's title, in a cookie and to its opener that it ran.
 SCRIPT = "document.title = 'ran'; document.cookie = 'ran=1'; fetch('/ran')"

@@ -1,0 +1,31 @@
+"""A user's tokens for the API, for scripts."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from accounts.models import User
+from accounts.tokens import describe
+
+
+class Command(BaseCommand):
+    help = (
+        'Print a user\'s new tokens as JSON: {"access": …, "refresh": …}. Whoever '
+        "holds them is that user until they expire or are revoked."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("user", metavar="USER", help="A user's name or id.")
+
+    def handle(self, *args: Any, user: str, **options: Any) -> None:
+        found = User.objects.filter(username=user).first()
+        if found is None and user.isdecimal():
+            found = User.objects.filter(pk=int(user)).first()
+        if found is None:
+            raise CommandError(f"There is no user of the name or id {user}.")
+        if not found.is_active:
+            raise CommandError(f"{found.username} is inactive and gets no tokens.")
+        self.stdout.write(json.dumps(describe(found)))

@@ -1,0 +1,19 @@
+import django.db.models.deletion
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    # Apart from the one before: PostgreSQL changes no table with rows yet to be checked.
+    dependencies = (("accounts", "0003_first_tenant"),)
+    operations = (
+        migrations.AlterField(
+            model_name="user",
+            name="tenant",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="users",
+                to="accounts.tenant",
+                verbose_name="tenant",
+            ),
+        ),
+    )

@@ -1,0 +1,59 @@
+"""Content on its way into the store: counted, hashed, and read once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import IO
+
+from django.core.files.base import File
+
+CHUNK = 1 << 20  # bytes
+
+
+class Truncated(Exception):
+    """The content ended before its announced length."""
+
+
+class IncomingFile(File):  # type: ignore[type-arg]
+    """A file for ``Storage.save`` that reads a stream of known length, once.
+
+    Afterwards ``sha256`` is its hash in hex, and ``taken`` the bytes that were read.
+    Reading raises Truncated where the stream ends early; what follows the length is
+    not read.
+    """
+
+    def __init__(self, stream: IO[bytes], size: int, content_type: str = "") -> None:
+        super().__init__(stream, name="upload")
+        self.size = size
+        self._stream = stream
+        self.content_type = content_type
+        self.taken = 0
+        self._hash = hashlib.sha256()
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+    def seekable(self) -> bool:
+        return False
+
+    def read(self, size: int | None = None) -> bytes:
+        """Return at most ``size`` bytes, none at the end."""
+        left = self.size - self.taken
+        wanted = left if size is None or size < 0 else min(size, left)
+        if not wanted:
+            return b""
+        data = self._stream.read(wanted)
+        if not data:
+            raise Truncated(f"{self.taken} of {self.size} bytes arrived.")
+        self.taken += len(data)
+        self._hash.update(data)
+        return data
+
+    def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        while data := self.read(chunk_size or CHUNK):
+            yield data
+
+    def multiple_chunks(self, chunk_size: int | None = None) -> bool:
+        return self.size > (chunk_size or CHUNK)

@@ -1,0 +1,179 @@
+"""What tenants keep: objects, their versions, and who may do what to them."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.core.files.storage import Storage, storages
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
+
+from accounts.models import Tenant
+
+
+class StoredObject(models.Model):
+    """A named thing in a tenant's folder. Its content is that of its newest version.
+
+    It is pending until a version is stored. A deleted one keeps its row and its bytes
+    until the tenant's time for undoing it is over.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(
+        Tenant, models.PROTECT, related_name="stored_objects", verbose_name=_("tenant")
+    )
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        related_name="objects_owned",
+        verbose_name=_("owner"),
+    )
+    folder = models.CharField(
+        _("folder"),
+        max_length=700,
+        blank=True,
+        help_text=_("Parts with a slash between them, none at the ends."),
+    )
+    name = models.CharField(_("name"), max_length=255)
+    current = models.OneToOneField(
+        "Version",
+        models.SET_NULL,
+        null=True,
+        editable=False,
+        related_name="+",
+        verbose_name=_("current version"),
+    )
+    # The current version's, once more: lists filter and order by them.
+    size = models.PositiveBigIntegerField(_("bytes"), null=True, editable=False)
+    content_type = models.CharField(_("media type"), max_length=255, blank=True)
+    sha256 = models.CharField("SHA-256", max_length=64, blank=True, editable=False)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("changed"), auto_now=True)
+    deleted_at = models.DateTimeField(_("deleted"), null=True, editable=False)
+
+    class Meta:
+        verbose_name = _("object")
+        verbose_name_plural = _("objects")
+        ordering = ("folder", "name", "pk")
+        permissions = (
+            ("edit_object", "Can change the object's content and names"),
+            ("administer_object", "Can grant permissions on the object"),
+        )
+        default_permissions = ("view",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("tenant", "folder", "name"),
+                condition=models.Q(deleted_at__isnull=True),
+                name="one_object_of_a_name",
+            ),
+        )
+        indexes = (
+            models.Index(fields=("tenant", "created_at", "id"), name="object_created"),
+            models.Index(fields=("tenant", "updated_at", "id"), name="object_updated"),
+            models.Index(fields=("tenant", "size", "id"), name="object_size"),
+            models.Index(fields=("tenant", "name", "id"), name="object_name"),
+        )
+
+    def __str__(self) -> str:
+        return self.path
+
+    @property
+    def state(self) -> str:
+        """``deleted``, ``stored``, or ``pending`` while no version is stored."""
+        if self.deleted_at is not None:
+            return "deleted"
+        return "pending" if self.current_id is None else "stored"
+
+    @property
+    def path(self) -> str:
+        """The folder and the name, with a slash between them."""
+        return f"{self.folder}/{self.name}" if self.folder else self.name
+
+
+class Version(models.Model):
+    """The content of an object from one upload. Its bytes never change.
+
+    It is pending until the store was seen to hold its bytes, whole and right.
+    """
+
+    class State(models.TextChoices):
+        PENDING = "pending", _("pending")
+        STORED = "stored", _("stored")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    object = models.ForeignKey(
+        StoredObject,
+        models.CASCADE,
+        related_name="versions",
+        verbose_name=_("object"),
+    )
+    number = models.PositiveIntegerField(_("number"), editable=False)
+    state = models.CharField(
+        _("state"), max_length=10, choices=State.choices, default=State.PENDING
+    )
+    size = models.PositiveBigIntegerField(_("bytes"), null=True, editable=False)
+    content_type = models.CharField(_("media type"), max_length=255, blank=True)
+    sha256 = models.CharField("SHA-256", max_length=64, blank=True, editable=False)
+    store = models.CharField(_("store"), max_length=100, editable=False)
+    key = models.CharField(_("name in the store"), max_length=255, editable=False)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        related_name="+",
+        verbose_name=_("uploaded by"),
+    )
+    created_at = models.DateTimeField(_("uploaded"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("version")
+        verbose_name_plural = _("versions")
+        ordering = ("object", "-number")
+        default_permissions = ()
+        constraints = (
+            models.UniqueConstraint(
+                fields=("object", "number"), name="one_version_of_a_number"
+            ),
+            models.UniqueConstraint(
+                fields=("store", "key"), name="one_version_of_a_key"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.object} ({self.number})"
+
+    @property
+    def storage(self) -> Storage:
+        """The store that holds the bytes."""
+        return storages[self.store]
+
+
+class UserPermission(UserObjectPermissionBase):
+    """A permission on one object, granted to a user."""
+
+    content_object = models.ForeignKey(StoredObject, models.CASCADE)
+
+    class Meta(UserObjectPermissionBase.Meta):
+        verbose_name = _("permission of a user")
+        verbose_name_plural = _("permissions of users")
+
+
+class GroupPermission(GroupObjectPermissionBase):
+    """A permission on one object, granted to a group of its tenant."""
+
+    content_object = models.ForeignKey(StoredObject, models.CASCADE)
+
+    class Meta(GroupObjectPermissionBase.Meta):
+        verbose_name = _("permission of a group")
+        verbose_name_plural = _("permissions of groups")
+
+
+def upload_key(version: Version, *_args: Any) -> str:
+    """Return the name of a version's bytes in the store; it carries the rows' ids."""
+    id = version.id.hex
+    tenant = version.object.tenant_id
+    return f"tenants/{tenant}/{id[:2]}/{id[2:4]}/{id}~{version.object_id.hex}"
