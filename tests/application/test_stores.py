@@ -15,6 +15,7 @@ import requests
 from tahoestorage.testing.grid import LocalGrid
 from tests.application.site import (
     EVENT,
+    EXAMPLE,
     PHOTO_FORM,
     Environment,
     Site,
@@ -232,6 +233,6 @@ def test_static_files_are_collected_and_found(
             content = (tmp_path / "static" / "events" / name).read_bytes()
         else:
             content = requests.get(url, timeout=60).content
-    expected = Path(__file__).parent.parent / "example/events/static/events/site.css"
+    expected = EXAMPLE / "events/static/events/site.css"
     assert content == expected.read_bytes()
     assert re.fullmatch("site.css" if where == "s3" else r"site\.\w+\.css", name)
