@@ -14,7 +14,7 @@ from benchmarks.large import MIB, curl
 from benchmarks.rows import Row, at_least, best_of_each
 from tahoestorage.testing.grid import LocalGrid
 from tests.support.nginx_server import NGINX, configuration, running
-from tests.support.redis_server import free_port
+from tests.support.ports import free_port
 
 SIZE = 256 * MIB
 

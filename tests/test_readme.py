@@ -15,7 +15,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -50,6 +49,7 @@ from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.testing.grid import LocalGrid
 from tests.support.browser import ARGUMENTS, CHROMIUM
 from tests.support.nginx_server import errors, needs_nginx, run_nginx
+from tests.support.ports import free_port
 from tests.support.s3_servers import S3Server
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -140,11 +140,6 @@ def wait_until(label: Callable[[], object]) -> None:
     while not label():
         assert time.monotonic() < deadline
         time.sleep(0.1)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 # What there is

@@ -11,7 +11,6 @@ import copy
 import functools
 import os
 import pickle
-import socket
 import subprocess
 import sys
 import threading
@@ -46,6 +45,7 @@ from tahoestorage.tahoe.children import Child
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.testing.grid import LocalGrid
 from tests.support.marks import Marks, Seen, command_lines, everything_seen, quoted
+from tests.support.ports import free_port
 from tests.support.proxy import (
     Action,
     CutBody,
@@ -562,15 +562,13 @@ def test_the_keys_of_other_stores_are_let_out_nowhere(
 ) -> None:
     marks = Marks()
     marks.add("the secret key", S3_KEY)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        closed = server.getsockname()[1]
     options = {
         **moto.options,
         "secret_key": S3_KEY,
         "bucket_name": moto.make_bucket(),
         "cache": {"directory": str(tmp_path / "cache")},
     }
-    away = {**options, "endpoint_url": f"http://127.0.0.1:{closed}"}
+    away = {**options, "endpoint_url": f"http://127.0.0.1:{free_port()}"}
     gone = {**options, "bucket_name": "no-such-bucket"}
     for each in (options, away, gone):
         storage = S3Storage(**each)

@@ -19,11 +19,11 @@ from benchmarks.compatibility.swift import SWIFT, running_swift
 from benchmarks.compatibility.tls import secured
 from tahoestorage.testing.grid import LocalGrid
 from tests.support.gcs_servers import Accounts, running_emulator, running_fake_gcs
+from tests.support.ports import free_port
 from tests.support.s3_servers import (
     ACCESS_KEY,
     SECRET_KEY,
     S3Server,
-    free_ports,
     program,
     running_moto,
     running_program,
@@ -114,7 +114,7 @@ def moto(directory: Path, https: bool) -> Iterator[Store]:
 @contextlib.contextmanager
 def rclone(directory: Path, https: bool) -> Iterator[Store]:
     """Run rclone as a server of S3 for a folder."""
-    (port,) = free_ports(1)
+    port = free_port()
     (directory / "data").mkdir()
     command = [program("rclone"), "serve", "s3", "data", "--config="]
     command.append(f"--addr=127.0.0.1:{port}")
@@ -133,7 +133,7 @@ def s3rver(directory: Path, https: bool) -> Iterator[Store]:
     """Install s3rver by npm, in the directory, and run it."""
     install = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix=."]
     subprocess.run([*install, f"s3rver@{S3RVER}"], cwd=directory, check=True)
-    (port,) = free_ports(1)
+    port = free_port()
     command = ["node_modules/.bin/s3rver", "--directory=data", "--silent"]
     command += ["--address=127.0.0.1", f"--port={port}", "--no-vhost-buckets"]
 

@@ -13,7 +13,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.support.s3_servers import S3Server, free_ports, running_program
+from tests.support.ports import free_port, free_ports
+from tests.support.s3_servers import S3Server, running_program
 
 SWIFT = "2.38.0"
 # tempauth knows users of one account by ACCOUNT:USER.
@@ -78,7 +79,7 @@ def _lay_out(directory: Path, programs: Path, ports: dict[str, int]) -> int:
     (directory / "devices/sda1").mkdir(parents=True)
     (directory / "run").mkdir()
     (directory / "swift.conf").write_text(HASH)
-    (proxy,) = free_ports(1)
+    proxy = free_port()
     values = {"directory": directory, "user": getpass.getuser(), "password": PASSWORD}
     for name, port in ports.items():
         text = (COMMON + STORING).format(**values, name=name, port=port)

@@ -270,13 +270,13 @@ def test_a_delayed_listing_does_not_undo_what_another_process_did(
         rule = proxy.rule(lambda seen: "t=json" in seen.target, Hold(go_on))
         with ThreadPoolExecutor(1) as pool:
             late = pool.submit(reader.listdir, "dir")
-            assert rule.reached.wait(30)
+            assert rule.reached.wait(60)
             writer.delete("dir/deleted")
             writer.save("dir/saved", ContentFile(LONG))
             with writer.open("dir/replaced", "w") as file:
                 file.write("anew")
             go_on.set()
-            late.result(30)
+            late.result(60)
         for each in (writer, *everywhere(reader)):
             assert each.exists("dir/saved")
             assert not each.exists("dir/deleted")
@@ -424,7 +424,7 @@ def site(storage: TahoeStorage, tmp_path: Path) -> Iterator[str]:
         yield found[1]
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(60)
 
 
 def test_workers_that_gunicorn_preloaded_serve_uploads(

@@ -6,9 +6,7 @@ import gzip
 import io
 import os
 import re
-import socket
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -33,6 +31,7 @@ from tahoestorage.tahoe.caps import Access, Cap, Kind
 from tahoestorage.testing.grid import LocalGrid
 from tests.checks.test_checks import WRITE_CAP
 from tests.conftest import MakeStorage, requests_sent
+from tests.support.ports import free_port
 
 ALTERNATIVE = "[A-Za-z0-9]{7}"
 LONG = b"longer than a cap can hold " * 4
@@ -547,8 +546,7 @@ def test_without_a_public_address_there_is_no_url(make_storage: MakeStorage) -> 
 def test_nothing_is_said_to_be_missing_when_the_store_cannot_be_asked(
     make_storage: MakeStorage,
 ) -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        port = server.getsockname()[1]
+    port = free_port()
     storage = make_storage(base_url=f"http://127.0.0.1:{port}", retries=0)
     for call in (
         storage.exists,

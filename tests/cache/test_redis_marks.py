@@ -8,7 +8,8 @@ import pytest
 
 from tahoestorage.cache import EntryCache, redisaccess, redisstate
 from tests.cache.test_redis import entry, fill, new_namespace
-from tests.support.redis_server import free_port, running
+from tests.support.ports import free_port
+from tests.support.redis_server import running
 
 
 def test_who_looked_just_before_believes_no_longer_than_the_change_takes(

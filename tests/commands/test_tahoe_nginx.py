@@ -23,7 +23,7 @@ from tests.support.nginx_server import (
     require_nginx,
     running,
 )
-from tests.support.redis_server import free_port
+from tests.support.ports import free_port
 
 GATEWAY = "http://127.0.0.1:3456"
 PUBLIC = "https://files.example"

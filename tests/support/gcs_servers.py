@@ -41,6 +41,8 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from google.auth.compute_engine import _metadata
 from google.oauth2 import service_account
 
+from tests.support.ports import free_port
+
 EMAIL = "site@tests.iam.gserviceaccount.com"
 PATIENCE = 60.0
 HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "date", "server"}
@@ -50,13 +52,6 @@ HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "date", "serv
 def private_key() -> rsa.RSAPrivateKey:
     """The key of the service account, made for these tests."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 class Sent(NamedTuple):

@@ -17,7 +17,7 @@ import pytest
 from django.core.management import call_command
 from django.test import override_settings
 
-from tests.support.redis_server import free_port
+from tests.support.ports import free_port
 
 # Debian's is not in the PATH of everybody.
 NGINX = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")

@@ -9,10 +9,8 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import json
-import random
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -28,6 +26,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.support.authority import key_usage
+from tests.support.ports import free_port, free_ports
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
 ACCESS_KEY = "testkey"
 SECRET_KEY = "testsecret12"
 PATIENCE = 60.0
-# Below those that systems give to connections.
-_PORTS = range(12_000, 32_000)
 _IDENTITY = {
     "name": "admin",
     "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
@@ -146,17 +143,6 @@ def s3_requests(storage: Any) -> Iterator[list[Sent]]:
         events.unregister("before-send.s3", note)
 
 
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on now."""
-    found: set[int] = set()
-    while len(found) < count:
-        port = random.choice(_PORTS)
-        with socket.socket() as listener, contextlib.suppress(OSError):
-            listener.bind(("127.0.0.1", port))
-            found.add(port)
-    return [*found]
-
-
 def program(name: str) -> str:
     """Return the path of a program, the one beside this Python if there is one."""
     beside = Path(sys.executable).with_name(name)
@@ -259,7 +245,7 @@ def running_weed(directory: Path, *, tls: bool = False) -> Iterator[S3Server]:
 @contextlib.contextmanager
 def running_moto(directory: Path) -> Iterator[S3Server]:
     """Run a moto server within the block, with its log in ``directory``."""
-    (port,) = free_ports(1)
+    port = free_port()
     command = [program("moto_server"), "-H", "127.0.0.1", "-p", str(port)]
     server = S3Server(f"http://127.0.0.1:{port}")
     with (

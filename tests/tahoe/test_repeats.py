@@ -11,8 +11,8 @@ from tahoestorage.exceptions import GatewayError, GatewayUnreachable
 from tahoestorage.tahoe import connections
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.gateway import Gateway
+from tests.support.ports import free_port
 from tests.support.proxy import Proxy, Seen, SendResponse
-from tests.support.redis_server import free_port
 
 
 def test_a_refused_connection_is_tried_again(

@@ -35,6 +35,7 @@ from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.uploads import UploadBody
 from tahoestorage.testing.grid import LocalGrid
 from tests.support.leaks import assert_hides_caps, everything_logged
+from tests.support.ports import free_port
 from tests.support.proxy import (
     LoseResponse,
     Proxy,
@@ -203,8 +204,7 @@ def test_an_error_is_called_by_what_it_means(
 
 
 def test_a_closed_port_is_an_unreachable_gateway() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port = free_port()
     with (
         gateway_at(f"http://127.0.0.1:{port}") as gateway,
         pytest.raises(GatewayUnreachable, match="is the gateway running") as caught,

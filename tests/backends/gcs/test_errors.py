@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from tahoestorage.exceptions import (
 )
 from tests.support.gcs_servers import GCS, HANG_UP, STALL, refusal
 from tests.support.gcs_storages import Make, chain, read, save
+from tests.support.ports import free_port
 
 ACTS: dict[str, tuple[str, Callable[[GCSStorage], object]]] = {
     "exists": ("stat", lambda s: s.exists("some/file")),
@@ -104,10 +104,7 @@ def test_a_store_that_stalls_is_unreachable(
 def test_nobody_listening_is_unreachable(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{free_port()}")
     storage = make()
     with pytest.raises(StoreUnreachable, match="a/b"):
         storage.exists("a/b")

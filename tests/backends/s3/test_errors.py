@@ -23,8 +23,9 @@ from tahoestorage.exceptions import (
     StoreUnreachable,
     TahoeStorageError,
 )
+from tests.support.ports import free_port
 from tests.support.proxy import Proxy, Refuse, SendResponse, Stall
-from tests.support.s3_servers import ACCESS_KEY, S3Server, free_ports
+from tests.support.s3_servers import ACCESS_KEY, S3Server
 from tests.support.s3_storages import MakeS3, read, save
 
 IMPATIENT = {"retries": {"total_max_attempts": 1}, "connect_timeout": 2}
@@ -138,7 +139,7 @@ def proxy(moto: S3Server) -> Iterator[Proxy]:
 
 
 def test_a_store_that_is_not_there(make_s3: MakeS3) -> None:
-    (port,) = free_ports(1)
+    port = free_port()
     storage = make_s3(endpoint_url=f"http://127.0.0.1:{port}", **impatient())
     for action in actions(storage):
         with pytest.raises(StoreUnreachable, match="dir/a") as caught:
