@@ -158,7 +158,6 @@ def locked_by_a_stopped_process(path: Path) -> Iterator[None]:
             process.kill()
 
 
-@pytest.mark.timeout(60)
 def test_a_stopped_process_that_locks_a_complete_file_stops_nobody(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,7 +174,6 @@ def test_a_stopped_process_that_locks_a_complete_file_stops_nobody(
         assert store.knows(process)
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("content", [b"", b"half", bytes(FILE_BYTES)])
 def test_a_stopped_process_that_locks_an_incomplete_file_stops_nobody(
     directory: Path, monkeypatch: pytest.MonkeyPatch, content: bytes

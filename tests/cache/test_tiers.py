@@ -344,7 +344,7 @@ def test_a_cache_waits_for_its_turn_to_be_opened_and_then_misses(
     assert store.knows(EntryCache(directory))
 
 
-@pytest.mark.timeout(20)  # diskcache by itself waits for a minute.
+@pytest.mark.timeout(50)  # diskcache by itself waits for a minute.
 @every_lock_lasts
 def test_a_cache_that_is_locked_while_it_is_being_opened_misses(
     directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

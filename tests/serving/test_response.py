@@ -876,7 +876,7 @@ async def response(visitor: Any) -> tuple[int, bytes, list[int]]:
         message = await visitor.receive_output(30)
         blocks.append(message.get("body", b""))
         if not message.get("more_body"):
-            await visitor.wait(30)
+            await visitor.wait(60)
             return start["status"], b"".join(blocks), [len(each) for each in blocks]
 
 
@@ -947,7 +947,7 @@ def test_by_asgi_a_block_is_read_when_the_one_before_was_taken(
         assert file.reads <= 8
         # The visitor hangs up.
         await visitor.send_input({"type": "http.disconnect"})
-        await visitor.wait(30)
+        await visitor.wait(60)
         assert file.closed.is_set()
         assert file.reads <= 9
 

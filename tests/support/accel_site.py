@@ -101,7 +101,7 @@ def running(
             yield address, server.pid
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(60)
 
 
 def memory(process: int) -> int:

@@ -197,7 +197,7 @@ class Proxy:
             self.seen.clear()
             self.guards.clear()
 
-    def settle(self, timeout: float = 10.0) -> None:
+    def settle(self, timeout: float = 60.0) -> None:
         """Wait until no request is under way any more."""
         with self._changed:
             assert self._changed.wait_for(lambda: not self._busy, timeout)

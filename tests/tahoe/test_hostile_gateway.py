@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import itertools
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from tahoestorage.exceptions import (
     TahoeStorageError,
     UnexpectedResponse,
 )
-from tahoestorage.tahoe import marker, parsing, presence
+from tahoestorage.tahoe import deadlines, marker, parsing, presence, transport
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.children import Child, Link
 from tahoestorage.tahoe.files import FileReader
@@ -35,7 +34,8 @@ FILE = Cap.parse(f"URI:CHK:{KEY}:{HASH}:1:1:100000")
 MUTABLE = Cap.parse(f"URI:SSK-RO:{KEY}:{HASH}")
 WHAT = "photos/a.jpg"
 MIB = 1 << 20
-READ_TIMEOUT = 0.25
+READ_TIMEOUT = 0.25  # seconds, for what says nothing more
+PATIENCE = 60.0  # for what has all to say at once, however busy the machine is
 
 ASKS: dict[str, Callable[[Gateway], object]] = {
     "list": lambda gateway: gateway.list(ROOT, ("a",), lambda child: None, label=WHAT),
@@ -59,8 +59,9 @@ READERS = ["list", "linked", "upload", "download", "welcome"]
 
 @pytest.fixture(autouse=True)
 def short_trials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait no longer than for other answers for what tells that a gateway is there."""
+    """Wait little for what tells whether a gateway is there, and speaks TLS."""
     monkeypatch.setattr(presence, "PROBE_SECONDS", 0.1)
+    monkeypatch.setattr(transport, "SCHEME_PROBE_SECONDS", 0.1)
 
 
 def part(reader: FileReader) -> bytes:
@@ -85,27 +86,58 @@ def growing_less_than(most: int) -> Iterator[None]:
     assert memory("VmHWM") - before < most
 
 
+class Clock:
+    """Stands for the module `time` in what is tested."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Seconds pass for responses only where the test says so."""
+    clock = Clock()
+    monkeypatch.setattr(deadlines, "time", clock)
+    return clock
+
+
 @contextlib.contextmanager
 def gateway_that_says(
-    script: Script, *, retries: int = 0, min_rate: float = 1e9, linger: bool = False
+    script: Script,
+    *,
+    seconds: float = PATIENCE,
+    retries: int = 0,
+    min_rate: float = 1e9,
+    linger: bool = False,
 ) -> Iterator[tuple[Gateway, RawServer]]:
     with RawServer(script, linger=linger) as server:
         gateway = Gateway(
-            server.url, read_timeout=READ_TIMEOUT, min_rate=min_rate, retries=retries
+            server.url, read_timeout=seconds, min_rate=min_rate, retries=retries
         )
         with contextlib.closing(gateway):
             yield gateway, server
 
 
 def error_of(
-    ask: str, script: Script, *, retries: int = 0, linger: bool = False
+    ask: str,
+    script: Script,
+    *,
+    seconds: float = PATIENCE,
+    retries: int = 0,
+    linger: bool = False,
 ) -> TahoeStorageError:
     """Return the error that a response becomes, which is one of ours.
 
     Whoever did not give up what has no end would end by the test's own time limit.
     """
     with (
-        gateway_that_says(script, retries=retries, linger=linger) as (gateway, _),
+        gateway_that_says(script, seconds=seconds, retries=retries, linger=linger) as (
+            gateway,
+            _,
+        ),
         growing_less_than(32 * MIB),
         everything_logged(),
         pytest.raises(TahoeStorageError) as caught,
@@ -159,7 +191,7 @@ SLOW_HEADS = {
 @pytest.mark.parametrize("script", SLOW_HEADS.values(), ids=SLOW_HEADS)
 @pytest.mark.parametrize("ask", ["list", "link", "upload", "part"])
 def test_a_head_that_does_not_end_is_given_up_in_time(ask: str, script: Script) -> None:
-    assert type(error_of(ask, script)) is GatewayTimeout
+    assert type(error_of(ask, script, seconds=READ_TIMEOUT)) is GatewayTimeout
 
 
 BAD_HEADS = {
@@ -260,7 +292,7 @@ SLOW_BODIES = {
 @pytest.mark.parametrize("script", SLOW_BODIES.values(), ids=SLOW_BODIES)
 @pytest.mark.parametrize("ask", ["list", "upload", "download", "welcome"])
 def test_a_body_that_does_not_end_is_given_up_in_time(ask: str, script: Script) -> None:
-    assert type(error_of(ask, script)) is GatewayTimeout
+    assert type(error_of(ask, script, seconds=READ_TIMEOUT)) is GatewayTimeout
 
 
 ENDLESS_BODIES = {
@@ -448,7 +480,7 @@ def test_a_part_that_is_not_the_one_asked_for_is_no_part_of_the_file(
     assert isinstance(error_of("part", once(response)), DamagedDownload)
 
 
-def test_a_slow_reader_is_not_a_slow_gateway() -> None:
+def test_a_slow_reader_is_not_a_slow_gateway(clock: Clock) -> None:
     """What the caller does between two reads is not counted."""
     content = b"x" * 100_000
     response = head("Content-Length: 100000")
@@ -459,28 +491,27 @@ def test_a_slow_reader_is_not_a_slow_gateway() -> None:
             yield content[start : start + 10_000]
             yield 0.01
 
-    with gateway_that_says(slowly, min_rate=1e9) as (gateway, _):
+    with gateway_that_says(slowly) as (gateway, _):
         reader = FileReader(gateway, FILE, WHAT)
         read = bytearray()
         while some := reader.read(30_000):
             read += some
-            time.sleep(2 * READ_TIMEOUT / 3)
+            clock.now += 2 * PATIENCE
     assert bytes(read) == content
 
 
 def test_a_gateway_may_take_as_long_as_the_bytes_take_at_the_least_rate() -> None:
     """In all longer than the time limit, and never without a byte for so long."""
 
-    def slowly() -> Iterator[bytes | float]:
-        yield head("Content-Length: 100000")
-        for _ in range(10):
-            yield b"x" * 10_000
-            yield READ_TIMEOUT / 4
+    def each(pause: float) -> Script:
+        parts: list[bytes | float] = [b"x" * 10_000, pause] * 10
+        return lambda: [head("Content-Length: 100000"), *parts]
 
-    with gateway_that_says(slowly, min_rate=25_000) as (gateway, _):
+    with gateway_that_says(each(0.5), seconds=4, min_rate=1000) as (gateway, _):
         assert len(FileReader(gateway, FILE, WHAT).readall()) == 100_000
+    slowly = each(READ_TIMEOUT / 4)
     with (
-        gateway_that_says(slowly, min_rate=1e9) as (gateway, _),
+        gateway_that_says(slowly, seconds=READ_TIMEOUT) as (gateway, _),
         pytest.raises(GatewayTimeout),
     ):
         FileReader(gateway, FILE, WHAT).readall()

@@ -345,7 +345,7 @@ def test_a_server_that_goes_while_a_tree_is_made_is_kept_before_it_is_linked(
         making = proxy.rule(lambda seen: seen.target.startswith("/uri?t=mkdir"), gone)
         with ThreadPoolExecutor(1) as pool:
             saving = pool.submit(storage.save, "a/b", ContentFile(b"literal"))
-            assert making.reached.wait(30)
+            assert making.reached.wait(60)
             listing("abcdefg", away="hi")
             proxy.rule(look, SendResponse())
             clock.now += 1.1
@@ -413,7 +413,7 @@ def test_who_waited_shares_the_reading_that_began_after_he_came(
 
     def slow() -> None:
         is_read.set()
-        assert go.wait(30)
+        assert go.wait(60)
         clock.now += 1.2
 
     def looked(self: serverlist.ServerList, gateway: Gateway) -> object:
@@ -428,7 +428,7 @@ def test_who_waited_shares_the_reading_that_began_after_he_came(
     ):
         quorum = Quorum(gateway, root)
         checks = [pool.submit(quorum.require, "x")]
-        assert is_read.wait(30)
+        assert is_read.wait(60)
         clock.now += 0.5
         checks += [pool.submit(quorum.require, "x") for _ in range(5)]
         for _ in range(6):
@@ -545,13 +545,13 @@ def test_many_threads_wait_for_one_response(
     held = proxy.rule(lambda seen: True, HoldRequest(go), guards=True)
 
     def save(number: int) -> str:
-        start.wait(30)
+        start.wait(60)
         return far.save(f"file {number}", ContentFile(b"literal"))
 
     with ThreadPoolExecutor(16) as pool:
         saved = [pool.submit(save, number) for number in range(16)]
-        start.wait(30)
-        assert held.reached.wait(30)
+        start.wait(60)
+        assert held.reached.wait(60)
         go.set()
         assert len({each.result(60) for each in saved}) == 16
     assert len(proxy.guards) == 2
@@ -575,7 +575,7 @@ def test_a_gateway_that_hangs_is_waited_for_once(
     proxy.rule(lambda seen: True, HoldRequest(held), times=None, guards=True)
 
     def save(number: int) -> BaseException | None:
-        start.wait(30)
+        start.wait(60)
         try:
             storage.save(f"file {number}", ContentFile(LONG))
         except GatewayError as error:

@@ -153,10 +153,10 @@ def test_what_others_have_made_meanwhile_is_gone_down_into(
     may_link = threading.Event()
     linking = proxy.rule(is_link, HoldRequest(may_link))
     saving = background(save, far, DEEP)
-    assert linking.reached.wait(30)
+    assert linking.reached.wait(60)
     assert save(other, name, b"theirs") == name
     may_link.set()
-    mine = saving.result(30)
+    mine = saving.result(60)
     assert (mine == DEEP) == (name != DEEP)
     for storage in (far, other):
         assert storage.open(mine).read() == LONG
@@ -174,11 +174,11 @@ def test_a_file_in_the_way_that_came_meanwhile_is_told(
     may_link = threading.Event()
     linking = proxy.rule(is_link, HoldRequest(may_link))
     saving = background(save, far, DEEP)
-    assert linking.reached.wait(30)
+    assert linking.reached.wait(60)
     save(other, "one", b"a file")
     may_link.set()
     with pytest.raises(ParentIsFile, match=r"^one: a file is where"):
-        saving.result(30)
+        saving.result(60)
     assert other.listdir("") == ([], ["one"])
 
 
@@ -231,11 +231,11 @@ def test_whoever_makes_one_path_does_not_keep_another_waiting(
     may_make = threading.Event()
     making = proxy.rule(is_tree, HoldRequest(may_make))
     slow = background(save, far, "slow/a")
-    assert making.reached.wait(30)
+    assert making.reached.wait(60)
     assert save(far, "quick/a") == "quick/a"
     assert not slow.done()
     may_make.set()
-    assert slow.result(30) == "slow/a"
+    assert slow.result(60) == "slow/a"
 
 
 def test_a_gateway_that_is_away_while_one_makes_a_tree_lets_the_next_try(
@@ -246,13 +246,13 @@ def test_a_gateway_that_is_away_while_one_makes_a_tree_lets_the_next_try(
     first = proxy.rule(is_tree, HoldRequest(may_fail))
     response = SendResponse(500, {}, b"Traceback\n  x\nOddError: odd")
     failing = background(save, far, "a/b/one")
-    assert first.reached.wait(30)
+    assert first.reached.wait(60)
     waiting = background(save, far, "a/b/two")
     proxy.rule(is_tree, response, times=3)
     may_fail.set()
     with pytest.raises(OSError, match="OddError"):
-        failing.result(30)
-    assert waiting.result(30) == "a/b/two"
+        failing.result(60)
+    assert waiting.result(60) == "a/b/two"
 
 
 def test_whoever_waits_for_too_long_for_somebody_else_s_tree_is_told(
@@ -264,7 +264,7 @@ def test_whoever_waits_for_too_long_for_somebody_else_s_tree_is_told(
     may_make = threading.Event()
     making = proxy.rule(is_tree, HoldRequest(may_make))
     slow = background(save, far, "a/b/one")
-    assert making.reached.wait(30)
+    assert making.reached.wait(60)
     monkeypatch.setattr(Gateway, "request_seconds", 0.1)
     with pytest.raises(GatewayTimeout, match=r"^a: another thread has been making"):
         save(far, "a/b/two")
@@ -272,6 +272,6 @@ def test_whoever_waits_for_too_long_for_somebody_else_s_tree_is_told(
     assert save(far, "other/b") == "other/b"
     monkeypatch.undo()
     may_make.set()
-    assert slow.result(30) == "a/b/one"
+    assert slow.result(60) == "a/b/one"
     assert save(far, "a/b/two") == "a/b/two"
     assert count(proxy, is_tree) == 3
