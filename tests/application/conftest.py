@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.support.browser import ARGUMENTS, CHROMIUM
+
+if TYPE_CHECKING:
+    from tests.application.callers import Callers
 
 
 @pytest.fixture(scope="module")
@@ -20,3 +24,11 @@ def browser() -> Iterator[Browser]:
         playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS) as browser,
     ):
         yield browser
+
+
+@pytest.fixture
+def callers(db: None) -> Callers:
+    """One caller of each kind, with an object; tests.application.callers has them."""
+    from tests.application.callers import make_callers
+
+    return make_callers()
