@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from tests.application.postgres import Postgres
+from tests.application.postgres import running as running_postgres
 from tests.support.browser import ARGUMENTS, CHROMIUM
 
 if TYPE_CHECKING:
     from tests.application.callers import Callers
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real server; a test makes itself a database there."""
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,115 @@
+"""A real PostgreSQL for tests, in a folder of its own, stopped by its process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.support.ports import free_port
+
+PATIENCE = 60  # seconds; only an error takes so long
+
+
+class Postgres:
+    """A running server; its databases are gone with it."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._made = 0
+
+    def url(self, database: str) -> str:
+        """Return what DATABASE_URL says of that database."""
+        return f"postgres://postgres@127.0.0.1:{self._port}/{database}"
+
+    def make_database(self) -> str:
+        """Make a new, empty database, and return its URL."""
+        self._made += 1
+        name = f"made_{os.getpid()}_{self._made}"
+        with self.connect("postgres") as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')
+        return self.url(name)
+
+    def connect(self, database: str) -> psycopg.Connection:
+        """Return a connection in which each statement is a transaction."""
+        return psycopg.connect(self.url(database), autocommit=True)
+
+
+def programs() -> Path | None:
+    """Return the folder of the newest PostgreSQL's programs; PATH lacks Debian's."""
+    found = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/postgres")]
+    if found:
+        return max(found, key=lambda path: int(path.parent.name))
+    there = shutil.which("postgres")
+    return Path(there).parent if there else None
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Postgres]:
+    """Run one within the block; skip the test where there is none to run."""
+    folder = programs()
+    if folder is None:
+        pytest.skip("there is no PostgreSQL here: apt-get install postgresql")
+    # Not in pytest's folders, which are for their owner alone: PostgreSQL refuses to
+    # run as root, and is another user's then.
+    with tempfile.TemporaryDirectory(prefix="postgres-") as made:
+        directory = Path(made)
+        common: dict[str, Any] = {"cwd": directory, "stderr": subprocess.STDOUT}
+        if os.geteuid() == 0:
+            user = pwd.getpwnam("nobody")
+            os.chown(directory, user.pw_uid, user.pw_gid)
+            common |= {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        data, port = directory / "data", free_port()
+        initdb = [str(folder / "initdb"), "-D", str(data), "-U", "postgres"]
+        done: subprocess.CompletedProcess[bytes] = subprocess.run(
+            [*initdb, "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C"],
+            stdout=subprocess.PIPE,
+            check=False,
+            **common,
+        )
+        assert done.returncode == 0, done.stdout.decode(errors="replace")
+        options = {
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": directory,
+            "max_connections": 200,
+            "fsync": "off",
+        }
+        settings = [f"-c{name}={value}" for name, value in options.items()]
+        log = directory / "log"
+        with log.open("wb") as output:
+            server = subprocess.Popen(
+                [folder / "postgres", "-D", data, "-p", str(port), *settings],
+                stdout=output,
+                **common,
+            )
+        try:
+            postgres = Postgres(port)
+            wait_for(postgres, server, log)
+            yield postgres
+        finally:
+            server.send_signal(signal.SIGINT)  # Ends connections, and then itself.
+            server.wait(PATIENCE)
+
+
+def wait_for(postgres: Postgres, server: subprocess.Popen[bytes], log: Path) -> None:
+    """Return once it takes connections."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            postgres.connect("postgres").close()
+            return
+        except psycopg.OperationalError:
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(log.read_text(errors="replace")) from None
+            time.sleep(0.02)
