@@ -1,0 +1,37 @@
+"""What is written down: one word of this list for each thing that was done."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Action(enum.StrEnum):
+    """A noun and what was done to it; the words are kept in rows, and never change."""
+
+    OBJECT_CREATE = "object.create"
+    OBJECT_VERSION = "object.version"
+    OBJECT_RESTORE = "object.restore"
+    OBJECT_RENAME = "object.rename"
+    OBJECT_MOVE = "object.move"
+    OBJECT_DELETE = "object.delete"
+    OBJECT_UNDELETE = "object.undelete"
+    OBJECT_PURGE = "object.purge"
+    PERMISSION_GRANT = "permission.grant"
+    PERMISSION_REVOKE = "permission.revoke"
+    DEFAULT_GRANT = "default.grant"
+    DEFAULT_REVOKE = "default.revoke"
+    SHARE_CREATE = "share.create"
+    SHARE_REVOKE = "share.revoke"
+    SHARE_DOWNLOAD = "share.download"
+    TOKEN_REVOKE = "token.revoke"  # noqa: S105
+    USER_INVITE = "user.invite"
+    USER_CREATE = "user.create"
+    USER_CHANGE = "user.change"
+    USER_PASSWORD = "user.password"  # noqa: S105
+    USER_ERASE = "user.erase"
+    GROUP_CREATE = "group.create"
+    GROUP_CHANGE = "group.change"
+    GROUP_DELETE = "group.delete"
+    TENANT_CREATE = "tenant.create"
+    TENANT_CHANGE = "tenant.change"
+    TENANT_MOVE = "tenant.move"
