@@ -6,8 +6,13 @@ import http
 import logging
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import Http404, HttpRequest, JsonResponse
+from django.core.exceptions import SuspiciousOperation, ValidationError
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.request import UnreadablePostError
+from django.utils.translation import gettext as _
+from django.views import defaults
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
@@ -15,8 +20,11 @@ from rest_framework.views import exception_handler
 from accounts.quotas import QuotaExceeded
 from objects.incoming import Truncated
 from objects.storing import NotStored
+from tahoestorage.exceptions import TahoeStorageError
 
 MEDIA_TYPE = "application/problem+json"
+PREFIX = "/api/"
+RETRY_AFTER = 30  # seconds
 logger = logging.getLogger(__name__)
 
 
@@ -47,26 +55,36 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     detail, errors = _told(response.data)
     response.data = document(response.status_code, detail, errors=errors)
     response.content_type = MEDIA_TYPE
+    if response.status_code == 503:
+        response["Retry-After"] = str(RETRY_AFTER)
     return response
 
 
 def _translated(error: Exception) -> Exception:
+    """Return the error as one that Django REST framework has a status for."""
     if isinstance(error, ValidationError):
         return exceptions.ValidationError(error.messages)
     if isinstance(error, QuotaExceeded):
         return Problem(507, str(error), "quota_exceeded")
-    if isinstance(error, Truncated):
-        return Problem(400, str(error), "truncated")
+    if isinstance(error, Truncated | UnreadablePostError):
+        return Problem(400, _("The body ended too early."), "truncated")
+    if isinstance(error, SuspiciousOperation):
+        return Problem(400, _("The request is not valid."), "bad_request")
     if isinstance(error, NotStored):
         logger.error("%s", error)
         return Problem(
-            503, "The store did not take it. Please try again.", "not_stored"
+            503, _("The store did not take it. Please try again."), "not_stored"
         )
-    if isinstance(error, OSError) and not isinstance(
-        error, (Http404, PermissionDenied)
-    ):
+    if isinstance(error, OperationalError | InterfaceError):
+        logger.error("The database failed: %s", error)
+        return Problem(
+            503, _("The database is away. Please try again later."), "database_away"
+        )
+    if isinstance(error, OSError | TahoeStorageError):
         logger.error("The store failed: %s", error)
-        return Problem(503, "The store is away. Please try again later.", "store_away")
+        return Problem(
+            503, _("The store is away. Please try again later."), "store_away"
+        )
     return error
 
 
@@ -76,15 +94,33 @@ def _told(data: Any) -> tuple[str, Any]:
         return str(data.get("detail", "")), None
     if isinstance(data, list):
         return " ".join(map(str, data)), None
-    return "Some fields are not valid.", data
+    return _("Some fields are not valid."), data
 
 
-def not_found(request: HttpRequest) -> JsonResponse:
-    return _plain(404, "There is no such thing.")
+@csrf_exempt  # Nothing is done, and a program is to be told why.
+def not_found(request: HttpRequest, *args: Any, **kwargs: Any) -> JsonResponse:
+    return _plain(404, _("There is no such thing."))
 
 
-def server_error(request: HttpRequest) -> JsonResponse:
-    return _plain(500, "Something went wrong here. It was written down.")
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler400: a problem under the API, a page elsewhere."""
+    if request.path.startswith(PREFIX):
+        return _plain(400, _("The request is not valid."))
+    return defaults.bad_request(request, exception)
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler403: a problem under the API, a page elsewhere."""
+    if request.path.startswith(PREFIX):
+        return _plain(403, _("That is not allowed."))
+    return defaults.permission_denied(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's handler500: a problem under the API, a page elsewhere."""
+    if request.path.startswith(PREFIX):
+        return _plain(500, _("Something went wrong here. It was written down."))
+    return defaults.server_error(request)
 
 
 def _plain(status: int, detail: str) -> JsonResponse:

@@ -2,9 +2,38 @@
 
 from __future__ import annotations
 
+import http
 from typing import Any
 
 from drf_spectacular.contrib.rest_framework_simplejwt import SimpleJWTScheme
+
+from api.problems import MEDIA_TYPE
+
+METHODS = {"get", "put", "post", "delete", "patch", "head", "options"}
+PROBLEM = {
+    "type": "object",
+    "description": "What went wrong (RFC 9457).",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference"},
+        "title": {"type": "string", "description": "The status in words."},
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "detail": {"type": "string", "description": "What to tell a person."},
+        "errors": {
+            "type": "object",
+            "description": "What is wrong with which field.",
+            "additionalProperties": True,
+        },
+    },
+    "examples": [
+        {
+            "type": "about:blank",
+            "title": "Not Found",
+            "status": 404,
+            "detail": "There is no such thing.",
+        }
+    ],
+}
 
 
 class TokenScheme(SimpleJWTScheme):  # type: ignore[no-untyped-call]
@@ -15,3 +44,40 @@ class TokenScheme(SimpleJWTScheme):  # type: ignore[no-untyped-call]
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+
+
+def add_problems(result: dict[str, Any], **_context: Any) -> dict[str, Any]:
+    """Add to each operation the errors that any of its kind may have.
+
+    Views name the others by their status, ``responses={409: None}``; every status from
+    400 on has a problem document for its content.
+    """
+    result["components"].setdefault("schemas", {})["Problem"] = PROBLEM
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    for path, operations in result["paths"].items():
+        for method, operation in operations.items():
+            if method not in METHODS:
+                continue
+            responses = operation["responses"]
+            for status in _usual(path, operation):
+                responses.setdefault(str(status), {})
+            for status, response in responses.items():
+                if status >= "400":
+                    response["content"] = content
+                if not response.get("description"):
+                    response["description"] = http.HTTPStatus(int(status)).phrase
+            operation["responses"] = dict(sorted(responses.items()))
+    return result
+
+
+def _usual(path: str, operation: dict[str, Any]) -> set[int]:
+    found = {406, 429, 500, 503}
+    if operation.get("parameters") or "requestBody" in operation:
+        found |= {400}
+    if "requestBody" in operation:
+        found |= {413, 415}
+    if any(operation.get("security", ())):
+        found |= {401, 403}
+    if "{" in path:
+        found |= {404}
+    return found

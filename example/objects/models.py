@@ -48,7 +48,7 @@ class StoredObject(models.Model):
         verbose_name=_("current version"),
     )
     # The current version's, once more: lists filter and order by them.
-    size = models.PositiveBigIntegerField(_("bytes"), null=True, editable=False)
+    size = models.PositiveBigIntegerField(_("bytes"), default=0, editable=False)
     content_type = models.CharField(_("media type"), max_length=255, blank=True)
     sha256 = models.CharField("SHA-256", max_length=64, blank=True, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
@@ -76,6 +76,11 @@ class StoredObject(models.Model):
             models.Index(fields=("tenant", "updated_at", "id"), name="object_updated"),
             models.Index(fields=("tenant", "size", "id"), name="object_size"),
             models.Index(fields=("tenant", "name", "id"), name="object_name"),
+            models.Index(
+                fields=("deleted_at",),
+                condition=models.Q(deleted_at__isnull=False),
+                name="object_deleted",
+            ),
         )
 
     def __str__(self) -> str:
@@ -97,12 +102,14 @@ class StoredObject(models.Model):
 class Version(models.Model):
     """The content of an object from one upload. Its bytes never change.
 
-    It is pending until the store was seen to hold its bytes, whole and right.
+    It is pending until the store was seen to hold its bytes, whole and right. One that
+    is going is nobody's any more; its row stays until its bytes are deleted.
     """
 
     class State(models.TextChoices):
         PENDING = "pending", _("pending")
         STORED = "stored", _("stored")
+        GOING = "going", _("going")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     object = models.ForeignKey(
@@ -140,6 +147,13 @@ class Version(models.Model):
             ),
             models.UniqueConstraint(
                 fields=("store", "key"), name="one_version_of_a_key"
+            ),
+        )
+        indexes = (
+            models.Index(
+                fields=("state", "created_at"),
+                condition=~models.Q(state="stored"),
+                name="version_not_stored",
             ),
         )
 
