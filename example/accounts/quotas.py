@@ -1,7 +1,15 @@
 """What a tenant may use: reserved at the start, settled at the end, or given back.
 
-Each change is one UPDATE with its condition in it, so that the counts are right however
-many uploads there are at once.
+What is counted belongs to rows, and is changed in the transaction that changes the row:
+
+- a pending version holds its announced size as reserved, a stored one as used;
+- an object holds its place as reserved until its first version is stored, as used from
+  then on. A further version takes bytes, and no place. What is deleted and can be
+  undone still counts.
+
+So what a killed process held is given back with the row that it left. Each change is
+one UPDATE with its condition in it: the counts are right however many uploads there are
+at once. Lock a row of an object before these are called, never after.
 """
 
 from __future__ import annotations
@@ -17,14 +25,20 @@ class QuotaExceeded(Exception):
 
 
 def reserve(tenant_id: int, *, size: int, objects: int) -> None:
-    """Set ``size`` bytes and that many objects aside; raises QuotaExceeded."""
-    room = (
-        Q(max_bytes=None)
-        | Q(max_bytes__gte=F("used_bytes") + F("reserved_bytes") + size)
-    ) & (
-        Q(max_objects=None)
-        | Q(max_objects__gte=F("used_objects") + F("reserved_objects") + objects)
-    )
+    """Set ``size`` bytes and that many objects aside; raises QuotaExceeded.
+
+    Where a limit was lowered below what is used, only what takes nothing more of it
+    goes on.
+    """
+    room = Q()
+    if size:
+        room &= Q(max_bytes=None) | Q(
+            max_bytes__gte=F("used_bytes") + F("reserved_bytes") + size
+        )
+    if objects:
+        room &= Q(max_objects=None) | Q(
+            max_objects__gte=F("used_objects") + F("reserved_objects") + objects
+        )
     if not Tenant.objects.filter(room, pk=tenant_id).update(
         reserved_bytes=F("reserved_bytes") + size,
         reserved_objects=F("reserved_objects") + objects,

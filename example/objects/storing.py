@@ -31,29 +31,41 @@ def store(
     hold what was sent, and what the content and the store raise; nothing is left then
     but what the sweep finds.
     """
-    quotas.reserve(tenant.pk, size=content.size, objects=1)
+    version = begin(
+        tenant=tenant,
+        user=user,
+        folder=folder,
+        name=name,
+        size=content.size,
+        content_type=content.content_type,
+    )
     try:
-        version = begin(content, tenant=tenant, user=user, folder=folder, name=name)
-        try:
-            save(version, content)
-            settle(version, content)
-        except BaseException:
-            abandon(version)
-            raise
+        save(version, content)
+        settle(version, content.sha256)
     except BaseException:
-        quotas.give_back(tenant.pk, size=content.size, objects=1)
+        abandon(version)
         raise
     return version
 
 
 def begin(
-    content: IncomingFile, *, tenant: Tenant, user: User, folder: str, name: str
+    *,
+    tenant: Tenant,
+    user: User,
+    folder: str,
+    name: str,
+    size: int,
+    content_type: str,
 ) -> Version:
-    """Return a new pending version; its object is made where there is none."""
+    """Return a new pending version; its object is made where there is none.
+
+    It holds its ``size`` in the tenant's quota, and a new object holds its place, until
+    `settle` or `abandon`. Raises QuotaExceeded, and then nothing was made.
+    """
     for attempt in range(ATTEMPTS):
         try:
             with transaction.atomic():
-                return _begin(content, tenant, user, folder, name)
+                return _begin(tenant, user, folder, name, size, content_type)
         except IntegrityError:
             # Another writer made the object, or took the number: look again.
             if attempt == ATTEMPTS - 1:
@@ -62,14 +74,14 @@ def begin(
 
 
 def _begin(
-    content: IncomingFile, tenant: Tenant, user: User, folder: str, name: str
+    tenant: Tenant, user: User, folder: str, name: str, size: int, content_type: str
 ) -> Version:
     found, is_new = StoredObject.objects.get_or_create(
         tenant=tenant,
         folder=folder,
         name=name,
         deleted_at=None,
-        defaults={"owner": user, "content_type": content.content_type},
+        defaults={"owner": user, "content_type": content_type},
     )
     if is_new:
         grant_creator(found, user)
@@ -77,12 +89,16 @@ def _begin(
     version = Version(
         object=found,
         number=last + 1,
+        size=size,
         store=tenant.store,
-        content_type=content.content_type,
+        content_type=content_type,
         created_by=user,
     )
     version.key = upload_key(version)
     version.save()
+    # Last, as everywhere: who locks the object first and the tenant then waits for
+    # nobody who does so the other way round.
+    quotas.reserve(tenant.pk, size=size, objects=int(is_new))
     return version
 
 
@@ -97,13 +113,19 @@ def save(version: Version, content: IncomingFile) -> None:
         raise NotStored("The store holds another number of bytes than were sent.")
 
 
-def settle(version: Version, content: IncomingFile) -> None:
-    """Let the version be stored, and the object's newest unless a later one is."""
+def settle(version: Version, sha256: str) -> None:
+    """Let the version be stored, and the object's newest unless a later one is.
+
+    Raises NotStored where it is not pending any more: the sweep gave it up.
+    """
     with transaction.atomic():
-        found = StoredObject.objects.select_for_update().get(pk=version.object_id)
-        version.size, version.sha256 = content.size, content.sha256
-        version.state = Version.State.STORED
-        version.save(update_fields=["size", "sha256", "state"])
+        found = _locked(version)
+        pending = Version.objects.filter(pk=version.pk, state=Version.State.PENDING)
+        version.sha256, version.state = sha256, Version.State.STORED
+        if found is None or not pending.update(
+            size=version.size, sha256=sha256, state=Version.State.STORED
+        ):
+            raise NotStored("The upload was given up meanwhile.")
         newest = found.current
         if newest is None or newest.number < version.number:
             found.current = version
@@ -111,16 +133,34 @@ def settle(version: Version, content: IncomingFile) -> None:
             found.content_type = version.content_type
             found.updated_at = timezone.now()
             found.save()
-        quotas.settle(found.tenant_id, size=content.size, objects=1)
+        quotas.settle(
+            found.tenant_id, size=version.size or 0, objects=int(newest is None)
+        )
         version.object = found
 
 
 def abandon(version: Version) -> None:
-    """Remove a pending version, and its object where that has no other."""
+    """Remove a pending version, and its object where that has no other.
+
+    What they held in the tenant's quota is given back, once, whoever else does the
+    same at the same moment. One that is stored meanwhile stays.
+    """
+    with transaction.atomic():
+        found = _locked(version)
+        pending = Version.objects.filter(pk=version.pk, state=Version.State.PENDING)
+        if found is not None and pending.delete()[0]:
+            objects = 0
+            if found.current_id is None and not found.versions.exists():
+                found.delete()
+                objects = 1
+            quotas.give_back(found.tenant_id, size=version.size or 0, objects=objects)
+        elif Version.objects.filter(pk=version.pk).exists():
+            return
     with contextlib.suppress(Exception):
         version.storage.delete(version.key)
-    with transaction.atomic():
-        Version.objects.filter(pk=version.pk, state=Version.State.PENDING).delete()
-        StoredObject.objects.filter(
-            pk=version.object_id, current=None, versions=None
-        ).delete()
+
+
+def _locked(version: Version) -> StoredObject | None:
+    """Return the version's object, locked in this transaction, if it is there."""
+    objects = StoredObject.objects.select_for_update()
+    return objects.filter(pk=version.object_id).first()
