@@ -18,6 +18,7 @@ from tahoestorage import forks
 from tahoestorage.backends.credentials import fingerprint
 from tahoestorage.backends.s3.conditions import is_at_amazon
 from tahoestorage.backends.s3.errors import ERRORS, NO_CREDENTIALS, meaning
+from tahoestorage.backends.s3.heldbody import begins_a_held_body
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest
@@ -160,8 +161,11 @@ def _keep_version_4(signature_version: object, **others: object) -> str | None:
 def _send_at_once(request: AWSPreparedRequest, **others: object) -> None:
     """Send a small body without "Expect: 100-continue" (RFC 9110, 10.1.1).
 
-    It saves a round trip.
+    It saves a round trip. A body that is held needs it: so the store has looked at the
+    condition, if it does so before it takes the body.
     """
+    if begins_a_held_body():
+        return
     headers = request.headers
     # What is sent in chunks has the length of the content in the first.
     size = headers.get("X-Amz-Decoded-Content-Length") or headers.get("Content-Length")

@@ -1,9 +1,10 @@
 """Whether an S3 store honours "If-None-Match: *" (RFC 9110, section 13.1.2).
 
 Not all do, so it is tried before it is relied on. Seen in November 2026: s3rver
-ignores the condition, moto ignores it for copies. OpenStack Swift refuses one request
-after another, but of several at once it lets several through, and it refuses copies to
-names that are free. SeaweedFS lets several through that end uploads in parts at once.
+ignores the condition, moto ignores it for copies. OpenStack Swift looks before it takes
+a body, and not again: it refuses one request after another, but of several at once it
+lets some through, at times just one. It refuses copies to names that are free.
+SeaweedFS lets several through that end uploads in parts at once.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from tahoestorage.backends.s3.errors import NotImplementedThere
+from tahoestorage.backends.s3.heldbody import HeldBody
 from tahoestorage.backends.s3.uploads import of_each_part, of_the_source
 from tahoestorage.exceptions import FileMissing, NameTaken, StoreError, StoreForbids
 
@@ -35,16 +37,26 @@ Attempt = Callable[[str, threading.Barrier], S3Response]
 """Create the object of a key once all attempts are ready. Raises NameTaken."""
 MARK = "tahoestorage-token"
 """The user metadata by which a save, or a trial, knows its own object."""
-# How many requests are sent at once, round for round. Two at once are let through by
-# Swift in three rounds of five, on a busy machine in fewer, eight nearly always. They
+# How many requests are sent at once, round for round, after those of a held body. Two
+# at once are let through by Swift in one round of four, eight in three of four. They
 # cost SeaweedFS a second.
 _ROUNDS: Mapping[Operation, Sequence[int]] = {
-    "PutObject": (2, 2, 2, 2, 8),
+    "PutObject": (2, 2, 2, 8),
     "CompleteMultipartUpload": (4,) * 6,
     "CopyObject": (4,) * 2,
 }
 _THOROUGH = (8,) * 4
 _CERTAIN = 3
+# Seconds for which a body is held: longer than another object takes, as a rule. A store
+# that locks the key meanwhile, as MinIO does, lets the other one wait for so long.
+_HELD = 2.0
+# How often a body is held if the other object is refused meanwhile, for one of another
+# process it may be.
+_HOLDS = 3
+# Bytes of each object.
+_SIZE = 16
+# In every response of Swift's (its middleware catch_errors), in no other store's.
+_OF_SWIFT = "x-openstack-request-id"
 # Seconds after which what a trial left behind is nobody's any more.
 _LEFT_BEHIND = 20.0
 # How often a name is looked at that the trial of another process has: longer than that.
@@ -96,6 +108,8 @@ class S3Trial:
         self._ask = functools.partial(store.call, label)
         self._token = secrets.token_hex(16)
         self._deletes = False
+        self._is_swift = False
+        self._refused = 0
         parameters = store.write_parameters(key)
         metadata = {**parameters.get("Metadata", {}), MARK: self._token}
         self._parameters: dict[str, Any] = {**parameters, "Metadata": metadata}
@@ -111,10 +125,34 @@ class S3Trial:
         try:
             if operation == "CopyObject":
                 return self._honours_copies(rounds)
-            put = operation == "PutObject"
-            return self._is_one_each(self._put if put else self._upload, rounds)
+            if operation == "CompleteMultipartUpload":
+                return self._is_one_each(self._upload, rounds)
+            # What lies between this host and Swift may wait for whole bodies, so that
+            # none can be held.
+            looks = self._looks_last() and not self._is_swift
+            return looks and self._is_one_each(self._put, rounds)
         except NotImplementedThere:
             return False
+
+    def _looks_last(self) -> bool:
+        """Return whether a put is refused for an object that came during its body.
+
+        A store that looks before the body alone lets both through, each time.
+        """
+        for _ in range(_HOLDS):
+            won: list[S3Response] = []
+            while not won:
+                body = HeldBody(secrets.token_bytes(_SIZE), _HELD)
+                overtaken = threading.Event()
+                attempt = functools.partial(self._put_between, body, overtaken)
+                won = self._race(attempt, self._key, 2)
+                if not won and not self._makes_room():
+                    return False
+            if len(won) > 1 or not self._delete(self._key, won[0]):
+                return False
+            if overtaken.is_set() or body.is_overdue:
+                break
+        return True
 
     def _is_one_each(self, attempt: Attempt, rounds: Sequence[int]) -> bool:
         """Return whether just one attempt of each round succeeds.
@@ -122,14 +160,10 @@ class S3Trial:
         It takes three rounds in which several do to say no, so that all processes say
         the same: moto lets two through once in some hundred rounds, Swift in most.
         """
-        busy, several, pending = 0, 0, [*rounds]
+        several, pending = 0, [*rounds]
         while pending:
             won = self._race(attempt, self._key, pending[0])
             if not won:
-                # All were refused, for an object that was there before.
-                busy += 1
-                if busy > _BUSY:
-                    raise self._busy()
                 if not self._makes_room():
                     return False
             elif len(won) == 1:
@@ -207,14 +241,40 @@ class S3Trial:
 
     def _put(self, key: str, start: threading.Barrier) -> S3Response:
         start.wait()
-        place = self._store.address(key)
-        return self._ask(
+        return self._create(key, secrets.token_bytes(_SIZE))
+
+    def _put_between(
+        self,
+        body: HeldBody,
+        overtaken: threading.Event,
+        key: str,
+        start: threading.Barrier,
+    ) -> S3Response:
+        """Put the held body, or, as the other of two, a whole one between its halves.
+
+        The event is set if the whole one is not refused.
+        """
+        if start.wait() == 0:
+            with body.sent_by_this_thread():
+                return self._create(key, body)
+        try:
+            body.begun.wait(_TOGETHER)
+            response = self._create(key, secrets.token_bytes(_SIZE))
+            overtaken.set()
+            return response
+        finally:
+            body.release()
+
+    def _create(self, key: str, body: bytes | HeldBody) -> S3Response:
+        response: S3Response = self._ask(
             self._client.put_object,
-            **place,
-            Body=secrets.token_bytes(16),
+            **self._store.address(key),
+            Body=body,
             IfNoneMatch="*",
             **self._parameters,
         )
+        self._is_swift |= _OF_SWIFT in response["ResponseMetadata"]["HTTPHeaders"]
+        return response
 
     def _upload(self, key: str, start: threading.Barrier) -> S3Response:
         client, place = self._client, self._store.address(key)
@@ -222,7 +282,7 @@ class S3Trial:
         whole: dict[str, Any] = {**place, "UploadId": begun["UploadId"]}
         each = of_each_part(self._parameters)
         try:
-            body = secrets.token_bytes(16)
+            body = secrets.token_bytes(_SIZE)
             part = self._ask(
                 client.upload_part, **whole, **each, PartNumber=1, Body=body
             )
@@ -255,9 +315,13 @@ class S3Trial:
     def _makes_room(self) -> bool:
         """Wait until no other trial has the key; delete what an old one left behind.
 
-        Return whether the key is free. It is not where deleting is forbidden, or where
-        it has a file of somebody's. Raises StoreError where other trials never end.
+        For when all were refused, as by an object that was there before. Return whether
+        the key is free. It is not where deleting is forbidden, or where it has a file
+        of somebody's. Raises StoreError where other trials never end.
         """
+        self._refused += 1
+        if self._refused > _BUSY:
+            raise self._busy()
         for _ in range(_LOOKS):
             head = self._store.head_object(self._key, self._label)
             if head is None:

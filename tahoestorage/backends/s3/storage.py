@@ -47,8 +47,8 @@ class S3Storage(Cached, S3Writing):
         self, operation: Operation, label: str, key: str, thorough: bool
     ) -> bool:
         namespace = self._namespace.item("conditions:")
-        # Releases before 0.2 tried it one after another only.
-        text_key = f"{operation}, several at once"
+        # What was tried one after another only, or had to be met by chance.
+        text_key = f"{operation}, one during another"
         if not thorough and self._entries.text(namespace, text_key, DAY) is not None:
             return True
         ticket = self._entries.ticket()
