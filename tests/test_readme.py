@@ -36,7 +36,7 @@ from django.core.files.storage import storages
 from django.core.management import call_command, load_command_class
 from django.test import Client, RequestFactory, override_settings
 from django.utils.module_loading import import_string
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 from pytest_django.fixtures import Settings
 
 from tahoestorage import checks, exceptions, installed
@@ -47,7 +47,7 @@ from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.testing.grid import LocalGrid
-from tests.support.browser import ARGUMENTS, CHROMIUM
+from tests.support.browser import running_chromium
 from tests.support.nginx_server import errors, needs_nginx, run_nginx
 from tests.support.ports import free_port
 from tests.support.s3_servers import S3Server
@@ -563,17 +563,13 @@ def browser_in_admin(site: Shell, address: str) -> Iterator[Page]:
     names = "--username somebody --email somebody@example.org"
     with contextlib.suppress(AssertionError):  # There is one already.
         site.run(f"python manage.py createsuperuser --no-input {names}")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=list(ARGUMENTS)
-        )
+    with running_chromium() as browser:
         page = browser.new_page()
         page.goto(f"{address}/admin/")
         page.fill("[name=username]", "somebody")
         page.fill("[name=password]", "of-the-tests")
         page.click("[type=submit]")
         yield page
-        browser.close()
 
 
 def add_document(page: Page, address: str, folder: Path) -> None:

@@ -20,13 +20,12 @@ from benchmarks.compatibility.tls import secured
 from tahoestorage.testing.grid import LocalGrid
 from tests.support.gcs_servers import Accounts, running_emulator, running_fake_gcs
 from tests.support.ports import free_port
+from tests.support.programs import program, running_program
 from tests.support.s3_servers import (
     ACCESS_KEY,
     SECRET_KEY,
     S3Server,
-    program,
     running_moto,
-    running_program,
     running_weed,
 )
 

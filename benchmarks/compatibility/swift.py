@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.support.ports import free_port, free_ports
-from tests.support.s3_servers import S3Server, running_program
+from tests.support.programs import running_program
+from tests.support.s3_servers import S3Server
 
 SWIFT = "2.38.0"
 # tempauth knows users of one account by ACCOUNT:USER.

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser
 
 from tests.application.postgres import Postgres
 from tests.application.postgres import running as running_postgres
-from tests.support.browser import ARGUMENTS, CHROMIUM
+from tests.support.browser import running_chromium
 
 if TYPE_CHECKING:
     from tests.application.callers import Callers
@@ -25,13 +25,7 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium here: apt-get install chromium")
-    expect.set_options(timeout=30_000)  # milliseconds; only an error takes so long
-    with (
-        sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS) as browser,
-    ):
+    with running_chromium() as browser:
         yield browser
 
 

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.core.exceptions import SuspiciousFileOperation
+from django.core.files.base import ContentFile
 
 from tahoestorage.backends.cached import Cached
+from tahoestorage.backends.objectstore import TRIAL
 from tahoestorage.backends.s3 import S3Storage
 from tahoestorage.entries import Entry
 from tahoestorage.exceptions import (
@@ -19,6 +22,7 @@ from tahoestorage.exceptions import (
     StoreForbids,
     StoreUnreachable,
 )
+from tahoestorage.moving.objects import Objects
 from tests.support.bucket import Bucket
 from tests.support.gcs_storages import Make
 from tests.support.s3_storages import MakeS3
@@ -247,3 +251,25 @@ def test_the_root_and_folders_have_public_urls(make_s3: MakeS3, make: Make) -> N
     for storage in (domain, public):
         for name in ("", "js/"):
             assert storage.url(name).endswith(f"static/{name}"), name
+
+
+@pytest.mark.parametrize("name", [f"dir/{TRIAL}", f"{TRIAL}-1.txt", f"a/../{TRIAL}"])
+def test_the_names_of_trials_are_nobody_s(storage: Any, name: str) -> None:
+    put(storage, "a", b"content")
+    refused: list[Callable[[], object]] = [
+        lambda: storage.save(name, ContentFile(b"content")),
+        lambda: storage.open(name, "wb"),
+        lambda: storage.open(name, "xb"),
+        lambda: storage.copy("a", name),
+        lambda: storage.copy(name, "b"),
+        lambda: storage.move("a", name),
+        lambda: storage.move(name, "b"),
+        lambda: storage.delete(name),
+        lambda: storage.upload_url(name, "text/plain", 1),
+    ]
+    for attempt in refused:
+        with pytest.raises(SuspiciousFileOperation, match=TRIAL):
+            attempt()
+    assert Objects(storage).refuses(name) is not None
+    assert storage.listdir("") == ([], ["a"])
+    assert storage.save(f"{TRIAL}s/b", ContentFile(b"content")) == f"{TRIAL}s/b"

@@ -19,7 +19,7 @@ import requests
 
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.testing.grid import LocalGrid
-from tests.support.nginx_server import PublicProxy, public_proxy
+from tests.support.nginx_server import PublicProxy
 from tests.support.proxy import Proxy
 
 CONTENT = b"What visitors may read, if they have its cap. " * 3
@@ -32,21 +32,6 @@ METHODS = (
     *("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "PROPFIND"),
     *("MKCOL", "COPY", "MOVE", "LOCK", "PURGE", "SEARCH", "get", "Get", "HEAd", "GETT"),
 )
-
-
-@pytest.fixture(scope="module")
-def gateway(tahoe_grid: LocalGrid) -> Iterator[Proxy]:
-    with Proxy(tahoe_grid.base_url) as gateway:
-        yield gateway
-
-
-@pytest.fixture(scope="module")
-def visited(
-    gateway: Proxy, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PublicProxy]:
-    directory = tmp_path_factory.mktemp("nginx")
-    with public_proxy(directory, gateway.url) as proxy:
-        yield proxy
 
 
 @pytest.fixture(scope="module")
@@ -326,14 +311,14 @@ def error(request: bytes, received: bytes) -> str | None:
 
 
 def test_none_of_two_thousand_hostile_requests_reaches_the_gateway(
-    visited: PublicProxy, gateway: Proxy, caps: dict[str, str]
+    proxy: PublicProxy, gateway: Proxy, caps: dict[str, str]
 ) -> None:
     tried = list(dict.fromkeys(matrix(caps)))
     assert len(tried) >= 2000
 
     found = {}
     for request in tried:
-        if wrong := error(request, responses(visited.address, request)):
+        if wrong := error(request, responses(proxy.address, request)):
             found[request[:200]] = wrong
 
     assert list(found.items()) == []
@@ -342,12 +327,12 @@ def test_none_of_two_thousand_hostile_requests_reaches_the_gateway(
 
 
 def test_what_the_matrix_is_made_of_does_pass_as_it_is_meant(
-    visited: PublicProxy, gateway: Proxy, caps: dict[str, str]
+    proxy: PublicProxy, gateway: Proxy, caps: dict[str, str]
 ) -> None:
     for kind, content in (("chk", CONTENT), ("lit", b"short")):
         target = f"/named/{quote(caps[kind], safe='')}/a.txt"
         request = f"GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-        head, _, body = responses(visited.address, request.encode()).partition(
+        head, _, body = responses(proxy.address, request.encode()).partition(
             b"\r\n\r\n"
         )
         assert head.startswith(b"HTTP/1.1 200 ")
@@ -357,18 +342,18 @@ def test_what_the_matrix_is_made_of_does_pass_as_it_is_meant(
 
 
 def test_only_the_proxy_itself_gets_to_its_second_server(
-    visited: PublicProxy, gateway: Proxy, caps: dict[str, str]
+    proxy: PublicProxy, gateway: Proxy, caps: dict[str, str]
 ) -> None:
     target = f"/named/{quote(caps['chk'], safe='')}/a.txt"
     request = f"GET {target} HTTP/1.1\r\nHost: tahoe-parts.invalid\r\n\r\n".encode()
-    assert error(request, responses(visited.address, request, "127.0.0.2")) is None
-    assert b" 404 Not Found\r\n" in responses(visited.address, request, "127.0.0.2")
+    assert error(request, responses(proxy.address, request, "127.0.0.2")) is None
+    assert b" 404 Not Found\r\n" in responses(proxy.address, request, "127.0.0.2")
     assert gateway.seen == []
 
 
-def test_no_log_has_a_cap(visited: PublicProxy, caps: dict[str, str]) -> None:
-    responses(visited.address, f"GET /uri/{caps['dir2']} HTTP/1.1\r\n\r\n".encode())
-    logs = "".join(log.read_text() for log in Path(visited.directory).glob("*.log"))
+def test_no_log_has_a_cap(proxy: PublicProxy, caps: dict[str, str]) -> None:
+    responses(proxy.address, f"GET /uri/{caps['dir2']} HTTP/1.1\r\n\r\n".encode())
+    logs = "".join(log.read_text() for log in Path(proxy.directory).glob("*.log"))
     assert '"' in logs
     for uri in caps.values():
         assert not any(field in logs for field in uri.split(":") if len(field) > 6)

@@ -29,20 +29,6 @@ BIG = os.urandom(2 * SLICE + 1234)
 FOREVER = "public, max-age=31536000, immutable"
 
 
-@pytest.fixture(scope="module")
-def gateway(tahoe_grid: LocalGrid) -> Iterator[Proxy]:
-    with Proxy(tahoe_grid.base_url) as gateway:
-        yield gateway
-
-
-@pytest.fixture(scope="module")
-def proxy(
-    gateway: Proxy, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PublicProxy]:
-    with public_proxy(tmp_path_factory.mktemp("nginx"), gateway.url) as proxy:
-        yield proxy
-
-
 @pytest.fixture(autouse=True)
 def forget_requests(gateway: Proxy) -> None:
     gateway.clear()

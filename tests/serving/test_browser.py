@@ -18,10 +18,10 @@ from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 from PIL import Image
-from playwright.sync_api import Error, Page, sync_playwright
+from playwright.sync_api import Error, Page
 from pytest_django.fixtures import Settings
 
-from tests.support.browser import ARGUMENTS, CHROMIUM
+from tests.support.browser import running_chromium
 
 SVG = "<svg xmlns='http://www.w3.org/2000/svg'><script>{}</script></svg>"
 ACT = "top.document.title = 'taken'"
@@ -81,14 +81,8 @@ def site(settings: Settings, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def visitor() -> Iterator[Page]:
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium here: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=[*ARGUMENTS, "--headless=new"]
-        )
+    with running_chromium("--headless=new") as browser:
         yield browser.new_page()
-        browser.close()
 
 
 def test_what_was_uploaded_is_shown_and_never_acts(site: str, visitor: Page) -> None:

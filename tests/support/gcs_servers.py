@@ -19,7 +19,6 @@ import json
 import re
 import secrets
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -42,6 +41,7 @@ from google.auth.compute_engine import _metadata
 from google.oauth2 import service_account
 
 from tests.support.ports import free_port
+from tests.support.programs import connect, running_program
 
 EMAIL = "site@tests.iam.gserviceaccount.com"
 PATIENCE = 60.0
@@ -585,39 +585,12 @@ class GCS:
 
 
 @contextlib.contextmanager
-def _listening(directory: Path, command: list[str], port: int) -> Iterator[None]:
-    """Run a server within the block, which begins once it listens."""
-    log = directory / "emulator.log"
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=directory,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        until = time.monotonic() + PATIENCE
-        while True:
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            if process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(f"no emulator:\n{log.read_text()[-2000:]}")
-            time.sleep(0.05)
-        yield
-    finally:
-        process.kill()
-        process.wait()
-
-
-@contextlib.contextmanager
 def running_emulator(directory: Path) -> Iterator[int]:
     """Run an emulator within the block, with its log there, and yield its port."""
     port = free_port()
     command = [sys.executable, "-m", "gcp_storage_emulator", "start", "--in-memory"]
     command += ["--quiet", "--host=127.0.0.1", f"--port={port}"]
-    with _listening(directory, command, port):
+    with running_program(directory, command, functools.partial(connect, port)):
         yield port
 
 
@@ -631,7 +604,7 @@ def running_fake_gcs(directory: Path) -> Iterator[int]:
     command = [str(program), "-scheme=http", "-backend=memory", "-host=127.0.0.1"]
     # Where signed URLs lead to.
     command += [f"-port={port}", f"-public-host=127.0.0.1:{port}"]
-    with _listening(directory, command, port):
+    with running_program(directory, command, functools.partial(connect, port)):
         yield port
 
 

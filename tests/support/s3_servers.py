@@ -10,12 +10,8 @@ import contextlib
 import ipaddress
 import json
 import secrets
-import shutil
-import subprocess
-import sys
-import time
 import urllib.parse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,13 +23,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.support.authority import key_usage
 from tests.support.ports import free_port, free_ports
+from tests.support.programs import program, running_program
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 ACCESS_KEY = "testkey"
 SECRET_KEY = "testsecret12"
-PATIENCE = 60.0
 _IDENTITY = {
     "name": "admin",
     "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
@@ -141,45 +137,6 @@ def s3_requests(storage: Any) -> Iterator[list[Sent]]:
         yield sent
     finally:
         events.unregister("before-send.s3", note)
-
-
-def program(name: str) -> str:
-    """Return the path of a program, the one beside this Python if there is one."""
-    beside = Path(sys.executable).with_name(name)
-    return str(beside) if beside.exists() else shutil.which(name) or name
-
-
-@contextlib.contextmanager
-def running_program(
-    directory: Path, command: list[str], ready: Callable[[], object]
-) -> Iterator[None]:
-    """Run a program within the block, which begins once ``ready`` does not raise."""
-    log = directory / "server.log"
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=directory,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        until = time.monotonic() + PATIENCE
-        while True:
-            try:
-                ready()
-                break
-            except Exception:
-                if process.poll() is not None or time.monotonic() > until:
-                    said = log.read_text(errors="replace")[-2000:]
-                    raise RuntimeError(
-                        f"{command[0]} does not start:\n{said}"
-                    ) from None
-                time.sleep(0.05)
-        yield
-    finally:
-        process.kill()
-        process.wait()
 
 
 def make_certificate(directory: Path) -> tuple[Path, Path]:

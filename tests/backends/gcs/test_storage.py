@@ -12,7 +12,6 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -21,8 +20,6 @@ from django.core.exceptions import SuspiciousFileOperation
 from django.core.files.base import ContentFile
 
 from tahoestorage.backends.gcs import GCSStorage
-from tahoestorage.backends.objectstore import TRIAL
-from tahoestorage.moving.objects import Objects
 from tests.support.costs import costs_counted
 from tests.support.gcs_servers import GCS
 from tests.support.gcs_storages import Make, read, save
@@ -270,25 +267,3 @@ def test_a_url_is_signed_once_and_costs_one_small_read_then(
         assert [storage.url(name) for name in names] == first
         assert costs.taken() == [len(names), 0, 0]
     assert gcs.accounts.calls["signBlob"] == len(names)
-
-
-@pytest.mark.parametrize("name", [f"dir/{TRIAL}", f"{TRIAL}-1.txt", f"a/../{TRIAL}"])
-def test_the_names_of_trials_are_nobody_s(storage: GCSStorage, name: str) -> None:
-    save(storage, "a")
-    refused: list[Callable[[], object]] = [
-        lambda: storage.save(name, ContentFile(b"content")),
-        lambda: storage.open(name, "wb"),
-        lambda: storage.open(name, "xb"),
-        lambda: storage.copy("a", name),
-        lambda: storage.copy(name, "b"),
-        lambda: storage.move("a", name),
-        lambda: storage.move(name, "b"),
-        lambda: storage.delete(name),
-        lambda: storage.upload_url(name, "text/plain", 1),
-    ]
-    for attempt in refused:
-        with pytest.raises(SuspiciousFileOperation, match=TRIAL):
-            attempt()
-    assert Objects(storage).refuses(name) is not None
-    assert storage.listdir("") == ([], ["a"])
-    assert save(storage, f"{TRIAL}s/b") == f"{TRIAL}s/b"

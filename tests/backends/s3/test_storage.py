@@ -14,14 +14,11 @@ from typing import Any
 
 import pytest
 from django.contrib.staticfiles.storage import ManifestFilesMixin
-from django.core.exceptions import SuspiciousFileOperation
 from django.core.files.base import ContentFile
 from django.test import override_settings
 from django.utils import timezone
 
-from tahoestorage.backends.objectstore import TRIAL
 from tahoestorage.backends.s3 import S3Storage
-from tahoestorage.moving.objects import Objects
 from tests.support.costs import costs_counted
 from tests.support.s3_servers import ACCESS_KEY, SECRET_KEY, S3Server, s3_requests
 from tests.support.s3_storages import MakeS3, keys, read, save
@@ -347,28 +344,6 @@ def test_static_files_with_a_manifest(make_s3: MakeS3) -> None:
         url = make_s3(Static, **options).url("a.css")
     assert url.endswith(f"/{done[0][1]}")
     assert read(storage, done[0][1]) == b"body {}"
-
-
-@pytest.mark.parametrize("name", [f"dir/{TRIAL}", f"{TRIAL}-1.txt", f"a/../{TRIAL}"])
-def test_the_names_of_trials_are_nobody_s(s3: S3Storage, name: str) -> None:
-    save(s3, "a")
-    refused: list[Callable[[], object]] = [
-        lambda: s3.save(name, ContentFile(b"content")),
-        lambda: s3.open(name, "wb"),
-        lambda: s3.open(name, "xb"),
-        lambda: s3.copy("a", name),
-        lambda: s3.copy(name, "b"),
-        lambda: s3.move("a", name),
-        lambda: s3.move(name, "b"),
-        lambda: s3.delete(name),
-        lambda: s3.upload_url(name, "text/plain", 1),
-    ]
-    for attempt in refused:
-        with pytest.raises(SuspiciousFileOperation, match=TRIAL):
-            attempt()
-    assert Objects(s3).refuses(name) is not None
-    assert s3.listdir("") == ([], ["a"])
-    assert save(s3, f"{TRIAL}s/b") == f"{TRIAL}s/b"
 
 
 def test_a_directory_is_listed_once_however_many_pages_have_it(s3: S3Storage) -> None:
