@@ -102,6 +102,8 @@ class TenantGroup(Group):
     tenant = models.ForeignKey(
         Tenant, models.CASCADE, related_name="groups", verbose_name=_("tenant")
     )
+    # Group types its own as one of groups.
+    objects: ClassVar[models.Manager[TenantGroup]]  # type: ignore[assignment]
 
     class Meta:
         verbose_name = _("group of a tenant")

@@ -6,9 +6,11 @@ from rest_framework.routers import SimpleRouter
 
 from api import problems, tokens
 from api.objects import ContentView, ObjectViewSet
+from api.permissions import DefaultViewSet, PermissionsView, PermissionView
 
 router = SimpleRouter()
 router.register("objects", ObjectViewSet, basename="object")
+router.register("default-permissions", DefaultViewSet, basename="default-permission")
 
 app_name = "api"
 urlpatterns = [
@@ -16,6 +18,21 @@ urlpatterns = [
     path("tokens/refresh/", tokens.RefreshView.as_view(), name="tokens-refresh"),
     path("tokens/revoke/", tokens.RevokeView.as_view(), name="tokens-revoke"),
     path("content/<path:path>", ContentView.as_view(), name="content"),
+    path(
+        "objects/<uuid:pk>/permissions/",
+        PermissionsView.as_view(),
+        name="object-permissions",
+    ),
+    path(
+        "objects/<uuid:pk>/permissions/users/<int:holder>/",
+        PermissionView.as_view(kind="user"),
+        name="object-permission-user",
+    ),
+    path(
+        "objects/<uuid:pk>/permissions/groups/<int:holder>/",
+        PermissionView.as_view(kind="group"),
+        name="object-permission-group",
+    ),
     path("", include(router.urls)),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path(

@@ -1,6 +1,23 @@
+from typing import Any
+
 from django.apps import AppConfig
+from django.conf import settings
+from django.db.models.signals import post_save
 
 
 class ObjectsConfig(AppConfig):
     name = "objects"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        post_save.connect(forget_elsewhere, sender=settings.AUTH_USER_MODEL)
+
+
+def forget_elsewhere(
+    instance: Any, created: bool, update_fields: Any = None, **kwargs: Any
+) -> None:
+    """Whoever moves to another tenant leaves behind what was granted to them."""
+    from objects import grants
+
+    if not created and (update_fields is None or "tenant" in update_fields):
+        grants.forget_elsewhere(instance)

@@ -6,12 +6,15 @@ import uuid
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.files.storage import Storage, storages
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 
-from accounts.models import Tenant
+from accounts.models import Tenant, TenantGroup
+
+OTHER_TENANT = _("There is no such user or group in the tenant.")
 
 
 class StoredObject(models.Model):
@@ -167,7 +170,10 @@ class Version(models.Model):
 
 
 class UserPermission(UserObjectPermissionBase):
-    """A permission on one object, granted to a user."""
+    """A permission on one object, granted to a user of its tenant.
+
+    Saving one across tenants raises ValidationError.
+    """
 
     content_object = models.ForeignKey(StoredObject, models.CASCADE)
 
@@ -175,15 +181,111 @@ class UserPermission(UserObjectPermissionBase):
         verbose_name = _("permission of a user")
         verbose_name_plural = _("permissions of users")
 
+    def clean(self) -> None:
+        if self.user_id is None or self.content_object_id is None:
+            return  # Refused by the fields already.
+        if self.user.tenant_id != self.content_object.tenant_id:
+            raise ValidationError({"user": OTHER_TENANT})
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.clean()
+        super().save(*args, **kwargs)
+
 
 class GroupPermission(GroupObjectPermissionBase):
-    """A permission on one object, granted to a group of its tenant."""
+    """A permission on one object, granted to a group of its tenant.
+
+    Saving one across tenants raises ValidationError.
+    """
 
     content_object = models.ForeignKey(StoredObject, models.CASCADE)
 
     class Meta(GroupObjectPermissionBase.Meta):
         verbose_name = _("permission of a group")
         verbose_name_plural = _("permissions of groups")
+
+    def clean(self) -> None:
+        if self.group_id is None or self.content_object_id is None:
+            return  # Refused by the fields already.
+        if not TenantGroup.objects.filter(
+            pk=self.group_id, tenant=self.content_object.tenant_id
+        ).exists():
+            raise ValidationError({"group": OTHER_TENANT})
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.clean()
+        super().save(*args, **kwargs)
+
+
+class DefaultPermission(models.Model):
+    """What a user or a group of a tenant may do to objects that are made from now on.
+
+    Objects that are there already keep what they have. Saving one across tenants raises
+    ValidationError.
+    """
+
+    class Access(models.TextChoices):
+        VIEW = "view", _("view")
+        EDIT = "edit", _("edit")
+        ADMINISTER = "administer", _("administer")
+
+    tenant = models.ForeignKey(
+        Tenant,
+        models.CASCADE,
+        related_name="default_permissions",
+        verbose_name=_("tenant"),
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("user"),
+    )
+    group = models.ForeignKey(
+        TenantGroup,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("group"),
+    )
+    access = models.CharField(_("may"), max_length=10, choices=Access.choices)
+
+    class Meta:
+        verbose_name = _("default permission")
+        verbose_name_plural = _("default permissions")
+        ordering = ("pk",)
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(user__isnull=True, group__isnull=False)
+                | models.Q(user__isnull=False, group__isnull=True),
+                name="default_of_a_user_or_a_group",
+                violation_error_message=_(
+                    "Name a user or a group, and one of them only."
+                ),
+            ),
+            models.UniqueConstraint(
+                fields=("tenant", "user"), name="one_default_of_a_user"
+            ),
+            models.UniqueConstraint(
+                fields=("tenant", "group"), name="one_default_of_a_group"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.access} by default"
+
+    def clean(self) -> None:
+        for name in ("user", "group"):
+            holder = getattr(self, name)
+            if holder is not None and holder.tenant_id != self.tenant_id:
+                raise ValidationError({name: OTHER_TENANT})
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.clean()
+        super().save(*args, **kwargs)
 
 
 def upload_key(version: Version, *_args: Any) -> str:

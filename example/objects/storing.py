@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts import quotas
 from accounts.models import Tenant, User
-from objects.access import grant_creator
+from objects.grants import grant_first
 from objects.incoming import IncomingFile
 from objects.models import StoredObject, Version, upload_key
 
@@ -84,7 +84,7 @@ def _begin(
         defaults={"owner": user, "content_type": content_type},
     )
     if is_new:
-        grant_creator(found, user)
+        grant_first(found, user)
     last = found.versions.aggregate(last=Max("number"))["last"] or 0
     version = Version(
         object=found,
