@@ -69,8 +69,8 @@ class UserManager(DjangoUserManager["User"]):
 class User(AbstractUser):
     """Somebody who belongs to one tenant.
 
-    Raising ``token_version`` refuses every access and refresh token that was given
-    before, at once.
+    Raising ``token_version``, or another password, refuses every access and refresh
+    token that was given before, at once.
     """
 
     tenant = models.ForeignKey(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from django.conf import settings
 from django.db.models import F
+from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.translation import gettext_lazy as _
 from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import AuthenticationFailed
@@ -13,14 +15,26 @@ from rest_framework_simplejwt.tokens import RefreshToken, Token
 from accounts.models import User
 
 VERSION = "version"
-"""The claim that holds the user's ``token_version``."""
+"""The claim that changes with the user's ``token_version`` and password."""
 
 
 def create_tokens(user: User) -> RefreshToken:
     """Return a new refresh token; its ``access_token`` is the other."""
     refresh = RefreshToken.for_user(user)
-    refresh[VERSION] = user.token_version
+    refresh[VERSION] = _version(user)
     return refresh
+
+
+def is_revoked(token: Token, user: User) -> bool:
+    """Whether the user revoked the token, or has another password since."""
+    return not constant_time_compare(str(token.get(VERSION)), _version(user))
+
+
+def _version(user: User) -> str:
+    value = f"{user.token_version}:{user.password}"
+    return salted_hmac(
+        "accounts.tokens", value, secret=settings.TOKEN_SIGNING_KEY, algorithm="sha256"
+    ).hexdigest()[:32]
 
 
 def revoke_tokens(user: User) -> None:
@@ -34,7 +48,7 @@ class TokenAuthentication(JWTAuthentication):
     def get_user(self, validated_token: Token) -> Any:
         """Return the user; raises AuthenticationFailed where the token is revoked."""
         user = cast(User, super().get_user(validated_token))
-        if validated_token.get(VERSION) != user.token_version:
+        if is_revoked(validated_token, user):
             raise AuthenticationFailed(str(_("The token was revoked.")), code="revoked")
         return user
 

@@ -17,6 +17,8 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
+from accounts.counting import CountsAway
+from accounts.logins import LockedOut
 from accounts.quotas import QuotaExceeded
 from objects.incoming import Truncated
 from objects.storing import NotStored
@@ -64,6 +66,11 @@ def _translated(error: Exception) -> Exception:
     """Return the error as one that Django REST framework has a status for."""
     if isinstance(error, ValidationError):
         return exceptions.ValidationError(error.messages)
+    if isinstance(error, LockedOut):
+        return exceptions.Throttled(error.seconds, str(error))
+    if isinstance(error, CountsAway):
+        logger.error("%s %s", error, error.__cause__)
+        return Problem(503, "Please try again later.", "away")
     if isinstance(error, QuotaExceeded):
         return Problem(507, str(error), "quota_exceeded")
     if isinstance(error, Truncated | UnreadablePostError):

@@ -16,12 +16,17 @@ from rest_framework_simplejwt.serializers import (
 from rest_framework_simplejwt.tokens import RefreshToken, Token
 from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView
 
+from accounts import logins
 from accounts.models import User
-from accounts.tokens import VERSION, create_tokens, revoke_tokens
+from accounts.tokens import create_tokens, is_revoked, revoke_tokens
 
 
 class ObtainSerializer(TokenObtainPairSerializer):
-    """Gives tokens that a user can revoke."""
+    """Gives tokens that a user can revoke, unless too many attempts failed."""
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
+        logins.check(attrs[self.username_field], self.context["request"])
+        return super().validate(attrs)
 
     @classmethod
     def get_token(cls, user: Any) -> Token:
@@ -34,7 +39,7 @@ class RefreshSerializer(TokenRefreshSerializer):
     def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
         claims = RefreshToken(attrs["refresh"])
         user = User.objects.filter(pk=claims.get("user_id"), is_active=True).first()
-        if user is None or claims.get(VERSION) != user.token_version:
+        if user is None or is_revoked(claims, user):
             raise InvalidToken("The token was revoked.")
         return super().validate(attrs)
 

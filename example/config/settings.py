@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -33,13 +34,33 @@ def number(name: str) -> int | None:
         raise ImproperlyConfigured(f"{name} must be a whole number.") from None
 
 
+def rate(name: str, default: str) -> str | None:
+    """Return requests in a second, minute, hour or day, as `600/minute`, or None."""
+    text = os.environ.get(name) or default
+    if text == "off":
+        return None
+    if not re.fullmatch(r"[1-9]\d*/(second|minute|hour|day)", text):
+        raise ImproperlyConfigured(f"{name} must be like 600/minute, or off.")
+    return text
+
+
 DEBUG = flag("DEBUG")
 SECRET_KEY = os.environ.get("SECRET_KEY", "insecure-development-key" if DEBUG else "")
 if not SECRET_KEY:
     raise ImproperlyConfigured("Set SECRET_KEY, or DEBUG=1 for development.")
 ALLOWED_HOSTS = words("ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS")
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = flag("HTTPS")
+# Proxies before this site, each of which adds to X-Forwarded-For and sets
+# X-Forwarded-Proto. With none, what callers say of themselves there is not believed.
+PROXIES = number("PROXIES") or 0
+if PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+HTTPS = flag("HTTPS")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+if HTTPS:
+    SECURE_HSTS_SECONDS = number("HSTS_SECONDS") or 365 * 24 * 60 * 60
+# The domain's other hosts are not this site's to decide about.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 INSTALLED_APPS = [
     # Before Django's own: it has commands of the same names.
@@ -72,6 +93,12 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "events.middleware.StoreErrors",
 ]
+# No other site's scripts may use the API, unless it is named.
+CORS_ALLOWED_ORIGINS = words("CORS_ALLOWED_ORIGINS")
+CORS_URLS_REGEX = r"^/api/"
+if CORS_ALLOWED_ORIGINS:
+    INSTALLED_APPS.append("corsheaders")
+    MIDDLEWARE.insert(1, "corsheaders.middleware.CorsMiddleware")
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 TEMPLATES = [
@@ -102,8 +129,17 @@ if os.environ.get("CACHE_URL"):
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = [
-    "django.contrib.auth.backends.ModelBackend",
+    "accounts.logins.PasswordBackend",
     "guardian.backends.ObjectPermissionBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
 ]
 # Nobody is not a user here; `objects.access` refuses the anonymous by itself.
 ANONYMOUS_USER_NAME = None
@@ -114,6 +150,8 @@ if not TOKEN_SIGNING_KEY:
     if not DEBUG:
         raise ImproperlyConfigured("Set TOKEN_SIGNING_KEY, 32 random bytes or more.")
     TOKEN_SIGNING_KEY = hashlib.sha256(f"tokens:{SECRET_KEY}".encode()).hexdigest()
+if len(TOKEN_SIGNING_KEY.encode()) < 32:
+    raise ImproperlyConfigured("TOKEN_SIGNING_KEY must have 32 bytes or more.")
 SIMPLE_JWT = {
     "SIGNING_KEY": TOKEN_SIGNING_KEY,
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=5),
@@ -133,6 +171,17 @@ REST_FRAMEWORK = {
     # What is wanted is said by Accept alone.
     "URL_FORMAT_OVERRIDE": None,
     "EXCEPTION_HANDLER": "api.problems.handle",
+    "NUM_PROXIES": PROXIES,
+    "DEFAULT_THROTTLE_CLASSES": [
+        "api.throttles.UserThrottle",
+        "api.throttles.TenantThrottle",
+        "api.throttles.AnonymousThrottle",
+    ],
+    "DEFAULT_THROTTLE_RATES": {
+        "user": rate("THROTTLE_USER", "6000/minute"),
+        "tenant": rate("THROTTLE_TENANT", "30000/minute"),
+        "anonymous": rate("THROTTLE_ANONYMOUS", "120/minute"),
+    },
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "A managed object store",

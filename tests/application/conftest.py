@@ -35,3 +35,12 @@ def callers(db: None) -> Callers:
     from tests.application.callers import make_callers
 
     return make_callers()
+
+
+@pytest.fixture(autouse=True)
+def no_counts() -> Iterator[None]:
+    """Attempts that other tests made are forgotten."""
+    from django.core.cache import cache
+
+    yield
+    cache.clear()

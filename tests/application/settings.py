@@ -5,8 +5,13 @@ from unittest import mock
 
 with mock.patch.dict(os.environ, {"DEBUG": "1", "STORAGE_URL": "memory://"}):
     from config.settings import *  # noqa: F403
+    from config.settings import REST_FRAMEWORK
 
 DEBUG = False
 ALLOWED_HOSTS = ["testserver"]
 # Hashes that take no time.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# Tests of throttles set rates of their own.
+REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"] = dict.fromkeys(
+    ("user", "tenant", "anonymous")
+)

@@ -1,0 +1,111 @@
+"""Log-in by password, locked out by degrees: by name, and by the caller's address.
+
+After some attempts that failed, each further one must wait, twice as long as the one
+before. What is locked is the name as it was given, whether somebody has it or not, so
+that the answer tells nothing of who exists.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+import unicodedata
+from typing import Any
+
+from django.contrib.auth.backends import ModelBackend
+from django.core.cache import cache
+from django.core.exceptions import PermissionDenied
+from django.utils.translation import gettext_lazy as _
+
+from accounts.counting import address_of, asked, count
+from accounts.models import User
+
+FREE_OF_NAME = 5
+"""Attempts with one name before the first wait."""
+FREE_OF_ADDRESS = 20
+"""Attempts from one address before the first wait: many people may share it."""
+FIRST_WAIT = 60
+LONGEST_WAIT = 60 * 60
+FORGOTTEN_AFTER = 24 * 60 * 60  # seconds, as the two above
+
+
+class LockedOut(PermissionDenied):
+    """Too many attempts failed; the next may be made in ``seconds``."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(_("Too many attempts failed. Please wait."))
+        self.seconds = seconds
+
+
+class PasswordBackend(ModelBackend):
+    """Django's, which counts the attempts. It works as long for names nobody has."""
+
+    def authenticate(
+        self,
+        request: Any,
+        username: str | None = None,
+        password: str | None = None,
+        **kwargs: Any,
+    ) -> User | None:
+        """Return the user; raises LockedOut, which Django takes as a refusal."""
+        name = username if username is not None else kwargs.get(User.USERNAME_FIELD)
+        if name is None or password is None:
+            return None
+        gates = _gates(name, request)
+        for key, _free in gates:
+            _check(key)
+        # Counted first: of a hundred attempts at once, no more are let through.
+        for key, free in gates:
+            _enter(key, free)
+        user = super().authenticate(request, name, password)
+        if user is not None:
+            _succeeded(gates)
+        assert user is None or isinstance(user, User)  # noqa: S101
+        return user
+
+
+def check(name: str, request: Any) -> None:
+    """Raise LockedOut where an attempt with the name would be refused unread."""
+    for key, _free in _gates(name, request):
+        _check(key)
+
+
+def _gates(name: str, request: Any) -> list[tuple[str, int]]:
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    gates = [(_key("name", folded), FREE_OF_NAME)]
+    if request is not None and (address := address_of(request)):
+        gates.append((_key("address", address), FREE_OF_ADDRESS))
+    return gates
+
+
+def _key(kind: str, text: str) -> str:
+    digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+    return f"login:{kind}:{digest}"
+
+
+def _check(key: str) -> None:
+    until = asked(cache.get, f"{key}:until")
+    if until is not None:
+        raise LockedOut(max(1, math.ceil(until - time.time())))
+
+
+def _enter(key: str, free: int) -> None:
+    attempt = count(key, FORGOTTEN_AFTER)
+    if attempt < free:
+        return
+    wait = min(FIRST_WAIT * 2 ** min(attempt - free, 20), LONGEST_WAIT)
+    if not asked(cache.add, f"{key}:until", time.time() + wait, wait):
+        raise LockedOut(wait)  # Another attempt of this moment was let through.
+
+
+def _succeeded(gates: list[tuple[str, int]]) -> None:
+    (name, _free), *addresses = gates
+    asked(cache.delete_many, [name, f"{name}:until"])
+    # Whoever has one account must not wipe out what they tried with other names.
+    for key, _free in addresses:
+        asked(cache.delete, f"{key}:until")
+        try:
+            asked(cache.decr, key)
+        except ValueError:
+            continue  # Forgotten in between.

@@ -1,0 +1,111 @@
+"""Throttles: a user, a tenant and an anonymous address each have a share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.test import override_settings
+from django.urls import reverse
+from pytest_django.fixtures import Settings
+from rest_framework.settings import api_settings
+from rest_framework.test import APIClient
+
+from tests.application.callers import EDITOR, OTHER_TENANT, VIEWER, Callers
+from tests.support.redis_server import RedisServer
+
+Limit = Callable[..., None]
+
+
+@pytest.fixture
+def limit(monkeypatch: pytest.MonkeyPatch) -> Limit:
+    """Sets the rates; the clock stands still, so that no window ends."""
+    monkeypatch.setattr("time.time", lambda: 1_800_000_030.0)
+
+    def limit(**rates: str) -> None:
+        known = dict.fromkeys(("user", "tenant", "anonymous"))
+        monkeypatch.setattr(api_settings, "DEFAULT_THROTTLE_RATES", known | rates)
+
+    return limit
+
+
+def ask(client: APIClient, times: int = 1) -> list[int]:
+    url = reverse("api:object-list")
+    return [client.get(url).status_code for _ in range(times)]
+
+
+def test_a_user_has_a_share(callers: Callers, limit: Limit) -> None:
+    limit(user="3/minute")
+
+    assert ask(callers[VIEWER].api, 4) == [200, 200, 200, 429]
+    assert ask(callers[EDITOR].api) == [200]
+
+
+def test_users_of_a_tenant_share_its_own(callers: Callers, limit: Limit) -> None:
+    limit(tenant="3/minute")
+
+    assert ask(callers[VIEWER].api, 2) == [200, 200]
+    assert ask(callers[EDITOR].api, 2) == [200, 429]
+    assert ask(callers[OTHER_TENANT].api) == [200]
+
+
+def test_an_anonymous_address_has_a_share(callers: Callers, limit: Limit) -> None:
+    limit(anonymous="2/minute")
+
+    def guess(address: str) -> int:
+        client, given = APIClient(REMOTE_ADDR=address), {"refresh": "guessed"}
+        url = reverse("api:tokens-refresh")
+        return client.post(url, given, format="json").status_code
+
+    assert [guess("192.0.2.1") for _ in range(3)] == [401, 401, 429]
+    assert guess("192.0.2.2") == 401
+    assert ask(callers[VIEWER].api) == [200]
+
+
+def test_what_was_refused_says_when_to_come_again(
+    callers: Callers, limit: Limit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit(user="1/minute")
+    ask(callers[VIEWER].api)
+
+    refused: Any = callers[VIEWER].api.get(reverse("api:object-list"))
+
+    assert refused.status_code == 429
+    assert refused.headers["Content-Type"] == "application/problem+json"
+    seconds = int(refused.headers["Retry-After"])
+    now = 1_800_000_030.0
+    monkeypatch.setattr("time.time", lambda: now + seconds)
+    assert ask(callers[VIEWER].api) == [200]
+
+
+def test_processes_share_the_counts_of_a_redis(
+    callers: Callers, limit: Limit, redis_server: RedisServer
+) -> None:
+    limit(user="3/minute")
+    backend = "django.core.cache.backends.redis.RedisCache"
+    where = {"default": {"BACKEND": backend, "LOCATION": redis_server.url}}
+    statuses = []
+
+    # Each time with a new connection and nothing in memory, as another process.
+    for _ in range(4):
+        with override_settings(CACHES=where):
+            statuses += ask(callers[VIEWER].api)
+
+    assert statuses == [200, 200, 200, 429]
+    with override_settings(CACHES=where):
+        cache.clear()
+
+
+def test_without_the_counts_requests_are_served(
+    callers: Callers, limit: Limit, caplog: pytest.LogCaptureFixture, settings: Settings
+) -> None:
+    limit(user="1/minute")
+    backend = "django.core.cache.backends.redis.RedisCache"
+    settings.CACHES = {
+        "default": {"BACKEND": backend, "LOCATION": "redis://127.0.0.1:1"}
+    }
+
+    assert ask(callers[VIEWER].api, 3) == [200] * 3
+    assert "Requests are not throttled" in caplog.text
