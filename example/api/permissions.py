@@ -62,7 +62,9 @@ class PermissionsView(APIView):
         found = administered(request, pk)
         return Response(GrantSerializer(grants.grants(found), many=True).data)
 
-    @extend_schema(request=HolderSerializer, responses={200: GrantSerializer})
+    @extend_schema(
+        request=HolderSerializer, responses={200: GrantSerializer, 409: None}
+    )
     def post(self, request: Request, pk: Any) -> Response:
         """Let a user or a group of the object's tenant view, edit or administer it.
 
@@ -88,7 +90,7 @@ class PermissionView(APIView):
 
     kind = "user"
 
-    @extend_schema(responses={204: None})
+    @extend_schema(responses={204: None, 409: None})
     def delete(self, request: Request, pk: Any, holder: int) -> Response:
         """Take it back; 409 where nobody would administer the object any more."""
         found = administered(request, pk)

@@ -7,10 +7,12 @@ from rest_framework.routers import SimpleRouter
 from api import problems, tokens
 from api.objects import ContentView, ObjectViewSet
 from api.permissions import DefaultViewSet, PermissionsView, PermissionView
+from api.shares import ShareLinkViewSet
 
 router = SimpleRouter()
 router.register("objects", ObjectViewSet, basename="object")
 router.register("default-permissions", DefaultViewSet, basename="default-permission")
+router.register("shares", ShareLinkViewSet, basename="share")
 
 app_name = "api"
 urlpatterns = [

@@ -2,10 +2,12 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 
 from api import problems
+from api.shares import ShareView
 
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/", include("api.urls")),
+    path("s/<str:token>", ShareView.as_view(), name="share"),
     re_path("^api/", problems.not_found),
     path("", include("events.urls")),
 ]

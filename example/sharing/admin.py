@@ -1,0 +1,46 @@
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User
+from sharing import links
+from sharing.models import ShareLink
+
+
+@admin.register(ShareLink)
+class ShareLinkAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """To be read and revoked; links are made by the API, which shows the token."""
+
+    list_display = ("object", "created_by", "expires_at", "downloads", "revoked_at")
+    list_select_related = ("object", "created_by")
+    list_filter = ("expires_at",)
+    exclude = ("token_sha256",)
+    actions = ("revoke",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ShareLink]:
+        found: QuerySet[ShareLink] = super().get_queryset(request)
+        user = request.user
+        if isinstance(user, User) and user.is_super_administrator:
+            return found
+        return found.filter(object__tenant=getattr(user, "tenant_id", None))
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("sharing.change_sharelink")
+
+    @admin.action(description=_("Revoke the links"), permissions=["revoke"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ShareLink]) -> None:
+        assert isinstance(request.user, User)  # noqa: S101
+        for link in queryset.select_related("object"):
+            links.revoke(link, actor=request.user)

@@ -1,0 +1,241 @@
+"""Share links: what one leads to, for how long, how often, and what it tells."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+from unittest import mock
+
+import pytest
+from django.core.files.storage import storages
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from audit.models import Entry
+from objects import grants
+from objects.access import Access
+from objects.models import StoredObject
+from sharing.models import ShareLink
+from tests.application.callers import (
+    ADMINISTRATOR,
+    EDITOR,
+    OTHER_TENANT,
+    TENANT_ADMINISTRATOR,
+    VIEWER,
+    Callers,
+)
+from tests.application.callers import CONTENT as WHOLE
+
+LIST = "/api/v1/shares/"
+
+
+def share(callers: Callers, **given: Any) -> dict[str, Any]:
+    """Make a link to the object, and return what the API said."""
+    response = callers[ADMINISTRATOR].api.post(
+        LIST, {"object": str(callers.object.pk), **given}, format="json"
+    )
+    assert response.status_code == 201, response.content
+    made: dict[str, Any] = response.json()
+    return made
+
+
+def path(made: dict[str, Any]) -> str:
+    return str(made["url"].removeprefix("http://testserver"))
+
+
+def content(response: Any) -> bytes:
+    return b"".join(response.streaming_content)
+
+
+def test_whoever_has_a_link_downloads_the_object(callers: Callers) -> None:
+    made = share(callers)
+
+    response = Client().get(path(made))
+
+    assert (response.status_code, content(response)) == (200, WHOLE)
+    assert response["Content-Disposition"] == 'attachment; filename="plan.txt"'
+    assert response["Cache-Control"] == "no-store"
+    assert response["Referrer-Policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize("name", ["page.html", "drawing.svg", "paper.pdf"])
+def test_what_is_shared_never_acts_as_the_site(callers: Callers, name: str) -> None:
+    StoredObject.objects.filter(pk=callers.object.pk).update(name=name)
+
+    response = Client().get(path(share(callers)))
+
+    assert response["Content-Disposition"].startswith("attachment")
+    assert "sandbox" in response["Content-Security-Policy"]
+    assert response["X-Content-Type-Options"] == "nosniff"
+
+
+def test_only_a_hash_of_the_token_is_kept(callers: Callers) -> None:
+    made = share(callers)
+    token = path(made).rpartition("/")[2]
+
+    assert token not in str(ShareLink.objects.values().get())
+    assert token not in str(list(Entry.objects.values()))
+    again = callers[ADMINISTRATOR].api.get(f"{LIST}{made['id']}/").json()
+    assert "url" not in again
+    assert token not in str(again)
+
+
+def test_a_link_that_leads_nowhere_does_not_say_why(callers: Callers) -> None:
+    links = {
+        why: share(callers, max_downloads=1)
+        for why in ("revoked", "expired", "used up", "inactive", "deleted")
+    }
+    ShareLink.objects.filter(pk=links["expired"]["id"]).update(
+        expires_at=timezone.now() - timedelta(seconds=1)
+    )
+    callers[ADMINISTRATOR].api.delete(f"{LIST}{links['revoked']['id']}/")
+    Client().get(path(links["used up"]))
+    answers = {why: Client().get(path(links[why])) for why in ("revoked", "expired")}
+    answers["used up"] = Client().get(path(links["used up"]))
+    answers["unknown"] = Client().get("/s/" + "x" * 43)
+    answers["strange"] = Client().get("/s/%00%ff")
+    creator = callers[ADMINISTRATOR].user
+    creator.is_active = False
+    creator.save()
+    answers["inactive"] = Client().get(path(links["inactive"]))
+    creator.is_active = True
+    creator.save()
+    StoredObject.objects.filter(pk=callers.object.pk).update(deleted_at=timezone.now())
+    answers["deleted"] = Client().get(path(links["deleted"]))
+
+    told = {
+        (answer.status_code, answer.content, str(sorted(answer.headers.items())))
+        for answer in answers.values()
+    }
+    assert len(told) == 1
+    assert answers["unknown"].status_code == 404
+
+
+def test_a_link_ends_with_its_creator_s_permission(callers: Callers) -> None:
+    made = share(callers)
+    grants.grant(callers.object, callers[EDITOR].user, Access.ADMINISTER, actor=None)
+    grants.grant(callers.object, callers[ADMINISTRATOR].user, Access.EDIT, actor=None)
+
+    assert Client().get(path(made)).status_code == 404
+
+
+def test_a_link_goes_with_its_creator(callers: Callers) -> None:
+    share(callers)
+
+    callers[ADMINISTRATOR].user.delete()
+
+    assert not ShareLink.objects.exists()
+
+
+def test_a_limit_counts_whole_downloads(callers: Callers) -> None:
+    made, visitor = share(callers, max_downloads=2), Client()
+    assert visitor.head(path(made)).status_code == 200
+
+    first = visitor.get(path(made), headers={"Range": "bytes=5-"})
+    assert (first.status_code, content(first)) == (200, WHOLE)
+    assert first["Accept-Ranges"] == "none"
+    etag = first.headers.get("ETag", '"x"')
+    second = visitor.get(path(made), headers={"If-None-Match": etag})
+    assert (second.status_code, content(second)) == (200, WHOLE)
+
+    assert visitor.get(path(made)).status_code == 404
+    assert visitor.head(path(made)).status_code == 404
+    one = callers[ADMINISTRATOR].api.get(f"{LIST}{made['id']}/").json()
+    assert (one["downloads"], one["state"]) == (2, "used_up")
+    assert Entry.objects.filter(action="share.download").count() == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "counted"),
+    [
+        (None, 1),
+        ("bytes=0-9", 1),
+        ("bytes=-1000", 1),
+        ("bytes=00-", 1),
+        ("bytes=4-,0-3", 1),
+        ("rows=1-", 1),
+        ("bytes=4-", 0),
+        ("bytes=10-19", 0),
+    ],
+)
+def test_without_a_limit_what_goes_on_later_is_no_download_of_its_own(
+    callers: Callers, asked: str | None, counted: int
+) -> None:
+    response = Client().get(
+        path(share(callers)), headers={"Range": asked} if asked else {}
+    )
+
+    assert response.status_code in {200, 206}
+    assert ShareLink.objects.get().downloads == counted
+
+
+def test_what_the_store_did_not_give_is_not_counted(callers: Callers) -> None:
+    made = share(callers, max_downloads=1)
+    store = type(storages["default"])
+    with mock.patch.object(store, "_open", side_effect=OSError("away")):
+        assert Client().get(path(made)).status_code == 503
+
+    assert ShareLink.objects.get().downloads == 0
+    assert Client().get(path(made)).status_code == 200
+
+
+def test_the_logs_hold_no_token(
+    callers: Callers, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = share(callers, max_downloads=1)
+    token = path(made).rpartition("/")[2]
+    with caplog.at_level(logging.DEBUG):
+        for _ in range(2):
+            Client().get(path(made))
+        Client().post(path(made))
+        logging.getLogger("django.server").info('"GET %s HTTP/1.1"', path(made))
+
+    assert "Not Found: /s/***" in caplog.text
+    assert token not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"expires_at": "2020-01-01T00:00:00Z"},
+        {"expires_at": "2200-01-01T00:00:00Z"},
+        {"expires_at": "0001-01-01T00:00:00+14:00"},
+        {"expires_at": "soon"},
+        {"max_downloads": 0},
+        {"max_downloads": 10**12},
+        {"object": "x"},
+        {"object": None},
+    ],
+)
+def test_what_no_link_can_be_is_a_400(callers: Callers, given: dict[str, Any]) -> None:
+    response = callers[ADMINISTRATOR].api.post(
+        LIST, {"object": str(callers.object.pk), **given}, format="json"
+    )
+
+    assert response.status_code == 400, response.content
+    assert not ShareLink.objects.exists()
+
+
+def test_links_are_seen_by_who_administers_the_object_or_the_tenant(
+    callers: Callers,
+) -> None:
+    made = share(callers)
+    one = f"{LIST}{made['id']}/"
+
+    for kind, seen in (
+        (ADMINISTRATOR, 1),
+        (TENANT_ADMINISTRATOR, 1),
+        (EDITOR, 0),
+        (VIEWER, 0),
+        (OTHER_TENANT, 0),
+    ):
+        api = callers[kind].api
+        assert len(api.get(LIST).json()["results"]) == seen
+        assert api.get(one).status_code == (200 if seen else 404)
+    assert callers[EDITOR].api.delete(one).status_code == 404
+    assert callers[TENANT_ADMINISTRATOR].api.delete(one).status_code == 204
+    assert callers[TENANT_ADMINISTRATOR].api.delete(one).status_code == 204
+    assert Entry.objects.filter(action="share.revoke").count() == 1
+    assert reverse("share", args=["x"]) == "/s/x"
