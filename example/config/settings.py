@@ -123,7 +123,9 @@ DATABASES = {
     },
 }
 if os.environ.get("DATABASE_URL"):
-    DATABASES = {"default": environment.db("DATABASE_URL")}
+    # A connection is kept: to make one takes longer than most requests.
+    kept = {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+    DATABASES = {"default": kept | environment.db("DATABASE_URL")}
 # What hosts and processes share: counts of attempts. In a process's memory, without.
 if os.environ.get("CACHE_URL"):
     CACHES = {"default": environment.cache("CACHE_URL")}
