@@ -181,6 +181,15 @@ class Cached(Lookups):
         with repeatable(content) as content:
             return self._by_free_name(name, put)
 
+    def _create_file(self, name: str, content: Any, *, unique: bool) -> str:
+        name = saved_name(name)
+        if unique:
+            check_file(name)
+            if self.stat_object(self.key_of(name), name) is not None:
+                raise NameTaken(f"{name}: the name is taken")
+        self.write(name, content, replace=unique)
+        return name
+
     def write(self, name: str, content: Any, *, replace: bool) -> None:
         """Write a file by just this name; ``save`` would look for a free one.
 

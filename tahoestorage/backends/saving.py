@@ -9,7 +9,9 @@ from typing import Any
 
 from django.core.exceptions import SuspiciousFileOperation
 from django.core.files.storage import Storage
+from django.core.files.utils import validate_file_name
 
+from tahoestorage.backends.content import file_of
 from tahoestorage.backends.names import normal
 from tahoestorage.exceptions import NameTaken
 
@@ -58,6 +60,27 @@ class Saving(Storage):
             return super().save(name, content, max_length)
         finally:
             _longest.reset(before)
+
+    def create(self, name: str, content: Any, *, unique: bool = False) -> str:
+        """Save content by just this name, and return the name, in NFC.
+
+        Raises NameTaken, a FileExistsError, where the name is taken: nothing is
+        overwritten, whatever the options say, and no other name is tried. So content
+        that can be read once, such as the body of a request, goes to the store as it
+        comes: ``save`` keeps it in a temporary file while it is sent. What reading the
+        content raises is raised as it is, and then nothing was saved.
+
+        ``unique`` is the caller's word that nobody else writes this name, as where it
+        holds a random id. A store of objects is then asked whether the name is free,
+        and need not be able to refuse; without it, one that can refuse small files
+        only (SeaweedFS) is sent a large one from a temporary file.
+        """
+        name = normal(str(name))
+        validate_file_name(name, allow_relative_path=True)
+        return self._create_file(name, file_of(content), unique=unique)
+
+    def _create_file(self, name: str, content: Any, *, unique: bool) -> str:
+        raise NotImplementedError
 
     def _by_free_name(self, name: str, attempt: Callable[[str], None]) -> str:
         """Return the first name for which ``attempt`` does not raise NameTaken.

@@ -243,6 +243,10 @@ class TahoeStorage(Saving, Configured):
 
         return "/".join(grid_path(self._by_free_name(name, link)))
 
+    def _create_file(self, name: str, content: Any, *, unique: bool) -> str:
+        self.link(name, self.upload(name, body_of(content)), "false")
+        return "/".join(grid_path(name))
+
     def upload(self, name: str, body: UploadBody) -> Cap:
         """Upload the content of the file that ``link`` will link at ``name``.
 

@@ -736,6 +736,67 @@ def test_a_full_disk_stops_no_save_whose_name_is_free(
     assert read(rival, "b") == b"of the rival"
 
 
+everywhere_of_ours = pytest.mark.parametrize("kind", [*OURS, "weed"], indirect=True)
+
+
+@everywhere_of_ours
+@pytest.mark.parametrize("size", [0, 55, 56, 20 << 20])
+def test_what_is_created_goes_to_the_store_as_it_comes(
+    make: Callable[..., Any], size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "TemporaryFile", None)
+    store, rival = make(), make(cache=False)
+    content = os.urandom(size)
+
+    assert store.create("dir/a.bin", once(content), unique=True) == "dir/a.bin"
+
+    assert read(rival, "dir/a.bin") == content
+    assert store.size("dir/a.bin") == size
+
+
+@everywhere_of_ours
+@pytest.mark.parametrize("unique", [False, True])
+@pytest.mark.parametrize("overwriting", [False, True])
+def test_what_is_created_replaces_nothing(
+    make: Callable[..., Any], unique: bool, overwriting: bool
+) -> None:
+    store, rival = make(allow_overwrite=overwriting), make(cache=False)
+    assert store.create("a.bin", ContentFile(LONG), unique=unique) == "a.bin"
+    assert save(rival, "b.bin", LONG) == "b.bin"
+
+    for name in ("a.bin", "b.bin"):
+        with pytest.raises(FileExistsError, match=name):
+            store.create(name, ContentFile(b"two"), unique=unique)
+        assert read(rival, name) == LONG
+
+
+@everywhere_of_ours
+@pytest.mark.parametrize("size", [100, 20 << 20])
+def test_of_created_content_that_fails_nothing_is_left(
+    make: Callable[..., Any], size: int
+) -> None:
+    store = make()
+
+    class Failing(ContentFile):  # type: ignore[type-arg]
+        def chunks(self, chunk_size: int | None = None) -> Any:
+            for _ in range(size // 50):
+                yield b"x" * 50
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        store.create("dir/failing", Failing(b""), unique=True)
+
+    assert not store.exists("dir/failing")
+    store.create("dir/failing", ContentFile(LONG))
+
+
+@on_ours
+@pytest.mark.parametrize("name", ["../up", "/etc/passwd", "a/../b"])
+def test_what_climbs_is_not_created(store: Any, name: str) -> None:
+    with pytest.raises(SuspiciousFileOperation):
+        store.create(name, ContentFile(LONG))
+
+
 @on_ours
 def test_a_name_that_was_refused_is_not_tried_for_ever(
     store: Storage, monkeypatch: pytest.MonkeyPatch
