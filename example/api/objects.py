@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.models import User
+from api.bodies import body_of, length_of
 from api.parsers import StreamParser
 from api.problems import Problem
 from api.serializers import NewObjectSerializer, ObjectSerializer
@@ -101,14 +102,10 @@ class ContentView(APIView):
         The body is read as it comes, and needs a Content-Length.
         """
         folder, name = names.clean_path(path)
-        length = request.META.get("CONTENT_LENGTH") or ""
-        if not length.isdecimal():
-            raise Problem(411, "The body needs a Content-Length.", "length_required")
-        stream: Any = request._request
-        content = IncomingFile(
-            stream, int(length), request.content_type or UNKNOWN_TYPE
-        )
-        return stored(request, content, folder, name)
+        length = length_of(request)
+        with body_of(request) as stream:
+            content = IncomingFile(stream, length, request.content_type or UNKNOWN_TYPE)
+            return stored(request, content, folder, name)
 
 
 def stored(request: Request, content: IncomingFile, folder: str, name: str) -> Response:

@@ -21,6 +21,7 @@ from accounts.counting import CountsAway
 from accounts.logins import LockedOut
 from accounts.quotas import QuotaExceeded
 from objects.incoming import Truncated
+from objects.pace import TooSlow
 from objects.storing import NotStored
 from tahoestorage.exceptions import TahoeStorageError
 
@@ -75,6 +76,8 @@ def _translated(error: Exception) -> Exception:
         return Problem(507, str(error), "quota_exceeded")
     if isinstance(error, Truncated | UnreadablePostError):
         return Problem(400, _("The body ended too early."), "truncated")
+    if isinstance(error, TooSlow):
+        return Problem(408, _("The body came too slowly."), "too_slow")
     if isinstance(error, SuspiciousOperation):
         return Problem(400, _("The request is not valid."), "bad_request")
     if isinstance(error, NotStored):

@@ -228,6 +228,9 @@ TAHOE_STORAGE_BASE_CAP_FILE = os.environ.get("TAHOE_STORAGE_BASE_CAP_FILE")
 # Whether photos, and a second link to slides, lead past this site.
 PUBLIC_LINKS = flag("PUBLIC_LINKS") or bool(os.environ.get("TAHOE_PUBLIC_BASE_URL"))
 UPLOAD_LIMIT = number("UPLOAD_LIMIT")  # bytes; None takes files of any size
+# A sender of fewer bytes a second, for so many seconds, is cut off.
+UPLOAD_MIN_RATE = 1 << 10
+UPLOAD_PATIENCE = number("UPLOAD_PATIENCE") or 60
 
 LOGGING: dict[str, Any] = {
     "version": 1,

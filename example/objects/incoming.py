@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import IO
+from typing import Any
 
 from django.core.files.base import File
+from django.http.request import UnreadablePostError
 
 CHUNK = 1 << 20  # bytes
 
@@ -23,7 +24,7 @@ class IncomingFile(File):  # type: ignore[type-arg]
     not read.
     """
 
-    def __init__(self, stream: IO[bytes], size: int, content_type: str = "") -> None:
+    def __init__(self, stream: Any, size: int, content_type: str = "") -> None:
         super().__init__(stream, name="upload")
         self.size = size
         self._stream = stream
@@ -44,7 +45,10 @@ class IncomingFile(File):  # type: ignore[type-arg]
         wanted = left if size is None or size < 0 else min(size, left)
         if not wanted:
             return b""
-        data = self._stream.read(wanted)
+        try:
+            data = self._stream.read(wanted)
+        except UnreadablePostError:  # The connection broke off.
+            data = b""
         if not data:
             raise Truncated(f"{self.taken} of {self.size} bytes arrived.")
         self.taken += len(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Max
@@ -104,7 +105,11 @@ def _begin(
 
 def save(version: Version, content: IncomingFile) -> None:
     """Send the bytes to the store; raises NotStored unless it holds just these."""
-    stored = version.storage.save(version.key, content)
+    storage: Any = version.storage
+    if hasattr(storage, "create"):
+        stored = storage.create(version.key, content, unique=True)
+    else:
+        stored = storage.save(version.key, content)
     if stored != version.key:
         # Nobody else writes names of this id: what was stored is a second copy.
         version.storage.delete(stored)
@@ -121,21 +126,18 @@ def settle(version: Version, sha256: str) -> None:
     with transaction.atomic():
         found = _locked(version)
         pending = Version.objects.filter(pk=version.pk, state=Version.State.PENDING)
+        size = version.size or 0
         version.sha256, version.state = sha256, Version.State.STORED
-        if found is None or not pending.update(
-            size=version.size, sha256=sha256, state=Version.State.STORED
-        ):
+        if found is None or not pending.update(sha256=sha256, state=version.state):
             raise NotStored("The upload was given up meanwhile.")
         newest = found.current
         if newest is None or newest.number < version.number:
             found.current = version
-            found.size, found.sha256 = version.size, version.sha256
+            found.size, found.sha256 = size, sha256
             found.content_type = version.content_type
             found.updated_at = timezone.now()
             found.save()
-        quotas.settle(
-            found.tenant_id, size=version.size or 0, objects=int(newest is None)
-        )
+        quotas.settle(found.tenant_id, size=size, objects=int(newest is None))
         version.object = found
 
 

@@ -1,0 +1,39 @@
+"""The body of a request, read by the view itself as it comes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+from rest_framework.request import Request
+
+from api.problems import Problem
+from objects.pace import WatchedStream, watched
+
+MOST = 1 << 50  # bytes; the sums of a tenant's are to fit into a column
+
+
+def length_of(request: Request) -> int:
+    """Return the announced length of the body in bytes; a chunked one is refused."""
+    length = request.META.get("CONTENT_LENGTH") or ""
+    if "HTTP_TRANSFER_ENCODING" in request.META or not length.isdecimal():
+        raise Problem(411, _("The body needs a Content-Length."), "length_required")
+    if int(length) > limit():
+        raise Problem(413, _("That is more than is taken."), "too_large")
+    return int(length)
+
+
+def limit() -> int:
+    """Return how many bytes a file may have at most."""
+    return settings.UPLOAD_LIMIT or MOST
+
+
+@contextlib.contextmanager
+def body_of(request: Request) -> Iterator[WatchedStream]:
+    """Yield the unread body as a stream, whose sender is watched within the block."""
+    stream: Any = request._request
+    with watched(stream, request.META.get("gunicorn.socket")) as found:
+        yield found
