@@ -89,17 +89,19 @@ class Pool:
     ) -> None:
         try:
             if exc_type is None:
-                self._wait()
+                self._end()
+            else:
+                self._abandon(patient=exc_type is not Impatient)
+        finally:
+            # Whoever is impatient waits for no task; without any it takes no time.
+            self._executor.shutdown(wait=not self._pending)
+
+    def _end(self) -> None:
+        try:
+            self._wait()
         except BaseException:
-            try:
-                self._abandon()
-            finally:
-                self._executor.shutdown(wait=False)
+            self._abandon()
             raise
-        patient = exc_type is not Impatient
-        if exc_type is not None:
-            self._abandon(patient=patient)
-        self._executor.shutdown(wait=patient)
 
     def _abandon(self, *, patient: bool = True) -> None:
         self._stop()

@@ -59,7 +59,7 @@ class WorkerProcesses(Pool):
 
     ``note`` is called once for each file that they take, in another thread, unless the
     run was stopped before the file was copied. This process must have one thread only
-    when they are made. They end with it, whatever ends it.
+    when they are made. They end with the block, or with this process, whatever ends it.
     """
 
     def __init__(
@@ -78,23 +78,27 @@ class WorkerProcesses(Pool):
         self._note = note
         self._batch: list[Found] = []
         self._is_broken = False
-        # Nobody writes to it: it ends when this process does.
-        self._alive = os.pipe()
-        throttle = Throttle(stopped=self._stopped)
-        executor = ProcessPoolExecutor(
-            processes,
-            mp_context=context,
-            initializer=_begin,
-            initargs=(replace(copier, throttle=throttle), each, self._alive),
-        )
 
         def stop_all() -> None:
             self._stopped.set()
             stop()
 
-        super().__init__(executor, 2 * processes, stop_all)
-        # Forks all of them, before there is a thread.
-        self.submit(_copy_batch, [])
+        with contextlib.ExitStack() as opened:
+            # Nobody writes to it: it ends when this process closes it, or ends.
+            alive = os.pipe()
+            for descriptor in alive:
+                opened.callback(os.close, descriptor)
+            throttle = Throttle(stopped=self._stopped)
+            executor = ProcessPoolExecutor(
+                processes,
+                mp_context=context,
+                initializer=_begin,
+                initargs=(replace(copier, throttle=throttle), each, alive),
+            )
+            super().__init__(executor, 2 * processes, stop_all)
+            # Forks all of them, before there is a thread.
+            self.submit(_copy_batch, [])
+            self._opened = opened.pop_all()
 
     def take(self, found: Found) -> bool:
         """Have a file copied; return False for one that is large or of unknown size."""
@@ -117,6 +121,8 @@ class WorkerProcesses(Pool):
                 results = future.result()
             except BrokenProcessPool:
                 self._is_broken = True
+                if self._stopped.is_set():
+                    return
                 results = [Result(None, why=_DIED, passes=True)] * len(batch)
             for found, result in zip(batch, results, strict=True):
                 if result is not None:
@@ -137,13 +143,12 @@ class WorkerProcesses(Pool):
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        try:
-            if exc_type is None:
-                self._flush()
-        finally:
-            super().__exit__(exc_type, exc_value, traceback)
-            for descriptor in self._alive:
-                os.close(descriptor)
+        with self._opened:
+            try:
+                if exc_type is None:
+                    self._flush()
+            finally:
+                super().__exit__(exc_type, exc_value, traceback)
 
 
 def worker_processes(

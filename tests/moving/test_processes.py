@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,6 +41,44 @@ class Store(S3Storage):
             os._exit(1)
         time.sleep(float(Path("seconds").read_text()))
         super().write(name, content, replace=replace)
+"""
+
+# Copies that never end, and a second Ctrl-C while they are waited for.
+IMPATIENT = """
+import contextlib, multiprocessing, os, time
+from tahoestorage.moving.copier import Copier
+from tahoestorage.moving.pool import Impatient
+from tahoestorage.moving.processes import BATCH, WorkerProcesses
+from tahoestorage.moving.store import Found, Stat
+
+
+class Stuck(Copier):
+    def copy(self, found):
+        time.sleep(1000)
+
+
+def stop():
+    raise Impatient
+
+
+def copy():
+    notes = []
+    processes = WorkerProcesses(
+        Stuck(None, None, None), 2, 1, stop, lambda *note: notes.append(note)
+    )
+    with contextlib.suppress(Impatient), processes:
+        for number in range(BATCH):
+            processes.take(Found(f"{number}", Stat(1, 0.0, 0.0)))
+        raise KeyboardInterrupt
+    until = time.monotonic() + 60
+    while multiprocessing.active_children():
+        assert time.monotonic() < until, "processes are left"
+        time.sleep(0.02)
+    assert notes == []
+
+
+copy()
+os._exit(0)  # As the command ends then.
 """
 
 
@@ -222,6 +261,17 @@ def test_a_second_ctrl_c_waits_for_no_process(site: Site) -> None:
 
     assert process.returncode == 130
     wait_until(are_gone(site.sent()))
+
+
+def test_none_outlives_a_block_whose_end_is_interrupted() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IMPATIENT],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_none_outlives_the_first_process(site: Site) -> None:
