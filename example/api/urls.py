@@ -5,6 +5,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.routers import SimpleRouter
 
 from api import problems, tokens
+from api.audit import AuditViewSet
 from api.objects import ContentView, ObjectViewSet
 from api.permissions import DefaultViewSet, PermissionsView, PermissionView
 from api.shares import ShareLinkViewSet
@@ -12,6 +13,7 @@ from api.shares import ShareLinkViewSet
 router = SimpleRouter()
 router.register("objects", ObjectViewSet, basename="object")
 router.register("default-permissions", DefaultViewSet, basename="default-permission")
+router.register("audit", AuditViewSet, basename="audit")
 router.register("shares", ShareLinkViewSet, basename="share")
 
 app_name = "api"

@@ -11,6 +11,8 @@ from django.utils import timezone
 
 from accounts import quotas
 from accounts.models import Tenant, User
+from audit.actions import Action
+from audit.recording import record
 from objects.grants import grant_first
 from objects.incoming import IncomingFile
 from objects.models import StoredObject, Version, upload_key
@@ -137,6 +139,15 @@ def settle(version: Version, sha256: str) -> None:
             found.content_type = version.content_type
             found.updated_at = timezone.now()
             found.save()
+        record(
+            Action.OBJECT_CREATE if newest is None else Action.OBJECT_VERSION,
+            found,
+            tenant_id=found.tenant_id,
+            actor=version.created_by,
+            version=version.number,
+            size=version.size,
+            sha256=sha256,
+        )
         quotas.settle(found.tenant_id, size=size, objects=int(newest is None))
         version.object = found
 

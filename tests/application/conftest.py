@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +10,7 @@ from playwright.sync_api import Browser
 
 from tests.application.postgres import Postgres
 from tests.application.postgres import running as running_postgres
+from tests.application.site import bare_environment, manage
 from tests.support.browser import running_chromium
 
 if TYPE_CHECKING:
@@ -21,6 +22,20 @@ def postgres() -> Iterator[Postgres]:
     """A real server; a test makes itself a database there."""
     with running_postgres() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_tables(
+    postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], str]:
+    """Makes a database in which the application's tables are, and returns its URL.
+
+    They are migrated once: each is a copy, which takes a moment.
+    """
+    first = postgres.make_database()
+    environment = bare_environment(tmp_path_factory.mktemp("tables"))
+    manage(environment | {"DATABASE_URL": first}, "migrate", "--verbosity=0")
+    return lambda: postgres.make_database(first.rpartition("/")[2])
 
 
 @pytest.fixture(scope="module")

@@ -33,12 +33,15 @@ class Postgres:
         """Return what DATABASE_URL says of that database."""
         return f"postgres://postgres@127.0.0.1:{self._port}/{database}"
 
-    def make_database(self) -> str:
-        """Make a new, empty database, and return its URL."""
+    def make_database(self, template: str = "template1") -> str:
+        """Make a new database, empty or as the template is, and return its URL.
+
+        Nobody may be connected to the template.
+        """
         self._made += 1
         name = f"made_{os.getpid()}_{self._made}"
         with self.connect("postgres") as connection:
-            connection.execute(f'CREATE DATABASE "{name}"')
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return self.url(name)
 
     def connect(self, database: str) -> psycopg.Connection:

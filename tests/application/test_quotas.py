@@ -8,6 +8,7 @@ import io
 import json
 import threading
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -133,16 +134,15 @@ def test_an_upload_that_the_sweep_gave_up_is_not_stored(user: User) -> None:
 
 
 def test_of_fifty_uploads_at_once_those_that_have_room_are_stored(
-    postgres: Postgres, tmp_path: Path
+    postgres: Postgres, postgres_tables: Callable[[], str], tmp_path: Path
 ) -> None:
     """The issue's figure, as a test: all fifty are under way at the same moment."""
-    url = postgres.make_database()
+    url = postgres_tables()
     environment = bare_environment(tmp_path) | {
         "DATABASE_URL": url,
         # All that are admitted hold a thread while their body comes.
         "GUNICORN_CMD_ARGS": f"--threads={UPLOADS}",
     }
-    manage(environment, "migrate", "--verbosity=0")
     manage(
         environment,
         "shell",

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
+import requests
 from django.core.files.storage import storages
 from django.test import Client
 from django.urls import reverse
@@ -27,6 +31,8 @@ from tests.application.callers import (
     Callers,
 )
 from tests.application.callers import CONTENT as WHOLE
+from tests.application.postgres import Postgres
+from tests.application.site import bare_environment, manage, served
 
 LIST = "/api/v1/shares/"
 
@@ -239,3 +245,52 @@ def test_links_are_seen_by_who_administers_the_object_or_the_tenant(
     assert callers[TENANT_ADMINISTRATOR].api.delete(one).status_code == 204
     assert Entry.objects.filter(action="share.revoke").count() == 1
     assert reverse("share", args=["x"]) == "/s/x"
+
+
+MAKE = """
+import io
+from datetime import timedelta
+from django.utils import timezone
+from accounts.models import Tenant, User
+from objects import storing
+from objects.incoming import IncomingFile
+from sharing import links
+acme = Tenant.objects.create(name="Acme", slug="acme")
+ann = User.objects.create_user("ann", tenant=acme)
+file = IncomingFile(io.BytesIO(b"shared"), 6, "text/plain")
+version = storing.store(file, tenant=acme, user=ann, folder="", name="a")
+later = timezone.now() + timedelta(days=1)
+print(links.create(version.object, ann, expires_at=later, max_downloads=5)[1])
+"""
+
+
+def test_of_many_downloads_at_once_as_many_come_through_as_there_are(
+    postgres: Postgres, postgres_tables: Callable[[], str], tmp_path: Path
+) -> None:
+    url = postgres_tables()
+    environment = bare_environment(tmp_path) | {
+        "DATABASE_URL": url,
+        "THROTTLE_ANONYMOUS": "off",
+    }
+    token = manage(environment, "shell", "--no-imports", "-c", MAKE).strip()
+
+    with (
+        served(environment, tmp_path / "site.log") as site,
+        ThreadPoolExecutor(24) as pool,
+    ):
+
+        def get(_number: int) -> requests.Response:
+            return requests.get(f"{site.address}/s/{token}", timeout=60)
+
+        answers = list(pool.map(get, range(48)))
+
+    assert sorted(one.status_code for one in answers) == [200] * 5 + [404] * 43
+    assert {one.content for one in answers if one.ok} == {b"shared"}
+    assert token not in site.log.read_text()
+    with postgres.connect(url.rpartition("/")[2]) as connection:
+        counted = connection.execute("SELECT downloads FROM sharing_sharelink")
+        assert counted.fetchall() == [(5,)]
+        entries = connection.execute(
+            "SELECT count(*) FROM audit_entry WHERE action = 'share.download'"
+        )
+        assert entries.fetchall() == [(5,)]
