@@ -22,15 +22,14 @@ class Origin:
     """What a reader reads: by which function, and what is known of it.
 
     With a ``reference`` it is that file and no other, and ``size`` (bytes) is its size.
-    Without one it is the file that is there at the first request: ``size``, and the
-    reference ``expected``, may be those of one that was there before. What is
-    ``mutable`` may have another size each time it is read from its start.
+    Without one it is the file that is there at the first request: ``size`` may be that
+    of one that was there before. What is ``mutable`` may have another size each time it
+    is read from its start.
     """
 
     fetch: Fetch
     size: int | None = None
     reference: str | None = field(default=None, repr=False)
-    expected: str | None = field(default=None, repr=False)
     mutable: bool = False
 
 
@@ -108,7 +107,6 @@ class RangeReader(io.RawIOBase):
         self._fetch = origin.fetch
         self._size = origin.size
         self._reference = origin.reference
-        self._expected = origin.expected
         self._is_mutable = origin.mutable
 
     @property
@@ -222,20 +220,15 @@ class RangeReader(io.RawIOBase):
                 self._ask(self._position)
         self._check_surplus()
         self._close_part()
-        if self._reference is None:
-            # It is empty by what is known of it, and no other's bytes come after that.
-            self._reference = self._expected
         return memoryview(b"")
 
     def _is_before_the_end(self) -> bool:
         if self._size is None:
             # A part that ends where it begins says that there is no more.
             return self._part is None or self._end != self._position
-        if self._position < self._size:
-            return True
-        # The end of what may be another file is believed once something was read; that
-        # there is nothing at all is believed at once.
-        return self._reference is None and self._size > 0
+        # The end of what may be another file is believed once something was read, also
+        # of one that was empty.
+        return self._position < self._size or self._reference is None
 
     def _held(self) -> memoryview | None:
         """Return bytes at the position out of a block that is held."""

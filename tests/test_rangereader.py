@@ -104,7 +104,7 @@ def test_what_is_gone_is_not_asked_for_again_after_its_size_was_told() -> None:
 
 
 def test_an_origin_does_not_show_what_reads_the_file() -> None:
-    assert "secret" not in repr(Origin(Store().fetch, 9, "secret", "secret"))
+    assert "secret" not in repr(Origin(Store().fetch, 9, "secret"))
 
 
 def test_of_a_longer_file_put_in_place_of_one_no_more_is_read_than_was_asked() -> None:

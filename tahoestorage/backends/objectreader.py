@@ -36,8 +36,7 @@ class ObjectReader(RangeReader):
         It may be that of an object which had the key before.
         """
         size = None if entry is None else entry.size
-        expected = None if entry is None else entry.reference
-        super().__init__(Origin(fetch, size, expected=expected), label, POLICY)
+        super().__init__(Origin(fetch, size), label, POLICY)
 
     def begin(self) -> Part:
         """Ask for the start now. Raises FileMissing where there is no such object."""

@@ -112,8 +112,6 @@ class Unpacked(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """Read some bytes into ``buffer``; 0 at the end."""
         if self._is_unknown:
-            if self._stored.expected_size == 0:
-                return 0  # What is packed is never empty.
             self._learn(self._stored.tell())
         if self._failed:
             raise self._damaged("an earlier read failed; seek before reading on")

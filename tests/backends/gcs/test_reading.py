@@ -253,6 +253,14 @@ def test_what_was_replaced_is_read_to_its_own_end(make: Make, new: bytes) -> Non
         assert read(storage, f"told {name}") == new
 
 
+def test_what_was_empty_by_the_cache_is_read_to_its_own_end(make: Make) -> None:
+    storage, other = make(), make(cache=False)
+    save(storage, "a", b"")
+    other.bucket.blob("a").upload_from_string(b"new")
+    assert storage.size("a") == 0
+    assert read(storage, "a") == b"new"
+
+
 def test_a_store_that_ignores_the_generation_is_not_believed(
     gcs: GCS, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -410,7 +410,8 @@ def test_to_look_for_what_is_packed_costs_no_request(make_s3: MakeS3) -> None:
                 position = file.seek(first, whence)
                 expected = content[position:][: None if count < 0 else count]
                 assert file.read(count) == expected
-            assert len(sent) <= (2 if count < 0 else 1)
+            # To be told that there is nothing takes two.
+            assert len(sent) <= (2 if count < 0 or not size else 1)
         with s3_requests(storage) as sent:
             request = RequestFactory().head("/")
             assert serve(request, storage, name)["Content-Length"] == str(size)
@@ -575,19 +576,29 @@ def test_what_was_replaced_is_read_to_its_own_end(
         assert storage.size(name) == len(new)
 
 
-def test_what_was_empty_by_the_cache_is_not_mixed_with_what_is_not(
-    make_s3: MakeS3,
+@pytest.mark.parametrize("gzip_option", [False, True])
+def test_what_was_empty_by_the_cache_is_read_to_its_own_end(
+    make_s3: MakeS3, gzip_option: bool
 ) -> None:
-    storage = make_s3()
-    save(storage, "a", b"")
-    _replace(storage, "a", OLD)
-    with storage.open("a") as file, s3_requests(storage) as sent:
-        assert file.read() == b""
-        assert sent == []
-        assert file.read() == b""
-    with storage.open("a") as file:
+    storage = make_s3(gzip=gzip_option)
+    for name in ("read", "told", "empty"):
+        save(storage, name, b"")
+        if name != "empty":
+            _replace(storage, name, OLD)
+        assert storage.size(name) == 0
+    with storage.open("read") as file:
+        assert file.read() == OLD
+        assert file.size == len(OLD)
+    with storage.open("told") as file:
         assert file.size == 0
+        # Whoever relies on that is told, and given no other's bytes.
+        with pytest.raises(DamagedDownload, match="open it again"):
+            file.read()
+    with storage.open("empty") as file, s3_requests(storage) as sent:
         assert file.read() == b""
+        assert file.read() == b""
+    # The store refuses the range, and tells then what the file is.
+    assert [each.method for each in sent] == ["GET", "HEAD"]
 
 
 @pytest.mark.parametrize("new", NEW, ids=len)
