@@ -1,4 +1,7 @@
-"""``python -m benchmarks``: measure, print a table, and write the same as JSON."""
+"""``python -m benchmarks``: measure, print a table, and write the same as JSON.
+
+With ``--compare`` nothing is measured: two files of figures are shown side by side.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,28 @@ from pathlib import Path
 import django
 from django.conf import settings
 
+from benchmarks.comparison import read_run, side_by_side
+
 
 def main() -> None:
     """Run all measurements; the exit status is 0 whether bounds are met or not."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--json", default="bench.json", help="where the figures go")
     parser.add_argument("--only", default="", help="measure what has this in its name")
+    parser.add_argument(
+        "--compare",
+        type=Path,
+        metavar="BEFORE",
+        help="measure nothing: print the figures in this file beside those in --json",
+    )
     arguments = parser.parse_args()
+    if arguments.compare is not None:
+        try:
+            runs = read_run(arguments.compare), read_run(Path(arguments.json))
+        except ValueError as error:
+            parser.error(str(error))
+        print(*side_by_side(*runs), sep="\n")
+        return
     settings.configure(
         USE_TZ=True,
         SECRET_KEY=secrets.token_hex(),

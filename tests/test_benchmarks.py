@@ -1,0 +1,58 @@
+"""The comparison of two runs of the benchmarks; their figures are no tests."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def written(path: Path, **figures: tuple[float, str]) -> Path:
+    """Write figures as a run does."""
+    rows = [
+        {"label": label, "value": value, "unit": unit, "bound": "<= 2", "met": True}
+        for label, (value, unit) in figures.items()
+    ]
+    path.write_text(json.dumps({"machine": "two", "python": "3.11", "rows": rows}))
+    return path
+
+
+def compare(before: Path, now: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--compare", str(before), f"--json={now}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_two_runs_are_shown_side_by_side(tmp_path: Path) -> None:
+    before = written(
+        tmp_path / "before.json", save=(2.0, "ms"), copy=(4.0, "s"), gone=(1.0, "x")
+    )
+    now = written(
+        tmp_path / "now.json", save=(3.0, "ms"), copy=(5.0, "MB/s"), new=(9.0, "x")
+    )
+    done = compare(before, now)
+    assert (done.returncode, done.stderr) == (0, "")
+    table = [line.split() for line in done.stdout.splitlines()[4:]]
+    assert table == [
+        ["save", "2.00", "ms", "3.00", "ms", "1.50"],
+        ["copy", "4.00", "s", "5.00", "MB/s"],
+        ["gone", "1.00", "x", "-"],
+        ["new", "-", "9.00", "x"],
+    ]
+
+
+def test_a_file_without_figures_is_named(tmp_path: Path) -> None:
+    now = written(tmp_path / "now.json")
+    (tmp_path / "wrong.json").write_text("[]")
+    for name in ("none.json", "wrong.json"):
+        done = compare(tmp_path / name, now)
+        assert done.returncode == 2
+        assert f"{name} has no figures" in done.stderr
+        assert "Traceback" not in done.stderr
