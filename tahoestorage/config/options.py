@@ -242,6 +242,13 @@ class Options:
         raise ImproperlyConfigured(f"The cap file {self.base_cap_file}{reason}")
 
 
+def help_on(name: str) -> str:
+    """Return the meaning of a field of ``Options``, as the help of a command begins."""
+    [meaning] = [f.metadata["meaning"] for f in fields(Options) if f.name == name]
+    text: str = meaning.replace("`", "").removesuffix(".")
+    return text[0].lower() + text[1:]
+
+
 def _read_cap(file: Path) -> Cap:
     """Return the cap that a file holds."""
     return validators.root_cap(file.read_text("utf-8", errors="replace"))

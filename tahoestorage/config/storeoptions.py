@@ -1,6 +1,7 @@
-"""The options of each store, and how they are read from text.
+"""The options of each store, and how they are read from text: the ``parse_…`` here.
 
-They are taken from where they are declared, so no list here can go out of date.
+They are taken from where they are declared, so no list here can go out of date. Whether
+a value may be used, ``validators`` says, when a storage is made of it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
-from django.utils.dateparse import parse_duration
+from django.utils import dateparse
 from django.utils.module_loading import import_string
 
 from tahoestorage.config.keywords import GCSKeywords, S3Keywords
@@ -41,7 +42,7 @@ def placed(place: str, wrong: InvalidValue) -> InvalidValue:
     return InvalidValue(*(place + error for error in wrong.args))
 
 
-def flag(text: str) -> bool:
+def parse_flag(text: str) -> bool:
     """Return what a word says."""
     if text.lower() in ("true", "yes", "on", "1"):
         return True
@@ -50,26 +51,26 @@ def flag(text: str) -> bool:
     raise InvalidValue(" is no flag; expected true or false")
 
 
-def whole(text: str) -> int:
+def parse_whole(text: str) -> int:
     """Return a whole number."""
     if re.fullmatch(r"-?[0-9]{1,18}", text):
         return int(text)
     raise InvalidValue(" is not a whole number")
 
 
-def number(text: str) -> float:
+def parse_number(text: str) -> float:
     """Return a number."""
     if re.fullmatch(r"-?[0-9]{1,18}(\.[0-9]{1,18})?", text):
         return float(text)
     raise InvalidValue(" is not a number")
 
 
-def words(text: str) -> list[str]:
+def parse_words(text: str) -> list[str]:
     """Return the parts between commas."""
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def mapping(text: str) -> dict[str, Any]:
+def parse_mapping(text: str) -> dict[str, Any]:
     """Return a JSON object."""
     try:
         value = json.loads(text)
@@ -80,10 +81,10 @@ def mapping(text: str) -> dict[str, Any]:
     raise InvalidValue(' is not a JSON object, such as {"CacheControl": "max-age=300"}')
 
 
-def duration(text: str) -> timedelta:
+def parse_duration(text: str) -> timedelta:
     """Return a time: seconds, ``1 00:00:00`` or ISO 8601's ``P1D``."""
     try:
-        value = parse_duration(text)
+        value = dateparse.parse_duration(text)
     except (OverflowError, ValueError):
         value = None
     if value is None or value <= timedelta():
@@ -91,50 +92,50 @@ def duration(text: str) -> timedelta:
     return value
 
 
-def mode(text: str) -> int:
+def parse_mode(text: str) -> int:
     """Return the mode of a file, which is written in octal."""
     if re.fullmatch(r"(0o?)?[0-7]{3,4}", text):
         return int(text, 8)
     raise InvalidValue(" is no mode; expected one in octal, such as 640")
 
 
-def flag_or_text(text: str) -> bool | str:
+def parse_flag_or_text(text: str) -> bool | str:
     """Return what a word says, or a path."""
     try:
-        return flag(text)
+        return parse_flag(text)
     except InvalidValue:
         return text
 
 
-def no_text(text: str) -> Any:
+def refuse_text(text: str) -> Any:
     """Raise InvalidValue: the value is an object of Python."""
     raise InvalidValue(" cannot be given as text; expected it in OPTIONS")
 
 
 _BY_DEFAULT: tuple[tuple[type | tuple[type, ...], Callable[[str], Any]], ...] = (
-    (bool, flag),  # before int, which it is too
-    (int, whole),
-    (float, number),
-    (timedelta, duration),
-    ((list, tuple), words),
-    (dict, mapping),
+    (bool, parse_flag),  # before int, which it is too
+    (int, parse_whole),
+    (float, parse_number),
+    (timedelta, parse_duration),
+    ((list, tuple), parse_words),
+    (dict, parse_mapping),
 )
 # What is None by default, and text when it is not, needs no place here.
 _NOT_BY_DEFAULT: dict[str, Callable[[str], Any]] = {
-    "directory_permissions_mode": mode,
-    "file_permissions_mode": mode,
-    "server_count": whole,
+    "directory_permissions_mode": parse_mode,
+    "file_permissions_mode": parse_mode,
+    "server_count": parse_whole,
 }
 # The types of keywords; whether they may be None makes no difference.
 _BY_TYPE: dict[frozenset[Any], Callable[[str], Any]] = {
-    frozenset({bool}): flag,
-    frozenset({int}): whole,
+    frozenset({bool}): parse_flag,
+    frozenset({int}): parse_whole,
     frozenset({str}): str,
-    frozenset({bool, str}): flag_or_text,
-    frozenset({timedelta}): duration,
-    frozenset({Sequence}): words,
-    frozenset({dict}): mapping,
-    frozenset({Any}): no_text,
+    frozenset({bool, str}): parse_flag_or_text,
+    frozenset({timedelta}): parse_duration,
+    frozenset({Sequence}): parse_words,
+    frozenset({dict}): parse_mapping,
+    frozenset({Any}): refuse_text,
 }
 
 

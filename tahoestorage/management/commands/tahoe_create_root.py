@@ -13,6 +13,7 @@ from urllib.parse import quote
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from tahoestorage.config.options import help_on
 from tahoestorage.config.settings import (
     Options,
     backends,
@@ -58,12 +59,13 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--base-url",
-            help="the gateway's address, instead of TAHOE_STORAGE_BASE_URL",
+            help=f"{help_on('base_url')}, instead of TAHOE_STORAGE_BASE_URL",
         )
         parser.add_argument(
             "--format",
             choices=["SDMF", "MDMF"],
-            help="the directory's format, instead of the one of the settings",
+            help=f"{help_on('directory_format')}, instead of "
+            "TAHOE_STORAGE_DIRECTORY_FORMAT",
         )
         parser.add_argument(
             "--mark",
