@@ -97,8 +97,13 @@ class User(AbstractUser):
 
 
 class TenantGroup(Group):
-    """A group of one tenant's users; permissions may be granted to it."""
+    """A group of one tenant's users; permissions may be granted to it.
 
+    Each tenant has names of its own: what Django's ``name`` holds, which must differ
+    from all others, is made of the tenant's number and the ``label``.
+    """
+
+    label = models.CharField(_("name"), max_length=100)
     tenant = models.ForeignKey(
         Tenant, models.CASCADE, related_name="groups", verbose_name=_("tenant")
     )
@@ -108,3 +113,18 @@ class TenantGroup(Group):
     class Meta:
         verbose_name = _("group of a tenant")
         verbose_name_plural = _("groups of tenants")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("tenant", "label"),
+                name="one_group_of_a_name",
+                violation_error_message=_("There is a group of the name already."),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.label
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save it with Django's name made anew."""
+        self.name = f"{self.tenant_id}/{self.label}"
+        super().save(*args, **kwargs)

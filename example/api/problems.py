@@ -6,7 +6,11 @@ import http
 import logging
 from typing import Any
 
-from django.core.exceptions import SuspiciousOperation, ValidationError
+from django.core.exceptions import (
+    NON_FIELD_ERRORS,
+    SuspiciousOperation,
+    ValidationError,
+)
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.request import UnreadablePostError
@@ -66,6 +70,8 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
 def _translated(error: Exception) -> Exception:
     """Return the error as one that Django REST framework has a status for."""
     if isinstance(error, ValidationError):
+        if hasattr(error, "error_dict") and NON_FIELD_ERRORS not in error.error_dict:
+            return exceptions.ValidationError(error.message_dict)
         return exceptions.ValidationError(error.messages)
     if isinstance(error, LockedOut):
         return exceptions.Throttled(error.seconds, str(error))

@@ -201,6 +201,16 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
+# Mail goes to the console unless the environment names a server.
+vars().update(environment.email_url("EMAIL_URL", default="consolemail://"))
+EMAIL_TIMEOUT = 30  # seconds
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = os.environ.get("MAIL_FROM", "webmaster@localhost")
+# Whoever asks for a link to set a password can't tell by the time if one was sent.
+MAIL_IN_BACKGROUND = True
+# Where links of mails lead: this site as the request has it, unless it is named; and a
+# page of one's own that sets passwords, with {uid} and {token} in its address.
+SITE_URL = os.environ.get("SITE_URL", "")
+PASSWORD_PAGE_URL = os.environ.get("PASSWORD_PAGE_URL", "")
 LANGUAGE_CODE = "en-gb"
 TIME_ZONE = os.environ.get("TIME_ZONE", "UTC")
 USE_TZ = True

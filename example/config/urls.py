@@ -6,6 +6,7 @@ from api.shares import ShareView
 
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path("accounts/", include("accounts.pages")),
     path("api/v1/", include("api.urls")),
     path("s/<str:token>", ShareView.as_view(), name="share"),
     re_path("^api/", problems.not_found),

@@ -90,7 +90,7 @@ def grants(found: StoredObject) -> list[Grant]:
         (True, name, pk, codename)
         for name, pk, codename in GroupPermission.objects.filter(
             content_object=found, group__tenantgroup__tenant=found.tenant_id
-        ).values_list("group__name", "group", "permission__codename")
+        ).values_list("group__tenantgroup__label", "group", "permission__codename")
     ]
     for is_group, name, pk, codename in rows:
         key, access = (is_group, name, pk), Access(codename)
@@ -117,7 +117,7 @@ def grant(
         _record(Action.PERMISSION_GRANT, found, holder, actor, access=access.word)
     return Grant(
         holder.pk,
-        holder.username if isinstance(holder, User) else holder.name,
+        holder.username if isinstance(holder, User) else holder.label,
         isinstance(holder, TenantGroup),
         access,
     )

@@ -15,3 +15,5 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"] = dict.fromkeys(
     ("user", "tenant", "anonymous")
 )
+# Mail is looked at when the request has ended.
+MAIL_IN_BACKGROUND = False

@@ -92,7 +92,8 @@ def test_the_cookie_of_the_admin_opens_no_door_of_the_api(callers: Callers) -> N
 def test_the_readme_lists_the_variables_that_the_settings_read() -> None:
     source = (EXAMPLE / "config/settings.py").read_text("utf-8")
     readme = (EXAMPLE / "README.md").read_text("utf-8")
-    reads = r'(?:\bget|\bflag|\bwords|\bnumber|\brate|\bdb|\bcache)\("([A-Z_]+)"'
+    readers = "get|flag|words|number|rate|db|cache|email_url"
+    reads = rf'\b(?:{readers})\("([A-Z_]+)"'
 
     read = set(re.findall(reads, source))
     listed = set(re.findall(r"`([A-Z_]+)`", readme))

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.text import slugify
 
-from accounts.management.commands.createsupertenant import create
+from accounts.administrators import create_super
 from accounts.models import Tenant, User
 from events.models import Event, Session, Speaker
 from events.pictures import portrait, presentation
@@ -63,7 +63,9 @@ class Command(BaseCommand):
             password = os.environ.get("DJANGO_SUPERUSER_PASSWORD")
             if not password:
                 raise CommandError("Set DJANGO_SUPERUSER_PASSWORD.")
-            create(tenant=OPERATOR, username=superuser, email="", password=password)
+            create_super(
+                tenant=OPERATOR, username=superuser, email="", password=password
+            )
         tenant, _new = Tenant.objects.get_or_create(
             name=TENANT, defaults={"slug": "demonstration"}
         )

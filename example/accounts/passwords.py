@@ -1,0 +1,156 @@
+"""Passwords: set by a link that was sent by mail, and changed by who knows the old one.
+
+A link is good once and for PASSWORD_RESET_TIMEOUT: it is signed over the password that
+it replaces, and nothing of it is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import unicodedata
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.password_validation import validate_password
+from django.contrib.auth.tokens import default_token_generator
+from django.core.exceptions import ValidationError
+from django.core.mail import send_mail
+from django.db import connection, transaction
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_decode, urlsafe_base64_encode
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts.counting import address_of, count
+from accounts.logins import LockedOut
+from accounts.models import User
+from audit.actions import Action
+from audit.recording import record
+
+HOUR = 60 * 60
+RESETS_OF_ADDRESS = 20
+"""Mails that one caller may ask for in an hour."""
+RESETS_OF_MAIL = 3
+"""Mails that one address of mail gets in an hour; more are not sent."""
+CHANGES = 10
+"""Attempts in an hour to change a password, by who has a user's token."""
+logger = logging.getLogger(__name__)
+_background = ThreadPoolExecutor(1, "mail")
+
+
+class LinkNotValid(ValidationError):
+    """The link was used, is too old, or never was one."""
+
+    def __init__(self) -> None:
+        super().__init__(gettext_lazy("The link is not valid any more."))
+
+
+def send_link(user: User, request: Any) -> None:
+    """Send the user a link to set a password; raises OSError where the mail fails."""
+    _send(user, request.build_absolute_uri("/"))
+
+
+def request_reset(email: str, request: Any) -> None:
+    """Send a link to every active user of that address of mail, if there is one.
+
+    The mail is looked up and sent later, by a thread, so that neither the answer nor
+    its time tells whether there is such a user. Raises LockedOut after too many.
+    """
+    if address := address_of(request):
+        key = f"reset:from:{hashlib.sha256(address.encode()).hexdigest()}"
+        if count(key, HOUR) > RESETS_OF_ADDRESS:
+            raise LockedOut(HOUR)
+    digest = hashlib.sha256(_folded(email).encode("utf-8", "replace")).hexdigest()
+    if count(f"reset:to:{digest}", HOUR) > RESETS_OF_MAIL:
+        return
+    site = request.build_absolute_uri("/")
+    if settings.MAIL_IN_BACKGROUND:
+        _background.submit(_reset_and_close, email, site)
+    else:
+        _reset(email, site)
+
+
+def set_by_link(uid: str, token: str, password: str) -> User:
+    """Give the user of a link that password. Raises LinkNotValid, or ValidationError
+    where the password is too weak; the link is good for another then."""
+    try:
+        key = int(urlsafe_base64_decode(uid))
+    except (ValueError, OverflowError):
+        raise LinkNotValid from None
+    with transaction.atomic():
+        # Locked: of two who use the link at once, one is late.
+        found = User.objects.select_for_update().filter(pk=key, is_active=True).first()
+        if found is None or not default_token_generator.check_token(found, token):
+            raise LinkNotValid
+        set_password(found, password, by=found)
+    return found
+
+
+def change(user: User, current: str, new: str) -> None:
+    """Give the user another password; raises ValidationError where ``current`` is not
+    theirs or the new one is too weak, LockedOut after too many attempts. It ends the
+    user's tokens."""
+    if count(f"password:{user.pk}", HOUR) > CHANGES:
+        raise LockedOut(HOUR)
+    with transaction.atomic():
+        found = User.objects.select_for_update().get(pk=user.pk)
+        if not found.check_password(current):
+            raise ValidationError({"current": [_("This is not your password.")]})
+        set_password(found, new, by=found)
+
+
+def set_password(user: User, password: str, *, by: User | None) -> None:
+    """Give the user a password, which ends their tokens; raises ValidationError."""
+    validate_password(password, user)
+    user.set_password(password)
+    with transaction.atomic():
+        user.save(update_fields=["password"])
+        record(Action.USER_PASSWORD, user, tenant_id=user.tenant_id, actor=by)
+
+
+def _reset(email: str, site: str) -> None:
+    wanted = _folded(email)
+    for user in User.objects.filter(email__iexact=email, is_active=True):
+        # Databases hold more letters alike than mail does.
+        if user.email and _folded(user.email) == wanted:
+            try:
+                _send(user, site)
+            except OSError as error:
+                logger.error("A mail to set a password was not sent: %s", error)
+
+
+def _reset_and_close(email: str, site: str) -> None:
+    try:
+        _reset(email, site)
+    except Exception:
+        logger.exception("A mail to set a password was not sent.")
+    finally:
+        connection.close()
+
+
+def _folded(email: str) -> str:
+    return unicodedata.normalize("NFKC", email).casefold()
+
+
+def _send(user: User, site: str) -> None:
+    uid = urlsafe_base64_encode(force_bytes(user.pk))
+    token = default_token_generator.make_token(user)
+    page = reverse("password_reset_confirm", kwargs={"uidb64": uid, "token": token})
+    link = f"{settings.SITE_URL or site}".rstrip("/") + page
+    if settings.PASSWORD_PAGE_URL:
+        link = settings.PASSWORD_PAGE_URL.replace("{uid}", uid).replace(
+            "{token}", token
+        )
+    told = {
+        "user": user,
+        "link": link,
+        "uid": uid,
+        "token": token,
+        "days": settings.PASSWORD_RESET_TIMEOUT // (24 * HOUR),
+    }
+    text = render_to_string("accounts/password_mail.txt", told)
+    send_mail(_("Set your password"), text, None, [user.email])

@@ -1,0 +1,216 @@
+"""Users of a tenant, and oneself as `me`."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, ClassVar, cast
+
+from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework import mixins, serializers, viewsets
+from rest_framework.decorators import action
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts import access, passwords, people
+from accounts.models import Tenant, TenantGroup, User
+from accounts.tokens import revoke_tokens
+from api.problems import Problem
+
+OWN = {"first_name", "last_name"}
+"""What anybody may change of oneself."""
+logger = logging.getLogger(__name__)
+
+
+class Visible(serializers.PrimaryKeyRelatedField):
+    """A row's number; of one that the caller may not see it says there is none."""
+
+    def __init__(self, rows: Any = None, **options: Any) -> None:
+        self.rows = rows
+        super().__init__(**options)
+
+    def get_queryset(self) -> Any:
+        if self.read_only:
+            return None
+        request = self.context.get("request")
+        return self.rows(request.user) if request else self.queryset
+
+    def to_internal_value(self, data: Any) -> Any:
+        try:
+            return super().to_internal_value(data)
+        except OverflowError:  # SQLite's, of a number that no row can have.
+            self.fail("does_not_exist", pk_value=data)
+
+
+class UserSerializer(serializers.ModelSerializer[User]):
+    """Somebody who belongs to a tenant."""
+
+    tenant_name = serializers.CharField(source="tenant.name", read_only=True)
+    groups = Visible(
+        access.groups,
+        queryset=TenantGroup.objects.none(),
+        many=True,
+        required=False,
+        help_text="Groups of the user's tenant.",
+    )
+
+    class Meta:
+        model = User
+        fields: ClassVar[tuple[str, ...]] = (
+            "id",
+            "username",
+            "email",
+            "first_name",
+            "last_name",
+            "tenant",
+            "tenant_name",
+            "groups",
+            "is_administrator",
+            "is_active",
+            "date_joined",
+            "last_login",
+        )
+        read_only_fields: ClassVar[tuple[str, ...]] = (
+            "id",
+            "tenant",
+            "date_joined",
+            "last_login",
+        )
+
+
+class InvitationSerializer(UserSerializer):
+    """Somebody to be invited, to the caller's own tenant unless one is named."""
+
+    tenant = Visible(
+        access.tenants,
+        queryset=Tenant.objects.none(),
+        required=False,
+        help_text="The caller's own unless given.",
+    )
+    email = serializers.EmailField(max_length=254, help_text="The link goes there.")
+
+    class Meta(UserSerializer.Meta):
+        fields = (
+            "username",
+            "email",
+            "first_name",
+            "last_name",
+            "tenant",
+            "groups",
+            "is_administrator",
+        )
+        read_only_fields = ()
+
+
+class InvitedSerializer(UserSerializer):
+    """A user who was invited."""
+
+    mail_sent = serializers.BooleanField(
+        help_text="Whether the mail went out; where not, ask for another."
+    )
+
+    class Meta(UserSerializer.Meta):
+        fields = (*UserSerializer.Meta.fields, "mail_sent")
+
+
+ID = OpenApiParameter(
+    "id", OpenApiTypes.STR, OpenApiParameter.PATH, pattern=r"^(me|[0-9]{1,18})$"
+)
+
+
+@extend_schema_view(retrieve=extend_schema(parameters=[ID]))
+class UserViewSet(
+    mixins.ListModelMixin,
+    mixins.RetrieveModelMixin,
+    viewsets.GenericViewSet[User],
+):
+    """The users whom one may see: an administrator the tenant's, others themselves."""
+
+    serializer_class = UserSerializer
+    queryset = User.objects.none()
+    filterset_fields: ClassVar = {
+        "tenant": ["exact"],
+        "is_active": ["exact"],
+        "is_administrator": ["exact"],
+        "groups": ["exact"],
+    }
+    search_fields = ("username", "email", "first_name", "last_name")
+    ordering_fields = ("username", "date_joined")
+    ordering = "username"
+    lookup_value_regex = "me|[0-9]{1,18}"
+
+    def get_queryset(self) -> QuerySet[User]:
+        rows = access.users(cast(User, self.request.user))
+        return rows.select_related("tenant").prefetch_related("groups")
+
+    def get_object(self) -> User:
+        if self.kwargs["pk"] == "me":
+            self.kwargs["pk"] = self.request.user.pk
+        return cast(User, super().get_object())
+
+    @extend_schema(request=InvitationSerializer, responses={201: InvitedSerializer})
+    def create(self, request: Request) -> Response:
+        """Invite somebody: make the user, and send a link to set a first password."""
+        me = cast(User, request.user)
+        if not access.administers(me):
+            raise PermissionDenied
+        given = InvitationSerializer(data=request.data, context={"request": request})
+        given.is_valid(raise_exception=True)
+        fields: dict[str, Any] = dict(given.validated_data)
+        tenant = fields.pop("tenant", me.tenant)
+        user = people.invite(by=me, tenant=tenant, **fields)
+        user.mail_sent = True  # type: ignore[attr-defined]
+        try:
+            passwords.send_link(user, request)
+        except OSError as error:
+            logger.error("An invitation was not sent: %s", error)
+            user.mail_sent = False  # type: ignore[attr-defined]
+        return Response(InvitedSerializer(user).data, status=201)
+
+    @extend_schema(parameters=[ID], request=UserSerializer(partial=True))
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Change a user; who is no administrator changes the own two names only."""
+        user, me = self.get_object(), cast(User, request.user)
+        given = self.get_serializer(user, data=request.data, partial=True)
+        given.is_valid(raise_exception=True)
+        if not access.administers(me) and set(given.validated_data) - OWN:
+            raise PermissionDenied
+        people.change(user, by=me, **given.validated_data)
+        return Response(UserSerializer(self.get_object()).data)
+
+    @extend_schema(parameters=[ID], responses={204: None})
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Deactivate a user: refused from now on, with all tokens. Objects stay."""
+        people.deactivate(self.administered(), by=cast(User, request.user))
+        return Response(status=204)
+
+    @extend_schema(parameters=[ID], request=None, responses={204: None})
+    @action(detail=True, methods=["post"])
+    def invitation(self, request: Request, pk: str) -> Response:
+        """Send the user another link to set a password."""
+        user = self.administered()
+        if not (user.is_active and user.email):
+            raise Problem(409, "The user is inactive or has no mail.", "no_mail")
+        try:
+            passwords.send_link(user, request)
+        except OSError as error:
+            logger.error("An invitation was not sent: %s", error)
+            raise Problem(503, "The mail could not be sent.", "mail_away") from None
+        return Response(status=204)
+
+    @extend_schema(parameters=[ID], request=None, responses={204: None})
+    @action(detail=True, methods=["post"], url_path="revoke-tokens")
+    def revoke_tokens(self, request: Request, pk: str) -> Response:
+        """Refuse all tokens that the user was given until now."""
+        user = self.get_object()
+        revoke_tokens(user)
+        return Response(status=204)
+
+    def administered(self) -> User:
+        """Return the user; 404 for whom one may not see, 403 for oneself alone."""
+        user = self.get_object()
+        if not access.administers(cast(User, self.request.user)):
+            raise PermissionDenied
+        return user
