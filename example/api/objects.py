@@ -1,124 +1,148 @@
-"""The objects of a tenant: list, create, download, change, delete."""
+"""The objects of a tenant: list, create, look at, rename and move, delete and undo."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from django.core.exceptions import ValidationError
+import django_filters
 from django.db.models import QuerySet
-from django.http.response import HttpResponseBase
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, parsers, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from accounts.models import User
-from api.bodies import body_of, length_of
-from api.parsers import StreamParser
-from api.problems import Problem
-from api.serializers import NewObjectSerializer, ObjectSerializer
-from objects import access, names, storing
+from api import contents, documented
+from api.parsers import JSONParser
+from api.serializers import (
+    ListParametersSerializer,
+    NewObjectSerializer,
+    ObjectSerializer,
+    RenamingSerializer,
+    shown,
+)
+from objects import access, changing, names
 from objects.access import Access
+from objects.conditions import Conditions, object_etag
 from objects.incoming import IncomingFile
 from objects.models import StoredObject
-from tahoestorage.serving import serve
-
-UNKNOWN_TYPE = "application/octet-stream"
-BODY = {"*/*": OpenApiTypes.BINARY}
 
 
-class ObjectViewSet(
-    mixins.ListModelMixin,
-    mixins.RetrieveModelMixin,
-    viewsets.GenericViewSet[StoredObject],
-):
+class ObjectFilter(django_filters.FilterSet):
+    """What a list of objects may be limited to."""
+
+    class Meta:
+        model = StoredObject
+        fields: ClassVar = {
+            "folder": ["exact", "startswith"],
+            "name": ["exact"],
+            "size": ["gte", "lte"],
+            "content_type": ["exact"],
+            "sha256": ["exact"],
+            "created_at": ["gte", "lt"],
+            "updated_at": ["gte", "lt"],
+            "owner": ["exact"],
+        }
+
+
+class ObjectViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[StoredObject]):
     """The objects that one may see."""
 
     serializer_class = ObjectSerializer
     queryset = StoredObject.objects.none()
-    parser_classes = (parsers.MultiPartParser, parsers.JSONParser)
-    filterset_fields: ClassVar = {
-        "folder": ["exact", "startswith"],
-        "name": ["exact"],
-        "size": ["gte", "lte"],
-        "content_type": ["exact"],
-        "sha256": ["exact"],
-        "created_at": ["gte", "lt"],
-        "owner": ["exact"],
-    }
+    parser_classes = (JSONParser,)
+    lookup_value_regex = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+    filterset_class = ObjectFilter
     search_fields = ("name", "folder")
     ordering_fields = ("name", "size", "created_at", "updated_at")
 
     def get_queryset(self) -> QuerySet[StoredObject]:
-        objects = access.visible(self.request.user).filter(deleted_at=None)
+        if getattr(self, "swagger_fake_view", False):
+            return self.queryset
+        wanted = self._list_parameters()
+        objects = access.visible(self.request.user).filter(
+            deleted_at__isnull=not wanted["deleted"]
+        )
         return objects.select_related("current")
+
+    def _list_parameters(self) -> dict[str, Any]:
+        given = ListParametersSerializer(data=self.request.query_params)
+        given.is_valid(raise_exception=True)
+        return dict(given.validated_data)
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        context = super().get_serializer_context()
+        if self.action == "list" and not getattr(self, "swagger_fake_view", False):
+            context["links"] = self._list_parameters()["links"]
+        return context
+
+    def get_parsers(self) -> list[parsers.BaseParser]:
+        # The action itself is not known yet.
+        actions = getattr(self, "action_map", None) or {}
+        if self.request and actions.get(self.request.method.lower()) == "create":
+            return [parsers.MultiPartParser()]
+        return super().get_parsers()
+
+    @extend_schema(parameters=[ListParametersSerializer])
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """List objects page by page; filters, search and order are parameters."""
+        return super().list(request, *args, **kwargs)
 
     @extend_schema(
         request={"multipart/form-data": NewObjectSerializer},
-        responses={201: ObjectSerializer},
+        responses={201: ObjectSerializer} | documented.CREATING,
+        parameters=[documented.IF_NONE_MATCH, documented.IDEMPOTENCY_KEY],
     )
     def create(self, request: Request) -> Response:
         """Store a file as a new object, or as a new version of the one of its name."""
         given = NewObjectSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        file = given.validated_data["file"]
+        file, folder = given.validated_data["file"], given.validated_data["folder"]
         name = given.validated_data.get("name") or names.clean_name(file.name or "")
-        content = IncomingFile(file, file.size, file.content_type or UNKNOWN_TYPE)
-        return stored(request, content, given.validated_data["folder"], name)
-
-    @extend_schema(responses={(200, "application/octet-stream"): OpenApiTypes.BINARY})
-    @action(detail=True, url_path="content")
-    def content(self, request: Request, pk: str) -> HttpResponseBase:
-        """Download the object's content; ranges and conditions are honoured."""
-        found = self.get_object()
-        if found.current is None:
-            raise Problem(409, "Nothing is stored of the object yet.", "pending")
-        version = found.current
-        return serve(
-            request._request,
-            version.storage,
-            version.key,
-            filename=found.name,
-            as_attachment=True,
-        )
-
-
-class ContentView(APIView):
-    """An object's content by its path: what `curl -T` sends."""
-
-    parser_classes = (StreamParser,)
+        kind = file.content_type or contents.UNKNOWN_TYPE
+        content = IncomingFile(file, file.size, contents.clean_type(kind))
+        return contents.put_by_name(request, content, folder, name, always_created=True)
 
     @extend_schema(
-        request=BODY,
-        responses={201: ObjectSerializer},
-        parameters=[OpenApiParameter("path", str, OpenApiParameter.PATH)],
+        responses={200: ObjectSerializer, 304: None, 412: None},
+        parameters=[documented.IF_NONE_MATCH],
     )
-    def put(self, request: Request, path: str) -> Response:
-        """Store the body as a new object, or as a new version of the one of its name.
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """Return an object's metadata."""
+        found = access.find(request.user, pk)
+        etag = object_etag(found)
+        if Conditions.of(request.headers).known(etag):
+            return Response(status=304, headers={"ETag": etag})
+        return shown(found)
 
-        The body is read as it comes, and needs a Content-Length.
-        """
-        folder, name = names.clean_path(path)
-        length = length_of(request)
-        with body_of(request) as stream:
-            content = IncomingFile(stream, length, request.content_type or UNKNOWN_TYPE)
-            return stored(request, content, folder, name)
-
-
-def stored(request: Request, content: IncomingFile, folder: str, name: str) -> Response:
-    """Store the content, and return the response that says so."""
-    user = request.user
-    assert isinstance(user, User)  # noqa: S101
-    there = StoredObject.objects.filter(
-        tenant=user.tenant_id, folder=folder, name=name, deleted_at=None
-    ).first()
-    if there is not None and not access.allows(user, there, Access.EDIT):
-        raise ValidationError("The name is taken.")
-    version = storing.store(
-        content, tenant=user.tenant, user=user, folder=folder, name=name
+    @extend_schema(
+        request=RenamingSerializer,
+        responses={200: ObjectSerializer, 409: None, 412: None},
+        parameters=[documented.IF_MATCH],
     )
-    data = ObjectSerializer(version.object).data
-    return Response(data, status=201)
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Rename the object, or move it to another folder."""
+        access.find(request.user, pk, Access.EDIT)
+        given = RenamingSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        conditions = Conditions.of(request.headers)
+        return shown(changing.rename(pk, **given.validated_data, conditions=conditions))
+
+    @extend_schema(responses={204: None, 412: None}, parameters=[documented.IF_MATCH])
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Delete the object; for the tenant's time it can be restored, and counts."""
+        access.find(request.user, pk, Access.EDIT)
+        changing.delete(pk, conditions=Conditions.of(request.headers))
+        return Response(status=204)
+
+    @extend_schema(
+        request=None,
+        responses={200: ObjectSerializer, 409: None, 412: None},
+        parameters=[documented.IF_MATCH],
+    )
+    @action(detail=True, methods=["post"])
+    def restore(self, request: Request, pk: str) -> Response:
+        """Undo the object's deletion."""
+        access.find(request.user, pk, Access.EDIT, deleted=True)
+        conditions = Conditions.of(request.headers)
+        return shown(changing.undelete(pk, conditions=conditions))

@@ -14,6 +14,7 @@ from django.core.exceptions import (
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.request import UnreadablePostError
+from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
@@ -24,9 +25,11 @@ from rest_framework.views import exception_handler
 from accounts.counting import CountsAway
 from accounts.logins import LockedOut
 from accounts.quotas import QuotaExceeded
+from objects.changing import Absent, NameTaken
+from objects.conditions import Unmet
 from objects.incoming import Truncated
 from objects.pace import TooSlow
-from objects.storing import NotStored
+from objects.storing import Deleted, NotStored
 from tahoestorage.exceptions import TahoeStorageError
 
 MEDIA_TYPE = "application/problem+json"
@@ -84,6 +87,14 @@ def _translated(error: Exception) -> Exception:
         return Problem(400, _("The body ended too early."), "truncated")
     if isinstance(error, TooSlow):
         return Problem(408, _("The body came too slowly."), "too_slow")
+    if isinstance(error, NameTaken):
+        return Problem(409, _("Another object has the name."), "name_taken")
+    if isinstance(error, Deleted):
+        return Problem(409, _("The object was deleted meanwhile."), "deleted")
+    if isinstance(error, Unmet):
+        return Problem(412, _("It is not as the condition says."), "unmet")
+    if isinstance(error, Absent):
+        return exceptions.NotFound()
     if isinstance(error, SuspiciousOperation):
         return Problem(400, _("The request is not valid."), "bad_request")
     if isinstance(error, NotStored):
@@ -111,6 +122,18 @@ def _told(data: Any) -> tuple[str, Any]:
     if isinstance(data, list):
         return " ".join(map(str, data)), None
     return _("Some fields are not valid."), data
+
+
+def as_problem(response: HttpResponseBase) -> HttpResponseBase:
+    """Return a response of the package's with a problem document, if it is an error."""
+    if response.status_code < 400:
+        return response
+    phrase = http.HTTPStatus(response.status_code).description
+    problem = _plain(response.status_code, f"{phrase}.")
+    for name, value in response.items():
+        if name not in {"Content-Type", "Content-Length", "Content-Disposition"}:
+            problem[name] = value
+    return problem
 
 
 @csrf_exempt  # Nothing is done, and a program is to be told why.

@@ -75,7 +75,7 @@ def _usual(path: str, operation: dict[str, Any]) -> set[int]:
     if operation.get("parameters") or "requestBody" in operation:
         found |= {400}
     if "requestBody" in operation:
-        found |= {413, 415}
+        found |= {408, 413, 415}
     if any(operation.get("security", ())):
         found |= {401, 403}
     if "{" in path:

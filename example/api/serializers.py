@@ -6,9 +6,12 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from rest_framework import serializers
+from rest_framework.response import Response
 
+from api import links
 from objects import names
-from objects.models import StoredObject
+from objects.conditions import object_etag
+from objects.models import StoredObject, Version
 
 
 def _cleaned(clean: Any, value: str) -> str:
@@ -25,6 +28,9 @@ class ObjectSerializer(serializers.ModelSerializer[StoredObject]):
     version = serializers.IntegerField(
         source="current.number", read_only=True, default=None, allow_null=True
     )
+    link = serializers.SerializerMethodField(
+        help_text="An address good for some minutes, where a list was asked for links."
+    )
 
     class Meta:
         model = StoredObject
@@ -40,22 +46,73 @@ class ObjectSerializer(serializers.ModelSerializer[StoredObject]):
             "version",
             "created_at",
             "updated_at",
+            "deleted_at",
+            "link",
         )
-        read_only_fields = (
-            "id",
+        read_only_fields = fields
+
+    def get_link(self, found: StoredObject) -> str | None:
+        if not self.context.get("links") or found.state != "stored":
+            return None
+        request = self.context["request"]
+        return links.link_to(request, found, found.current).url
+
+
+class VersionSerializer(serializers.ModelSerializer[Version]):
+    """The content of an object from one upload."""
+
+    class Meta:
+        model = Version
+        fields = (
+            "number",
             "size",
-            "sha256",
             "content_type",
-            "owner",
+            "sha256",
+            "created_by",
             "created_at",
-            "updated_at",
         )
+        read_only_fields = fields
+
+
+class RenamingSerializer(serializers.Serializer[Any]):
+    """Where an object is to be; what is left out stays."""
+
+    folder = serializers.CharField(
+        required=False, allow_blank=True, trim_whitespace=False
+    )
+    name = serializers.CharField(required=False, trim_whitespace=False)
 
     def validate_name(self, value: str) -> str:
         return _cleaned(names.clean_name, value)
 
     def validate_folder(self, value: str) -> str:
         return _cleaned(names.clean_folder, value)
+
+
+class ListParametersSerializer(serializers.Serializer[Any]):
+    """What a list of objects shows."""
+
+    deleted = serializers.BooleanField(
+        default=False, help_text="The deleted ones, in place of the others."
+    )
+    links = serializers.BooleanField(
+        default=False, help_text="With a link to each one's content."
+    )
+
+
+class LinkParametersSerializer(serializers.Serializer[Any]):
+    """Whether the content is wanted, or the way to it."""
+
+    link = serializers.BooleanField(
+        default=False, help_text="Give a link to the content in place of it."
+    )
+
+
+class LinkSerializer(serializers.Serializer[Any]):
+    """An address by which anybody reads a content, for some minutes."""
+
+    url = serializers.URLField()
+    expires_at = serializers.DateTimeField()
 
 
 class NewObjectSerializer(serializers.Serializer[Any]):
@@ -72,3 +129,9 @@ class NewObjectSerializer(serializers.Serializer[Any]):
 
     def validate_folder(self, value: str) -> str:
         return _cleaned(names.clean_folder, value)
+
+
+def shown(found: StoredObject) -> Response:
+    """Return the response that shows an object's metadata."""
+    headers = {"ETag": object_etag(found)}
+    return Response(ObjectSerializer(found).data, headers=headers)

@@ -1,12 +1,13 @@
 """The API, version 1."""
 
 from django.urls import include, path, re_path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularJSONAPIView
 from rest_framework.routers import SimpleRouter
 
-from api import passwords, problems, tokens
+from api import contents, links, passwords, problems, tokens, usage, versions
 from api.audit import AuditViewSet
-from api.objects import ContentView, ObjectViewSet
+from api.docs import DocsView
+from api.objects import ObjectViewSet
 from api.permissions import DefaultViewSet, PermissionsView, PermissionView
 from api.shares import ShareLinkViewSet
 from api.tenants import GroupViewSet, TenantViewSet
@@ -21,6 +22,9 @@ router.register("tenants", TenantViewSet, basename="tenant")
 router.register("users", UserViewSet, basename="user")
 router.register("groups", GroupViewSet, basename="group")
 
+ONE = "objects/<uuid:pk>/"
+VERSION = ONE + "versions/<int:number>/"
+
 app_name = "api"
 urlpatterns = [
     path("tokens/", tokens.ObtainView.as_view(), name="tokens"),
@@ -29,28 +33,38 @@ urlpatterns = [
     path("passwords/reset/", passwords.ResetView.as_view(), name="passwords-reset"),
     path("passwords/set/", passwords.SetView.as_view(), name="passwords-set"),
     path("passwords/change/", passwords.ChangeView.as_view(), name="passwords-change"),
-    path("content/<path:path>", ContentView.as_view(), name="content"),
+    path("content/<path:path>", contents.ContentView.as_view(), name="content"),
+    path(ONE + "content/", contents.ObjectContentView.as_view(), name="object-content"),
+    path(ONE + "versions/", versions.VersionsView.as_view(), name="versions"),
     path(
-        "objects/<uuid:pk>/permissions/",
+        ONE + "permissions/",
         PermissionsView.as_view(),
         name="object-permissions",
     ),
     path(
-        "objects/<uuid:pk>/permissions/users/<int:holder>/",
+        ONE + "permissions/users/<int:holder>/",
         PermissionView.as_view(kind="user"),
         name="object-permission-user",
     ),
     path(
-        "objects/<uuid:pk>/permissions/groups/<int:holder>/",
+        ONE + "permissions/groups/<int:holder>/",
         PermissionView.as_view(kind="group"),
         name="object-permission-group",
     ),
-    path("", include(router.urls)),
-    path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path(
-        "docs/",
-        SpectacularSwaggerView.as_view(url_name="api:schema"),
-        name="docs",
+        VERSION + "content/",
+        versions.VersionContentView.as_view(),
+        name="version-content",
     ),
+    path(
+        VERSION + "restore/",
+        versions.VersionRestoreView.as_view(),
+        name="version-restore",
+    ),
+    path("links/<str:token>/", links.LinkView.as_view(), name="link"),
+    path("usage/", usage.UsageView.as_view(), name="usage"),
+    path("", include(router.urls)),
+    path("schema/", SpectacularJSONAPIView.as_view(), name="schema"),
+    path("docs/", DocsView.as_view(url_name="api:schema"), name="docs"),
     re_path("", problems.not_found),
 ]

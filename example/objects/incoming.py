@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.core.files.base import File
@@ -30,6 +30,8 @@ class IncomingFile(File):  # type: ignore[type-arg]
         self._stream = stream
         self.content_type = content_type
         self.taken = 0
+        self.on_read: Callable[[], None] | None = None
+        """Called after each piece that was read: to tell others of the progress."""
         self._hash = hashlib.sha256()
 
     @property
@@ -53,6 +55,8 @@ class IncomingFile(File):  # type: ignore[type-arg]
             raise Truncated(f"{self.taken} of {self.size} bytes arrived.")
         self.taken += len(data)
         self._hash.update(data)
+        if self.on_read is not None:
+            self.on_read()
         return data
 
     def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:

@@ -101,6 +101,13 @@ class StoredObject(models.Model):
         """The folder and the name, with a slash between them."""
         return f"{self.folder}/{self.name}" if self.folder else self.name
 
+    def take_content(self) -> None:
+        """Describe the current version's content; the caller saves the row."""
+        assert self.current is not None  # noqa: S101
+        self.size = self.current.size or 0
+        self.sha256 = self.current.sha256
+        self.content_type = self.current.content_type
+
 
 class Version(models.Model):
     """The content of an object from one upload. Its bytes never change.

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Max
-from django.utils import timezone
 
 from accounts import quotas
 from accounts.models import Tenant, User
 from audit.actions import Action
 from audit.recording import record
+from objects.conditions import NONE, Conditions, content_etag
 from objects.grants import grant_first
 from objects.incoming import IncomingFile
 from objects.models import StoredObject, Version, upload_key
+from objects.purging import forget, surplus
 
 ATTEMPTS = 20
 
@@ -24,15 +26,26 @@ class NotStored(Exception):
     """The store holds other bytes than were sent."""
 
 
+class Deleted(Exception):
+    """The object was deleted while its content was on the way."""
+
+
 def store(
-    content: IncomingFile, *, tenant: Tenant, user: User, folder: str, name: str
+    content: IncomingFile,
+    *,
+    tenant: Tenant,
+    user: User,
+    folder: str,
+    name: str,
+    conditions: Conditions = NONE,
 ) -> Version:
     """Store the content as the newest version of the object of that name.
 
-    The object is made where there is none. Folder and name are clean (``names``).
-    Raises QuotaExceeded before anything is stored, NotStored where the store does not
-    hold what was sent, and what the content and the store raise; nothing is left then
-    but what the sweep finds.
+    The object is made where there is none. Folder and name are clean (``names``), and
+    the conditions are about the ETag of its content, at the end. Raises QuotaExceeded
+    before anything is stored, NotStored where the store does not hold what was sent,
+    Unmet, Deleted, and what the content and the store raise; nothing is left then but
+    what the sweep finds.
     """
     version = begin(
         tenant=tenant,
@@ -42,9 +55,34 @@ def store(
         size=content.size,
         content_type=content.content_type,
     )
+    return _fill(version, content, conditions)
+
+
+def replace(
+    content: IncomingFile,
+    found: StoredObject,
+    *,
+    user: User,
+    conditions: Conditions = NONE,
+) -> Version:
+    """Store the content as the newest version of this object, whatever its name.
+
+    Raises what `store` does; Deleted where the object is deleted or gone.
+    """
+
+    def begin() -> Version:
+        there = StoredObject.objects.filter(pk=found.pk, deleted_at=None).first()
+        if there is None:
+            raise Deleted
+        return _add(there, user, content.size, content.content_type, is_new=False)
+
+    return _fill(_attempts(begin), content, conditions)
+
+
+def _fill(version: Version, content: IncomingFile, conditions: Conditions) -> Version:
     try:
         save(version, content)
-        settle(version, content.sha256)
+        settle(version, content.sha256, conditions=conditions)
     except BaseException:
         abandon(version)
         raise
@@ -65,10 +103,14 @@ def begin(
     It holds its ``size`` in the tenant's quota, and a new object holds its place, until
     `settle` or `abandon`. Raises QuotaExceeded, and then nothing was made.
     """
+    return _attempts(lambda: _begin(tenant, user, folder, name, size, content_type))
+
+
+def _attempts(begin: Callable[[], Version]) -> Version:
     for attempt in range(ATTEMPTS):
         try:
             with transaction.atomic():
-                return _begin(tenant, user, folder, name, size, content_type)
+                return begin()
         except IntegrityError:
             # Another writer made the object, or took the number: look again.
             if attempt == ATTEMPTS - 1:
@@ -88,12 +130,18 @@ def _begin(
     )
     if is_new:
         grant_first(found, user)
+    return _add(found, user, size, content_type, is_new=is_new)
+
+
+def _add(
+    found: StoredObject, user: User, size: int, content_type: str, *, is_new: bool
+) -> Version:
     last = found.versions.aggregate(last=Max("number"))["last"] or 0
     version = Version(
         object=found,
         number=last + 1,
         size=size,
-        store=tenant.store,
+        store=found.tenant.store,
         content_type=content_type,
         created_by=user,
     )
@@ -101,7 +149,7 @@ def _begin(
     version.save()
     # Last, as everywhere: who locks the object first and the tenant then waits for
     # nobody who does so the other way round.
-    quotas.reserve(tenant.pk, size=size, objects=int(is_new))
+    quotas.reserve(found.tenant_id, size=size, objects=int(is_new))
     return version
 
 
@@ -120,10 +168,12 @@ def save(version: Version, content: IncomingFile) -> None:
         raise NotStored("The store holds another number of bytes than were sent.")
 
 
-def settle(version: Version, sha256: str) -> None:
+def settle(version: Version, sha256: str, *, conditions: Conditions = NONE) -> None:
     """Let the version be stored, and the object's newest unless a later one is.
 
-    Raises NotStored where it is not pending any more: the sweep gave it up.
+    The oldest versions beyond the tenant's limit go. Raises NotStored where it is not
+    pending any more: the sweep gave it up; Deleted where the object was deleted
+    meanwhile; Unmet where the conditions do not hold for the newest content.
     """
     with transaction.atomic():
         found = _locked(version)
@@ -132,12 +182,13 @@ def settle(version: Version, sha256: str) -> None:
         version.sha256, version.state = sha256, Version.State.STORED
         if found is None or not pending.update(sha256=sha256, state=version.state):
             raise NotStored("The upload was given up meanwhile.")
+        if found.deleted_at is not None:
+            raise Deleted
         newest = found.current
+        conditions.check(content_etag(newest))
         if newest is None or newest.number < version.number:
             found.current = version
-            found.size, found.sha256 = size, sha256
-            found.content_type = version.content_type
-            found.updated_at = timezone.now()
+            found.take_content()
             found.save()
         record(
             Action.OBJECT_CREATE if newest is None else Action.OBJECT_VERSION,
@@ -150,6 +201,8 @@ def settle(version: Version, sha256: str) -> None:
         )
         quotas.settle(found.tenant_id, size=size, objects=int(newest is None))
         version.object = found
+        going = surplus(found)
+    forget(going)
 
 
 def abandon(version: Version) -> None:

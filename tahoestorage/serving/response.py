@@ -54,6 +54,7 @@ def serve(
     name: str,
     *,
     as_attachment: bool = False,
+    etag: str | None = None,
     filename: str | None = None,
     max_age: int | None = None,
     redirect: bool = False,
@@ -68,6 +69,8 @@ def serve(
 
     - ``as_attachment``: a download in any case (RFC 6266). Unless given, pictures,
       sound, film and plain text are shown, and anything else is a download.
+    - ``etag``: a strong ETag, quoted (RFC 9110, 8.8.3), where the site knows a better
+      one than the store's, as a version's number that stays when the file is moved.
     - ``filename``: the name to save it as; the last part of ``name`` unless given.
     - ``max_age``: the seconds for which a browser may reuse it (RFC 9111, 5.2.2.1).
       Unless given it asks each time, and gets a 304 while the file is the same.
@@ -91,7 +94,7 @@ def serve(
     try:
         if redirect and isinstance(storage, ObjectStore):
             return _redirected(request, storage, name, headers)
-        response = _response(request, storage, name, headers)
+        response = _response(request, storage, name, headers, etag)
     except _NO_SUCH_FILE as missing:
         raise Http404("There is no such file.") from missing
     except OSError as error:
@@ -108,7 +111,11 @@ def serve(
 
 
 def _response(
-    request: HttpRequest, storage: Storage, name: str, headers: Mapping[str, str]
+    request: HttpRequest,
+    storage: Storage,
+    name: str,
+    headers: Mapping[str, str],
+    etag: str | None,
 ) -> HttpResponseBase:
     # Another host may have replaced it since the cache was filled, and reading
     # shows that. What is found to have changed is looked up anew.
@@ -116,16 +123,21 @@ def _response(
     for _ in range(2):
         try:
             stored = representation_of(storage, name, packed=packed)
-            return _respond_with(request, stored, headers)
+            return _respond_with(request, stored, headers, etag)
         except ObjectChanged as found:
             packed = packed or isinstance(found, Packed)
-    return _respond_with(request, open_representation(storage, name), headers)
+    stored = open_representation(storage, name)
+    return _respond_with(request, stored, headers, etag)
 
 
 def _respond_with(
-    request: HttpRequest, stored: Representation, headers: Mapping[str, str]
+    request: HttpRequest,
+    stored: Representation,
+    headers: Mapping[str, str],
+    etag: str | None,
 ) -> HttpResponseBase:
     with contextlib.closing(stored):
+        stored.etag = etag or stored.etag
         base = HttpResponse(headers=dict(headers))
         if stored.etag is not None:
             base["ETag"] = stored.etag

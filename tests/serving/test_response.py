@@ -307,6 +307,22 @@ def test_another_content_has_another_etag(any_storage: Storage) -> None:
     assert body(response) == CONTENT[::-1]
 
 
+def test_the_sites_own_etag_takes_the_place_of_the_stores(
+    any_storage: Storage,
+) -> None:
+    name, etag = kept(any_storage), '"version.7"'
+
+    response = get(any_storage, name, etag=etag)
+    part = get(any_storage, name, etag=etag, Range="bytes=1-2", If_Range=etag)
+    known = get(any_storage, name, etag=etag, If_None_Match=etag)
+
+    assert response["ETag"] == etag
+    assert body(response) == CONTENT
+    assert part.status_code == 206
+    assert body(part) == CONTENT[1:3]
+    assert (known.status_code, known["ETag"]) == (304, etag)
+
+
 def test_a_storage_that_keeps_no_times_has_neither_date_nor_etag() -> None:
     class Timeless(InMemoryStorage):
         def get_modified_time(self, name: str) -> Any:

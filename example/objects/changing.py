@@ -1,0 +1,107 @@
+"""Changes of an object that touch no bytes: names, deletion and undoing it, versions.
+
+Each is one transaction that locks the object's row and looks at its conditions then.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import IntegrityError, transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from objects.conditions import NONE, Conditions, object_etag
+from objects.models import StoredObject, Version
+
+
+class NameTaken(Exception):
+    """Another object of the tenant has the name."""
+
+
+class Absent(Exception):
+    """The object, or the version, is not there any more."""
+
+
+def rename(
+    pk: uuid.UUID | str,
+    *,
+    folder: str | None = None,
+    name: str | None = None,
+    conditions: Conditions = NONE,
+) -> StoredObject:
+    """Give the object another name or folder, clean ones; None leaves it.
+
+    Raises NameTaken, Absent and Unmet.
+    """
+    with transaction.atomic():
+        found = locked(pk)
+        conditions.check(object_etag(found))
+        found.folder = found.folder if folder is None else folder
+        found.name = found.name if name is None else name
+        _save(found)
+    return found
+
+
+def delete(pk: uuid.UUID | str, *, conditions: Conditions = NONE) -> StoredObject:
+    """Put the object among the deleted ones; its bytes stay, and count.
+
+    Raises Absent and Unmet.
+    """
+    with transaction.atomic():
+        found = locked(pk)
+        conditions.check(object_etag(found))
+        found.deleted_at = timezone.now()
+        _save(found)
+    return found
+
+
+def undelete(pk: uuid.UUID | str, *, conditions: Conditions = NONE) -> StoredObject:
+    """Undo the object's deletion. Raises NameTaken, Absent and Unmet."""
+    with transaction.atomic():
+        found = locked(pk, deleted=True)
+        conditions.check(object_etag(found))
+        found.deleted_at = None
+        _save(found)
+    return found
+
+
+def restore(version: Version, *, conditions: Conditions = NONE) -> StoredObject:
+    """Make an old version the newest: it gets the next number, and no byte is copied.
+
+    Raises Absent and Unmet.
+    """
+    with transaction.atomic():
+        found = locked(version.object_id)
+        conditions.check(object_etag(found))
+        there = found.versions.filter(pk=version.pk, state=Version.State.STORED)
+        if not there.exists():
+            raise Absent
+        if found.current_id == version.pk:
+            return found
+        last = found.versions.aggregate(last=Max("number"))["last"]
+        there.update(number=last + 1)
+        found.current = there.get()
+        found.take_content()
+        _save(found)
+    return found
+
+
+def locked(pk: uuid.UUID | str, *, deleted: bool = False) -> StoredObject:
+    """Return the object, locked in this transaction; raises Absent."""
+    objects = StoredObject.objects.select_for_update().filter(
+        pk=pk, deleted_at__isnull=not deleted
+    )
+    found = objects.first()
+    if found is None:
+        raise Absent
+    return found
+
+
+def _save(found: StoredObject) -> None:
+    """Save in a savepoint: the transaction goes on where the name is taken."""
+    try:
+        with transaction.atomic():
+            found.save()
+    except IntegrityError:
+        raise NameTaken from None

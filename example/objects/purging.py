@@ -1,0 +1,110 @@
+"""What is deleted for good: bytes first, and then the row that counts them.
+
+A version that is to go is marked in its row. Whoever is killed, or finds the store
+away, leaves the mark, and the next purge goes on: no bytes are left that nobody knows
+of, and the quota is right at every moment.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts import quotas
+from accounts.models import Tenant
+from objects.models import StoredObject, Version
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Purged:
+    """What a purge did."""
+
+    objects: int = 0
+    versions: int = 0
+    bytes: int = 0
+    failed: int = 0
+    """Versions that the store did not delete; the next purge tries again."""
+
+
+def purge(now: datetime | None = None) -> Purged:
+    """Delete what was deleted longer ago than its tenant can undo, and what was left.
+
+    Safe beside writers, and beside another purge.
+    """
+    now = now or timezone.now()
+    for tenant in Tenant.objects.all():
+        before = now - timedelta(days=tenant.undo_days)
+        old = StoredObject.objects.filter(tenant=tenant, deleted_at__lt=before)
+        for pk in list(old.values_list("pk", flat=True)):
+            _mark(pk, before)
+    going = Version.objects.filter(state=Version.State.GOING)
+    return forget(going.order_by("created_at"))
+
+
+def _mark(pk: uuid.UUID, before: datetime) -> None:
+    with transaction.atomic():
+        objects = StoredObject.objects.select_for_update()
+        # Its deletion may have been undone by now.
+        found = objects.filter(pk=pk, deleted_at__lt=before).first()
+        # An upload under way holds the object's place in the quota; it ends, or is
+        # given up.
+        if found and not found.versions.filter(state=Version.State.PENDING).exists():
+            found.versions.update(state=Version.State.GOING)
+
+
+def surplus(found: StoredObject) -> list[Version]:
+    """Mark the oldest versions beyond the tenant's limit, and return them.
+
+    The object is locked in this transaction. Its newest version never goes.
+    """
+    stored = found.versions.filter(state=Version.State.STORED).order_by("-number")
+    beyond = list(stored[max(found.tenant.max_versions, 1) :])
+    beyond = [version for version in beyond if version.pk != found.current_id]
+    found.versions.filter(pk__in=[one.pk for one in beyond]).update(
+        state=Version.State.GOING
+    )
+    return beyond
+
+
+def forget(versions: Iterable[Version]) -> Purged:
+    """Delete the bytes and then the rows of versions that are marked.
+
+    An object goes with its last version.
+    """
+    purged = Purged()
+    for version in versions:
+        try:
+            version.storage.delete(version.key)
+        except Exception:
+            logger.exception("A version was not deleted in the store %s", version.store)
+            purged.failed += 1
+            continue
+        if (gone := _forget(version)) is not None:
+            purged.versions += 1
+            purged.bytes += version.size or 0
+            purged.objects += gone
+    return purged
+
+
+def _forget(version: Version) -> int | None:
+    """Delete the row; return how many objects went with it, None if it was gone."""
+    with transaction.atomic():
+        objects = StoredObject.objects.select_for_update()
+        found = objects.filter(pk=version.object_id).first()
+        rows = Version.objects.filter(pk=version.pk, state=Version.State.GOING)
+        if found is None or not rows.delete()[0]:
+            return None
+        gone = int(not found.versions.exists())
+        tenant = found.tenant_id
+        if gone:
+            found.delete()
+        quotas.release(tenant, size=version.size or 0, objects=gone)
+    return gone

@@ -1,0 +1,185 @@
+"""Requests with an Idempotency-Key: once, however often they come."""
+
+from __future__ import annotations
+
+import io
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from accounts.models import Tenant, User
+from api.idempotency import LEASE
+from api.models import OnceRequest
+from objects.incoming import IncomingFile
+from objects.models import Version
+from tests.application.callers import client_of
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def user() -> User:
+    tenant = Tenant.objects.create(name="Acme", slug="acme")
+    return User.objects.create_user("ann", tenant=tenant)
+
+
+@pytest.fixture
+def api(user: User) -> APIClient:
+    return client_of(user)
+
+
+def put(api: APIClient, content: bytes = b"one", path: str = "a", **more: Any) -> Any:
+    return api.put(
+        f"/api/v1/content/{path}",
+        content,
+        content_type=more.get("content_type", "text/plain"),
+        headers={"Idempotency-Key": more.get("key", "k1")},
+    )
+
+
+def post(api: APIClient, content: bytes = b"one", **fields: str) -> Any:
+    file = io.BytesIO(content)
+    file.name = "a"
+    return api.post(
+        "/api/v1/objects/",
+        {"file": file, **fields},
+        format="multipart",
+        headers={"Idempotency-Key": "k1"},
+    )
+
+
+@pytest.mark.parametrize("send", [put, post])
+def test_a_repeat_gives_the_first_result(api: APIClient, send: Any) -> None:
+    first = send(api)
+    again = send(api)
+
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.json() == first.json()
+    for name in ("ETag", "Location"):
+        assert again.headers[name] == first.headers[name]
+    assert Version.objects.count() == 1
+
+
+def test_new_content_of_an_object_is_stored_once(api: APIClient) -> None:
+    url = f"/api/v1/objects/{put(api, key='other').json()['id']}/content/"
+    for _ in range(2):
+        response = api.put(
+            url, b"new", content_type="a/b", headers={"Idempotency-Key": "k"}
+        )
+        assert (response.status_code, response.json()["version"]) == (200, 2)
+
+    assert Version.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"content": b"two"},
+        {"content": b"longer"},
+        {"path": "b"},
+        {"content_type": "text/html"},
+    ],
+)
+def test_another_request_of_the_key_is_refused(
+    api: APIClient, other: dict[str, Any]
+) -> None:
+    put(api)
+
+    assert put(api, **other).status_code == 422
+    assert Version.objects.count() == 1
+
+
+def test_other_fields_of_a_form_are_another_request(api: APIClient) -> None:
+    post(api)
+
+    assert post(api, folder="elsewhere").status_code == 422
+    assert post(api, content=b"two").status_code == 422
+
+
+def test_a_key_is_its_users_own(api: APIClient, user: User) -> None:
+    put(api)
+    bob = User.objects.create_user("bob", tenant=user.tenant)
+
+    assert put(client_of(bob), path="b").status_code == 201
+
+
+def test_a_repeat_while_the_first_is_under_way_is_told_so(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    read = IncomingFile.read
+
+    def reading(self: IncomingFile, size: int | None = None) -> bytes:
+        if not seen:
+            seen.append(0)
+            seen[0] = put(api).status_code
+        return read(self, size)
+
+    monkeypatch.setattr(IncomingFile, "read", reading)
+
+    assert put(api).status_code == 201
+    assert seen == [409]
+
+
+def test_what_failed_is_tried_again(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "objects.storing.save", lambda *_: (_ for _ in ()).throw(OSError("away"))
+        )
+        assert put(api).status_code == 503
+    assert put(api).status_code == 201
+
+
+def test_a_killed_process_blocks_its_key_for_a_lease_only(
+    api: APIClient, user: User
+) -> None:
+    put(api)
+    # As the process leaves it that is killed within the request.
+    OnceRequest.objects.update(status=None, body=None, content="")
+    assert put(api).status_code == 409
+
+    ended = timezone.now() - timedelta(seconds=1)
+    OnceRequest.objects.update(lease_ends=ended)
+
+    assert put(api).status_code == 200
+    assert put(api).status_code == 200
+    assert Version.objects.count() == 2
+
+
+def test_a_slow_body_renews_the_lease(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.idempotency.RENEWED_AFTER", timedelta(0))
+    ends = []
+    read = IncomingFile.read
+
+    def reading(self: IncomingFile, size: int | None = None) -> bytes:
+        data = read(self, size)
+        ends.append(OnceRequest.objects.get().lease_ends)
+        return data
+
+    before = timezone.now() + LEASE
+    monkeypatch.setattr(IncomingFile, "read", reading)
+    put(api)
+
+    assert ends[0] > before
+
+
+def test_a_key_is_kept_for_a_day(api: APIClient) -> None:
+    put(api)
+    OnceRequest.objects.update(created_at=timezone.now() - timedelta(hours=25))
+
+    assert put(api, b"another", key="k2").status_code == 200
+    assert [one.key for one in OnceRequest.objects.all()] == ["k2"]
+    assert put(api, b"a third").status_code == 200
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "é", "a\tb"])
+def test_what_is_no_key_is_refused(api: APIClient, key: str) -> None:
+    assert put(api, key=key).status_code == 400
+    assert not Version.objects.exists()

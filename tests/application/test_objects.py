@@ -1,0 +1,399 @@
+"""Objects by the API: looked at, renamed, deleted and undone, and their versions."""
+
+from __future__ import annotations
+
+import io
+import os
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.files.storage import storages
+from django.core.management import call_command
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from accounts.models import Tenant, User
+from objects import storing
+from objects.conditions import Conditions, Unmet, content_etag
+from objects.incoming import IncomingFile
+from objects.models import StoredObject, Version
+from objects.purging import Purged, purge
+from tests.application.callers import client_of
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/api/v1/objects/"
+
+
+@pytest.fixture
+def user() -> User:
+    tenant = Tenant.objects.create(name="Acme", slug="acme", max_versions=3)
+    return User.objects.create_user("ann", tenant=tenant)
+
+
+@pytest.fixture
+def api(user: User) -> APIClient:
+    return client_of(user)
+
+
+def put(api: APIClient, path: str, content: bytes, **headers: str) -> Any:
+    return api.put(
+        f"/api/v1/content/{path}", content, content_type="text/plain", headers=headers
+    )
+
+
+def made(api: APIClient, path: str = "notes/a.txt", content: bytes = b"one") -> str:
+    response = put(api, path, content)
+    assert response.status_code in {200, 201}, response.content
+    return f"{LIST}{response.json()['id']}/"
+
+
+def body(response: Any) -> bytes:
+    return b"".join(response.streaming_content)
+
+
+def count_rightly(user: User) -> tuple[int, int]:
+    """Return the bytes and objects that are counted, which are those of the rows."""
+    tenant = Tenant.objects.get(pk=user.tenant_id)
+    rows = Version.objects.filter(object__tenant=tenant).values_list("size", flat=True)
+    assert tenant.used_bytes == sum(size or 0 for size in rows)
+    assert tenant.used_objects == StoredObject.objects.filter(tenant=tenant).count()
+    assert (tenant.reserved_bytes, tenant.reserved_objects) == (0, 0)
+    return tenant.used_bytes, tenant.used_objects
+
+
+def in_store() -> int:
+    """Return how many contents the store holds."""
+    storage, count = storages["default"], 0
+    folders = ["tenants"]
+    while folders:
+        here = folders.pop()
+        try:
+            below, files = storage.listdir(here)
+        except FileNotFoundError:
+            continue
+        count += len(files)
+        folders += [f"{here}/{one}" for one in below]
+    return count
+
+
+@pytest.fixture(autouse=True)
+def empty_store(settings: Any) -> None:
+    memory = {"BACKEND": "django.core.files.storage.InMemoryStorage"}
+    settings.STORAGES = {**settings.STORAGES, "default": memory}
+
+
+# Metadata
+
+
+def test_an_object_is_looked_at_renamed_and_moved(api: APIClient) -> None:
+    url = made(api)
+
+    renamed = api.patch(url, {"name": "b.txt", "folder": "letters/2026"}, "json")
+
+    assert renamed.status_code == 200
+    found = api.get(url).json()
+    assert (found["folder"], found["name"]) == ("letters/2026", "b.txt")
+    assert (found["size"], found["version"], found["state"]) == (3, 1, "stored")
+    assert body(api.get(f"{url}content/")) == b"one"
+
+
+def test_a_taken_name_is_a_conflict(api: APIClient) -> None:
+    made(api, "a.txt")
+    url = made(api, "b.txt")
+
+    assert api.patch(url, {"name": "a.txt"}, "json").status_code == 409
+    assert api.get(url).json()["name"] == "b.txt"
+
+
+def test_what_a_name_may_not_be_is_told_by_field(api: APIClient) -> None:
+    response = api.patch(made(api), {"name": " a", "folder": "a//b"}, "json")
+
+    assert response.status_code == 400
+    assert set(response.json()["errors"]) == {"name", "folder"}
+
+
+def test_only_who_may_edit_changes_it(api: APIClient, user: User) -> None:
+    from guardian.shortcuts import assign_perm
+
+    url = made(api)
+    other = User.objects.create_user("bob", tenant=user.tenant)
+    stranger = client_of(other)
+    assert stranger.get(url).status_code == 404
+    assert stranger.patch(url, {"name": "x"}, "json").status_code == 404
+
+    assign_perm("view_storedobject", other, StoredObject.objects.get())
+
+    assert stranger.get(url).status_code == 200
+    for response in (
+        stranger.patch(url, {"name": "x"}, "json"),
+        stranger.put(f"{url}content/", b"x", content_type="text/plain"),
+        stranger.delete(url),
+        stranger.post(f"{url}versions/1/restore/"),
+    ):
+        assert response.status_code == 403
+
+
+# Deletion, and undoing it
+
+
+def test_a_deletion_is_undone(api: APIClient, user: User) -> None:
+    url = made(api)
+
+    assert api.delete(url).status_code == 204
+
+    assert api.get(url).status_code == 404
+    assert api.get(f"{url}content/").status_code == 404
+    assert api.get(LIST).json()["results"] == []
+    gone = api.get(LIST, {"deleted": "true"}).json()["results"]
+    assert [one["state"] for one in gone] == ["deleted"]
+    assert count_rightly(user) == (3, 1)
+    usage = api.get("/api/v1/usage/").json()
+    assert (usage["deleted_bytes"], usage["deleted_objects"]) == (3, 1)
+
+    assert api.post(f"{url}restore/").status_code == 200
+    assert body(api.get(f"{url}content/")) == b"one"
+    assert api.post(f"{url}restore/").status_code == 404
+
+
+def test_a_name_that_was_given_away_hinders_undoing(api: APIClient) -> None:
+    url = made(api, "a.txt")
+    api.delete(url)
+    other = made(api, "a.txt", b"other")
+
+    assert other != url
+    assert api.post(f"{url}restore/").status_code == 409
+    api.patch(other, {"name": "b.txt"}, "json")
+    assert api.post(f"{url}restore/").status_code == 200
+
+
+def test_a_purge_takes_what_can_be_undone_no_longer(
+    api: APIClient, user: User, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, kept = made(api, "a.txt"), made(api, "b.txt", b"stays")
+    made(api, "a.txt", b"second")
+    api.delete(url)
+
+    assert purge() == Purged()
+    later = timezone.now() + timedelta(days=8)
+    assert purge(later) == Purged(objects=1, versions=2, bytes=9)
+
+    assert count_rightly(user) == (5, 1)
+    assert in_store() == 1
+    assert api.post(f"{url}restore/").status_code == 404
+    assert body(api.get(f"{kept}content/")) == b"stays"
+    call_command("objects_purge")
+    assert capsys.readouterr().out.startswith('{"objects": 0')
+
+
+def test_a_store_that_is_away_makes_the_next_purge_go_on(
+    api: APIClient, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = made(api)
+    api.delete(url)
+    later = timezone.now() + timedelta(days=8)
+
+    def away(name: str) -> None:
+        raise ConnectionError("nothing answers there")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storages["default"], "delete", away)
+        assert purge(later).failed == 1
+    assert count_rightly(user) == (3, 1)
+    assert api.get(LIST, {"deleted": "true"}).json()["results"] != []
+
+    assert purge(later) == Purged(objects=1, versions=1, bytes=3)
+    assert count_rightly(user) == (0, 0)
+    assert in_store() == 0
+
+
+def test_what_arrives_in_a_deleted_object_is_refused(
+    api: APIClient, user: User
+) -> None:
+    class Deleting(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            StoredObject.objects.update(deleted_at=timezone.now())
+            return super().read(size)
+
+    made(api, "a.txt")
+    content = IncomingFile(Deleting(b"late"), 4)
+    with pytest.raises(storing.Deleted):
+        storing.store(content, tenant=user.tenant, user=user, folder="", name="a.txt")
+
+    assert count_rightly(user) == (3, 1)
+    assert in_store() == 1
+
+
+# Versions
+
+
+def test_versions_are_listed_downloaded_and_restored(
+    api: APIClient, user: User
+) -> None:
+    for content in (b"one", b"two two"):
+        url = made(api, content=content)
+
+    listed = api.get(f"{url}versions/").json()["results"]
+    assert [(one["number"], one["size"]) for one in listed] == [(2, 7), (1, 3)]
+    assert body(api.get(f"{url}versions/1/content/")) == b"one"
+    assert api.get(f"{url}versions/9/content/").status_code == 404
+
+    restored = api.post(f"{url}versions/1/restore/")
+
+    assert restored.status_code == 200
+    assert (restored.json()["size"], restored.json()["version"]) == (3, 3)
+    assert body(api.get(f"{url}content/")) == b"one"
+    listed = api.get(f"{url}versions/").json()["results"]
+    assert [(one["number"], one["size"]) for one in listed] == [(3, 3), (2, 7)]
+    assert count_rightly(user) == (10, 1)
+
+
+def test_the_oldest_versions_beyond_the_limit_go(api: APIClient, user: User) -> None:
+    for number in range(5):
+        url = made(api, content=b"x" * (number + 1))
+
+    listed = api.get(f"{url}versions/").json()["results"]
+    assert [one["number"] for one in listed] == [5, 4, 3]
+    assert count_rightly(user) == (3 + 4 + 5, 1)
+    assert in_store() == 3
+    assert api.get(f"{url}versions/1/content/").status_code == 404
+
+
+def test_new_content_of_an_object_is_a_version(api: APIClient) -> None:
+    url = made(api)
+    api.patch(url, {"name": "renamed.txt"}, "json")
+
+    response = api.put(f"{url}content/", b"new", content_type="text/x-new")
+
+    assert response.status_code == 200
+    assert response.json()["name"] == "renamed.txt"
+    assert response.json()["content_type"] == "text/x-new"
+    assert body(api.get(f"{url}content/")) == b"new"
+
+
+# Conditions
+
+
+def test_metadata_has_an_etag_that_changes_with_it(api: APIClient) -> None:
+    url = made(api)
+    first = api.get(url).headers["ETag"]
+    assert first.startswith('"')
+
+    assert api.get(url, headers={"If-None-Match": first}).status_code == 304
+    assert api.head(url, headers={"If-None-Match": f"W/{first}"}).status_code == 304
+    second = api.patch(url, {"name": "b"}, "json", headers={"If-Match": first}).headers[
+        "ETag"
+    ]
+    assert second != first
+    made(api, "notes/b", b"other content")
+    third = api.get(url).headers["ETag"]
+    assert third != second
+    for tag in (first, second, f"W/{third}", "x"):
+        seen = {"If-Match": tag}
+        for response in (
+            api.get(url, headers=seen),
+            api.patch(url, {"name": "c"}, "json", headers=seen),
+            api.delete(url, headers=seen),
+        ):
+            assert response.status_code == 412, tag
+            assert response.headers["Content-Type"] == "application/problem+json"
+    assert api.delete(url, headers={"If-Match": third}).status_code == 204
+
+
+def test_content_has_an_etag_of_its_own(api: APIClient) -> None:
+    url = f"{made(api)}content/"
+    first = api.get(url).headers["ETag"]
+
+    assert api.get(url, headers={"If-None-Match": first}).status_code == 304
+    assert api.head(url).headers["ETag"] == first
+    part = api.get(url, headers={"Range": "bytes=1-1", "If-Range": first})
+    assert (part.status_code, body(part)) == (206, b"n")
+    new = {"content_type": "text/plain", "headers": {"If-Match": first}}
+    second = api.put(url, b"two", **new)
+    assert second.status_code == 200
+    assert second.headers["ETag"] == api.get(url).headers["ETag"] != first
+    assert api.put(url, b"three", **new).status_code == 412
+    assert put(api, "notes/a.txt", b"x", **{"If-Match": first}).status_code == 412
+    assert api.get(url, headers={"If-Match": first}).status_code == 412
+    assert body(api.get(url)) == b"two"
+
+
+def test_nothing_is_made_over_what_is_there(api: APIClient) -> None:
+    new = {"If-None-Match": "*"}
+    assert put(api, "a", b"first", **new).status_code == 201
+    assert put(api, "a", b"second", **new).status_code == 412
+    file = io.BytesIO(b"third")
+    file.name = "a"
+    response = api.post(LIST, {"file": file}, format="multipart", headers=new)
+    assert response.status_code == 412
+    assert put(api, "b", b"x", **{"If-Match": "*"}).status_code == 412
+    assert Version.objects.count() == 1
+
+
+def test_a_condition_is_looked_at_once_more_when_the_content_is_there(
+    api: APIClient, user: User
+) -> None:
+    made(api, "a.txt")
+    seen = content_etag(Version.objects.get())
+    made(api, "a.txt", b"meanwhile")
+
+    with pytest.raises(Unmet):
+        storing.store(
+            IncomingFile(io.BytesIO(b"late"), 4),
+            tenant=user.tenant,
+            user=user,
+            folder="",
+            name="a.txt",
+            conditions=Conditions(match=(str(seen),)),
+        )
+
+    assert count_rightly(user) == (3 + 9, 1)
+    assert in_store() == 2
+
+
+# Links
+
+
+def test_a_link_gives_the_content_to_whoever_has_it(api: APIClient, user: User) -> None:
+    content = os.urandom(3000)
+    url = made(api, "a.bin", content)
+
+    link = api.get(f"{url}content/", {"link": "true"}).json()
+
+    nobody = APIClient()
+    assert body(nobody.get(link["url"])) == content
+    part = nobody.get(link["url"], headers={"Range": "bytes=0-9"})
+    assert (part.status_code, body(part)) == (206, content[:10])
+    assert nobody.get(link["url"][:-3] + "xx/").status_code == 404
+    user.token_version += 1
+    user.save()
+    assert nobody.get(link["url"]).status_code == 404
+
+
+def test_a_link_ends(api: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = made(api)
+    link = api.get(f"{url}content/", {"link": "true"}).json()["url"]
+    monkeypatch.setattr("api.links.LIFETIME", timedelta(seconds=-1))
+
+    assert APIClient().get(link).status_code == 404
+
+
+def test_a_link_is_of_its_version_and_ends_with_the_object(api: APIClient) -> None:
+    url = made(api)
+    link = api.get(f"{url}versions/1/content/", {"link": "true"}).json()["url"]
+    made(api, content=b"newer")
+
+    assert body(APIClient().get(link)) == b"one"
+    api.delete(url)
+    assert APIClient().get(link).status_code == 404
+
+
+def test_a_list_has_links_where_they_are_asked_for(api: APIClient) -> None:
+    made(api)
+
+    (plain,) = api.get(LIST).json()["results"]
+    (linked,) = api.get(LIST, {"links": "true"}).json()["results"]
+
+    assert plain["link"] is None
+    assert body(APIClient().get(linked["link"])) == b"one"
