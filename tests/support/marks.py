@@ -9,8 +9,9 @@ import logging
 import math
 import pickle
 import pprint
+import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
@@ -22,6 +23,8 @@ from tahoestorage.tahoe.caps import Cap
 TESTS = str(Path(__file__).parents[1])
 # So many characters of a secret that stand together are a part of it.
 PART = 12
+# Bytes; no anchor has less.
+START = 4
 # The places of errors of which there was a page.
 _SHOWN: set[object] = set()
 
@@ -36,6 +39,21 @@ def forms(secret: bytes) -> list[tuple[bytes, float]]:
         form = base64.b64encode(bytes(offset) + secret)
         found.append((form[4:-4], 4 / 3))
     return found
+
+
+def starts_in(text: bytes, starts: Iterable[bytes]) -> set[bytes]:
+    """Return which of these, START bytes each, are in a text.
+
+    Of thousands in megabytes, each by itself would take seconds. So all places of the
+    text are gone through once, as numbers of so many bytes.
+    """
+    numbers = {int.from_bytes(start, sys.byteorder): start for start in starts}
+    found: set[int] = set()
+    for offset in range(START):
+        end = len(text) - (len(text) - offset) % START
+        view = memoryview(text)[offset:end].cast("I")
+        found |= numbers.keys() & view
+    return {numbers[number] for number in found}
 
 
 class Marks:
@@ -69,8 +87,9 @@ class Marks:
         if isinstance(text, str):
             text = text.encode("utf-8", "backslashreplace")
         found = set()
+        begun = starts_in(text, {anchor[:START] for anchor in self._anchors})
         for anchor, forms in self._anchors.items():
-            if anchor in text:
+            if anchor[:START] in begun and anchor in text:
                 for name, form, length in forms:
                     starts = range(len(form) - length + 1)
                     if any(form[i : i + length] in text for i in starts):
