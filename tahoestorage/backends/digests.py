@@ -7,18 +7,22 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
+from django.utils.module_loading import import_string
+
 MD5 = "md5"
+SHA256 = "sha256"
+CRC32C = "crc32c"
 # Of what was uploaded in parts S3 tells the MD5 of the parts' MD5s, and how many they
 # were; not how long. The usual lengths, and that of the parts that are copied.
 PARTS = (8 << 20, 16 << 20, 128 << 20)
 _OF_PARTS = re.compile('"?([0-9a-f]{32})-([0-9]+)"?')
-_MD5_OF = f"{MD5} of "
+_OF = " of "
 
 
 class Hasher(Protocol):
     """What makes a digest."""
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: bytes | memoryview, /) -> None:
         """Take some of the content."""
 
     def digest(self) -> bytes:
@@ -28,36 +32,51 @@ class Hasher(Protocol):
 class _PartsHasher:
     """What S3 tells of a content that was uploaded in parts of so many bytes."""
 
-    def __init__(self, part: int) -> None:
+    def __init__(self, algorithm: str, part: int) -> None:
+        self._algorithm = algorithm
         self._part = part
         self._left = part
-        self._hash = _md5()
+        self._hash = hasher(algorithm)
         self._digests: list[bytes] = []
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: bytes | memoryview, /) -> None:
         rest = memoryview(data)
         while rest:
             if not self._left:
                 self._digests.append(self._hash.digest())
-                self._hash, self._left = _md5(), self._part
+                self._hash, self._left = hasher(self._algorithm), self._part
             some, rest = rest[: self._left], rest[self._left :]
             self._hash.update(some)
             self._left -= len(some)
 
     def digest(self) -> bytes:
-        return bytes(_md5(b"".join([*self._digests, self._hash.digest()])).digest())
-
-
-def _md5(content: bytes = b"") -> Any:
-    return hashlib.md5(content, usedforsecurity=False)
+        whole = hasher(self._algorithm)
+        whole.update(b"".join([*self._digests, self._hash.digest()]))
+        return whole.digest()
 
 
 def hasher(algorithm: str) -> Hasher:
-    """Return what makes digests by an algorithm: "md5", or "md5 of LENGTH" of parts."""
-    if algorithm == MD5:
-        made: Hasher = _md5()
-        return made
-    return _PartsHasher(int(algorithm.removeprefix(_MD5_OF)))
+    """Return what makes digests by an algorithm.
+
+    It is "md5", "sha256" or "crc32c" (4 bytes, big-endian), or "md5 of LENGTH" and
+    "sha256 of LENGTH", of parts of so many bytes.
+    """
+    name, _, part = algorithm.partition(_OF)
+    if part:
+        return _PartsHasher(name, int(part))
+    made: Any
+    if name == CRC32C:
+        # Of the library that google-cloud-storage needs.
+        made = import_string("google_crc32c.Checksum")()
+    else:
+        made = hashlib.new(name, usedforsecurity=name != MD5)
+    found: Hasher = made
+    return found
+
+
+def of_length(algorithm: str, part: int) -> str:
+    """Return the algorithm's name for a content in parts of so many bytes."""
+    return f"{algorithm}{_OF}{part}"
 
 
 def of_parts(etag: str, size: int, lengths: Iterable[int]) -> dict[str, bytes]:
@@ -70,7 +89,7 @@ def of_parts(etag: str, size: int, lengths: Iterable[int]) -> dict[str, bytes]:
         return {}
     digest, count = bytes.fromhex(found[1]), int(found[2])
     fitting = (part for part in lengths if -(-size // part) == count)
-    return {f"{_MD5_OF}{part}": digest for part in fitting}
+    return {of_length(MD5, part): digest for part in fitting}
 
 
 def is_one_of(content: Iterable[bytes], cached: Mapping[str, bytes]) -> bool:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from google.api_core.exceptions import from_http_status
 from google.cloud.storage.acl import ACL
 
+from tahoestorage.backends import digests
 from tahoestorage.backends.cached import Cached, check_file, saved_name
 from tahoestorage.backends.directupload import DirectUpload
 from tahoestorage.backends.gcs.errors import ask
@@ -23,7 +24,7 @@ from tahoestorage.backends.storedfile import Reader
 from tahoestorage.backends.unpacked import Unpacked
 from tahoestorage.config.keywords import GCSKeywords
 from tahoestorage.entries import Entry
-from tahoestorage.exceptions import StoreError
+from tahoestorage.exceptions import FileMissing, StoreError
 
 # Who brings credentials along gets what they sign, and nobody else does.
 _CREDENTIALS = ("access_token", "client", "credentials")
@@ -135,6 +136,22 @@ class GCSStorage(Cached, GCSWriting):
             seconds = min(seconds, seconds_of(signer))
         blob = self.bucket.blob(key)
         return Signed(ask(label, blob.generate_signed_url, **parameters), seconds)
+
+    def stored_checksums(self, name: str) -> dict[str, bytes]:
+        """Return the digests of a file's stored bytes that the store vouches for.
+
+        By algorithm: "crc32c" (4 bytes, big-endian), and "md5" but of composed objects.
+        One request. Empty where they are told of packed bytes. Raises FileMissing.
+        """
+        name = self._spelled(str(name))
+        entry = self.stat_object(self.key_of(name), name)
+        if entry is None:
+            raise FileMissing(f"{name}: there is no such file")
+        return content_hashes(entry)
+
+    def content_algorithms(self, size: int) -> tuple[str, ...]:
+        """Return by which algorithms ``stored_checksums`` tells of a saved content."""
+        return (digests.CRC32C,)
 
     def upload_url(self, name: str, content_type: str, size: int) -> DirectUpload:
         """Return a signed PUT request by which a visitor uploads a file.

@@ -60,6 +60,8 @@ class Clients:
         self._config = config
         self.honoured: dict[tuple[str, str], bool] = {}
         """By bucket and operation: whether the condition was seen to hold."""
+        self.refusing_damage: dict[str, bool] = {}
+        """By bucket: whether a body of another SHA-256 was seen to be refused."""
         self.after_fork()
         forks.register(self)
 

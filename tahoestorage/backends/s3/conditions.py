@@ -111,6 +111,7 @@ class S3Trial:
         self._is_swift = False
         self._refused = 0
         parameters = store.write_parameters(key)
+        parameters.pop("ChecksumAlgorithm", None)
         metadata = {**parameters.get("Metadata", {}), MARK: self._token}
         self._parameters: dict[str, Any] = {**parameters, "Metadata": metadata}
 

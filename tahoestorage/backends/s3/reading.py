@@ -38,11 +38,18 @@ class S3Reading(Keys, S3Options):
         """Return the parameters that name an object in each request."""
         return {"Bucket": self.bucket_name, "Key": key}
 
-    def head_object(self, key: str, label: str) -> Mapping[str, Any] | None:
-        """Return the response to HeadObject; None where there is no such object."""
+    def head_object(
+        self, key: str, label: str, *, checksums: bool = False
+    ) -> Mapping[str, Any] | None:
+        """Return the response to HeadObject; None where there is no such object.
+
+        With ``checksums`` it has those with which the object was saved.
+        """
         if not key:
             return None
         ask, asked = self.client.head_object, self._reading(key)
+        if checksums:
+            asked["ChecksumMode"] = "ENABLED"
         try:
             return self.call(label, ask, **self.address(key), **asked)
         except FileMissing:

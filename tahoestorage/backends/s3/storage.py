@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import mimetypes
+import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Unpack
@@ -11,18 +12,21 @@ from urllib.parse import urlencode, urlsplit
 
 from django.utils.encoding import filepath_to_uri
 
+from tahoestorage.backends import digests
 from tahoestorage.backends.cached import Cached, check_file, saved_name
 from tahoestorage.backends.directupload import DirectUpload
 from tahoestorage.backends.names import path_of, url_name
 from tahoestorage.backends.objectreader import ObjectReader
-from tahoestorage.backends.objectstore import Signed, is_hidden
-from tahoestorage.backends.s3.conditions import Operation, is_at_amazon
+from tahoestorage.backends.objectstore import TRIAL, Signed, is_hidden
+from tahoestorage.backends.s3 import checksums
+from tahoestorage.backends.s3.conditions import Operation, is_at_amazon, is_trusted
 from tahoestorage.backends.s3.objects import encoding_in, marked
 from tahoestorage.backends.s3.signing import direct_upload, seconds_left
 from tahoestorage.backends.s3.writing import S3Writing
 from tahoestorage.backends.storedfile import Reader
 from tahoestorage.backends.unpacked import Unpacked
 from tahoestorage.config.keywords import S3Keywords
+from tahoestorage.exceptions import FileMissing
 
 DAY = 86_400.0
 
@@ -191,6 +195,45 @@ class S3Storage(Cached, S3Writing):
         signer: Any = self.cloudfront_signer
         return Signed(signer.generate_presigned_url(url, date_less_than=end), expire)
 
+    def stored_checksums(self, name: str) -> dict[str, bytes]:
+        """Return the digests of a file's stored bytes that the store vouches for.
+
+        By algorithm: "sha256", where it was saved with one (``object_parameters`` with
+        ``ChecksumAlgorithm`` "SHA256"), or "sha256 of LENGTH", which is of the digests
+        of parts of so many bytes. Outside of Amazon's own endpoints the store is
+        believed only once it was seen to refuse a body of another SHA-256, which takes
+        a request in each process. Empty where nothing is told. Raises FileMissing.
+        """
+        name = self._spelled(str(name))
+        key = self.key_of(name)
+        head = self.head_object(key, name, checksums=True)
+        if head is None:
+            raise FileMissing(f"{name}: there is no such file")
+        lengths = {*digests.PARTS, self.transfer_config.multipart_chunksize}
+        found = checksums.told(head, head["ContentLength"], lengths)
+        return found if found and self._refuses_damage() else {}
+
+    def _refuses_damage(self) -> bool:
+        if is_trusted(self.client, self.bucket_name):
+            return True
+        seen = self._clients.refusing_damage
+        if self.bucket_name not in seen:
+            key = self.key_of(f"{TRIAL}-{secrets.token_hex(8)}")
+            label = "a trial of checksums"
+            seen[self.bucket_name] = checksums.refuses_damage(self, key, label)
+        return seen[self.bucket_name]
+
+    def content_algorithms(self, size: int) -> tuple[str, ...]:
+        """Return by which algorithms ``stored_checksums`` tells of a saved content.
+
+        ``size`` is in bytes.
+        """
+        config = self.transfer_config
+        if size < config.multipart_threshold:
+            return (digests.SHA256,)
+        parts = digests.of_length(digests.SHA256, config.multipart_chunksize)
+        return (digests.SHA256, parts)
+
     def upload_url(self, name: str, content_type: str, size: int) -> DirectUpload:
         """Return a signed PUT request by which a visitor uploads a file.
 
@@ -206,6 +249,8 @@ class S3Storage(Cached, S3Writing):
         parameters = {**self.get_object_parameters(key), "ContentType": content_type}
         if self.default_acl:
             parameters.setdefault("ACL", self.default_acl)
+        # A visitor's client need not know of any.
+        parameters.pop("ChecksumAlgorithm", None)
         parameters = marked(parameters, packed=False)
         seconds = self.querystring_expire
         upload = self.call(

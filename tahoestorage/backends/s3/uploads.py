@@ -13,6 +13,7 @@ from s3transfer.futures import NonThreadedExecutor
 from s3transfer.manager import TransferManager
 
 from tahoestorage.backends.content import Source
+from tahoestorage.backends.s3.checksums import with_sha256
 from tahoestorage.exceptions import FileMissing, StoreError
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def in_one_piece(config: TransferConfig) -> TransferConfig:
 class Sending:
     """A client for one transfer, which keeps the response to its last request.
 
-    With ``new`` the object is created under "If-None-Match: *".
+    With ``new`` the object is created under "If-None-Match: *". The SHA-256 of bodies
+    is sent with them, where the parameters ask for it.
     """
 
     def __init__(self, client: S3Client, *, new: bool) -> None:
@@ -62,7 +64,10 @@ class Sending:
         return getattr(self._client, name)
 
     def put_object(self, **parameters: Any) -> Any:
-        return self._last(self._client.put_object, parameters)
+        return self._last(self._client.put_object, with_sha256(parameters))
+
+    def upload_part(self, **parameters: Any) -> Any:
+        return self._client.upload_part(**with_sha256(parameters))
 
     def complete_multipart_upload(self, **parameters: Any) -> Any:
         return self._last(self._client.complete_multipart_upload, parameters)

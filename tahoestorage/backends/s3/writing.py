@@ -251,6 +251,8 @@ class S3Writing(S3Reading):
     ) -> dict[str, Any]:
         """Return the parameters of a copy: the properties of the object are kept."""
         written = self.write_parameters(target)
+        # Of the parts of a copy the store would have to be told.
+        written.pop("ChecksumAlgorithm", None)
         parameters = {k: v for k, v in written.items() if k not in _CARRIED}
         parameters |= {k: head[k] for k in _CARRIED if k in head}
         encoding = encoding_in(head)

@@ -1,0 +1,78 @@
+"""SHA-256 as S3 takes it with a body, compares it, and tells it again.
+
+It is sent where ``object_parameters`` has ``ChecksumAlgorithm`` "SHA256", in a header.
+By https boto3 itself would send it behind the body, which some stores take for content.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from tahoestorage.backends import digests
+from tahoestorage.backends.content import CHUNK
+from tahoestorage.exceptions import StoreError
+
+if TYPE_CHECKING:
+    from tahoestorage.backends.s3.reading import S3Reading
+
+ALGORITHM = "SHA256"
+_OF_PARTS = re.compile(r"([A-Za-z0-9+/]{43}=)-([0-9]+)")
+
+
+def with_sha256(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of PutObject or UploadPart, with the body's SHA-256.
+
+    They are as they were where they do not ask for one. The body is bytes, or can be
+    read twice, as botocore needs it for its signature.
+    """
+    body = parameters.get("Body", b"")
+    if parameters.get("ChecksumAlgorithm") != ALGORITHM:
+        return dict(parameters)
+    made = hashlib.sha256()
+    if isinstance(body, bytes):
+        made.update(body)
+    else:
+        start = body.tell()
+        while some := body.read(CHUNK):
+            made.update(some)
+        body.seek(start)
+    return {**parameters, "ChecksumSHA256": base64.b64encode(made.digest()).decode()}
+
+
+def told(
+    head: Mapping[str, Any], size: int, lengths: Iterable[int]
+) -> dict[str, bytes]:
+    """Return the SHA-256 in a response of HeadObject, by algorithm.
+
+    ``lengths`` are those that parts may have, in bytes. See ``digests`` for the names.
+    """
+    text = str(head.get("ChecksumSHA256", ""))
+    parts = _OF_PARTS.fullmatch(text)
+    if parts is None:
+        return {digests.SHA256: base64.b64decode(text)} if text else {}
+    digest, count = base64.b64decode(parts[1]), int(parts[2])
+    fitting = (part for part in lengths if -(-size // part) == count)
+    return {digests.of_length(digests.SHA256, part): digest for part in fitting}
+
+
+def refuses_damage(store: S3Reading, key: str, label: str) -> bool:
+    """Return whether the store refuses a body that is not of its SHA-256.
+
+    It is sent one, by ``key``. Raises StoreError where the store can't be asked.
+    """
+    wrong = base64.b64encode(secrets.token_bytes(32)).decode()
+    client, place = store.client, store.address(key)
+    checked = {"ChecksumAlgorithm": ALGORITHM, "ChecksumSHA256": wrong}
+    try:
+        store.call(label, client.put_object, **place, Body=b"damaged", **checked)
+    except StoreError as error:
+        if type(error) is not StoreError:
+            raise
+        return True
+    store.call(label, client.delete_object, **place)
+    return False

@@ -1,0 +1,104 @@
+"""The SHA-256 that goes with a body to S3, is compared there, and told again."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+from django.core.files.base import ContentFile
+
+from tahoestorage.backends.s3 import S3Storage
+from tahoestorage.exceptions import StoreError
+from tahoestorage.verification import ContentDigest
+from tests.support.s3_servers import s3_requests
+from tests.support.s3_storages import MakeS3
+
+CHECKED = {"object_parameters": {"ChecksumAlgorithm": "SHA256"}}
+SIZES = [0, 10_000, 8 << 20, (20 << 20) + 7]
+
+
+@pytest.fixture(params=["make_strict_s3", "make_tls_s3"])
+def checked(request: pytest.FixtureRequest) -> S3Storage:
+    """A storage that sends a SHA-256 along, by http and by https."""
+    make: MakeS3 = request.getfixturevalue(request.param)
+    return make(**CHECKED)
+
+
+def digest_of(storage: S3Storage, content: bytes) -> ContentDigest:
+    digest = ContentDigest(storage, len(content))
+    for start in range(0, len(content), 1 << 20):
+        digest.update(content[start : start + (1 << 20)])
+    return digest
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_s3_tells_the_sha256_that_it_compared(checked: S3Storage, size: int) -> None:
+    content = os.urandom(size)
+    name = checked.save("a.bin", ContentFile(content))
+    digest = digest_of(checked, content)
+    digest.is_stored(name)  # The first one tries the store.
+
+    with s3_requests(checked) as sent:
+        assert digest.is_stored(name)
+
+    assert [each.method for each in sent] == ["HEAD"]
+    other = os.urandom(size) if size > 1 else b"other"
+    assert not digest_of(checked, other).is_stored(name)
+    assert checked.listdir("") == ([], [name])
+
+
+@pytest.mark.parametrize("size", [10_000, 9 << 20])
+def test_what_was_damaged_on_its_way_is_refused(checked: S3Storage, size: int) -> None:
+    def flip(request: Any, **kwargs: Any) -> None:
+        if request.method == "PUT":
+            body = request.body
+            content = body if isinstance(body, bytes) else body.read()
+            request.body = bytes([content[0] ^ 1]) + content[1:]
+
+    # After it was signed, as on a line; by https the content is not signed.
+    events = checked.connection.meta.client.meta.events
+    checked.save("whole", ContentFile(b"whole"))
+    events.register("before-send.s3", flip)
+    try:
+        with pytest.raises(StoreError):
+            checked.save("damaged", ContentFile(os.urandom(size)))
+    finally:
+        events.unregister("before-send.s3", flip)
+
+    assert checked.listdir("") == ([], ["whole"])
+
+
+def test_a_store_that_compares_nothing_is_read_back(
+    make_s3: MakeS3,
+) -> None:
+    storage = make_s3(**CHECKED)
+    content = os.urandom(10_000)
+    name = storage.save("a.bin", ContentFile(content))
+
+    with s3_requests(storage) as sent:
+        assert digest_of(storage, content).is_stored(name)
+
+    assert "GET" in [each.method for each in sent]
+    assert not digest_of(storage, os.urandom(10_000)).is_stored(name)
+
+
+def test_what_was_saved_without_a_sha256_is_read_back(strict_s3: S3Storage) -> None:
+    storage = strict_s3
+    name = storage.save("a.bin", ContentFile(b"content"))
+
+    with s3_requests(storage) as sent:
+        assert digest_of(storage, b"content").is_stored(name)
+
+    assert [each.method for each in sent] == ["HEAD", "GET"]
+    assert storage.stored_checksums(name) == {}
+
+
+def test_a_signed_upload_and_a_copy_need_no_sha256(checked: S3Storage) -> None:
+    upload = checked.upload_url("direct", "text/plain", 7)
+    assert not [name for name in upload.headers if "checksum" in name.lower()]
+    checked.save("first", ContentFile(b"content"))
+
+    name = checked.copy("first", "second")
+
+    assert digest_of(checked, b"content").is_stored(name)
