@@ -222,6 +222,11 @@ MEDIA_ROOT = Path(os.environ.get("MEDIA_ROOT") or BASE_DIR / "media").absolute()
 STATIC_URL = "static/"
 STATIC_ROOT = os.environ.get("STATIC_ROOT") or None
 STORAGES = env.storages(default=MEDIA_ROOT.as_uri())
+for made in STORAGES.values():
+    # S3 compares what arrives with the SHA-256 that is sent along.
+    if made["BACKEND"].endswith(".S3Storage"):
+        parameters = made["OPTIONS"].setdefault("object_parameters", {})
+        parameters.setdefault("ChecksumAlgorithm", "SHA256")
 # Without a store of their own, WhiteNoise serves the static files.
 if not (
     os.environ.get("STATIC_STORAGE_URL") or os.environ.get("STATIC_STORAGE_URL_FILE")

@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.core.files.base import File
+from django.core.files.storage import Storage
 from django.http.request import UnreadablePostError
+
+from tahoestorage.verification import ContentDigest
 
 CHUNK = 1 << 20  # bytes
 
@@ -33,10 +36,16 @@ class IncomingFile(File):  # type: ignore[type-arg]
         self.on_read: Callable[[], None] | None = None
         """Called after each piece that was read: to tell others of the progress."""
         self._hash = hashlib.sha256()
+        self._digest: ContentDigest | None = None
 
     @property
     def sha256(self) -> str:
-        return self._hash.hexdigest()
+        return self._digest.sha256 if self._digest else self._hash.hexdigest()
+
+    def digest_for(self, storage: Storage) -> ContentDigest:
+        """Return what hashes all that is read from now on, to ask that store for it."""
+        self._digest = ContentDigest(storage, self.size)
+        return self._digest
 
     def seekable(self) -> bool:
         return False
@@ -54,7 +63,7 @@ class IncomingFile(File):  # type: ignore[type-arg]
         if not data:
             raise Truncated(f"{self.taken} of {self.size} bytes arrived.")
         self.taken += len(data)
-        self._hash.update(data)
+        (self._digest or self._hash).update(data)
         if self.on_read is not None:
             self.on_read()
         return data

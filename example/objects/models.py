@@ -293,10 +293,3 @@ class DefaultPermission(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.clean()
         super().save(*args, **kwargs)
-
-
-def upload_key(version: Version, *_args: Any) -> str:
-    """Return the name of a version's bytes in the store; it carries the rows' ids."""
-    id = version.id.hex
-    tenant = version.object.tenant_id
-    return f"tenants/{tenant}/{id[:2]}/{id[2:4]}/{id}~{version.object_id.hex}"

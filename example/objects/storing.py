@@ -16,7 +16,8 @@ from audit.recording import record
 from objects.conditions import NONE, Conditions, content_etag
 from objects.grants import grant_first
 from objects.incoming import IncomingFile
-from objects.models import StoredObject, Version, upload_key
+from objects.keys import key_of
+from objects.models import StoredObject, Version
 from objects.purging import forget, surplus
 
 ATTEMPTS = 20
@@ -145,7 +146,7 @@ def _add(
         content_type=content_type,
         created_by=user,
     )
-    version.key = upload_key(version)
+    version.key = key_of(version)
     version.save()
     # Last, as everywhere: who locks the object first and the tenant then waits for
     # nobody who does so the other way round.
@@ -154,8 +155,13 @@ def _add(
 
 
 def save(version: Version, content: IncomingFile) -> None:
-    """Send the bytes to the store; raises NotStored unless it holds just these."""
+    """Send the bytes to the store; raises NotStored unless it holds just these.
+
+    S3 is sent their SHA-256, and asked for it, and Google for its CRC-32C: a request
+    more. A grid and a disk are read once.
+    """
     storage: Any = version.storage
+    digest = content.digest_for(storage)
     if hasattr(storage, "create"):
         stored = storage.create(version.key, content, unique=True)
     else:
@@ -164,8 +170,8 @@ def save(version: Version, content: IncomingFile) -> None:
         # Nobody else writes names of this id: what was stored is a second copy.
         version.storage.delete(stored)
         raise NotStored("The name in the store was taken.")
-    if content.taken != content.size or version.storage.size(stored) != content.size:
-        raise NotStored("The store holds another number of bytes than were sent.")
+    if not digest.is_stored(stored):
+        raise NotStored("The store does not hold what was sent.")
 
 
 def settle(version: Version, sha256: str, *, conditions: Conditions = NONE) -> None:

@@ -1,0 +1,80 @@
+"""The name of a version's bytes in its store, which says whose they are.
+
+Were the database restored from yesterday, the bytes of today would have no rows. So a
+key carries what a row can't be made without, and the path for people to know it by:
+
+    tenants/7/8f/VERSION~OBJECT~12~cGhvdG9zL2EuanBn
+
+The tenant, a directory by a hash, the ids of version and object, the user who uploaded
+it, and the folder and name of then in base64url. A path that is too long is left out,
+all but the name, or altogether. A key is at most 250 characters long, none of which any
+store folds or refuses.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import uuid
+from dataclasses import dataclass
+
+from django.core.exceptions import ValidationError
+
+from objects import names
+from objects.models import Version
+from tahoestorage.naming import hashed_directory
+
+PREFIX = "tenants"
+MAX_KEY = 250  # characters
+_KEY = re.compile(
+    PREFIX + r"/(\d+)/[0-9a-f/]+/([0-9a-f]{32})~([0-9a-f]{32})~(\d*)~([\w-]*)",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True)
+class KeyParts:
+    """What a key says. ``path`` is ``""`` where it was too long."""
+
+    tenant_id: int
+    version_id: uuid.UUID
+    object_id: uuid.UUID
+    user_id: int | None
+    path: str
+
+
+def key_of(version: Version) -> str:
+    """Return the key under which a new version's bytes are to be stored."""
+    found = version.object
+    directory = hashed_directory(version.id.hex)
+    start = (
+        f"{PREFIX}/{found.tenant_id}/{directory}/{version.id.hex}~{found.id.hex}"
+        f"~{version.created_by_id or ''}~"
+    )
+    for path in (found.path, found.name):
+        text = base64.urlsafe_b64encode(path.encode()).decode().rstrip("=")
+        if len(start) + len(text) <= MAX_KEY:
+            return start + text
+    return start
+
+
+def read_key(key: str) -> KeyParts | None:
+    """Return what a key says; None where it is none of ours."""
+    found = _KEY.fullmatch(key)
+    if found is None:
+        return None
+    tenant, version, of, user, text = found.groups()
+    try:
+        path = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+        if path:
+            path = "/".join(filter(None, names.clean_path(path)))
+    except (binascii.Error, UnicodeDecodeError, ValidationError):
+        return None
+    return KeyParts(
+        int(tenant),
+        uuid.UUID(version),
+        uuid.UUID(of),
+        int(user) if user else None,
+        path,
+    )

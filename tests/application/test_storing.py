@@ -1,0 +1,179 @@
+"""No row says stored without its bytes: what each store is asked, and what it costs."""
+
+from __future__ import annotations
+
+import io
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.storage import storages
+
+from accounts.models import Tenant, User
+from objects import storing
+from objects.incoming import IncomingFile
+from objects.keys import MAX_KEY, key_of, read_key
+from objects.models import StoredObject, Version
+from objects.storing import NotStored
+from tahoestorage.exceptions import StoreError
+from tahoestorage.testing.grid import LocalGrid
+from tests.conftest import requests_sent
+from tests.support.s3_servers import S3Server, s3_requests
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def user() -> User:
+    tenant = Tenant.objects.create(name="Acme", slug="acme")
+    return User.objects.create_user("ann", password="secret", tenant=tenant)
+
+
+def put(user: User, content: bytes, name: str = "a.bin", folder: str = "b") -> Version:
+    return storing.store(
+        IncomingFile(io.BytesIO(content), len(content)),
+        tenant=user.tenant,
+        user=user,
+        folder=folder,
+        name=name,
+    )
+
+
+@pytest.fixture
+def on_s3(settings: Any, weed: S3Server) -> Any:
+    options = {
+        **weed.options,
+        "bucket_name": weed.make_bucket(),
+        "cache": False,
+        # As config.settings has it for each store on S3.
+        "object_parameters": {"ChecksumAlgorithm": "SHA256"},
+    }
+    backend = "tahoestorage.backends.s3.S3Storage"
+    settings.STORAGES = {"default": {"BACKEND": backend, "OPTIONS": options}}
+    return storages["default"]
+
+
+def test_s3_is_sent_the_sha256_and_asked_for_it(user: User, on_s3: Any) -> None:
+    put(user, os.urandom(9_000))  # The first one tries what the store heeds.
+
+    with s3_requests(on_s3) as sent:
+        version = put(user, os.urandom(10_000))
+
+    # Whether the key is free; the upload; and what arrived.
+    assert [each.method for each in sent] == ["HEAD", "PUT", "HEAD"]
+    assert "x-amz-checksum-sha256" in sent[1].headers
+    assert version.state == Version.State.STORED
+
+
+@pytest.mark.parametrize("size", [10, 10_000])
+def test_what_was_damaged_on_the_way_to_s3_is_not_stored(
+    user: User, on_s3: Any, size: int
+) -> None:
+    put(user, b"whole", "whole")
+
+    def flip(request: Any, **kwargs: Any) -> None:
+        if request.method == "PUT":
+            body = request.body
+            content = body if isinstance(body, bytes) else body.read()
+            request.body = bytes([content[0] ^ 1]) + content[1:]
+
+    events = on_s3.connection.meta.client.meta.events
+    events.register("before-send.s3", flip)
+    try:
+        with pytest.raises(StoreError):
+            put(user, os.urandom(size))
+    finally:
+        events.unregister("before-send.s3", flip)
+
+    assert [found.name for found in StoredObject.objects.all()] == ["whole"]
+    user.tenant.refresh_from_db()
+    assert (user.tenant.used_bytes, user.tenant.reserved_bytes) == (5, 0)
+
+
+def test_what_the_store_changed_is_not_stored(
+    user: User, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = "django.core.files.storage.FileSystemStorage"
+    options = {"location": str(tmp_path)}
+    settings.STORAGES = {"default": {"BACKEND": backend, "OPTIONS": options}}
+    storage = storages["default"]
+    save = storage.save
+
+    def damage(name: str, content: Any) -> str:
+        stored: str = save(name, content)
+        path = tmp_path / stored
+        path.write_bytes(b"X" + path.read_bytes()[1:])
+        return stored
+
+    monkeypatch.setattr(storage, "save", damage)
+
+    with pytest.raises(NotStored):
+        put(user, b"content")
+
+    assert not StoredObject.objects.exists()
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_grid_is_read_back_once(
+    user: User, settings: Any, tmp_path: Path, tahoe_grid: LocalGrid
+) -> None:
+    options = {
+        "base_url": tahoe_grid.base_url,
+        "base_cap": tahoe_grid.create_root().uri,
+        "cache": {"directory": str(tmp_path / "cache")},
+    }
+    backend = "tahoestorage.storage.TahoeStorage"
+    settings.STORAGES = {"default": {"BACKEND": backend, "OPTIONS": options}}
+
+    with requests_sent() as sent:
+        version = put(user, os.urandom(10_000))
+
+    assert version.state == Version.State.STORED
+    downloads = [line for line in sent if line.startswith("GET /uri/")]
+    assert len([line for line in downloads if "CHK" in line]) == 1
+
+
+def test_a_key_says_whose_the_bytes_are(user: User) -> None:
+    version = put(user, b"content", "Übersicht 第一.pdf", "photos/2026")
+
+    read = read_key(version.key)
+
+    assert read is not None
+    assert (read.tenant_id, read.version_id) == (user.tenant_id, version.id)
+    assert (read.object_id, read.user_id) == (version.object_id, user.pk)
+    assert read.path == "photos/2026/Übersicht 第一.pdf"
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "path"),
+    [("", "a", "a"), ("f" * 700, "n" * 90, "n" * 90), ("f" * 700, "n" * 255, "")],
+)
+def test_a_key_has_the_path_as_far_as_it_fits(
+    folder: str, name: str, path: str
+) -> None:
+    found = StoredObject(id=uuid.uuid4(), tenant_id=10**9, folder=folder, name=name)
+    key = key_of(Version(object=found, created_by_id=10**9))
+
+    assert len(key) <= MAX_KEY
+    read = read_key(key)
+    assert read is not None
+    assert read.path == path
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "tenants/1/ab/x",
+        "tenants/1/ab/{0}~{0}",
+        "tenants/1/ab/{0}~{0}~~=",
+        "tenants/1/ab/{0}~{0}~~Lw",  # A slash alone.
+        "tenants/1/ab/{0}~{0}~~Li4",  # ".."
+        "elsewhere/tenants/1/ab/{0}~{0}~1~YQ",
+        "events/a.jpg",
+    ],
+)
+def test_other_names_say_nothing(key: str) -> None:
+    assert read_key(key.format(uuid.uuid4().hex)) is None
