@@ -1,4 +1,9 @@
-"""Content as Django gives it to a storage, made readable for what sends it."""
+"""Content as Django gives it to a storage, made into bytes for what sends it.
+
+There is one adapter, ``body_of``: the body yields chunks, as often as the content can
+be read, which the client of a gateway sends. boto3 and Google's library want a file
+object, and get a ``BodyReader`` over these chunks.
+"""
 
 from __future__ import annotations
 
@@ -44,12 +49,20 @@ def media_type_of(content: Any) -> str | None:
 
 
 def body_of(content: Any) -> UploadBody:
-    """Return the body that sends ``content``; text is sent as UTF-8."""
+    """Return ``content`` as chunks of bytes, from its start; text becomes UTF-8."""
     content = file_of(content)
+    is_repeatable = begins_anew(content)
     chunks = content.chunks
     if getattr(chunks, "__func__", None) is File.chunks:
-        chunks = functools.partial(chunks, CHUNK)
-    return UploadBody(chunks, repeatable=begins_anew(content))
+        # Django's own go back to the start, which a bare pipe refuses.
+        read = functools.partial(_read, content)
+        chunks = functools.partial(chunks, CHUNK) if is_repeatable else read
+    return UploadBody(chunks, repeatable=is_repeatable)
+
+
+def _read(content: Any) -> Iterator[bytes | str]:
+    while chunk := content.read(CHUNK):
+        yield chunk
 
 
 def begins_anew(content: Any) -> bool:
@@ -61,19 +74,19 @@ def begins_anew(content: Any) -> bool:
         return False
 
 
-class Source:
-    """Content that is read once, from its start; ``size`` in bytes, None if unknown.
+class BodyReader:
+    """A file object over chunks of bytes, such as those of a body, to be read once.
 
-    Each read but the last returns as many bytes as were asked for. Text is encoded as
-    UTF-8.
+    Each read but the last returns as many bytes as were asked for. ``size`` is how many
+    there are in all, None if that is unknown.
     """
 
     size: int | None = None
 
-    def __init__(self, pieces: Iterable[bytes | str]) -> None:
+    def __init__(self, chunks: Iterable[bytes]) -> None:
         self.taken = 0
         """How many bytes were read so far."""
-        self._pieces = iter(pieces)
+        self._chunks = iter(chunks)
         self._rest = memoryview(b"")
 
     def readable(self) -> bool:
@@ -92,15 +105,13 @@ class Source:
         wanted = -1 if size is None or size < 0 else size
         while wanted:
             if not self._rest:
-                piece = next(self._pieces, None)
-                if piece is None:
+                chunk = next(self._chunks, None)
+                if chunk is None:
                     break
-                if isinstance(piece, str):
-                    piece = piece.encode()
-                self._rest = memoryview(piece)
+                self._rest = memoryview(chunk)
                 continue
             some = self._rest if wanted < 0 else self._rest[:wanted]
-            # An empty view of it would keep the whole piece in memory.
+            # An empty view of it would keep the whole chunk in memory.
             self._rest = self._rest[len(some) :] or memoryview(b"")
             found.append(some)
             if wanted > 0:
@@ -116,7 +127,7 @@ class Source:
         if self.size is None:
             start = self.read(size)
             self.taken -= len(start)
-            self._pieces = itertools.chain([bytes(self._rest)], self._pieces)
+            self._chunks = itertools.chain([bytes(self._rest)], self._chunks)
             self._rest = memoryview(start)
             if len(start) == size:
                 return False
@@ -127,8 +138,8 @@ class Source:
         """Do nothing: s3transfer closes what it has sent, and the file is another's."""
 
 
-class SeekableSource(Source):
-    """A file of bytes of known size, to be read in any order."""
+class SeekableReader(BodyReader):
+    """The same over a file of bytes: its size is known, and it is read in any order."""
 
     def __init__(self, file: Any) -> None:
         super().__init__(())
@@ -156,38 +167,35 @@ class SeekableSource(Source):
         return found
 
 
-def source_of(content: Any) -> Source:
-    """Return ``content`` as a source, from its start."""
+def reader_of(content: Any) -> BodyReader:
+    """Return a reader of ``content``, from its start: a seekable one where it can be.
+
+    That is where the content is a file of bytes. Text becomes UTF-8.
+    """
     content = file_of(content)
     is_seekable = begins_anew(content)
     if is_seekable:
         content.seek(0)
-    if getattr(content.chunks, "__func__", None) not in _PLAIN:
-        # Whoever made chunks of his own may have no read, or mean something else by it.
-        return Source(content.chunks())
-    # Of text, the size is told in characters.
-    if is_seekable and isinstance(content.read(0), bytes):
-        return SeekableSource(content)
-    return Source(_read(content))
+    # Whoever made chunks of his own may have no read, or mean something else by it. Of
+    # text, the size is told in characters.
+    is_plain = getattr(content.chunks, "__func__", None) in _PLAIN
+    if is_seekable and is_plain and isinstance(content.read(0), bytes):
+        return SeekableReader(content)
+    return BodyReader(body_of(content).begin())
 
 
 @contextlib.contextmanager
-def sized(source: Source) -> Iterator[Source]:
-    """Yield a source of known size: if need be, the content in a temporary file.
+def sized(reader: BodyReader) -> Iterator[BodyReader]:
+    """Yield a reader of known size: if need be, of a temporary file with the content.
 
     No more than a chunk of it is in memory.
     """
-    if source.size is not None:
-        yield source
+    if reader.size is not None:
+        yield reader
         return
     with tempfile.TemporaryFile() as file:
-        shutil.copyfileobj(source, file, CHUNK)
-        yield SeekableSource(file)
-
-
-def _read(content: Any) -> Iterator[bytes | str]:
-    while piece := content.read(CHUNK):
-        yield piece
+        shutil.copyfileobj(reader, file, CHUNK)
+        yield SeekableReader(file)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,8 @@ from tahoestorage.tahoe.caps import LITERAL_LIMIT
 class UploadBody:
     """The content of one upload, as chunks of bytes; text is encoded as UTF-8.
 
+    ``backends/content.py`` makes one of what Django gives to a storage.
+
     ``chunks`` returns the content from its start each time it is called.
     ``repeatable`` is False where that works only once: the upload is then not retried.
     """

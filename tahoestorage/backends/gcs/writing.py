@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Iterator
 from typing import Any
 
-from tahoestorage.backends.content import Source, body_of, media_type_of
+from tahoestorage.backends.content import BodyReader, body_of, media_type_of
 from tahoestorage.backends.gcs.clients import CALL, LONG
 from tahoestorage.backends.gcs.conditions import (
     OF_FILES,
@@ -123,16 +123,16 @@ class GCSWriting(GCSReading):
         for parameter, value in parameters.items():
             setattr(blob, parameter, value)
         mark = _mark(blob)
-        source = Source(chunks)
-        whole = source.is_shorter_than(PIECE)
+        reader = BodyReader(chunks)
+        whole = reader.is_shorter_than(PIECE)
         if not replace:
             self._demand("upload" if whole else "resumable upload", key, label)
         try:
             ask(
                 label,
                 blob.upload_from_file,
-                io.BytesIO(source.read()) if whole else source,
-                size=source.size,
+                io.BytesIO(reader.read()) if whole else reader,
+                size=reader.size,
                 content_type=content_type,
                 predefined_acl=self._acl(key),
                 if_generation_match=None if replace else 0,

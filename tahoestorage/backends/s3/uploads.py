@@ -12,7 +12,7 @@ from boto3.s3.transfer import TransferConfig
 from s3transfer.futures import NonThreadedExecutor
 from s3transfer.manager import TransferManager
 
-from tahoestorage.backends.content import Source
+from tahoestorage.backends.content import BodyReader
 from tahoestorage.backends.s3.checksums import with_sha256
 from tahoestorage.exceptions import FileMissing, StoreError
 
@@ -79,7 +79,7 @@ class Sending:
 
 def upload(
     client: Sending,
-    source: Source,
+    reader: BodyReader,
     place: Mapping[str, str],
     parameters: dict[str, Any],
     config: TransferConfig,
@@ -90,17 +90,17 @@ def upload(
     """
     config = copy.copy(config)
     config.max_submission_concurrency = 1
-    small = source.size is not None and source.size < config.multipart_threshold
-    if small and (source.size or 0) <= AT_ONCE and not config.max_bandwidth:
+    small = reader.size is not None and reader.size < config.multipart_threshold
+    if small and (reader.size or 0) <= AT_ONCE and not config.max_bandwidth:
         # To make a manager takes a third as long as to send a small file.
-        client.put_object(**place, **parameters, Body=source.read(source.size))
+        client.put_object(**place, **parameters, Body=reader.read(reader.size))
         return
     alone = small or not config.use_threads
     executor: Any = NonThreadedExecutor if alone else _executor
     # Not boto3's own choice, which may be a client in C that knows no conditions.
     with TransferManager(client, config, executor_cls=executor) as manager:  # type: ignore[arg-type]
         manager.upload(
-            source,  # type: ignore[arg-type]
+            reader,  # type: ignore[arg-type]
             place["Bucket"],
             place["Key"],
             extra_args=parameters,

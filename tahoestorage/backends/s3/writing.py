@@ -15,7 +15,7 @@ from typing import Any
 
 from boto3.s3.transfer import TransferConfig
 
-from tahoestorage.backends.content import CHUNK, Source, sized, source_of
+from tahoestorage.backends.content import CHUNK, BodyReader, reader_of, sized
 from tahoestorage.backends.objectreader import ObjectReader
 from tahoestorage.backends.objectstore import TRIAL
 from tahoestorage.backends.s3.conditions import (
@@ -121,39 +121,39 @@ class S3Writing(S3Reading):
     # Files
 
     def put_object(self, key: str, content: Any, label: str, *, replace: bool) -> Entry:
-        source, parameters = self._made_ready(key, content)
+        reader, parameters = self._made_ready(key, content)
         if replace:
-            response = self._send(key, source, label, parameters)
+            response = self._send(key, reader, label, parameters)
         else:
-            send = partial(self._send_new, key, source, label)
+            send = partial(self._send_new, key, reader, label)
             response = self._create(key, label, parameters, send)
-        size = source.taken if source.size is None else source.size
+        size = reader.taken if reader.size is None else reader.size
         return entry_of({"ETag": response.get("ETag", "")}, size)
 
-    def _made_ready(self, key: str, content: Any) -> tuple[Source, dict[str, Any]]:
-        """Return the source, packed if the options say so, and the parameters."""
-        source = source_of(content)
+    def _made_ready(self, key: str, content: Any) -> tuple[BodyReader, dict[str, Any]]:
+        """Return a reader, packed if the options say so, and the parameters."""
+        reader = reader_of(content)
         parameters = self.write_parameters(key, content)
         types = self.gzip_content_types
         pack = self.gzip and parameters["ContentType"] in types
         if pack := pack and "ContentEncoding" not in parameters:
-            source = self._packed(source)
+            reader = self._packed(reader)
             parameters["ContentEncoding"] = "gzip"
-        return source, marked(parameters, packed=pack)
+        return reader, marked(parameters, packed=pack)
 
     def as_stored(self, key: str, content: Any) -> Iterator[bytes]:
-        source, _ = self._made_ready(key, content)
-        return iter(partial(source.read, CHUNK), b"")
+        reader, _ = self._made_ready(key, content)
+        return iter(partial(reader.read, CHUNK), b"")
 
-    def _packed(self, source: Source) -> Source:
-        packed = self._compress_content(source)
+    def _packed(self, reader: BodyReader) -> BodyReader:
+        packed = self._compress_content(reader)
         pieces = iter(partial(packed.read, CHUNK), b"")
-        return Source(pieces)
+        return BodyReader(pieces)
 
     def _send(
         self,
         key: str,
-        source: Source,
+        reader: BodyReader,
         label: str,
         parameters: dict[str, Any],
         *,
@@ -163,22 +163,22 @@ class S3Writing(S3Reading):
         config: TransferConfig = self.transfer_config
         sending = Sending(self.client, new=new)
         place, config = self.address(key), in_one_piece(config) if at_once else config
-        self.call(label, upload, sending, source, place, parameters, config)
+        self.call(label, upload, sending, reader, place, parameters, config)
         return sending.response
 
     def _send_new(
-        self, key: str, source: Source, label: str, parameters: dict[str, Any]
+        self, key: str, reader: BodyReader, label: str, parameters: dict[str, Any]
     ) -> S3Response:
         """Create an object, in parts only where the condition holds for parts."""
-        large = not source.is_shorter_than(self.transfer_config.multipart_threshold)
+        large = not reader.is_shorter_than(self.transfer_config.multipart_threshold)
         operation: Operation = "CompleteMultipartUpload"
         if large and self._honours(operation, label, key):
-            return self._send(key, source, label, parameters, new=True)
+            return self._send(key, reader, label, parameters, new=True)
         self._demand("PutObject", label, key)
-        with sized(source) as source:
-            if source.size is not None and source.size > SENT_AT_ONCE:
+        with sized(reader) as reader:
+            if reader.size is not None and reader.size > SENT_AT_ONCE:
                 self._demand(operation, label, key)
-            return self._send(key, source, label, parameters, new=True, at_once=True)
+            return self._send(key, reader, label, parameters, new=True, at_once=True)
 
     def _create(
         self,
@@ -304,11 +304,11 @@ class S3Writing(S3Reading):
             tag = made.head["ETag"]
             return self.fetch_object(made.source, first, last, tag, made.label)
 
-        with ObjectReader(fetch, made.label, entry_of(made.head, made.size)) as reader:
-            source = Source(iter(partial(reader.read, CHUNK), b""))
+        with ObjectReader(fetch, made.label, entry_of(made.head, made.size)) as file:
+            reader = BodyReader(iter(partial(file.read, CHUNK), b""))
             if self.file_overwrite:
-                return self._send(made.target, source, made.label, parameters, new=True)
-            return self._send_new(made.target, source, made.label, parameters)
+                return self._send(made.target, reader, made.label, parameters, new=True)
+            return self._send_new(made.target, reader, made.label, parameters)
 
     def _source(self, made: Copying) -> dict[str, Any]:
         return {

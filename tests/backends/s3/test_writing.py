@@ -20,7 +20,7 @@ from botocore.config import Config
 from django.core.files.base import ContentFile, File
 from django.core.files.uploadedfile import InMemoryUploadedFile, TemporaryUploadedFile
 
-from tahoestorage.backends.content import source_of
+from tahoestorage.backends.content import reader_of
 from tahoestorage.backends.objectstore import TRIAL
 from tahoestorage.backends.s3 import S3Storage, uploads, writing
 from tahoestorage.exceptions import (
@@ -572,14 +572,14 @@ def test_memory_is_bounded(make_strict_s3: MakeS3, tmp_path: Path) -> None:
     assert int(run.stdout) <= 64
 
 
-def test_a_source_reads_as_much_as_it_is_asked_for() -> None:
-    source = source_of(Pieces(iter([b"ab", "", "cdé", b"", b"fg"])))
-    assert [source.read(3), source.read(0), source.read(3)] == [
+def test_a_reader_reads_as_much_as_it_is_asked_for() -> None:
+    reader = reader_of(Pieces(iter([b"ab", "", "cdé", b"", b"fg"])))
+    assert [reader.read(3), reader.read(0), reader.read(3)] == [
         b"abc",
         b"",
         b"d\xc3\xa9",
     ]
-    assert [source.read(), source.read(1), source.taken] == [b"fg", b"", 8]
+    assert [reader.read(), reader.read(1), reader.taken] == [b"fg", b"", 8]
 
 
 # Copies
