@@ -37,6 +37,12 @@ def invite(
     return user
 
 
+def record_invitation(user: User, *, by: User | None) -> None:
+    """Write down that the user is sent another link to set a password."""
+    with transaction.atomic():
+        record(Action.USER_INVITE, user, tenant_id=user.tenant_id, actor=by, again=True)
+
+
 def change(
     user: User,
     *,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import F
 from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.translation import gettext_lazy as _
@@ -13,6 +14,8 @@ from rest_framework_simplejwt.exceptions import AuthenticationFailed
 from rest_framework_simplejwt.tokens import RefreshToken, Token
 
 from accounts.models import User
+from audit.actions import Action
+from audit.recording import record
 
 VERSION = "version"
 """The claim that changes with the user's ``token_version`` and password."""
@@ -37,9 +40,11 @@ def _version(user: User) -> str:
     ).hexdigest()[:32]
 
 
-def revoke_tokens(user: User) -> None:
+def revoke_tokens(user: User, *, by: User | None) -> None:
     """Refuse all tokens that the user was given until now, at once."""
-    User.objects.filter(pk=user.pk).update(token_version=F("token_version") + 1)
+    with transaction.atomic():
+        User.objects.filter(pk=user.pk).update(token_version=F("token_version") + 1)
+        record(Action.TOKEN_REVOKE, user, tenant_id=user.tenant_id, actor=by)
 
 
 class TokenAuthentication(JWTAuthentication):

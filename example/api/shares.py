@@ -12,7 +12,6 @@ from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.permissions import AllowAny
@@ -21,9 +20,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.models import User
+from api import documented
 from api.permissions import user_of
+from api.problems import as_problem
 from objects import access
 from objects.access import Access
+from objects.conditions import content_etag
 from sharing import links
 from sharing.models import STATES, ShareLink
 from tahoestorage.serving import serve
@@ -152,7 +154,7 @@ class ShareView(APIView):
     permission_classes = (AllowAny,)
 
     @extend_schema(
-        responses={(200, "application/octet-stream"): OpenApiTypes.BINARY, 404: None}
+        responses=documented.DOWNLOAD, parameters=documented.DOWNLOAD_PARAMETERS
     )
     def get(self, request: Request, token: str) -> HttpResponseBase:
         """Download the object; 404 whatever the reason why there is nothing.
@@ -202,8 +204,11 @@ def opened(request: HttpRequest, link: ShareLink) -> HttpResponseBase:
         version.key,
         filename=link.object.name,
         as_attachment=True,
+        etag=content_etag(version),
     )
-    # Once a link is revoked, no cache goes on to serve it.
+    response = as_problem(response)
+    # Once a link is revoked, no cache goes on to serve it. And it never leads to the
+    # bucket's own URL, which would be good for more than one download.
     response["Cache-Control"] = "no-store"
     if link.max_downloads is not None:
         response["Accept-Ranges"] = "none"

@@ -120,10 +120,11 @@ class TenantViewSet(
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
         """Remove a tenant that has no users and no objects left, else 409."""
-        tenant = self.get_object()
-        self.operator()
+        tenant, me = self.get_object(), self.operator()
         try:
-            tenant.delete()
+            with transaction.atomic():
+                record(Action.TENANT_DELETE, tenant, tenant_id=tenant.pk, actor=me)
+                tenant.delete()
         except ProtectedError:
             detail = _("The tenant has users, objects or events.")
             raise Problem(409, detail, "not_empty") from None

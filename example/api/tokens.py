@@ -59,5 +59,5 @@ class RevokeView(APIView):
     def post(self, request: Request) -> Response:
         """Revoke every token that the user was given until now."""
         assert isinstance(request.user, User)  # noqa: S101
-        revoke_tokens(request.user)
+        revoke_tokens(request.user, by=request.user)
         return Response(status=204)

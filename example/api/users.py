@@ -193,6 +193,7 @@ class UserViewSet(
         user = self.administered()
         if not (user.is_active and user.email):
             raise Problem(409, "The user is inactive or has no mail.", "no_mail")
+        people.record_invitation(user, by=cast(User, request.user))
         try:
             passwords.send_link(user, request)
         except OSError as error:
@@ -205,7 +206,7 @@ class UserViewSet(
     def revoke_tokens(self, request: Request, pk: str) -> Response:
         """Refuse all tokens that the user was given until now."""
         user = self.get_object()
-        revoke_tokens(user)
+        revoke_tokens(user, by=cast(User, request.user))
         return Response(status=204)
 
     def administered(self) -> User:

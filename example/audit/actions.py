@@ -34,4 +34,5 @@ class Action(enum.StrEnum):
     GROUP_DELETE = "group.delete"
     TENANT_CREATE = "tenant.create"
     TENANT_CHANGE = "tenant.change"
+    TENANT_DELETE = "tenant.delete"
     TENANT_MOVE = "tenant.move"

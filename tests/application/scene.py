@@ -1,0 +1,144 @@
+"""What the callers of the permission matrix meet: one of each thing there is."""
+
+from __future__ import annotations
+
+import io
+from datetime import timedelta
+from functools import cached_property
+from typing import Any
+
+from django.contrib.auth.tokens import default_token_generator
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.utils import timezone
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
+
+from accounts.models import Tenant, TenantGroup, User
+from accounts.tokens import create_tokens
+from audit.models import Entry
+from objects import grants, storing
+from objects.access import Access
+from objects.incoming import IncomingFile
+from objects.models import Version
+from sharing import links
+from tests.application.callers import (
+    ADMINISTRATOR,
+    EDITOR,
+    NOBODY,
+    VIEWER,
+    Callers,
+)
+
+
+class Scene:
+    """The callers, and things of the tenant's; each is made when it is asked for.
+
+    What an attribute gives stands for it in paths and in lists.
+    """
+
+    def __init__(self, callers: Callers) -> None:
+        self.callers = callers
+
+    @property
+    def object(self) -> str:
+        return str(self.callers.object.pk)
+
+    def _new(self, folder: str, name: str) -> Version:
+        return storing.store(
+            IncomingFile(io.BytesIO(b"new"), 3, "text/plain"),
+            tenant=self.callers.tenant,
+            user=self.callers[ADMINISTRATOR].user,
+            folder=folder,
+            name=name,
+        )
+
+    @cached_property
+    def deleted_object(self) -> str:
+        """As the object; its deletion can be undone."""
+        made = self._new("", "deleted.txt").object
+        for kind, held in ((VIEWER, Access.VIEW), (EDITOR, Access.EDIT)):
+            grants.grant(made, self.callers[kind].user, held, actor=None)
+        creator = self.callers[ADMINISTRATOR].api
+        creator.delete(f"/api/v1/objects/{made.pk}/")
+        return str(made.pk)
+
+    @cached_property
+    def first_version(self) -> int:
+        """The number of a version of the object that is not its newest."""
+        self._new(self.callers.object.folder, self.callers.object.name)
+        return 1
+
+    @property
+    def link_token(self) -> str:
+        url = f"/api/v1/objects/{self.object}/content/?link=true"
+        told = self.callers[VIEWER].api.get(url).json()
+        return str(told["url"].rstrip("/").rpartition("/")[2])
+
+    @property
+    def path(self) -> str:
+        return self.callers.object.path
+
+    @property
+    def viewer(self) -> int:
+        return self.callers[VIEWER].user.pk
+
+    @property
+    def tenant(self) -> int:
+        return self.callers.tenant.pk
+
+    @cached_property
+    def empty_tenant(self) -> int:
+        return Tenant.objects.create(name="Hooli", slug="hooli").pk
+
+    @property
+    def password_link(self) -> dict[str, str]:
+        viewer = User.objects.get(pk=self.viewer)
+        return {
+            "uid": urlsafe_base64_encode(force_bytes(viewer.pk)),
+            "token": default_token_generator.make_token(viewer),
+        }
+
+    @cached_property
+    def group(self) -> int:
+        return TenantGroup.objects.create(name="Writers", tenant=self.callers.tenant).pk
+
+    @cached_property
+    def granted_group(self) -> int:
+        group = TenantGroup.objects.get(pk=self.group)
+        grants.grant(self.callers.object, group, Access.VIEW, actor=None)
+        return self.group
+
+    @cached_property
+    def default(self) -> int:
+        return grants.grant_by_default(
+            self.callers.tenant.pk, self.callers[EDITOR].user, Access.VIEW, actor=None
+        ).pk
+
+    @cached_property
+    def _link(self) -> tuple[str, str]:
+        link, token = links.create(
+            self.callers.object,
+            self.callers[ADMINISTRATOR].user,
+            expires_at=timezone.now() + timedelta(days=1),
+            max_downloads=None,
+        )
+        return str(link.pk), token
+
+    @property
+    def share(self) -> str:
+        return self._link[0]
+
+    @property
+    def share_token(self) -> str:
+        return self._link[1]
+
+    @property
+    def entry(self) -> int:
+        return Entry.objects.get(action="object.create").pk
+
+    def refresh_token(self, kind: str) -> str:
+        return "" if kind == NOBODY else str(create_tokens(self.callers[kind].user))
+
+    @staticmethod
+    def upload(name: str) -> Any:
+        return SimpleUploadedFile(name, b"new content", "text/plain")

@@ -1,0 +1,136 @@
+"""The permission matrix: each endpoint answers each caller as the table says."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.db import connection, transaction
+from drf_spectacular.generators import SchemaGenerator
+
+from audit.models import Entry
+from tests.application import matrix
+from tests.application.callers import KINDS, Caller, Callers
+from tests.application.matrix import TABLE, Endpoint
+from tests.application.scene import Scene
+
+METHODS = {"get", "put", "post", "patch", "delete", "head", "options"}
+
+
+def test_every_endpoint_of_the_schema_is_in_the_matrix() -> None:
+    generator: Any = SchemaGenerator
+    schema = generator().get_schema(request=None, public=True)
+    endpoints = {
+        f"{method.upper()} {path}"
+        for path, operations in schema["paths"].items()
+        for method in operations
+        if method in METHODS
+    }
+
+    assert endpoints == {str(one) for one in TABLE}
+
+
+def test_the_docs_have_the_same_matrix() -> None:
+    page = matrix.PAGE.read_text("utf-8")
+
+    assert page == matrix.with_table(page), "python -m tests.application.matrix"
+
+
+@pytest.mark.parametrize("endpoint", TABLE, ids=str)
+def test_each_caller_is_answered_as_the_table_says(
+    callers: Callers, endpoint: Endpoint
+) -> None:
+    cache.clear()
+    scene = Scene(callers)
+    path = address(scene, endpoint)
+    told = tuple(answer(scene, endpoint, path, callers[kind]) for kind in KINDS)
+
+    assert dict(zip(KINDS, told, strict=True)) == dict(
+        zip(KINDS, endpoint.answers, strict=True)
+    )
+
+
+def address(scene: Scene, endpoint: Endpoint) -> str:
+    """Return the endpoint's path with the scene's things in it."""
+    return re.sub(
+        r"{(\w+)}",
+        lambda found: str(getattr(scene, endpoint.things.get(found[1], "object"))),
+        endpoint.path,
+    )
+
+
+def answer(scene: Scene, endpoint: Endpoint, path: str, caller: Caller) -> str:
+    """Return what the caller is told, and undo what was done."""
+    thing = getattr(scene, endpoint.lists) if endpoint.lists else None
+    body = None if endpoint.body is None else endpoint.body(scene, caller.kind)
+    with transaction.atomic():
+        last = Entry.objects.order_by("pk").values_list("pk", flat=True).last() or 0
+        response = send(endpoint, path, caller, body)
+        status = response.status_code
+        shown = b"" if response.streaming else response.content
+        response.close()
+        if status >= 400:
+            assert response.headers["Content-Type"] == "application/problem+json"
+        entries = list(Entry.objects.filter(pk__gt=last))
+        check_entries(endpoint, caller, entries, done=status < 300)
+        transaction.set_rollback(True)
+    if endpoint.lists and status == 200:
+        return "+" if f'"id":{quoted(thing)}' in shown.decode() else "-"
+    return str(status)
+
+
+def send(endpoint: Endpoint, path: str, caller: Caller, body: Any) -> Any:
+    send = getattr(caller.api, endpoint.method.lower())
+    if endpoint.format in {"json", "multipart"}:
+        return send(path, body, format=endpoint.format, headers=endpoint.headers)
+    return send(path, body, content_type=endpoint.format, headers=endpoint.headers)
+
+
+def quoted(thing: Any) -> str:
+    return f'"{thing}"' if isinstance(thing, str) else f"{thing},"
+
+
+def check_entries(
+    endpoint: Endpoint, caller: Caller, entries: list[Entry], *, done: bool
+) -> None:
+    """The audit says what was done, by whom, and nothing where nothing was."""
+    if not done or (endpoint.method == "GET" and not endpoint.records):
+        assert entries == []
+        return
+    if not endpoint.records:
+        return
+    assert len(entries) == 1
+    assert entries[0].action.startswith(endpoint.records)
+    if not endpoint.anybody:
+        assert entries[0].actor_id == caller.user.pk
+
+
+def test_what_is_done_and_its_entry_are_of_one_transaction(
+    callers: Callers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No view records on its own: the test's own transaction would hide that."""
+    depths: list[int] = []
+    create = Entry.save
+
+    def save(self: Entry, *args: Any, **kwargs: Any) -> None:
+        depths.append(len(connection.savepoint_ids))
+        create(self, *args, **kwargs)
+
+    scene = Scene(callers)
+    around = len(connection.savepoint_ids)
+    monkeypatch.setattr(Entry, "save", save)
+    for endpoint in TABLE:
+        if not endpoint.records:
+            continue
+        path = address(scene, endpoint)
+        depths.clear()
+        cache.clear()
+        with transaction.atomic():
+            for kind in KINDS:
+                body = None if endpoint.body is None else endpoint.body(scene, kind)
+                send(endpoint, path, callers[kind], body).close()
+            transaction.set_rollback(True)
+        assert depths, endpoint
+        assert min(depths) > around + 1, endpoint
