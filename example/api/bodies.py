@@ -28,6 +28,12 @@ def length_of(request: Request) -> int:
     return size
 
 
+def has_body(request: Request) -> bool:
+    """Whether there is a body, also one whose length is not told."""
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    return "HTTP_TRANSFER_ENCODING" in request.META or length != "0"
+
+
 def limit() -> int:
     """Return how many bytes a file may have at most."""
     return settings.UPLOAD_LIMIT or MOST

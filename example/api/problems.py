@@ -48,13 +48,17 @@ class Problem(exceptions.APIException):
 
 def document(status: int, detail: str, **more: Any) -> dict[str, Any]:
     """Return the members of a problem document."""
-    title = http.HTTPStatus(status).phrase
     return {
         "type": "about:blank",
-        "title": title,
+        "title": phrase(status),
         "status": status,
         "detail": detail,
     } | {key: value for key, value in more.items() if value}
+
+
+def phrase(status: int) -> str:
+    """Return a status in words; 460 is the tus protocol's own."""
+    return "Checksum Mismatch" if status == 460 else http.HTTPStatus(status).phrase
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import http
 from typing import Any
 
 from drf_spectacular.contrib.rest_framework_simplejwt import SimpleJWTScheme
 
-from api.problems import MEDIA_TYPE
+from api.problems import MEDIA_TYPE, phrase
 
 METHODS = {"get", "put", "post", "delete", "patch", "head", "options"}
 PROBLEM = {
@@ -65,7 +64,7 @@ def add_problems(result: dict[str, Any], **_context: Any) -> dict[str, Any]:
                 if status >= "400":
                     response["content"] = content
                 if not response.get("description"):
-                    response["description"] = http.HTTPStatus(int(status)).phrase
+                    response["description"] = phrase(int(status))
             operation["responses"] = dict(sorted(responses.items()))
     return result
 

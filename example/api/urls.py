@@ -11,6 +11,7 @@ from api.objects import ObjectViewSet
 from api.permissions import DefaultViewSet, PermissionsView, PermissionView
 from api.shares import ShareLinkViewSet
 from api.tenants import GroupViewSet, TenantViewSet
+from api.tus import UploadsView, UploadView
 from api.users import UserViewSet
 
 router = SimpleRouter()
@@ -63,6 +64,8 @@ urlpatterns = [
     ),
     path("links/<str:token>/", links.LinkView.as_view(), name="link"),
     path("usage/", usage.UsageView.as_view(), name="usage"),
+    path("uploads/", UploadsView.as_view(), name="uploads"),
+    path("uploads/<uuid:pk>/", UploadView.as_view(), name="upload"),
     path("", include(router.urls)),
     path("schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     path("docs/", DocsView.as_view(url_name="api:schema"), name="docs"),

@@ -79,6 +79,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "objects",
+    "uploads",
     "sharing",
     "audit",
     "api",
@@ -97,6 +98,17 @@ MIDDLEWARE = [
 # No other site's scripts may use the API, unless it is named.
 CORS_ALLOWED_ORIGINS = words("CORS_ALLOWED_ORIGINS")
 CORS_URLS_REGEX = r"^/api/"
+# What clients of the tus protocol send and read.
+CORS_ALLOW_HEADERS = [
+    *("accept", "authorization", "content-type", "if-match", "idempotency-key"),
+    *("tus-resumable", "upload-checksum", "upload-length", "upload-metadata"),
+    *("upload-offset", "x-http-method-override", "x-requested-with"),
+]
+CORS_EXPOSE_HEADERS = [
+    *("etag", "location", "object-id", "tus-extension", "tus-max-size"),
+    *("tus-resumable", "tus-version", "upload-expires", "upload-length"),
+    *("upload-metadata", "upload-offset"),
+]
 if CORS_ALLOWED_ORIGINS:
     INSTALLED_APPS.append("corsheaders")
     MIDDLEWARE.insert(1, "corsheaders.middleware.CorsMiddleware")
@@ -243,6 +255,10 @@ TAHOE_STORAGE_BASE_CAP_FILE = os.environ.get("TAHOE_STORAGE_BASE_CAP_FILE")
 # Whether photos, and a second link to slides, lead past this site.
 PUBLIC_LINKS = flag("PUBLIC_LINKS") or bool(os.environ.get("TAHOE_PUBLIC_BASE_URL"))
 UPLOAD_LIMIT = number("UPLOAD_LIMIT")  # bytes; None takes files of any size
+# An upload in parts: what a killed process loses at most, and for how long after the
+# last part somebody may go on.
+UPLOAD_PART_BYTES = number("UPLOAD_PART_BYTES") or 16 << 20
+UPLOAD_LIFETIME = timedelta(hours=number("UPLOAD_HOURS") or 24)
 # A sender of fewer bytes a second, for so many seconds, is cut off.
 UPLOAD_MIN_RATE = 1 << 10
 UPLOAD_PATIENCE = number("UPLOAD_PATIENCE") or 60

@@ -111,3 +111,11 @@ def find(
     if access is not Access.VIEW and not allows(user, found, access):
         raise PermissionDenied
     return found
+
+
+def may_write(user: User, folder: str, name: str) -> bool:
+    """Whether the user may make an object of that name, or a new version of it."""
+    there = StoredObject.objects.filter(
+        tenant=user.tenant_id, folder=folder, name=name, deleted_at=None
+    ).first()
+    return there is None or allows(user, there, Access.EDIT)

@@ -27,6 +27,8 @@ from tahoestorage.parts import Part
 
 TRIAL = ".tahoestorage-trial"
 """The last part of a key begins so if a trial of the store's conditions made it."""
+PACKED = "tahoestorage-packed"
+"""User metadata, "yes" or "no": whether the storage packed the content (gzip)."""
 _TRIAL_OF_BEFORE = ".tahoestorage-probe-"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +25,7 @@ from tahoestorage.backends.gcs.objects import (
 )
 from tahoestorage.backends.gcs.options import GCSOptions
 from tahoestorage.backends.keys import Keys
+from tahoestorage.backends.objectstore import PACKED
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import (
     DamagedDownload,
@@ -133,11 +135,23 @@ class GCSReading(Keys, GCSOptions):
             encoding = encoding if entry is None else encoding_of(entry)
         if entry is None:
             raise FileMissing(f"{label}: there is no such file")
-        # What this storage packs is of these types, so that others packed the rest.
+        # What this storage packs is of these types by now. Of the rest its mark tells.
         kind = headers.get("content-type")
         if not beyond and kind is not None and kind not in self.gzip_content_types:
-            encoding = None
+            asks = encoding == "gzip" and reference is None and self.gzip
+            if not (asks and self._is_marked(key, entry, label)):
+                encoding = None
         return Part(entry, body, encoding)
+
+    def _is_marked(self, key: str, entry: Entry, label: str) -> bool:
+        """Return whether an object's metadata say that the storage packed it."""
+        if mimetypes.guess_type(key)[1] is not None:
+            # It came packed, by its name.
+            return False
+        blob = self._found(key, label)
+        if blob is None or blob.generation != generation_in(entry.reference):
+            raise _replaced(label)
+        return bool((blob.metadata or {}).get(PACKED) == "yes")
 
     def _get(self, url: str, first: int, last: int) -> Any:
         # Without the second the store unpacks what is packed, and knows no ranges.

@@ -26,7 +26,7 @@ from tahoestorage.backends.gcs.errors import ask, no_bucket
 from tahoestorage.backends.gcs.objects import entry_of, generation_in
 from tahoestorage.backends.gcs.reading import GCSReading
 from tahoestorage.backends.gcs.uploads import packed
-from tahoestorage.backends.objectstore import TRIAL
+from tahoestorage.backends.objectstore import PACKED, TRIAL
 from tahoestorage.entries import Entry
 from tahoestorage.exceptions import FileMissing, NameTaken, NotConditional, StoreError
 
@@ -164,6 +164,8 @@ class GCSWriting(GCSReading):
         if pack and "content_encoding" not in parameters:
             parameters["content_encoding"] = "gzip"
             chunks = packed(chunks)
+            mark = {PACKED: "yes"}
+            parameters["metadata"] = {**(parameters.get("metadata") or {}), **mark}
         return chunks, content_type, parameters
 
     def as_stored(self, key: str, content: Any) -> Iterator[bytes]:

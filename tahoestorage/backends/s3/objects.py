@@ -7,13 +7,12 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from tahoestorage.backends.objectstore import PACKED
 from tahoestorage.backends.s3.errors import ERRORS, meaning
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import StoreError, StoreUnreachable
 from tahoestorage.parts import Part
 
-PACKED = "tahoestorage-packed"
-"""User metadata, "yes" or "no": whether the storage packed the content (gzip)."""
 # The framing of a request's body. Some stores wrongly keep it as the object's encoding.
 _FRAMING = "aws-chunked"
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")

@@ -228,6 +228,31 @@ def test_the_store_s_hashes_tell_whether_contents_are_equal(make: Make) -> None:
     assert storage.has_content("a.css", ContentFile(STYLE + b" ")) is False
 
 
+def test_what_was_packed_is_read_unpacked_where_its_type_is_no_more(
+    gcs: GCS, make: Make
+) -> None:
+    before = make(gzip=True, object_parameters={"metadata": {"of": "the site"}})
+    save(before, "a.css", STYLE)
+    before.copy("a.css", "b.css")
+    storage = make(gzip=True, gzip_content_types=["text/html"], cache=False)
+    for name in ("a.css", "b.css"):
+        gcs.front.reset()
+        assert read(storage, name) == STYLE
+        # Its mark has to be asked for, once.
+        assert gcs.front.kinds == ["read", "stat"]
+        blob = storage.bucket.get_blob(name)
+        assert blob.metadata["of"] == "the site"
+    # The site's own stays as it is, and by its name costs no request.
+    content = gzip.compress(STYLE)
+    by_hand = make(gzip=True, object_parameters={"content_encoding": "gzip"})
+    save(by_hand, "c.css", content)
+    save(storage, "d.tar.gz", content)
+    assert read(storage, "c.css") == content
+    gcs.front.reset()
+    assert read(storage, "d.tar.gz") == content
+    assert gcs.front.kinds == ["read"]
+
+
 # What another host has replaced
 
 OLD = b"o" * 1_000_000

@@ -1,0 +1,316 @@
+"""Resumable uploads by the tus protocol 1.0 (https://tus.io/protocols/resumable-upload).
+
+Extensions: creation, creation-with-upload, checksum, termination, expiration. Whoever
+has an upload's URL may go on with it, without a token, while the user who began it is
+active: tokens are good for minutes, and an upload takes hours.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import Any
+
+from django.db import transaction
+from django.http import Http404
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from django.utils.http import http_date
+from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.exceptions import UnsupportedMediaType
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.models import User
+from api.bodies import body_of, has_body, length_of, limit
+from api.parsers import StreamParser
+from api.problems import Problem
+from api.tusheaders import (
+    BODY_TYPE,
+    CHECKSUMS,
+    EXTENSIONS,
+    VERSION,
+    Described,
+    checksum_in,
+    described_in,
+    number_in,
+)
+from objects import access, storing
+from uploads import finishing
+from uploads.leases import Busy, acquire, expiry
+from uploads.models import Upload
+from uploads.receiving import ChecksumMismatch, receive
+
+BODY = {BODY_TYPE: OpenApiTypes.BINARY}
+logger = logging.getLogger(__name__)
+
+
+def header(name: str, *, required: bool = False, description: str = "") -> Any:
+    """Describe a header of a request."""
+    return OpenApiParameter(
+        name, str, "header", required=required, description=description
+    )
+
+
+RESUMABLE = OpenApiParameter(
+    "Tus-Resumable", str, "header", required=True, enum=[VERSION]
+)
+CHECKSUM = header("Upload-Checksum", description="Of the body: `sha256 Base64`.")
+
+
+class TusView(APIView):
+    """What all of the protocol's responses have in common."""
+
+    parser_classes = (StreamParser,)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if request.method != "OPTIONS" and (
+            request.headers.get("Tus-Resumable") != VERSION
+        ):
+            raise Problem(412, _("This is version 1.0.0 of tus."), "tus_version")
+
+    def finalize_response(
+        self, request: Request, response: Any, *args: Any, **kwargs: Any
+    ) -> Response:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        response["Tus-Resumable"] = VERSION
+        response["Cache-Control"] = "no-store"
+        if response.status_code == 412:
+            response["Tus-Version"] = VERSION
+        return response
+
+    def get_permissions(self) -> Any:
+        if self.request.method == "OPTIONS":
+            return [AllowAny()]
+        return super().get_permissions()
+
+    def options(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Say what the server can do."""
+        return Response(
+            status=204,
+            headers={
+                "Tus-Version": VERSION,
+                "Tus-Extension": EXTENSIONS,
+                "Tus-Checksum-Algorithm": ",".join(CHECKSUMS),
+                "Tus-Max-Size": str(limit()),
+            },
+        )
+
+
+class UploadsView(TusView):
+    """Resumable uploads that begin."""
+
+    @extend_schema(
+        operation_id="uploads_create",
+        request=BODY,
+        responses={
+            201: OpenApiResponse(description="Go on at the URL in `Location`."),
+            **dict.fromkeys((409, 411, 412, 460, 507)),
+        },
+        parameters=[
+            RESUMABLE,
+            header("Upload-Length", required=True, description="Bytes in all."),
+            header(
+                "Upload-Metadata",
+                description="`filename`, `filetype` and `folder`, each with its value "
+                "in Base64. Without a name, the object gets the upload's id for one.",
+            ),
+            CHECKSUM,
+        ],
+    )
+    def post(self, request: Request) -> Response:
+        """Begin an upload; the body may be its first bytes."""
+        size, described = number_in(request, "Upload-Length"), described_in(request)
+        if size > limit():
+            raise Problem(413, _("That is more than is taken."), "too_large")
+        length = length_of(request) if has_body(request) else 0
+        if length and request.content_type != BODY_TYPE:
+            raise UnsupportedMediaType(request.content_type)
+        if length > size:
+            raise Problem(413, _("The body is longer than announced."), "too_large")
+        checksum = checksum_in(request)
+        upload = begin(request, size, described)
+        try:
+            if length or not size:
+                take(request, upload, length, checksum)
+        except ChecksumMismatch:
+            finishing.cancel(upload)
+            raise Problem(460, _("The checksum is another."), "checksum") from None
+        except Exception as error:
+            if not size:  # Whoever uploads nothing does not come again.
+                finishing.cancel(upload)
+                raise
+            logger.error("The first part of an upload failed: %s", error)
+        location = reverse("api:upload", args=[upload.pk])
+        return Response(
+            status=201,
+            headers={
+                "Location": request.build_absolute_uri(location),
+                **told(upload),
+            },
+        )
+
+
+class UploadView(TusView):
+    """A resumable upload, by its URL."""
+
+    # Whoever has the URL; an expired token that comes along is not looked at.
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+    throttle_classes = ()
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Take the method from a header, for clients that know GET and POST only."""
+        asked = request.headers.get("X-HTTP-Method-Override", "").upper()
+        if request.method == "POST" and asked in {"PATCH", "DELETE", "HEAD"}:
+            request.method = asked
+        return super().dispatch(request, *args, **kwargs)
+
+    def head(self, request: Request, pk: uuid.UUID) -> Response:
+        """Say how much has come; 423 while somebody works on it or the store is away.
+
+        Clients take any other error for the end of the upload, and begin anew.
+        """
+        upload = found(pk)
+        if upload.finished_at is None and upload.is_leased:
+            return Response(status=423)
+        try:
+            finishing.finish_if_complete(upload)
+        except Exception as error:
+            if not isinstance(error, Busy):
+                logger.error("An upload could not be finished: %s", error)
+            return Response(status=423)
+        headers = told(upload) | {"Upload-Length": str(upload.size)}
+        if upload.metadata:
+            headers["Upload-Metadata"] = upload.metadata
+        return Response(status=200, headers=headers)
+
+    @extend_schema(
+        operation_id="uploads_continue",
+        request=BODY,
+        responses={
+            204: OpenApiResponse(description="`Upload-Offset` says how much has come."),
+            **dict.fromkeys((409, 410, 411, 412, 423, 460)),
+        },
+        parameters=[
+            RESUMABLE,
+            header("Upload-Offset", required=True, description="As HEAD has it."),
+            CHECKSUM,
+        ],
+        auth=[],
+    )
+    def patch(self, request: Request, pk: uuid.UUID) -> Response:
+        """Add the body to what has come; with the last byte the object is stored.
+
+        Where the body breaks off, what came of it is kept.
+        """
+        if request.content_type != BODY_TYPE:
+            raise UnsupportedMediaType(request.content_type)
+        offset, length = number_in(request, "Upload-Offset"), length_of(request)
+        checksum, upload = checksum_in(request), found(pk)
+        if offset != upload.offset:
+            raise Problem(409, _("Another number of bytes has come."), "offset")
+        if length > upload.size - offset:
+            raise Problem(413, _("The body is longer than announced."), "too_large")
+        if upload.finished_at is None:
+            try:
+                take(request, upload, length, checksum)
+            except Busy:
+                raise busy() from None
+            except ChecksumMismatch:
+                raise Problem(460, _("The checksum is another."), "checksum") from None
+        return Response(status=204, headers=told(upload))
+
+    @extend_schema(
+        operation_id="uploads_delete",
+        responses={204: None, **dict.fromkeys((410, 412, 423))},
+        parameters=[RESUMABLE],
+        auth=[],
+    )
+    def delete(self, request: Request, pk: uuid.UUID) -> Response:
+        """Give the upload up; what it has become, if it is finished, stays."""
+        upload = found(pk)
+        try:
+            if upload.finished_at is None:
+                finishing.give_up(upload)
+            else:
+                finishing.remove(upload)
+        except Busy:
+            raise busy() from None
+        return Response(status=204)
+
+
+def begin(request: Request, size: int, described: Described) -> Upload:
+    """Return a new upload; its version holds its size in the tenant's quota."""
+    user = request.user
+    assert isinstance(user, User)  # noqa: S101
+    id = uuid.uuid4()
+    name = described.name or str(id)
+    if not access.may_write(user, described.folder, name):
+        raise Problem(409, _("Another object has the name."), "name_taken")
+    with transaction.atomic():
+        version = storing.begin(
+            tenant=user.tenant,
+            user=user,
+            folder=described.folder,
+            name=name,
+            size=size,
+            content_type=described.content_type,
+        )
+        return Upload.objects.create(
+            id=id,
+            kind=Upload.Kind.TUS,
+            version=version,
+            user=user,
+            store=version.store,
+            size=size,
+            metadata=request.headers.get("Upload-Metadata", ""),
+            expires_at=expiry(),
+        )
+
+
+def take(
+    request: Request, upload: Upload, length: int, checksum: tuple[str, bytes] | None
+) -> None:
+    """Keep what comes, and finish the upload if that is all of it."""
+    lease = acquire(upload)
+    with finishing.returned(lease):
+        if length:
+            with body_of(request) as stream:
+                receive(lease, stream, length, checksum)
+        if upload.offset == upload.size:
+            finishing.finish(lease)
+
+
+def found(pk: uuid.UUID) -> Upload:
+    """Return an upload that may be gone on with, or was finished lately."""
+    upload = (
+        Upload.objects.select_related("version", "user")
+        .filter(pk=pk, kind=Upload.Kind.TUS, user__is_active=True)
+        .first()
+    )
+    if upload is None:
+        raise Http404
+    if upload.is_expired or (upload.version is None and upload.finished_at is None):
+        raise Problem(410, _("The upload has expired."), "expired")
+    return upload
+
+
+def busy() -> Problem:
+    return Problem(423, _("The upload is being worked on."), "busy")
+
+
+def told(upload: Upload) -> dict[str, str]:
+    """Return the headers that say how far an upload is, and what it becomes."""
+    headers = {
+        "Upload-Offset": str(upload.offset),
+        "Upload-Expires": http_date(upload.expires_at.timestamp()),
+    }
+    if upload.version is not None:
+        headers["Object-Id"] = str(upload.version.object_id)
+    return headers

@@ -1,0 +1,57 @@
+"""Uploads past the site, to the bucket: believed once the site has hashed them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from objects.incoming import CHUNK, IncomingFile
+from objects.models import Version
+from uploads.finishing import give_up, returned, settle
+from uploads.leases import Lease, acquire
+from uploads.models import Upload
+
+
+class NotThere(Exception):
+    """Nothing was uploaded yet."""
+
+
+class WrongSize(Exception):
+    """The store holds another number of bytes than were announced."""
+
+
+def takes_direct(storage: Any) -> bool:
+    """Whether a store can be uploaded to by a signed URL."""
+    return hasattr(storage, "upload_url")
+
+
+def verify(upload: Upload) -> None:
+    """Hash what was uploaded, and let its version be stored.
+
+    Raises NotThere, and may be tried again then; WrongSize, and then the upload is
+    given up; Busy, and what the store raises.
+    """
+    version = upload.version
+    try:
+        lease = acquire(upload)
+        with returned(lease):
+            assert version is not None  # noqa: S101  # `acquire` saw to that.
+            settle(lease, version, _hash(lease, version))
+    except WrongSize:
+        give_up(Upload.objects.get(pk=upload.pk))
+        raise
+
+
+def _hash(lease: Lease, version: Version) -> str:
+    """Return the SHA-256 of the stored bytes, all of which are read."""
+    storage: Any = version.storage
+    try:
+        size = storage.size(version.key)
+    except FileNotFoundError:
+        raise NotThere from None
+    if size != version.size:
+        raise WrongSize
+    with storage.open(version.key) as file:
+        content = IncomingFile(file, size)
+        while content.read(CHUNK):
+            lease.renew()
+    return content.sha256

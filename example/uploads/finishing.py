@@ -1,0 +1,136 @@
+"""An upload ends: its parts become a version, or all of it is given up."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from objects import storing
+from objects.incoming import IncomingFile
+from objects.models import Version
+from uploads.leases import AWAY, LEASE, Busy, Lease, acquire
+from uploads.models import Upload
+from uploads.receiving import ChecksumMismatch, discard
+
+
+class PartsReader:
+    """The kept parts of an upload as one stream, read once from their start."""
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+        self._parts = lease.upload.parts.filter(is_kept=True).order_by("start")
+        self._left = self._parts.iterator()
+        self._file: Any = None
+
+    def read(self, size: int) -> bytes:
+        """Return at most ``size`` bytes, none at the end."""
+        self._lease.renew()
+        while True:
+            if self._file is None:
+                part = next(self._left, None)
+                if part is None:
+                    return b""
+                self._file = self._lease.upload.storage.open(part.key)
+            if data := self._file.read(size):
+                return bytes(data)
+            self.close()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def finish(lease: Lease) -> None:
+    """Make one file in the store of all the parts, and let its version be stored.
+
+    Whatever goes wrong, the parts are still there, and it can be tried again.
+    """
+    upload = lease.upload
+    version = upload.version
+    assert version is not None  # noqa: S101  # `acquire` saw to that.
+    try:
+        content = _copy_parts(lease, version)
+    except (FileExistsError, storing.NotStored):
+        # Whoever tried before was killed between the bytes and the row; or is alive,
+        # and finds at the end that the lease is not his any more.
+        lease.update(leased_until=timezone.now() + LEASE)
+        version.storage.delete(version.key)
+        content = _copy_parts(lease, version)
+    settle(lease, version, content.sha256)
+
+
+def _copy_parts(lease: Lease, version: Version) -> IncomingFile:
+    with contextlib.closing(PartsReader(lease)) as parts:
+        content = IncomingFile(parts, lease.upload.size, version.content_type)
+        storing.save(version, content)
+    return content
+
+
+def settle(lease: Lease, version: Version, sha256: str) -> None:
+    """Let the version be stored and the upload finished, both or none."""
+    with transaction.atomic():
+        lease.update(finished_at=timezone.now(), lease=None, leased_until=None)
+        storing.settle(version, sha256)
+    drop_parts(lease.upload)
+
+
+def drop_parts(upload: Upload) -> None:
+    """Delete the bytes of all parts; rows remain of those that could not be."""
+    for part in upload.parts.select_related("upload"):
+        discard(part)
+
+
+def finish_if_complete(upload: Upload) -> None:
+    """Finish an upload all of whose bytes have come.
+
+    Raises Busy while somebody else does, and what the store raises; for some seconds
+    nobody tries again then.
+    """
+    if upload.finished_at is not None or upload.offset < upload.size:
+        return
+    lease = acquire(upload)
+    with returned(lease):
+        finish(lease)
+
+
+@contextlib.contextmanager
+def returned(lease: Lease) -> Iterator[None]:
+    """Release the lease after the block; a failure keeps others away for seconds."""
+    try:
+        yield
+    except (Busy, ChecksumMismatch):
+        lease.release()
+        raise
+    except BaseException:
+        lease.release(after=AWAY)
+        raise
+    lease.release()
+
+
+def give_up(upload: Upload) -> None:
+    """Remove an upload that is not finished, with its parts and its version.
+
+    Raises Busy while somebody works on it.
+    """
+    if upload.version is not None:
+        acquire(upload)
+    cancel(upload)
+
+
+def cancel(upload: Upload) -> None:
+    """As `give_up`, for whoever knows that nobody else works on it."""
+    if upload.version is not None:
+        storing.abandon(upload.version)
+    remove(upload)
+
+
+def remove(upload: Upload) -> None:
+    """Delete the parts and then the row, which remains while parts do."""
+    drop_parts(upload)
+    if not upload.parts.exists():
+        upload.delete()

@@ -1,0 +1,83 @@
+"""Who works on an upload: one at a time, whichever process or host it is on.
+
+A lease is a row's token and a time. It is renewed while bytes come, and runs out soon
+after its holder was killed; what the holder does then counts no more, for each change
+is made on condition of its token.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from uploads.models import Upload
+
+LEASE = timedelta(seconds=20)
+RENEWED = 5.0  # seconds
+AWAY = timedelta(seconds=5)
+"""For so long nobody goes on after the store has failed."""
+
+
+class Busy(Exception):
+    """Somebody else works on the upload, or it was finished or given up meanwhile."""
+
+
+@dataclass
+class Lease:
+    """The right to change an upload, until it runs out or somebody else has it."""
+
+    upload: Upload
+    token: uuid.UUID = field(default_factory=uuid.uuid4)
+    renewed: float = field(default_factory=time.monotonic)
+
+    def update(self, **values: Any) -> None:
+        """Change the upload's row; raises Busy where the lease is another's by now."""
+        found = Upload.objects.filter(pk=self.upload.pk, lease=self.token)
+        if not found.update(**values):
+            raise Busy
+        for name, value in values.items():
+            setattr(self.upload, name, value)
+
+    def renew(self) -> None:
+        """Go on holding it: called as bytes come, it writes every few seconds."""
+        now = time.monotonic()
+        if now - self.renewed > RENEWED:
+            self.renewed = now
+            self.update(leased_until=timezone.now() + LEASE, expires_at=expiry())
+
+    def release(self, *, after: timedelta | None = None) -> None:
+        """Let others go on, at once or after a time."""
+        until = None if after is None else timezone.now() + after
+        Upload.objects.filter(pk=self.upload.pk, lease=self.token).update(
+            lease=None, leased_until=until
+        )
+
+
+def acquire(upload: Upload) -> Lease:
+    """Return a lease on an upload as it was read; raises Busy.
+
+    Its offset is still what was read, and it is not finished.
+    """
+    lease, now = Lease(upload), timezone.now()
+    if upload.is_leased or not Upload.objects.filter(
+        pk=upload.pk,
+        offset=upload.offset,
+        finished_at=None,
+        version__isnull=False,
+        lease=upload.lease,
+        leased_until=upload.leased_until,
+    ).update(lease=lease.token, leased_until=now + LEASE):
+        raise Busy
+    upload.lease, upload.leased_until = lease.token, now + LEASE
+    return lease
+
+
+def expiry() -> Any:
+    """Return when an upload expires that somebody goes on with now."""
+    return timezone.now() + settings.UPLOAD_LIFETIME

@@ -1,0 +1,97 @@
+"""Uploads that take more than one request, and the parts that have come so far."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.core.files.storage import Storage, storages
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from objects.models import Version
+
+
+class Upload(models.Model):
+    """A version on its way: in parts by the tus protocol, or directly to the store.
+
+    The pending version holds its size in the tenant's quota. Whoever knows the id may
+    go on with the upload, while the user who began it is active: it is random.
+    """
+
+    class Kind(models.TextChoices):
+        TUS = "tus", _("in parts")
+        DIRECT = "direct", _("directly to the store")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind.choices)
+    version = models.OneToOneField(
+        Version,
+        models.SET_NULL,
+        null=True,
+        related_name="upload",
+        verbose_name=_("version"),
+        help_text=_("Empty: it was given up, and the sweep removes what is left."),
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        related_name="+",
+        verbose_name=_("user"),
+    )
+    store = models.CharField(_("store of the parts"), max_length=100)
+    size = models.PositiveBigIntegerField(_("bytes"))
+    offset = models.PositiveBigIntegerField(_("bytes that came"), default=0)
+    metadata = models.TextField(_("metadata"), blank=True)
+    # Whoever works on it: a request, or the sweep. See `uploads.leases`.
+    lease = models.UUIDField(null=True, editable=False)
+    leased_until = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField(_("begun"), auto_now_add=True)
+    expires_at = models.DateTimeField(_("expires"), db_index=True)
+    finished_at = models.DateTimeField(_("finished"), null=True)
+
+    class Meta:
+        verbose_name = _("upload")
+        verbose_name_plural = _("uploads")
+        ordering = ("-created_at", "pk")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}, {self.offset} of {self.size}"
+
+    @property
+    def storage(self) -> Storage:
+        """The store that holds the parts."""
+        return storages[self.store]
+
+    @property
+    def is_expired(self) -> bool:
+        return self.expires_at <= timezone.now()
+
+    @property
+    def is_leased(self) -> bool:
+        """Whether somebody works on it now, or the store is waited for."""
+        return self.leased_until is not None and self.leased_until > timezone.now()
+
+
+class UploadPart(models.Model):
+    """Bytes of an upload, as a file of their own in the store.
+
+    The row is made before the bytes are, so that no bytes are without one. It counts
+    once it is kept: the kept ones follow each other without a gap up to the upload's
+    offset. The others are a killed process's, or of a body that was refused.
+    """
+
+    upload = models.ForeignKey(Upload, models.CASCADE, related_name="parts")
+    start = models.PositiveBigIntegerField()
+    size = models.PositiveBigIntegerField(default=0)
+    is_kept = models.BooleanField(default=False)
+    key = models.CharField(max_length=255, unique=True)
+
+    class Meta:
+        default_permissions = ()
+        indexes = (
+            models.Index(fields=("upload", "is_kept", "start"), name="part_start"),
+        )

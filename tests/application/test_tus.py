@@ -1,0 +1,496 @@
+"""Resumable uploads by the tus protocol, request by request."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from base64 import b64encode
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.files.storage import default_storage, storages
+from django.core.management import call_command
+from django.db.models import F
+from django.http import HttpResponse
+from django.test import override_settings
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from accounts.models import Tenant, User
+from objects.models import StoredObject, Version
+from tests.application.callers import KINDS, NOBODY, Callers, client_of
+from uploads import leases
+from uploads.leases import acquire
+from uploads.models import Upload, UploadPart
+
+CREATE = "/api/v1/uploads/"
+TYPE = "application/offset+octet-stream"
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def user() -> User:
+    tenant = Tenant.objects.create(name="Acme", slug="acme", max_bytes=1000)
+    return User.objects.create_user("ann", password="secret", tenant=tenant)
+
+
+@pytest.fixture
+def api(user: User) -> APIClient:
+    return client_of(user)
+
+
+def metadata(**values: str) -> str:
+    return ",".join(f"{k} {b64encode(v.encode()).decode()}" for k, v in values.items())
+
+
+def checksum(data: bytes, algorithm: str = "sha256") -> str:
+    digest = hashlib.new(algorithm, data).digest()
+    return f"{algorithm} {b64encode(digest).decode()}"
+
+
+def tus(
+    client: APIClient, method: str, url: str, body: bytes | None = None, **headers: Any
+) -> HttpResponse:
+    """Send a request of the protocol; headers are given with low lines."""
+    sent = {
+        f"HTTP_{name.upper()}": str(value)
+        for name, value in {"tus_resumable": "1.0.0", **headers}.items()
+        if value is not None
+    }
+    kind = {} if body is None else {"content_type": TYPE}
+    response: HttpResponse = client.generic(method, url, body or b"", **kind, **sent)
+    return response
+
+
+def create(client: APIClient, size: int, **headers: Any) -> str:
+    headers.setdefault("upload_metadata", metadata(filename="a.bin"))
+    response = tus(client, "POST", CREATE, upload_length=size, **headers)
+    assert response.status_code == 201, response.content
+    return response["Location"]
+
+
+def offset(url: str) -> int:
+    """The offset as whoever has no token asks for it."""
+    response = tus(APIClient(), "HEAD", url)
+    assert response.status_code == 200, response.status_code
+    return int(response["Upload-Offset"])
+
+
+def patch(url: str, at: int, data: bytes, **headers: Any) -> HttpResponse:
+    return tus(APIClient(), "PATCH", url, data, upload_offset=at, **headers)
+
+
+def stored() -> bytes:
+    version = StoredObject.objects.get().current
+    assert version is not None
+    assert version.sha256 == hashlib.sha256(read(version)).hexdigest()
+    return read(version)
+
+
+def read(version: Version) -> bytes:
+    with version.storage.open(version.key) as file:
+        return bytes(file.read())
+
+
+def counts() -> list[int]:
+    """Bytes and objects of the tenant: used, and reserved."""
+    tenant = Tenant.objects.get(slug="acme")
+    return [
+        *(tenant.used_bytes, tenant.reserved_bytes),
+        *(tenant.used_objects, tenant.reserved_objects),
+    ]
+
+
+def nothing_is_left() -> bool:
+    return not (
+        any(counts())
+        or StoredObject.objects.exists()
+        or UploadPart.objects.exists()
+        or Upload.objects.exists()
+    )
+
+
+def test_it_says_what_it_can_do_to_anybody() -> None:
+    response = APIClient().options(CREATE)
+
+    assert response.status_code == 204
+    assert response["Tus-Version"] == "1.0.0"
+    assert "creation-with-upload" in response["Tus-Extension"]
+    assert "sha1" in response["Tus-Checksum-Algorithm"]
+
+
+def test_what_comes_in_pieces_becomes_one_object(api: APIClient) -> None:
+    content = os.urandom(300)
+    described = metadata(filename="Übersicht.bin", filetype="image/png", folder="a/b")
+    with override_settings(UPLOAD_PART_BYTES=70):
+        url = create(api, 300, upload_metadata=described)
+        assert counts() == [0, 300, 0, 1]
+        assert StoredObject.objects.get().state == "pending"
+        for start, end in ((0, 100), (100, 101), (101, 300)):
+            assert offset(url) == start
+            response = patch(url, start, content[start:end])
+            assert response.status_code == 204, response.content
+            assert int(response["Upload-Offset"]) == end
+
+    assert stored() == content
+    found = StoredObject.objects.get()
+    assert (found.path, found.content_type) == ("a/b/Übersicht.bin", "image/png")
+    assert response["Object-Id"] == str(found.pk)
+    assert counts() == [300, 0, 1, 0]
+    assert not UploadPart.objects.exists()
+    # A finished one goes on saying so.
+    head = tus(APIClient(), "HEAD", url)
+    assert (head["Upload-Offset"], head["Upload-Length"]) == ("300", "300")
+    assert head["Upload-Metadata"] == described
+    assert head["Cache-Control"] == "no-store"
+
+
+def test_its_parts_are_no_more_in_the_store_when_it_is_finished(api: APIClient) -> None:
+    url = create(api, 4)
+    patch(url, 0, b"ab")
+    key = UploadPart.objects.get().key
+    assert default_storage.exists(key)
+
+    patch(url, 2, b"cd")
+
+    assert not default_storage.exists(key)
+    assert stored() == b"abcd"
+
+
+def test_nothing_is_complete_when_it_is_created(api: APIClient) -> None:
+    url = create(api, 0)
+
+    assert offset(url) == 0
+    assert stored() == b""
+
+
+def test_the_first_bytes_may_come_with_the_creation(api: APIClient) -> None:
+    response = tus(
+        api,
+        "POST",
+        CREATE,
+        b"first ",
+        upload_length=12,
+        upload_metadata=metadata(filename="a"),
+        upload_checksum=checksum(b"first "),
+    )
+    assert (response.status_code, response["Upload-Offset"]) == (201, "6")
+
+    patch(response["Location"], 6, b"second")
+
+    assert stored() == b"first second"
+
+
+def test_empty_metadata_are_none(api: APIClient) -> None:
+    url = create(api, 3, upload_metadata="")
+
+    assert StoredObject.objects.get().name in url
+    assert "Upload-Metadata" not in tus(APIClient(), "HEAD", url)
+
+
+@pytest.mark.parametrize("algorithm", ["sha1", "sha256", "md5"])
+def test_a_body_with_its_checksum_counts(api: APIClient, algorithm: str) -> None:
+    url = create(api, 4)
+
+    response = patch(url, 0, b"abcd", upload_checksum=checksum(b"abcd", algorithm))
+
+    assert response.status_code == 204
+    assert stored() == b"abcd"
+
+
+def test_a_body_with_another_checksum_counts_nothing(api: APIClient) -> None:
+    url = create(api, 10)
+    with override_settings(UPLOAD_PART_BYTES=3):
+        response = patch(url, 0, b"abcdefg", upload_checksum=checksum(b"other"))
+
+    assert response.status_code == 460
+    assert offset(url) == 0
+    assert not UploadPart.objects.exists()
+    assert patch(url, 0, b"0123456789").status_code == 204
+    assert stored() == b"0123456789"
+
+
+def test_a_body_that_breaks_off_counts_as_far_as_it_came(api: APIClient) -> None:
+    url = create(api, 10)
+
+    response = tus(
+        APIClient(), "PATCH", url, b"abcde", upload_offset=0, content_length=None
+    )
+    assert response["Upload-Offset"] == "5"
+
+    with override_settings(UPLOAD_PART_BYTES=2):
+        cut = APIClient().generic(
+            "PATCH",
+            url,
+            b"fgh",
+            content_type=TYPE,
+            HTTP_TUS_RESUMABLE="1.0.0",
+            HTTP_UPLOAD_OFFSET="5",
+            CONTENT_LENGTH="5",
+            **{"wsgi.input": io.BytesIO(b"fgh")},
+        )
+    assert (cut.status_code, cut["Upload-Offset"]) == (204, "8")
+    patch(url, 8, b"ij")
+    assert stored() == b"abcdefghij"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"upload_length": None}, 400),
+        ({"upload_length": "-1"}, 400),
+        ({"upload_length": "1" * 18}, 413),
+        ({"upload_length": 2000}, 507),
+        ({"upload_metadata": "filename ä"}, 400),
+        ({"upload_metadata": "filename !!"}, 400),
+        ({"upload_metadata": "ä YQ=="}, 400),
+        ({"upload_metadata": metadata(filename="a/b")}, 400),
+        ({"upload_metadata": metadata(filename="a", folder="../b")}, 400),
+        ({"upload_metadata": "a YQ==,a YQ=="}, 400),
+        ({"upload_checksum": "crc32 AAAA"}, 400),
+        ({"upload_checksum": "sha256 AAAA"}, 400),
+        ({"upload_checksum": "sha256 ä"}, 400),
+        ({"tus_resumable": None}, 412),
+        ({"tus_resumable": "0.2.2"}, 412),
+    ],
+)
+def test_a_creation_that_is_not_valid_leaves_nothing(
+    api: APIClient, headers: dict[str, Any], status: int
+) -> None:
+    headers = {"upload_length": 5, **headers}
+
+    response = tus(api, "POST", CREATE, **headers)
+
+    assert response.status_code == status, response.content
+    assert response["Content-Type"] == "application/problem+json"
+    assert response["Tus-Resumable"] == "1.0.0"
+    assert nothing_is_left()
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"upload_offset": 1}, 409),
+        ({"upload_offset": 3}, 409),
+        ({"upload_offset": None}, 400),
+        ({"upload_offset": "x"}, 400),
+        ({"tus_resumable": None}, 412),
+        ({"transfer_encoding": "chunked"}, 411),
+    ],
+)
+def test_a_body_that_does_not_fit_counts_nothing(
+    api: APIClient, headers: dict[str, Any], status: int
+) -> None:
+    url = create(api, 5)
+    patch(url, 0, b"ab")
+
+    response = tus(APIClient(), "PATCH", url, b"cd", **{"upload_offset": 2, **headers})
+
+    assert response.status_code == status
+    assert offset(url) == 2
+
+
+def test_more_than_was_announced_and_another_type_are_refused(api: APIClient) -> None:
+    url = create(api, 3)
+
+    assert patch(url, 0, b"abcd").status_code == 413
+    plain = APIClient().generic(
+        "PATCH",
+        url,
+        b"abc",
+        content_type="text/plain",
+        HTTP_TUS_RESUMABLE="1.0.0",
+        HTTP_UPLOAD_OFFSET="0",
+    )
+    assert plain.status_code == 415
+    assert offset(url) == 0
+
+
+def test_while_somebody_works_on_it_others_wait(api: APIClient) -> None:
+    url = create(api, 5)
+    lease = acquire(Upload.objects.get())
+
+    for method in ("HEAD", "PATCH", "DELETE"):
+        assert tus(APIClient(), method, url, b"ab", upload_offset=0).status_code == 423
+    lease.release()
+
+    assert patch(url, 0, b"abcde").status_code == 204
+
+
+def test_whoever_was_killed_holds_nobody_up_for_long(api: APIClient) -> None:
+    url = create(api, 5)
+    killed = acquire(Upload.objects.get())
+    Upload.objects.update(leased_until=F("leased_until") - leases.LEASE)
+
+    assert offset(url) == 0
+    assert patch(url, 0, b"abcde").status_code == 204
+    with pytest.raises(leases.Busy):
+        killed.update(offset=3)
+    assert stored() == b"abcde"
+
+
+def test_while_the_store_is_away_it_says_so_and_goes_on_afterwards(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = create(api, 5)
+    patch(url, 0, b"ab")
+
+    def away(*args: Any, **kwargs: Any) -> Any:
+        raise OSError("the store is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(storages["default"]), "_save", away)
+        assert patch(url, 2, b"cde").status_code == 503
+        assert tus(APIClient(), "HEAD", url).status_code == 423
+    Upload.objects.update(leased_until=timezone.now())
+
+    assert offset(url) == 2
+    assert patch(url, 2, b"cde").status_code == 204
+    assert stored() == b"abcde"
+
+
+def test_what_could_not_be_finished_is_by_the_next_who_asks(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = create(api, 5)
+    with monkeypatch.context() as patched:
+        patched.setattr("uploads.finishing.storing.save", away_at_the_end)
+        assert patch(url, 0, b"abcde").status_code == 503
+        Upload.objects.update(leased_until=timezone.now())
+        assert tus(APIClient(), "HEAD", url).status_code == 423
+    Upload.objects.update(leased_until=timezone.now())
+
+    assert offset(url) == 5
+    assert stored() == b"abcde"
+
+
+def away_at_the_end(*args: Any) -> Any:
+    raise OSError("the store is away")
+
+
+def test_who_was_killed_between_the_bytes_and_the_row_is_made_up_for(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = create(api, 5)
+    with monkeypatch.context() as patched:
+        patched.setattr("uploads.finishing.settle", away_at_the_end)
+        patch(url, 0, b"abcde")
+    Upload.objects.update(leased_until=timezone.now())
+
+    call_command("uploads_sweep", stdout=io.StringIO())
+
+    assert stored() == b"abcde"
+    assert counts() == [5, 0, 1, 0]
+
+
+def test_an_upload_can_be_given_up(api: APIClient) -> None:
+    url = create(api, 5)
+    patch(url, 0, b"ab")
+    key = UploadPart.objects.get().key
+
+    assert tus(APIClient(), "DELETE", url).status_code == 204
+
+    assert nothing_is_left()
+    assert not default_storage.exists(key)
+    assert tus(APIClient(), "HEAD", url).status_code == 404
+
+
+def test_the_object_of_a_finished_upload_stays_when_that_is_removed(
+    api: APIClient,
+) -> None:
+    url = create(api, 2)
+    patch(url, 0, b"ab")
+
+    assert tus(APIClient(), "DELETE", url).status_code == 204
+
+    assert stored() == b"ab"
+
+
+def test_the_sweep_gives_up_what_nobody_goes_on_with(api: APIClient) -> None:
+    url = create(api, 5)
+    patch(url, 0, b"ab")
+    key = UploadPart.objects.get().key
+    call_command("uploads_sweep", stdout=io.StringIO())
+    assert offset(url) == 2
+    Upload.objects.update(expires_at=timezone.now())
+    assert tus(APIClient(), "HEAD", url).status_code == 410
+
+    said = io.StringIO()
+    call_command("uploads_sweep", stdout=said)
+
+    assert "1 given up" in said.getvalue()
+    assert nothing_is_left()
+    assert not default_storage.exists(key)
+
+
+def test_the_sweep_removes_what_a_killed_process_left_beside_the_parts(
+    api: APIClient,
+) -> None:
+    url = create(api, 2)
+    upload = Upload.objects.get()
+    key = default_storage.save("uploads/left", io.BytesIO(b"half"))
+    upload.parts.create(start=0, key=key)
+
+    patch(url, 0, b"ab")
+
+    assert stored() == b"ab"
+    assert not default_storage.exists(key)
+
+
+def test_each_part_puts_off_the_end(api: APIClient) -> None:
+    url = create(api, 5)
+    Upload.objects.update(expires_at=timezone.now() + timedelta(minutes=1))
+
+    patch(url, 0, b"ab")
+
+    assert Upload.objects.get().expires_at > timezone.now() + timedelta(hours=23)
+
+
+def test_a_url_is_good_without_a_token_while_the_user_is_active(
+    api: APIClient, user: User
+) -> None:
+    url = create(api, 5)
+    expired = APIClient()
+    expired.credentials(HTTP_AUTHORIZATION="Bearer expired")
+    assert tus(expired, "HEAD", url).status_code == 200
+    user.is_active = False
+    user.save()
+
+    for method in ("HEAD", "PATCH", "DELETE"):
+        assert tus(APIClient(), method, url, b"ab", upload_offset=0).status_code == 404
+
+
+def test_clients_that_know_two_methods_name_the_others(api: APIClient) -> None:
+    url = create(api, 2)
+
+    response = tus(
+        APIClient(),
+        "POST",
+        url,
+        b"ab",
+        upload_offset=0,
+        x_http_method_override="PATCH",
+    )
+
+    assert response.status_code == 204
+    assert stored() == b"ab"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_who_may_upload_by_a_name_that_is_there(callers: Callers, kind: str) -> None:
+    response = tus(
+        callers[kind].api,
+        "POST",
+        CREATE,
+        upload_length=1,
+        upload_metadata=metadata(filename="plan.txt", folder="papers"),
+    )
+
+    expected = {
+        **dict.fromkeys(KINDS, 201),
+        **{"inactive": 401, NOBODY: 401, "stranger": 409, "viewer": 409},
+    }
+    assert response.status_code == expected[kind], response.content

@@ -1,0 +1,184 @@
+"""The usual clients of tus, cut at random bytes: tuspy and tus-js-client on Node.
+
+One web process is killed on the way, and another one goes on.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from tusclient.client import TusClient
+
+from tests.application.site import Site, bare_environment, manage, served
+from tests.support.relay import Relay
+
+NODE = Path(__file__).parent / "node"
+SIZE = 3_000_000
+PART = 200_000
+CUTS = 6
+PATIENCE = 120  # seconds; only an error takes so long
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    directory = tmp_path_factory.mktemp("tus")
+    environment = bare_environment(directory) | {
+        "STORAGE_URL": (directory / "store").as_uri(),
+        "UPLOAD_PART_BYTES": str(PART),
+    }
+    manage(environment, "migrate", "--verbosity=0")
+    make = (
+        "from accounts.models import Tenant, User\n"
+        "t = Tenant.objects.create(name='A', slug='a')\n"
+        "User.objects.create_user('ann', tenant=t)"
+    )
+    manage(environment, "shell", "--no-imports", "-c", make)
+    return environment
+
+
+@pytest.fixture(scope="module")
+def sites(
+    environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Site, Site]]:
+    """Two servers of the application, as on two hosts."""
+    logs = tmp_path_factory.mktemp("logs")
+    with (
+        served(environment, logs / "first.log") as first,
+        served(environment, logs / "second.log") as second,
+    ):
+        yield first, second
+
+
+@pytest.fixture
+def token(environment: dict[str, str]) -> str:
+    return str(json.loads(manage(environment, "createusertoken", "ann"))["access"])
+
+
+@pytest.fixture(scope="module")
+def tus_js(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the script that uploads by tus-js-client, with that beside it."""
+    if shutil.which("npm") is None:
+        pytest.skip("there is no npm here: apt-get install npm")
+    directory = tmp_path_factory.mktemp("node") / "node"
+    shutil.copytree(NODE, directory)
+    install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    done = subprocess.run(
+        install, cwd=directory, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return directory / "upload.js"
+
+
+@pytest.fixture
+def content(tmp_path: Path) -> Path:
+    file = tmp_path / "content.bin"
+    file.write_bytes(os.urandom(SIZE))
+    return file
+
+
+@pytest.fixture
+def relay(sites: tuple[Site, Site]) -> Iterator[Relay]:
+    """Cuts at random bytes; the third kills the worker, the fifth leads elsewhere."""
+    first, second = sites
+
+    def after_cut(made: int) -> None:
+        if made == 3:
+            os.kill(worker_of(first), signal.SIGKILL)
+        if made == 5:
+            found.target = second.address
+
+    chance = random.Random(CUTS)
+    with Relay(first.address, after_cut) as found:
+        # All together less than there is.
+        found.cuts = [chance.randrange(1000, SIZE // CUTS) for _ in range(CUTS)]
+        yield found
+
+
+def worker_of(site: Site) -> int:
+    """The process of gunicorn's worker."""
+    return int(re.findall(r"Booting worker with pid: (\d+)", site.log.read_text())[-1])
+
+
+def is_stored(site: Site, token: str, name: str, content: Path) -> bool:
+    headers = {"Authorization": f"Bearer {token}"}
+    found = requests.get(
+        f"{site.address}/api/v1/objects/",
+        params={"name": name},
+        headers=headers,
+        timeout=60,
+    ).json()["results"]
+    assert len(found) == 1
+    url = f"{site.address}/api/v1/objects/{found[0]['id']}/content/"
+    response = requests.get(url, headers=headers, timeout=60)
+    return response.content == content.read_bytes()
+
+
+def upload_by_tuspy(url: str, token: str, content: Path, name: str) -> None:
+    client = TusClient(url, headers={"Authorization": f"Bearer {token}"})
+    uploader = client.uploader(
+        # Of a path it would leave files open.
+        file_stream=io.BytesIO(content.read_bytes()),
+        metadata={"filename": name},
+        retries=300,
+        retry_delay=0.2,
+    )
+    uploader.upload()
+
+
+def test_tuspy_goes_on_where_it_was_cut(
+    relay: Relay, sites: tuple[Site, Site], token: str, content: Path
+) -> None:
+    upload_by_tuspy(f"{relay.url}/api/v1/uploads/", token, content, "of-tuspy.bin")
+
+    assert relay.made == CUTS
+    assert is_stored(sites[1], token, "of-tuspy.bin", content)
+
+
+def test_tus_js_client_goes_on_where_it_was_cut(
+    tus_js: Path, relay: Relay, sites: tuple[Site, Site], token: str, content: Path
+) -> None:
+    done = subprocess.run(
+        ["node", tus_js, f"{relay.url}/api/v1/uploads/", content, "of-node.bin"],
+        env=os.environ | {"TOKEN": token},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert relay.made == CUTS
+    assert is_stored(sites[1], token, "of-node.bin", content)
+    # It begins anew, without a word, where HEAD says anything but these.
+    assert set(json.loads(done.stdout)["headed"]) <= {200, 423}
+
+
+def test_tuspy_uploads_an_empty_file_and_one_with_checksums(
+    sites: tuple[Site, Site], token: str, content: Path, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty"
+    empty.touch()
+    url = f"{sites[0].address}/api/v1/uploads/"
+    client = TusClient(url, headers={"Authorization": f"Bearer {token}"})
+
+    upload_by_tuspy(url, token, empty, "empty.bin")
+    client.uploader(
+        file_stream=io.BytesIO(content.read_bytes()),
+        metadata={"filename": "checked.bin"},
+        chunk_size=1_000_000,
+        upload_checksum=True,
+    ).upload()
+
+    assert is_stored(sites[0], token, "empty.bin", empty)
+    assert is_stored(sites[0], token, "checked.bin", content)

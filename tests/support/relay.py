@@ -1,0 +1,126 @@
+"""A relay of TCP that breaks connections off at given bytes, and can change its server.
+
+with Relay(server.address) as relay:
+    relay.cuts = [100_000, 5]
+    ...  # The first connection breaks off after 100,000 bytes to the server, and so on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+BLOCK = 1 << 14
+
+
+class Relay:
+    """Passes connections on to the server at ``target``, an http URL.
+
+    While ``cuts`` has a number, the next connection takes it, and both its sides are
+    hung up once so many bytes have gone to the server; then ``after_cut`` is called
+    with the number of cuts made until then. A connection that ends before leaves its
+    number to the next.
+    """
+
+    def __init__(
+        self, target: str, after_cut: Callable[[int], None] = lambda made: None
+    ) -> None:
+        self.target = target
+        self.cuts: list[int] = []
+        self.made = 0
+        self._after_cut = after_cut
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        self._start(self._accept)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        with self._lock:
+            self._hang_up(*self._open)
+        for thread in self._threads:
+            thread.join()
+
+    def _start(self, act: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=act, args=arguments)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            where = urlsplit(self.target)
+            try:
+                server = socket.create_connection((where.hostname, where.port or 80))
+            except OSError:
+                client.close()
+                continue
+            with self._lock:
+                self._open |= {client, server}
+            self._start(self._pass, client, server)
+
+    def _pass(self, client: socket.socket, server: socket.socket) -> None:
+        down = threading.Thread(target=self._pass_down, args=(client, server))
+        down.start()
+        with client, server:
+            self._pass_up(client, server)
+            down.join()
+        with self._lock:
+            self._open -= {client, server}
+
+    def _pass_up(self, client: socket.socket, server: socket.socket) -> None:
+        with self._lock:
+            left = self.cuts.pop(0) if self.cuts else None
+        sent = 0
+        try:
+            while data := client.recv(BLOCK):
+                some = data if left is None else data[: left - sent]
+                server.sendall(some)
+                sent += len(some)
+                if sent == left:
+                    break
+        except OSError:
+            pass
+        if left is not None and sent < left:
+            with self._lock:
+                self.cuts.insert(0, left)
+        self._hang_up(client, server)
+        if sent == left:
+            with self._lock:
+                self.made += 1
+            self._after_cut(self.made)
+
+    def _pass_down(self, client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := server.recv(BLOCK):
+                client.sendall(data)
+        with contextlib.suppress(OSError):
+            client.shutdown(socket.SHUT_WR)
+
+    def _hang_up(self, *connections: socket.socket) -> None:
+        for connection in connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
