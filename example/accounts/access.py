@@ -7,12 +7,13 @@ the inactive: nothing.
 
 from __future__ import annotations
 
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import QuerySet
 
 from accounts.models import Tenant, TenantGroup, User
 
-Caller = User | AnonymousUser
+Caller = AbstractBaseUser | AnonymousUser
 
 
 def administers(user: Caller) -> bool:

@@ -13,7 +13,7 @@ import time
 import unicodedata
 from typing import Any
 
-from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.backends import BaseBackend, ModelBackend
 from django.core.cache import cache
 from django.core.exceptions import PermissionDenied
 from django.utils.translation import gettext_lazy as _
@@ -28,6 +28,14 @@ FREE_OF_ADDRESS = 20
 FIRST_WAIT = 60
 LONGEST_WAIT = 60 * 60
 FORGOTTEN_AFTER = 24 * 60 * 60  # seconds, as the two above
+IN_ADMIN = (
+    "audit.view_entry",
+    "sharing.view_sharelink",
+    "sharing.change_sharelink",
+    "objects.view_defaultpermission",
+    "objects.add_defaultpermission",
+    "objects.delete_defaultpermission",
+)
 
 
 class LockedOut(PermissionDenied):
@@ -63,6 +71,26 @@ class PasswordBackend(ModelBackend):
             _succeeded(gates)
         assert user is None or isinstance(user, User)  # noqa: S101
         return user
+
+
+class AdministratorBackend(BaseBackend):
+    """What a tenant's administrators may do in the admin, where they are staff.
+
+    The pages show them what is their tenant's. Tenants, users and groups are shown to
+    them by `accounts.admin` itself.
+    """
+
+    def get_user_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
+        """Return them; none for others, and none on single objects."""
+        if obj is not None or not isinstance(user_obj, User):
+            return set()
+        may = user_obj.is_active and user_obj.is_staff and user_obj.is_administrator
+        return set(IN_ADMIN) if may else set()
+
+    def has_module_perms(self, user_obj: Any, app_label: str) -> bool:
+        """Whether the user may anything there."""
+        apps = {name.partition(".")[0] for name in self.get_user_permissions(user_obj)}
+        return app_label in apps
 
 
 def check(name: str, request: Any) -> None:

@@ -65,6 +65,8 @@ def change(
         fields["email"] = User.objects.normalize_email(fields["email"])
     if fields.get("is_administrator") is False:
         fields |= {"is_staff": False, "is_superuser": False}
+    elif fields.get("is_staff"):
+        fields["is_superuser"] = user.tenant.is_super
     before = {name: getattr(user, name) for name in fields}
     for name, value in fields.items():
         setattr(user, name, value)
@@ -77,7 +79,9 @@ def change(
         if "is_active" in changed and not user.is_active:
             User.objects.filter(pk=user.pk).update(token_version=F("token_version") + 1)
         if groups is not None:
-            user.groups.set(groups)
+            # Django's own groups, of before there were tenants, are the admin's.
+            kept = user.groups.filter(tenantgroup=None)
+            user.groups.set([*groups, *kept])
             changed.append("groups")
         if changed:
             record(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any, ClassVar, cast
 
-from django.db.models import QuerySet
+from django.contrib.auth.models import Group
+from django.db.models import Prefetch, QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import mixins, serializers, viewsets
@@ -143,7 +144,10 @@ class UserViewSet(
 
     def get_queryset(self) -> QuerySet[User]:
         rows = access.users(cast(User, self.request.user))
-        return rows.select_related("tenant").prefetch_related("groups")
+        groups = Group.objects.exclude(tenantgroup=None).order_by("pk")
+        return rows.select_related("tenant").prefetch_related(
+            Prefetch("groups", queryset=groups)
+        )
 
     def get_object(self) -> User:
         if self.kwargs["pk"] == "me":
