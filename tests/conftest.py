@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import signal
@@ -11,8 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import botocore.session
 import hypothesis
 import pytest
+from botocore.loaders import create_loader
 from django.core.checks.registry import registry
 from django.core.files.storage import Storage, storages
 from django.core.signals import request_finished
@@ -101,6 +104,17 @@ def requests_sent() -> Iterator[Requests]:
     finally:
         logger.removeHandler(recorder)
         logger.setLevel(level)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_loader() -> Iterator[None]:
+    """Have all sessions of botocore share what describes S3.
+
+    Clients of one session do. To read it for each storage takes a tenth of a second.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.session, "create_loader", functools.cache(create_loader))
+        yield
 
 
 @pytest.fixture(autouse=True)
