@@ -6,7 +6,6 @@ import contextlib
 import re
 import uuid
 from collections.abc import Iterator
-from typing import cast
 
 from django.http.response import HttpResponseBase
 from django.urls import reverse
@@ -16,11 +15,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.models import User
 from api import documented, links
 from api.bodies import body_of, length_of
 from api.idempotency import once
 from api.parsers import StreamParser
+from api.permissions import user_of
 from api.problems import Problem
 from api.serializers import (
     LinkParametersSerializer,
@@ -185,8 +184,3 @@ def clean_type(text: str) -> str:
     if len(text) > 255 or not _TYPE.fullmatch(text):
         raise Problem(415, _("That is no media type."), "bad_type")
     return text
-
-
-def user_of(request: Request) -> User:
-    """Return who is asking; views let nobody else in."""
-    return cast(User, request.user)

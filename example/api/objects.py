@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from api import contents, documented
 from api.parsers import JSONParser
+from api.permissions import user_of
 from api.serializers import (
     ListParametersSerializer,
     NewObjectSerializer,
@@ -125,14 +126,20 @@ class ObjectViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[StoredObject]
         access.find(request.user, pk, Access.EDIT)
         given = RenamingSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        conditions = Conditions.of(request.headers)
-        return shown(changing.rename(pk, **given.validated_data, conditions=conditions))
+        changed = changing.rename(
+            pk,
+            actor=user_of(request),
+            conditions=Conditions.of(request.headers),
+            **given.validated_data,
+        )
+        return shown(changed)
 
     @extend_schema(responses={204: None, 412: None}, parameters=[documented.IF_MATCH])
     def destroy(self, request: Request, pk: str) -> Response:
         """Delete the object; for the tenant's time it can be restored, and counts."""
         access.find(request.user, pk, Access.EDIT)
-        changing.delete(pk, conditions=Conditions.of(request.headers))
+        conditions = Conditions.of(request.headers)
+        changing.delete(pk, actor=user_of(request), conditions=conditions)
         return Response(status=204)
 
     @extend_schema(
@@ -145,4 +152,5 @@ class ObjectViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[StoredObject]
         """Undo the object's deletion."""
         access.find(request.user, pk, Access.EDIT, deleted=True)
         conditions = Conditions.of(request.headers)
-        return shown(changing.undelete(pk, conditions=conditions))
+        actor = user_of(request)
+        return shown(changing.undelete(pk, actor=actor, conditions=conditions))

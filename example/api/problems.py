@@ -11,7 +11,7 @@ from django.core.exceptions import (
     SuspiciousOperation,
     ValidationError,
 )
-from django.db import InterfaceError, OperationalError
+from django.db import DataError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.request import UnreadablePostError
 from django.http.response import HttpResponseBase
@@ -99,6 +99,10 @@ def _translated(error: Exception) -> Exception:
         return Problem(412, _("It is not as the condition says."), "unmet")
     if isinstance(error, Absent):
         return exceptions.NotFound()
+    if isinstance(error, DataError | OverflowError):
+        # Of a parameter that no column can have.
+        logger.warning("The database does not take it: %s", type(error).__name__)
+        return Problem(400, _("A number is too large."), "too_large")
     if isinstance(error, SuspiciousOperation):
         return Problem(400, _("The request is not valid."), "bad_request")
     if isinstance(error, NotStored):

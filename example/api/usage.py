@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.models import Tenant
-from api.contents import user_of
+from api.permissions import user_of
 from objects.models import Version
 
 

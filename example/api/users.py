@@ -190,7 +190,7 @@ class UserViewSet(
         people.deactivate(self.administered(), by=cast(User, request.user))
         return Response(status=204)
 
-    @extend_schema(parameters=[ID], request=None, responses={204: None})
+    @extend_schema(parameters=[ID], request=None, responses={204: None, 409: None})
     @action(detail=True, methods=["post"])
     def invitation(self, request: Request, pk: str) -> Response:
         """Send the user another link to set a password."""

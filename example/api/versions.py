@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 
 from api import documented
 from api.contents import content_of
+from api.permissions import user_of
 from api.serializers import (
     LinkParametersSerializer,
     LinkSerializer,
@@ -71,7 +72,8 @@ class VersionRestoreView(APIView):
         found = access.find(request.user, pk, Access.EDIT)
         conditions = Conditions.of(request.headers)
         version = version_of(found, number)
-        return shown(changing.restore(version, conditions=conditions))
+        actor = user_of(request)
+        return shown(changing.restore(version, actor=actor, conditions=conditions))
 
 
 def version_of(found: StoredObject, number: int) -> Version:

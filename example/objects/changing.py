@@ -11,6 +11,9 @@ from django.db import IntegrityError, transaction
 from django.db.models import Max
 from django.utils import timezone
 
+from accounts.models import User
+from audit.actions import Action
+from audit.recording import record
 from objects.conditions import NONE, Conditions, object_etag
 from objects.models import StoredObject, Version
 
@@ -26,6 +29,7 @@ class Absent(Exception):
 def rename(
     pk: uuid.UUID | str,
     *,
+    actor: User,
     folder: str | None = None,
     name: str | None = None,
     conditions: Conditions = NONE,
@@ -37,13 +41,20 @@ def rename(
     with transaction.atomic():
         found = locked(pk)
         conditions.check(object_etag(found))
+        before = found.folder, found.name
         found.folder = found.folder if folder is None else folder
         found.name = found.name if name is None else name
         _save(found)
+        if found.name != before[1]:
+            _note(Action.OBJECT_RENAME, found, actor, before=before[1])
+        if found.folder != before[0]:
+            _note(Action.OBJECT_MOVE, found, actor, before=before[0])
     return found
 
 
-def delete(pk: uuid.UUID | str, *, conditions: Conditions = NONE) -> StoredObject:
+def delete(
+    pk: uuid.UUID | str, *, actor: User, conditions: Conditions = NONE
+) -> StoredObject:
     """Put the object among the deleted ones; its bytes stay, and count.
 
     Raises Absent and Unmet.
@@ -53,20 +64,26 @@ def delete(pk: uuid.UUID | str, *, conditions: Conditions = NONE) -> StoredObjec
         conditions.check(object_etag(found))
         found.deleted_at = timezone.now()
         _save(found)
+        _note(Action.OBJECT_DELETE, found, actor)
     return found
 
 
-def undelete(pk: uuid.UUID | str, *, conditions: Conditions = NONE) -> StoredObject:
+def undelete(
+    pk: uuid.UUID | str, *, actor: User, conditions: Conditions = NONE
+) -> StoredObject:
     """Undo the object's deletion. Raises NameTaken, Absent and Unmet."""
     with transaction.atomic():
         found = locked(pk, deleted=True)
         conditions.check(object_etag(found))
         found.deleted_at = None
         _save(found)
+        _note(Action.OBJECT_UNDELETE, found, actor)
     return found
 
 
-def restore(version: Version, *, conditions: Conditions = NONE) -> StoredObject:
+def restore(
+    version: Version, *, actor: User, conditions: Conditions = NONE
+) -> StoredObject:
     """Make an old version the newest: it gets the next number, and no byte is copied.
 
     Raises Absent and Unmet.
@@ -84,6 +101,7 @@ def restore(version: Version, *, conditions: Conditions = NONE) -> StoredObject:
         found.current = there.get()
         found.take_content()
         _save(found)
+        _note(Action.OBJECT_RESTORE, found, actor, before=version.number, now=last + 1)
     return found
 
 
@@ -96,6 +114,12 @@ def locked(pk: uuid.UUID | str, *, deleted: bool = False) -> StoredObject:
     if found is None:
         raise Absent
     return found
+
+
+def _note(
+    action: Action, found: StoredObject, actor: User, **details: str | int
+) -> None:
+    record(action, found, tenant_id=found.tenant_id, actor=actor, **details)
 
 
 def _save(found: StoredObject) -> None:

@@ -18,6 +18,8 @@ from django.utils import timezone
 
 from accounts import quotas
 from accounts.models import Tenant
+from audit.actions import Action
+from audit.recording import record
 from objects.models import StoredObject, Version
 
 logger = logging.getLogger(__name__)
@@ -105,6 +107,7 @@ def _forget(version: Version) -> int | None:
         gone = int(not found.versions.exists())
         tenant = found.tenant_id
         if gone:
+            record(Action.OBJECT_PURGE, found, tenant_id=tenant, actor=None)
             found.delete()
         quotas.release(tenant, size=version.size or 0, objects=gone)
     return gone
