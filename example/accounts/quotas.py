@@ -69,3 +69,10 @@ def release(tenant_id: int, *, size: int, objects: int) -> None:
     Tenant.objects.filter(pk=tenant_id).update(
         used_bytes=F("used_bytes") - size, used_objects=F("used_objects") - objects
     )
+
+
+def count(tenant_id: int, *, size: int, objects: int) -> None:
+    """Count as used what is there already, whatever the limits are."""
+    Tenant.objects.filter(pk=tenant_id).update(
+        used_bytes=F("used_bytes") + size, used_objects=F("used_objects") + objects
+    )

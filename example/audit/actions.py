@@ -16,6 +16,7 @@ class Action(enum.StrEnum):
     OBJECT_DELETE = "object.delete"
     OBJECT_UNDELETE = "object.undelete"
     OBJECT_PURGE = "object.purge"
+    OBJECT_RECOVER = "object.recover"
     PERMISSION_GRANT = "permission.grant"
     PERMISSION_REVOKE = "permission.revoke"
     DEFAULT_GRANT = "default.grant"

@@ -3,12 +3,12 @@
 Were the database restored from yesterday, the bytes of today would have no rows. So a
 key carries what a row can't be made without, and the path for people to know it by:
 
-    tenants/7/8f/VERSION~OBJECT~12~cGhvdG9zL2EuanBn
+    tenants/7/8f/VERSION~OBJECT~12~10485760~cGhvdG9zL2EuanBn
 
 The tenant, a directory by a hash, the ids of version and object, the user who uploaded
-it, and the folder and name of then in base64url. A path that is too long is left out,
-all but the name, or altogether. A key is at most 250 characters long, none of which any
-store folds or refuses.
+it, how many bytes were to come, and the folder and name of then in base64url. A path
+that is too long is left out, all but the name, or altogether. A key is at most 250
+characters long, none of which any store folds or refuses.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tahoestorage.naming import hashed_directory
 PREFIX = "tenants"
 MAX_KEY = 250  # characters
 _KEY = re.compile(
-    PREFIX + r"/(\d+)/[0-9a-f/]+/([0-9a-f]{32})~([0-9a-f]{32})~(\d*)~([\w-]*)",
+    PREFIX + r"/(\d+)/[0-9a-f/]+/([0-9a-f]{32})~([0-9a-f]{32})~(\d*)~(\d+)~([\w-]*)",
     re.ASCII,
 )
 
@@ -41,6 +41,7 @@ class KeyParts:
     version_id: uuid.UUID
     object_id: uuid.UUID
     user_id: int | None
+    size: int
     path: str
 
 
@@ -50,7 +51,7 @@ def key_of(version: Version) -> str:
     directory = hashed_directory(version.id.hex)
     start = (
         f"{PREFIX}/{found.tenant_id}/{directory}/{version.id.hex}~{found.id.hex}"
-        f"~{version.created_by_id or ''}~"
+        f"~{version.created_by_id or ''}~{version.size or 0}~"
     )
     for path in (found.path, found.name):
         text = base64.urlsafe_b64encode(path.encode()).decode().rstrip("=")
@@ -64,7 +65,7 @@ def read_key(key: str) -> KeyParts | None:
     found = _KEY.fullmatch(key)
     if found is None:
         return None
-    tenant, version, of, user, text = found.groups()
+    tenant, version, of, user, size, text = found.groups()
     try:
         path = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
         if path:
@@ -76,5 +77,6 @@ def read_key(key: str) -> KeyParts | None:
         uuid.UUID(version),
         uuid.UUID(of),
         int(user) if user else None,
+        int(size),
         path,
     )

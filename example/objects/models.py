@@ -112,14 +112,16 @@ class StoredObject(models.Model):
 class Version(models.Model):
     """The content of an object from one upload. Its bytes never change.
 
-    It is pending until the store was seen to hold its bytes, whole and right. One that
-    is going is nobody's any more; its row stays until its bytes are deleted.
+    It is pending until the store was seen to hold its bytes, whole and right, or given
+    up. One that was given up, or is going, is nobody's any more; its row stays until
+    its bytes are deleted.
     """
 
     class State(models.TextChoices):
         PENDING = "pending", _("pending")
         STORED = "stored", _("stored")
         GOING = "going", _("going")
+        GIVEN_UP = "given_up", _("given up")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     object = models.ForeignKey(
@@ -145,6 +147,12 @@ class Version(models.Model):
         verbose_name=_("uploaded by"),
     )
     created_at = models.DateTimeField(_("uploaded"), auto_now_add=True)
+    missing_since = models.DateTimeField(
+        _("bytes missing since"),
+        null=True,
+        editable=False,
+        help_text=_("When a sweep found the store without them; empty: never."),
+    )
 
     class Meta:
         verbose_name = _("version")

@@ -58,7 +58,8 @@ def _mark(pk: uuid.UUID, before: datetime) -> None:
         found = objects.filter(pk=pk, deleted_at__lt=before).first()
         # An upload under way holds the object's place in the quota; it ends, or is
         # given up.
-        if found and not found.versions.filter(state=Version.State.PENDING).exists():
+        under_way = (Version.State.PENDING, Version.State.GIVEN_UP)
+        if found and not found.versions.filter(state__in=under_way).exists():
             found.versions.update(state=Version.State.GOING)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +21,7 @@ from objects.models import StoredObject, Version
 from objects.purging import forget, surplus
 
 ATTEMPTS = 20
+logger = logging.getLogger(__name__)
 
 
 class NotStored(Exception):
@@ -170,6 +171,9 @@ def save(version: Version, content: IncomingFile) -> None:
         # Nobody else writes names of this id: what was stored is a second copy.
         version.storage.delete(stored)
         raise NotStored("The name in the store was taken.")
+    # Whoever is killed from here on leaves what tells whether the bytes are right.
+    pending = Version.objects.filter(pk=version.pk, state=Version.State.PENDING)
+    pending.update(sha256=digest.sha256)
     if not digest.is_stored(stored):
         raise NotStored("The store does not hold what was sent.")
 
@@ -212,24 +216,31 @@ def settle(version: Version, sha256: str, *, conditions: Conditions = NONE) -> N
 
 
 def abandon(version: Version) -> None:
-    """Remove a pending version, and its object where that has no other.
+    """Give up a pending version: bytes first, then its row, then an object without any.
 
     What they held in the tenant's quota is given back, once, whoever else does the
-    same at the same moment. One that is stored meanwhile stays.
+    same at the same moment. One that is stored meanwhile stays. Where the store can't
+    delete now, the row stays until the sweep.
     """
+    rows = Version.objects.filter(pk=version.pk)
+    # From here on nobody lets it be stored.
+    rows.filter(state=Version.State.PENDING).update(state=Version.State.GIVEN_UP)
+    if rows.exclude(state=Version.State.GIVEN_UP).exists():
+        return
+    try:
+        version.storage.delete(version.key)
+    except Exception:
+        logger.exception("What was given up stays in the store %s", version.store)
+        return
     with transaction.atomic():
         found = _locked(version)
-        pending = Version.objects.filter(pk=version.pk, state=Version.State.PENDING)
-        if found is not None and pending.delete()[0]:
+        given_up = rows.filter(state=Version.State.GIVEN_UP)
+        if found is not None and given_up.delete()[0]:
             objects = 0
             if found.current_id is None and not found.versions.exists():
                 found.delete()
                 objects = 1
             quotas.give_back(found.tenant_id, size=version.size or 0, objects=objects)
-        elif Version.objects.filter(pk=version.pk).exists():
-            return
-    with contextlib.suppress(Exception):
-        version.storage.delete(version.key)
 
 
 def _locked(version: Version) -> StoredObject | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import uuid
 from pathlib import Path
@@ -12,15 +11,13 @@ import pytest
 from django.core.files.storage import storages
 
 from accounts.models import Tenant, User
-from objects import storing
-from objects.incoming import IncomingFile
 from objects.keys import MAX_KEY, key_of, read_key
 from objects.models import StoredObject, Version
 from objects.storing import NotStored
 from tahoestorage.exceptions import StoreError
-from tahoestorage.testing.grid import LocalGrid
+from tests.application.stores import put, store_entry
 from tests.conftest import requests_sent
-from tests.support.s3_servers import S3Server, s3_requests
+from tests.support.s3_servers import s3_requests
 
 pytestmark = pytest.mark.django_db
 
@@ -31,27 +28,9 @@ def user() -> User:
     return User.objects.create_user("ann", password="secret", tenant=tenant)
 
 
-def put(user: User, content: bytes, name: str = "a.bin", folder: str = "b") -> Version:
-    return storing.store(
-        IncomingFile(io.BytesIO(content), len(content)),
-        tenant=user.tenant,
-        user=user,
-        folder=folder,
-        name=name,
-    )
-
-
 @pytest.fixture
-def on_s3(settings: Any, weed: S3Server) -> Any:
-    options = {
-        **weed.options,
-        "bucket_name": weed.make_bucket(),
-        "cache": False,
-        # As config.settings has it for each store on S3.
-        "object_parameters": {"ChecksumAlgorithm": "SHA256"},
-    }
-    backend = "tahoestorage.backends.s3.S3Storage"
-    settings.STORAGES = {"default": {"BACKEND": backend, "OPTIONS": options}}
+def on_s3(settings: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Any:
+    settings.STORAGES = {"default": store_entry("s3", tmp_path, request)}
     return storages["default"]
 
 
@@ -93,17 +72,19 @@ def test_what_was_damaged_on_the_way_to_s3_is_not_stored(
 
 
 def test_what_the_store_changed_is_not_stored(
-    user: User, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    user: User,
+    settings: Any,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    backend = "django.core.files.storage.FileSystemStorage"
-    options = {"location": str(tmp_path)}
-    settings.STORAGES = {"default": {"BACKEND": backend, "OPTIONS": options}}
+    settings.STORAGES = {"default": store_entry("files", tmp_path, request)}
     storage = storages["default"]
     save = storage.save
 
     def damage(name: str, content: Any) -> str:
         stored: str = save(name, content)
-        path = tmp_path / stored
+        path = Path(storage.path(stored))
         path.write_bytes(b"X" + path.read_bytes()[1:])
         return stored
 
@@ -117,15 +98,9 @@ def test_what_the_store_changed_is_not_stored(
 
 
 def test_a_grid_is_read_back_once(
-    user: User, settings: Any, tmp_path: Path, tahoe_grid: LocalGrid
+    user: User, settings: Any, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    options = {
-        "base_url": tahoe_grid.base_url,
-        "base_cap": tahoe_grid.create_root().uri,
-        "cache": {"directory": str(tmp_path / "cache")},
-    }
-    backend = "tahoestorage.storage.TahoeStorage"
-    settings.STORAGES = {"default": {"BACKEND": backend, "OPTIONS": options}}
+    settings.STORAGES = {"default": store_entry("grid", tmp_path, request)}
 
     with requests_sent() as sent:
         version = put(user, os.urandom(10_000))
@@ -143,6 +118,7 @@ def test_a_key_says_whose_the_bytes_are(user: User) -> None:
     assert read is not None
     assert (read.tenant_id, read.version_id) == (user.tenant_id, version.id)
     assert (read.object_id, read.user_id) == (version.object_id, user.pk)
+    assert read.size == 7
     assert read.path == "photos/2026/Übersicht 第一.pdf"
 
 
@@ -168,10 +144,11 @@ def test_a_key_has_the_path_as_far_as_it_fits(
         "",
         "tenants/1/ab/x",
         "tenants/1/ab/{0}~{0}",
-        "tenants/1/ab/{0}~{0}~~=",
-        "tenants/1/ab/{0}~{0}~~Lw",  # A slash alone.
-        "tenants/1/ab/{0}~{0}~~Li4",  # ".."
-        "elsewhere/tenants/1/ab/{0}~{0}~1~YQ",
+        "tenants/1/ab/{0}~{0}~1~YQ",
+        "tenants/1/ab/{0}~{0}~~7~=",
+        "tenants/1/ab/{0}~{0}~~7~Lw",  # A slash alone.
+        "tenants/1/ab/{0}~{0}~~7~Li4",  # ".."
+        "elsewhere/tenants/1/ab/{0}~{0}~1~7~YQ",
         "events/a.jpg",
     ],
 )

@@ -1,0 +1,252 @@
+"""Bytes without a row, and rows without bytes: found, and mended.
+
+A row is made before its bytes, and goes after them. So what is found here a killed
+process left, a restored database does not know yet, or somebody did by other means.
+Nothing is locked: whatever is younger than an upload may take is left alone, and each
+step looks once more before it changes something. Two sweeps at once do no harm.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.apps import apps
+from django.core.files.storage import storages
+from django.db.models import Q
+from django.utils import timezone
+
+from objects import adopting, quarantine, storing
+from objects.keys import PREFIX, read_key
+from objects.models import Version
+from objects.reading import hashed
+
+logger = logging.getLogger(__name__)
+FEW = 10
+"""So many findings are never too many."""
+SHARE = 0.01
+"""More than this of all names is suspicious: another store, an empty database."""
+
+
+class Finding(enum.StrEnum):
+    """What is wrong with a name."""
+
+    ORPHAN = "bytes without a row"
+    COPY = "bytes of a row that names another store"
+    MISSING = "row without bytes"
+    RETURNED = "bytes that were missing"
+    PENDING = "upload of a dead process"
+
+
+@dataclass(frozen=True)
+class Found:
+    """One finding. ``version_id`` is that of the row, where there is one."""
+
+    finding: Finding
+    store: str
+    key: str
+    version: Version | None = None
+
+
+@dataclass
+class Result:
+    """What a sweep found, by its finding, and what it did, in words."""
+
+    names: int = 0
+    found: Counter[str] = field(default_factory=Counter)
+    done: Counter[str] = field(default_factory=Counter)
+    missing: list[str] = field(default_factory=list)
+    """The first of the keys of rows without bytes."""
+
+    @property
+    def is_suspicious(self) -> bool:
+        """Whether so much is wrong that somebody should look first."""
+        kinds = (Finding.ORPHAN, Finding.MISSING)
+        wrong = sum(self.found[kind] for kind in kinds)
+        return wrong > FEW and wrong > SHARE * self.names
+
+
+def find(store: str, before: datetime, result: Result) -> Iterator[Found]:
+    """Yield what is wrong in a store, of all that is older than ``before``.
+
+    A directory is in memory at a time, and the names of all of them.
+    """
+    seen = set()
+    for directory, names in _walk(storages[store], PREFIX):
+        seen.add(directory)
+        yield from _compare(store, directory, names, before, result)
+    # Rows whose whole directory is gone.
+    for directory in _directories_of_rows(store):
+        if directory not in seen:
+            seen.add(directory)
+            yield from _compare(store, directory, [], before, result)
+
+
+def mend(found: Found) -> str:
+    """Do about a finding what can be done, and return what that was."""
+    storage = storages[found.store]
+    if found.finding is Finding.ORPHAN:
+        if adopting.adopt(found.store, found.key):
+            return "made a row"
+        quarantine.put(storage, found.key)
+        return "put into quarantine"
+    version = found.version
+    assert version is not None  # noqa: S101
+    if found.finding is Finding.COPY:
+        # Its row was moved to another store; only while that one has the bytes.
+        there = Version.objects.filter(pk=version.pk).exclude(store=found.store)
+        current = there.first()
+        if current is not None and current.storage.exists(current.key):
+            storage.delete(found.key)
+            return "deleted a copy"
+        return "left alone"
+    rows = Version.objects.filter(pk=version.pk, store=found.store)
+    if found.finding is Finding.MISSING:
+        rows.update(missing_since=timezone.now())
+        return "marked"
+    if found.finding is Finding.RETURNED:
+        rows.update(missing_since=None)
+        return "found again"
+    return _end(version)
+
+
+def _end(version: Version) -> str:
+    """Settle a pending version whose bytes are whole, or give it up."""
+    with contextlib.suppress(FileNotFoundError):
+        # Written down once all was sent, before the store was asked for it.
+        is_pending = version.state == Version.State.PENDING
+        if (
+            is_pending
+            and version.sha256
+            and hashed(version.storage, version.key)
+            == (
+                version.size,
+                version.sha256,
+            )
+        ):
+            with contextlib.suppress(storing.NotStored, storing.Deleted):
+                storing.settle(version, version.sha256)
+                return "settled"
+    storing.abandon(version)
+    return "given up"
+
+
+def _compare(
+    store: str, directory: str, names: list[str], before: datetime, result: Result
+) -> Iterator[Found]:
+    storage = storages[store]
+    keys = {f"{directory}/{name}" for name in names}
+    # After the listing: the row of each name that is in it was there before.
+    within = Version.objects.filter(store=store, key__startswith=f"{directory}/")
+    rows = {
+        version.key: version
+        for version in within.iterator()
+        if version.key.rpartition("/")[0] == directory
+    }
+    result.names += len(keys | rows.keys())
+    for key in sorted(keys - rows.keys()):
+        if not _is_younger(storage, key, before):
+            said = read_key(key)
+            known = said and Version.objects.filter(pk=said.version_id).first()
+            if known and (known.store, known.key) == (store, key):
+                continue  # Its row was made, or moved here, meanwhile.
+            kind = Finding.COPY if known else Finding.ORPHAN
+            yield Found(kind, store, key, known or None)
+    pending = _dead(store, rows.values(), before)
+    for key, version in sorted(rows.items()):
+        if version.pk in pending:
+            yield Found(Finding.PENDING, store, key, version)
+        elif version.state != Version.State.STORED:
+            continue
+        elif key in keys:
+            if version.missing_since is not None:
+                yield Found(Finding.RETURNED, store, key, version)
+        elif _is_missing(version):
+            yield Found(Finding.MISSING, store, key, version)
+
+
+def _dead(store: str, versions: Any, before: datetime) -> set[Any]:
+    """Return the ids of versions that were given up, or nobody works on any more."""
+    old = [
+        version.pk
+        for version in versions
+        if version.state == Version.State.GIVEN_UP
+        or (version.state == Version.State.PENDING and version.created_at < before)
+    ]
+    rows = Version.objects.filter(pk__in=old)
+    if apps.is_installed("uploads"):
+        # Of several requests: they have a lease and a sweep of their own.
+        rows = rows.filter(Q(state=Version.State.GIVEN_UP) | Q(upload=None))
+    return set(rows.values_list("pk", flat=True))
+
+
+def _is_younger(storage: Any, key: str, before: datetime) -> bool:
+    try:
+        modified = storage.get_modified_time(key)
+    except FileNotFoundError:
+        return True  # It went meanwhile.
+    if timezone.is_naive(modified):
+        modified = timezone.make_aware(modified)
+    return bool(modified >= before)
+
+
+def _is_missing(version: Version) -> bool:
+    """Whether the store, asked afresh, has no bytes, and the row still names it."""
+    with fresh(version.storage, version.key):
+        if version.storage.exists(version.key):
+            return False
+    rows = Version.objects.filter(pk=version.pk, store=version.store)
+    return rows.filter(state=Version.State.STORED).exists()
+
+
+def _walk(storage: Any, directory: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield each directory below, and its files, as the store has them now."""
+    try:
+        with fresh(storage, directory):
+            directories, files = storage.listdir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if files:
+        yield directory, list(files)
+    for name in sorted(directories):
+        yield from _walk(storage, f"{directory}/{name}")
+
+
+def _directories_of_rows(store: str) -> Iterator[str]:
+    rows = Version.objects.filter(store=store).values_list("key", flat=True)
+    for key in rows.iterator(chunk_size=2000):
+        yield key.rpartition("/")[0]
+
+
+@contextlib.contextmanager
+def fresh(storage: Any, prefix: str) -> Iterator[None]:
+    """Within the block, let no cache tell of such names what it knew before."""
+    prefetch = getattr(storage, "prefetch", None)
+    with contextlib.nullcontext() if prefetch is None else prefetch(prefix):
+        yield
+
+
+def sweep(store: str, before: datetime, result: Result, *, force: bool) -> bool:
+    """Mend what is wrong in a store; return False where too much is, unless forced.
+
+    What can't be done now is logged, counted, and left to the next sweep.
+    """
+    for found in find(store, before, result):
+        result.found[found.finding] += 1
+        if found.finding is Finding.MISSING and len(result.missing) < 100:
+            result.missing.append(found.key)
+    if result.is_suspicious and not force:
+        return False
+    for found in find(store, before, Result()):
+        try:
+            result.done[mend(found)] += 1
+        except Exception:
+            logger.exception("Nothing could be done about: %s", found.finding)
+            result.done["failed"] += 1
+    return True

@@ -1,0 +1,64 @@
+"""Stores of each kind for the application's tests, under aliases of STORAGES."""
+
+from __future__ import annotations
+
+import io
+import secrets
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from accounts.models import User
+from objects import storing
+from objects.incoming import IncomingFile
+from objects.models import Version
+from tahoestorage.testing.grid import LocalGrid
+from tests.support.s3_servers import S3Server
+
+KINDS = ("files", "grid", "s3")
+
+
+def store_entry(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> dict[str, Any]:
+    """Return the entry of STORAGES of a new, empty store."""
+    directory = tmp_path / secrets.token_hex(4)
+    options: dict[str, Any] = {"location": str(directory)}
+    backend = "django.core.files.storage.FileSystemStorage"
+    if kind == "grid":
+        grid: LocalGrid = request.getfixturevalue("tahoe_grid")
+        backend = "tahoestorage.storage.TahoeStorage"
+        options = {
+            "base_url": grid.base_url,
+            "base_cap": grid.create_root().uri,
+            "cache": {"directory": str(directory)},
+        }
+    elif kind == "s3":
+        server: S3Server = request.getfixturevalue("weed")
+        backend = "tahoestorage.backends.s3.S3Storage"
+        options = {
+            **server.options,
+            "bucket_name": server.make_bucket(),
+            "cache": {"directory": str(directory)},
+            # As config.settings has it for each store on S3.
+            "object_parameters": {"ChecksumAlgorithm": "SHA256"},
+        }
+    return {"BACKEND": backend, "OPTIONS": options}
+
+
+def put(user: User, content: bytes, name: str = "a.bin", folder: str = "b") -> Version:
+    """Store content as the newest version of the user's object of that name."""
+    return storing.store(
+        IncomingFile(io.BytesIO(content), len(content)),
+        tenant=user.tenant,
+        user=user,
+        folder=folder,
+        name=name,
+    )
+
+
+def read(version: Version) -> bytes:
+    """Return what the version's store has of it."""
+    with version.storage.open(version.key) as file:
+        return bytes(file.read())

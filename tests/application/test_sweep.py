@@ -1,0 +1,247 @@
+"""What `objects_sweep` finds and mends, on each kind of store."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import storages
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from accounts.models import Tenant, User
+from objects import storing, sweeping
+from objects.incoming import IncomingFile
+from objects.models import StoredObject, Version
+from tests.application.stores import KINDS, put, read, store_entry
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def user() -> User:
+    tenant = Tenant.objects.create(name="Acme", slug="acme")
+    return User.objects.create_user("ann", password="secret", tenant=tenant)
+
+
+@pytest.fixture(params=["files"])
+def storage(request: pytest.FixtureRequest, settings: Any, tmp_path: Path) -> Any:
+    settings.STORAGES = {"default": store_entry(request.param, tmp_path, request)}
+    return storages["default"]
+
+
+on_each_store = pytest.mark.parametrize("storage", KINDS, indirect=True)
+
+
+def sweep(*options: str, status: int = 0, age: str = "0") -> Any:
+    output = io.StringIO()
+    command = ("objects_sweep", "--json", f"--older-than={age}", *options)
+    if status:
+        with pytest.raises(CommandError) as caught:
+            call_command(*command, stdout=output)
+        assert caught.value.returncode == status
+    else:
+        call_command(*command, stdout=output)
+    return json.loads(output.getvalue())["default"]
+
+
+def used(user: User) -> tuple[int, int, int, int]:
+    tenant = Tenant.objects.get(pk=user.tenant_id)
+    return (
+        tenant.used_bytes,
+        tenant.used_objects,
+        tenant.reserved_bytes,
+        tenant.reserved_objects,
+    )
+
+
+def kept(storage: Any, directory: str) -> list[str]:
+    try:
+        directories, files = storage.listdir(directory)
+    except FileNotFoundError:
+        return []
+    found = [f"{directory}/{name}" for name in files]
+    for name in directories:
+        found += kept(storage, f"{directory}/{name}")
+    return found
+
+
+@on_each_store
+def test_a_restored_database_costs_no_upload(user: User, storage: Any) -> None:
+    before = put(user, b"first", "old.txt")
+    backup = used(user)
+    put(user, b"second", "old.txt")
+    put(user, b"third" * 100, "new.txt", "photos/2026")
+    after = used(user)
+    # As a copy of the database from before the last two would have it.
+    StoredObject.objects.filter(name="new.txt").delete()
+    old = StoredObject.objects.get()
+    old.current = before
+    old.save()
+    Version.objects.exclude(pk=before.pk).delete()
+    Tenant.objects.update(used_bytes=backup[0], used_objects=backup[1])
+
+    told = sweep()
+
+    assert told["done"] == {"made a row": 2}
+    new = StoredObject.objects.get(name="new.txt")
+    assert (new.folder, new.owner, new.tenant) == ("photos/2026", user, user.tenant)
+    assert new.current is not None
+    assert read(new.current) == b"third" * 100
+    old.refresh_from_db()
+    assert read(old.current) == b"second"
+    assert used(user) == after
+    assert sweep()["found"] == {}
+
+
+@on_each_store
+def test_rows_without_bytes_are_marked_and_stay(user: User, storage: Any) -> None:
+    version = put(user, b"content" * 20)
+    storage.delete(version.key)
+
+    told = sweep(status=1)
+
+    assert told["missing"] == [version.key]
+    version.refresh_from_db()
+    assert version.missing_since is not None
+    assert version.state == Version.State.STORED
+    storage.save(version.key, ContentFile(b"content" * 20))
+    assert sweep()["done"] == {"found again": 1}
+    version.refresh_from_db()
+    assert version.missing_since is None
+
+
+@on_each_store
+def test_what_says_nothing_of_itself_goes_to_quarantine(
+    user: User, storage: Any
+) -> None:
+    put(user, b"content")
+    for name in ("x", "7/y", f"{user.tenant_id}/ab/z"):
+        storage.save(f"tenants/{name}", ContentFile(b"stray"))
+    storage.save("quarantine/2020-01-01/tenants/old", ContentFile(b"stray"))
+    storage.save("elsewhere/x", ContentFile(b"not of the application's objects"))
+
+    told = sweep()
+
+    assert told["done"] == {"put into quarantine": 3}
+    assert told["expired"] == 1
+    today = f"quarantine/{timezone.now():%Y-%m-%d}"
+    assert len(kept(storage, today)) == 3
+    assert kept(storage, "quarantine") == kept(storage, today)
+    assert kept(storage, "elsewhere") == ["elsewhere/x"]
+
+
+def test_an_upload_that_was_cut_short_makes_no_row(user: User, storage: Any) -> None:
+    version = put(user, b"content")
+    Path(storage.path(version.key)).write_bytes(b"cont")
+    StoredObject.objects.all().delete()
+
+    assert sweep()["done"] == {"put into quarantine": 1}
+    assert not Version.objects.exists()
+
+
+def begin(user: User, content: bytes, name: str) -> Version:
+    return storing.begin(
+        tenant=user.tenant,
+        user=user,
+        folder="",
+        name=name,
+        size=len(content),
+        content_type="text/plain",
+    )
+
+
+@on_each_store
+def test_uploads_of_dead_processes_end(user: User, storage: Any) -> None:
+    whole, cut = begin(user, b"whole", "whole"), begin(user, b"cut", "cut")
+    storing.save(whole, IncomingFile(io.BytesIO(b"whole"), 5))
+    storage.save(cut.key, ContentFile(b"c"))
+    begin(user, b"nothing", "nothing")
+
+    told = sweep()
+
+    assert told["done"] == {"settled": 1, "given up": 2}
+    assert [found.name for found in StoredObject.objects.all()] == ["whole"]
+    assert read(Version.objects.get()) == b"whole"
+    assert used(user) == (5, 1, 0, 0)
+    assert kept(storage, "tenants") == [whole.key]
+
+
+def test_living_uploads_are_left_alone(user: User, storage: Any) -> None:
+    pending = begin(user, b"content", "a")
+    storage.save(pending.key, ContentFile(b"cont"))
+    storage.save("tenants/stray", ContentFile(b"young"))
+
+    told = sweep(age="24")
+
+    assert (told["found"], told["done"]) == ({}, {})
+    assert Version.objects.get().state == Version.State.PENDING
+
+
+def test_a_dry_run_changes_nothing(user: User, storage: Any) -> None:
+    version = put(user, b"content")
+    storage.delete(version.key)
+    storage.save("tenants/stray", ContentFile(b"stray"))
+
+    told = sweep("--dry-run", status=1)
+
+    assert told["found"] == {sweeping.Finding.ORPHAN: 1, sweeping.Finding.MISSING: 1}
+    version.refresh_from_db()
+    assert version.missing_since is None
+    assert kept(storage, "tenants") == ["tenants/stray"]
+
+
+def test_where_much_is_wrong_nothing_is_done_without_force(
+    user: User, storage: Any
+) -> None:
+    for number in range(sweeping.FEW + 1):
+        storage.save(f"tenants/{number}", ContentFile(b"stray"))
+
+    told = sweep(status=1)
+
+    assert told["stopped"]
+    assert not kept(storage, "quarantine")
+    assert sweep("--force")["done"] == {"put into quarantine": sweeping.FEW + 1}
+
+
+def test_two_sweeps_at_once_do_no_harm(user: User, storage: Any) -> None:
+    put(user, b"content")
+    StoredObject.objects.all().delete()
+    Tenant.objects.update(used_bytes=0, used_objects=0)
+    storage.save("tenants/stray", ContentFile(b"stray"))
+    pending = begin(user, b"content", "pending")
+    found = list(sweeping.find("default", timezone.now(), sweeping.Result()))
+    assert len(found) == 3
+
+    for one in found:
+        sweeping.mend(one)
+    for one in found:
+        # What is gone by now is told, and left.
+        try:
+            sweeping.mend(one)
+        except FileNotFoundError:
+            assert one.key == "tenants/stray"
+
+    assert StoredObject.objects.count() == 1
+    assert not Version.objects.filter(pk=pending.pk).exists()
+    assert used(user) == (7, 1, 0, 0)
+
+
+def test_what_the_store_can_t_delete_now_is_given_up_later(
+    user: User, storage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pending = begin(user, b"content", "a")
+    storage.save(pending.key, ContentFile(b"cont"))
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "delete", lambda name: 1 / 0)
+        storing.abandon(pending)
+    assert Version.objects.get().state == Version.State.GIVEN_UP
+
+    assert sweep(age="24")["done"] == {"given up": 1}
+
+    assert used(user) == (0, 0, 0, 0)
+    assert kept(storage, "tenants") == []
