@@ -1,17 +1,22 @@
-"""Counters of change, shared by the processes of a host through one small file.
+"""Counters of change, which the processes of a host share through one small file.
 
-It is laid out in numbers of 8 bytes::
+By them each process learns what another has changed. The file is a row of numbers of 8
+bytes::
 
     name | last | a generation for each slot | an epoch for each slot | start
 
-The file is read and written by ``pread`` and ``pwrite``. Mapped it would be read
-faster, but whoever cuts a mapped file short ends every process that looks at it.
+``name`` is the file's own. ``last`` changes after every change. ``start`` stands for
+the last start of the machine. ``Generations`` says what generations and epochs are.
 
-Version 0.1 of this package has the same file, without ``start`` (of the machine), which
-it has in the place of ``last``. Finding another number there, it makes the name another
-one when it opens the file: a name that this version would not give is how one is known
-of, for it changes generations and epochs, but not ``last``. One that had the file open
-before opens that which has taken its place before it changes anything.
+The file is read by ``pread`` and written by ``pwrite``. A mapped file would be quicker
+to read, but one that is cut short ends every process that looks at it.
+
+**Beside version 0.1 of this package**, which has the same file: it does not know
+``last``, and has ``start`` in its place. Its changes do not change ``last``, so this
+version must know that it is at work. The name tells: version 0.1 finds a wrong
+``start`` when it opens the file, and gives it another name, one that this version would
+not give (``_is_given``). A process of 0.1 that had the file open before it was replaced
+opens the new one before it changes anything.
 """
 
 from __future__ import annotations
@@ -86,9 +91,10 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 @contextlib.contextmanager
 def _locked(descriptor: int) -> Iterator[bool]:
-    """Wait until nobody else makes the file; yield False if that takes too long.
+    """Hold the lock on the file for a block; yield False where others keep it too long.
 
-    Whoever holds the lock may be stopped, and must stop nobody else.
+    Too long is LOCK_SECONDS. A process that holds it may be stopped (SIGSTOP), and must
+    stop nobody else.
     """
     until = time.monotonic() + LOCK_SECONDS
     locked = False
@@ -113,7 +119,10 @@ def _write(descriptor: int, content: bytes, offset: int) -> None:
 
 
 def _fill(descriptor: int) -> None:
-    """Make an empty file complete, with all its blocks; what says so comes last."""
+    """Make an empty file complete. Raises OSError, and leaves it empty, on a full disk.
+
+    ``start`` is written last: it says that all before it is there.
+    """
     os.fchmod(descriptor, 0o600)
     # Random, so that no number is one that was in another file.
     numbers = secrets.token_bytes(8 + SLOTS * 16)
@@ -126,10 +135,10 @@ def _fill(descriptor: int) -> None:
 
 
 def _replacement(path: Path) -> int:
-    """Put a new file in the place of one, and return its descriptor. Raises OSError.
+    """Put a new file in the place of one; return its descriptor. Raises OSError.
 
-    Until everybody has noticed it is locked, and empty: who wants to tell a change
-    waits, so that nobody who has not looked yet misses one.
+    For SETTLED_SECONDS the new file stays locked, and empty. Whoever wants to change a
+    number waits so long, and by then everybody has noticed that the file is another.
     """
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)
@@ -150,10 +159,10 @@ _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def _open(path: Path, *, anew: bool) -> int:
-    """Return a descriptor of the file, made or replaced where it is not complete.
+    """Return a descriptor of the file; it is made or replaced if it is not complete.
 
-    Without any lock where it is. With ``anew`` one that version 0.1 has opened is
-    replaced. Raises OSError.
+    With ``anew`` one that version 0.1 has opened is replaced, too. A complete file
+    needs no lock. Raises OSError.
     """
     for _ in range(ATTEMPTS):
         descriptor = os.open(path, _FLAGS, 0o600)
@@ -186,29 +195,32 @@ def _is_usable(descriptor: int, anew: bool) -> bool:
 
 
 class Generations:
-    """Two numbers for each directory, and one of all of them together.
+    """Numbers that change when directories do: by them a cache knows what is stale.
 
-    The *generation* changes whenever the directory may have changed. The *epoch*
-    changes when what the disk holds of it must no longer be believed. Both are
-    random and not counted up, so that a change needs no lock: whoever writes last,
-    the number is another than before. Directories share slots (by hash), and then
-    also each other's changes, which costs a request and breaks nothing.
+    There are two for each directory, of 64 bits each:
 
-    The *header* is 16 bytes that change after anything did: as long as it is the same,
-    no other number needs to be read. That holds only while it ``vouches`` for them.
+    - the *generation* changes whenever the directory may have changed;
+    - the *epoch* changes when nothing that the disk holds of it may be believed.
 
-    The file is allocated whole when it is made: a full disk can't stop a change from
-    being noted. Its first 8 bytes are its name and part of each number, so that a file
-    made anew vouches for nothing that is older. After the machine was started anew it
-    is made anew too: what was written last to the database may have been lost with the
-    power. What can't be read is another number each time.
+    They are random, and not counted up, so a change needs no lock: whoever writes last,
+    the number is another one than before. Directories share slots, by a hash, and so
+    each other's changes. That costs a request now and then, and breaks nothing.
+
+    The *header* is 16 bytes, ``name`` and ``last``, which change after anything did. As
+    long as it is the same, no other number needs to be read, if it ``vouches``.
+
+    **A full disk** stops no change from being noted: the file is allocated whole when
+    it is made. **A file that is made anew** makes all that was kept stale, for its name
+    is part of each number. **After a start of the machine** the file is made anew,
+    since the database may have lost its last writes with the power. **What cannot be
+    read** is another number each time.
     """
 
     def __init__(self, path: Path | None, *, anew: bool = False) -> None:
-        """Open the file at ``path``, made if need be; None counts in this process.
+        """Open the file at ``path``, or make it; with None count in this process only.
 
-        With ``anew`` it is replaced if version 0.1 has opened it. Raises OSError where
-        there is no making or opening it.
+        With ``anew`` a file that version 0.1 has opened is replaced. Raises OSError
+        where the file can be neither opened nor made.
         """
         self.path = path
         self._given = b""
@@ -227,7 +239,7 @@ class Generations:
             os.close(self._descriptor)
 
     def is_current(self) -> bool:
-        """Whether the file is still whole, and the one that others find by its path."""
+        """Whether the file is still whole, and the one that is at its path."""
         if self.path is None:
             return True
         try:
@@ -237,7 +249,7 @@ class Generations:
         return (*file,) == self._file and size >= FILE_BYTES
 
     def is_doubtful(self) -> bool:
-        """Whether somebody may change a directory and can't say so here."""
+        """Whether somebody may change a directory who can't write to this file."""
         return self.path is not None and is_announced(self._descriptor, self.path)
 
     def is_outdated(self) -> bool:
@@ -269,11 +281,14 @@ class Generations:
         return 2 + int.from_bytes(digest, "big") % SLOTS
 
     def header(self) -> bytes:
-        """Return the header, by one small read; what it is not must not be believed."""
+        """Return the header, by one small read; fewer bytes where it can't be read."""
         return self._read(HEADER_BYTES, 0)
 
     def vouches(self, header: bytes) -> bool:
-        """Whether whoever changes a number of the file changes its header after it."""
+        """Whether every change of a number is followed by one of this header.
+
+        Not where version 0.1 is at work: it does not change the header.
+        """
         if len(header) < HEADER_BYTES:
             return False
         name = header[:8]
@@ -298,7 +313,7 @@ class Generations:
         return Snapshot(self._read(HEADER_BYTES + 8 * SLOTS, 0))
 
     def change(self, slot: int) -> None:
-        """Make the generation another one. Raises OSError."""
+        """Change a directory's generation. Raises OSError."""
         self._set(slot)
         self._tell()
 
@@ -308,11 +323,11 @@ class Generations:
         self._write(secrets.token_bytes(8), 8 * slot)
 
     def _tell(self) -> None:
-        """Make the header another one: after the number that it vouches for."""
+        """Change the header. To be called after the number was changed."""
         self._write(secrets.token_bytes(8), 8)
 
     def invalidate(self, slot: int) -> None:
-        """Make the epoch another one, and the generation with it. Raises OSError."""
+        """Change a directory's epoch, and its generation. Raises OSError."""
         # Before it, so that no filling is kept under the new epoch; after it, so
         # that no page read under the old one is held under the new generation.
         self.change(slot)
@@ -320,9 +335,9 @@ class Generations:
         self.change(slot)
 
     def invalidate_all(self) -> None:
-        """Make all generations and epochs others. Raises OSError.
+        """Change all generations and epochs. Raises OSError.
 
-        Not by another name: that would hide the one that version 0.1 may have given.
+        The name stays: it tells whether version 0.1 is at work.
         """
         self._write(secrets.token_bytes(SLOTS * 16), HEADER_BYTES)
         self._tell()
@@ -331,10 +346,10 @@ class Generations:
 
 
 class Snapshot:
-    """The generations of all directories at one moment.
+    """The generations of all directories at one moment, by 128 KiB.
 
-    Of all, because who asks for a directory by its path learns only from the response
-    which one that is.
+    All of them: whoever asks for a directory by its path learns only from the response
+    which directory that is.
     """
 
     __slots__ = ("_numbers",)

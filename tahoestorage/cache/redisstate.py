@@ -20,18 +20,22 @@ STATE = b"tahoestorage:state"
 PAGE = b"tahoestorage:page:"
 CONNECT_SECONDS = 0.5
 RESPONSE_SECONDS = 0.5
-# For so long counters are trusted on which nobody had put a mark.
+# For so long nobody looks again whether counters were marked (see ``distrust``).
 TRUST_SECONDS = 0.5
 ATTEMPTS = 5
 
-# All counters are in one hash, so that a Redis short of memory drops all or none: what
-# has lost its counters must not be believed again. Its field `name` is random, and
-# `run` is the Redis's own, another one after each start and in each replica: what is
-# found there then may be older than what hosts were told. `seq` counts all changes;
-# `s`, `g`, `e` and `f` with the number of a slot are the seq of its last change, its
-# generation, its epoch and how often it was filled.
+# All counters are fields of one hash, so that a Redis short of memory drops all of them
+# or none: a cache that has lost its counters must not be believed again.
 #
-# Each script begins with other counters, where there are none or another run's.
+#   name   random; another one whenever the counters begin anew
+#   run    the Redis's own run_id: another one after each start, and in each replica.
+#          Counters of another run may be older than what hosts were told.
+#   seq    how many changes there were in all
+#   sN     the seq of the last change in slot N
+#   gN eN  the generation and the epoch of slot N
+#   fN     how often slot N was filled
+#
+# Each script first begins the counters anew if there are none, or another run's.
 _BEGIN = """
 local function begin()
   local v = redis.call('HMGET', KEYS[1], 'name', 'run')
@@ -42,10 +46,10 @@ local function begin()
 end
 local name = begin()
 """
-# It changes nothing, and is refused where changes are: without a snapshot, on a
-# replica. What nobody can be told by is not to be read either. But a Redis that is full
-# lets a script go on that has begun so: changes are told also there, and what is kept
-# is changed; only nothing new is kept.
+# Deletes a key that nobody has. That changes nothing, and is refused where changes are:
+# on a replica, or where the last snapshot on the disk failed. A Redis that can't be
+# told of changes must not be read either. One that is full lets a script go on that has
+# begun with a DEL: changes are still told, and only nothing new is kept.
 _PROVE = """
 redis.call('DEL', KEYS[2])
 """
@@ -103,7 +107,7 @@ Sealed = Iterable[tuple[bytes, bytes, float]]
 
 @dataclass(frozen=True, slots=True)
 class RedisSnapshot:
-    """How many changes there had been, in all, at one moment."""
+    """How many changes there were, in all slots, at one moment."""
 
     name: int
     seq: int
@@ -133,10 +137,10 @@ class Version(NamedTuple):
 
 
 class RedisState:
-    """The state in the Redis at ``url``. Every method raises RedisUnusable.
+    """Pages and counters in the Redis at ``url``. Every method raises RedisUnusable.
 
-    What can't be written can't be read, and counters that are gone, or another run's,
-    are begun anew in the same call.
+    A Redis that refuses writes is not read either. Counters that are gone, or another
+    run's, are begun anew in the same call.
     """
 
     def __init__(self, url: str) -> None:
@@ -208,9 +212,9 @@ class RedisState:
         return self._answered(ask)
 
     def _is_trusted(self, name: int) -> bool:
-        """Whether nobody has put a mark on the counters of this name.
+        """Whether nobody has marked the counters of this name (see ``distrust``).
 
-        To be asked after what is to be trusted was read. Marked ones are left.
+        To be called after what is to be trusted was read. Marked counters are deleted.
         """
         trusted, until = self._trusted
         if trusted == (self._run, name) and time.monotonic() < until:
@@ -223,11 +227,12 @@ class RedisState:
         return False
 
     def distrust(self) -> float:
-        """Have nobody believe what is kept by now, where nothing can be written.
+        """Mark the counters as wrong, in a Redis that takes no writes.
 
-        Returns when that is so, on the monotonic clock. The mark is a script, which
-        can be had where nothing else can, also in a replica, and which nobody runs:
-        that it is there says that these counters have missed a change.
+        From then on nobody believes what is kept now. Returns when that is so, as the
+        monotonic clock has it. The mark is a script that nobody runs: a Redis takes
+        scripts where it takes nothing else, also as a replica. That it is there says
+        that these counters have missed a change.
         """
         marked: int | None = None
         while True:
@@ -245,7 +250,7 @@ class RedisState:
                 self._marked = (self._run, marked), until
 
     def snapshot(self) -> RedisSnapshot:
-        """Return how things are now."""
+        """Return how many changes there were by now."""
         for _ in range(ATTEMPTS):
             name, seq = map(int, self._call(self._snapshot, [NOTHING]))
             if self._is_trusted(name):
@@ -255,9 +260,9 @@ class RedisState:
     def read(
         self, slot: int, key: bytes, generation: int | None
     ) -> tuple[Version, bytes | None]:
-        """Return a slot's version, and what is kept at ``key``.
+        """Return a slot's version, and what is kept at ``key``; None if nothing is.
 
-        Not that again where the generation is still ``generation``.
+        None, too, where the generation still is ``generation``: the caller has it.
         """
         for _ in range(ATTEMPTS):
             name = self._name
@@ -270,12 +275,15 @@ class RedisState:
         raise RedisRefused("its counters are begun anew all the time")
 
     def fill(self, since: RedisSnapshot, slot: int, sealed: Sealed) -> int | None:
-        """Keep values, and return the generation; None if it is another ``since``."""
+        """Keep values, and return the slot's generation.
+
+        None, and nothing is kept, where the slot has changed ``since`` then.
+        """
         keys, arguments = _arguments(sealed)
         return self._since(self._fill, keys, slot, since, *arguments)
 
     def hold(self, since: RedisSnapshot, slot: int) -> int | None:
-        """Return what ``fill`` does, and keep nothing: where there is no room."""
+        """Return what ``fill`` would, and keep nothing, as where there is no room."""
         return self._since(self._hold, [], slot, since)
 
     def _since(
@@ -290,27 +298,31 @@ class RedisState:
         return None if number is None else since.name ^ int(number)
 
     def patch(self, version: Version, slot: int, sealed: Sealed) -> bool:
-        """Change a slot's generation, and values; False if there is another version."""
+        """Change a slot's generation, and values.
+
+        False, and nothing is changed, where the slot has another version by now.
+        """
         keys, arguments = _arguments(sealed)
         expected = version.name, version.number, version.fillings
         arguments = [slot, *expected, secrets.randbits(63), *arguments]
         return bool(self._call(self._patch, [NOTHING, *keys], *arguments))
 
     def invalidate(self, slots: Iterable[int]) -> None:
-        """Let nothing be believed that was kept in these slots."""
+        """Change epochs and generations: what is kept in these slots is stale."""
         self._call(self._invalidate, [NOTHING], secrets.randbits(63), *slots)
 
     def prepare(self) -> None:
-        """Have a connection ready on which ``leave_word`` needs no response first."""
+        """Open a connection for ``leave_word``, which then waits for nothing."""
         if self._spare is None:
             spare = self._answered(lambda: self._client(single_connection_client=True))
             self._answered(lambda: spare.script_load(_INVALIDATE))
             self._spare = spare
 
     def leave_word(self, slot: int) -> None:
-        """Do what ``invalidate`` does, as soon as the Redis reads on, and don't wait.
+        """Send what ``invalidate`` sends, and don't wait for the response.
 
-        It is then told before anybody else asks, even if this process is gone by then.
+        For a Redis that hangs. When it reads on, it does this before it responds to
+        anybody else, even if this process is gone by then.
         """
         spare, fresh = self._spare, secrets.randbits(63)
         if spare is not None and spare.connection is not None:
@@ -322,7 +334,7 @@ class RedisState:
                 self.dismiss()
 
     def dismiss(self) -> None:
-        """Close the connection on which word was left; nobody has read them."""
+        """Close the connection of ``leave_word``; its responses stay unread."""
         spare, self._spare = self._spare, None
         if spare is not None:
             spare.close()
