@@ -299,6 +299,34 @@ endpoint(
     things={"token": "link_token"},
     anybody=True,
 )
+endpoint(
+    "POST",
+    "/uploads/",
+    "401 401 201 201 201 201 201 201 201",
+    body=some_bytes,
+    format="application/offset+octet-stream",
+    headers={"Tus-Resumable": "1.0.0", "Upload-Length": "11"},
+    records="object.create",
+)
+endpoint(
+    "PATCH",
+    "/uploads/{id}/",
+    "204 204 204 204 204 204 204 204 204",
+    body=some_bytes,
+    format="application/offset+octet-stream",
+    headers={"Tus-Resumable": "1.0.0", "Upload-Offset": "0"},
+    things={"id": "begun_upload"},
+    anybody=True,
+    records="object.create",
+)
+endpoint(
+    "DELETE",
+    "/uploads/{id}/",
+    "204 204 204 204 204 204 204 204 204",
+    headers={"Tus-Resumable": "1.0.0"},
+    things={"id": "begun_upload"},
+    anybody=True,
+)
 endpoint("GET", "/usage/", "401 401 200 200 200 200 200 200 200")
 endpoint("GET", "/objects/{id}/permissions/", "401 401 404 404 403 403 200 200 403")
 endpoint(

@@ -74,6 +74,15 @@ class Scene:
         told = self.callers[VIEWER].api.get(url).json()
         return str(told["url"].rstrip("/").rpartition("/")[2])
 
+    @cached_property
+    def begun_upload(self) -> str:
+        """Of 11 bytes, of which none has come."""
+        begun = self.callers[ADMINISTRATOR].api.post(
+            "/api/v1/uploads/",
+            headers={"Tus-Resumable": "1.0.0", "Upload-Length": "11"},
+        )
+        return str(begun["Location"].rstrip("/").rpartition("/")[2])
+
     @property
     def path(self) -> str:
         return self.callers.object.path
