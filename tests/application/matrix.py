@@ -249,17 +249,20 @@ endpoint(
     "/objects/{id}/",
     "401 401 404 404 403 200 200 200 200",
     body=fixed(name="other.txt"),
+    records="object.rename",
 )
 endpoint(
     "DELETE",
     "/objects/{id}/",
     "401 401 404 404 403 204 204 204 204",
+    records="object.delete",
 )
 endpoint(
     "POST",
     "/objects/{id}/restore/",
     "401 401 404 404 403 200 200 200 200",
     things={"id": "deleted_object"},
+    records="object.undelete",
 )
 endpoint("GET", "/objects/{id}/content/", "401 401 404 404 200 200 200 200 200")
 endpoint(
@@ -291,6 +294,7 @@ endpoint(
     "/objects/{id}/versions/{number}/restore/",
     "401 401 404 404 403 200 200 200 200",
     things={"number": "first_version"},
+    records="object.restore",
 )
 endpoint(
     "GET",
