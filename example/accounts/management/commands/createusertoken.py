@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from accounts.models import User
+from accounts.finding import find_user
 from accounts.tokens import describe
 
 
@@ -21,11 +21,7 @@ class Command(BaseCommand):
         parser.add_argument("user", metavar="USER", help="A user's name or id.")
 
     def handle(self, *args: Any, user: str, **options: Any) -> None:
-        found = User.objects.filter(username=user).first()
-        if found is None and user.isdecimal():
-            found = User.objects.filter(pk=int(user)).first()
-        if found is None:
-            raise CommandError(f"There is no user of the name or id {user}.")
+        found = find_user(user)
         if not found.is_active:
             raise CommandError(f"{found.username} is inactive and gets no tokens.")
         self.stdout.write(json.dumps(describe(found)))

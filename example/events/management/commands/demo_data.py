@@ -12,6 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.text import slugify
 
+from accounts import demonstration as accounts_demonstration
 from accounts.administrators import create_super
 from accounts.models import Tenant, User
 from events.models import Event, Session, Speaker
@@ -55,9 +56,21 @@ class Command(BaseCommand):
             "is one of the name; without a password, so for the API alone.",
         )
 
+        parser.add_argument(
+            "--objects",
+            action="store_true",
+            help="Make two tenants with users of each kind and some objects too, to "
+            "try the API; their password is DJANGO_SUPERUSER_PASSWORD.",
+        )
+
     @transaction.atomic
     def handle(
-        self, *args: Any, superuser: str | None, user: str | None, **options: Any
+        self,
+        *args: Any,
+        superuser: str | None,
+        user: str | None,
+        objects: bool,
+        **options: Any,
     ) -> None:
         if superuser and not User.objects.filter(username=superuser).exists():
             password = os.environ.get("DJANGO_SUPERUSER_PASSWORD")
@@ -71,10 +84,20 @@ class Command(BaseCommand):
         )
         if user and not User.objects.filter(username=user).exists():
             User.objects.create_user(user, tenant=tenant)
+        if objects:
+            password = os.environ.get("DJANGO_SUPERUSER_PASSWORD")
+            if not password:
+                raise CommandError("Set DJANGO_SUPERUSER_PASSWORD.")
+            transaction.on_commit(lambda: self.fill(tenant, password))
         if Event.objects.filter(slug=SLUG).exists():
             self.stdout.write("The event is there already; nothing was changed.")
         else:
             self.stdout.write(f"Made the event “{make_event(tenant)}”.")
+
+    def fill(self, tenant: Tenant, password: str) -> None:
+        """Make the rest; in no transaction, since bytes go to the store."""
+        for name in accounts_demonstration.fill(tenant, password):
+            self.stdout.write(f"Made {name}.")
 
 
 def make_event(tenant: Tenant) -> Event:

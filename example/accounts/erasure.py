@@ -1,0 +1,85 @@
+"""A person's data, erased for good; the audit keeps the user's number alone."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.models import User
+from audit.actions import Action
+from audit.recording import erase_names, record
+from objects import purging
+from objects.models import StoredObject, Version
+from uploads import finishing
+from uploads.leases import Busy
+from uploads.models import Upload
+
+
+@dataclass
+class Erased:
+    """What was erased. It is whole unless something is ``left``."""
+
+    objects: int = 0
+    versions: int = 0
+    bytes: int = 0
+    left: list[str] = field(default_factory=list)
+    """What is under way, or could not be deleted in its store: to be tried again."""
+
+
+def erase(user: User) -> Erased:
+    """Erase a user with the objects they own, versions, uploads, links and permissions.
+
+    The user is refused from the first moment. While something is left, so is the user's
+    row, and another call goes on: killed anywhere, nothing is half erased for good.
+    What they uploaded to objects of others stays, and says no more by whom.
+    """
+    User.objects.filter(pk=user.pk).update(is_active=False)
+    erased = Erased()
+    for upload in Upload.objects.filter(user=user):
+        try:
+            if upload.finished_at is None:
+                finishing.give_up(upload)
+            else:
+                finishing.remove(upload)
+        except Busy:
+            erased.left.append(f"upload {upload.pk}")
+    owned = list(StoredObject.objects.filter(owner=user).values_list("pk", flat=True))
+    for pk in owned:
+        _erase_object(pk, erased)
+    if erased.left:
+        return erased
+    with transaction.atomic():
+        record(Action.USER_ERASE, user, tenant_id=user.tenant_id, actor=None)
+        erase_names(user.pk, owned)
+        kind = ContentType.objects.get_for_model(User)
+        LogEntry.objects.filter(content_type=kind, object_id=str(user.pk)).delete()
+        user.delete()
+    return erased
+
+
+def _erase_object(pk: uuid.UUID, erased: Erased) -> None:
+    with transaction.atomic():
+        found = StoredObject.objects.select_for_update().filter(pk=pk).first()
+        if found is None:
+            return
+        if found.deleted_at is None:
+            found.deleted_at = timezone.now()
+            found.save(update_fields=["deleted_at"])
+        if found.versions.filter(state=Version.State.PENDING).exists():
+            # An upload under way holds the object's place in the quota; it ends, or is
+            # given up.
+            erased.left.append(f"object {pk}")
+            return
+        found.versions.update(state=Version.State.GOING)
+    going = found.versions.filter(state=Version.State.GOING)
+    done = purging.forget(going)
+    erased.objects += done.objects
+    erased.versions += done.versions
+    erased.bytes += done.bytes
+    if StoredObject.objects.filter(pk=pk).exists():
+        erased.left.append(f"object {pk}")

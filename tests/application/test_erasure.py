@@ -1,0 +1,136 @@
+"""A person's data go on request, and what cannot go now goes with the next attempt."""
+
+from __future__ import annotations
+
+import io
+from unittest import mock
+
+import pytest
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.core.files.storage import storages
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from accounts.erasure import erase
+from accounts.models import Tenant, User
+from audit.models import Entry
+from objects import storing
+from objects.incoming import IncomingFile
+from objects.models import StoredObject, UserPermission, Version
+from sharing.models import ShareLink
+from tests.application.callers import ADMINISTRATOR, EDITOR, VIEWER, Callers
+
+
+def put(user: User, name: str, content: bytes = b"content") -> StoredObject:
+    file = IncomingFile(io.BytesIO(content), len(content), "text/plain")
+    return storing.store(
+        file, tenant=user.tenant, user=user, folder="papers", name=name
+    ).object
+
+
+def used(callers: Callers) -> tuple[int, int]:
+    tenant = Tenant.objects.get(pk=callers.tenant.pk)
+    assert (tenant.reserved_bytes, tenant.reserved_objects) == (0, 0)
+    return tenant.used_bytes, tenant.used_objects
+
+
+def test_all_of_a_persons_goes_and_the_audit_keeps_a_number(
+    callers: Callers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    user, other = callers[ADMINISTRATOR].user, callers[EDITOR].user
+    others = put(other, "others.txt", b"stays")
+    left = used(callers)[0] - callers.object.size
+    put(user, "plan.txt", b"a second version")
+    put(user, "deleted.txt")
+    StoredObject.objects.filter(name="deleted.txt").update(deleted_at=timezone.now())
+    ShareLink.objects.create(
+        object=others, created_by=user, expires_at=timezone.now(), token_sha256="0" * 64
+    )
+    LogEntry.objects.log_actions(other.pk, [user], CHANGE, single_object=True)
+    callers[ADMINISTRATOR].api.post("/api/v1/tokens/revoke/")
+    keys = list(Version.objects.exclude(object=others).values_list("store", "key"))
+    assert len(keys) == 3
+
+    call_command("erase_user", user.username, "--no-input")
+
+    told = capsys.readouterr().out
+    assert told.startswith(f"Erased user {user.pk}, 2 objects, 3 versions and ")
+    assert not User.objects.filter(pk=user.pk).exists()
+    assert list(StoredObject.objects.all()) == [others]
+    assert not any(storages[store].exists(key) for store, key in keys)
+    assert used(callers) == (left, 1)
+    assert not ShareLink.objects.exists()
+    assert not UserPermission.objects.filter(user_id=user.pk).exists()
+    assert callers[ADMINISTRATOR].api.get("/api/v1/users/me/").status_code == 401
+    entries = Entry.objects.filter(actor_id=user.pk) | Entry.objects.filter(
+        target_type="user", target_id=str(user.pk)
+    )
+    assert entries.filter(action="user.erase").exists()
+    everything = str(list(Entry.objects.values())) + str(
+        list(LogEntry.objects.values())
+    )
+    assert user.username not in everything.replace("tenant_administrator", "")
+    assert "plan.txt" not in everything
+
+
+def test_what_the_store_does_not_delete_goes_with_the_next_attempt(
+    callers: Callers,
+) -> None:
+    user = callers[ADMINISTRATOR].user
+    version = Version.objects.get()
+    away = mock.patch.object(
+        type(version.storage), "delete", side_effect=OSError("the store is away")
+    )
+    with away, pytest.raises(CommandError, match="run it again"):
+        call_command("erase_user", str(user.pk), "--no-input")
+
+    user.refresh_from_db()
+    assert not user.is_active
+    assert (
+        callers[VIEWER].api.get(f"/api/v1/objects/{callers.object.pk}/").status_code
+        == 404
+    )
+
+    call_command("erase_user", str(user.pk), "--no-input")
+
+    assert not User.objects.filter(pk=user.pk).exists()
+    assert not version.storage.exists(version.key)
+
+
+def test_an_upload_that_is_on_its_way_is_waited_for(callers: Callers) -> None:
+    user = callers[ADMINISTRATOR].user
+    begun = storing.begin(
+        tenant=callers.tenant,
+        user=callers[EDITOR].user,
+        folder=callers.object.folder,
+        name=callers.object.name,
+        size=5,
+        content_type="text/plain",
+    )
+
+    assert erase(user).left == [f"object {callers.object.pk}"]
+    assert User.objects.filter(pk=user.pk, is_active=False).exists()
+
+    storing.abandon(begun)
+    assert erase(user).left == []
+    assert used(callers) == (0, 0)
+
+
+def test_versions_in_others_objects_stay_and_say_no_more_by_whom(
+    callers: Callers,
+) -> None:
+    put(callers[EDITOR].user, "plan.txt", b"by the editor")
+
+    erase(callers[EDITOR].user)
+
+    version = Version.objects.get(number=2)
+    assert (version.state, version.created_by) == ("stored", None)
+    assert version.storage.exists(version.key)
+
+
+def test_an_operator_is_asked(callers: Callers) -> None:
+    asked = mock.patch("builtins.input", return_value="somebody")
+    with asked, pytest.raises(CommandError, match="Nothing was erased"):
+        call_command("erase_user", VIEWER)
+
+    assert User.objects.filter(username=VIEWER, is_active=True).exists()
