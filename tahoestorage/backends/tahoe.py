@@ -30,6 +30,7 @@ from tahoestorage.tahoe.caps import Cap, literal_cap
 from tahoestorage.tahoe.directories import Directory, Path
 from tahoestorage.tahoe.files import FileReader
 from tahoestorage.tahoe.publicurls import public_url
+from tahoestorage.tahoe.serverlist import now
 from tahoestorage.tahoe.uploads import UploadBody
 
 
@@ -233,18 +234,21 @@ class TahoeStorage(Saving, Configured):
 
     def _save(self, name: str, content: Any) -> str:
         name = str(name)
+        since = now()
         cap = self.upload(name, body_of(content))
         replace: Literal["false", "only-files"] = "false"
         if self.options.allow_overwrite:
             replace = "only-files"
 
         def link(name: str) -> None:
-            self.link(name, cap, replace)
+            self.link(name, cap, replace, since=since)
 
         return "/".join(grid_path(self._by_free_name(name, link)))
 
     def _create_file(self, name: str, content: Any, *, unique: bool) -> str:
-        self.link(name, self.upload(name, body_of(content)), "false")
+        since = now()
+        cap = self.upload(name, body_of(content))
+        self.link(name, cap, "false", since=since)
         return "/".join(grid_path(name))
 
     def upload(self, name: str, body: UploadBody) -> Cap:
@@ -263,19 +267,26 @@ class TahoeStorage(Saving, Configured):
         return self.directories.gateway.upload(body, label=name)
 
     def link(
-        self, name: str, cap: Cap, replace: Literal["false", "only-files"]
+        self,
+        name: str,
+        cap: Cap,
+        replace: Literal["false", "only-files"],
+        *,
+        since: float | None = None,
     ) -> None:
         """Link a cap at ``name``: missing directories are made.
 
         ``replace`` is "false" (NameTaken where the name is taken) or "only-files" (a
-        file is replaced, a directory is not).
+        file is replaced, a directory is not). ``since`` is the time before its upload,
+        by ``serverlist.now``, lest a slow root be read twice while a server is away.
         """
-        self.links.add(grid_path(name), cap, replace=replace)
+        self.links.add(grid_path(name), cap, replace=replace, since=since)
 
     def publish_file(self, file: StoredFile) -> None:
-        name = str(file.name)
+        name, since = str(file.name), now()
         cap = self.upload(name, UploadBody(file.written, repeatable=True))
-        self.link(name, cap, "false" if file.mode.startswith("x") else "only-files")
+        is_new = file.mode.startswith("x")
+        self.link(name, cap, "false" if is_new else "only-files", since=since)
 
     def delete(self, name: str) -> None:
         """Unlink a file; a name that is not there is no error.
@@ -329,6 +340,7 @@ class TahoeStorage(Saving, Configured):
 
     def _duplicate(self, source: str, target: str, *, moved: bool = False) -> str:
         """Link at ``target`` what is at ``source``, and return its reference."""
+        since = now()
         path, entry = self._file(source)
         if not grid_path(target) or path == grid_path(target):
             raise NameTaken(f"{target or 'the root'}: the name is taken")
@@ -341,7 +353,7 @@ class TahoeStorage(Saving, Configured):
         elif cap.is_mutable:
             with self.open(source) as file:
                 cap = self.upload(target, body_of(file))
-        self.link(target, cap, "false")
+        self.link(target, cap, "false", since=since)
         # Error pages show what callers hold, where what they do next fails.
         return Secret(entry.reference)
 

@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Hashable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Literal
 
 from django.core.files.base import File
 
@@ -23,6 +23,7 @@ from tahoestorage.moving.store import Found, Listed, Stat, Store
 from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.directories import Path
+from tahoestorage.tahoe.serverlist import now
 
 _NO_CAP = (
     "it is no file: its link has no cap, as other tools leave it where a file was "
@@ -134,11 +135,13 @@ class Grid(Store):
 
     def write(self, name: str, content: File[Any], *, replace: bool) -> None:
         # Not save() nor open(): neither takes exactly one name and needs no disk.
+        since = now()
         cap = self.storage.upload(name, body_of(content))
         if not replace:
             entry = self._directories.entry(grid_path(name))
             replace = entry is not None and entry.leads_nowhere
-        self.storage.link(name, cap, "only-files" if replace else "false")
+        how: Literal["only-files", "false"] = "only-files" if replace else "false"
+        self.storage.link(name, cap, how, since=since)
 
 
 def _is_mutable(entry: Entry) -> bool:

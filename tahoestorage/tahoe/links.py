@@ -35,6 +35,7 @@ from tahoestorage.tahoe.directories import Directories, Directory, FreshListing,
 from tahoestorage.tahoe.marker import FactsChange, MarkerFacts
 from tahoestorage.tahoe.quorum import Quorum
 from tahoestorage.tahoe.serverfacts import ServerRules
+from tahoestorage.tahoe.serverlist import now
 from tahoestorage.tahoe.trees import Tree, build_locks, deepest_directory
 from tahoestorage.tahoe.writecollisions import lost_lock_warning, pause
 
@@ -67,15 +68,25 @@ class Links:
         self._layout = layout
         self._quorum = Quorum(self._gateway, directories.root.best, rules)
 
-    def add(self, path: Path, cap: Cap, *, replace: Replace = "false") -> None:
+    def add(
+        self,
+        path: Path,
+        cap: Cap,
+        *,
+        replace: Replace = "false",
+        since: float | None = None,
+    ) -> None:
         """Link the file ``cap`` at ``path``, and make the directories that are missing.
 
-        With ``replace="only-files"`` it replaces a file. Raises NameTaken where the
-        name is taken, NameIsDirectory where it would replace a directory, ParentIsFile
-        where a file is in the way, ReadOnly where there is no write cap.
+        ``since`` is when the save began, by ``serverlist.now``: what was read of the
+        servers after that does, for a second. With ``replace="only-files"`` it replaces
+        a file. Raises NameTaken where the name is taken, NameIsDirectory where it would
+        replace a directory, ParentIsFile where a file is in the way, ReadOnly where
+        there is no write cap.
         """
         parents = path[:-1]
         link = Link.with_token(cap, secrets.token_hex(16))
+        since = now() if since is None else since
         directory, length = deepest_directory(self._directories, parents)
         if length < len(parents):
             seconds, label = self._gateway.request_seconds, "/".join(path[: length + 1])
@@ -87,14 +98,14 @@ class Links:
                 if not was_free or isinstance(entry, Entry):
                     directory, length = deepest_directory(self._directories, parents)
                 if length < len(parents):
-                    below = self._make_missing(directory, path, length, link)
+                    below = self._make_missing(directory, path, length, link, since)
                     if below is None:
                         return
                     directory = below
-        self._link(directory, path, link, replace)
+        self._link(directory, path, link, replace, since)
 
     def _make_missing(
-        self, directory: Directory, path: Path, length: int, link: Link
+        self, directory: Directory, path: Path, length: int, link: Link, began: float
     ) -> Directory | None:
         """Make the directories from ``path[length]`` on, with the file in the last one.
 
@@ -102,11 +113,12 @@ class Links:
         those. Returns the last of those if the file is still to be linked, else None.
         """
         directory.writable("/".join(path[:length]) or "the root directory")
-        since = self._prepare("/".join(path[: length + 1]), making=True)
+        label = "/".join(path[: length + 1])
+        since = self._prepare(label, making=True, since=began)
         ticket = self._cache.ticket()
         tree = Tree(path, length, link, partial(self._make, since=since))
         # If a server went away meanwhile, the facts must have it before the link.
-        self._prepare("/".join(path[: length + 1]), making=True, since=since)
+        self._prepare(label, making=True, since=since)
         for number, cap in enumerate(tree.caps):
             here = path[: length + number + 1]
             theirs = self._put(directory, here, Link(cap), since=since)
@@ -193,10 +205,15 @@ class Links:
         return self._read_listing(directory, path).child
 
     def _link(
-        self, directory: Directory, path: Path, link: Link, replace: Replace
+        self,
+        directory: Directory,
+        path: Path,
+        link: Link,
+        replace: Replace,
+        since: float,
     ) -> None:
         """Link a file in a directory that exists."""
-        theirs = self._put(directory, path, link, replace)
+        theirs = self._put(directory, path, link, replace, since)
         if theirs is None:
             return
         label = "/".join(path)
@@ -216,7 +233,7 @@ class Links:
     ) -> Child | None:
         """Link something at ``path``; return the other child if the name is taken.
 
-        ``since`` is when the change began, where ``_prepare`` was called for it before.
+        ``since`` is when the change began.
         """
         name, label = path[-1], "/".join(path)
         write = directory.writable("/".join(path[:-1]) or "the root directory")

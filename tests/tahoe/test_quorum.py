@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -469,6 +469,46 @@ def test_a_change_reads_once_what_takes_longer_than_a_second_to_read(
     clock.now += 1.1
     quorum.require("x", since=since)
     assert len(readings) - 1 == 5
+
+
+def test_a_save_reads_once_for_its_upload_and_its_links(
+    clock: Clock,
+    proxy: Proxy,
+    listing: Callable[..., None],
+    tahoe_grid: LocalGrid,
+    make_storage: MakeStorage,
+    readings: list[Callable[[], None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = root_on_ten(tahoe_grid)
+    storage = make_storage(base_url=proxy.url, base_cap=root.uri, cache=False)
+    listing(TEN[:-1], away=TEN[-1])
+
+    def slow() -> None:
+        clock.now += 1.2
+
+    readings.append(slow)
+    # What a cap holds itself needs no server.
+    content = b"literal"
+    saves: list[Callable[[], object]] = [
+        lambda: storage.save("a", ContentFile(content)),
+        lambda: storage.copy("a", "b"),
+    ]
+    for count, save in enumerate(saves, 1):
+        save()
+        assert len(readings) - 1 == count
+        clock.now += 1.1
+    # Of content that takes longer to come than what was read may be used.
+    late = ContentFile(content)
+
+    def chunks(chunk_size: int | None = None) -> Iterator[bytes]:
+        clock.now += 1.1
+        yield content
+
+    monkeypatch.setattr(late, "chunks", chunks)
+    storage.save("c", late)
+    # Once before it, and once for the link.
+    assert len(readings) - 1 == len(saves) + 2
 
 
 def test_gateways_whose_lists_differ_do_not_undo_what_each_other_read(
