@@ -815,3 +815,23 @@ def test_a_name_that_was_refused_is_not_tried_for_ever(
     # Before it is sent, and once it is refused.
     assert tried == ["a", "a"]
     assert read(store, "a") == b"one"
+
+
+@on_ours
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"mode": "rb"},
+        {"mode": "rb", "buffering": 0},
+        {"mode": "r", "encoding": "utf-8"},
+    ],
+    ids=["buffered", "bare", "text"],
+)
+def test_a_pipe_can_be_saved(store: Storage, how: dict[str, Any]) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, LONG)
+    os.close(writing)
+    with os.fdopen(reading, **how) as pipe:
+        assert store.save("a", File(pipe)) == "a"
+        assert not pipe.closed
+    assert read(store, "a") == LONG

@@ -180,16 +180,6 @@ def test_what_can_be_read_once_finds_another_name_too(
     assert read(storage, name) == b"".join(pieces)
 
 
-def test_a_pipe_can_be_saved(storage: GCSStorage) -> None:
-    reading, writing = os.pipe()
-    os.write(writing, b"from a pipe")
-    os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        storage.save("a", File(pipe))
-        assert not pipe.closed
-    assert read(storage, "a") == b"from a pipe"
-
-
 def test_a_save_holds_one_piece_at_a_time(
     gcs: GCS, make: Make, small_pieces: dict[str, int]
 ) -> None:
