@@ -9,6 +9,8 @@ from django.contrib.auth.models import UserManager as DjangoUserManager
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from accounts.stores import check_alias
+
 
 class Tenant(models.Model):
     """A customer: users, objects, quotas and settings are a tenant's.
@@ -27,6 +29,7 @@ class Tenant(models.Model):
         _("store"),
         max_length=100,
         default="default",
+        validators=[check_alias],
         help_text=_("The alias in STORAGES of the store that new objects go to."),
     )
     max_bytes = models.PositiveBigIntegerField(

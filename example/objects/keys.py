@@ -7,8 +7,9 @@ key carries what a row can't be made without, and the path for people to know it
 
 The tenant, a directory by a hash, the ids of version and object, the user who uploaded
 it, how many bytes were to come, and the folder and name of then in base64url. A path
-that is too long is left out, all but the name, or altogether. A key is at most 250
-characters long, none of which any store folds or refuses.
+that is too long is left out, all but the name, or altogether. Bytes that were moved
+from another store have a random end besides. A key is at most 250 characters long, none
+of which any store folds or refuses.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import secrets
 import uuid
 from dataclasses import dataclass
 
@@ -27,8 +29,10 @@ from tahoestorage.naming import hashed_directory
 
 PREFIX = "tenants"
 MAX_KEY = 250  # characters
+_END = 17  # of what was moved
 _KEY = re.compile(
-    PREFIX + r"/(\d+)/[0-9a-f/]+/([0-9a-f]{32})~([0-9a-f]{32})~(\d*)~(\d+)~([\w-]*)",
+    PREFIX + r"/(\d+)/[0-9a-f/]+/([0-9a-f]{32})~([0-9a-f]{32})~(\d*)~(\d+)"
+    r"~([\w-]*)(~[0-9a-f]{16})?",
     re.ASCII,
 )
 
@@ -55,9 +59,15 @@ def key_of(version: Version) -> str:
     )
     for path in (found.path, found.name):
         text = base64.urlsafe_b64encode(path.encode()).decode().rstrip("=")
-        if len(start) + len(text) <= MAX_KEY:
+        if len(start) + len(text) <= MAX_KEY - _END:
             return start + text
     return start
+
+
+def moved_key(key: str) -> str:
+    """Return another key for the same bytes, which nobody else uses."""
+    start = key[:-_END] if key[-_END] == "~" and key.count("~") == 5 else key
+    return f"{start}~{secrets.token_hex(8)}"
 
 
 def read_key(key: str) -> KeyParts | None:
@@ -65,7 +75,7 @@ def read_key(key: str) -> KeyParts | None:
     found = _KEY.fullmatch(key)
     if found is None:
         return None
-    tenant, version, of, user, size, text = found.groups()
+    tenant, version, of, user, size, text, _ = found.groups()
     try:
         path = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
         if path:

@@ -147,6 +147,12 @@ class Version(models.Model):
         verbose_name=_("uploaded by"),
     )
     created_at = models.DateTimeField(_("uploaded"), auto_now_add=True)
+    moved_at = models.DateTimeField(
+        _("moved"),
+        null=True,
+        editable=False,
+        help_text=_("When it came from another store; empty: never."),
+    )
     missing_since = models.DateTimeField(
         _("bytes missing since"),
         null=True,

@@ -38,7 +38,7 @@ class Finding(enum.StrEnum):
     """What is wrong with a name."""
 
     ORPHAN = "bytes without a row"
-    COPY = "bytes of a row that names another store"
+    COPY = "bytes that were moved elsewhere"
     MISSING = "row without bytes"
     RETURNED = "bytes that were missing"
     PENDING = "upload of a dead process"
@@ -100,8 +100,8 @@ def mend(found: Found) -> str:
     assert version is not None  # noqa: S101
     if found.finding is Finding.COPY:
         # Its row was moved to another store; only while that one has the bytes.
-        there = Version.objects.filter(pk=version.pk).exclude(store=found.store)
-        current = there.first()
+        there = Version.objects.filter(pk=version.pk)
+        current = there.exclude(store=found.store, key=found.key).first()
         if current is not None and current.storage.exists(current.key):
             storage.delete(found.key)
             return "deleted a copy"
@@ -156,6 +156,8 @@ def _compare(
             known = said and Version.objects.filter(pk=said.version_id).first()
             if known and (known.store, known.key) == (store, key):
                 continue  # Its row was made, or moved here, meanwhile.
+            if known and known.moved_at and known.moved_at >= before:
+                continue  # It may be read still.
             kind = Finding.COPY if known else Finding.ORPHAN
             yield Found(kind, store, key, known or None)
     pending = _dead(store, rows.values(), before)

@@ -10,7 +10,8 @@ from django.core.files.storage import storages
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from objects import quarantine, stores
+from accounts import stores
+from objects import quarantine
 from objects.sweeping import Finding, Result, find, sweep
 
 HOURS = 24

@@ -1,0 +1,212 @@
+"""A tenant's bytes go to another store, while the tenant is used."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.core.files.storage import storages
+from django.core.management import CommandError, call_command
+
+from accounts.models import Tenant, User
+from objects import moving, purging
+from objects.keys import MAX_KEY, moved_key, read_key
+from objects.models import StoredObject, Version
+from tests.application.stores import put, read, store_entry
+from tests.application.test_sweep import kept, sweep
+
+pytestmark = pytest.mark.django_db
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class Stumbling:
+    """A storage before each of whose calls something happens."""
+
+    def __init__(self, storage: Any, before: Callable[[str], None]) -> None:
+        self._storage, self._before = storage, before
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._storage, name)
+        if not callable(found):
+            return found
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self._before(name)
+            return found(*args, **kwargs)
+
+        return call
+
+
+@pytest.fixture
+def user() -> User:
+    tenant = Tenant.objects.create(name="Acme", slug="acme")
+    return User.objects.create_user("ann", password="secret", tenant=tenant)
+
+
+@pytest.fixture(params=[("files", "files")], ids=str)
+def stores(request: pytest.FixtureRequest, settings: Any, tmp_path: Path) -> None:
+    old, new = request.param
+    settings.STORAGES = {
+        "default": store_entry(old, tmp_path, request),
+        "new": store_entry(new, tmp_path, request),
+    }
+
+
+def move(*options: str) -> Any:
+    output = io.StringIO()
+    command = ("tenant_move", "acme", "new", "--jobs=1", "--json", *options)
+    call_command(*command, stdout=output)
+    return json.loads(output.getvalue())
+
+
+@pytest.mark.usefixtures("stores")
+@pytest.mark.parametrize("stores", [("files", "s3"), ("s3", "grid")], indirect=True)
+def test_all_that_a_tenant_has_moves_and_the_old_bytes_go_later(user: User) -> None:
+    contents = {f"{n}.bin": os.urandom(n * 1000) for n in range(4)}
+    for name, content in contents.items():
+        put(user, content, name)
+
+    told = move()
+
+    assert (told["versions"], told["moved"], told["under way"]) == (4, 4, 0)
+    for version in Version.objects.select_related("object"):
+        assert version.store == "new"
+        assert read(version) == contents[version.object.name]
+    # Those who read the old ones may go on; a day later nobody does.
+    assert len(kept(storages["default"], "tenants")) == 4
+    sweep(age="24")
+    assert len(kept(storages["default"], "tenants")) == 4
+    assert sweep()["done"] == {"deleted a copy": 4}
+    assert kept(storages["default"], "tenants") == []
+    assert len(kept(storages["new"], "tenants")) == 4
+    assert put(User.objects.get(), b"later", "later").store == "new"
+
+
+@pytest.mark.usefixtures("stores")
+def test_killed_anywhere_it_goes_on(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = {name: os.urandom(1000) for name in "abc"}
+    for name, content in contents.items():
+        put(user, content, name)
+    steps, kills = 0, 0
+
+    def before(name: str) -> None:
+        nonlocal steps
+        steps += 1
+        if steps > kills:
+            raise Killed
+
+    new = Stumbling(storages["new"], before)
+    while True:
+        steps = 0
+        with monkeypatch.context() as patch:
+            patch.setattr(moving, "storages", {"new": new})
+            try:
+                move()
+                break
+            except Killed:
+                kills += 1
+        # At each moment a row names bytes that are whole.
+        for version in Version.objects.select_related("object"):
+            assert read(version) == contents[version.object.name]
+
+    assert kills >= 4
+    assert not Version.objects.exclude(store="new").exists()
+    sweep("--force")
+    for version in Version.objects.select_related("object"):
+        assert read(version) == contents[version.object.name]
+    assert len(kept(storages["new"], "tenants")) == 3
+    assert kept(storages["default"], "tenants") == []
+
+
+@pytest.mark.usefixtures("stores")
+def test_the_tenant_is_used_meanwhile(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("kept", "changed", "deleted"):
+        put(user, name.encode(), name)
+    going = Version.objects.get(object__name="deleted")
+    done: list[str] = []
+
+    def before(name: str) -> None:
+        if name != "save" or done:
+            return
+        done.append(name)
+        # One request knows of the move, and one was under way before it.
+        put(User.objects.get(), b"a newer one", "changed")
+        put(user, b"quite new", "new")
+        Version.objects.filter(pk=going.pk).update(state=Version.State.GOING)
+        purging.purge()
+        for version in Version.objects.all():
+            assert read(version)
+
+    stumbling = Stumbling(storages["new"], before)
+    monkeypatch.setattr(moving, "storages", {"new": stumbling})
+
+    told = move()
+
+    assert (told["moved"], told["gone"]) == (3, 1)
+    current = {
+        found.name: read(found.current)
+        for found in StoredObject.objects.all()
+        if found.current is not None
+    }
+    assert current == {
+        "kept": b"kept",
+        "changed": b"a newer one",
+        "new": b"quite new",
+    }
+    assert len(kept(storages["new"], "tenants")) == 4
+
+
+@pytest.mark.usefixtures("stores")
+def test_what_was_damaged_on_its_way_is_not_moved(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = put(user, b"content")
+    Path(version.storage.path(version.key)).write_bytes(b"c0ntent")
+
+    with pytest.raises(CommandError) as caught:
+        move()
+
+    assert caught.value.returncode == 1
+    version.refresh_from_db()
+    assert version.store == "default"
+    assert kept(storages["new"], "tenants") == []
+
+
+@pytest.mark.usefixtures("stores")
+def test_a_dry_run_changes_nothing(user: User) -> None:
+    put(user, b"content")
+
+    assert move("--dry-run") == {"versions": 1, "bytes": 7, "under way": 0}
+    assert Version.objects.get().store == "default"
+    assert Tenant.objects.get(slug="acme").store == "default"
+
+
+@pytest.mark.usefixtures("stores", "user")
+def test_only_stores_that_the_operator_names_are_taken() -> None:
+    for alias in ("staticfiles", "s3://elsewhere", "NEW"):
+        with pytest.raises(CommandError, match="There is no store"):
+            call_command("tenant_move", "acme", alias)
+        with pytest.raises(ValidationError):
+            Tenant(name="x", slug="x", store=alias).full_clean()
+
+
+def test_moved_twice_a_key_is_no_longer(user: User) -> None:
+    key = put(user, b"content", "n" * 250).key
+
+    twice = moved_key(moved_key(key))
+
+    assert len(twice) == len(moved_key(key)) <= MAX_KEY
+    assert read_key(twice) == read_key(key)
