@@ -23,7 +23,7 @@ import urllib.error
 import urllib.request
 import warnings
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from importlib.metadata import metadata
 from pathlib import Path
@@ -48,6 +48,7 @@ from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.testing.grid import LocalGrid
 from tests.support.browser import running_chromium
+from tests.support.documents import FENCE, block, blocks
 from tests.support.nginx_server import errors, needs_nginx, run_nginx
 from tests.support.ports import free_port
 from tests.support.s3_servers import S3Server
@@ -55,34 +56,10 @@ from tests.support.s3_servers import S3Server
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [str(p.relative_to(ROOT)) for p in sorted((ROOT / "docs").rglob("*.md"))]
 DOCUMENTS = ["README.md", *PAGES]
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMANDS = ROOT / "tahoestorage/management/commands"
 GATEWAY = "http://127.0.0.1:3456"
 CONTENT = b"Content that is longer than what a literal cap holds. " * 20
 PATIENCE = 120  # seconds; only an error takes so long
-
-
-def blocks(document: str) -> dict[tuple[str, str, int], str]:
-    """Return a document's blocks by document, language and number from 1 on."""
-    found: dict[tuple[str, str, int], str] = {}
-    for language, text in FENCE.findall((ROOT / document).read_text("utf-8")):
-        number = sum(known[1] == language for known in found) + 1
-        found[document, language, number] = text
-    return found
-
-
-def block(
-    document: str,
-    language: str,
-    number: int,
-    replacing: Mapping[str, str] | None = None,
-) -> str:
-    """Return one block, with texts replaced; each of them must be there."""
-    text = blocks(document)[document, language, number]
-    for old, new in (replacing or {}).items():
-        assert old in text
-        text = text.replace(old, new)
-    return text
 
 
 def table(document: str, heading: str) -> list[list[str]]:
@@ -147,7 +124,9 @@ def wait_until(label: Callable[[], object]) -> None:
 
 def test_every_block_is_fetched_by_a_test() -> None:
     call = r'\bblock\(\s*"([\w./-]+)",\s*"(\w*)",\s*(\d+)'
-    used = re.findall(call, Path(__file__).read_text("utf-8"))
+    # Those of the application are run by its own tests.
+    tests = [Path(__file__), *(ROOT / "tests/application").glob("test_*.py")]
+    used = [key for path in tests for key in re.findall(call, path.read_text("utf-8"))]
     # test_storage_copy runs those of its guide.
     others = [d for d in DOCUMENTS if d != "docs/moving.md"]
     there = [key for document in others for key in blocks(document)]
