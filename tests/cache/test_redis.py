@@ -54,6 +54,7 @@ from tests.cache.test_interleavings import (
     World,
     WrongResult,
     explore,
+    not_measured,
     pause,
     play_at_random,
 )
@@ -197,6 +198,7 @@ def test_a_listing_and_a_write_in_every_order(world: World, play: Play) -> None:
     assert explore(world, play) > 5
 
 
+@not_measured
 @pytest.mark.parametrize("play", FINE.values(), ids=FINE)
 @pytest.mark.usefixtures("fine_steps")
 def test_every_request_to_the_redis_in_every_order(world: World, play: Play) -> None:

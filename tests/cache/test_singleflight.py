@@ -37,6 +37,7 @@ from tests.cache.test_interleavings import (
     World,
     WrongResult,
     explore,
+    not_measured,
     pause,
 )
 from tests.conftest import MakeStorage
@@ -457,6 +458,7 @@ PLAYS = {
 }
 
 
+@not_measured
 @pytest.mark.parametrize("play", PLAYS.values(), ids=PLAYS)
 def test_a_shared_request_and_a_write_in_every_order(
     shared_world: SharedWorld, play: Play
