@@ -1,9 +1,9 @@
-"""How processes that cannot write the counters of changes make others notice them.
+"""A lock by which a process that cannot write the counters of change is noticed.
 
-On a disk that it may only read, or that takes no more writes, a process can't tell
-others what it changes. But it can still lock the file of counters. The lock goes with
-the process, and hinders nobody: others ask whether there is one, and believe nothing
-that they share for as long.
+On a disk that it may only read, or that takes no more writes, a process can't note in
+the counters what it changes. It locks the file of counters instead, for reading. While
+anybody has that lock, the others believe nothing that processes share. The lock blocks
+nobody, and ends with its process.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ def _lock(kind: int) -> bytes:
 
 
 def announce(path: Path) -> int | None:
-    """Tell others that this process only reads; return the descriptor with the lock.
+    """Take the lock for this process; return the descriptor that has it.
 
-    None where nobody else can have them either, or where there are no such locks.
+    None where the file cannot be opened, or where there are no such locks.
     """
     if not POSSIBLE:
         return None
@@ -45,7 +45,7 @@ def announce(path: Path) -> int | None:
 
 
 def is_announced(descriptor: int, path: Path) -> bool:
-    """Whether there is a process that can only read the counters, be it this one."""
+    """Whether a process cannot write the counters: one with the lock, or this one."""
     if not os.access(path, os.R_OK | os.W_OK):
         return True
     if not POSSIBLE:
