@@ -115,20 +115,26 @@ class LinkSerializer(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField()
 
 
-class NewObjectSerializer(serializers.Serializer[Any]):
-    """An object to be made, with its content, as multipart/form-data."""
+class NamedSerializer(serializers.Serializer[Any]):
+    """Where a new object is to be."""
 
-    file = serializers.FileField(allow_empty_file=True)
     folder = serializers.CharField(default="", allow_blank=True, trim_whitespace=False)
-    name = serializers.CharField(
-        required=False, trim_whitespace=False, help_text="The file's own unless given."
-    )
+    name = serializers.CharField(trim_whitespace=False)
 
     def validate_name(self, value: str) -> str:
         return _cleaned(names.clean_name, value)
 
     def validate_folder(self, value: str) -> str:
         return _cleaned(names.clean_folder, value)
+
+
+class NewObjectSerializer(NamedSerializer):
+    """An object to be made, with its content, as multipart/form-data."""
+
+    file = serializers.FileField(allow_empty_file=True)
+    name = serializers.CharField(
+        required=False, trim_whitespace=False, help_text="The file's own unless given."
+    )
 
 
 def shown(found: StoredObject) -> Response:

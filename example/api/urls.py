@@ -4,7 +4,7 @@ from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularJSONAPIView
 from rest_framework.routers import SimpleRouter
 
-from api import contents, links, passwords, problems, tokens, usage, versions
+from api import contents, direct, links, passwords, problems, tokens, usage, versions
 from api.audit import AuditViewSet
 from api.docs import DocsView
 from api.objects import ObjectViewSet
@@ -65,6 +65,12 @@ urlpatterns = [
     path("links/<str:token>/", links.LinkView.as_view(), name="link"),
     path("usage/", usage.UsageView.as_view(), name="usage"),
     path("uploads/", UploadsView.as_view(), name="uploads"),
+    path("uploads/direct/", direct.DirectUploadsView.as_view(), name="direct-uploads"),
+    path(
+        "uploads/direct/<uuid:pk>/",
+        direct.DirectUploadView.as_view(),
+        name="direct-upload",
+    ),
     path("uploads/<uuid:pk>/", UploadView.as_view(), name="upload"),
     path("", include(router.urls)),
     path("schema/", SpectacularJSONAPIView.as_view(), name="schema"),

@@ -6,6 +6,8 @@ from typing import Any
 
 from objects.incoming import CHUNK, IncomingFile
 from objects.models import Version
+from tahoestorage.backends.directupload import DirectUpload
+from tahoestorage.exceptions import NotConditional
 from uploads.finishing import give_up, returned, settle
 from uploads.leases import Lease, acquire
 from uploads.models import Upload
@@ -19,9 +21,22 @@ class WrongSize(Exception):
     """The store holds another number of bytes than were announced."""
 
 
-def takes_direct(storage: Any) -> bool:
-    """Whether a store can be uploaded to by a signed URL."""
-    return hasattr(storage, "upload_url")
+class NotDirect(Exception):
+    """The store can't be uploaded to past the site."""
+
+
+def sign(version: Version) -> DirectUpload:
+    """Return the request that uploads a version's bytes; raises NotDirect."""
+    storage: Any = version.storage
+    if not hasattr(storage, "upload_url"):
+        raise NotDirect
+    try:
+        signed: DirectUpload = storage.upload_url(
+            version.key, version.content_type, version.size or 0
+        )
+    except (NotImplementedError, NotConditional) as error:
+        raise NotDirect from error
+    return signed
 
 
 def verify(upload: Upload) -> None:

@@ -12,9 +12,10 @@ from django.utils import timezone
 from objects import storing
 from objects.incoming import IncomingFile
 from objects.models import Version
-from uploads.leases import AWAY, LEASE, Busy, Lease, acquire
+from tahoestorage.exceptions import TahoeStorageError
+from uploads.leases import AWAY, LEASE, Lease, acquire
 from uploads.models import Upload
-from uploads.receiving import ChecksumMismatch, discard
+from uploads.receiving import discard
 
 
 class PartsReader:
@@ -72,10 +73,20 @@ def _copy_parts(lease: Lease, version: Version) -> IncomingFile:
 
 
 def settle(lease: Lease, version: Version, sha256: str) -> None:
-    """Let the version be stored and the upload finished, both or none."""
-    with transaction.atomic():
-        lease.update(finished_at=timezone.now(), lease=None, leased_until=None)
-        storing.settle(version, sha256)
+    """Let the version be stored and the upload finished, both or none.
+
+    Raises storing.Deleted where the object was deleted meanwhile; the upload is given
+    up then.
+    """
+    try:
+        with transaction.atomic():
+            lease.update(finished_at=timezone.now())
+            storing.settle(version, sha256)
+            lease.update(lease=None, leased_until=None)
+    except storing.Deleted:
+        lease.upload.finished_at = None
+        cancel(lease.upload)
+        raise
     drop_parts(lease.upload)
 
 
@@ -100,14 +111,14 @@ def finish_if_complete(upload: Upload) -> None:
 
 @contextlib.contextmanager
 def returned(lease: Lease) -> Iterator[None]:
-    """Release the lease after the block; a failure keeps others away for seconds."""
+    """Release the lease after the block; some seconds later where the store failed."""
     try:
         yield
-    except (Busy, ChecksumMismatch):
-        lease.release()
+    except (OSError, TahoeStorageError, storing.NotStored):
+        lease.release(after=AWAY)
         raise
     except BaseException:
-        lease.release(after=AWAY)
+        lease.release()
         raise
     lease.release()
 

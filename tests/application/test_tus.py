@@ -386,6 +386,17 @@ def test_who_was_killed_between_the_bytes_and_the_row_is_made_up_for(
     assert counts() == [5, 0, 1, 0]
 
 
+def test_an_upload_ends_where_its_object_was_deleted(api: APIClient) -> None:
+    url = create(api, 5)
+    patch(url, 0, b"ab")
+    StoredObject.objects.update(deleted_at=timezone.now())
+
+    assert patch(url, 2, b"cde").status_code == 409
+
+    assert nothing_is_left()
+    assert tus(APIClient(), "HEAD", url).status_code == 404
+
+
 def test_an_upload_can_be_given_up(api: APIClient) -> None:
     url = create(api, 5)
     patch(url, 0, b"ab")

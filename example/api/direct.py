@@ -1,0 +1,184 @@
+"""Uploads past the site: a signed request to the bucket, believed once hashed."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, cast
+
+from django.db import transaction
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.models import User
+from api.bodies import limit
+from api.problems import Problem
+from api.serializers import NamedSerializer
+from api.tusheaders import UNKNOWN_TYPE
+from objects import access, storing
+from uploads import direct, finishing
+from uploads.leases import Busy, expiry
+from uploads.models import Upload
+
+HASHED_AT_ONCE = 256 << 20  # bytes; the sweep hashes what is larger
+
+
+class NewDirectSerializer(NamedSerializer):
+    """An object to be uploaded directly."""
+
+    size = serializers.IntegerField(min_value=0, help_text="Bytes, exactly.")
+    content_type = serializers.RegexField(
+        r"^[\w.+-]{1,127}/[\w.+-]{1,127}\Z", default=UNKNOWN_TYPE
+    )
+
+    def validate_size(self, value: int) -> int:
+        if value > limit():
+            raise Problem(413, _("That is more than is taken."), "too_large")
+        return value
+
+
+class DirectSerializer(serializers.Serializer[Any]):
+    """The one request that uploads it: anybody may send it, and nothing else by it."""
+
+    id = serializers.UUIDField()
+    object = serializers.UUIDField()
+    method = serializers.ChoiceField(("PUT", "POST"))
+    url = serializers.URLField()
+    headers = serializers.DictField(child=serializers.CharField())
+    form = serializers.DictField(
+        child=serializers.CharField(),
+        help_text="With POST: a form's fields, before that of the file.",
+    )
+    expires_at = serializers.DateTimeField()
+
+
+class FinishedSerializer(serializers.Serializer[Any]):
+    """Whether the object is stored, or its bytes are still to be hashed."""
+
+    object = serializers.UUIDField()
+    state = serializers.ChoiceField(("stored", "pending"))
+
+
+class DirectUploadsView(APIView):
+    """Direct uploads that begin."""
+
+    @extend_schema(
+        request=NewDirectSerializer,
+        responses={201: DirectSerializer, **dict.fromkeys((409, 507))},
+    )
+    def post(self, request: Request) -> Response:
+        """Get the request that uploads an object to the bucket, past this site.
+
+        The object stays pending until the upload is finished, by the other operation or
+        by the site itself within an hour, and its bytes were hashed. 409 where the
+        tenant's store takes no such uploads, as a grid.
+        """
+        given = NewDirectSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        data, user = given.validated_data, cast(User, request.user)
+        if not access.may_write(user, data["folder"], data["name"]):
+            raise Problem(409, _("Another object has the name."), "name_taken")
+        with transaction.atomic():
+            version = storing.begin(
+                tenant=user.tenant,
+                user=user,
+                folder=data["folder"],
+                name=data["name"],
+                size=data["size"],
+                content_type=data["content_type"],
+            )
+            try:
+                signed = direct.sign(version)
+            except direct.NotDirect:
+                raise Problem(
+                    409, _("The store takes no direct uploads."), "not_direct"
+                ) from None
+            upload = Upload.objects.create(
+                kind=Upload.Kind.DIRECT,
+                version=version,
+                user=user,
+                store=version.store,
+                size=data["size"],
+                expires_at=expiry(),
+            )
+        found = {
+            "id": upload.pk,
+            "object": version.object_id,
+            "method": signed.method,
+            "url": signed.url,
+            "headers": signed.headers,
+            "form": signed.fields,
+            "expires_at": upload.expires_at,
+        }
+        return Response(
+            DirectSerializer(found).data,
+            status=201,
+            headers={"Cache-Control": "no-store"},
+        )
+
+
+class DirectUploadView(APIView):
+    """A direct upload of the user's own."""
+
+    @extend_schema(
+        operation_id="uploads_direct_finish",
+        request=None,
+        responses={
+            200: FinishedSerializer,
+            202: FinishedSerializer,
+            **dict.fromkeys((409, 422, 423)),
+        },
+    )
+    def post(self, request: Request, pk: uuid.UUID) -> Response:
+        """Say that it was uploaded: it is hashed now, or later where it is large.
+
+        409 where nothing was uploaded yet. 422 where the bucket holds another number of
+        bytes than was announced: the upload is given up then.
+        """
+        upload = own(request, pk)
+        object_id = upload.version.object_id if upload.version else None
+        if upload.finished_at is not None:
+            return finished(object_id, "stored")
+        if upload.size > HASHED_AT_ONCE:
+            return finished(object_id, "pending")
+        try:
+            direct.verify(upload)
+        except Busy:
+            raise Problem(423, _("The upload is being worked on."), "busy") from None
+        except direct.NotThere:
+            raise Problem(409, _("Nothing was uploaded yet."), "not_there") from None
+        except direct.WrongSize:
+            raise Problem(
+                422, _("Another number of bytes was uploaded."), "wrong_size"
+            ) from None
+        return finished(object_id, "stored")
+
+    @extend_schema(
+        operation_id="uploads_direct_delete", responses={204: None, 423: None}
+    )
+    def delete(self, request: Request, pk: uuid.UUID) -> Response:
+        """Give the upload up; what it has become, if it is finished, stays."""
+        upload = own(request, pk)
+        try:
+            if upload.finished_at is None:
+                finishing.give_up(upload)
+            else:
+                finishing.remove(upload)
+        except Busy:
+            raise Problem(423, _("The upload is being worked on."), "busy") from None
+        return Response(status=204)
+
+
+def own(request: Request, pk: uuid.UUID) -> Upload:
+    """Return a direct upload that the user began."""
+    uploads = Upload.objects.select_related("version").filter(kind=Upload.Kind.DIRECT)
+    return get_object_or_404(uploads, pk=pk, user=cast(User, request.user))
+
+
+def finished(object_id: uuid.UUID | None, state: str) -> Response:
+    data = FinishedSerializer({"object": object_id, "state": state}).data
+    return Response(data, status=200 if state == "stored" else 202)

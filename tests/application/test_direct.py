@@ -1,0 +1,178 @@
+"""Uploads past the site, by a signed request: believed once they were hashed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from django.conf import settings
+from django.core.management import call_command
+from django.test import override_settings
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from accounts.models import Tenant, User
+from objects.models import StoredObject, Version
+from tests.application.callers import client_of
+from tests.support.gcs_servers import GCS
+from tests.support.s3_servers import S3Server
+from uploads.models import Upload
+
+NEW = "/api/v1/uploads/direct/"
+CONTENT = os.urandom(3000)
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(params=["s3", "gcs"])
+def stores(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Any:
+    """Have the tenants' objects in a bucket."""
+    if request.param == "s3":
+        s3: S3Server = request.getfixturevalue("moto")
+        backend = "tahoestorage.backends.s3.S3Storage"
+        options = {**s3.options, "bucket_name": s3.make_bucket()}
+    else:
+        gcs: GCS = request.getfixturevalue("gcs")
+        backend = "tahoestorage.backends.gcs.GCSStorage"
+        options = {**gcs.options, "bucket_name": gcs.make_bucket()}
+    options["cache"] = {"directory": str(tmp_path / "cache")}
+    default = {"BACKEND": backend, "OPTIONS": options}
+    with override_settings(STORAGES={**settings.STORAGES, "default": default}):
+        yield
+
+
+@pytest.fixture
+def user() -> User:
+    tenant = Tenant.objects.create(name="Acme", slug="acme", max_bytes=5000)
+    return User.objects.create_user("ann", password="secret", tenant=tenant)
+
+
+@pytest.fixture
+def api(user: User) -> APIClient:
+    return client_of(user)
+
+
+def begin(api: APIClient, **more: Any) -> dict[str, Any]:
+    described = {"name": "a.bin", "folder": "b", "size": len(CONTENT), **more}
+    response = api.post(NEW, described, format="json")
+    assert response.status_code == 201, response.content
+    found: dict[str, Any] = response.json()
+    return found
+
+
+def send(upload: dict[str, Any], content: bytes) -> requests.Response:
+    assert upload["method"] == "PUT"
+    return requests.put(upload["url"], content, headers=upload["headers"], timeout=60)
+
+
+def counts() -> list[int]:
+    """Bytes of the tenant: used, and reserved."""
+    tenant = Tenant.objects.get(slug="acme")
+    return [tenant.used_bytes, tenant.reserved_bytes]
+
+
+def test_what_was_uploaded_is_stored_once_it_was_hashed(
+    stores: None, api: APIClient
+) -> None:
+    upload = begin(api)
+    assert StoredObject.objects.get().state == "pending"
+    assert counts() == [0, 3000]
+    assert api.post(f"{NEW}{upload['id']}/").status_code == 409
+    assert send(upload, CONTENT).status_code == 200
+    assert StoredObject.objects.get().state == "pending"
+
+    response = api.post(f"{NEW}{upload['id']}/")
+
+    assert response.json() == {"object": upload["object"], "state": "stored"}
+    found = StoredObject.objects.get()
+    assert found.sha256 == hashlib.sha256(CONTENT).hexdigest()
+    assert counts() == [3000, 0]
+    assert api.post(f"{NEW}{upload['id']}/").status_code == 200
+    # By the same request nobody puts other bytes in their place.
+    assert send(upload, CONTENT[::-1]).status_code == 412
+
+
+def test_the_sweep_hashes_what_nobody_said_was_uploaded(
+    stores: None, api: APIClient
+) -> None:
+    send(begin(api), CONTENT)
+    begin(api, name="other.bin", size=5)
+
+    said = io.StringIO()
+    call_command("uploads_sweep", stdout=said)
+
+    assert "1 finished" in said.getvalue()
+    assert "1 waiting" in said.getvalue()
+    assert [found.name for found in StoredObject.objects.exclude(current=None)] == [
+        "a.bin"
+    ]
+
+
+def test_the_sweep_gives_up_what_never_came(stores: None, api: APIClient) -> None:
+    begin(api)
+    Upload.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+
+    call_command("uploads_sweep", stdout=io.StringIO())
+
+    assert not Upload.objects.exists()
+    assert not StoredObject.objects.exists()
+    assert counts() == [0, 0]
+
+
+def test_another_number_of_bytes_is_given_up(stores: None, api: APIClient) -> None:
+    upload = begin(api)
+    version = Version.objects.get()
+    version.storage.save(version.key, io.BytesIO(b"something else"))
+
+    assert api.post(f"{NEW}{upload['id']}/").status_code == 422
+
+    assert not StoredObject.objects.exists()
+    assert not version.storage.exists(version.key)
+    assert counts() == [0, 0]
+
+
+def test_it_is_nobody_else_s(stores: None, api: APIClient, user: User) -> None:
+    upload = begin(api)
+    other = User.objects.create_user("bob", tenant=user.tenant)
+
+    for method in ("post", "delete"):
+        call = getattr(client_of(other), method)
+        assert call(f"{NEW}{upload['id']}/").status_code == 404
+    assert api.delete(f"{NEW}{upload['id']}/").status_code == 204
+    assert counts() == [0, 0]
+
+
+def test_a_store_that_takes_none_says_so(api: APIClient) -> None:
+    response = api.post(NEW, {"name": "a", "size": 1}, format="json")
+
+    assert response.status_code == 409
+    assert not StoredObject.objects.exists()
+    assert counts() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "status"),
+    [
+        ("size", -1, 400),
+        ("size", 1 << 60, 413),
+        ("size", 6000, 507),
+        ("name", "a/b", 400),
+        ("folder", "..", 400),
+        ("content_type", "text/plain\r\nX: y", 400),
+    ],
+)
+def test_what_is_not_valid_is_refused(
+    api: APIClient, field: str, value: Any, status: int
+) -> None:
+    response = api.post(NEW, {"name": "a", "size": 1, field: value}, format="json")
+
+    assert response.status_code == status
+    assert not StoredObject.objects.exists()
