@@ -331,6 +331,25 @@ endpoint(
     things={"id": "begun_upload"},
     anybody=True,
 )
+# The tests' store takes no direct uploads, and nothing has come of the editor's.
+endpoint(
+    "POST",
+    "/uploads/direct/",
+    "401 401 409 409 409 409 409 409 409",
+    body=fixed(name="new.txt", size=9),
+)
+endpoint(
+    "POST",
+    "/uploads/direct/{id}/",
+    "401 401 404 404 404 409 404 404 404",
+    things={"id": "direct_upload"},
+)
+endpoint(
+    "DELETE",
+    "/uploads/direct/{id}/",
+    "401 401 404 404 404 204 404 404 404",
+    things={"id": "direct_upload"},
+)
 endpoint("GET", "/usage/", "401 401 200 200 200 200 200 200 200")
 endpoint("GET", "/objects/{id}/permissions/", "401 401 404 404 403 403 200 200 403")
 endpoint(

@@ -28,6 +28,8 @@ from tests.application.callers import (
     VIEWER,
     Callers,
 )
+from uploads.leases import expiry
+from uploads.models import Upload
 
 
 class Scene:
@@ -82,6 +84,28 @@ class Scene:
             headers={"Tus-Resumable": "1.0.0", "Upload-Length": "11"},
         )
         return str(begun["Location"].rstrip("/").rpartition("/")[2])
+
+    @cached_property
+    def direct_upload(self) -> str:
+        """The editor's, of which nothing has come."""
+        tenant, editor = self.callers.tenant, self.callers[EDITOR].user
+        version = storing.begin(
+            tenant=tenant,
+            user=editor,
+            folder="",
+            name="direct.txt",
+            size=100,
+            content_type="text/plain",
+        )
+        upload = Upload.objects.create(
+            kind=Upload.Kind.DIRECT,
+            version=version,
+            user=editor,
+            store=version.store,
+            size=100,
+            expires_at=expiry(),
+        )
+        return str(upload.pk)
 
     @property
     def path(self) -> str:
