@@ -26,7 +26,8 @@ def main(arguments: Sequence[str]) -> int:
     from django.conf import settings
     from django.test.runner import DiscoverRunner
 
-    settings.ALLOWED_HOSTS = ["localhost"]
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    settings.ALLOWED_HOSTS = ["127.0.0.1"]
     runner = DiscoverRunner(verbosity=0, interactive=False)
     old = runner.setup_databases()
     try:

@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 
-BODY = {"*/*": OpenApiTypes.BINARY}
+BODY = {"application/octet-stream": OpenApiTypes.BINARY, "*/*": OpenApiTypes.BINARY}
 CREATING: dict[Any, Any] = {409: None, 412: None, 422: None, 507: None}
 REPLACING: dict[Any, Any] = {**CREATING, 411: None}
 DOWNLOAD: dict[Any, Any] = {
@@ -30,9 +30,11 @@ IF_NONE_MATCH = header(
     "If-None-Match",
     "GET: the ETags that one has (304). Else `*`: only where nothing is there yet.",
 )
-IDEMPOTENCY_KEY = header(
+IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
-    "Of 1 to 255 characters of ASCII. A repeat within a day gives the first result.",
+    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+    OpenApiParameter.HEADER,
+    description="A repeat within a day gives the first result.",
 )
 DOWNLOAD_PARAMETERS = [
     header("Range", "One range of bytes."),

@@ -9,6 +9,8 @@ from drf_spectacular.contrib.rest_framework_simplejwt import SimpleJWTScheme
 from api.problems import MEDIA_TYPE, phrase
 
 METHODS = {"get", "put", "post", "delete", "patch", "head", "options"}
+WHOLE = {"multipart/form-data", "*/*"}
+"""Bodies that are contents: drf-spectacular takes them for optional."""
 PROBLEM = {
     "type": "object",
     "description": "What went wrong (RFC 9457).",
@@ -57,6 +59,8 @@ def add_problems(result: dict[str, Any], **_context: Any) -> dict[str, Any]:
         for method, operation in operations.items():
             if method not in METHODS:
                 continue
+            if WHOLE & operation.get("requestBody", {}).get("content", {}).keys():
+                operation["requestBody"]["required"] = True
             responses = operation["responses"]
             for status in _usual(path, operation):
                 responses.setdefault(str(status), {})
@@ -70,13 +74,13 @@ def add_problems(result: dict[str, Any], **_context: Any) -> dict[str, Any]:
 
 
 def _usual(path: str, operation: dict[str, Any]) -> set[int]:
-    found = {406, 429, 500, 503}
+    found = {401, 406, 429, 500, 503}
     if operation.get("parameters") or "requestBody" in operation:
         found |= {400}
     if "requestBody" in operation:
         found |= {408, 413, 415}
     if any(operation.get("security", ())):
-        found |= {401, 403}
+        found |= {403}
     if "{" in path:
         found |= {404}
     return found

@@ -186,6 +186,8 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["api.parsers.JSONParser"],
     # What is wanted is said by Accept alone.
     "URL_FORMAT_OVERRIDE": None,
+    # What there is to know is in the schema.
+    "DEFAULT_METADATA_CLASS": None,
     "EXCEPTION_HANDLER": "api.problems.handle",
     "NUM_PROXIES": PROXIES,
     "DEFAULT_THROTTLE_CLASSES": [
