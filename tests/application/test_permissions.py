@@ -133,6 +133,22 @@ def test_a_member_from_another_tenant_gets_nothing_by_a_group(callers: Callers) 
     assert held(callers[OTHER_TENANT].user, callers.object) == set()
 
 
+def test_a_grant_to_another_tenant_s_group_does_not_count(callers: Callers) -> None:
+    outside = callers[OTHER_TENANT].user.tenant
+    group = TenantGroup.objects.create(label="Outside", tenant=outside)
+    stranger = callers[STRANGER].user
+    permission = Permission.objects.get(codename=Access.VIEW.value)
+    # Both are refused everywhere: rows as by hand.
+    User.groups.through.objects.create(user_id=stranger.pk, group_id=group.pk)
+    row = GroupPermission(
+        group=group, permission=permission, content_object=callers.object
+    )
+    GroupPermission.objects.bulk_create([row])
+
+    assert held(stranger, callers.object) == set()
+    assert group.pk not in {one.holder_id for one in grants.grants(callers.object)}
+
+
 def test_who_moves_to_another_tenant_leaves_their_permissions_for_good(
     callers: Callers,
 ) -> None:
