@@ -85,12 +85,21 @@ def manage(environment: Environment, *command: str) -> str:
 
 @contextlib.contextmanager
 def served(environment: Environment, log: Path) -> Iterator[Site]:
+    with served_by(environment, log) as (site, _):
+        yield site
+
+
+@contextlib.contextmanager
+def served_by(
+    environment: Environment, log: Path, *options: str
+) -> Iterator[tuple[Site, subprocess.Popen[bytes]]]:
+    """Serve it by gunicorn with these options, and yield that process beside it."""
     listener = socket.create_server(("127.0.0.1", 0))
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
     command = ["-m", "gunicorn", "config.wsgi", f"--bind=fd://{listener.fileno()}"]
     with listener, log.open("wb") as output:
         server = subprocess.Popen(
-            [sys.executable, *command],
+            [sys.executable, *command, *options],
             cwd=EXAMPLE,
             env=environment,
             stdout=output,
@@ -101,7 +110,7 @@ def served(environment: Environment, log: Path) -> Iterator[Site]:
     try:
         with site.visitor:
             site.get("/").raise_for_status()
-            yield site
+            yield site, server
     finally:
         server.terminate()
         server.wait(30)

@@ -1,0 +1,55 @@
+"""``manage.py backup DIRECTORY``: the database, and then the bytes that it names."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from django.core.files.storage import storages
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connection
+from django.utils import timezone
+
+from accounts import stores
+from objects.backups import Unable, dump
+
+
+class Command(BaseCommand):
+    help = (
+        "Copies the database as it is at this moment, and then each store, into a "
+        "directory for its owner alone, which has them unencrypted. What is uploaded "
+        "or deleted meanwhile does no harm: bytes never change, and are kept for the "
+        "time of undoing. Again into the same directory, only what is new is copied."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("directory", type=Path)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        directory: Path = options["directory"].absolute()
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        begun = directory / "database.begun"
+        # First: so no row names bytes that are copied before they are there.
+        try:
+            dump(begun)
+        except Unable as error:
+            raise CommandError(str(error)) from None
+        for alias in stores.aliases():
+            folder = directory / "stores" / alias
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                storages[alias].listdir("")
+            except FileNotFoundError:
+                continue  # Nothing was ever stored there.
+            # What was deleted for good must not come back.
+            call_command("storage_copy", alias, folder.as_uri(), "--delete-extra")
+        begun.replace(directory / "database")
+        about = {
+            "database": connection.vendor,
+            "stores": stores.aliases(),
+            "ended": timezone.now().isoformat(),
+        }
+        (directory / "backup.json").write_text(json.dumps(about, indent=2))
+        self.stdout.write(f"All is in {directory}.")

@@ -1,0 +1,206 @@
+"""The web process killed while it takes uploads and deletes, and what is left then.
+
+The fault run of ``benchmarks/application/kills.py``, and a small one in the tests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import random
+import signal
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from tests.application.site import Environment, manage, served_by
+
+PATIENCE = 120  # seconds; only an error takes so long
+CLIENTS = 4
+_TOKEN = ("createusertoken", "ann")
+FILL = """
+import json
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+from accounts.models import Tenant, User
+tenant = Tenant.objects.create(name="Acme", slug="acme", max_versions=1, undo_days=0)
+User.objects.create_user("ann", tenant=tenant, is_administrator=True)
+call_command("createusertoken", "ann")
+"""
+# What the rows say, and what the store has.
+LOOK = """
+import io
+import json
+from django.core.management import call_command
+from django.core.files.storage import storages
+from accounts.models import Tenant
+from objects.models import StoredObject, Version
+from objects.reading import hashed
+from django.db.models import Sum
+def kept(directory):
+    try:
+        directories, files = storages["default"].listdir(directory)
+    except FileNotFoundError:
+        return []
+    found = [f"{directory}/{name}" for name in files]
+    for name in directories:
+        found += kept(f"{directory}/{name}")
+    return found
+def look():
+    stored = Version.objects.filter(state="stored")
+    broken = []
+    for version in stored:
+        try:
+            if hashed(version.storage, version.key) != (version.size, version.sha256):
+                broken.append(version.key)
+        except FileNotFoundError:
+            broken.append(version.key)
+    keys = set(Version.objects.values_list("key", flat=True))
+    tenant = Tenant.objects.get(slug="acme")
+    return {
+        "stored": stored.count(),
+        "broken": broken,
+        "without a row": sorted(set(kept("tenants")) - keys),
+        "not stored": Version.objects.exclude(state="stored").count(),
+        "objects": {found.name: found.sha256 for found in
+                    StoredObject.objects.filter(deleted_at=None)},
+        "used": [tenant.used_bytes, tenant.reserved_bytes, tenant.reserved_objects],
+        "sum": stored.aggregate(sum=Sum("size"))["sum"] or 0,
+    }
+before = look()
+output = io.StringIO()
+for _ in range(2):
+    call_command("objects_sweep", "--older-than=0", "--force", stdout=output)
+    call_command("objects_purge", stdout=output)
+print(json.dumps([before, look()]))
+"""
+
+
+@dataclass
+class Killed:
+    """What a run left. ``lost`` are uploads that were acknowledged, and are not there.
+
+    ``before`` and ``after`` are of the sweep.
+    """
+
+    kills: int
+    acknowledged: int
+    deleted: int
+    before: dict[str, Any]
+    after: dict[str, Any]
+    lost: list[str]
+
+
+@dataclass
+class Client:
+    """Uploads and deletes by names of its own, one after another."""
+
+    number: int
+    random: random.Random
+    certain: dict[str, str] = field(default_factory=dict)
+    """By name, the SHA-256 of what must be there: nothing was sent since."""
+    acknowledged: int = 0
+    deleted: int = 0
+
+    def act(self, api: str, session: requests.Session) -> None:
+        name = f"{self.number}-{self.random.randrange(8)}.bin"
+        size = self.random.choice((0, 55, 10_000, 300_000, 3_000_000))
+        content = self.random.randbytes(size)
+        sha256 = hashlib.sha256(content).hexdigest()
+        self.certain.pop(name, None)
+        response = session.put(f"{api}/content/{name}", data=content, timeout=PATIENCE)
+        if response.status_code != 201:
+            return
+        self.acknowledged += 1
+        self.certain[name] = sha256
+        if self.random.random() < 0.3:
+            # Without an answer it may be there still, or be gone.
+            self.certain.pop(name)
+            url = f"{api}/objects/{response.json()['id']}/"
+            done = session.delete(url, timeout=PATIENCE)
+            self.deleted += done.status_code == 204
+
+
+def run(
+    environment: Environment, work: Path, kills: int, seed: int, longest: float = 0.6
+) -> Killed:
+    """Kill the web process so often, each time after up to ``longest`` seconds."""
+    chance = random.Random(seed)
+    environment = environment | {"THROTTLE_USER": "off", "THROTTLE_TENANT": "off"}
+    tokens = [_access(_shell(environment, FILL))]
+    clients = [Client(n, random.Random(seed + n)) for n in range(CLIENTS)]
+    stop = threading.Event()
+    options = ["--preload", "--workers=1", "--threads=8", "--log-level=error"]
+    with served_by(environment, work / "site.log", *options) as (site, server):
+        api = f"{site.address}/api/v1"
+
+        def work_on(client: Client) -> None:
+            with requests.Session() as session:
+                session.trust_env = False
+                while not stop.is_set():
+                    session.headers["Authorization"] = f"Bearer {tokens[-1]}"
+                    with contextlib.suppress(requests.RequestException):
+                        client.act(api, session)
+
+        threads = [threading.Thread(target=work_on, args=(one,)) for one in clients]
+        for thread in threads:
+            thread.start()
+        try:
+            renewed = time.monotonic()
+            for _ in range(kills):
+                victim = _worker(server.pid)
+                time.sleep(chance.uniform(0.0, longest))
+                os.kill(victim, signal.SIGKILL)
+                _worker(server.pid, other_than=victim)
+                if time.monotonic() - renewed > PATIENCE:
+                    tokens.append(_access(manage(environment, *_TOKEN)))
+                    renewed = time.monotonic()
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+    before, after = json.loads(_shell(environment, LOOK))
+    there = after["objects"]
+    lost = [
+        name
+        for client in clients
+        for name, sha256 in client.certain.items()
+        if there.get(name) != sha256
+    ]
+    return Killed(
+        kills,
+        sum(client.acknowledged for client in clients),
+        sum(client.deleted for client in clients),
+        before,
+        after,
+        lost,
+    )
+
+
+def _access(said: str) -> str:
+    return str(json.loads(said.splitlines()[-1])["access"])
+
+
+def _shell(environment: Environment, script: str) -> str:
+    """Return the last line that a script prints within the application."""
+    said = manage(environment, "shell", "--verbosity=0", "--command", script)
+    return said.splitlines()[-1]
+
+
+def _worker(master: int, other_than: int | None = None) -> int:
+    """Wait for gunicorn's worker, another than that one, and return its id."""
+    children = Path(f"/proc/{master}/task/{master}/children")
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        found = [int(pid) for pid in children.read_text().split()]
+        alive = [pid for pid in found if pid != other_than]
+        if alive:
+            return alive[0]
+        time.sleep(0.01)
+    raise AssertionError("gunicorn has no worker")

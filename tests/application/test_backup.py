@@ -1,0 +1,137 @@
+"""A backup of database and stores, made beside a writer, and restored elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from tahoestorage.testing.grid import LocalGrid
+from tests.application.postgres import Postgres
+from tests.application.site import Environment, bare_environment, manage
+from tests.support.s3_servers import S3Server
+
+# Objects of some sizes, one with versions, one that is deleted.
+FILL = """
+import io
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+from accounts.models import Tenant, User
+from django.utils import timezone
+from objects import storing
+from objects.incoming import IncomingFile
+from objects.models import StoredObject
+tenant = Tenant.objects.create(name="Acme", slug="acme")
+user = User.objects.create_user("ann", password="secret-of-ann", tenant=tenant)
+for size, name in ((0, "empty"), (10, "small"), (100_000, "large"), (5, "twice"),
+                   (7, "twice"), (9, "deleted")):
+    storing.store(IncomingFile(io.BytesIO(b"x" * size), size), tenant=tenant,
+                  user=user, folder="a/b", name=name)
+StoredObject.objects.filter(name="deleted").update(deleted_at=timezone.now())
+"""
+LOOK = """
+import json
+from accounts.models import Tenant, User
+from objects.models import Version
+from objects.reading import hashed
+print(json.dumps({
+    "versions": sorted(
+        [v.object.path, v.number, v.state, str(v.object.deleted_at), v.size, v.sha256]
+        for v in Version.objects.all()),
+    "whole": all(hashed(v.storage, v.key) == (v.size, v.sha256)
+                 for v in Version.objects.all()),
+    "users": [[u.username, u.check_password("secret-of-ann")]
+              for u in User.objects.filter(tenant__slug="acme")],
+    "used": list(Tenant.objects.filter(slug="acme").values_list("used_bytes")),
+}))
+"""
+
+
+def grid_store(grid: LocalGrid, directory: Path) -> Environment:
+    cap = directory / "root.cap"
+    cap.write_text(grid.create_root().uri)
+    return {
+        "TAHOE_STORAGE_BASE_URL": grid.base_url,
+        "TAHOE_STORAGE_BASE_CAP_FILE": str(cap),
+        "TAHOE_STORAGE_CACHE_DIRECTORY": str(directory / "cache"),
+    }
+
+
+def s3_store(server: S3Server) -> Environment:
+    return {
+        "STORAGE_URL": f"s3://{server.make_bucket()}"
+        f"?endpoint_url={server.endpoint_url}",
+        "AWS_S3_ACCESS_KEY_ID": server.access_key,
+        "AWS_S3_SECRET_ACCESS_KEY": server.secret_key,
+    }
+
+
+def shell(environment: Environment, *scripts: str) -> Any:
+    """Return the JSON that the last line says; a process is half of the time."""
+    command = "".join(scripts)
+    said = manage(environment, "shell", "--verbosity=0", "--command", command)
+    return json.loads(said.splitlines()[-1])
+
+
+def backed_up_and_restored(first: Environment, second: Environment, to: Path) -> None:
+    backup = f"call_command('backup', {str(to)!r})\n"
+    restore = (
+        "from django.core.management import call_command\n"
+        f"call_command('restore', {str(to)!r})\n"
+    )
+
+    before = shell(first, FILL, backup, LOOK)
+    after = shell(second, restore, LOOK)
+
+    assert before["whole"]
+    assert after == before
+    assert to.stat().st_mode & 0o777 == 0o700
+    assert (to / "database").stat().st_mode & 0o777 == 0o600
+    # Over a database with something in it nothing is restored.
+    with pytest.raises(AssertionError, match="The database is not empty"):
+        manage(second, "restore", str(to))
+
+
+def test_sqlite_and_a_grid_come_back_whole(
+    tahoe_grid: LocalGrid, tmp_path: Path
+) -> None:
+    environments = []
+    for name in ("first", "second"):
+        directory = tmp_path / name
+        directory.mkdir()
+        store = grid_store(tahoe_grid, directory)
+        environments.append(bare_environment(directory) | store)
+
+    first, second = environments
+    backed_up_and_restored(first, second, tmp_path / "backup")
+
+    with sqlite3.connect(tmp_path / "backup" / "database") as copy:
+        assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_postgresql_and_s3_come_back_whole(
+    postgres: Postgres,
+    postgres_tables: Callable[[], str],
+    weed: S3Server,
+    tmp_path: Path,
+) -> None:
+    environments = []
+    for database in (postgres_tables(), postgres.make_database("template0")):
+        directory = tmp_path / database.rpartition("/")[2]
+        directory.mkdir()
+        environments.append(
+            bare_environment(directory) | s3_store(weed) | {"DATABASE_URL": database}
+        )
+
+    first, second = environments
+    backed_up_and_restored(first, second, tmp_path / "backup")
+
+
+def test_what_is_no_whole_backup_is_not_restored(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="There is no whole backup"):
+        call_command("restore", str(tmp_path))
