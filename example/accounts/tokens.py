@@ -47,8 +47,22 @@ def revoke_tokens(user: User, *, by: User | None) -> None:
         record(Action.TOKEN_REVOKE, user, tenant_id=user.tenant_id, actor=by)
 
 
+class _UserOfTenant:
+    """Where the authentication looks for users: they come with their tenants.
+
+    Nearly every request asks for the tenant, and this spares a query.
+    """
+
+    objects = User.objects.select_related("tenant")
+    DoesNotExist = User.DoesNotExist
+
+
 class TokenAuthentication(JWTAuthentication):
     """Authenticates ``Authorization: Bearer``, by an access token not yet revoked."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user_model: Any = _UserOfTenant
 
     def get_user(self, validated_token: Token) -> Any:
         """Return the user; raises AuthenticationFailed where the token is revoked."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, ClassVar, cast
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError, QuerySet
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
@@ -24,6 +26,17 @@ from audit.recording import record
 
 OPERATORS = {"slug", "store", "max_bytes", "max_objects"}
 """What only an administrator of the super-tenant sets."""
+
+
+@contextlib.contextmanager
+def unless_taken(field: str) -> Iterator[None]:
+    """A transaction; raises ValidationError where another request took the name."""
+    try:
+        with transaction.atomic():
+            yield
+    except IntegrityError:
+        message = _("The name is taken.")
+        raise serializers.ValidationError({field: [message]}) from None
 
 
 class TenantSerializer(serializers.ModelSerializer[Tenant]):
@@ -91,7 +104,7 @@ class TenantViewSet(
         given.is_valid(raise_exception=True)
         fields = dict(given.validated_data)
         fields.setdefault("slug", slug_for(fields["name"]))
-        with transaction.atomic():
+        with unless_taken("name"):
             tenant = Tenant.objects.create(**fields)
             record(Action.TENANT_CREATE, tenant, tenant_id=tenant.pk, actor=me)
         return Response(TenantSerializer(tenant).data, status=201)
@@ -104,17 +117,8 @@ class TenantViewSet(
         fields = given.validated_data
         if set(fields) & OPERATORS and not access.operates(me):
             raise PermissionDenied(_("Quotas and the store are the operator's to set."))
-        with transaction.atomic():
-            # Nothing else: the counts of what is used change at any time.
-            Tenant.objects.filter(pk=tenant.pk).update(**fields)
-            changed = ",".join(sorted(fields))
-            record(
-                Action.TENANT_CHANGE,
-                tenant,
-                tenant_id=tenant.pk,
-                actor=me,
-                fields=changed,
-            )
+        if fields:
+            self.change(tenant, me, fields)
         return Response(TenantSerializer(self.get_object()).data)
 
     @extend_schema(responses={204: None})
@@ -129,6 +133,20 @@ class TenantViewSet(
             detail = _("The tenant has users, objects or events.")
             raise Problem(409, detail, "not_empty") from None
         return Response(status=204)
+
+    def change(self, tenant: Tenant, me: User, fields: dict[str, Any]) -> None:
+        """Change those fields, and write it down."""
+        changed = ",".join(sorted(fields))
+        with unless_taken("name"):
+            # Nothing else: the counts of what is used change at any time.
+            Tenant.objects.filter(pk=tenant.pk).update(**fields)
+            record(
+                Action.TENANT_CHANGE,
+                tenant,
+                tenant_id=tenant.pk,
+                actor=me,
+                fields=changed,
+            )
 
     def operator(self) -> User:
         """Return the caller; 403 unless an administrator of the super-tenant."""
@@ -222,7 +240,7 @@ class GroupViewSet(
     def save(self, group: TenantGroup, fields: dict[str, Any], act: Action) -> None:
         """Save it with its members; raises ValidationError, and changes nothing."""
         me = cast(User, self.request.user)
-        with transaction.atomic():
+        with unless_taken("name"):
             group.name = f"{group.tenant_id}/{group.label}"
             group.validate_constraints()
             group.save()

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, cast
 
 from django.contrib.auth.models import Group
 from django.db.models import Prefetch, QuerySet
+from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import mixins, serializers, viewsets
@@ -196,13 +197,14 @@ class UserViewSet(
         """Send the user another link to set a password."""
         user = self.administered()
         if not (user.is_active and user.email):
-            raise Problem(409, "The user is inactive or has no mail.", "no_mail")
+            raise Problem(409, _("The user is inactive or has no mail."), "no_mail")
         people.record_invitation(user, by=cast(User, request.user))
         try:
             passwords.send_link(user, request)
         except OSError as error:
             logger.error("An invitation was not sent: %s", error)
-            raise Problem(503, "The mail could not be sent.", "mail_away") from None
+            detail = _("The mail could not be sent.")
+            raise Problem(503, detail, "mail_away") from None
         return Response(status=204)
 
     @extend_schema(parameters=[ID], request=None, responses={204: None})

@@ -138,7 +138,9 @@ def _begin(
 def _add(
     found: StoredObject, user: User, size: int, content_type: str, *, is_new: bool
 ) -> Version:
-    last = found.versions.aggregate(last=Max("number"))["last"] or 0
+    last = 0
+    if not is_new:
+        last = found.versions.aggregate(last=Max("number"))["last"] or 0
     version = Version(
         object=found,
         number=last + 1,
@@ -211,7 +213,7 @@ def settle(version: Version, sha256: str, *, conditions: Conditions = NONE) -> N
         )
         quotas.settle(found.tenant_id, size=size, objects=int(newest is None))
         version.object = found
-        going = surplus(found)
+        going = surplus(found) if version.number > 1 else []
     forget(going)
 
 

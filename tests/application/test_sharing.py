@@ -16,6 +16,7 @@ from django.core.files.storage import storages
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from rest_framework.settings import api_settings
 
 from audit.models import Entry
 from objects import grants
@@ -245,6 +246,22 @@ def test_links_are_seen_by_who_administers_the_object_or_the_tenant(
     assert callers[TENANT_ADMINISTRATOR].api.delete(one).status_code == 204
     assert Entry.objects.filter(action="share.revoke").count() == 1
     assert reverse("share", args=["x"]) == "/s/x"
+
+
+def test_guesses_are_counted_by_address(
+    callers: Callers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = share(callers)
+    rates = {"user": None, "tenant": None, "anonymous": "3/hour"}
+    monkeypatch.setattr(api_settings, "DEFAULT_THROTTLE_RATES", rates)
+    monkeypatch.setattr("time.time", lambda: 1_800_000_030.0)
+
+    guesses = [Client().get(f"/s/{number}").status_code for number in range(4)]
+    # A token of the API that comes along makes no difference.
+    right = callers[ADMINISTRATOR].api.get(path(made))
+
+    assert guesses == [404, 404, 404, 429]
+    assert right.status_code == 429
 
 
 MAKE = """

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.urls import reverse
 from rest_framework.response import Response
+from rest_framework.validators import UniqueValidator
 
 from accounts.models import Tenant, TenantGroup, User
 from audit.models import Entry
@@ -240,3 +242,29 @@ def test_a_group_that_goes_takes_no_user_along(callers: Callers) -> None:
     callers[TENANT_ADMINISTRATOR].api.delete(group_url(group))
 
     assert User.objects.filter(username=EDITOR).exists()
+
+
+def test_a_name_taken_at_the_same_moment_is_told(callers: Callers) -> None:
+    group_of(callers)
+    acme = tenant_url(callers.tenant)
+    # As if the other request had not been there yet when the name was looked for.
+    with (
+        mock.patch.object(TenantGroup, "validate_constraints"),
+        mock.patch.object(UniqueValidator, "__call__"),
+    ):
+        answers = [
+            send(callers, SUPER_TENANT, "post", TENANTS, name="Acme", slug="new"),
+            send(callers, SUPER_TENANT, "patch", acme, name="Globex"),
+            send(callers, TENANT_ADMINISTRATOR, "post", GROUPS, name="Writers"),
+        ]
+
+    for answer in answers:
+        assert answer.status_code == 400
+        assert answer.json()["errors"] == {"name": ["The name is taken."]}
+
+
+def test_a_change_of_nothing_is_written_down_nowhere(callers: Callers) -> None:
+    answer = send(callers, SUPER_TENANT, "patch", tenant_url(callers.tenant))
+
+    assert answer.status_code == 200
+    assert not Entry.objects.filter(action="tenant.change").exists()
