@@ -73,7 +73,8 @@ def replace(
     """
 
     def begin() -> Version:
-        there = StoredObject.objects.filter(pk=found.pk, deleted_at=None).first()
+        objects = StoredObject.objects.select_for_update()
+        there = objects.filter(pk=found.pk, deleted_at=None).first()
         if there is None:
             raise Deleted
         return _add(there, user, content.size, content.content_type, is_new=False)
@@ -123,7 +124,9 @@ def _attempts(begin: Callable[[], Version]) -> Version:
 def _begin(
     tenant: Tenant, user: User, folder: str, name: str, size: int, content_type: str
 ) -> Version:
-    found, is_new = StoredObject.objects.get_or_create(
+    # Locked first: else PostgreSQL locks it at the end, for the version's foreign key,
+    # while whoever settles has it, and waits for the tenant.
+    found, is_new = StoredObject.objects.select_for_update().get_or_create(
         tenant=tenant,
         folder=folder,
         name=name,
