@@ -1,0 +1,276 @@
+"""A large upload by PUT and by tus, on S3 and on a grid, beside ``storage.save``.
+
+The one by tus is cut ten times; once the web process is killed, and once another one
+goes on. How much the web processes grow is what their kernel says (VmHWM).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import io
+import json
+import os
+import random
+import re
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import requests
+from django.conf import settings
+from django.core.files.base import File
+
+from benchmarks.rows import Row, at_least, at_most
+from tahoestorage.testing.grid import LocalGrid
+from tests.application.postgres import running as running_postgres
+from tests.application.site import Environment, Site, bare_environment, manage, served
+from tests.support.relay import Relay
+from tests.support.s3_servers import ACCESS_KEY, SECRET_KEY, running_weed
+
+MIB = 1 << 20
+CUTS = 10
+GROWTH = 32.0  # MiB
+Make = Callable[[], Any]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the figures beside their bounds; 0 where all are met."""
+    parser = argparse.ArgumentParser(prog="uploads", description=__doc__)
+    parser.add_argument("--mib", type=int, default=1024, help="how much, %(default)s")
+    parser.add_argument("--store", choices=("s3", "tahoe", "both"), default="both")
+    given = parser.parse_args(arguments)
+    settings.configure(SECRET_KEY="of-the-benchmark", USE_TZ=True)  # noqa: S106
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as made, running_postgres() as postgres:
+        content = Path(made) / "content.bin"
+        write_random(content, given.mib)
+        for kind, of_tus in (("s3", 0.8), ("tahoe", 0.3)):
+            if given.store not in (kind, "both"):
+                continue
+            work = Path(made) / kind
+            work.mkdir()
+            with store(kind, work) as (variables, make):
+                environment = bare_environment(work) | {
+                    "DATABASE_URL": postgres.make_database(),
+                    "TAHOE_STORAGE_CACHE_DIRECTORY": str(work / "cache"),
+                    **variables,
+                }
+                rows += measure(kind, environment, make, content, of_tus, work)
+    for row in rows:
+        print(
+            f"{row.label:<44} {row.value:6.2f} {row.unit}  must be {row.bound}  "
+            f"{'met' if row.met else 'MISSED'}  {row.beside}"
+        )
+    return 0 if all(row.met for row in rows) else 1
+
+
+@contextlib.contextmanager
+def store(kind: str, work: Path) -> Iterator[tuple[Environment, Make]]:
+    """Yield the variables that name a new store, and what makes a storage on it."""
+    cache = {"directory": str(work / "bare")}
+    if kind == "s3":
+        with running_weed(work) as weed:
+            from tahoestorage.backends.s3 import S3Storage
+
+            bucket = weed.make_bucket()
+            url = (
+                f"s3://{bucket}?endpoint_url={weed.endpoint_url}"
+                "&region_name=us-east-1&addressing_style=path&signature_version=s3v4"
+            )
+            variables = {
+                "STORAGE_URL": url,
+                "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+                "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            }
+            options = {**weed.options, "bucket_name": bucket, "cache": cache}
+            yield variables, lambda: S3Storage(**options)
+        return
+    with LocalGrid(work / "grid") as grid:
+        from tahoestorage.storage import TahoeStorage
+
+        cap = work / "root.cap"
+        cap.write_text(grid.create_root().uri)
+        variables = {"STORAGE_URL": f"tahoe+{grid.base_url}/?base_cap_file={cap}"}
+        yield (
+            variables,
+            lambda: TahoeStorage(
+                base_url=grid.base_url, base_cap_file=str(cap), cache=cache
+            ),
+        )
+
+
+def measure(
+    kind: str,
+    environment: Environment,
+    make: Make,
+    content: Path,
+    of_tus: float,
+    work: Path,
+) -> list[Row]:
+    """Return the figures of one store."""
+    manage(environment, "migrate", "--verbosity=0")
+    make_user = (
+        "from accounts.models import Tenant, User\n"
+        "t = Tenant.objects.create(name='A', slug='a')\n"
+        "User.objects.create_user('ann', tenant=t)"
+    )
+    manage(environment, "shell", "--no-imports", "-c", make_user)
+    storage = make()
+    with (
+        served(environment, work / "first.log") as first,
+        served(environment, work / "second.log") as second,
+    ):
+        # The first of each imports, connects and tries what the store can do.
+        for site in (first, second):
+            put(site, token(environment), io.BytesIO(b"x" * MIB), f"warm{site.address}")
+        storage.save("warm.bin", File(io.BytesIO(b"x" * MIB)))
+        with content.open("rb") as file:
+            saving = timed(lambda: storage.save("bare.bin", File(file)))
+        before = [memory(site) for site in (first, second)]
+        access = token(environment)
+        with content.open("rb") as file:
+            putting = timed(lambda: put(first, access, file, "put.bin"))
+        grown = memory(first) - before[0]
+        access = token(environment)
+        resuming = timed(lambda: by_tus(first, second, access, content))
+        # The first site's worker was killed: its successor imports anew.
+        grown = max(grown, memory(second) - before[1])
+        access = token(environment)
+        same = {sha256_of(content)} == {
+            found["sha256"]
+            for found in listed(second, access)
+            if found["name"] in {"put.bin", "tus.bin"}
+        }
+    mib = content.stat().st_size / MIB
+    rates = f"{mib / saving:.0f} MiB/s by save"
+    return [
+        at_least(f"{kind}: SHA-256 of both equal", float(same), "", 1, ""),
+        at_least(
+            f"{kind}: PUT of {mib:.0f} MiB",
+            saving / putting,
+            "x save",
+            0.8,
+            f"{mib / putting:.0f} and {rates}",
+        ),
+        at_least(
+            f"{kind}: tus of {mib:.0f} MiB, cut {CUTS} times",
+            saving / resuming,
+            "x save",
+            of_tus,
+            f"{mib / resuming:.0f} and {rates}",
+        ),
+        at_most(f"{kind}: growth of a web process", grown, "MiB", GROWTH, ""),
+    ]
+
+
+def by_tus(first: Site, second: Site, access: str, content: Path) -> None:
+    """Upload by tus: cut, killed, and gone on with at the other site."""
+    size = content.stat().st_size
+
+    def after_cut(made: int) -> None:
+        if made == CUTS // 3:
+            os.kill(worker_of(first), signal.SIGKILL)
+        if made == 2 * CUTS // 3:
+            relay.target = second.address
+
+    chance = random.Random(CUTS)
+    headers = {"Tus-Resumable": "1.0.0"}
+    with Relay(first.address, after_cut) as relay:
+        created = requests.post(
+            f"{relay.url}/api/v1/uploads/",
+            headers=headers
+            | {
+                "Authorization": f"Bearer {access}",
+                "Upload-Length": str(size),
+                "Upload-Metadata": "filename dHVzLmJpbg==",
+            },
+            timeout=60,
+        )
+        created.raise_for_status()
+        url, offset = created.headers["Location"], 0
+        relay.cuts = [
+            chance.randrange(size // (2 * CUTS), size // CUTS) for _ in range(CUTS)
+        ]
+        while offset < size:
+            with (
+                content.open("rb") as file,
+                contextlib.suppress(requests.RequestException),
+            ):
+                file.seek(offset)
+                requests.patch(
+                    url,
+                    data=file,
+                    headers=headers
+                    | {
+                        "Upload-Offset": str(offset),
+                        "Content-Type": "application/offset+octet-stream",
+                    },
+                    timeout=600,
+                )
+            while True:
+                with contextlib.suppress(requests.RequestException):
+                    head = requests.head(url, headers=headers, timeout=600)
+                    if head.status_code == 200:
+                        offset = int(head.headers["Upload-Offset"])
+                        break
+                time.sleep(0.1)
+
+
+def put(site: Site, access: str, file: Any, name: str) -> None:
+    response = requests.put(
+        f"{site.address}/api/v1/content/{re.sub(r'[^.a-z0-9]', '', name)}",
+        data=file,
+        headers={
+            "Authorization": f"Bearer {access}",
+            "Content-Type": "application/octet-stream",
+        },
+        timeout=3600,
+    )
+    response.raise_for_status()
+
+
+def listed(site: Site, access: str) -> list[dict[str, Any]]:
+    response = requests.get(
+        f"{site.address}/api/v1/objects/",
+        headers={"Authorization": f"Bearer {access}"},
+        timeout=60,
+    )
+    found: list[dict[str, Any]] = response.json()["results"]
+    return found
+
+
+def token(environment: Environment) -> str:
+    return str(json.loads(manage(environment, "createusertoken", "ann"))["access"])
+
+
+def worker_of(site: Site) -> int:
+    """The process of gunicorn's worker."""
+    return int(re.findall(r"Booting worker with pid: (\d+)", site.log.read_text())[-1])
+
+
+def memory(site: Site) -> float:
+    """MiB that the worker had in memory at most."""
+    status = Path(f"/proc/{worker_of(site)}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def timed(act: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    act()
+    return time.perf_counter() - started
+
+
+def write_random(path: Path, mib: int) -> None:
+    with path.open("wb") as file:
+        for _ in range(mib):
+            file.write(os.urandom(MIB))
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
