@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from django.core.files.storage import storages
 from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -397,3 +399,22 @@ def test_a_list_has_links_where_they_are_asked_for(api: APIClient) -> None:
 
     assert plain["link"] is None
     assert body(APIClient().get(linked["link"])) == b"one"
+
+
+def test_a_list_with_links_asks_no_store(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(100):
+        made(api, f"{number}.txt")
+
+    def asked(*_args: Any) -> None:
+        raise AssertionError("the store was asked")
+
+    storage = storages["default"]
+    for method in ("exists", "open", "size", "url", "listdir", "get_modified_time"):
+        monkeypatch.setattr(storage, method, asked)
+    with CaptureQueriesContext(connection) as queries:
+        found = api.get(LIST, {"links": "true"}).json()["results"]
+
+    assert len({one["link"] for one in found}) == 100
+    assert len(queries) <= 5

@@ -1,0 +1,82 @@
+"""Texts go through gettext: with a translation that marks each, all are marked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.utils import translation
+from django.utils.translation import trans_real
+from rest_framework.test import APIClient
+
+from tests.application.callers import ADMINISTRATOR, VIEWER, Callers
+
+MARK = "⟦{}⟧"
+OURS = ("accounts", "objects", "api", "sharing", "audit", "uploads")
+# guardian names the fields of the first two, and the last is shown to nobody.
+OTHERS = {"objects.UserPermission", "objects.GroupPermission", "uploads.UploadPart"}
+NAMES_OF_THEIR_OWN = {"SHA-256", "ID"}
+
+
+@pytest.fixture(autouse=True)
+def marked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A pseudo-locale: every text that gettext is asked for comes back marked."""
+
+    def mark(message: Any) -> str:
+        return MARK.format(message)
+
+    monkeypatch.setattr(trans_real, "gettext", mark)
+    monkeypatch.setattr("django.utils.translation._trans.gettext", mark, raising=False)
+    with translation.override("en-gb"):
+        yield
+
+
+def is_marked(text: Any) -> bool:
+    return str(text).startswith("⟦") and str(text).endswith("⟧")
+
+
+def test_models_and_their_fields_are_called_what_the_language_says() -> None:
+    unmarked = []
+    for model in apps.get_models():
+        meta = model._meta
+        if meta.app_label not in OURS or meta.label in OTHERS:
+            continue
+        labels = [meta.verbose_name, meta.verbose_name_plural]
+        labels += [
+            field.verbose_name
+            for field in meta.local_fields
+            if field.editable and not field.primary_key and not field.auto_created
+        ]
+        unmarked += [
+            f"{meta.label}: {label}"
+            for label in labels
+            if not is_marked(label) and str(label) not in NAMES_OF_THEIR_OWN
+        ]
+    assert not unmarked, "\n".join(unmarked)
+
+
+def test_problems_are_told_in_the_language(callers: Callers) -> None:
+    api, viewer = callers[ADMINISTRATOR].api, callers[VIEWER].api
+    url = f"/api/v1/objects/{callers.object.pk}/"
+    text = {"content_type": "text/plain"}
+    answers = [
+        APIClient().get(url),
+        APIClient().get("/api/v1/nothing/"),
+        viewer.delete(url),
+        api.get("/api/v1/objects/", {"limit": "x"}),
+        api.get("/api/v1/objects/", {"cursor": "x"}),
+        api.patch(url, {"name": ""}, "json"),
+        api.patch(url, {"name": "a/b"}, "json"),
+        api.patch(url, "<a/>", content_type="text/xml"),
+        api.post(url),
+        api.get(url, headers={"If-Match": '"x"'}),
+        api.put(f"{url}content/", b"x", headers={"Idempotency-Key": ""}, **text),
+        api.put("/api/v1/content/a\\b", b"x", **text),
+    ]
+    for answer in answers:
+        assert answer.status_code >= 400
+        assert "⟦" in answer.json()["detail"], answer.json()
+        for errors in answer.json().get("errors", {}).values():
+            assert all("⟦" in error for error in errors), answer.json()
