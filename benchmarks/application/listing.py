@@ -68,8 +68,8 @@ def measure(count: int) -> list[Row]:
     for one in versions:
         one.key = key_of(one)
     Version.objects.bulk_create(versions, 5000)
-    for one, version in zip(made, versions, strict=True):
-        one.current = version
+    for found, version in zip(made, versions, strict=True):
+        found.current = version
     StoredObject.objects.bulk_update(made, ["current"], 5000)
     from django.contrib.auth.models import Permission
 
