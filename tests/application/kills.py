@@ -107,6 +107,7 @@ class Client:
     """By name, the SHA-256 of what must be there: nothing was sent since."""
     acknowledged: int = 0
     deleted: int = 0
+    answered: int = 0
 
     def act(self, api: str, session: requests.Session) -> None:
         name = f"{self.number}-{self.random.randrange(8)}.bin"
@@ -115,7 +116,8 @@ class Client:
         sha256 = hashlib.sha256(content).hexdigest()
         self.certain.pop(name, None)
         response = session.put(f"{api}/content/{name}", data=content, timeout=PATIENCE)
-        if response.status_code != 201:
+        self.answered += 1
+        if response.status_code not in (200, 201):
             return
         self.acknowledged += 1
         self.certain[name] = sha256
@@ -155,6 +157,8 @@ def run(
             renewed = time.monotonic()
             for _ in range(kills):
                 victim = _worker(server.pid)
+                # At work again: then at a random moment of what it does.
+                _wait_for_answer(clients)
                 time.sleep(chance.uniform(0.0, longest))
                 os.kill(victim, signal.SIGKILL)
                 _worker(server.pid, other_than=victim)
@@ -181,6 +185,14 @@ def run(
         after,
         lost,
     )
+
+
+def _wait_for_answer(clients: list[Client]) -> None:
+    before = sum(client.answered for client in clients)
+    deadline = time.monotonic() + PATIENCE
+    while sum(client.answered for client in clients) == before:
+        assert time.monotonic() < deadline, "nothing is answered"
+        time.sleep(0.01)
 
 
 def _access(said: str) -> str:
