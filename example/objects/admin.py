@@ -3,17 +3,17 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
 from django.db import transaction
-from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from accounts.models import User
+from accounts.scoping import OwnTenantAdmin
 from audit.actions import Action
 from audit.recording import record
 from objects.access import Access
 from objects.models import DefaultPermission, GroupPermission, UserPermission
 
 
-class GrantAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class GrantAdmin(OwnTenantAdmin):
     """Permissions, by whoever may enter the admin; of their tenant's objects only.
 
     What the form refuses, a grant across tenants among it, is answered with 400.
@@ -22,14 +22,13 @@ class GrantAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     granted: ClassVar[Action] = Action.PERMISSION_GRANT
     revoked: ClassVar[Action] = Action.PERMISSION_REVOKE
     tenant_field: ClassVar[str] = "content_object__tenant"
+    tenant_of: ClassVar[dict[str, str | None]] = {
+        "content_object": "tenant",
+        "user": "tenant",
+        "group": "tenantgroup__tenant",
+        "permission": None,
+    }
     actions = None
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Model]:
-        rows: QuerySet[Model] = super().get_queryset(request)
-        user = request.user
-        if isinstance(user, User) and user.is_super_administrator:
-            return rows
-        return rows.filter(**{self.tenant_field: getattr(user, "tenant_id", None)})
 
     def formfield_for_foreignkey(
         self, db_field: Any, request: HttpRequest, **kwargs: Any
@@ -104,6 +103,7 @@ class DefaultPermissionAdmin(GrantAdmin):
     granted = Action.DEFAULT_GRANT
     revoked = Action.DEFAULT_REVOKE
     tenant_field = "tenant"
+    tenant_of: ClassVar = {"tenant": "pk", "user": "tenant", "group": "tenant"}
     list_display = ("tenant", "user", "group", "access")
     list_select_related = ("tenant", "user", "group")
     raw_id_fields = ("user",)

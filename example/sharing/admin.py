@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -6,26 +6,22 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
+from accounts.scoping import OwnTenantAdmin
 from sharing import links
 from sharing.models import ShareLink
 
 
 @admin.register(ShareLink)
-class ShareLinkAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ShareLinkAdmin(OwnTenantAdmin):
     """To be read and revoked; links are made by the API, which shows the token."""
 
+    tenant_field = "object__tenant"
+    tenant_of: ClassVar = {"object": "tenant", "created_by": "tenant"}
     list_display = ("object", "created_by", "expires_at", "downloads", "revoked_at")
     list_select_related = ("object", "created_by")
     list_filter = ("expires_at",)
     exclude = ("token_sha256",)
     actions = ("revoke",)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[ShareLink]:
-        found: QuerySet[ShareLink] = super().get_queryset(request)
-        user = request.user
-        if isinstance(user, User) and user.is_super_administrator:
-            return found
-        return found.filter(object__tenant=getattr(user, "tenant_id", None))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

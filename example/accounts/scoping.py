@@ -1,0 +1,69 @@
+"""Admins of rows that belong to tenants: the staff see, and choose, their own's."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.contrib.admin.widgets import ForeignKeyRawIdWidget
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from accounts.models import User
+
+
+class OwnTenantAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Rows of the staff's own tenant; the super-tenant's administrators see all.
+
+    What a form offers and takes is of the tenant too: every field that leads to other
+    rows stands in ``tenant_of``, or the form fails.
+    """
+
+    tenant_field: ClassVar[str]
+    """The lookup that leads from a row to its tenant."""
+    tenant_of: ClassVar[dict[str, str | None]] = {}
+    """The same from the rows of each related field; None for rows of no tenant."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return _own(request, super().get_queryset(request), self.tenant_field)
+
+    def formfield_for_foreignkey(
+        self, db_field: Any, request: HttpRequest, **kwargs: Any
+    ) -> Any:
+        if db_field.name in self.raw_id_fields:
+            kwargs["widget"] = _OwnRawId(db_field.remote_field, self.admin_site)
+        found = super().formfield_for_foreignkey(db_field, request, **kwargs)
+        return self._offering_own(found, db_field, request)
+
+    def formfield_for_manytomany(
+        self, db_field: Any, request: HttpRequest, **kwargs: Any
+    ) -> Any:
+        found = super().formfield_for_manytomany(db_field, request, **kwargs)
+        return self._offering_own(found, db_field, request)
+
+    def _offering_own(self, field: Any, db_field: Any, request: HttpRequest) -> Any:
+        lookup = self.tenant_of[db_field.name]
+        if field is not None and lookup is not None:
+            field.queryset = _own(request, field.queryset, lookup)
+            if isinstance(field.widget, _OwnRawId):
+                field.widget.rows = field.queryset
+        return field
+
+
+class _OwnRawId(ForeignKeyRawIdWidget):
+    """A row's id, with the names of those in ``rows`` only."""
+
+    rows: QuerySet[Any]
+
+    def label_and_url_for_value(self, value: Any) -> tuple[str, str]:
+        label, url = super().label_and_url_for_value(value)
+        if label and not self.rows.filter(pk=value).exists():
+            return "", ""
+        return label, url
+
+
+def _own(request: HttpRequest, rows: QuerySet[Any], lookup: str) -> QuerySet[Any]:
+    user = request.user
+    if isinstance(user, User) and user.is_super_administrator:
+        return rows
+    return rows.filter(**{lookup: getattr(user, "tenant_id", None)})

@@ -1,0 +1,131 @@
+"""The admin's forms: staff of a tenant neither see nor use what is another's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import TenantGroup
+from accounts.scoping import OwnTenantAdmin
+from events.models import Event, Session, Speaker
+from objects import grants
+from objects.access import Access
+from objects.models import DefaultPermission, GroupPermission, UserPermission
+from tests.application.callers import OTHER_TENANT, SUPER_TENANT, VIEWER, Callers
+
+MODELS = (
+    "objects/userpermission",
+    "objects/grouppermission",
+    "objects/defaultpermission",
+    "sharing/sharelink",
+    "audit/entry",
+    "events/event",
+    "events/speaker",
+    "events/session",
+)
+FORMS = [model for model in MODELS if model not in {"sharing/sharelink", "audit/entry"}]
+NAMES = ("Acme", "plan.txt", "viewer", "Readers", "Launch", "Dr. Who", "Opening")
+"""What the tenant of the object's has, and others are not to read."""
+
+
+@pytest.fixture
+def acmes(callers: Callers) -> dict[str, Any]:
+    """Ids of one of each thing of the tenant's, by the fields of the forms."""
+    group = TenantGroup.objects.create(label="Readers", tenant=callers.tenant)
+    grants.grant(callers.object, group, Access.VIEW, actor=None)
+    grants.grant_by_default(callers.tenant.pk, group, Access.VIEW, actor=None)
+    event = Event.objects.create(
+        tenant=callers.tenant, name="Launch", slug="launch", starts_at=timezone.now()
+    )
+    speaker = Speaker.objects.create(event=event, name="Dr. Who", photo="a.png")
+    Session.objects.create(event=event, title="Opening", slides="a.pdf")
+    return {
+        "tenant": callers.tenant.pk,
+        "user": callers[VIEWER].user.pk,
+        "group": group.pk,
+        "content_object": callers.object.pk,
+        "event": event.pk,
+        "speakers": speaker.pk,
+    }
+
+
+def browser_of(callers: Callers, kind: str) -> Client:
+    """Return the browser of an administrator who may use every page of the admin."""
+    user = callers[kind].user
+    user.is_staff, user.is_superuser = True, True
+    user.save()
+    browser = Client()
+    browser.force_login(user)
+    return browser
+
+
+def shown(response: Any) -> set[str]:
+    """Return which of the tenant's names a page shows."""
+    page = response.content.decode()
+    return {name for name in NAMES if name in page}
+
+
+def test_no_page_shows_names_of_another_tenant(
+    callers: Callers, acmes: dict[str, Any]
+) -> None:
+    browser = browser_of(callers, OTHER_TENANT)
+
+    for model in MODELS:
+        assert shown(browser.get(f"/admin/{model}/")) == set(), model
+    for model in FORMS:
+        # As the ids of a form that somebody links to, and as those of one sent.
+        linked = browser.get(f"/admin/{model}/add/", acmes)
+        sent = browser.post(f"/admin/{model}/add/", acmes)
+        assert (linked.status_code, shown(linked)) == (200, set()), model
+        assert "errors" in sent.context, model
+        assert shown(sent) - {"Launch"} == set(), model
+
+
+@pytest.mark.parametrize("holder", ["user", "group"])
+def test_nothing_is_granted_within_another_tenant(
+    callers: Callers, acmes: dict[str, Any], holder: str
+) -> None:
+    models = (UserPermission, GroupPermission, DefaultPermission)
+    before = [model.objects.count() for model in models]
+    edit = Permission.objects.get(codename=Access.EDIT.value).pk
+    browser = browser_of(callers, OTHER_TENANT)
+
+    granted = browser.post(
+        f"/admin/objects/{holder}permission/add/",
+        {
+            holder: acmes[holder],
+            "content_object": acmes["content_object"],
+            "permission": edit,
+        },
+    )
+    by_default = browser.post(
+        "/admin/objects/defaultpermission/add/",
+        {holder: acmes[holder], "tenant": acmes["tenant"], "access": "edit"},
+    )
+
+    assert (granted.status_code, by_default.status_code) == (400, 400)
+    assert [model.objects.count() for model in models] == before
+
+
+def test_the_operator_is_shown_every_tenants_names(
+    callers: Callers, acmes: dict[str, Any]
+) -> None:
+    browser = browser_of(callers, SUPER_TENANT)
+
+    page = browser.get("/admin/objects/userpermission/add/", acmes)
+    assert {"plan.txt", "viewer"} <= shown(page)
+    assert "Launch" in shown(browser.get("/admin/events/session/add/"))
+
+
+def test_every_admin_of_the_application_is_limited_to_the_tenant() -> None:
+    from accounts.admin import Scoped
+
+    ours = {"accounts", "audit", "events", "objects", "sharing", "uploads"}
+    for model, page in admin.site._registry.items():
+        if model._meta.app_label in ours:
+            assert isinstance(page, OwnTenantAdmin | Scoped), model
