@@ -75,7 +75,7 @@ def _erase_object(pk: uuid.UUID, erased: Erased) -> None:
             # given up.
             erased.left.append(f"object {pk}")
             return
-        found.versions.update(state=Version.State.GOING)
+        found.versions.update(state=Version.State.GOING, going_since=None)
     going = found.versions.filter(state=Version.State.GOING)
     done = purging.forget(going)
     erased.objects += done.objects

@@ -153,6 +153,12 @@ class Version(models.Model):
         editable=False,
         help_text=_("When it came from another store; empty: never."),
     )
+    going_since = models.DateTimeField(
+        _("going since"),
+        null=True,
+        editable=False,
+        help_text=_("When newer versions took its place; its bytes stay for a day."),
+    )
     missing_since = models.DateTimeField(
         _("bytes missing since"),
         null=True,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from accounts import quotas
@@ -22,6 +23,8 @@ from audit.actions import Action
 from audit.recording import record
 from objects.models import StoredObject, Version
 
+GRACE = timedelta(days=1)
+"""So long the bytes of a version beyond its tenant's limit stay."""
 logger = logging.getLogger(__name__)
 
 
@@ -39,6 +42,7 @@ class Purged:
 def purge(now: datetime | None = None) -> Purged:
     """Delete what was deleted longer ago than its tenant can undo, and what was left.
 
+    Versions beyond their tenant's limit go when they were so for the time of GRACE.
     Safe beside writers, and beside another purge.
     """
     now = now or timezone.now()
@@ -47,7 +51,9 @@ def purge(now: datetime | None = None) -> Purged:
         old = StoredObject.objects.filter(tenant=tenant, deleted_at__lt=before)
         for pk in list(old.values_list("pk", flat=True)):
             _mark(pk, before)
-    going = Version.objects.filter(state=Version.State.GOING)
+    going = Version.objects.filter(state=Version.State.GOING).filter(
+        Q(going_since=None) | Q(going_since__lte=now - GRACE)
+    )
     return forget(going.order_by("created_at"))
 
 
@@ -60,21 +66,22 @@ def _mark(pk: uuid.UUID, before: datetime) -> None:
         # given up.
         under_way = (Version.State.PENDING, Version.State.GIVEN_UP)
         if found and not found.versions.filter(state__in=under_way).exists():
-            found.versions.update(state=Version.State.GOING)
+            found.versions.update(state=Version.State.GOING, going_since=None)
 
 
-def surplus(found: StoredObject) -> list[Version]:
-    """Mark the oldest versions beyond the tenant's limit, and return them.
+def mark_surplus(found: StoredObject) -> None:
+    """Mark the oldest versions beyond the tenant's limit, for a later purge.
 
-    The object is locked in this transaction. Its newest version never goes.
+    Their bytes stay meanwhile for a backup and for downloads that began before, and
+    because this transaction may not be committed. The object is locked in it. Its
+    newest version never goes.
     """
     stored = found.versions.filter(state=Version.State.STORED).order_by("-number")
     beyond = list(stored[max(found.tenant.max_versions, 1) :])
     beyond = [version for version in beyond if version.pk != found.current_id]
     found.versions.filter(pk__in=[one.pk for one in beyond]).update(
-        state=Version.State.GOING
+        state=Version.State.GOING, going_since=timezone.now()
     )
-    return beyond
 
 
 def forget(versions: Iterable[Version]) -> Purged:

@@ -18,7 +18,7 @@ from objects.grants import grant_first
 from objects.incoming import IncomingFile
 from objects.keys import key_of
 from objects.models import StoredObject, Version
-from objects.purging import forget, surplus
+from objects.purging import mark_surplus
 
 ATTEMPTS = 20
 logger = logging.getLogger(__name__)
@@ -186,9 +186,9 @@ def save(version: Version, content: IncomingFile) -> None:
 def settle(version: Version, sha256: str, *, conditions: Conditions = NONE) -> None:
     """Let the version be stored, and the object's newest unless a later one is.
 
-    The oldest versions beyond the tenant's limit go. Raises NotStored where it is not
-    pending any more: the sweep gave it up; Deleted where the object was deleted
-    meanwhile; Unmet where the conditions do not hold for the newest content.
+    The oldest versions beyond the tenant's limit are marked to go. Raises NotStored
+    where it is not pending any more: the sweep gave it up; Deleted where the object was
+    deleted meanwhile; Unmet where the conditions do not hold for the newest content.
     """
     with transaction.atomic():
         found = _locked(version)
@@ -216,8 +216,8 @@ def settle(version: Version, sha256: str, *, conditions: Conditions = NONE) -> N
         )
         quotas.settle(found.tenant_id, size=size, objects=int(newest is None))
         version.object = found
-        going = surplus(found) if version.number > 1 else []
-    forget(going)
+        if version.number > 1:
+            mark_surplus(found)
 
 
 def abandon(version: Version) -> None:

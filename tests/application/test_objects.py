@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.core.files.storage import storages
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.test import APIClient
@@ -257,9 +257,40 @@ def test_the_oldest_versions_beyond_the_limit_go(api: APIClient, user: User) -> 
 
     listed = api.get(f"{url}versions/").json()["results"]
     assert [one["number"] for one in listed] == [5, 4, 3]
+    assert api.get(f"{url}versions/1/content/").status_code == 404
+    # Their bytes stay for a day, for a backup or a download that has begun.
+    assert purge() == Purged()
+    assert count_rightly(user) == (1 + 2 + 3 + 4 + 5, 1)
+    assert in_store() == 5
+
+    assert purge(timezone.now() + timedelta(days=1)) == Purged(versions=2, bytes=3)
     assert count_rightly(user) == (3 + 4 + 5, 1)
     assert in_store() == 3
-    assert api.get(f"{url}versions/1/content/").status_code == 404
+
+
+def test_a_version_that_is_not_settled_after_all_costs_no_older_one(
+    api: APIClient, user: User
+) -> None:
+    url = made(api)
+    Tenant.objects.update(max_versions=1)
+    found = StoredObject.objects.get()
+    begun = storing.begin(
+        tenant=user.tenant,
+        user=user,
+        folder=found.folder,
+        name=found.name,
+        size=3,
+        content_type="text/plain",
+    )
+    content = IncomingFile(io.BytesIO(b"two"), 3)
+    storing.save(begun, content)
+
+    # As an upload does that is killed before its own transaction ends.
+    with transaction.atomic():
+        storing.settle(begun, content.sha256)
+        transaction.set_rollback(True)
+
+    assert body(api.get(f"{url}content/")) == b"one"
 
 
 def test_new_content_of_an_object_is_a_version(api: APIClient) -> None:

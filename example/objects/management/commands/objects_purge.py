@@ -14,8 +14,8 @@ from objects.purging import purge
 class Command(BaseCommand):
     help = (
         "Delete for good the objects whose time for undoing their deletion is over, "
-        "and the versions beyond a limit that the store did not delete at once. Prints "
-        "what it did as JSON. Run it each hour or day; it is safe beside writers."
+        "and the versions that are beyond a limit for a day. Prints what it did as "
+        "JSON. Run it each hour or day; it is safe beside writers."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
