@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import django_filters
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, parsers, viewsets
@@ -13,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api import contents, documented
+from api.filters import IdFilterSet
 from api.parsers import JSONParser
 from api.permissions import user_of
 from api.serializers import (
@@ -29,7 +29,7 @@ from objects.incoming import IncomingFile
 from objects.models import StoredObject
 
 
-class ObjectFilter(django_filters.FilterSet):
+class ObjectFilter(IdFilterSet):
     """What a list of objects may be limited to."""
 
     class Meta:
