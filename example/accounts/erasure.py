@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts.models import User
 from audit.actions import Action
 from audit.recording import erase_names, record
-from objects import purging
+from objects import purging, storing
 from objects.models import StoredObject, Version
 from uploads import finishing
 from uploads.leases import Busy
@@ -63,6 +63,10 @@ def erase(user: User) -> Erased:
 
 
 def _erase_object(pk: uuid.UUID, erased: Erased) -> None:
+    # What was given up still counts as reserved, which a purge knows nothing of.
+    given_up = Version.objects.filter(object=pk, state=Version.State.GIVEN_UP)
+    for version in given_up:
+        storing.abandon(version)
     with transaction.atomic():
         found = StoredObject.objects.select_for_update().filter(pk=pk).first()
         if found is None:
@@ -70,7 +74,8 @@ def _erase_object(pk: uuid.UUID, erased: Erased) -> None:
         if found.deleted_at is None:
             found.deleted_at = timezone.now()
             found.save(update_fields=["deleted_at"])
-        if found.versions.filter(state=Version.State.PENDING).exists():
+        under_way = (Version.State.PENDING, Version.State.GIVEN_UP)
+        if found.versions.filter(state__in=under_way).exists():
             # An upload under way holds the object's place in the quota; it ends, or is
             # given up.
             erased.left.append(f"object {pk}")

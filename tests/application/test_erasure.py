@@ -116,6 +116,28 @@ def test_an_upload_that_is_on_its_way_is_waited_for(callers: Callers) -> None:
     assert used(callers) == (0, 0)
 
 
+def test_what_was_given_up_goes_and_is_counted_rightly(callers: Callers) -> None:
+    user = callers[ADMINISTRATOR].user
+    begun = storing.begin(
+        tenant=callers.tenant,
+        user=callers[EDITOR].user,
+        folder=callers.object.folder,
+        name=callers.object.name,
+        size=500,
+        content_type="text/plain",
+    )
+    away = mock.patch.object(
+        type(begun.storage), "delete", side_effect=OSError("the store is away")
+    )
+    with away:
+        storing.abandon(begun)
+        assert Version.objects.get(pk=begun.pk).state == Version.State.GIVEN_UP
+        assert erase(user).left == [f"object {callers.object.pk}"]
+
+    assert erase(user).left == []
+    assert used(callers) == (0, 0)
+
+
 def test_versions_in_others_objects_stay_and_say_no_more_by_whom(
     callers: Callers,
 ) -> None:
