@@ -71,9 +71,14 @@ def delete(
 def undelete(
     pk: uuid.UUID | str, *, actor: User, conditions: Conditions = NONE
 ) -> StoredObject:
-    """Undo the object's deletion. Raises NameTaken, Absent and Unmet."""
+    """Undo the object's deletion. Raises NameTaken, Absent and Unmet.
+
+    It is absent from when a purge has begun to delete its bytes.
+    """
     with transaction.atomic():
         found = locked(pk, deleted=True)
+        if _is_going(found):
+            raise Absent
         conditions.check(object_etag(found))
         found.deleted_at = None
         _save(found)
@@ -114,6 +119,13 @@ def locked(pk: uuid.UUID | str, *, deleted: bool = False) -> StoredObject:
     if found is None:
         raise Absent
     return found
+
+
+def _is_going(found: StoredObject) -> bool:
+    """Whether a purge has marked the object's content, or has deleted it already."""
+    if found.current is not None:
+        return found.current.state != Version.State.STORED
+    return found.versions.filter(state=Version.State.GOING).exists()
 
 
 def _note(

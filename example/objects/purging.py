@@ -36,7 +36,10 @@ class Purged:
     versions: int = 0
     bytes: int = 0
     failed: int = 0
-    """Versions that the store did not delete; the next purge tries again."""
+    """Versions that the store did not delete, and tenants that could not be looked at.
+
+    The next purge tries again.
+    """
 
 
 def purge(now: datetime | None = None) -> Purged:
@@ -46,15 +49,27 @@ def purge(now: datetime | None = None) -> Purged:
     Safe beside writers, and beside another purge.
     """
     now = now or timezone.now()
+    failed = 0
     for tenant in Tenant.objects.all():
-        before = now - timedelta(days=tenant.undo_days)
-        old = StoredObject.objects.filter(tenant=tenant, deleted_at__lt=before)
-        for pk in list(old.values_list("pk", flat=True)):
-            _mark(pk, before)
+        try:
+            _mark_old(tenant, now)
+        except Exception:
+            # The other tenants' objects go all the same.
+            logger.exception("Tenant %s could not be purged", tenant.pk)
+            failed += 1
     going = Version.objects.filter(state=Version.State.GOING).filter(
         Q(going_since=None) | Q(going_since__lte=now - GRACE)
     )
-    return forget(going.order_by("created_at"))
+    purged = forget(going.order_by("created_at"))
+    purged.failed += failed
+    return purged
+
+
+def _mark_old(tenant: Tenant, now: datetime) -> None:
+    before = now - timedelta(days=tenant.undo_days)
+    old = StoredObject.objects.filter(tenant=tenant, deleted_at__lt=before)
+    for pk in list(old.values_list("pk", flat=True)):
+        _mark(pk, before)
 
 
 def _mark(pk: uuid.UUID, before: datetime) -> None:
@@ -87,7 +102,7 @@ def mark_surplus(found: StoredObject) -> None:
 def forget(versions: Iterable[Version]) -> Purged:
     """Delete the bytes and then the rows of versions that are marked.
 
-    An object goes with its last version.
+    An object that is deleted goes with its last version.
     """
     purged = Purged()
     for version in versions:
@@ -112,7 +127,7 @@ def _forget(version: Version) -> int | None:
         rows = Version.objects.filter(pk=version.pk, state=Version.State.GOING)
         if found is None or not rows.delete()[0]:
             return None
-        gone = int(not found.versions.exists())
+        gone = int(found.deleted_at is not None and not found.versions.exists())
         tenant = found.tenant_id
         if gone:
             record(Action.OBJECT_PURGE, found, tenant_id=tenant, actor=None)

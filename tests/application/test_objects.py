@@ -210,6 +210,49 @@ def test_a_store_that_is_away_makes_the_next_purge_go_on(
     assert in_store() == 0
 
 
+def test_what_a_purge_has_begun_to_delete_does_not_come_back(
+    api: APIClient, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = made(api)
+    made(api, content=b"second")
+    api.delete(url)
+    later = timezone.now() + timedelta(days=8)
+    store, current = storages["default"], StoredObject.objects.get().current
+    assert current is not None
+    delete = store.delete
+
+    def away(name: str) -> None:
+        raise ConnectionError("nothing answers there")
+
+    def fails_after_the_newest(name: str) -> None:
+        if name != current.key:
+            raise ConnectionError("nothing answers there")
+        delete(name)
+
+    for failing in (away, fails_after_the_newest):
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "delete", failing)
+            assert purge(later).failed > 0
+        assert api.post(f"{url}restore/").status_code == 404
+
+    purge(later)
+    assert count_rightly(user) == (0, 0)
+    assert in_store() == 0
+
+
+def test_a_tenants_failure_hinders_no_other_purge(
+    api: APIClient, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.delete(made(api))
+    # As a database from before the limit may have it. It is the first by name.
+    Tenant.objects.create(name="Aaa", slug="aaa", undo_days=1_000_000)
+
+    done = purge(timezone.now() + timedelta(days=8))
+
+    assert (done.objects, done.failed) == (1, 1)
+    assert in_store() == 0
+
+
 def test_what_arrives_in_a_deleted_object_is_refused(
     api: APIClient, user: User
 ) -> None:
