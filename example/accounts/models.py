@@ -6,6 +6,7 @@ from typing import Any, ClassVar, NoReturn
 
 from django.contrib.auth.models import AbstractUser, Group
 from django.contrib.auth.models import UserManager as DjangoUserManager
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -45,10 +46,14 @@ class Tenant(models.Model):
     reserved_bytes = models.PositiveBigIntegerField(default=0, editable=False)
     reserved_objects = models.PositiveBigIntegerField(default=0, editable=False)
     max_versions = models.PositiveIntegerField(
-        _("versions kept of an object"), default=10
+        _("versions kept of an object"),
+        default=10,
+        validators=[MinValueValidator(1), MaxValueValidator(10_000)],
     )
     undo_days = models.PositiveIntegerField(
-        _("days in which a deletion can be undone"), default=7
+        _("days in which a deletion can be undone"),
+        default=7,
+        validators=[MaxValueValidator(3650)],
     )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 

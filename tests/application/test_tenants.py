@@ -145,6 +145,9 @@ def test_only_an_empty_tenant_goes_and_by_the_operator(
         {"store": "staticfiles"},
         {"max_bytes": -1},
         {"undo_days": 10**30},
+        {"undo_days": 1_000_000},
+        {"max_versions": 0},
+        {"max_versions": 2**31 - 1},
     ],
 )
 def test_what_is_not_valid_is_told_by_field(
