@@ -8,8 +8,8 @@ key carries what a row can't be made without, and the path for people to know it
 The tenant, a directory by a hash, the ids of version and object, the user who uploaded
 it, how many bytes were to come, and the folder and name of then in base64url. A path
 that is too long is left out, all but the name, or altogether. Bytes that were moved
-from another store have a random end besides. A key is at most 250 characters long, none
-of which any store folds or refuses.
+from another store, or came in parts, have a random end besides. A key is at most 250
+characters long, none of which any store folds or refuses.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tahoestorage.naming import hashed_directory
 
 PREFIX = "tenants"
 MAX_KEY = 250  # characters
-_END = 17  # of what was moved
+_END = 17  # of what was moved, or came in parts
 _KEY = re.compile(
     PREFIX + r"/(\d+)/[0-9a-f/]+/([0-9a-f]{32})~([0-9a-f]{32})~(\d*)~(\d+)"
     r"~([\w-]*)(~[0-9a-f]{16})?",

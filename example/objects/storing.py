@@ -230,8 +230,10 @@ def abandon(version: Version) -> None:
     rows = Version.objects.filter(pk=version.pk)
     # From here on nobody lets it be stored.
     rows.filter(state=Version.State.PENDING).update(state=Version.State.GIVEN_UP)
-    if rows.exclude(state=Version.State.GIVEN_UP).exists():
+    marked = rows.filter(state=Version.State.GIVEN_UP).first()
+    if marked is None:
         return
+    version = marked  # Its key may have changed since it was read.
     try:
         version.storage.delete(version.key)
     except Exception:

@@ -11,9 +11,10 @@ from django.utils import timezone
 
 from objects import storing
 from objects.incoming import IncomingFile
+from objects.keys import moved_key
 from objects.models import Version
 from tahoestorage.exceptions import TahoeStorageError
-from uploads.leases import AWAY, LEASE, Lease, acquire
+from uploads.leases import AWAY, LEASE, Busy, Lease, acquire
 from uploads.models import Upload
 from uploads.receiving import discard
 
@@ -28,8 +29,11 @@ class PartsReader:
         self._file: Any = None
 
     def read(self, size: int) -> bytes:
-        """Return at most ``size`` bytes, none at the end."""
-        self._lease.renew()
+        """Return at most ``size`` bytes, none at the end; raises Busy once the lease
+        is another's.
+        """
+        if self._lease.is_lost:
+            raise Busy
         while True:
             if self._file is None:
                 part = next(self._left, None)
@@ -51,25 +55,42 @@ def finish(lease: Lease) -> None:
 
     Whatever goes wrong, the parts are still there, and it can be tried again.
     """
-    upload = lease.upload
-    version = upload.version
+    version = lease.upload.version
     assert version is not None  # noqa: S101  # `acquire` saw to that.
     try:
-        content = _copy_parts(lease, version)
-    except (FileExistsError, storing.NotStored):
-        # Whoever tried before was killed between the bytes and the row; or is alive,
-        # and finds at the end that the lease is not his any more.
+        with lease.kept():
+            _claim(lease, version)
+            sha256 = _copy_parts(lease, version)
+        settle(lease, version, sha256)
+    except Exception:
+        with contextlib.suppress(Exception):
+            # No row comes back to a key: while none names it, nobody has its bytes.
+            if not Version.objects.filter(pk=version.pk, key=version.key).exists():
+                version.storage.delete(version.key)
+        raise
+
+
+def _claim(lease: Lease, version: Version) -> None:
+    """Let the row name a key that no other try writes, and delete what the last wrote.
+
+    That may be written still, by somebody slow: it is never the row's again.
+    """
+    last, key = version.key, moved_key(version.key)
+    with transaction.atomic():
         lease.update(leased_until=timezone.now() + LEASE)
-        version.storage.delete(version.key)
-        content = _copy_parts(lease, version)
-    settle(lease, version, content.sha256)
+        pending = Version.objects.filter(pk=version.pk, state=Version.State.PENDING)
+        if not pending.filter(key=last).update(key=key, sha256=""):
+            raise storing.NotStored("The upload was given up meanwhile.")
+        version.key = key
+    version.storage.delete(last)
 
 
-def _copy_parts(lease: Lease, version: Version) -> IncomingFile:
+def _copy_parts(lease: Lease, version: Version) -> str:
+    """Return the SHA-256 of what was stored."""
     with contextlib.closing(PartsReader(lease)) as parts:
         content = IncomingFile(parts, lease.upload.size, version.content_type)
         storing.save(version, content)
-    return content
+    return content.sha256
 
 
 def settle(lease: Lease, version: Version, sha256: str) -> None:

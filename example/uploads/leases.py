@@ -1,23 +1,29 @@
 """Who works on an upload: one at a time, whichever process or host it is on.
 
-A lease is a row's token and a time. It is renewed while bytes come, and runs out soon
-after its holder was killed; what the holder does then counts no more, for each change
-is made on condition of its token.
+A lease is a row's token and a time. It is renewed while bytes come, and while the store
+works on them, and runs out soon after its holder was killed; what the holder does then
+counts no more, for each change is made on condition of its token.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import threading
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from uploads.models import Upload
 
+logger = logging.getLogger(__name__)
 LEASE = timedelta(seconds=20)
 RENEWED = 5.0  # seconds
 AWAY = timedelta(seconds=5)
@@ -35,6 +41,8 @@ class Lease:
     upload: Upload
     token: uuid.UUID = field(default_factory=uuid.uuid4)
     renewed: float = field(default_factory=time.monotonic)
+    is_lost: bool = False
+    """Whether somebody else was found to have it, while it was `kept`."""
 
     def update(self, **values: Any) -> None:
         """Change the upload's row; raises Busy where the lease is another's by now."""
@@ -50,6 +58,31 @@ class Lease:
         if now - self.renewed > RENEWED:
             self.renewed = now
             self.update(leased_until=timezone.now() + LEASE, expires_at=expiry())
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Go on holding it for as long as the block takes, whatever that waits for."""
+        is_done = threading.Event()
+        thread = threading.Thread(target=self._keep, args=(is_done,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            is_done.set()
+            thread.join()
+
+    def _keep(self, is_done: threading.Event) -> None:
+        try:
+            while not is_done.wait(RENEWED):
+                found = Upload.objects.filter(pk=self.upload.pk, lease=self.token)
+                try:
+                    self.is_lost = not found.update(leased_until=timezone.now() + LEASE)
+                except DatabaseError as error:  # It is good for some time yet.
+                    logger.warning("A lease was not renewed: %s", error)
+                if self.is_lost:
+                    return
+        finally:
+            connection.close()
 
     def release(self, *, after: timedelta | None = None) -> None:
         """Let others go on, at once or after a time."""

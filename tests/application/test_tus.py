@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import time
 from base64 import b64encode
 from datetime import timedelta
 from typing import Any
@@ -19,9 +20,10 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts.models import Tenant, User
+from objects import storing
 from objects.models import StoredObject, Version
 from tests.application.callers import KINDS, NOBODY, Callers, client_of
-from uploads import leases
+from uploads import finishing, leases
 from uploads.leases import acquire
 from uploads.models import Upload, UploadPart
 
@@ -384,6 +386,65 @@ def test_who_was_killed_between_the_bytes_and_the_row_is_made_up_for(
 
     assert stored() == b"abcde"
     assert counts() == [5, 0, 1, 0]
+
+
+def test_who_deletes_an_earlier_try_deletes_no_other_s_bytes(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = create(api, 5)
+    with monkeypatch.context() as patched:
+        patched.setattr("uploads.finishing.settle", away_at_the_end)
+        patch(url, 0, b"abcde")
+    Upload.objects.update(leased_until=timezone.now())
+    first = Version.objects.get().key
+    others: list[str] = []
+    store = type(storages["default"])
+    delete = store.delete
+
+    def slow(self: Any, name: str) -> None:
+        """Outlast the lease, so that somebody else finishes meanwhile."""
+        if name == first and not others:
+            others.append(name)
+            Upload.objects.update(leased_until=timezone.now())
+            finishing.finish_if_complete(Upload.objects.get())
+        delete(self, name)
+
+    monkeypatch.setattr(store, "delete", slow)
+    tus(APIClient(), "HEAD", url)
+
+    assert others
+    assert stored() == b"abcde"
+    assert counts() == [5, 0, 1, 0]
+    assert len(files_of(Version.objects.get())) == 1
+
+
+def files_of(version: Version) -> list[str]:
+    """The names of all that is stored for a version."""
+    _, names = version.storage.listdir(version.key.rpartition("/")[0])
+    return [name for name in names if name.startswith(version.id.hex)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_lease_is_held_while_the_store_works_on_what_it_has(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = create(api, 5)
+    monkeypatch.setattr(leases, "RENEWED", 0.01)
+    save = storing.save
+
+    def slow(version: Version, content: Any) -> None:
+        save(version, content)
+        Upload.objects.update(leased_until=timezone.now())
+        deadline = time.monotonic() + 60
+        while not Upload.objects.get().is_leased and time.monotonic() < deadline:
+            time.sleep(0.01)
+        with pytest.raises(leases.Busy):
+            finishing.finish_if_complete(Upload.objects.get())
+
+    monkeypatch.setattr("uploads.finishing.storing.save", slow)
+
+    assert patch(url, 0, b"abcde").status_code == 204
+    assert stored() == b"abcde"
 
 
 def test_an_upload_ends_where_its_object_was_deleted(api: APIClient) -> None:
