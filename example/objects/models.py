@@ -196,6 +196,27 @@ class Version(models.Model):
         return storages[self.store]
 
 
+class Copy(models.Model):
+    """Bytes of a version that its row does not name: of a move, done or under way.
+
+    It is no foreign key: where the version is gone, this says what must not come back.
+    """
+
+    version_id = models.UUIDField(db_index=True, editable=False)
+    store = models.CharField(max_length=100, editable=False)
+    key = models.CharField(max_length=255, editable=False)
+    noted_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints = (
+            models.UniqueConstraint(fields=("store", "key"), name="one_copy_of_a_key"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.store}: {self.key}"
+
+
 class UserPermission(UserObjectPermissionBase):
     """A permission on one object, granted to a user of its tenant.
 

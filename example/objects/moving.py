@@ -26,7 +26,7 @@ from audit.actions import Action
 from audit.recording import record
 from objects.incoming import IncomingFile
 from objects.keys import moved_key
-from objects.models import Version
+from objects.models import Copy, Version
 
 logger = logging.getLogger(__name__)
 BATCH = 500
@@ -91,6 +91,8 @@ def move_version(version: Version, alias: str) -> str:
     """Move one version; return ``moved``, ``gone`` or ``failed``."""
     target: Any = storages[alias]
     key = moved_key(version.key)
+    # First: killed from here on, the sweep knows whose bytes these are.
+    Copy.objects.create(version_id=version.pk, store=alias, key=key)
     try:
         _copy(version, target, key)
     except Exception:
@@ -98,18 +100,28 @@ def move_version(version: Version, alias: str) -> str:
             return "gone"
         logger.exception("A version was not moved to the store %s", alias)
         return "failed"
-    moved = Version.objects.filter(
-        pk=version.pk,
-        store=version.store,
-        key=version.key,
-        state=Version.State.STORED,
-    ).update(store=alias, key=key, moved_at=timezone.now(), missing_since=None)
-    if not moved:
+    if not point(version, alias, key):
         # Deleted meanwhile, or moved by somebody else.
         with contextlib.suppress(Exception):
             target.delete(key)
         return "gone"
     return "moved"
+
+
+def point(version: Version, alias: str, key: str) -> bool:
+    """Let the row name these bytes, and note the ones it named before as a copy.
+
+    Returns False where it names others by now, or is not stored any more.
+    """
+    with transaction.atomic():
+        row = Version.objects.filter(pk=version.pk, state=Version.State.STORED)
+        if not row.filter(store=version.store, key=version.key).update(
+            store=alias, key=key, moved_at=timezone.now(), missing_since=None
+        ):
+            return False
+        Copy.objects.filter(store=alias, key=key).delete()
+        Copy.objects.create(version_id=version.pk, store=version.store, key=version.key)
+    return True
 
 
 def _copy(version: Version, target: Any, key: str) -> None:

@@ -21,6 +21,7 @@ from accounts import quotas
 from accounts.models import Tenant
 from audit.actions import Action
 from audit.recording import record
+from objects import copies
 from objects.models import StoredObject, Version
 
 GRACE = timedelta(days=1)
@@ -108,6 +109,7 @@ def forget(versions: Iterable[Version]) -> Purged:
     for version in versions:
         try:
             version.storage.delete(version.key)
+            copies.delete_of(version)
         except Exception:
             logger.exception("A version was not deleted in the store %s", version.store)
             purged.failed += 1

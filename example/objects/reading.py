@@ -1,8 +1,11 @@
-"""A stored content, read to its end and hashed."""
+"""Stores are read: a content to its end, and names as they are now."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
+from typing import Any
 
 from django.core.files.storage import Storage
 
@@ -20,3 +23,11 @@ def hashed(storage: Storage, key: str) -> tuple[int, str]:
             size += len(some)
             digest.update(some)
     return size, digest.hexdigest()
+
+
+@contextlib.contextmanager
+def fresh(storage: Any, prefix: str) -> Iterator[None]:
+    """Within the block, let no cache tell of such names what it knew before."""
+    prefetch = getattr(storage, "prefetch", None)
+    with contextlib.nullcontext() if prefetch is None else prefetch(prefix):
+        yield

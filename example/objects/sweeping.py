@@ -22,10 +22,10 @@ from django.core.files.storage import storages
 from django.db.models import Q
 from django.utils import timezone
 
-from objects import adopting, quarantine, storing
+from objects import adopting, copies, quarantine, storing
 from objects.keys import PREFIX, read_key
-from objects.models import Version
-from objects.reading import hashed
+from objects.models import Copy, Version
+from objects.reading import fresh, hashed
 
 logger = logging.getLogger(__name__)
 FEW = 10
@@ -97,15 +97,9 @@ def mend(found: Found) -> str:
         quarantine.put(storage, found.key)
         return "put into quarantine"
     version = found.version
-    assert version is not None  # noqa: S101
     if found.finding is Finding.COPY:
-        # Its row was moved to another store; only while that one has the bytes.
-        there = Version.objects.filter(pk=version.pk)
-        current = there.exclude(store=found.store, key=found.key).first()
-        if current is not None and current.storage.exists(current.key):
-            storage.delete(found.key)
-            return "deleted a copy"
-        return "left alone"
+        return _mend_copy(found)
+    assert version is not None  # noqa: S101
     rows = Version.objects.filter(pk=version.pk, store=found.store)
     if found.finding is Finding.MISSING:
         rows.update(missing_since=timezone.now())
@@ -114,6 +108,23 @@ def mend(found: Found) -> str:
         rows.update(missing_since=None)
         return "found again"
     return _end(version)
+
+
+def _mend_copy(found: Found) -> str:
+    """Delete a copy whose version is gone, or has its bytes where its row says."""
+    version = found.version
+    if version is not None:
+        there = Version.objects.filter(pk=version.pk)
+        version = there.exclude(store=found.store, key=found.key).first()
+        if version is None:
+            return "left alone"
+        with fresh(version.storage, version.key):
+            is_there = version.storage.exists(version.key)
+        if not is_there:
+            return "left alone"
+    storages[found.store].delete(found.key)
+    Copy.objects.filter(store=found.store, key=found.key).delete()
+    return "deleted a copy"
 
 
 def _end(version: Version) -> str:
@@ -149,6 +160,10 @@ def _compare(
         for version in within.iterator()
         if version.key.rpartition("/")[0] == directory
     }
+    noted = {
+        copy.key: copy
+        for copy in Copy.objects.filter(store=store, key__startswith=f"{directory}/")
+    }
     result.names += len(keys | rows.keys())
     for key in sorted(keys - rows.keys()):
         if not _is_younger(storage, key, before):
@@ -158,7 +173,9 @@ def _compare(
                 continue  # Its row was made, or moved here, meanwhile.
             if known and known.moved_at and known.moved_at >= before:
                 continue  # It may be read still.
-            kind = Finding.COPY if known else Finding.ORPHAN
+            if key in noted and noted[key].noted_at >= before:
+                continue  # It may be read still, or be written.
+            kind = Finding.COPY if known or key in noted else Finding.ORPHAN
             yield Found(kind, store, key, known or None)
     pending = _dead(store, rows.values(), before)
     for key, version in sorted(rows.items()):
@@ -226,14 +243,6 @@ def _directories_of_rows(store: str) -> Iterator[str]:
         yield key.rpartition("/")[0]
 
 
-@contextlib.contextmanager
-def fresh(storage: Any, prefix: str) -> Iterator[None]:
-    """Within the block, let no cache tell of such names what it knew before."""
-    prefetch = getattr(storage, "prefetch", None)
-    with contextlib.nullcontext() if prefetch is None else prefetch(prefix):
-        yield
-
-
 def sweep(store: str, before: datetime, result: Result, *, force: bool) -> bool:
     """Mend what is wrong in a store; return False where too much is, unless forced.
 
@@ -251,4 +260,5 @@ def sweep(store: str, before: datetime, result: Result, *, force: bool) -> bool:
         except Exception:
             logger.exception("Nothing could be done about: %s", found.finding)
             result.done["failed"] += 1
+    copies.drop_old(store, before)
     return True

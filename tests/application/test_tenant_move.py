@@ -6,6 +6,7 @@ import io
 import json
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.core.files.storage import storages
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from accounts.models import Tenant, User
 from objects import moving, purging
 from objects.keys import MAX_KEY, moved_key, read_key
-from objects.models import StoredObject, Version
+from objects.models import Copy, StoredObject, Version
 from tests.application.stores import put, read, store_entry
 from tests.application.test_sweep import kept, sweep
 
@@ -210,3 +212,42 @@ def test_moved_twice_a_key_is_no_longer(user: User) -> None:
 
     assert len(twice) == len(moved_key(key)) <= MAX_KEY
     assert read_key(twice) == read_key(key)
+
+
+@pytest.mark.usefixtures("stores")
+def test_what_was_moved_and_then_purged_does_not_come_back(user: User) -> None:
+    put(user, b"content")
+    move()
+    StoredObject.objects.update(deleted_at=timezone.now() - timedelta(days=4000))
+
+    assert purging.purge().objects == 1
+
+    assert kept(storages["default"], "tenants") == []
+    assert kept(storages["new"], "tenants") == []
+    sweep("--force")
+    assert not StoredObject.objects.exists()
+    assert not Copy.objects.exists()
+
+
+@pytest.mark.usefixtures("stores")
+def test_what_a_killed_move_had_copied_goes_with_the_version(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(user, b"content")
+
+    def kill(*args: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(moving, "point", kill)
+        with pytest.raises(Killed):
+            move()
+    assert len(kept(storages["new"], "tenants")) == 1
+    StoredObject.objects.all().delete()
+
+    sweep("--force", age="24")
+    assert len(kept(storages["new"], "tenants")) == 1
+    sweep("--force")
+
+    assert kept(storages["new"], "tenants") == []
+    assert not Copy.objects.exists()
