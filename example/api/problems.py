@@ -99,10 +99,10 @@ def _translated(error: Exception) -> Exception:
         return Problem(412, _("It is not as the condition says."), "unmet")
     if isinstance(error, Absent):
         return exceptions.NotFound()
-    if isinstance(error, DataError | OverflowError):
+    if isinstance(error, DataError | OverflowError) or _exceeds_limits(error):
         # Of a parameter that no column can have.
         logger.warning("The database does not take it: %s", type(error).__name__)
-        return Problem(400, _("A number is too large."), "too_large")
+        return Problem(400, _("A number or a text is too large."), "too_large")
     if isinstance(error, SuspiciousOperation):
         return Problem(400, _("The request is not valid."), "bad_request")
     if isinstance(error, NotStored):
@@ -121,6 +121,12 @@ def _translated(error: Exception) -> Exception:
             503, _("The store is away. Please try again later."), "store_away"
         )
     return error
+
+
+def _exceeds_limits(error: Exception) -> bool:
+    """Whether PostgreSQL is there, but can't do just this (its errors' class 54)."""
+    state = getattr(error.__cause__, "sqlstate", None) or ""
+    return isinstance(error, OperationalError) and state.startswith("54")
 
 
 def _told(data: Any) -> tuple[str, Any]:

@@ -8,6 +8,8 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 MAX_FOLDER = 700  # characters
+# UTF-8: a row of PostgreSQL's index, with a folder and a name in it, has 2,704 at most.
+MAX_FOLDER_BYTES = 1024
 MAX_NAME = 255  # characters
 MAX_NAME_BYTES = 255  # UTF-8: what a file system takes
 
@@ -43,9 +45,10 @@ def clean_folder(folder: str) -> str:
     if not folder:
         return ""
     folder = "/".join(clean_name(part) for part in folder.split("/"))
-    if len(folder) > MAX_FOLDER:
+    if len(folder) > MAX_FOLDER or len(folder.encode()) > MAX_FOLDER_BYTES:
         raise ValidationError(
-            _("A folder has at most %(count)s characters.") % {"count": MAX_FOLDER}
+            _("A folder has at most %(count)s characters and %(bytes)s bytes.")
+            % {"count": MAX_FOLDER, "bytes": MAX_FOLDER_BYTES}
         )
     return folder
 

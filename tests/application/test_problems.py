@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import psycopg
 import pytest
 from django.core.files.storage import storages
 from django.db import OperationalError
@@ -146,3 +147,14 @@ def test_a_content_that_is_gone_is_said_to_be_missing(
     found = problem(api.get(f"{url}content/"), 500)
 
     assert version.key not in json.dumps(found)
+
+
+def test_what_a_database_has_no_room_for_is_the_senders_fault(
+    api: APIClient, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any) -> None:
+        raise OperationalError from psycopg.errors.ProgramLimitExceeded()
+
+    monkeypatch.setattr("objects.access.find", refuse)
+
+    assert "too large" in problem(api.get(url), 400)["detail"]
