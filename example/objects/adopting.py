@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+from datetime import datetime
 from typing import Any
 
 from django.core.files.storage import storages
@@ -36,6 +37,10 @@ def adopt(store: str, key: str) -> bool:
         return False
     storage: Any = storages[store]
     size, sha256 = hashed(storage, key)
+    # Before the transaction: what locks the object asks no store.
+    modified = storage.get_modified_time(key)
+    if timezone.is_naive(modified):
+        modified = timezone.make_aware(modified)
     if size != said.size:
         return False  # An upload to a disk that was cut short.
     found = StoredObject.objects.filter(pk=said.object_id).first()
@@ -47,7 +52,7 @@ def adopt(store: str, key: str) -> bool:
     for path in places:
         try:
             with transaction.atomic():
-                _adopt(store, key, said, path, size, sha256)
+                _adopt(store, key, said, path, size, sha256, modified)
         except IntegrityError:
             # The path is taken; or another sweep has made the row.
             if Version.objects.filter(pk=said.version_id).exists():
@@ -58,9 +63,14 @@ def adopt(store: str, key: str) -> bool:
 
 
 def _adopt(
-    store: str, key: str, said: KeyParts, path: str, size: int, sha256: str
+    store: str,
+    key: str,
+    said: KeyParts,
+    path: str,
+    size: int,
+    sha256: str,
+    modified: datetime,
 ) -> None:
-    storage: Any = storages[store]
     users = User.objects.filter(pk=said.user_id or 0, tenant=said.tenant_id)
     user = users.first()
     folder, _, name = path.rpartition("/")
@@ -88,9 +98,6 @@ def _adopt(
         key=key,
         created_by=user,
     )
-    modified = storage.get_modified_time(key)
-    if timezone.is_naive(modified):
-        modified = timezone.make_aware(modified)
     Version.objects.filter(pk=version.pk).update(created_at=modified)
     newest = found.current
     # Some stores tell whole seconds only.

@@ -11,6 +11,7 @@ import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
 from accounts.models import Tenant, User
@@ -96,6 +97,23 @@ def test_a_restored_database_costs_no_upload(user: User, storage: Any) -> None:
     assert read(old.current) == b"second"
     assert used(user) == after
     assert sweep()["found"] == {}
+
+
+def test_no_store_is_asked_while_an_object_is_locked(
+    user: User, storage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(user, b"content")
+    StoredObject.objects.all().delete()
+    blocks = len(connection.savepoint_ids)
+    asked = storage.get_modified_time
+
+    def get_modified_time(name: str) -> Any:
+        assert len(connection.savepoint_ids) == blocks
+        return asked(name)
+
+    monkeypatch.setattr(storage, "get_modified_time", get_modified_time)
+
+    assert sweep()["done"] == {"made a row": 1}
 
 
 @on_each_store
