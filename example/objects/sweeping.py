@@ -22,7 +22,7 @@ from django.core.files.storage import storages
 from django.db.models import Q
 from django.utils import timezone
 
-from objects import adopting, copies, quarantine, storing
+from objects import adopting, copies, moving, quarantine, storing
 from objects.keys import PREFIX, read_key
 from objects.models import Copy, Version
 from objects.reading import fresh, hashed
@@ -121,10 +121,22 @@ def _mend_copy(found: Found) -> str:
         with fresh(version.storage, version.key):
             is_there = version.storage.exists(version.key)
         if not is_there:
-            return "left alone"
+            return _name_copy(version, found)
     storages[found.store].delete(found.key)
     Copy.objects.filter(store=found.store, key=found.key).delete()
     return "deleted a copy"
+
+
+def _name_copy(version: Version, found: Found) -> str:
+    """Let a row whose own bytes are missing name its copy, if that is whole.
+
+    So it is where the database is one from before a move.
+    """
+    said = (version.size, version.sha256)
+    if hashed(storages[found.store], found.key) != said:
+        return "left alone"
+    is_done = moving.point(version, found.store, found.key)
+    return "named a copy" if is_done else "left alone"
 
 
 def _end(version: Version) -> str:

@@ -251,3 +251,39 @@ def test_what_a_killed_move_had_copied_goes_with_the_version(
 
     assert kept(storages["new"], "tenants") == []
     assert not Copy.objects.exists()
+
+
+@pytest.mark.usefixtures("stores")
+def test_a_database_from_before_a_move_loses_nothing(user: User) -> None:
+    version = put(user, b"content")
+    move()
+    sweep()
+    assert kept(storages["default"], "tenants") == []
+    # As a copy of the database from before the move would have it.
+    Version.objects.update(store="default", key=version.key, moved_at=None)
+    Copy.objects.all().delete()
+
+    # It is missing in its own store until the other one is looked at.
+    sweep(status=1)
+
+    moved = Version.objects.get()
+    assert (moved.store, moved.missing_since) == ("new", None)
+    assert read(moved) == b"content"
+    assert sweep()["found"] == {}
+    assert Tenant.objects.get(pk=user.tenant_id).used_bytes == 7
+
+
+@pytest.mark.usefixtures("stores")
+def test_a_copy_that_differs_from_its_row_is_left_alone(user: User) -> None:
+    version = put(user, b"content")
+    move()
+    sweep()
+    moved = Version.objects.get()
+    Path(storages["new"].path(moved.key)).write_bytes(b"c0ntent")
+    Version.objects.update(store="default", key=version.key, moved_at=None)
+    Copy.objects.all().delete()
+
+    sweep(status=1)
+
+    assert Version.objects.get().missing_since is not None
+    assert kept(storages["new"], "tenants") == [moved.key]
