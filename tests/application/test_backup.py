@@ -11,9 +11,14 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from accounts.models import Tenant, User
+from objects import purging
+from objects.management.commands import backup as command
+from objects.models import Version
 from tahoestorage.testing.grid import LocalGrid
 from tests.application.postgres import Postgres
 from tests.application.site import Environment, bare_environment, manage
+from tests.application.stores import put, store_entry
 from tests.support.s3_servers import S3Server
 
 # Objects of some sizes, one with versions, one that is deleted.
@@ -135,3 +140,67 @@ def test_postgresql_and_s3_come_back_whole(
 def test_what_is_no_whole_backup_is_not_restored(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="There is no whole backup"):
         call_command("restore", str(tmp_path))
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.django_db
+def test_killed_anywhere_the_directory_has_a_whole_backup(
+    settings: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    settings.STORAGES = {"default": store_entry("files", tmp_path, request)}
+    tenant = Tenant.objects.create(name="Acme", slug="acme")
+    user = User.objects.create_user("ann", password="secret", tenant=tenant)
+    directory = tmp_path / "backup"
+    steps, kills = 0, 1000
+
+    def step() -> None:
+        nonlocal steps
+        steps += 1
+        if steps > kills:
+            raise Killed
+
+    def stepping(*arguments: Any, **options: Any) -> None:
+        step()
+        call_command(*arguments, **options)
+        step()
+
+    def dump(to: Path) -> None:
+        keys = Version.objects.values_list("key", flat=True)
+        to.write_text(json.dumps(list(keys)))
+        step()
+
+    monkeypatch.setattr(command, "call_command", stepping)
+    monkeypatch.setattr(command, "dump", dump)
+    put(user, b"first", "first")
+    call_command("backup", str(directory))
+    put(user, b"second", "second")
+    purging.forget(_going("first"))
+    kills = 0
+
+    while True:
+        steps = 0
+        try:
+            call_command("backup", str(directory))
+            break
+        except Killed:
+            kills += 1
+        assert (directory / "backup.json").exists()
+        for key in json.loads((directory / "database").read_text()):
+            assert (directory / "stores" / "default" / key).exists()
+
+    assert kills >= 3
+    (second,) = Version.objects.values_list("key", flat=True)
+    files = (directory / "stores").rglob("*~*")
+    assert [file.name for file in files] == [second.rpartition("/")[2]]
+
+
+def _going(name: str) -> Any:
+    versions = Version.objects.filter(object__name=name)
+    versions.update(state=Version.State.GOING)
+    return versions

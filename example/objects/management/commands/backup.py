@@ -21,7 +21,8 @@ class Command(BaseCommand):
         "Copies the database as it is at this moment, and then each store, into a "
         "directory for its owner alone, which has them unencrypted. What is uploaded "
         "or deleted meanwhile does no harm: bytes never change, and are kept for the "
-        "time of undoing. Again into the same directory, only what is new is copied."
+        "time of undoing. Again into the same directory, only what is new is copied; "
+        "killed anywhere, the directory has a whole backup, the older or the new one."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -36,20 +37,28 @@ class Command(BaseCommand):
             dump(begun)
         except Unable as error:
             raise CommandError(str(error)) from None
-        for alias in stores.aliases():
-            folder = directory / "stores" / alias
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            try:
-                storages[alias].listdir("")
-            except FileNotFoundError:
-                continue  # Nothing was ever stored there.
-            # What was deleted for good must not come back.
-            call_command("storage_copy", alias, folder.as_uri(), "--delete-extra")
-        begun.replace(directory / "database")
+        _copy_stores(directory)
         about = {
             "database": connection.vendor,
             "stores": stores.aliases(),
             "ended": timezone.now().isoformat(),
         }
-        (directory / "backup.json").write_text(json.dumps(about, indent=2))
+        told = directory / "about.begun"
+        told.write_text(json.dumps(about, indent=2))
+        begun.replace(directory / "database")
+        told.replace(directory / "backup.json")
+        # What was deleted for good must not come back. Only now: until here the
+        # directory's database was an older one, which may name it.
+        _copy_stores(directory, "--delete-extra")
         self.stdout.write(f"All is in {directory}.")
+
+
+def _copy_stores(directory: Path, *options: str) -> None:
+    for alias in stores.aliases():
+        folder = directory / "stores" / alias
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            storages[alias].listdir("")
+        except FileNotFoundError:
+            continue  # Nothing was ever stored there.
+        call_command("storage_copy", alias, folder.as_uri(), *options)
