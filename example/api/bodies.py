@@ -16,16 +16,24 @@ from objects.pace import WatchedStream, watched
 MOST = 1 << 50  # bytes; the sums of a tenant's are to fit into a column
 
 
-def length_of(request: Request) -> int:
-    """Return the announced length of the body in bytes; a chunked one is refused."""
+def length_of(request: Request, beside: int = 0) -> int:
+    """Return the announced length of the body in bytes; a chunked one is refused.
+
+    Beside a file it may have so many bytes more.
+    """
     length = request.META.get("CONTENT_LENGTH") or ""
     if "HTTP_TRANSFER_ENCODING" in request.META or not length.isdecimal():
         raise Problem(411, _("The body needs a Content-Length."), "length_required")
     # Python refuses to read thousands of digits.
     size = int(length[:30])
-    if size > limit():
-        raise Problem(413, _("That is more than is taken."), "too_large")
+    check_size(size, limit() + beside)
     return size
+
+
+def check_size(size: int, most: int) -> None:
+    """Raise Problem where there are more bytes than are taken."""
+    if size > most:
+        raise Problem(413, _("That is more than is taken."), "too_large")
 
 
 def has_body(request: Request) -> bool:

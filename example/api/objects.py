@@ -12,8 +12,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api import contents, documented
+from api.bodies import check_size, has_body, length_of, limit
 from api.filters import IdFilterSet
-from api.parsers import JSONParser
+from api.parsers import JSONParser, MultiPartParser
 from api.permissions import user_of
 from api.serializers import (
     ListParametersSerializer,
@@ -27,6 +28,8 @@ from objects.access import Access
 from objects.conditions import Conditions, object_etag
 from objects.incoming import IncomingFile
 from objects.models import StoredObject
+
+FORM = 64 << 10  # bytes; what a form has beside its file: names, headers, boundaries
 
 
 class ObjectFilter(IdFilterSet):
@@ -81,7 +84,7 @@ class ObjectViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[StoredObject]
         # The action itself is not known yet.
         actions = getattr(self, "action_map", None) or {}
         if self.request and actions.get(self.request.method.lower()) == "create":
-            return [parsers.MultiPartParser()]
+            return [MultiPartParser()]
         return super().get_parsers()
 
     @extend_schema(parameters=[ListParametersSerializer])
@@ -91,15 +94,18 @@ class ObjectViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[StoredObject]
 
     @extend_schema(
         request={"multipart/form-data": NewObjectSerializer},
-        responses={201: ObjectSerializer} | documented.CREATING,
+        responses={201: ObjectSerializer} | documented.REPLACING,
         parameters=[documented.IF_NONE_MATCH, documented.IDEMPOTENCY_KEY],
     )
     def create(self, request: Request) -> Response:
         """Store a file as a new object, or as a new version of the one of its name."""
+        if has_body(request):
+            length_of(request, beside=FORM)
         given = NewObjectSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         file, folder = given.validated_data["file"], given.validated_data["folder"]
         name = given.validated_data.get("name") or names.clean_name(file.name or "")
+        check_size(file.size, limit())
         kind = file.content_type or contents.UNKNOWN_TYPE
         content = IncomingFile(file, file.size, contents.clean_type(kind))
         return contents.put_by_name(request, content, folder, name, always_created=True)

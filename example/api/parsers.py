@@ -10,6 +10,8 @@ from django.utils.translation import gettext_lazy
 from rest_framework import parsers
 from rest_framework.exceptions import APIException, ParseError
 
+from objects.pace import watched
+
 MAX_JSON = 1 << 20  # bytes
 
 
@@ -35,6 +37,18 @@ class JSONParser(parsers.JSONParser):
             return super().parse(io.BytesIO(body), media_type, parser_context)
         except RecursionError:
             raise ParseError(_("The JSON is nested too deeply.")) from None
+
+
+class MultiPartParser(parsers.MultiPartParser):
+    """Django REST framework's own; the sender is watched as any body's."""
+
+    def parse(
+        self, stream: Any, media_type: str | None = None, parser_context: Any = None
+    ) -> Any:
+        """Return fields and files; raises TooSlow and ParseError."""
+        connection = parser_context["request"].META.get("gunicorn.socket")
+        with watched(stream, connection) as body:
+            return super().parse(body, media_type, parser_context)
 
 
 class StreamParser(parsers.BaseParser):

@@ -33,14 +33,21 @@ class Sender:
     store: Path
 
     @contextlib.contextmanager
-    def sending(self, head: str, body: bytes) -> Iterator[socket.socket]:
-        """Send a PUT of a name with these headers, and a body."""
+    def sending(
+        self,
+        head: str,
+        body: bytes,
+        *,
+        to: str = "PUT /api/v1/content/a.bin",
+        kind: str = "text/plain",
+    ) -> Iterator[socket.socket]:
+        """Send a PUT of a name, or another request, with these headers, and a body."""
         parts = urlsplit(self.site.address)
         with socket.create_connection((parts.hostname, parts.port), 60) as connection:
             connection.sendall(
-                f"PUT /api/v1/content/a.bin HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+                f"{to} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
                 f"Authorization: Bearer {self.access}\r\n"
-                f"Content-Type: text/plain\r\n{head}\r\n\r\n".encode()
+                f"Content-Type: {kind}\r\n{head}\r\n\r\n".encode()
                 + body
             )
             yield connection
@@ -132,6 +139,33 @@ def test_whoever_stops_sending_is_cut_off(sender: Sender) -> None:
         assert answer(connection) == (408, "The body came too slowly.")
 
     assert not any(sender.left())
+
+
+FORM = {"to": "POST /api/v1/objects/", "kind": "multipart/form-data; boundary=b"}
+FILE = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+
+
+def test_whoever_stops_sending_a_form_is_cut_off(sender: Sender) -> None:
+    body = FILE + b"x" * 50_000
+    with sender.sending("Content-Length: 100000", body, **FORM) as connection:
+        assert answer(connection) == (408, "The body came too slowly.")
+
+    assert not any(sender.left())
+
+
+def test_whoever_hangs_up_on_a_form_leaves_nothing(sender: Sender) -> None:
+    body = FILE + b"x" * 50_000
+    with sender.sending("Content-Length: 100000", body, **FORM) as connection:
+        connection.shutdown(socket.SHUT_WR)
+        assert answer(connection)[0] == 400
+
+    assert not any(sender.left())
+
+
+def test_a_form_without_a_length_is_refused(sender: Sender) -> None:
+    chunks = b"5\r\n--b\r\n\r\n0\r\n\r\n"
+    with sender.sending("Transfer-Encoding: chunked", chunks, **FORM) as connection:
+        assert answer(connection) == (411, "The body needs a Content-Length.")
 
 
 def test_whoever_crawls_is_cut_off(sender: Sender) -> None:
