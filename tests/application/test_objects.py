@@ -20,6 +20,7 @@ from objects import storing
 from objects.conditions import Conditions, Unmet, content_etag
 from objects.incoming import IncomingFile
 from objects.models import StoredObject, Version
+from objects.moving import move_version
 from objects.purging import Purged, purge
 from tests.application.callers import client_of
 
@@ -334,6 +335,32 @@ def test_a_version_that_is_not_settled_after_all_costs_no_older_one(
         transaction.set_rollback(True)
 
     assert body(api.get(f"{url}content/")) == b"one"
+
+
+def test_a_version_that_moves_while_it_is_marked_goes_from_its_new_store(
+    api: APIClient, user: User, settings: Any
+) -> None:
+    memory = {"BACKEND": "django.core.files.storage.InMemoryStorage"}
+    settings.STORAGES = {**settings.STORAGES, "other": memory}
+    made(api)
+    Tenant.objects.update(max_versions=1)
+    moved = []
+
+    def move_first(execute: Any, sql: str, params: Any, many: Any, more: Any) -> Any:
+        marks = sql.startswith("UPDATE") and "going" in params
+        if marks and not moved:
+            old = Version.objects.get(number=1)
+            moved.append(move_version(old, "other"))
+            moved.append(Version.objects.get(pk=old.pk).key)
+        return execute(sql, params, many, more)
+
+    with connection.execute_wrapper(move_first):
+        made(api, content=b"second")
+
+    assert moved[0] == "moved"
+    assert storages["other"].exists(moved[1])
+    purge(timezone.now() + timedelta(days=2))
+    assert not storages["other"].exists(moved[1])
 
 
 def test_new_content_of_an_object_is_a_version(api: APIClient) -> None:
