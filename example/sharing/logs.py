@@ -1,4 +1,4 @@
-"""Whoever reads the logs does not get the files of links that are in them."""
+"""Whoever reads the logs does not get what the URLs in them let their holders do."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ import logging
 import re
 from typing import Any
 
-_TOKEN = re.compile(r"(/s/)[^/\s?\"']+")
+_TOKEN = re.compile(
+    r"(/s/|/api/v1/links/|/api/v1/uploads/(?:direct/)?(?=[0-9a-fA-F]{8})"
+    r"|/accounts/set/[^/\s?\"']+/(?!set-password))[^/\s?\"']+"
+)
 
 
 class HideTokens(logging.Filter):
-    """Puts ``***`` in the place of the tokens of share links."""
+    """Puts ``***`` in the place of tokens: of share links, of links to an object, of
+    uploads, of mails that set a password.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg = _hidden(record.msg)

@@ -203,6 +203,26 @@ def test_the_logs_hold_no_token(
     assert token not in caplog.text
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("path", "secret"),
+    [
+        ("/api/v1/uploads/5f0c9a3e-77aa-4a44-9ad0-5a30b6b0f0cf/", "5f0c9a3e"),
+        ("/api/v1/links/eyJhIjoxfQ:1abc:sig/", "eyJhIjoxfQ"),
+        ("/accounts/set/MQ/c1x2y3-0123456789abcdef/", "0123456789abcdef"),
+    ],
+)
+def test_the_logs_hold_no_other_url_that_is_a_bearer(
+    path: str, secret: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        Client().patch(path)
+        logging.getLogger("django.server").info('"GET %s HTTP/1.1"', path)
+
+    assert "***" in caplog.text
+    assert secret not in caplog.text
+
+
 @pytest.mark.parametrize(
     "given",
     [
