@@ -29,7 +29,7 @@ from objects.changing import Absent, NameTaken
 from objects.conditions import Unmet
 from objects.incoming import Truncated
 from objects.pace import TooSlow
-from objects.storing import Deleted, NotStored
+from objects.storing import Deleted, NotStored, Refused
 from tahoestorage.exceptions import TahoeStorageError
 
 MEDIA_TYPE = "application/problem+json"
@@ -95,6 +95,8 @@ def _translated(error: Exception) -> Exception:
         return Problem(409, _("Another object has the name."), "name_taken")
     if isinstance(error, Deleted):
         return Problem(409, _("The object was deleted meanwhile."), "deleted")
+    if isinstance(error, Refused):
+        return exceptions.PermissionDenied()
     if isinstance(error, Unmet):
         return Problem(412, _("It is not as the condition says."), "unmet")
     if isinstance(error, Absent):

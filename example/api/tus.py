@@ -2,14 +2,14 @@
 
 Extensions: creation, creation-with-upload, checksum, termination, expiration. Whoever
 has an upload's URL may go on with it, without a token, while the user who began it is
-active: tokens are good for minutes, and an upload takes hours.
+active and may edit the object: tokens are good for minutes, and an upload takes hours.
 """
 
 from __future__ import annotations
 
 import logging
 import uuid
-from typing import Any
+from typing import Any, cast
 
 from django.db import transaction
 from django.http import Http404
@@ -40,6 +40,7 @@ from api.tusheaders import (
     number_in,
 )
 from objects import access, storing
+from objects.access import Access
 from uploads import finishing
 from uploads.leases import Busy, acquire, expiry
 from uploads.models import Upload
@@ -288,9 +289,12 @@ def take(
 
 
 def found(pk: uuid.UUID) -> Upload:
-    """Return an upload that may be gone on with, or was finished lately."""
+    """Return an upload that may be gone on with, or was finished lately.
+
+    There is none for a URL whose user may not edit the object any more.
+    """
     upload = (
-        Upload.objects.select_related("version", "user")
+        Upload.objects.select_related("version__object", "user")
         .filter(pk=pk, kind=Upload.Kind.TUS, user__is_active=True)
         .first()
     )
@@ -298,6 +302,10 @@ def found(pk: uuid.UUID) -> Upload:
         raise Http404
     if upload.is_expired or (upload.version is None and upload.finished_at is None):
         raise Problem(410, _("The upload has expired."), "expired")
+    if upload.version is not None and not access.allows(
+        cast(User, upload.user), upload.version.object, Access.EDIT
+    ):
+        raise Http404
     return upload
 
 

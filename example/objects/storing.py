@@ -13,6 +13,8 @@ from accounts import quotas
 from accounts.models import Tenant, User
 from audit.actions import Action
 from audit.recording import record
+from objects import access
+from objects.access import Access
 from objects.conditions import NONE, Conditions, content_etag
 from objects.grants import grant_first
 from objects.incoming import IncomingFile
@@ -26,6 +28,10 @@ logger = logging.getLogger(__name__)
 
 class NotStored(Exception):
     """The store holds other bytes than were sent."""
+
+
+class Refused(Exception):
+    """Whoever uploaded may not change the object, or not any more."""
 
 
 class Deleted(Exception):
@@ -46,8 +52,8 @@ def store(
     The object is made where there is none. Folder and name are clean (``names``), and
     the conditions are about the ETag of its content, at the end. Raises QuotaExceeded
     before anything is stored, NotStored where the store does not hold what was sent,
-    Unmet, Deleted, and what the content and the store raise; nothing is left then but
-    what the sweep finds.
+    Unmet, Deleted, Refused, and what the content and the store raise; nothing is left
+    then but what the sweep finds.
     """
     version = begin(
         tenant=tenant,
@@ -85,6 +91,8 @@ def replace(
 def _fill(version: Version, content: IncomingFile, conditions: Conditions) -> Version:
     try:
         save(version, content)
+        if version.number > 1:  # Its object may be another's, made a moment ago.
+            check_author(version)
         settle(version, content.sha256, conditions=conditions)
     except BaseException:
         abandon(version)
@@ -181,6 +189,14 @@ def save(version: Version, content: IncomingFile) -> None:
     pending.update(sha256=digest.sha256)
     if not digest.is_stored(stored):
         raise NotStored("The store does not hold what was sent.")
+
+
+def check_author(version: Version) -> None:
+    """Raise Refused where whoever uploaded it may not edit its object now."""
+    # As they are now: the request may be hours old.
+    author = User.objects.filter(pk=version.created_by_id or 0).first()
+    if author is None or not access.allows(author, version.object, Access.EDIT):
+        raise Refused
 
 
 def settle(version: Version, sha256: str, *, conditions: Conditions = NONE) -> None:

@@ -153,7 +153,10 @@ def _end(version: Version) -> str:
                 version.sha256,
             )
         ):
-            with contextlib.suppress(storing.NotStored, storing.Deleted):
+            with contextlib.suppress(
+                storing.NotStored, storing.Deleted, storing.Refused
+            ):
+                storing.check_author(version)
                 storing.settle(version, version.sha256)
                 return "settled"
     storing.abandon(version)

@@ -96,15 +96,16 @@ def _copy_parts(lease: Lease, version: Version) -> str:
 def settle(lease: Lease, version: Version, sha256: str) -> None:
     """Let the version be stored and the upload finished, both or none.
 
-    Raises storing.Deleted where the object was deleted meanwhile; the upload is given
-    up then.
+    Raises storing.Deleted where the object was deleted meanwhile, and storing.Refused
+    where whoever began may not edit it any more; the upload is given up then.
     """
     try:
         with transaction.atomic():
             lease.update(finished_at=timezone.now())
+            storing.check_author(version)
             storing.settle(version, sha256)
             lease.update(lease=None, leased_until=None)
-    except storing.Deleted:
+    except (storing.Deleted, storing.Refused):
         lease.upload.finished_at = None
         cancel(lease.upload)
         raise

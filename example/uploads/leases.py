@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -25,6 +25,8 @@ from uploads.models import Upload
 
 logger = logging.getLogger(__name__)
 LEASE = timedelta(seconds=20)
+LONGEST = timedelta(days=7)
+"""From its beginning on, however often somebody goes on with it."""
 RENEWED = 5.0  # seconds
 AWAY = timedelta(seconds=5)
 """For so long nobody goes on after the store has failed."""
@@ -57,7 +59,9 @@ class Lease:
         now = time.monotonic()
         if now - self.renewed > RENEWED:
             self.renewed = now
-            self.update(leased_until=timezone.now() + LEASE, expires_at=expiry())
+            self.update(
+                leased_until=timezone.now() + LEASE, expires_at=expiry(self.upload)
+            )
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[None]:
@@ -111,6 +115,10 @@ def acquire(upload: Upload) -> Lease:
     return lease
 
 
-def expiry() -> Any:
-    """Return when an upload expires that somebody goes on with now."""
-    return timezone.now() + settings.UPLOAD_LIFETIME
+def expiry(upload: Upload | None = None) -> datetime:
+    """Return when an upload expires that begins now, or that somebody goes on with."""
+    lifetime: timedelta = settings.UPLOAD_LIFETIME
+    found = timezone.now() + lifetime
+    if upload is None:
+        return found
+    return min(found, upload.created_at + max(LONGEST, lifetime))

@@ -118,7 +118,7 @@ def keep(lease: Lease, parts: list[UploadPart]) -> None:
             part.is_kept = True
             part.save(update_fields=["size", "is_kept", "key"])
         offset = upload.offset + sum(part.size for part in parts)
-        lease.update(offset=offset, expires_at=expiry())
+        lease.update(offset=offset, expires_at=expiry(upload))
 
 
 def discard(part: UploadPart) -> None:

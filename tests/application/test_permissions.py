@@ -479,3 +479,21 @@ def test_of_two_who_take_back_each_other_s_permission_one_is_left(
     said = manage(environment, "shell", "--no-imports", "-c", EACH_OTHER)
 
     assert said.strip() == "one is left each time"
+
+
+def test_an_object_made_meanwhile_gets_no_version_of_who_may_not_edit_it(
+    callers: Callers,
+) -> None:
+    found = callers.object
+    stranger = User.objects.get(username="stranger")
+
+    with pytest.raises(storing.Refused):
+        storing.store(
+            IncomingFile(io.BytesIO(b"mine"), 4),
+            tenant=found.tenant,
+            user=stranger,
+            folder=found.folder,
+            name=found.name,
+        )
+
+    assert found.versions.count() == 1

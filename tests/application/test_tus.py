@@ -21,7 +21,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import Tenant, User
 from objects import storing
-from objects.models import StoredObject, Version
+from objects.models import StoredObject, UserPermission, Version
 from tests.application.callers import KINDS, NOBODY, Callers, client_of
 from uploads import finishing, leases
 from uploads.leases import acquire
@@ -533,6 +533,48 @@ def test_a_url_is_good_without_a_token_while_the_user_is_active(
 
     for method in ("HEAD", "PATCH", "DELETE"):
         assert tus(APIClient(), method, url, b"ab", upload_offset=0).status_code == 404
+
+
+def test_who_may_not_edit_the_object_any_more_goes_on_with_no_upload(
+    api: APIClient,
+) -> None:
+    url = create(api, 5)
+    UserPermission.objects.all().delete()
+
+    for method in ("HEAD", "PATCH", "DELETE"):
+        answer = tus(APIClient(), method, url, b"abcde", upload_offset=0)
+        assert answer.status_code == 404
+    assert Version.objects.get().state == "pending"
+
+
+@pytest.mark.parametrize("lost", ["grant", "account"])
+def test_it_is_asked_again_when_the_bytes_are_there(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    url = create(api, 5)
+    save = storing.save
+
+    def revoked(*args: Any) -> None:
+        save(*args)
+        if lost == "grant":
+            UserPermission.objects.all().delete()
+        else:
+            User.objects.update(is_active=False)
+
+    monkeypatch.setattr("uploads.finishing.storing.save", revoked)
+
+    assert patch(url, 0, b"abcde").status_code == 403
+    assert nothing_is_left()
+
+
+def test_no_upload_is_gone_on_with_for_ever(api: APIClient) -> None:
+    url = create(api, 5)
+    begun = timezone.now() - leases.LONGEST + timedelta(hours=1)
+    Upload.objects.update(created_at=begun)
+
+    patch(url, 0, b"ab")
+
+    assert Upload.objects.get().expires_at == begun + leases.LONGEST
 
 
 def test_clients_that_know_two_methods_name_the_others(api: APIClient) -> None:
