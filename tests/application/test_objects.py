@@ -344,7 +344,7 @@ def test_a_version_that_moves_while_it_is_marked_goes_from_its_new_store(
     settings.STORAGES = {**settings.STORAGES, "other": memory}
     made(api)
     Tenant.objects.update(max_versions=1)
-    moved = []
+    moved: list[str] = []
 
     def move_first(execute: Any, sql: str, params: Any, many: Any, more: Any) -> Any:
         marks = sql.startswith("UPDATE") and "going" in params
