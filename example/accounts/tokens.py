@@ -24,16 +24,25 @@ VERSION = "version"
 def create_tokens(user: User) -> RefreshToken:
     """Return a new refresh token; its ``access_token`` is the other."""
     refresh = RefreshToken.for_user(user)
-    refresh[VERSION] = _version(user)
+    refresh[VERSION] = version_of(user)
     return refresh
 
 
 def is_revoked(token: Token, user: User) -> bool:
     """Whether the user revoked the token, or has another password since."""
-    return not constant_time_compare(str(token.get(VERSION)), _version(user))
+    return not is_version_of(token.get(VERSION), user)
 
 
-def _version(user: User) -> str:
+def is_version_of(version: object, user: User) -> bool:
+    """Whether what was given then is good still."""
+    return constant_time_compare(str(version), version_of(user))
+
+
+def version_of(user: User) -> str:
+    """Return what changes with the user's ``token_version`` and password.
+
+    It tells neither, and goes into whatever is to end with the user's tokens.
+    """
     value = f"{user.token_version}:{user.password}"
     return salted_hmac(
         "accounts.tokens", value, secret=settings.TOKEN_SIGNING_KEY, algorithm="sha256"

@@ -17,6 +17,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from accounts.models import User
+from accounts.tokens import is_version_of, version_of
 from api import documented
 from api.serving import download
 from objects import access
@@ -36,14 +37,14 @@ class Link(NamedTuple):
 def link_to(request: Request, found: StoredObject, version: Version | None) -> Link:
     """Return a link to the version's content, for what the user may see now.
 
-    It is bound to the user: it ends where their tokens are revoked, or they may not see
-    the object any more.
+    It is bound to the user: it ends with their tokens, revoked or by another password,
+    and where they may not see the object any more.
     """
     user = request.user
     assert isinstance(user, User)  # noqa: S101
     assert version is not None  # noqa: S101
     signer = signing.TimestampSigner(salt=SALT)
-    token = signer.sign_object([version.pk.hex, user.pk, user.token_version])
+    token = signer.sign_object([version.pk.hex, user.pk, version_of(user)])
     path = reverse("api:link", args=[token])
     return Link(request.build_absolute_uri(path), timezone.now() + LIFETIME)
 
@@ -68,10 +69,12 @@ class LinkView(APIView):
 def _version_of(token: str) -> Version:
     signer = signing.TimestampSigner(salt=SALT)
     try:
-        pk, user_pk, token_version = signer.unsign_object(token, max_age=LIFETIME)
+        pk, user_pk, given = signer.unsign_object(token, max_age=LIFETIME)
     except (signing.BadSignature, ValueError):
         raise Http404 from None
-    user = User.objects.filter(pk=user_pk, token_version=token_version).first()
+    user = User.objects.select_related("tenant").filter(pk=user_pk).first()
+    if user is None or not is_version_of(given, user):
+        raise Http404
     version = (
         Version.objects.filter(
             pk=uuid.UUID(pk), state=Version.State.STORED, object__deleted_at=None
@@ -79,6 +82,6 @@ def _version_of(token: str) -> Version:
         .select_related("object")
         .first()
     )
-    if user is None or version is None or not access.allows(user, version.object):
+    if version is None or not access.allows(user, version.object):
         raise Http404
     return version

@@ -16,6 +16,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts.models import Tenant, User
+from accounts.tokens import revoke_tokens
 from objects import storing
 from objects.conditions import Conditions, Unmet, content_etag
 from objects.incoming import IncomingFile
@@ -472,6 +473,26 @@ def test_a_link_gives_the_content_to_whoever_has_it(api: APIClient, user: User) 
     user.token_version += 1
     user.save()
     assert nobody.get(link["url"]).status_code == 404
+
+
+@pytest.mark.parametrize("change", ["password", "revocation", "deactivation"])
+def test_a_link_ends_with_the_tokens_of_whose_it_is(
+    api: APIClient, user: User, change: str
+) -> None:
+    url = f"{made(api)}content/"
+    link = api.get(url, {"link": "true"}).json()["url"]
+    assert APIClient().get(link).status_code == 200
+
+    if change == "password":
+        user.set_password("another one of theirs")
+        user.save()
+    elif change == "revocation":
+        revoke_tokens(user, by=user)
+    else:
+        user.is_active = False
+        user.save()
+
+    assert APIClient().get(link).status_code == 404
 
 
 def test_a_link_ends(api: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
