@@ -28,6 +28,8 @@ from objects.models import Copy, Version
 from objects.reading import fresh, hashed
 
 logger = logging.getLogger(__name__)
+PARTS = "uploads"
+"""The directory of what has come of resumable uploads."""
 FEW = 10
 """So many findings are never too many."""
 SHARE = 0.01
@@ -42,6 +44,7 @@ class Finding(enum.StrEnum):
     MISSING = "row without bytes"
     RETURNED = "bytes that were missing"
     PENDING = "upload of a dead process"
+    PART = "part of an upload without a row"
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ def find(store: str, before: datetime, result: Result) -> Iterator[Found]:
         if directory not in seen:
             seen.add(directory)
             yield from _compare(store, directory, [], before, result)
+    yield from _parts(store, before)
 
 
 def mend(found: Found) -> str:
@@ -94,6 +98,9 @@ def mend(found: Found) -> str:
     if found.finding is Finding.ORPHAN:
         if adopting.adopt(found.store, found.key):
             return "made a row"
+        quarantine.put(storage, found.key)
+        return "put into quarantine"
+    if found.finding is Finding.PART:
         quarantine.put(storage, found.key)
         return "put into quarantine"
     version = found.version
@@ -203,6 +210,21 @@ def _compare(
                 yield Found(Finding.RETURNED, store, key, version)
         elif _is_missing(version):
             yield Found(Finding.MISSING, store, key, version)
+
+
+def _parts(store: str, before: datetime) -> Iterator[Found]:
+    """Yield parts of uploads that the database does not know: it was restored."""
+    if not apps.is_installed("uploads"):
+        return
+    storage = storages[store]
+    parts = apps.get_model("uploads", "UploadPart").objects
+    for directory, names in _walk(storage, PARTS):
+        # After the listing: rows are made before the bytes.
+        rows = parts.filter(key__startswith=f"{directory}/")
+        known = set(rows.values_list("key", flat=True))
+        for key in sorted({f"{directory}/{name}" for name in names} - known):
+            if not _is_younger(storage, key, before):
+                yield Found(Finding.PART, store, key)
 
 
 def _dead(store: str, versions: Any, before: datetime) -> set[Any]:

@@ -19,6 +19,8 @@ from objects import storing, sweeping
 from objects.incoming import IncomingFile
 from objects.models import StoredObject, Version
 from tests.application.stores import KINDS, put, read, store_entry
+from uploads.leases import expiry
+from uploads.models import Upload, UploadPart
 
 pytestmark = pytest.mark.django_db
 
@@ -151,6 +153,32 @@ def test_what_says_nothing_of_itself_goes_to_quarantine(
     assert len(kept(storage, today)) == 3
     assert kept(storage, "quarantine") == kept(storage, today)
     assert kept(storage, "elsewhere") == ["elsewhere/x"]
+
+
+@on_each_store
+def test_parts_of_uploads_without_rows_go_to_quarantine(
+    user: User, storage: Any
+) -> None:
+    version = begin(user, b"content", "a")
+    upload = Upload.objects.create(
+        kind=Upload.Kind.TUS,
+        version=version,
+        user=user,
+        store="default",
+        size=7,
+        expires_at=expiry(),
+    )
+    known, unknown = (f"uploads/{one}/0-a" for one in (upload.id.hex, "0" * 32))
+    for key in (known, unknown):
+        storage.save(key, ContentFile(b"con"))
+    UploadPart.objects.create(upload=upload, start=0, size=3, key=known)
+    assert sweep(age="24")["found"] == {}
+
+    assert sweep()["done"] == {"put into quarantine": 1}
+
+    assert kept(storage, "uploads") == [known]
+    today = f"quarantine/{timezone.now():%Y-%m-%d}"
+    assert kept(storage, today) == [f"{today}/{unknown}"]
 
 
 def test_an_upload_that_was_cut_short_makes_no_row(user: User, storage: Any) -> None:
