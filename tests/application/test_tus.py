@@ -498,6 +498,26 @@ def test_the_sweep_gives_up_what_nobody_goes_on_with(api: APIClient) -> None:
     assert not default_storage.exists(key)
 
 
+def test_the_sweep_gives_up_what_a_lost_part_lets_nobody_finish(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = create(api, 5)
+    with monkeypatch.context() as patched:
+        patched.setattr("uploads.finishing.storing.save", away_at_the_end)
+        patch(url, 0, b"abcde")
+    default_storage.delete(UploadPart.objects.get().key)
+    Upload.objects.update(leased_until=None)
+    said = io.StringIO()
+    call_command("uploads_sweep", stdout=said)
+    assert "1 failed" in said.getvalue()
+    Upload.objects.update(leased_until=None, expires_at=timezone.now())
+
+    call_command("uploads_sweep", stdout=said)
+
+    assert "1 given up" in said.getvalue()
+    assert nothing_is_left()
+
+
 def test_the_sweep_removes_what_a_killed_process_left_beside_the_parts(
     api: APIClient,
 ) -> None:

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand
 from django.db.models import F, Q
 from django.utils import timezone
 
+from objects.incoming import Truncated
 from uploads import direct, finishing
 from uploads.leases import Busy
 from uploads.models import Upload
@@ -69,7 +70,14 @@ def sweep(upload: Upload) -> str:
         else:
             return "finished"
     elif upload.version is not None and upload.offset == upload.size:
-        finishing.finish_if_complete(upload)
+        try:
+            finishing.finish_if_complete(upload)
+        except (FileNotFoundError, Truncated):
+            if not upload.is_expired:
+                raise
+            # A part is lost: no later try finds it.
+            finishing.cancel(upload)
+            return "given up"
         return "finished"
     finishing.give_up(upload)
     return "given up"
