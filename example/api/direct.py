@@ -91,12 +91,6 @@ class DirectUploadsView(APIView):
                 size=data["size"],
                 content_type=data["content_type"],
             )
-            try:
-                signed = direct.sign(version)
-            except direct.NotDirect:
-                raise Problem(
-                    409, _("The store takes no direct uploads."), "not_direct"
-                ) from None
             upload = Upload.objects.create(
                 kind=Upload.Kind.DIRECT,
                 version=version,
@@ -105,6 +99,17 @@ class DirectUploadsView(APIView):
                 size=data["size"],
                 expires_at=expiry(),
             )
+        # Not before: stores are asked for it, while nobody's row is locked.
+        try:
+            signed = direct.sign(version)
+        except BaseException as error:
+            storing.abandon(version)
+            finishing.remove(upload)
+            if isinstance(error, direct.NotDirect):
+                raise Problem(
+                    409, _("The store takes no direct uploads."), "not_direct"
+                ) from None
+            raise
         found = {
             "id": upload.pk,
             "object": version.object_id,

@@ -13,12 +13,14 @@ import pytest
 import requests
 from django.conf import settings
 from django.core.management import call_command
+from django.db import connection
 from django.test import override_settings
 from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts.models import Tenant, User
 from objects.models import StoredObject, Version
+from tahoestorage.backends.directupload import DirectUpload
 from tests.application.callers import client_of
 from tests.support.gcs_servers import GCS
 from tests.support.s3_servers import S3Server
@@ -156,6 +158,28 @@ def test_a_store_that_takes_none_says_so(api: APIClient) -> None:
     assert response.status_code == 409
     assert not StoredObject.objects.exists()
     assert counts() == [0, 0]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("works", [True, False])
+def test_it_is_signed_while_no_row_is_locked(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch, works: bool
+) -> None:
+    seen = []
+
+    def sign(version: Version) -> DirectUpload:
+        seen.append((connection.in_atomic_block, counts()))
+        if not works:
+            raise OSError("the store is away")
+        return DirectUpload("PUT", "https://bucket.test/a", {}, {})
+
+    monkeypatch.setattr("uploads.direct.sign", sign)
+    response = api.post(NEW, {"name": "a", "size": 9}, format="json")
+
+    assert seen == [(False, [0, 9])]
+    assert response.status_code == (201 if works else 503)
+    assert counts() == [0, 9 if works else 0]
+    assert Upload.objects.count() == works
 
 
 @pytest.mark.parametrize(
