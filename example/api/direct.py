@@ -20,6 +20,7 @@ from api.problems import Problem
 from api.serializers import NamedSerializer
 from api.tusheaders import UNKNOWN_TYPE
 from objects import access, storing
+from objects.models import Version
 from uploads import direct, finishing
 from uploads.leases import Busy, expiry
 from uploads.models import Upload
@@ -166,7 +167,10 @@ class DirectUploadView(APIView):
         operation_id="uploads_direct_delete", responses={204: None, 423: None}
     )
     def delete(self, request: Request, pk: uuid.UUID) -> Response:
-        """Give the upload up; what it has become, if it is finished, stays."""
+        """Give the upload up; what it has become, if it is finished, stays.
+
+        Its URL is good until it expires, and its size is reserved for as long.
+        """
         upload = own(request, pk)
         try:
             if upload.finished_at is None:
@@ -181,6 +185,7 @@ class DirectUploadView(APIView):
 def own(request: Request, pk: uuid.UUID) -> Upload:
     """Return a direct upload that the user began."""
     uploads = Upload.objects.select_related("version").filter(kind=Upload.Kind.DIRECT)
+    uploads = uploads.exclude(version__state=Version.State.GIVEN_UP)
     return get_object_or_404(uploads, pk=pk, user=cast(User, request.user))
 
 

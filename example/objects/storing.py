@@ -244,17 +244,9 @@ def abandon(version: Version) -> None:
     delete now, the row stays until the sweep.
     """
     rows = Version.objects.filter(pk=version.pk)
-    # From here on nobody lets it be stored.
-    rows.filter(state=Version.State.PENDING).update(state=Version.State.GIVEN_UP)
-    marked = rows.filter(state=Version.State.GIVEN_UP).first()
-    if marked is None:
+    if (marked := abandon_bytes(version)) is None:
         return
-    version = marked  # Its key may have changed since it was read.
-    try:
-        version.storage.delete(version.key)
-    except Exception:
-        logger.exception("What was given up stays in the store %s", version.store)
-        return
+    version = marked
     with transaction.atomic():
         found = _locked(version)
         given_up = rows.filter(state=Version.State.GIVEN_UP)
@@ -264,6 +256,27 @@ def abandon(version: Version) -> None:
                 found.delete()
                 objects = 1
             quotas.give_back(found.tenant_id, size=version.size or 0, objects=objects)
+
+
+def abandon_bytes(version: Version) -> Version | None:
+    """Give up a pending version, but for its row and what that holds of the quota.
+
+    Returns the version as it is now; None where it was not pending, or the store can't
+    delete now.
+    """
+    rows = Version.objects.filter(pk=version.pk)
+    # From here on nobody lets it be stored.
+    rows.filter(state=Version.State.PENDING).update(state=Version.State.GIVEN_UP)
+    marked = rows.filter(state=Version.State.GIVEN_UP).first()
+    if marked is None:
+        return None
+    try:
+        # Its key may have changed since it was read.
+        marked.storage.delete(marked.key)
+    except Exception:
+        logger.exception("What was given up stays in the store %s", marked.store)
+        return None
+    return marked
 
 
 def _locked(version: Version) -> StoredObject | None:

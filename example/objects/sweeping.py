@@ -237,8 +237,11 @@ def _dead(store: str, versions: Any, before: datetime) -> set[Any]:
     ]
     rows = Version.objects.filter(pk__in=old)
     if apps.is_installed("uploads"):
-        # Of several requests: they have a lease and a sweep of their own.
-        rows = rows.filter(Q(state=Version.State.GIVEN_UP) | Q(upload=None))
+        # Of several requests: they have a lease and a sweep of their own. What was
+        # given up may still come, until the upload expires.
+        expired = Q(upload__expires_at__lte=timezone.now())
+        given_up = Q(state=Version.State.GIVEN_UP)
+        rows = rows.filter(Q(upload=None) | given_up & expired)
     return set(rows.values_list("pk", flat=True))
 
 

@@ -148,7 +148,9 @@ def returned(lease: Lease) -> Iterator[None]:
 def give_up(upload: Upload) -> None:
     """Remove an upload that is not finished, with its parts and its version.
 
-    Raises Busy while somebody works on it.
+    A direct one keeps its rows and its room in the quota until it expires: its URL is
+    good until then, and what comes by it has to count. Raises Busy while somebody works
+    on it.
     """
     if upload.version is not None:
         acquire(upload)
@@ -158,6 +160,9 @@ def give_up(upload: Upload) -> None:
 def cancel(upload: Upload) -> None:
     """As `give_up`, for whoever knows that nobody else works on it."""
     if upload.version is not None:
+        if upload.kind == Upload.Kind.DIRECT and not upload.is_expired:
+            storing.abandon_bytes(upload.version)
+            return
         storing.abandon(upload.version)
     remove(upload)
 

@@ -67,6 +67,12 @@ class Upload(models.Model):
         return storages[self.store]
 
     @property
+    def is_given_up(self) -> bool:
+        """Whether it only waits for its URL to expire."""
+        version = self.version
+        return version is not None and version.state == Version.State.GIVEN_UP
+
+    @property
     def is_expired(self) -> bool:
         return self.expires_at <= timezone.now()
 

@@ -136,9 +136,36 @@ def test_another_number_of_bytes_is_given_up(stores: None, api: APIClient) -> No
 
     assert api.post(f"{NEW}{upload['id']}/").status_code == 422
 
-    assert not StoredObject.objects.exists()
     assert not version.storage.exists(version.key)
+    assert StoredObject.objects.get().state == "pending"
+    assert api.post(f"{NEW}{upload['id']}/").status_code == 404
+
+
+def test_what_comes_by_the_url_of_one_that_was_given_up_has_its_room_and_goes(
+    stores: None, api: APIClient
+) -> None:
+    upload = begin(api)
+    assert api.delete(f"{NEW}{upload['id']}/").status_code == 204
+    assert counts() == [0, 3000]
+    version = Version.objects.get()
+
+    assert send(upload, CONTENT).status_code == 200
+    sweep_all()
+    assert counts() == [0, 3000]
+    assert not StoredObject.objects.exclude(current=None).exists()
+    Upload.objects.update(expires_at=timezone.now(), leased_until=None)
+    sweep_all()
+
     assert counts() == [0, 0]
+    assert not version.storage.exists(version.key)
+    assert not StoredObject.objects.exists()
+    assert not Upload.objects.exists()
+
+
+def sweep_all() -> None:
+    """Sweep uploads and objects, however young what is found is."""
+    call_command("uploads_sweep", stdout=io.StringIO())
+    call_command("objects_sweep", older_than=-1, force=True, stdout=io.StringIO())
 
 
 def test_it_is_nobody_else_s(stores: None, api: APIClient, user: User) -> None:
@@ -149,7 +176,7 @@ def test_it_is_nobody_else_s(stores: None, api: APIClient, user: User) -> None:
         call = getattr(client_of(other), method)
         assert call(f"{NEW}{upload['id']}/").status_code == 404
     assert api.delete(f"{NEW}{upload['id']}/").status_code == 204
-    assert counts() == [0, 0]
+    assert api.delete(f"{NEW}{upload['id']}/").status_code == 404
 
 
 def test_a_store_that_takes_none_says_so(api: APIClient) -> None:

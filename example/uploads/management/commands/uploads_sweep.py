@@ -58,7 +58,11 @@ def sweep(upload: Upload) -> str:
         if upload.is_expired:
             finishing.remove(upload)
         return "removed"
-    if upload.version is not None and upload.kind == Upload.Kind.DIRECT:
+    if upload.is_given_up and not upload.is_expired:
+        return "waiting"
+    if upload.is_given_up:
+        pass
+    elif upload.version is not None and upload.kind == Upload.Kind.DIRECT:
         try:
             direct.verify(upload)
         except direct.NotThere:
