@@ -20,9 +20,10 @@ from tahoestorage.exceptions import (
     GatewayUnreachable,
 )
 from tahoestorage.storage import TahoeStorage
-from tahoestorage.tahoe import connections
+from tahoestorage.tahoe import connections, transport
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.gateway import Gateway
+from tahoestorage.tahoe.schemes import speaks_http
 from tahoestorage.testing.grid import LocalGrid
 from tests.conftest import MakeStorage
 from tests.support.authority import own_authority
@@ -143,8 +144,14 @@ def test_a_certificate_that_nobody_vouches_for_is_not_tried_again(
     assert proxy.connections == 1
 
 
-def test_https_on_a_plain_gateway_is_told_at_once(tahoe_grid: LocalGrid) -> None:
+def test_https_on_a_plain_gateway_is_told_at_once(
+    tahoe_grid: LocalGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It waits for the rest of what it takes for a request."""
+    # That of a busy machine is given longer to answer the probe.
+    monkeypatch.setattr(
+        connections, "speaks_http", lambda host, port, _: speaks_http(host, port, 60)
+    )
     url = tahoe_grid.base_url.replace("http:", "https:")
     told = f"speaks http and not https; set base_url to {tahoe_grid.base_url}"
     with asking(url, told):
@@ -169,7 +176,10 @@ def test_a_server_that_is_slow_to_begin_tls_is_waited_for(
     assert secure.connections == 3
 
 
-def test_http_where_tls_is_spoken_is_told(secure: Proxy) -> None:
+def test_http_where_tls_is_spoken_is_told(
+    secure: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "SCHEME_PROBE_SECONDS", 60)
     url = secure.url.replace("https:", "http:")
     with asking(url, f"speaks https and not http; set base_url to {secure.url}"):
         pass
