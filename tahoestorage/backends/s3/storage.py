@@ -20,7 +20,7 @@ from tahoestorage.backends.objectreader import ObjectReader
 from tahoestorage.backends.objectstore import TRIAL, Signed, is_hidden
 from tahoestorage.backends.s3 import checksums
 from tahoestorage.backends.s3.conditions import Operation, is_at_amazon, is_trusted
-from tahoestorage.backends.s3.objects import encoding_in, marked
+from tahoestorage.backends.s3.objects import encoding_in, is_packed, marked
 from tahoestorage.backends.s3.signing import direct_upload, seconds_left
 from tahoestorage.backends.s3.writing import S3Writing
 from tahoestorage.backends.storedfile import Reader
@@ -202,13 +202,16 @@ class S3Storage(Cached, S3Writing):
         ``ChecksumAlgorithm`` "SHA256"), or "sha256 of LENGTH", which is of the digests
         of parts of so many bytes. Outside of Amazon's own endpoints the store is
         believed only once it was seen to refuse a body of another SHA-256, which takes
-        a request in each process. Empty where nothing is told. Raises FileMissing.
+        a request in each process. Empty where nothing is told, or where it is told of
+        bytes that the storage packed (``gzip``). Raises FileMissing.
         """
         name = self._spelled(str(name))
         key = self.key_of(name)
         head = self.head_object(key, name, checksums=True)
         if head is None:
             raise FileMissing(f"{name}: there is no such file")
+        if is_packed(head, key, self._packed_unmarked):
+            return {}
         lengths = {*digests.PARTS, self.transfer_config.multipart_chunksize}
         found = checksums.told(head, head["ContentLength"], lengths)
         return found if found and self._refuses_damage() else {}

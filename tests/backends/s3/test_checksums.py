@@ -99,6 +99,17 @@ def test_what_was_saved_without_a_sha256_is_read_back(strict_s3: S3Storage) -> N
     assert storage.stored_checksums(name) == {}
 
 
+def test_what_the_storage_packed_is_read_back(make_strict_s3: MakeS3) -> None:
+    storage = make_strict_s3(**CHECKED, gzip=True)
+    content = b"a { color: red }" * 100
+    name = storage.save("a.css", ContentFile(content))
+
+    assert digest_of(storage, content).is_stored(name)
+
+    assert storage.stored_checksums(name) == {}
+    assert not digest_of(storage, content[::-1]).is_stored(name)
+
+
 def test_a_signed_upload_and_a_copy_need_no_sha256(checked: S3Storage) -> None:
     upload = checked.upload_url("direct", "text/plain", 7)
     assert not [name for name in upload.headers if "checksum" in name.lower()]
