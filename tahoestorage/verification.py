@@ -64,9 +64,17 @@ class ContentDigest:
         with contextlib.suppress(FileNotFoundError):
             tells = getattr(self._storage, "stored_checksums", None)
             told = {} if tells is None else tells(name)
-            common = [algorithm for algorithm in told if algorithm in self._hashers]
-            if common:
-                return all(self._hashers[a].digest() == told[a] for a in common)
+            agrees = {
+                algorithm: self._hashers[algorithm].digest() == digest
+                for algorithm, digest in told.items()
+                if algorithm in self._hashers
+            }
+            whole = [agrees[a] for a in agrees if not digests.is_of_parts(a)]
+            if whole:
+                return all(whole)
+            # Of parts of another length the digest is another.
+            if any(agrees.values()):
+                return True
             return self._read_back(name) == (self._size, self.sha256)
         return False
 

@@ -79,6 +79,15 @@ def of_length(algorithm: str, part: int) -> str:
     return f"{algorithm}{_OF}{part}"
 
 
+def is_of_parts(algorithm: str) -> bool:
+    """Return whether an algorithm is one that ``of_length`` names.
+
+    A store does not tell the parts' length: where its digest differs, the content may
+    be the same in other parts.
+    """
+    return _OF in algorithm
+
+
 def of_parts(etag: str, size: int, lengths: Iterable[int]) -> dict[str, bytes]:
     """Return what S3 tells of an object of several parts, by algorithm.
 

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 import pytest
+from boto3.s3.transfer import TransferConfig
 from django.core.files.base import ContentFile
 
 from tahoestorage.backends.s3 import S3Storage
@@ -97,6 +98,34 @@ def test_what_was_saved_without_a_sha256_is_read_back(strict_s3: S3Storage) -> N
 
     assert [each.method for each in sent] == ["HEAD", "GET"]
     assert storage.stored_checksums(name) == {}
+
+
+@pytest.mark.parametrize(
+    ("saved", "verified", "size"),
+    [
+        (8, 10, 15 << 20),
+        # S3 takes no parts below 5 MiB: s3transfer makes them as long.
+        (4, 4, 6 << 20),
+    ],
+)
+def test_parts_of_a_length_that_was_not_expected_are_read_back(
+    make_strict_s3: MakeS3, saved: int, verified: int, size: int
+) -> None:
+    def storage_of(mib: int) -> S3Storage:
+        config = TransferConfig(
+            multipart_threshold=mib << 20, multipart_chunksize=mib << 20
+        )
+        options = {"transfer_config": config, "conditional_writes": True}
+        return make_strict_s3(**CHECKED, **options)
+
+    content = os.urandom(size)
+    name = storage_of(saved).save("a.bin", ContentFile(content))
+    storage = storage_of(verified)
+
+    # As if the parts were of that length.
+    assert f"sha256 of {verified << 20}" in storage.stored_checksums(name)
+    assert digest_of(storage, content).is_stored(name)
+    assert not digest_of(storage, content[::-1]).is_stored(name)
 
 
 def test_what_the_storage_packed_is_read_back(make_strict_s3: MakeS3) -> None:
