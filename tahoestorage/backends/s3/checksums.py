@@ -7,6 +7,7 @@ By https boto3 itself would send it behind the body, which some stores take for 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import re
 import secrets
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tahoestorage.backends import digests
 from tahoestorage.backends.content import CHUNK
-from tahoestorage.exceptions import StoreError
+from tahoestorage.exceptions import FileMissing, StoreError, StoreForbids
 
 if TYPE_CHECKING:
     from tahoestorage.backends.s3.reading import S3Reading
@@ -63,16 +64,38 @@ def told(
 def refuses_damage(store: S3Reading, key: str, label: str) -> bool:
     """Return whether the store refuses a body that is not of its SHA-256.
 
-    It is sent one, by ``key``. Raises StoreError where the store can't be asked.
+    It is sent one, by ``key``, with all parameters of a save, and then the right one:
+    a store that refuses both, or forbids them, shows nothing. Raises StoreError where
+    it can't be asked.
     """
+    asked = {**store.write_parameters(key), "ChecksumAlgorithm": ALGORITHM}
+    asked |= {**store.address(key), "Body": b"a trial of checksums"}
     wrong = base64.b64encode(secrets.token_bytes(32)).decode()
-    client, place = store.client, store.address(key)
-    checked = {"ChecksumAlgorithm": ALGORITHM, "ChecksumSHA256": wrong}
     try:
-        store.call(label, client.put_object, **place, Body=b"damaged", **checked)
+        made = _put(store, label, {**asked, "ChecksumSHA256": wrong})
+        refused = made is None
+        if refused:
+            made = _put(store, label, with_sha256(asked))
+    except StoreForbids:
+        return False
+    if made is None:
+        return False
+    # What may not be deleted is replaced by the next trial.
+    with contextlib.suppress(FileMissing, StoreError):
+        version = {k: v for k, v in made.items() if k == "VersionId"}
+        store.call(label, store.client.delete_object, **store.address(key), **version)
+    return refused
+
+
+def _put(
+    store: S3Reading, label: str, asked: dict[str, Any]
+) -> Mapping[str, Any] | None:
+    """Return the response to PutObject; None where the store refuses it."""
+    made: Mapping[str, Any]
+    try:
+        made = store.call(label, store.client.put_object, **asked)
     except StoreError as error:
         if type(error) is not StoreError:
             raise
-        return True
-    store.call(label, client.delete_object, **place)
-    return False
+        return None
+    return made

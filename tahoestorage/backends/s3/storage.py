@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import mimetypes
-import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Unpack
@@ -201,9 +200,9 @@ class S3Storage(Cached, S3Writing):
         By algorithm: "sha256", where it was saved with one (``object_parameters`` with
         ``ChecksumAlgorithm`` "SHA256"), or "sha256 of LENGTH", which is of the digests
         of parts of so many bytes. Outside of Amazon's own endpoints the store is
-        believed only once it was seen to refuse a body of another SHA-256, which takes
-        a request in each process. Empty where nothing is told, or where it is told of
-        bytes that the storage packed (``gzip``). Raises FileMissing.
+        believed only once it was seen to refuse a body of another SHA-256 and to take
+        the right one, which is three requests in each process. Empty where nothing is
+        told, or of bytes that the storage packed (``gzip``). Raises FileMissing.
         """
         name = self._spelled(str(name))
         key = self.key_of(name)
@@ -221,7 +220,7 @@ class S3Storage(Cached, S3Writing):
             return True
         seen = self._clients.refusing_damage
         if self.bucket_name not in seen:
-            key = self.key_of(f"{TRIAL}-{secrets.token_hex(8)}")
+            key = self.key_of(f"{TRIAL}-checksums")
             label = "a trial of checksums"
             seen[self.bucket_name] = checksums.refuses_damage(self, key, label)
         return seen[self.bucket_name]

@@ -9,11 +9,13 @@ import pytest
 from boto3.s3.transfer import TransferConfig
 from django.core.files.base import ContentFile
 
+from tahoestorage.backends.objectstore import TRIAL
 from tahoestorage.backends.s3 import S3Storage
 from tahoestorage.exceptions import StoreError
 from tahoestorage.verification import ContentDigest
-from tests.support.s3_servers import s3_requests
-from tests.support.s3_storages import MakeS3
+from tests.support.proxy import Proxy, Seen, SendResponse
+from tests.support.s3_servers import S3Server, s3_requests
+from tests.support.s3_storages import MakeS3, keys
 
 CHECKED = {"object_parameters": {"ChecksumAlgorithm": "SHA256"}}
 SIZES = [0, 10_000, 8 << 20, (20 << 20) + 7]
@@ -87,6 +89,68 @@ def test_a_store_that_compares_nothing_is_read_back(
 
     assert "GET" in [each.method for each in sent]
     assert not digest_of(storage, os.urandom(10_000)).is_stored(name)
+
+
+def is_trial(seen: Seen) -> bool:
+    """Whether it puts the object by which it is tried whether the store compares."""
+    return seen.method == "PUT" and f"/{TRIAL}-" in seen.path
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_a_store_that_refuses_any_trial_is_read_back(
+    make_s3: MakeS3, moto: S3Server, status: int
+) -> None:
+    with Proxy(moto.endpoint_url) as proxy:
+        # As a policy of the bucket may, or a quota.
+        proxy.rule(is_trial, SendResponse(status), times=None)
+        storage = make_s3(endpoint_url=proxy.url, **CHECKED)
+        name = storage.save("a.bin", ContentFile(b"content"))
+
+        assert storage.stored_checksums(name) == {}
+        assert digest_of(storage, b"content").is_stored(name)
+
+        tried = len([seen for seen in proxy.seen if is_trial(seen)])
+        assert not digest_of(storage, b"c0ntent").is_stored(name)
+        assert len([seen for seen in proxy.seen if is_trial(seen)]) == tried
+
+
+def test_a_store_is_tried_as_it_is_saved_to(
+    make_strict_s3: MakeS3, weed: S3Server
+) -> None:
+    with Proxy(weed.endpoint_url) as proxy:
+        # As a policy does that asks for a class of storage, or for encryption.
+        proxy.rule(
+            lambda seen: is_trial(seen) and "x-amz-storage-class" not in seen.headers,
+            SendResponse(400),
+            times=None,
+        )
+        parameters = {**CHECKED["object_parameters"], "StorageClass": "STANDARD"}
+        storage = make_strict_s3(endpoint_url=proxy.url, object_parameters=parameters)
+        name = storage.save("a.bin", ContentFile(b"content"))
+
+        assert storage.stored_checksums(name).keys() == {"sha256"}
+
+
+def test_a_trial_that_may_not_be_deleted_is_one_object(
+    make_strict_s3: MakeS3, weed: S3Server
+) -> None:
+    names = []
+    for _ in range(2):
+        with Proxy(weed.endpoint_url) as proxy:
+            proxy.rule(
+                lambda seen: seen.method == "DELETE", SendResponse(403), times=None
+            )
+            storage = make_strict_s3(
+                endpoint_url=proxy.url, conditional_writes=True, **CHECKED
+            )
+            names.append(storage.save("a.bin", ContentFile(b"content")))
+
+            assert storage.stored_checksums(names[-1]).keys() == {"sha256"}
+            assert storage.stored_checksums(names[-1]).keys() == {"sha256"}
+
+    storage = make_strict_s3()
+    assert storage.listdir("") == ([], sorted(names))
+    assert sorted(keys(storage)) == [f"{TRIAL}-checksums", *sorted(names)]
 
 
 def test_what_was_saved_without_a_sha256_is_read_back(strict_s3: S3Storage) -> None:
