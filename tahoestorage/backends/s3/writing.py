@@ -251,8 +251,6 @@ class S3Writing(S3Reading):
     ) -> dict[str, Any]:
         """Return the parameters of a copy: the properties of the object are kept."""
         written = self.write_parameters(target)
-        # Of the parts of a copy the store would have to be told.
-        written.pop("ChecksumAlgorithm", None)
         parameters = {k: v for k, v in written.items() if k not in _CARRIED}
         parameters |= {k: head[k] for k in _CARRIED if k in head}
         encoding = encoding_in(head)
@@ -286,14 +284,14 @@ class S3Writing(S3Reading):
             self.client.copy_object,
             **self.address(made.target),
             **self._source(made),
-            **parameters,
+            **_without_checksum(parameters),
             MetadataDirective="REPLACE",
             IfNoneMatch="*",
         )
 
     def _copy_in_parts(self, made: Copying, parameters: dict[str, Any]) -> S3Response:
         ask, place = partial(self.call, made.label), self.address(made.target)
-        source = self._source(made)
+        source, parameters = self._source(made), _without_checksum(parameters)
         copy_in_parts(ask, self.client, place, source, made.size, parameters)
         return {}
 
@@ -316,6 +314,14 @@ class S3Writing(S3Reading):
             "CopySourceIfMatch": made.head["ETag"],
             **of_the_source(made.parameters),
         }
+
+
+def _without_checksum(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a copy that the store makes itself.
+
+    With an algorithm it would have to be told the digests of the copy's parts.
+    """
+    return {k: v for k, v in parameters.items() if k != "ChecksumAlgorithm"}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from boto3.s3.transfer import TransferConfig
 from django.core.files.base import ContentFile
 
 from tahoestorage.backends.objectstore import TRIAL
-from tahoestorage.backends.s3 import S3Storage
+from tahoestorage.backends.s3 import S3Storage, writing
 from tahoestorage.exceptions import StoreError
 from tahoestorage.verification import ContentDigest
 from tests.support.proxy import Proxy, Seen, SendResponse
@@ -211,3 +211,37 @@ def test_a_signed_upload_and_a_copy_need_no_sha256(checked: S3Storage) -> None:
     name = checked.copy("first", "second")
 
     assert digest_of(checked, b"content").is_stored(name)
+
+
+@pytest.mark.parametrize("copied_at_once", [0, 100])
+def test_copies_that_the_store_makes_are_asked_for_without_one(
+    make_strict_s3: MakeS3, monkeypatch: pytest.MonkeyPatch, copied_at_once: int
+) -> None:
+    monkeypatch.setattr(writing, "COPIED_AT_ONCE", copied_at_once)
+    storage = make_strict_s3(conditional_writes=True, **CHECKED)
+    storage.save("first", ContentFile(b"content"))
+
+    with s3_requests(storage) as sent:
+        storage.copy("first", "second")
+
+    assert any("x-amz-copy-source" in each.headers for each in sent)
+    assert not [each for each in sent if "x-amz-checksum-algorithm" in each.headers]
+
+
+@pytest.mark.parametrize("size", [7, 6 << 20])
+def test_what_is_copied_through_this_host_has_its_sha256(
+    make_strict_s3: MakeS3, weed: S3Server, size: int
+) -> None:
+    with Proxy(weed.endpoint_url) as proxy:
+        no = SendResponse(501, {}, b"<Error><Code>NotImplemented</Code></Error>")
+        proxy.rule(lambda seen: "x-amz-copy-source" in seen.headers, no, times=None)
+        storage = make_strict_s3(
+            endpoint_url=proxy.url, conditional_writes=True, **CHECKED
+        )
+        content = os.urandom(size)
+        storage.save("first", ContentFile(content))
+
+        name = storage.copy("first", "second")
+
+        assert storage.stored_checksums(name) == storage.stored_checksums("first") != {}
+        assert digest_of(storage, content).is_stored(name)
