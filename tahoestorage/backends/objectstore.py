@@ -67,6 +67,11 @@ class ObjectStore(Saving):
     def _overwrites(self) -> bool:
         return self.file_overwrite
 
+    @property
+    def _is_trusted(self) -> bool:
+        """Whether the store is known to refuse to overwrite, without a trial."""
+        raise NotImplementedError
+
     def conditional(self, *, thorough: bool = False) -> bool:
         """Return whether the store refuses to overwrite when a save asks it to.
 

@@ -71,9 +71,10 @@ class Saving(Storage):
         content raises is raised as it is, and then nothing was saved.
 
         ``unique`` is the caller's word that nobody else writes this name, as where it
-        holds a random id. A store of objects is then asked whether the name is free,
-        and need not be able to refuse; without it, one that can refuse small files
-        only (SeaweedFS) is sent a large one from a temporary file.
+        holds a random id. A store of objects that is not known to refuse (Amazon's and
+        Google's own are, and by ``conditional_writes`` any) is then asked whether the
+        name is free, and need not be able to; without it, one that can refuse small
+        files only (SeaweedFS) is sent a large one from a temporary file.
         """
         name = normal(str(name))
         validate_file_name(name, allow_relative_path=True)

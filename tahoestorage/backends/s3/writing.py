@@ -51,6 +51,7 @@ _CARRIED = (
     "Metadata",
     "WebsiteRedirectLocation",
 )
+_OF_SAVES: tuple[Operation, ...] = ("PutObject", "CompleteMultipartUpload")
 S3Response = Mapping[str, Any]
 
 
@@ -69,6 +70,14 @@ class S3Writing(S3Reading):
         """
         label = "a trial of conditional writes"
         return self._honours("PutObject", label, self.key_of(TRIAL), thorough=thorough)
+
+    @property
+    def _is_trusted(self) -> bool:
+        """Whether no trial is needed: of Amazon's own, or by ``conditional_writes``."""
+        client = self.client
+        if not all(is_modelled(client, operation) for operation in _OF_SAVES):
+            return False
+        return self.conditional_writes or is_trusted(client, self.bucket_name)
 
     def _honours(
         self, operation: Operation, label: str, key: str, *, thorough: bool = False

@@ -55,6 +55,26 @@ def test_what_is_long_is_sent_in_pieces_that_cannot_overwrite_either(
 
 
 @pytest.mark.parametrize("content", [b"short", b"x" * (PIECE + 1)])
+def test_a_unique_name_is_not_overwritten(
+    gcs: GCS, make: Make, small_pieces: dict[str, int], content: bytes
+) -> None:
+    storage, rival = make(**small_pieces), make(cache=False)
+    storage.create("a", Once(content), unique=True)
+    assert gcs.front.kinds[0] in ("upload", "session")
+    assert gcs.front.sent[0].query["ifGenerationMatch"] == "0"
+    assert read(rival, "a") == content
+
+    class Overtaken(Once):
+        def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
+            yield from super().chunks(chunk_size)
+            save(rival, "b", b"theirs")
+
+    with pytest.raises(NameTaken):
+        storage.create("b", Overtaken(content), unique=True)
+    assert read(rival, "b") == b"theirs"
+
+
+@pytest.mark.parametrize("content", [b"short", b"x" * (PIECE + 1)])
 def test_overwriting_has_to_be_asked_for(
     gcs: GCS, make: Make, small_pieces: dict[str, int], content: bytes
 ) -> None:

@@ -7,6 +7,7 @@ import io
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
@@ -106,6 +107,29 @@ def test_a_save_asks_the_store_not_to_overwrite(make: MakeS3, size: int) -> None
     with s3_requests(replacing) as sent:
         save(replacing, "a", BIG[:size])
     assert all("if-none-match" not in each.headers for each in sent)
+
+
+@pytest.mark.parametrize("size", [10, len(BIG)])
+def test_a_unique_name_is_not_overwritten_where_the_store_is_trusted(
+    make: MakeS3, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "TemporaryFile", None)
+    storage = make(conditional_writes=True)
+    rival = make(conditional_writes=True, cache=False)
+    with s3_requests(storage) as sent:
+        storage.create("a", Pieces(iter([BIG[:size]])), unique=True)
+    assert "HEAD" not in [each.method for each in sent]
+    assert sent[-1].headers["if-none-match"] == "*"
+    assert read(rival, "a") == BIG[:size]
+
+    def overtaken() -> Iterator[bytes]:
+        yield BIG[:size]
+        save(rival, "b", b"of the rival")
+
+    with pytest.raises(NameTaken):
+        storage.create("b", Pieces(overtaken()), unique=True)
+    assert read(rival, "b") == b"of the rival"
+    assert unfinished(storage) == []
 
 
 @pytest.mark.parametrize("size", [10, len(BIG)])
