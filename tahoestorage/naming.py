@@ -58,7 +58,7 @@ class HashedPath:
     of the row's key and that name; where the row has no key yet, of something random.
     As long as there are at most ``files``, no directory has more than 512 names, and 64
     files or more share one, on average. With twice the files there are twice the names.
-    Names use lower-case letters and digits, so that all stores can have them.
+    Directories use lower-case letters and digits, so that all stores can have them.
 
     Migrations write it as it was made. Another ``prefix`` or number counts for new
     files only: those that are stored keep their names. Raises SuspiciousFileOperation

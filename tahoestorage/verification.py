@@ -57,7 +57,9 @@ class ContentDigest:
 
         S3 tells the SHA-256 that it compared when the file was saved, Google Cloud
         Storage its own CRC-32C: a request each. Whatever tells neither, a grid or a
-        disk, is read back. Raises what the storage raises where it can't be asked.
+        disk, is read back, and so is what is stored packed, or in parts of another
+        length than this storage's. A grid has up to 55 bytes in the cap itself (LIT),
+        and is asked nothing. Raises what the storage raises where it can't be asked.
         """
         if self._taken != self._size:
             return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,6 +47,7 @@ _NO_SUCH_FILE = (
 )
 # Names that no file of a file system can have.
 _IMPOSSIBLE = (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
+_STRONG_ETAG = re.compile('"[!#-~\x80-\xff]*"')
 
 
 def serve(
@@ -71,6 +73,7 @@ def serve(
       sound, film and plain text are shown, and anything else is a download.
     - ``etag``: a strong ETag, quoted (RFC 9110, 8.8.3), where the site knows a better
       one than the store's, as a version's number that stays when the file is moved.
+      With ``redirect`` the stores that send the file themselves tell their own.
     - ``filename``: the name to save it as; the last part of ``name`` unless given.
     - ``max_age``: the seconds for which a browser may reuse it (RFC 9111, 5.2.2.1).
       Unless given it asks each time, and gets a 304 while the file is the same.
@@ -81,8 +84,11 @@ def serve(
 
     Raises Http404 where there is no such file or no file can have the name, and
     TahoeStorageError or what else the storage raises where the store can't be read.
-    After the first byte was sent an error ends the connection.
+    After the first byte was sent an error ends the connection. Raises ValueError for an
+    ``etag`` of another form.
     """
+    if etag is not None and not _STRONG_ETAG.fullmatch(etag):
+        raise ValueError(f"etag is {etag!r}; expected a strong ETag, as '\"7.3\"'")
     if request.method not in METHODS:
         return HttpResponseNotAllowed(METHODS)
     last = name.rpartition("/")[2]

@@ -323,6 +323,15 @@ def test_the_sites_own_etag_takes_the_place_of_the_stores(
     assert (known.status_code, known["ETag"]) == (304, etag)
 
 
+@pytest.mark.parametrize("etag", ["", "7.3", 'W/"7.3"', '"7"3"', '"7 3"', '"7\n3"'])
+def test_what_is_no_strong_etag_is_refused(tmp_path: Path, etag: str) -> None:
+    storage = FileSystemStorage(tmp_path)
+    name = kept(storage)
+
+    with pytest.raises(ValueError, match="expected a strong ETag"):
+        get(storage, name, etag=etag)
+
+
 def test_a_storage_that_keeps_no_times_has_neither_date_nor_etag() -> None:
     class Timeless(InMemoryStorage):
         def get_modified_time(self, name: str) -> Any:

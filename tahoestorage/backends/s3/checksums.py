@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tahoestorage.backends.s3.reading import S3Reading
 
 ALGORITHM = "SHA256"
-_OF_PARTS = re.compile(r"([A-Za-z0-9+/]{43}=)-([0-9]+)")
+_COMPOSITE = re.compile(r"([A-Za-z0-9+/]{43}=)-([0-9]+)")
 
 
 def with_sha256(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def with_sha256(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {**parameters, "ChecksumSHA256": base64.b64encode(made.digest()).decode()}
 
 
-def told(
+def sha256_in(
     head: Mapping[str, Any], size: int, lengths: Iterable[int]
 ) -> dict[str, bytes]:
     """Return the SHA-256 in a response of HeadObject, by algorithm.
@@ -53,7 +53,7 @@ def told(
     ``lengths`` are those that parts may have, in bytes. See ``digests`` for the names.
     """
     text = str(head.get("ChecksumSHA256", ""))
-    parts = _OF_PARTS.fullmatch(text)
+    parts = _COMPOSITE.fullmatch(text)
     if parts is None:
         return {digests.SHA256: base64.b64decode(text)} if text else {}
     digest, count = base64.b64decode(parts[1]), int(parts[2])

@@ -212,7 +212,7 @@ class S3Storage(Cached, S3Writing):
         if is_packed(head, key, self._packed_unmarked):
             return {}
         lengths = {*digests.PARTS, self.transfer_config.multipart_chunksize}
-        found = checksums.told(head, head["ContentLength"], lengths)
+        found = checksums.sha256_in(head, head["ContentLength"], lengths)
         return found if found and self._refuses_damage() else {}
 
     def _refuses_damage(self) -> bool:
