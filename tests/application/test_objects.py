@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.files.storage import storages
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -253,6 +254,11 @@ def test_a_tenants_failure_hinders_no_other_purge(
 
     assert (done.objects, done.failed) == (1, 1)
     assert in_store() == 0
+    said = io.StringIO()
+    with pytest.raises(CommandError) as failure:
+        call_command("objects_purge", stdout=said)
+    assert failure.value.returncode == 1
+    assert json.loads(said.getvalue())["failed"] == 1
 
 
 def test_what_arrives_in_a_deleted_object_is_refused(

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from django.core.files.storage import default_storage, storages
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db.models import F
 from django.http import HttpResponse
 from django.test import override_settings
@@ -508,7 +508,9 @@ def test_the_sweep_gives_up_what_a_lost_part_lets_nobody_finish(
     default_storage.delete(UploadPart.objects.get().key)
     Upload.objects.update(leased_until=None)
     said = io.StringIO()
-    call_command("uploads_sweep", stdout=said)
+    with pytest.raises(CommandError) as failure:
+        call_command("uploads_sweep", stdout=said)
+    assert failure.value.returncode == 1
     assert "1 failed" in said.getvalue()
     Upload.objects.update(leased_until=None, expires_at=timezone.now())
 

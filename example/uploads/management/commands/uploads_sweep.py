@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -21,7 +21,9 @@ logger = logging.getLogger(__name__)
 class Command(BaseCommand):
     help = (
         "Give up resumable and direct uploads that have expired, with their parts and "
-        "what they hold of the quota; finish those of which all has come."
+        "what they hold of the quota; finish those of which all has come. Run it each "
+        "hour; it is safe beside uploads. Exit status: 0 if all is done or waits, 1 if "
+        "something failed, which the next run tries again."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -36,6 +38,8 @@ class Command(BaseCommand):
                 done["failed"] += 1
         words = ("finished", "given up", "removed", "waiting", "busy", "failed")
         self.stdout.write(", ".join(f"{done[word]} {word}" for word in words) + ".")
+        if done["failed"]:
+            raise CommandError("Not all could be done: see above.", returncode=1)
 
 
 def candidates() -> Any:
