@@ -272,6 +272,8 @@ LOGGING: dict[str, Any] = {
     "formatters": {"timed": {"format": "{asctime} {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "level": "INFO"}},
     "root": {"handlers": ["console"], "level": "INFO"},
+    # They tell at INFO where they found their keys, each time.
+    "loggers": {name: {"level": "WARNING"} for name in ("boto3", "botocore")},
 }
 if requests_log := os.environ.get("REQUESTS_LOG"):
     LOGGING["handlers"]["requests"] = {
@@ -279,6 +281,7 @@ if requests_log := os.environ.get("REQUESTS_LOG"):
         "filename": requests_log,
         "formatter": "timed",
     }
-    LOGGING["loggers"] = {
-        "tahoestorage.gateway": {"level": "DEBUG", "handlers": ["requests"]},
+    LOGGING["loggers"]["tahoestorage.gateway"] = {
+        "level": "DEBUG",
+        "handlers": ["requests"],
     }
