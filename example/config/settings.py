@@ -230,13 +230,15 @@ LANGUAGE_CODE = "en-gb"
 TIME_ZONE = os.environ.get("TIME_ZONE", "UTC")
 USE_TZ = True
 
-# Uploaded files are in the store that the environment names, else in a folder. Style
-# sheets and scripts are in that of STATIC_STORAGE_URL; else WhiteNoise serves them from
-# here, as `collectstatic` left them or, with no STATIC_ROOT, from the apps.
+# Uploaded files are in the store that the environment names, else in a folder, which
+# must be named too where DEBUG is off. Style sheets and scripts are in that of
+# STATIC_STORAGE_URL; else WhiteNoise serves them from here, as `collectstatic` left
+# them or, with no STATIC_ROOT, from the apps.
 MEDIA_ROOT = Path(os.environ.get("MEDIA_ROOT") or BASE_DIR / "media").absolute()
 STATIC_URL = "static/"
 STATIC_ROOT = os.environ.get("STATIC_ROOT") or None
-STORAGES = env.storages(default=MEDIA_ROOT.as_uri())
+folder = MEDIA_ROOT.as_uri() if DEBUG or os.environ.get("MEDIA_ROOT") else None
+STORAGES = env.storages(default=folder)
 for made in STORAGES.values():
     # S3 compares what arrives with the SHA-256 that is sent along.
     if made["BACKEND"].endswith(".S3Storage"):

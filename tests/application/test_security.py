@@ -36,6 +36,7 @@ def test_the_production_form_passes_djangos_checks(tmp_path: Path) -> None:
         ({"SECRET_KEY": ""}, "Set SECRET_KEY"),
         ({"TOKEN_SIGNING_KEY": ""}, "Set TOKEN_SIGNING_KEY"),
         ({"TOKEN_SIGNING_KEY": "short"}, "TOKEN_SIGNING_KEY must have 32 bytes"),
+        ({"MEDIA_ROOT": ""}, "STORAGE_URL is not set"),
         ({"THROTTLE_USER": "many"}, "THROTTLE_USER must be like 600/minute"),
     ],
 )
