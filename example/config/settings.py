@@ -86,6 +86,8 @@ INSTALLED_APPS = [
     "events",
 ]
 MIDDLEWARE = [
+    # First: a load balancer asks by plain HTTP, and by an address of this host.
+    "config.health.Health",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -111,7 +113,7 @@ CORS_EXPOSE_HEADERS = [
 ]
 if CORS_ALLOWED_ORIGINS:
     INSTALLED_APPS.append("corsheaders")
-    MIDDLEWARE.insert(1, "corsheaders.middleware.CorsMiddleware")
+    MIDDLEWARE.insert(2, "corsheaders.middleware.CorsMiddleware")
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 TEMPLATES = [
@@ -248,7 +250,7 @@ for made in STORAGES.values():
 if not (
     os.environ.get("STATIC_STORAGE_URL") or os.environ.get("STATIC_STORAGE_URL_FILE")
 ):
-    MIDDLEWARE.insert(1, "whitenoise.middleware.WhiteNoiseMiddleware")
+    MIDDLEWARE.insert(2, "whitenoise.middleware.WhiteNoiseMiddleware")
     if STATIC_ROOT is not None:
         hashed = "whitenoise.storage.CompressedManifestStaticFilesStorage"
         STORAGES["staticfiles"] = {"BACKEND": hashed}
