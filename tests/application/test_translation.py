@@ -15,8 +15,11 @@ from tests.application.callers import ADMINISTRATOR, VIEWER, Callers
 
 MARK = "⟦{}⟧"
 OURS = ("accounts", "objects", "api", "sharing", "audit", "uploads")
-# guardian names the fields of the first two, and the last is shown to nobody.
-OTHERS = {"objects.UserPermission", "objects.GroupPermission", "uploads.UploadPart"}
+# guardian names the fields of the first two, and the others are shown to nobody.
+OTHERS = {
+    *("objects.UserPermission", "objects.GroupPermission"),
+    *("objects.Copy", "uploads.UploadPart"),
+}
 NAMES_OF_THEIR_OWN = {"SHA-256", "ID"}
 
 
