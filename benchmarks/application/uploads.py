@@ -14,6 +14,7 @@ import json
 import os
 import random
 import re
+import secrets
 import signal
 import tempfile
 import time
@@ -28,7 +29,14 @@ from django.core.files.base import File
 from benchmarks.rows import Row, at_least, at_most
 from tahoestorage.testing.grid import LocalGrid
 from tests.application.postgres import running as running_postgres
-from tests.application.site import Environment, Site, bare_environment, manage, served
+from tests.application.site import (
+    Environment,
+    Site,
+    bare_environment,
+    make_tables_and_user,
+    manage,
+    served,
+)
 from tests.support.relay import Relay
 from tests.support.s3_servers import ACCESS_KEY, SECRET_KEY, running_weed
 
@@ -44,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--mib", type=int, default=1024, help="how much, %(default)s")
     parser.add_argument("--store", choices=("s3", "tahoe", "both"), default="both")
     given = parser.parse_args(arguments)
-    settings.configure(SECRET_KEY="of-the-benchmark", USE_TZ=True)  # noqa: S106
+    settings.configure(SECRET_KEY=secrets.token_hex(), USE_TZ=True)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as made, running_postgres() as postgres:
         content = Path(made) / "content.bin"
@@ -115,13 +123,7 @@ def measure(
     work: Path,
 ) -> list[Row]:
     """Return the figures of one store."""
-    manage(environment, "migrate", "--verbosity=0")
-    make_user = (
-        "from accounts.models import Tenant, User\n"
-        "t = Tenant.objects.create(name='A', slug='a')\n"
-        "User.objects.create_user('ann', tenant=t)"
-    )
-    manage(environment, "shell", "--no-imports", "-c", make_user)
+    make_tables_and_user(environment)
     storage = make()
     with (
         served(environment, work / "first.log") as first,

@@ -165,8 +165,7 @@ class UserAdmin(Scoped):
         given: dict[str, Any] = {
             name: form.cleaned_data[name] for name in form.changed_data
         }
-        by = request.user
-        assert isinstance(by, User)  # noqa: S101
+        by = access.user_of(request)
         if change:
             people.change(User.objects.get(pk=obj.pk), by=by, **given)
             return

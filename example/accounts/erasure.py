@@ -42,10 +42,7 @@ def erase(user: User) -> Erased:
     erased = Erased()
     for upload in Upload.objects.filter(user=user):
         try:
-            if upload.finished_at is None:
-                finishing.give_up(upload)
-            else:
-                finishing.remove(upload)
+            finishing.terminate(upload)
         except Busy:
             erased.left.append(f"upload {upload.pk}")
     owned = list(StoredObject.objects.filter(owner=user).values_list("pk", flat=True))

@@ -1,3 +1,5 @@
+from importlib import import_module
+
 from django.apps import AppConfig
 
 
@@ -6,4 +8,4 @@ class ApiConfig(AppConfig):
 
     def ready(self) -> None:
         # It registers itself with drf-spectacular.
-        from api import schema  # noqa: F401
+        import_module("api.schema")

@@ -15,11 +15,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.access import user_of
 from api import documented, links
 from api.bodies import body_of, length_of
 from api.idempotency import once
 from api.parsers import StreamParser
-from api.permissions import user_of
 from api.problems import Problem
 from api.serializers import (
     LinkParametersSerializer,

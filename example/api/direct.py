@@ -173,10 +173,7 @@ class DirectUploadView(APIView):
         """
         upload = own(request, pk)
         try:
-            if upload.finished_at is None:
-                finishing.give_up(upload)
-            else:
-                finishing.remove(upload)
+            finishing.terminate(upload)
         except Busy:
             raise Problem(423, _("The upload is being worked on."), "busy") from None
         return Response(status=204)

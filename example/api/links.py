@@ -16,6 +16,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from accounts.access import user_of
 from accounts.models import User
 from accounts.tokens import is_version_of, version_of
 from api import documented
@@ -34,15 +35,13 @@ class Link(NamedTuple):
     expires_at: datetime
 
 
-def link_to(request: Request, found: StoredObject, version: Version | None) -> Link:
+def link_to(request: Request, found: StoredObject, version: Version) -> Link:
     """Return a link to the version's content, for what the user may see now.
 
     It is bound to the user: it ends with their tokens, revoked or by another password,
     and where they may not see the object any more.
     """
-    user = request.user
-    assert isinstance(user, User)  # noqa: S101
-    assert version is not None  # noqa: S101
+    user = user_of(request)
     signer = signing.TimestampSigner(salt=SALT)
     token = signer.sign_object([version.pk.hex, user.pk, version_of(user)])
     path = reverse("api:link", args=[token])

@@ -11,11 +11,11 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.access import user_of
 from api import contents, documented
 from api.bodies import check_size, has_body, length_of, limit
 from api.filters import IdFilterSet
 from api.parsers import JSONParser, MultiPartParser
-from api.permissions import user_of
 from api.serializers import (
     ListParametersSerializer,
     NewObjectSerializer,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from django.core import signing
+from django.core.exceptions import ImproperlyConfigured
 from django.db.models import BooleanField, F, Func, Model, QuerySet, Value
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import ValidationError
@@ -152,8 +153,9 @@ def _salt(model: type[Model]) -> str:
 def _field(model: type[Model], order: str) -> Any:
     name = order.lstrip("-")
     field = model._meta.pk if name == "pk" else model._meta.get_field(name)
-    # Nothing is greater or less than NULL: such rows would be on no page.
-    assert not field.null, f"{field} may be null"  # noqa: S101
+    if field.null:
+        # Nothing is greater or less than NULL: such rows would be on no page.
+        raise ImproperlyConfigured(f"{field} may be null, so no list has its order.")
     return field
 
 

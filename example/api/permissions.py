@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.access import user_of
 from accounts.models import User
 from api.problems import Problem
 from objects import access, grants
@@ -174,12 +175,6 @@ class DefaultViewSet(
 
     def perform_destroy(self, instance: DefaultPermission) -> None:
         grants.revoke_default(instance, actor=user_of(self.request))
-
-
-def user_of(request: Request) -> User:
-    """Return the user; only views that refuse the anonymous ask."""
-    assert isinstance(request.user, User)  # noqa: S101
-    return request.user
 
 
 def administered(request: Request, pk: Any) -> StoredObject:

@@ -52,7 +52,7 @@ class ObjectSerializer(serializers.ModelSerializer[StoredObject]):
         read_only_fields = fields
 
     def get_link(self, found: StoredObject) -> str | None:
-        if not self.context.get("links") or found.state != "stored":
+        if not self.context.get("links") or found.deleted_at or found.current is None:
             return None
         request = self.context["request"]
         return links.link_to(request, found, found.current).url

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
@@ -19,9 +19,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.access import user_of
 from accounts.models import User
 from api import documented
-from api.permissions import user_of
 from api.problems import as_problem
 from objects import access
 from objects.access import Access
@@ -197,7 +197,8 @@ def begins(request: HttpRequest) -> bool:
 def opened(request: HttpRequest, link: ShareLink) -> HttpResponseBase:
     """Return the response with the object's content, as a download."""
     version = link.object.current
-    assert version is not None  # noqa: S101
+    if version is None:
+        raise Http404
     response = serve(
         request,
         version.storage,

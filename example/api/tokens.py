@@ -17,6 +17,7 @@ from rest_framework_simplejwt.tokens import RefreshToken, Token
 from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView
 
 from accounts import logins
+from accounts.access import user_of
 from accounts.models import User
 from accounts.tokens import create_tokens, is_revoked, revoke_tokens
 
@@ -58,6 +59,6 @@ class RevokeView(APIView):
     @extend_schema(request=None, responses={204: None})
     def post(self, request: Request) -> Response:
         """Revoke every token that the user was given until now."""
-        assert isinstance(request.user, User)  # noqa: S101
-        revoke_tokens(request.user, by=request.user)
+        user = user_of(request)
+        revoke_tokens(user, by=user)
         return Response(status=204)

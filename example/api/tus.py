@@ -25,6 +25,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.access import user_of
 from accounts.models import User
 from api.bodies import body_of, has_body, length_of, limit
 from api.parsers import StreamParser
@@ -237,10 +238,7 @@ class UploadView(TusView):
         """Give the upload up; what it has become, if it is finished, stays."""
         upload = found(pk)
         try:
-            if upload.finished_at is None:
-                finishing.give_up(upload)
-            else:
-                finishing.remove(upload)
+            finishing.terminate(upload)
         except Busy:
             raise busy() from None
         return Response(status=204)
@@ -248,8 +246,7 @@ class UploadView(TusView):
 
 def begin(request: Request, size: int, described: Described) -> Upload:
     """Return a new upload; its version holds its size in the tenant's quota."""
-    user = request.user
-    assert isinstance(user, User)  # noqa: S101
+    user = user_of(request)
     id = uuid.uuid4()
     name = described.name or str(id)
     if not access.may_write(user, described.folder, name):

@@ -11,8 +11,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.access import user_of
 from accounts.models import Tenant
-from api.permissions import user_of
 from objects.models import Version
 
 

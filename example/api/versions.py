@@ -13,9 +13,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.access import user_of
 from api import documented
 from api.contents import content_of
-from api.permissions import user_of
 from api.serializers import (
     LinkParametersSerializer,
     LinkSerializer,

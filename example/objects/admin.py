@@ -5,7 +5,7 @@ from django.contrib.auth.models import Group, Permission
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
-from accounts.models import User
+from accounts.access import user_of
 from accounts.scoping import OwnTenantAdmin
 from audit.actions import Action
 from audit.recording import record
@@ -72,12 +72,11 @@ class GrantAdmin(OwnTenantAdmin):
             target, access = obj, obj.access
         else:
             target, access = obj.content_object, Access(obj.permission.codename).word
-        assert isinstance(request.user, User)  # noqa: S101
         record(
             action,
             target,
             tenant_id=target.tenant_id,
-            actor=request.user,
+            actor=user_of(request),
             user=getattr(obj, "user_id", None),
             group=getattr(obj, "group_id", None),
             access=access,

@@ -103,8 +103,7 @@ def _adopt(
     # Some stores tell whole seconds only.
     second = modified.replace(microsecond=0)
     if newest is None or newest.created_at.replace(microsecond=0) <= second:
-        found.current = version
-        found.take_content()
+        found.take(version)
         found.save()
     record(
         Action.OBJECT_RECOVER,

@@ -103,8 +103,7 @@ def restore(
             return found
         last = found.versions.aggregate(last=Max("number"))["last"]
         there.update(number=last + 1)
-        found.current = there.get()
-        found.take_content()
+        found.take(there.get())
         _save(found)
         _note(Action.OBJECT_RESTORE, found, actor, before=version.number, now=last + 1)
     return found

@@ -19,8 +19,45 @@ class Truncated(Exception):
     """The content ended before its announced length."""
 
 
-class IncomingFile(File):  # type: ignore[type-arg]
-    """A file for ``Storage.save`` that reads a stream of known length, once.
+class StreamedFile(File):  # type: ignore[type-arg]
+    """A file for ``Storage.save`` that reads at most ``size`` bytes of a stream, once.
+
+    ``taken`` is how many were read so far.
+    """
+
+    def __init__(self, stream: Any, size: int) -> None:
+        super().__init__(stream, name="upload")
+        self.size = size
+        self.taken = 0
+        self._stream = stream
+
+    def seekable(self) -> bool:
+        return False
+
+    def read(self, size: int | None = None) -> bytes:
+        """Return at most ``size`` bytes, none at the end."""
+        left = self.size - self.taken
+        wanted = left if size is None or size < 0 else min(size, left)
+        if not wanted:
+            return b""
+        data = self.take(wanted)
+        self.taken += len(data)
+        return data
+
+    def take(self, wanted: int) -> bytes:
+        """Return what comes next of the stream, at most ``wanted`` bytes."""
+        raise NotImplementedError
+
+    def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        while data := self.read(chunk_size or CHUNK):
+            yield data
+
+    def multiple_chunks(self, chunk_size: int | None = None) -> bool:
+        return self.size > (chunk_size or CHUNK)
+
+
+class IncomingFile(StreamedFile):
+    """One of known length.
 
     Afterwards ``sha256`` is its hash in hex, and ``taken`` the bytes that were read.
     Reading raises Truncated where the stream ends early; what follows the length is
@@ -28,11 +65,8 @@ class IncomingFile(File):  # type: ignore[type-arg]
     """
 
     def __init__(self, stream: Any, size: int, content_type: str = "") -> None:
-        super().__init__(stream, name="upload")
-        self.size = size
-        self._stream = stream
+        super().__init__(stream, size)
         self.content_type = content_type
-        self.taken = 0
         self.on_read: Callable[[], None] | None = None
         """Called after each piece that was read: to tell others of the progress."""
         self._hash = hashlib.sha256()
@@ -47,30 +81,15 @@ class IncomingFile(File):  # type: ignore[type-arg]
         self._digest = ContentDigest(storage, self.size)
         return self._digest
 
-    def seekable(self) -> bool:
-        return False
-
-    def read(self, size: int | None = None) -> bytes:
-        """Return at most ``size`` bytes, none at the end."""
-        left = self.size - self.taken
-        wanted = left if size is None or size < 0 else min(size, left)
-        if not wanted:
-            return b""
+    def take(self, wanted: int) -> bytes:
+        data: bytes
         try:
             data = self._stream.read(wanted)
         except UnreadablePostError:  # The connection broke off.
             data = b""
         if not data:
             raise Truncated(f"{self.taken} of {self.size} bytes arrived.")
-        self.taken += len(data)
         (self._digest or self._hash).update(data)
         if self.on_read is not None:
             self.on_read()
         return data
-
-    def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
-        while data := self.read(chunk_size or CHUNK):
-            yield data
-
-    def multiple_chunks(self, chunk_size: int | None = None) -> bool:
-        return self.size > (chunk_size or CHUNK)

@@ -101,12 +101,12 @@ class StoredObject(models.Model):
         """The folder and the name, with a slash between them."""
         return f"{self.folder}/{self.name}" if self.folder else self.name
 
-    def take_content(self) -> None:
-        """Describe the current version's content; the caller saves the row."""
-        assert self.current is not None  # noqa: S101
-        self.size = self.current.size or 0
-        self.sha256 = self.current.sha256
-        self.content_type = self.current.content_type
+    def take(self, version: Version) -> None:
+        """Let the version be the current one; the caller saves the row."""
+        self.current = version
+        self.size = version.size or 0
+        self.sha256 = version.sha256
+        self.content_type = version.content_type
 
 
 class Version(models.Model):

@@ -218,8 +218,7 @@ def settle(version: Version, sha256: str, *, conditions: Conditions = NONE) -> N
         newest = found.current
         conditions.check(content_etag(newest))
         if newest is None or newest.number < version.number:
-            found.current = version
-            found.take_content()
+            found.take(version)
             found.save()
         record(
             Action.OBJECT_CREATE if newest is None else Action.OBJECT_VERSION,

@@ -104,9 +104,8 @@ def mend(found: Found) -> str:
         quarantine.put(storage, found.key)
         return "put into quarantine"
     version = found.version
-    if found.finding is Finding.COPY:
+    if found.finding is Finding.COPY or version is None:
         return _mend_copy(found)
-    assert version is not None  # noqa: S101
     rows = Version.objects.filter(pk=version.pk, store=found.store)
     if found.finding is Finding.MISSING:
         rows.update(missing_since=timezone.now())

@@ -45,12 +45,10 @@ def verify(upload: Upload) -> None:
     Raises NotThere, and may be tried again then; WrongSize, and then the upload is
     given up; Busy, and what the store raises.
     """
-    version = upload.version
     try:
         lease = acquire(upload)
         with returned(lease):
-            assert version is not None  # noqa: S101  # `acquire` saw to that.
-            settle(lease, version, _hash(lease, version))
+            settle(lease, lease.version, _hash(lease, lease.version))
     except WrongSize:
         give_up(Upload.objects.get(pk=upload.pk))
         raise

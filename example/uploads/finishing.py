@@ -55,8 +55,7 @@ def finish(lease: Lease) -> None:
 
     Whatever goes wrong, the parts are still there, and it can be tried again.
     """
-    version = lease.upload.version
-    assert version is not None  # noqa: S101  # `acquire` saw to that.
+    version = lease.version
     try:
         with lease.kept():
             _claim(lease, version)
@@ -143,6 +142,17 @@ def returned(lease: Lease) -> Iterator[None]:
         lease.release()
         raise
     lease.release()
+
+
+def terminate(upload: Upload) -> None:
+    """Give an upload up; of a finished one only the row goes, not what it became.
+
+    Raises Busy while somebody works on it.
+    """
+    if upload.finished_at is None:
+        give_up(upload)
+    else:
+        remove(upload)
 
 
 def give_up(upload: Upload) -> None:

@@ -21,6 +21,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
+from objects.models import Version
 from uploads.models import Upload
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,13 @@ class Lease:
     renewed: float = field(default_factory=time.monotonic)
     is_lost: bool = False
     """Whether somebody else was found to have it, while it was `kept`."""
+
+    @property
+    def version(self) -> Version:
+        """What the upload becomes; raises Busy where it was given up."""
+        if self.upload.version is None:
+            raise Busy
+        return self.upload.version
 
     def update(self, **values: Any) -> None:
         """Change the upload's row; raises Busy where the lease is another's by now."""

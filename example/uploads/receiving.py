@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
-from django.core.files.base import File
 from django.db import transaction
 from django.http.request import UnreadablePostError
 
-from objects.incoming import CHUNK
+from objects.incoming import StreamedFile
 from objects.pace import TooSlow
 from uploads.leases import Lease, expiry
 from uploads.models import Upload, UploadPart
@@ -22,40 +20,26 @@ class ChecksumMismatch(Exception):
     """What came has not the checksum that was sent with it."""
 
 
-class PartContent(File):  # type: ignore[type-arg]
-    """The next bytes of a body, for ``Storage.create``: fewer where the body ends."""
+class PartContent(StreamedFile):
+    """The next bytes of a body: fewer where the body ends."""
 
     def __init__(self, stream: Any, most: int, lease: Lease, checksum: Any) -> None:
-        super().__init__(stream, name="part")
-        self.size = most
-        self.taken = 0
+        super().__init__(stream, most)
         self.is_at_end = False
-        self._stream, self._lease, self._checksum = stream, lease, checksum
+        self._lease, self._checksum = lease, checksum
 
-    def seekable(self) -> bool:
-        return False
-
-    def read(self, size: int | None = None) -> bytes:
-        """Return at most ``size`` bytes, none at the end."""
-        left = self.size - self.taken
-        wanted = left if size is None or size < 0 else min(size, left)
-        if not wanted:
-            return b""
+    def take(self, wanted: int) -> bytes:
+        data: bytes
         try:
-            data: bytes = self._stream.read(wanted)
+            data = self._stream.read(wanted)
         except (UnreadablePostError, TooSlow):
             data = b""  # What came until then is kept.
         if len(data) < wanted:
             self.is_at_end = True
-        self.taken += len(data)
         if self._checksum is not None:
             self._checksum.update(data)
         self._lease.renew()
         return data
-
-    def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
-        while data := self.read(chunk_size or CHUNK):
-            yield data
 
 
 def receive(

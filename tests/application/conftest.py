@@ -14,6 +14,7 @@ from tests.application.site import bare_environment, manage
 from tests.support.browser import running_chromium
 
 if TYPE_CHECKING:
+    from accounts.models import User
     from tests.application.callers import Callers
 
 
@@ -42,6 +43,15 @@ def postgres_tables(
 def browser() -> Iterator[Browser]:
     with running_chromium() as browser:
         yield browser
+
+
+@pytest.fixture
+def user(db: None) -> User:
+    """Somebody of a tenant without limits."""
+    from accounts.models import Tenant, User
+
+    tenant = Tenant.objects.create(name="Acme", slug="acme")
+    return User.objects.create_user("ann", password="secret", tenant=tenant)
 
 
 @pytest.fixture

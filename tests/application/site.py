@@ -130,6 +130,17 @@ def grid_environment(grid: LocalGrid, directory: Path) -> Environment:
     return environment
 
 
+def make_tables_and_user(environment: Environment) -> None:
+    """Fill the site's new database: its tables, and the user ann of a tenant."""
+    manage(environment, "migrate", "--verbosity=0")
+    code = (
+        "from accounts.models import Tenant, User\n"
+        "t = Tenant.objects.create(name='A', slug='a')\n"
+        "User.objects.create_user('ann', tenant=t)"
+    )
+    manage(environment, "shell", "--no-imports", "-c", code)
+
+
 def bare_environment(directory: Path) -> Environment:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("TAHOE_")}
     return inherited | {

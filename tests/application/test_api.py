@@ -10,19 +10,13 @@ import pytest
 from django.urls import reverse
 from rest_framework.test import APIClient
 
-from accounts.models import Tenant, User
+from accounts.models import User
 from accounts.tokens import create_tokens
 from objects import storing
 from objects.incoming import IncomingFile, Truncated
 from objects.models import StoredObject, Version
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def user() -> User:
-    tenant = Tenant.objects.create(name="Acme", slug="acme")
-    return User.objects.create_user("ann", password="secret", tenant=tenant)
 
 
 @pytest.fixture

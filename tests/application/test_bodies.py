@@ -14,7 +14,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.application.site import Site, bare_environment, manage, served
+from tests.application.site import (
+    Site,
+    bare_environment,
+    make_tables_and_user,
+    manage,
+    served,
+)
 
 COUNTS = """
 SELECT used_bytes, reserved_bytes, used_objects, reserved_objects,
@@ -90,13 +96,7 @@ def sender(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sender]:
         "STORAGE_URL": store.as_uri(),
         "UPLOAD_PATIENCE": "2",
     }
-    manage(environment, "migrate", "--verbosity=0")
-    make = (
-        "from accounts.models import Tenant, User\n"
-        "t = Tenant.objects.create(name='A', slug='a')\n"
-        "User.objects.create_user('ann', tenant=t)"
-    )
-    manage(environment, "shell", "--no-imports", "-c", make)
+    make_tables_and_user(environment)
     access = json.loads(manage(environment, "createusertoken", "ann"))["access"]
     with served(environment, directory / "site.log") as site:
         yield Sender(site, environment, access, store)

@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from accounts.models import Tenant, User
+from accounts.models import User
 from api.idempotency import LEASE
 from api.models import OnceRequest
 from objects.incoming import IncomingFile
@@ -18,12 +18,6 @@ from objects.models import Version
 from tests.application.callers import client_of
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def user() -> User:
-    tenant = Tenant.objects.create(name="Acme", slug="acme")
-    return User.objects.create_user("ann", tenant=tenant)
 
 
 @pytest.fixture

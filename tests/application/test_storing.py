@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.core.files.storage import storages
 
-from accounts.models import Tenant, User
+from accounts.models import User
 from objects.keys import MAX_KEY, key_of, read_key
 from objects.models import StoredObject, Version
 from objects.storing import NotStored
@@ -20,12 +20,6 @@ from tests.conftest import requests_sent
 from tests.support.s3_servers import s3_requests
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def user() -> User:
-    tenant = Tenant.objects.create(name="Acme", slug="acme")
-    return User.objects.create_user("ann", password="secret", tenant=tenant)
 
 
 @pytest.fixture

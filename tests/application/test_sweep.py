@@ -25,12 +25,6 @@ from uploads.models import Upload, UploadPart
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def user() -> User:
-    tenant = Tenant.objects.create(name="Acme", slug="acme")
-    return User.objects.create_user("ann", password="secret", tenant=tenant)
-
-
 @pytest.fixture(params=["files"])
 def storage(request: pytest.FixtureRequest, settings: Any, tmp_path: Path) -> Any:
     settings.STORAGES = {"default": store_entry(request.param, tmp_path, request)}

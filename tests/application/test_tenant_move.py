@@ -48,12 +48,6 @@ class Stumbling:
         return call
 
 
-@pytest.fixture
-def user() -> User:
-    tenant = Tenant.objects.create(name="Acme", slug="acme")
-    return User.objects.create_user("ann", password="secret", tenant=tenant)
-
-
 @pytest.fixture(params=[("files", "files")], ids=str)
 def stores(request: pytest.FixtureRequest, settings: Any, tmp_path: Path) -> None:
     old, new = request.param

@@ -20,7 +20,13 @@ import pytest
 import requests
 from tusclient.client import TusClient
 
-from tests.application.site import Site, bare_environment, manage, served
+from tests.application.site import (
+    Site,
+    bare_environment,
+    make_tables_and_user,
+    manage,
+    served,
+)
 from tests.support.relay import Relay
 
 NODE = Path(__file__).parent / "node"
@@ -37,13 +43,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "STORAGE_URL": (directory / "store").as_uri(),
         "UPLOAD_PART_BYTES": str(PART),
     }
-    manage(environment, "migrate", "--verbosity=0")
-    make = (
-        "from accounts.models import Tenant, User\n"
-        "t = Tenant.objects.create(name='A', slug='a')\n"
-        "User.objects.create_user('ann', tenant=t)"
-    )
-    manage(environment, "shell", "--no-imports", "-c", make)
+    make_tables_and_user(environment)
     return environment
 
 

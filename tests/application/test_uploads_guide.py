@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.application.site import Environment, bare_environment, manage, served
+from tests.application.site import (
+    Environment,
+    bare_environment,
+    make_tables_and_user,
+    manage,
+    served,
+)
 from tests.application.test_accounts_guide import run
 from tests.support.documents import block
 
@@ -16,13 +22,7 @@ from tests.support.documents import block
 @pytest.fixture
 def environment(tmp_path: Path) -> Environment:
     environment = bare_environment(tmp_path) | {"NO_PROXY": "127.0.0.1"}
-    manage(environment, "migrate", "--verbosity=0")
-    make = (
-        "from accounts.models import Tenant, User\n"
-        "t = Tenant.objects.create(name='A', slug='a')\n"
-        "User.objects.create_user('ann', tenant=t)"
-    )
-    manage(environment, "shell", "--no-imports", "-c", make)
+    make_tables_and_user(environment)
     return environment
 
 
