@@ -22,9 +22,12 @@ APPLICATION := --ds tests.application.settings --override-ini pythonpath=example
 SOURCES := $(shell find tahoestorage ! -path '*/__pycache__*') \
 	$(wildcard setup.cfg pyproject.toml README.md LICENSE)
 
+# The tests start Python hundreds of times: it is to keep what it has compiled.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format docs bench compatibility wheel clean
+.PHONY: help demo test lint format docs bench compatibility chaos wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) \
@@ -35,7 +38,7 @@ demo: $(DEMO_ENVIRONMENT)  ## run the example site on a private grid (DEMO_EXIT=
 
 test: $(INSTALLED)  ## run every test against the built wheel (ARGS="-k caps": some)
 ifeq ($(ARGS),)
-	@$(PYTEST) --cov
+	@$(PYTEST) --durations=20
 	@$(PYTEST) $(APPLICATION) tests/application
 else
 	@$(PYTEST) $(if $(findstring tests/application,$(ARGS)),$(APPLICATION)) $(ARGS)
@@ -60,11 +63,14 @@ bench: $(INSTALLED)  ## measure, print a table, and write it as JSON
 compatibility: $(INSTALLED)  ## try all stores there are, and renew docs/compatibility.md
 	@$(BIN)/python -m benchmarks.compatibility
 
+chaos: $(INSTALLED)  ## bring faults upon real processes, and renew docs/reliability.md
+	@$(BIN)/python -m benchmarks.chaos --write docs/reliability.md
+
 wheel: $(WHEEL)  ## build the wheel into dist/
 
 clean:  ## remove all that was made, the demo's files too
 	rm -rf .venv .venv-demo .venv-docs .nox .demo build dist site *.egg-info bench.json \
-		.coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+		chaos.json .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(ENVIRONMENT): $(LOCK)

@@ -1,8 +1,9 @@
 """The tests on other versions of Python, Django and the rest; and the locks.
 
 ``nox -s newest`` takes the newest supported ones, ``nox -s lowest`` the lowest that
-setup.cfg admits, ``nox -s clients`` runs other people's code on the storages, and
-``nox -s lock`` renews requirements/*.txt.
+setup.cfg admits, ``nox -s clients`` runs other people's code on the storages,
+``nox -s plots`` draws the plots of the documentation, and ``nox -s lock`` renews
+requirements/*.txt.
 """
 
 import os
@@ -15,7 +16,7 @@ nox.options.reuse_venv = "yes"
 
 
 def run_tests(session: nox.Session, lock: str) -> None:
-    """Do what ``make test`` does, in the session's environment, without coverage."""
+    """Do what ``make test`` does, in the session's environment."""
     session.install("--no-deps", "-r", lock)
     session.run("make", "wheel", external=True)
     (wheel,) = Path("dist").glob("*.whl")
@@ -23,11 +24,16 @@ def run_tests(session: nox.Session, lock: str) -> None:
     where = "import site; print(site.getsitepackages()[0])"
     site = session.run("python", "-c", where, silent=True)
     Path(str(site).strip(), "beside_tahoestorage.pth").write_text(f"{Path.cwd()}\n")
+    # An empty one lets Python keep what it compiles: the tests start it often.
+    environment = {"TAHOESTORAGE_WHEEL": "1", "PYTHONDONTWRITEBYTECODE": ""}
+    if "--cov-branch" not in session.posargs:
+        # It costs nearly nothing, and measures no branches before Python 3.14.
+        environment["COVERAGE_CORE"] = "sysmon"
     session.run(
         "pytest",
         *("-n", str(min((os.cpu_count() or 1) + 1, 4)), "--dist", "worksteal"),
         *session.posargs,
-        env={"TAHOESTORAGE_WHEEL": "1"},
+        env=environment,
     )
 
 
@@ -54,6 +60,15 @@ def clients(session: nox.Session) -> None:
         *("python", "-m", "pytest", "nightly", "--ds", "nightly.settings"),
         *("-W", "default", *session.posargs),
     )
+
+
+@nox.session(python="3.11")
+def plots(session: nox.Session) -> None:
+    """Measure and draw what docs/performance.md shows; some twenty minutes."""
+    session.install("--no-deps", "-r", "requirements/dev-py311-django52.txt")
+    session.install("--no-deps", "-r", "requirements/plots.txt", "-e", ".")
+    session.run("python", "-m", "benchmarks.plots", "measure", *session.posargs)
+    session.run("python", "-m", "benchmarks.plots", "draw")
 
 
 @nox.session(python="3.11")
@@ -89,12 +104,19 @@ def lock(session: nox.Session) -> None:
             *("--python-version", python, "--output-file", f"requirements/{name}.txt"),
             silent=True,
         )
-    # What the demo, other people's code and the documentation need, in the versions
-    # that the tests have.
+    # What the demo, the containers, other people's code, the documentation and its
+    # plots need, in the versions that the tests have.
     for name, needs in [
         ("demo", ("setup.cfg", "--extra=grid")),
-        ("clients", ("setup.cfg", "--extra=grid", "--extra=s3")),
+        (
+            "service",
+            ("setup.cfg", "--extra=gcs", "--extra=redis", "--generate-hashes"),
+        ),
+        ("build", ("--generate-hashes",)),
+        ("gateway", ("--generate-hashes",)),
+        ("clients", ("setup.cfg", "--extra=gcs", "--extra=grid", "--extra=s3")),
         ("docs", ()),
+        ("plots", ()),
     ]:
         session.run(
             *compile_,

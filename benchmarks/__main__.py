@@ -46,7 +46,18 @@ def main() -> None:
     )
     django.setup()
 
-    from benchmarks import downloads, large, objects, proxy, readers, small
+    from benchmarks import (
+        checks,
+        contents,
+        copies,
+        downloads,
+        huge,
+        large,
+        objects,
+        proxy,
+        readers,
+        small,
+    )
     from benchmarks.rows import Row
     from tahoestorage.testing.grid import LocalGrid
 
@@ -54,18 +65,25 @@ def main() -> None:
         small.lookups,
         small.deep_lookups,
         small.large_directory,
+        huge.huge_directory,
         small.cold_lookup,
         readers.cold_listings,
+        contents.hot_content,
+        contents.dead_gateway,
         small.saves,
+        small.many_saves,
+        copies.copies,
         large.imports,
         large.transfers,
         proxy.public_downloads,
         downloads.downloads,
         objects.object_lookups,
         objects.gcs_lookups,
+        objects.object_saves,
         objects.object_transfers,
         objects.object_copies,
         objects.object_static_files,
+        checks.checks,
     )
     rows: list[Row] = []
     machine = f"{platform.machine()}, {os.cpu_count()} cores"

@@ -211,13 +211,10 @@ def fill(server: RedisServer, stop: threading.Event) -> None:
 
 
 def measure(
-    kind: str, rounds: int, servers: int, result: Result, saves: int = SAVES
+    kind: str, rounds: int, grid: LocalGrid, result: Result, saves: int = SAVES
 ) -> None:
-    """Do some rounds with a Redis of a kind on a new grid."""
-    with (
-        tempfile.TemporaryDirectory() as work,
-        LocalGrid(servers=servers, gateways=2) as grid,
-    ):
+    """Do some rounds with a Redis of a kind on a new root of a grid."""
+    with tempfile.TemporaryDirectory() as work:
         directory = Path(work, "redis")
         directory.mkdir()
         with redis_of(kind, directory) as url:
@@ -249,7 +246,8 @@ def main() -> None:
     wrong = 0
     for kind in arguments.redis or REDIS:
         result = Result()
-        measure(kind, arguments.rounds, arguments.servers, result)
+        with LocalGrid(servers=arguments.servers, gateways=2) as grid:
+            measure(kind, arguments.rounds, grid, result)
         print(f"Redis: {kind}; {result}", flush=True)
         for said in sorted(set(result.errors))[:3]:
             print(f"    {said}", flush=True)

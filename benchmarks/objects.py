@@ -135,6 +135,36 @@ def _beside_a_folder(label: str, taken: dict[str, float]) -> Iterator[Row]:
 
 
 @on_weed
+def object_saves(weed: S3Server, work: Path) -> Iterator[Row]:
+    """Saves of 10 KB by free names, beside django-storages and boto3."""
+    storage = storage_on(weed, work)
+    bucket, client = storage.bucket_name, weed.client()
+    parent = Parent(**weed.options, bucket_name=bucket, file_overwrite=False)
+    count, body = itertools.count(), secrets.token_bytes(10_000)
+
+    def save(through: S3Storage | Parent) -> None:
+        through.save(f"dir/{next(count)}.bin", ContentFile(body))
+
+    def put() -> None:
+        key = f"dir/{next(count)}.bin"
+        client.put_object(Bucket=bucket, Key=key, Body=body, IfNoneMatch="*")
+
+    ways = {"ours": partial(save, storage), "parent": partial(save, parent)}
+    calls: dict[str, Callable[[], object]] = {**ways, "boto3": put}
+    # The first save of a process tries the store.
+    for call in calls.values():
+        call()
+    taken = median_of_each(calls, rounds=300)
+    shown = {who: f"{each * 1e3:.2f} ms" for who, each in taken.items()}
+    text = "S3: save of 10 KB by a free name, in times of django-storages"
+    beside = f"{shown['ours']}, django-storages {shown['parent']}"
+    yield at_most(text, taken["ours"] / taken["parent"], "x", 0.6, beside)
+    text = "the same, in times of boto3's conditional put_object"
+    beside = f"boto3 {shown['boto3']}"
+    yield at_most(text, taken["ours"] / taken["boto3"], "x", 1.25, beside)
+
+
+@on_weed
 def object_transfers(weed: S3Server, work: Path) -> Iterator[Row]:
     """256 MiB up and down, beside boto3."""
     storage = storage_on(weed, work)

@@ -1,7 +1,8 @@
-"""The stores: a real grid, and an S3 server."""
+"""The stores: a real grid, an S3 server, and an emulator of Google Cloud Storage."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 
 import boto3
 import pytest
+import requests
 from django.core.cache import cache
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
@@ -25,27 +27,44 @@ KEYS = {"access_key": "testkey", "secret_key": "testsecret12"}
 PATIENCE = 60
 
 
-@pytest.fixture(scope="session")
-def moto() -> Iterator[str]:
-    """The address of an S3 server."""
+@contextlib.contextmanager
+def running(module: str, *options: str) -> Iterator[str]:
+    """Run a server of Python's within the block; yield its address."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, "-m", module, *options, f"--port={port}"]
     server = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     until = time.monotonic() + PATIENCE
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            break
-        except OSError:
-            assert server.poll() is None
-            assert time.monotonic() < until
-            time.sleep(0.1)
-    yield f"http://127.0.0.1:{port}"
-    server.terminate()
-    server.wait(PATIENCE)
+    try:
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            except OSError:
+                assert server.poll() is None
+                assert time.monotonic() < until
+                time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(PATIENCE)
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[str]:
+    """The address of an S3 server."""
+    with running("moto.server", "--host=127.0.0.1") as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def gcs() -> Iterator[str]:
+    """The address of an emulator of Google Cloud Storage."""
+    options = ("start", "--host=127.0.0.1", "--in-memory")
+    with running("gcp_storage_emulator", *options) as address:
+        yield address
 
 
 @pytest.fixture(autouse=True)
@@ -54,12 +73,14 @@ def nothing_cached() -> None:
     cache.clear()
 
 
-@pytest.fixture(params=["tahoe", "s3"])
+@pytest.fixture(params=["tahoe", "s3", "gcs"])
 def store(
     request: pytest.FixtureRequest,
     settings: Settings,
     tahoe_grid: LocalGrid,
     moto: str,
+    gcs: str,
+    monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> Any:
     """The default storage, which is a new one for each test."""
@@ -69,9 +90,22 @@ def store(
             "base_url": tahoe_grid.base_url,
             "base_cap": tahoe_grid.create_root().uri,
         }
+    elif request.param == "gcs":
+        backend = "tahoestorage.backends.gcs.GCSStorage"
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs)
+        bucket = {"name": tmp_path.name.replace("_", "-").lower()}
+        requests.post(
+            f"{gcs}/storage/v1/b?project=tests", json=bucket, timeout=PATIENCE
+        ).raise_for_status()
+        options = {
+            "bucket_name": bucket["name"],
+            # The emulator overwrites all the same; nobody else writes there.
+            "conditional_writes": True,
+            "querystring_auth": False,
+        }
     else:
         backend = "tahoestorage.backends.s3.S3Storage"
-        bucket = tmp_path.name.replace("_", "-").lower()
+        name = tmp_path.name.replace("_", "-").lower()
         options = {**KEYS, "endpoint_url": moto, "region_name": "us-east-1"}
         boto3.client(
             "s3",
@@ -79,8 +113,8 @@ def store(
             region_name="us-east-1",
             aws_access_key_id=KEYS["access_key"],
             aws_secret_access_key=KEYS["secret_key"],
-        ).create_bucket(Bucket=bucket)
-        options["bucket_name"] = bucket
+        ).create_bucket(Bucket=name)
+        options["bucket_name"] = name
     options["cache"] = {"directory": str(tmp_path / "cache")}
     settings.STORAGES = {
         "default": {"BACKEND": backend, "OPTIONS": options},

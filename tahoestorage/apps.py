@@ -13,7 +13,17 @@ class TahoeStorageConfig(AppConfig):
         """Register the system checks, and keep secrets out of error pages."""
         # Importing them is enough, and does it once.
         from tahoestorage import checks  # noqa: F401
-        from tahoestorage.config.settings import filter_error_pages, hide_secrets
+        from tahoestorage.config.settings import (
+            filter_error_pages,
+            hide_secrets,
+            metrics_token,
+        )
 
         hide_secrets()
         filter_error_pages()
+        if metrics_token() is not None:
+            # An extra, and one that reads the environment when it is imported.
+            from tahoestorage import metering
+            from tahoestorage.metrics import PrometheusMeter
+
+            metering.use(PrometheusMeter())

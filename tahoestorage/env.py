@@ -2,7 +2,7 @@
 
     from tahoestorage import env
 
-    STORAGES = env.storages(default="file:///srv/media")
+    STORAGES = env.storages()
 
 ``docs/environment.md`` lists the variables. Whatever is wrong is reported together, as
 ImproperlyConfigured, and no secret is ever repeated.

@@ -14,6 +14,9 @@ Each leaf is also the builtin that callers already catch::
         ├── StoreUnreachable   ConnectionError     nothing answers there
         ├── StoreForbids       PermissionError     the credentials may not do this
         ├── NotConditional     OSError             a save could overwrite a file
+        ├── UploadEnded        OSError             an upload in parts is no more
+        ├── NotAllSaved        OSError             some of many files were not saved
+        ├── NotAllDeleted      OSError             some of many files were not deleted
         ├── DamagedDownload    OSError             a body that is not the file
         └── GatewayError       OSError             a Tahoe-LAFS gateway did not do it
             ├── GatewayUnreachable ConnectionError     nothing answers there
@@ -107,6 +110,54 @@ class StoreForbids(StoreError, PermissionError):
 
 class NotConditional(StoreError):
     """The store has no conditional writes: a save could overwrite what is there."""
+
+
+class UploadEnded(StoreError):
+    """An upload in parts was aborted or completed, and takes no more of them."""
+
+
+class NotAllSaved(StoreError):
+    """Some of the files that ``save_many`` was given were not saved.
+
+    ``errors`` has the name that was asked for and what went wrong, by the position of
+    the file among those that were given, from 0. ``saved`` has the names of files that
+    were saved but not yielded, for others before them were not, likewise.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        errors: dict[int, tuple[str, Exception]] | None = None,
+        saved: dict[int, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.errors = errors or {}
+        self.saved = saved or {}
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        return type(self), (str(self), self.errors, self.saved)
+
+
+class NotAllDeleted(StoreError):
+    """Some of the files that ``delete_many`` was given were not deleted.
+
+    ``errors`` has the name and what went wrong, by the position of the file among those
+    that were given, from 0. ``deleted`` has the names of files that are gone but were
+    not yielded, for others before them are not, likewise.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        errors: dict[int, tuple[str, Exception]] | None = None,
+        deleted: dict[int, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.errors = errors or {}
+        self.deleted = deleted or {}
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        return type(self), (str(self), self.errors, self.deleted)
 
 
 class DamagedDownload(StoreError):

@@ -8,6 +8,7 @@ from typing import ClassVar
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.template import TemplateDoesNotExist, loader
 from django.utils.deprecation import MiddlewareMixin
+from django.utils.log import log_response
 
 from tahoestorage.exceptions import StoreError, printable
 
@@ -51,15 +52,18 @@ class StoreErrorMiddleware(MiddlewareMixin):
             exception, UnreadablePostError
         ):
             return None
-        logger.warning(
-            "%s %s: 503, for the file store failed: %s",
-            request.method,
-            printable(request.path),
-            exception,
-        )
         response = HttpResponse(self.page(request), status=503)
         response["Retry-After"] = str(self.retry_after)
         response["Cache-Control"] = "no-store"
+        text = f"{request.method} {printable(request.path)}: 503, for the file store "
+        # By Django's own function, or Django would log it again, and mail it to ADMINS.
+        log_response(
+            f"{text}failed: {exception}",
+            response=response,
+            request=request,
+            logger=logger,
+            level="warning",
+        )
         return response
 
     def page(self, request: HttpRequest) -> str:

@@ -53,7 +53,8 @@ class Policy:
     attempts: int = 1
     """How often a block is asked for, where the store hangs up."""
     holds: bool = False
-    """Whether the first block, the last and the one before are held."""
+    """Whether the first block, the last and the one before are held, but of what is
+    mutable."""
     hint: str = ""
     """What an error says after telling that the size is another."""
 
@@ -99,15 +100,17 @@ class RangeReader(io.RawIOBase):
         self._at = 0
         self._end: int | None = 0
         self._ahead = policy.read_ahead
-        # Blocks that are held, each with where it begins: the first, the last, and the
-        # one before that which is read. Headers and directories are read repeatedly.
-        self._head = self._tail = self._before = (0, memoryview(b""))
 
     def _take(self, origin: Origin) -> None:
         self._fetch = origin.fetch
         self._size = origin.size
         self._reference = origin.reference
         self._is_mutable = origin.mutable
+        # Blocks that are held, each with where it begins: the first, the last, and the
+        # one before that which is read. Headers and directories are read repeatedly.
+        self._head = self._tail = self._before = (0, memoryview(b""))
+        # What is mutable is read as it is by then.
+        self._holds = self._policy.holds and not origin.mutable
 
     @property
     def size(self) -> int:
@@ -212,7 +215,7 @@ class RangeReader(io.RawIOBase):
                 self._block = memoryview(self._next())
                 if not self._block:
                     break
-                if not self._at and self._policy.holds:
+                if not self._at and self._holds:
                     self._head = 0, self._block
             elif self._is_near_the_end():
                 self._read_end()
@@ -238,7 +241,7 @@ class RangeReader(io.RawIOBase):
         return None
 
     def _keep_block(self) -> None:
-        if self._block and self._policy.holds:
+        if self._block and self._holds:
             self._before = self._at, self._block
 
     def _is_on_the_way(self) -> bool:
@@ -251,7 +254,7 @@ class RangeReader(io.RawIOBase):
     def _is_near_the_end(self) -> bool:
         """Whether the last block is asked for, from somewhere else in the file."""
         block = self._policy.block
-        if not self._policy.holds or self.until is not None:
+        if not self._holds or self.until is not None:
             return False
         if self._size is None or self._size <= block:
             return False
@@ -271,6 +274,7 @@ class RangeReader(io.RawIOBase):
         while self._at < expected:
             tail += self._next()
             self._at = first + len(tail)
+        self._check_surplus()
         self._close_part()
         self._tail = first, memoryview(tail)
 

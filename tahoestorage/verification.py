@@ -14,14 +14,18 @@ A store may lose or change bytes on their way, or say that it has them too early
 from __future__ import annotations
 
 import contextlib
+import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.core.files.storage import Storage
 
 from tahoestorage.backends import digests
 from tahoestorage.backends.digests import SHA256
+from tahoestorage.backends.sentparts import SentPart
+from tahoestorage.cache import from_the_store
 
-__all__ = ["ContentDigest"]
+__all__ = ["ContentDigest", "PartsDigest"]
 _CHUNK = 1 << 20
 
 
@@ -64,26 +68,80 @@ class ContentDigest:
         if self._taken != self._size:
             return False
         with contextlib.suppress(FileNotFoundError):
-            tells = getattr(self._storage, "stored_checksums", None)
-            told = {} if tells is None else tells(name)
-            agrees = {
-                algorithm: self._hashers[algorithm].digest() == digest
-                for algorithm, digest in told.items()
-                if algorithm in self._hashers
-            }
-            whole = [agrees[a] for a in agrees if not digests.is_of_parts(a)]
-            if whole:
-                return all(whole)
-            # Of parts of another length the digest is another.
-            if any(agrees.values()):
-                return True
-            return self._read_back(name) == (self._size, self.sha256)
+            known = {name: each.digest() for name, each in self._hashers.items()}
+            said = _said(self._storage, name, known)
+            if said is None:
+                found = _read_back(self._storage, name, SHA256)
+                return found == (self._size, known[SHA256])
+            return said
         return False
 
-    def _read_back(self, name: str) -> tuple[int, str]:
-        size, read = 0, digests.hasher(SHA256)
-        with self._storage.open(name) as file:
-            while some := file.read(_CHUNK):
-                size += len(some)
-                read.update(some)
-        return size, read.digest().hex()
+
+class PartsDigest:
+    """The SHA-256 of a content that was sent in parts of ``length`` bytes (SentPart).
+
+    ``sha256`` is that of all of it, in hex, where somebody knows it: whoever sent all
+    parts, or was handed on the state of the hash by whoever sent the first ones.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        parts: Sequence[SentPart],
+        length: int,
+        sha256: str | None = None,
+    ) -> None:
+        self._storage = storage
+        self._parts = parts
+        self._of_parts = digests.of_length(SHA256, length)
+        self._sha256 = sha256
+
+    def stored(self, name: str) -> str | None:
+        """Return the SHA-256, in hex, of the file by this name.
+
+        None where the store does not hold just these parts by it. The file is read back
+        where the SHA-256 is not known, or the store tells none that it compared. Raises
+        what the storage raises where it can't be asked.
+        """
+        whole = hashlib.sha256(b"".join(part.sha256 for part in self._parts)).digest()
+        known = {self._of_parts: whole}
+        with contextlib.suppress(FileNotFoundError):
+            if self._sha256 is not None:
+                known[SHA256] = bytes.fromhex(self._sha256)
+                said = _said(self._storage, name, known)
+                if said is not None:
+                    return self._sha256 if said else None
+            size = sum(part.size for part in self._parts)
+            found = _read_back(self._storage, name, SHA256, self._of_parts)
+            if (found[0], found[2]) == (size, whole):
+                sha256 = found[1].hex()
+                return sha256 if self._sha256 in {None, sha256} else None
+        return None
+
+
+def _said(storage: Any, name: str, known: Mapping[str, bytes]) -> bool | None:
+    """Return whether the store says that it has one of these digests.
+
+    None where it says nothing of use. Raises FileNotFoundError.
+    """
+    tells = getattr(storage, "stored_checksums", None)
+    told: Mapping[str, bytes] = {} if tells is None else tells(name)
+    agrees = {each: known[each] == told[each] for each in told if each in known}
+    whole = [agrees[each] for each in agrees if not digests.is_of_parts(each)]
+    if whole:
+        return all(whole)
+    # Of parts of another length the digest is another.
+    return True if any(agrees.values()) else None
+
+
+def _read_back(storage: Any, name: str, *algorithms: str) -> tuple[Any, ...]:
+    """Return a file's size, and its digests. Raises FileNotFoundError."""
+    size, hashers = 0, [digests.hasher(each) for each in algorithms]
+    with from_the_store():
+        opened = storage.open(name)
+    with opened as file:
+        while some := file.read(_CHUNK):
+            size += len(some)
+            for each in hashers:
+                each.update(some)
+    return (size, *(each.digest() for each in hashers))

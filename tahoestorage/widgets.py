@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.admin.widgets import AdminFileWidget
+from django.core.exceptions import ImproperlyConfigured
 from django.forms import ClearableFileInput
 
 from tahoestorage.exceptions import TahoeStorageError
@@ -47,5 +48,10 @@ class AdminStoredFileWidget(StoredFileInput, AdminFileWidget):
 def _url(value: Any) -> str | None:
     try:
         return str(value.url)
-    except (ValueError, NotImplementedError, TahoeStorageError):
+    except (
+        ValueError,
+        NotImplementedError,
+        ImproperlyConfigured,
+        TahoeStorageError,
+    ):
         return None

@@ -23,11 +23,13 @@ from django.db import close_old_connections
 from pytest_django.fixtures import Settings
 
 from tahoestorage.backends.s3 import S3Storage
+from tahoestorage.config.secrets import SECRET_FILES
 from tahoestorage.moving import copier
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import marker, presence, serverlist
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.testing.grid import LocalGrid
+from tests.support import quick_tahoe
 from tests.support.gcs_servers import GCS, running_gcs
 from tests.support.leaks import everything_logged
 from tests.support.moves import STUCK, Add
@@ -57,6 +59,12 @@ collect_ignore = (
 )
 
 MakeStorage = Callable[..., TahoeStorage]
+
+
+@pytest.fixture(autouse=True)
+def no_secret_files() -> None:
+    """Forget the secret files that another test read, of which the checks warn."""
+    SECRET_FILES.clear()
 
 
 class Requests(list[str]):
@@ -139,6 +147,36 @@ def nothing_known_of_gateways() -> None:
     presence._all.clear()
 
 
+@pytest.fixture(scope="session")
+def tahoe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What makes grids that make directories quickly."""
+    return quick_tahoe.executable(tmp_path_factory.mktemp("tahoe"))
+
+
+@pytest.fixture(scope="session")
+def tahoe_grid(tahoe: Path) -> Iterator[LocalGrid]:
+    """A grid of one node for all tests."""
+    with LocalGrid(tahoe=tahoe) as grid:
+        yield grid
+
+
+@pytest.fixture(scope="session")
+def two_gateways(tahoe: Path) -> Iterator[LocalGrid]:
+    """A grid of one server for all tests; its gateways know nothing of each other."""
+    with LocalGrid(servers=1, gateways=2, tahoe=tahoe) as grid:
+        yield grid
+
+
+@pytest.fixture(scope="session")
+def four_servers(tahoe: Path) -> Iterator[LocalGrid]:
+    """A grid for all tests: 2-of-4, happy 3, two gateways that speak HTTPS to servers.
+
+    The servers come back within seconds. Who stops one starts it again.
+    """
+    with LocalGrid(servers=4, gateways=2, introducer=True, tahoe=tahoe) as grid:
+        yield grid
+
+
 @pytest.fixture
 def root(tahoe_grid: LocalGrid) -> Cap:
     """A new, empty root directory on the grid."""
@@ -206,6 +244,13 @@ def gcs(gcs_server: GCS) -> GCS:
 def weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """One SeaweedFS for all tests; each makes a bucket of its own there."""
     with running_weed(tmp_path_factory.mktemp("weed")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def tls_weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """One SeaweedFS that is spoken to by https."""
+    with running_weed(tmp_path_factory.mktemp("weed"), tls=True) as server:
         yield server
 
 

@@ -5,8 +5,10 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.auth",
     "tahoestorage",
+    "tests.support.papers",
 ]
 DATABASES = {
     "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"},
 }
 USE_TZ = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

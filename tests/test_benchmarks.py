@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.plots.page import PAGE, PICTURES, with_figures
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -56,3 +58,15 @@ def test_a_file_without_figures_is_named(tmp_path: Path) -> None:
         assert done.returncode == 2
         assert f"{name} has no figures" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_the_page_of_plots_has_the_figures_that_were_measured() -> None:
+    known = json.loads((ROOT / "docs/performance/figures.json").read_text())
+    page = (ROOT / PAGE).read_text()
+
+    assert with_figures(page, known, "performance") == page
+    assert [*known["plots"]] == [panel.plot for p in PICTURES for panel in p.panels]
+    for picture in PICTURES:
+        drawn = (ROOT / f"docs/performance/{picture.file}.svg").read_text()
+        for panel in picture.panels:
+            assert all(line in drawn for line in known["plots"][panel.plot])

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django import forms
 from django.contrib.admin.widgets import AdminFileWidget
+from django.core.exceptions import ImproperlyConfigured
 from django.core.files.base import ContentFile
 from django.db import models
 from django.db.models.fields.files import FieldFile
@@ -50,6 +51,7 @@ def shown(widget: type[StoredFileInput], value: Any, required: bool = False) -> 
     [
         ValueError("Files have no URL"),
         NotImplementedError("no URL"),
+        ImproperlyConfigured("These credentials can't sign"),
         GatewayUnreachable("a.txt: nothing answers"),
     ],
 )

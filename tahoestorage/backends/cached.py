@@ -7,18 +7,22 @@ Google Cloud Storage alike. Listings and URLs are in the ``storage.py`` of each.
 from __future__ import annotations
 
 import contextlib
+import posixpath
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
 from django.core.exceptions import SuspiciousFileOperation
 from django.core.files.base import File
+from django.core.files.utils import validate_file_name
 
 from tahoestorage.backends import digests
-from tahoestorage.backends.content import file_of, repeatable
+from tahoestorage.backends.content import announced_size, file_of, repeatable
 from tahoestorage.backends.lookups import Lookups
-from tahoestorage.backends.names import path_of
+from tahoestorage.backends.names import normal, path_of
 from tahoestorage.backends.objectreader import ObjectReader
 from tahoestorage.backends.objectstore import TRIAL, is_hidden
+from tahoestorage.backends.saving import is_ours
 from tahoestorage.backends.storedfile import Reader, StoredFile
 from tahoestorage.cache import MISSING
 from tahoestorage.config.settings import use_tz
@@ -31,7 +35,12 @@ from tahoestorage.exceptions import (
     StoreForbids,
     StoreUnreachable,
 )
-from tahoestorage.parts import Part
+from tahoestorage.parts import Fetch, Part
+
+# The names that the store of a storage refused within a save by it; None where it is
+# asked before it.
+_refused: ContextVar[tuple[object, set[str]] | None]
+_refused = ContextVar("refused", default=None)
 
 
 class Cached(Lookups):
@@ -41,6 +50,13 @@ class Cached(Lookups):
     TahoeStorage has it, and ``allow_overwrite``, another name of ``file_overwrite``,
     which is False by default.
     """
+
+    # Of django-storages' classes.
+    gzip: Any
+    gzip_content_types: Any
+
+    always_tells_packing = True
+    """Whether each response, not only the first one, says how an object is packed."""
 
     def exists(self, name: str) -> bool:
         """Return whether there is an object of this name. A mere prefix is none.
@@ -71,8 +87,7 @@ class Cached(Lookups):
         cached = getattr(self.file_entry(name), label)
         if cached is None:
             # Of what was saved just now, the cache knows only what was sent.
-            entry = self._ask(name, self._item(name))
-            cached = None if entry is None else getattr(entry, label)
+            cached = getattr(self._ask(name, self._item(name)), label)
         if cached is None:
             raise FileMissing(f"{name}: there is no such file")
         return float(cached) if label != "size" else cached
@@ -85,11 +100,9 @@ class Cached(Lookups):
         """
         check_file(name)
         name = self._spelled(name)
-        entry: Entry | None = self.file_entry(name)
-        if entry is not None and None in (entry.size, entry.modified):
+        entry = self.file_entry(name)
+        if None in (entry.size, entry.modified):
             entry = self._ask(name, self._item(name))
-        if entry is None:
-            raise FileMissing(f"{name}: there is no such file")
         return entry
 
     @staticmethod
@@ -145,35 +158,120 @@ class Cached(Lookups):
 
     def _refuse_odd(self, name: str) -> None:
         """Raise NameTaken where others have put an object by a name no save gives."""
+        if self._is_odd_object(name):
+            raise NameTaken(f"{name}: the name is taken")
+
+    def _is_odd_object(self, name: str) -> bool:
+        """Whether others have put an object there by a name that no save gives.
+
+        The store is asked only where a save would give another name than this one.
+        """
         with contextlib.suppress(StoreUnreachable, StoreForbids):
-            if self._is_odd(name) and self.entry(name, confirm=True) is not None:
-                raise NameTaken(f"{name}: the name is taken")
+            return self._is_odd(name) and self.entry(name, confirm=True) is not None
+        return False
 
     def _reader(self, name: str) -> Reader:
         key, item = self.key_of(name), self._item(name)
         cached = self._cached(name, item)
 
         def fetch(first: int, last: int, reference: str | None) -> Part:
-            if reference is not None:
-                return self.fetch_object(key, first, last, reference, name)
-            ticket = self._entries.ticket()
-            part = self.fetch_object(key, first, last, None, name)
-            if not _tells_all_of(cached, part.entry):
+            ticket = None if reference is not None else self._entries.ticket()
+            part = self.fetch_object(key, first, last, reference, name)
+            if ticket is not None and not _tells_all_of(cached, part.entry):
                 self._fill(ticket, item, part.entry)
             return part
 
         entry = cached if isinstance(cached, Entry) else None
-        reader = ObjectReader(fetch, name, entry)
+        read: Fetch = fetch
+        contents = self._entries.contents
+        if contents is not None:
+            # What counts as packed hangs on the options.
+            types = sorted(self.gzip_content_types) if self.gzip else []
+            ours = item.item(f" packs {types}" if types else "")
+            kept = None if entry is None else contents.open(ours, entry)
+            if kept is not None:
+                return kept
+            keeping = contents.keeping(fetch, ours)
+
+            def read(first: int, last: int, reference: str | None) -> Part:
+                tells = reference is None or self.always_tells_packing or not self.gzip
+                return (keeping if tells else fetch)(first, last, reference)
+
+        reader = ObjectReader(read, name, entry)
         if entry is None:
             try:
                 reader.begin()
             except StoreUnreachable:
-                reader = ObjectReader(fetch, name, self.file_entry(name))
+                reader = ObjectReader(read, name, self.file_entry(name))
         return reader
+
+    def save(
+        self, name: str | None, content: Any, max_length: int | None = None
+    ) -> str:
+        """Save content, and return the name by which it was: a free one, in NFC.
+
+        Where others have put an object there by just the name that is given, and that
+        is not in NFC, it counts as taken; with ``allow_overwrite`` it is replaced.
+        """
+        size = announced_size(file_of(content))
+        without = size is not None and self._is_sent_whole(size)
+        # A subclass's own way to save may refuse no taken name.
+        without = without and is_ours(self, "exists", "_save", "write", "put_object")
+        before = _refused.set((self, set()) if without else None)
+        try:
+            return self._save_by(name, content, max_length)
+        finally:
+            _refused.reset(before)
+
+    def _save_by(self, name: str | None, content: Any, max_length: int | None) -> str:
+        given = str(getattr(content, "name", "") if name is None else name)
+        if normal(given) == given or given.endswith("/"):
+            return super().save(name, content, max_length)
+        validate_file_name(given, allow_relative_path=True)
+        if not self._is_odd_object(given):
+            return super().save(name, content, max_length)
+        if not self._overwrites:
+            root, extension = posixpath.splitext(given)
+            another = self.get_alternative_name(root, extension)
+            return super().save(another, content, max_length)
+        if max_length is not None and len(given) > max_length:
+            raise SuspiciousFileOperation(f"{given!r} is longer than {max_length}")
+        self.write(given, file_of(content), replace=True)
+        return given
+
+    def is_name_available(self, name: str, max_length: int | None = None) -> bool:
+        """Whether a save may use this name, as far as is known.
+
+        Within a save of a small file the store is not asked: it refuses the file where
+        the name is taken. A large one would be sent twice then.
+        """
+        storage, refused = _refused.get() or (None, set())
+        if storage is not self:
+            return super().is_name_available(name, max_length)
+        if max_length and len(name) > max_length:
+            return False
+        if self._overwrites:
+            return True
+        cached = self._cached(name, self._item(name))
+        return name not in refused and not isinstance(cached, Entry)
+
+    def create(self, name: str, content: Any, *, unique: bool = False) -> str:
+        """Save content by just this name, in NFC. Raises NameTaken.
+
+        The name is taken in either Unicode form. The rest is as ``Saving.create`` says.
+        """
+        self._refuse_odd(str(name))
+        return super().create(name, content, unique=unique)
 
     def _save(self, name: str, content: Any) -> str:
         def put(name: str) -> None:
-            self.write(name, content, replace=self._overwrites)
+            try:
+                self.write(name, content, replace=self._overwrites)
+            except NameTaken:
+                storage, refused = _refused.get() or (None, set())
+                if storage is self:
+                    refused.add(name)
+                raise
 
         name, content = saved_name(str(name)), file_of(content)
         if self._overwrites:
@@ -184,10 +282,13 @@ class Cached(Lookups):
     def _create_file(self, name: str, content: Any, *, unique: bool) -> str:
         name = saved_name(name)
         # By a condition, content goes through a temporary file in some stores.
-        looks = unique and not self._is_trusted
+        looks = unique and not (
+            self._is_trusted or self._refuses_at_once(name, content)
+        )
         if looks:
             check_file(name)
-            if self.stat_object(self.key_of(name), name) is not None:
+            with contextlib.suppress(FileMissing):
+                self.stat_object(self.key_of(name), name)
                 raise NameTaken(f"{name}: the name is taken")
         self.write(name, content, replace=looks)
         return name

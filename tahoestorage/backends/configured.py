@@ -27,12 +27,34 @@ from tahoestorage.redaction import Secret, hide
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.directories import Directories
 from tahoestorage.tahoe.gateway import Gateway
+from tahoestorage.tahoe.gateways import Gateways
 from tahoestorage.tahoe.links import Links
 from tahoestorage.tahoe.serverfacts import ServerRules
 
 _OF_THE_OPTIONS = ("options", "directories", "links")
+
+
 # One client for all storages with the same options.
-_gateway = OnceForEach(Gateway)
+@OnceForEach
+def _gateways(
+    base_urls: tuple[str, ...],
+    connect_timeout: float,
+    read_timeout: float,
+    min_rate: float,
+    retries: int,
+) -> Gateways:
+    return Gateways(
+        [
+            Gateway(
+                url,
+                connect_timeout=connect_timeout,
+                read_timeout=read_timeout,
+                min_rate=min_rate,
+                retries=retries,
+            )
+            for url in base_urls
+        ]
+    )
 
 
 class Configured(Storage):
@@ -94,14 +116,14 @@ class Configured(Storage):
                 "This storage was given its root cap by hand, which does not travel "
                 "with it, and TAHOE_STORAGE_BASE_CAP is that of another root."
             )
-        gateway = _gateway(
-            options.base_url,
-            connect_timeout=options.connect_timeout,
-            read_timeout=options.read_timeout,
-            min_rate=options.min_rate,
-            retries=options.retries,
+        gateways = _gateways(
+            options.base_urls,
+            options.connect_timeout,
+            options.read_timeout,
+            options.min_rate,
+            options.retries,
         )
-        return Directories(gateway, root, entry_cache(options.cache))
+        return Directories(gateways, root, entry_cache(options.cache))
 
     @cached_property
     def links(self) -> Links:

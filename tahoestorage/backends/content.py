@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import itertools
 import os
 import re
@@ -82,10 +83,14 @@ class BodyReader:
     """
 
     size: int | None = None
+    announced: int | None = None
+    """How many there will be, as the content says: believed by nothing but guesses."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self.taken = 0
         """How many bytes were read so far."""
+        self.error: Exception | None = None
+        """What reading the content raised last; clients hide it behind their own."""
         self._chunks = iter(chunks)
         self._rest = memoryview(b"")
 
@@ -101,7 +106,8 @@ class BodyReader:
 
     def read(self, size: int | None = None) -> bytes:
         """Return ``size`` bytes, fewer at the end only; all that is left without it."""
-        found: list[memoryview] = []
+        # In place, so that a part of 8 MiB takes no more while it is put together.
+        found = io.BytesIO()
         wanted = -1 if size is None or size < 0 else size
         while wanted:
             if not self._rest:
@@ -113,11 +119,11 @@ class BodyReader:
             some = self._rest if wanted < 0 else self._rest[:wanted]
             # An empty view of it would keep the whole chunk in memory.
             self._rest = self._rest[len(some) :] or memoryview(b"")
-            found.append(some)
+            found.write(some)
             if wanted > 0:
                 wanted -= len(some)
-        self.taken += sum(map(len, found))
-        return b"".join(found)
+        self.taken += found.tell()
+        return found.getvalue()
 
     def is_shorter_than(self, size: int) -> bool:
         """Return whether there are fewer than ``size`` bytes left.
@@ -159,6 +165,14 @@ class SeekableReader(BodyReader):
         return int(self._file.tell())
 
     def read(self, size: int | None = None) -> bytes:
+        try:
+            self.error = None
+            return self._bytes(size)
+        except Exception as error:
+            self.error = error
+            raise
+
+    def _bytes(self, size: int | None) -> bytes:
         if size is None or size < 0:
             return bytes(self._file.read())
         found: bytes = self._file.read(size)
@@ -181,7 +195,17 @@ def reader_of(content: Any) -> BodyReader:
     is_plain = getattr(content.chunks, "__func__", None) in _PLAIN
     if is_seekable and is_plain and isinstance(content.read(0), bytes):
         return SeekableReader(content)
-    return BodyReader(body_of(content).begin())
+    reader = BodyReader(body_of(content).begin())
+    reader.announced = announced_size(content)
+    return reader
+
+
+def announced_size(content: Any) -> int | None:
+    """Return what content says of its size, in bytes; None where it does not know."""
+    with contextlib.suppress(AttributeError, NotImplementedError, OSError, ValueError):
+        size = content.size
+        return size if isinstance(size, int) and size >= 0 else None
+    return None
 
 
 @contextlib.contextmanager

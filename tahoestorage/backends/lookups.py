@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import cached_property
 
+from tahoestorage import metering
 from tahoestorage.backends.names import path_of
 from tahoestorage.backends.objectstore import ObjectStore, Signed, is_hidden
 from tahoestorage.backends.processcaches import entry_cache
@@ -96,17 +97,25 @@ class Lookups(ObjectStore):
         path_of(name)
         item = self._item(name)
         cached = self._cached(name, item)
-        if isinstance(cached, Entry):
-            return cached
-        if cached is MISSING and not confirm:
+        is_hit = cached is not None and not (cached is MISSING and confirm)
+        metering.meter.looked_up(hit=is_hit)
+        if is_hit:
+            return cached if isinstance(cached, Entry) else None
+        try:
+            return self._ask(name, item)
+        except FileMissing:
             return None
-        return self._ask(name, item)
 
-    def _ask(self, name: str, item: Namespace) -> Entry | None:
+    def _ask(self, name: str, item: Namespace) -> Entry:
+        """Return the entry that the store has, and cache it. Raises FileMissing."""
         ticket = self._entries.ticket()
-        entry = self.stat_object(self.key_of(name), name)
-        if entry is not None or not self._is_expected(name):
-            self._fill(ticket, item, entry)
+        try:
+            entry = self.stat_object(self.key_of(name), name)
+        except FileMissing:
+            if not self._is_expected(name):
+                self._fill(ticket, item, None)
+            raise
+        self._fill(ticket, item, entry)
         return entry
 
     def _fill(self, ticket: Ticket, item: Namespace, entry: Entry | None) -> None:
@@ -121,16 +130,19 @@ class Lookups(ObjectStore):
         Its size and time may be None, for a file that was saved just now. Raises
         FileMissing, of which the store was asked.
         """
+        path_of(name)
+        item = self._item(name)
+        cached = self._cached(name, item)
+        metering.meter.looked_up(hit=isinstance(cached, Entry))
+        if isinstance(cached, Entry):
+            return cached
         try:
-            entry = self.entry(name, confirm=True)
+            return self._ask(name, item)
         except StoreUnreachable:
-            expired = self._entries.entry(self._item(name), ITEM, expired=True)
+            expired = self._entries.entry(item, ITEM, expired=True)
             if not isinstance(expired, Entry):
                 raise
             return expired
-        if entry is None:
-            raise FileMissing(f"{name}: there is no such file")
-        return entry
 
     @contextlib.contextmanager
     def _changing(self, name: str) -> Iterator[Callable[[Entry | Absent], None]]:
@@ -144,7 +156,7 @@ class Lookups(ObjectStore):
             if block.storage is self:
                 block.entries[self.key_of(name)] = None
         self._forget_urls(name)
-        change = self._entries.change(item, ITEM)
+        change = self._entries.change(item, ITEM, alone=True)
         cached: Entry | Absent | None = None
 
         def became(entry: Entry | Absent) -> None:

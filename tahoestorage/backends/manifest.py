@@ -15,6 +15,8 @@ from django.contrib.staticfiles.storage import (
 )
 from django.core.files.storage import Storage
 
+from tahoestorage.backends.names import url_name
+
 JOBS = 8
 # What a site may have set on its class, and is about how files are processed.
 _OF_THE_CLASS = (
@@ -71,6 +73,14 @@ class HashedFirst(_Manifest):  # type: ignore[misc]
         Stores of objects read a file by its name, and not by what is known of it.
         """
         return nullcontext()
+
+    def stored_name(self, name: str) -> str:
+        """Return the hashed name. Slashes at the start of ``name`` count for nothing.
+
+        Raises ValueError where the manifest does not have it and is strict.
+        """
+        stored: str = super().stored_name(url_name(name))
+        return stored
 
     @property
     def hashed_files(self) -> dict[str, str]:

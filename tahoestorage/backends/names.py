@@ -31,7 +31,7 @@ def url_name(name: str | None) -> str:
     return str(name or "").lstrip("/")
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=1 << 14)
 def path_of(name: str) -> tuple[str, ...]:
     """Return the names on the way to ``name``; none for the root.
 

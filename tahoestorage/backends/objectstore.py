@@ -18,6 +18,7 @@ Only S3 has ``unfinished``: uploads in parts that nobody ended.
 
 from __future__ import annotations
 
+import mimetypes
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -35,6 +36,14 @@ _TRIAL_OF_BEFORE = ".tahoestorage-probe-"
 def is_hidden(key: str) -> bool:
     """Whether a key is one of a trial, and no file. No listing shows such a key."""
     return key[key.rfind("/") + 1 :].startswith((TRIAL, _TRIAL_OF_BEFORE))
+
+
+def is_named_as_packed(name: str) -> bool:
+    """Whether a file came packed, by its name, as ``a.tar.gz`` did.
+
+    django-storages gives such a file a Content-Encoding, by which clients unpack it.
+    """
+    return mimetypes.guess_type(name)[1] is not None
 
 
 class Signed(NamedTuple):
@@ -72,6 +81,20 @@ class ObjectStore(Saving):
         """Whether the store is known to refuse to overwrite, without a trial."""
         raise NotImplementedError
 
+    def _refuses_at_once(self, name: str, content: Any) -> bool:
+        """Whether the content goes in one request, and the store refuses a taken name.
+
+        A store that is not trusted may have been tried.
+        """
+        return False
+
+    def _is_sent_whole(self, size: int) -> bool:
+        """Whether so many bytes go in one request, so that a save need not ask before.
+
+        The store then refuses them where the name is taken.
+        """
+        return False
+
     def conditional(self, *, thorough: bool = False) -> bool:
         """Return whether the store refuses to overwrite when a save asks it to.
 
@@ -94,8 +117,8 @@ class ObjectStore(Saving):
         """
         raise NotImplementedError
 
-    def stat_object(self, key: str, label: str) -> Entry | None:
-        """Return an object's entry, from the store; None where there is no object."""
+    def stat_object(self, key: str, label: str) -> Entry:
+        """Return an object's entry, from the store. Raises FileMissing."""
         raise NotImplementedError
 
     def fetch_object(
@@ -140,13 +163,19 @@ class ObjectStore(Saving):
         """
         raise NotImplementedError
 
+    def signs_url(self, key: str) -> bool:
+        """Whether the URL of an object is signed, so that it changes with time."""
+        raise NotImplementedError
+
     def download_url(
         self, name: str, *, method: str, content_type: str, disposition: str
-    ) -> str:
+    ) -> str | None:
         """Return a URL by which a visitor reads a file; ``method`` is GET or HEAD.
 
         Where the URL is signed, the store sends this Content-Type and this
-        Content-Disposition (RFC 6266) with the file.
+        Content-Disposition (RFC 6266) with the file. None for a file that came packed,
+        such as ``a.tar.gz``, where the store would send it with its Content-Encoding:
+        clients would unpack it.
         """
         raise NotImplementedError
 

@@ -24,6 +24,7 @@ def entry_cache(options: CacheOptions | None) -> EntryCache:
         lifetime=options.lifetime,
         memory_entries=options.memory_entries,
         redis=options.redis,
+        content_size_limit=options.content_size_limit,
     )
 
 

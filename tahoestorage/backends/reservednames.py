@@ -10,7 +10,7 @@ from tahoestorage.backends.names import path_of
 from tahoestorage.tahoe import marker
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=1 << 14)
 def grid_path(name: str) -> tuple[str, ...]:
     """Return what ``path_of`` does.
 

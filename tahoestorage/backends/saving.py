@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -13,11 +13,20 @@ from django.core.files.utils import validate_file_name
 
 from tahoestorage.backends.content import file_of
 from tahoestorage.backends.names import normal
+from tahoestorage.backends.savingmany import Sender, delete_each, save_each
 from tahoestorage.exceptions import NameTaken
 
 ALTERNATIVES = 100
 # Django tells save() how long a name may be, and not _save(), which may need another.
 _longest: ContextVar[int | None] = ContextVar("max_length", default=None)
+
+
+def is_ours(storage: Storage, *methods: str) -> bool:
+    """Whether a storage has these methods of this package, and none of a subclass."""
+    return all(
+        getattr(type(storage), method).__module__.startswith("tahoestorage.")
+        for method in methods
+    )
 
 
 class Saving(Storage):
@@ -61,6 +70,40 @@ class Saving(Storage):
         finally:
             _longest.reset(before)
 
+    def save_many(
+        self, pairs: Iterable[tuple[str, Any]], *, jobs: int = 8
+    ) -> Iterator[str]:
+        """Save pairs of name and content, ``jobs`` at a time; yield the names.
+
+        As ``save``, each file gets a free name, and is yielded once it is safe, in the
+        order of the pairs. On a grid many files of a directory are linked at once.
+        ``pairs`` may be a generator: a few contents for each job are held at a time.
+        Raises NotAllSaved where files could not be saved: what was saved stays, and its
+        ``errors`` name the others. Whoever stops iterating keeps what was yielded, and
+        maybe some more.
+        """
+        sender = Sender(jobs)
+        with sender.running():
+            yield from self._save_all(pairs, sender)
+
+    def _save_all(
+        self, pairs: Iterable[tuple[str, Any]], sender: Sender
+    ) -> Iterator[str]:
+        return save_each(self.save, pairs, sender)
+
+    def delete_many(self, names: Iterable[str], *, jobs: int = 8) -> Iterator[str]:
+        """Delete files, ``jobs`` at a time; yield each name once the file is gone.
+
+        In the order of the names, and each as ``delete`` does it: a name that is not
+        there is no error. ``names`` may be a generator. Raises NotAllDeleted where
+        files could not be deleted, whose ``errors`` name them; those after them that
+        were not begun stay. Whoever stops iterating may have deleted some more than
+        were yielded.
+        """
+        sender = Sender(jobs)
+        with sender.running():
+            yield from delete_each(self.delete, map(str, names), sender)
+
     def create(self, name: str, content: Any, *, unique: bool = False) -> str:
         """Save content by just this name, and return the name, in NFC.
 
@@ -73,8 +116,9 @@ class Saving(Storage):
         ``unique`` is the caller's word that nobody else writes this name, as where it
         holds a random id. A store of objects that is not known to refuse (Amazon's and
         Google's own are, and by ``conditional_writes`` any) is then asked whether the
-        name is free, and need not be able to; without it, one that can refuse small
-        files only (SeaweedFS) is sent a large one from a temporary file.
+        name is free, and need not be able to. On S3 it is asked only about more than 1
+        MiB, where a trial has shown that it refuses. Without ``unique``, one that can
+        refuse small files only (SeaweedFS) is sent a large one from a temporary file.
         """
         name = normal(str(name))
         validate_file_name(name, allow_relative_path=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -12,10 +12,13 @@ from django.core.files.base import File
 
 from tahoestorage.backends.configured import Configured
 from tahoestorage.backends.content import body_of
+from tahoestorage.backends.manylinks import ManyLinks
 from tahoestorage.backends.names import url_below, url_name
 from tahoestorage.backends.reservednames import grid_path, refuse_marker
-from tahoestorage.backends.saving import Saving
-from tahoestorage.backends.storedfile import StoredFile
+from tahoestorage.backends.saving import Saving, is_ours
+from tahoestorage.backends.savingmany import Sender, by_directory, save_together
+from tahoestorage.backends.storedfile import Reader, StoredFile
+from tahoestorage.cache import KeptContent
 from tahoestorage.config.settings import media_url, use_tz
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import (
@@ -23,15 +26,19 @@ from tahoestorage.exceptions import (
     InvalidCap,
     NameIsDirectory,
     NameTaken,
+    TahoeStorageError,
     TimeUnknown,
 )
 from tahoestorage.redaction import Secret
 from tahoestorage.tahoe.caps import Cap, literal_cap
 from tahoestorage.tahoe.directories import Directory, Path
-from tahoestorage.tahoe.files import FileReader
+from tahoestorage.tahoe.files import FileReader, kept_file
+from tahoestorage.tahoe.prefetching import fetch_below
 from tahoestorage.tahoe.publicurls import public_url
 from tahoestorage.tahoe.serverlist import now
 from tahoestorage.tahoe.uploads import UploadBody
+
+_WAY_OF_A_SAVE = ("save", "_save", "upload", "link")
 
 
 class PrefetchedDirectories(NamedTuple):
@@ -63,6 +70,8 @@ class TahoeStorage(Saving, Configured):
         In a ``prefetch`` block the directories on the way are asked for, once each.
         """
         path = grid_path(name)
+        if not _prefetched.get():
+            return path
         joined = "".join(f"{part}/" for part in path)
         for block in reversed(_prefetched.get()):
             # A directory's name may end in "/", and what is listed may be below it.
@@ -108,7 +117,7 @@ class TahoeStorage(Saving, Configured):
     def _open(self, name: str, mode: str = "rb") -> File[Any]:
         return StoredFile(self, str(name), mode)
 
-    def prepare_file(self, name: str, mode: str) -> FileReader | None:
+    def prepare_file(self, name: str, mode: str) -> Reader | None:
         """Return what reads a file; None where it may be opened to be written."""
         if mode.startswith("r"):
             return self._reader(name)
@@ -121,7 +130,7 @@ class TahoeStorage(Saving, Configured):
         self.links.check(path)
         return None
 
-    def _reader(self, name: str) -> FileReader:
+    def _reader(self, name: str) -> FileReader | KeptContent:
         path, entry = self._file(name)
         directories = self.directories
 
@@ -132,7 +141,11 @@ class TahoeStorage(Saving, Configured):
             return Cap.parse(child.entry.reference)
 
         cap = Cap.parse(entry.reference)
-        return FileReader(directories.gateway, cap, name, entry.size, again)
+        contents = directories.cache.contents
+        kept = None if contents is None else kept_file(contents, cap)
+        if kept is not None:
+            return kept
+        return FileReader(directories.gateways, cap, name, entry.size, again, contents)
 
     def exists(self, name: str) -> bool:
         """Whether there is a file or directory of this name.
@@ -245,6 +258,14 @@ class TahoeStorage(Saving, Configured):
 
         return "/".join(grid_path(self._by_free_name(name, link)))
 
+    def _save_all(
+        self, pairs: Iterable[tuple[str, Any]], sender: Sender
+    ) -> Iterator[str]:
+        # A subclass's own way to save a file is gone for each of them.
+        if self.options.allow_overwrite or not is_ours(self, *_WAY_OF_A_SAVE):
+            return super()._save_all(pairs, sender)
+        return save_together(ManyLinks(self), pairs, sender)
+
     def _create_file(self, name: str, content: Any, *, unique: bool) -> str:
         since = now()
         cap = self.upload(name, body_of(content))
@@ -264,7 +285,7 @@ class TahoeStorage(Saving, Configured):
         literal = body.literal()
         if literal is not None:
             return literal_cap(literal)
-        return self.directories.gateway.upload(body, label=name)
+        return self.directories.gateways.upload(body, label=name)
 
     def link(
         self,
@@ -281,6 +302,25 @@ class TahoeStorage(Saving, Configured):
         by ``serverlist.now``, lest a slow root be read twice while a server is away.
         """
         self.links.add(grid_path(name), cap, replace=replace, since=since)
+
+    def link_together(self, caps: Mapping[str, Cap]) -> dict[str, Exception]:
+        """Link caps by free names, those of a directory by one change.
+
+        Returns what was not linked, with the error of each.
+        """
+        errors: dict[str, Exception] = {}
+        for directory, names in by_directory(caps).items():
+            paths = {grid_path(name)[-1]: name for name in names}
+            try:
+                refused = self.links.add_together(
+                    grid_path(directory),
+                    {last: caps[name] for last, name in paths.items()},
+                )
+            except TahoeStorageError as error:
+                errors |= dict.fromkeys(names, error)
+            else:
+                errors |= {paths[last]: error for last, error in refused.items()}
+        return errors
 
     def publish_file(self, file: StoredFile) -> None:
         name, since = str(file.name), now()
@@ -304,14 +344,17 @@ class TahoeStorage(Saving, Configured):
 
     @contextmanager
     def prefetch(self, prefix: str = "") -> Iterator[None]:
-        """Within the block, see what others have changed before it.
+        """Fetch the directories below ``prefix`` now, for the look-ups in the block.
 
-        The directory of each name that begins with ``prefix`` is asked for when it is
-        first looked up, and those on the way, once in the block: what the cache knows
-        of them may be as old as another host's change. Listings are read whole, so
-        this is all that there is to fetch.
+        Some at a time, and 256 at most, the nearest first; of further ones, and where
+        ``prefix`` does not end in "/", each is fetched when a name in it is first
+        looked up. Each is asked for once in the
+        block, so that what others have changed before it is seen, and what they change
+        meanwhile is not. Look-ups in the block raise a GatewayError while it is away.
         """
         block = PrefetchedDirectories(self, prefix, {})
+        if not prefix or prefix.endswith("/"):
+            fetch_below(self.directories, grid_path(prefix), block.asked)
         token = _prefetched.set((*_prefetched.get(), block))
         try:
             yield

@@ -4,13 +4,15 @@ It knows no Django, and of stores only what ``entries`` has. ``entrycache`` is w
 stores use; below it are its ``tiers``.
 
 How long things are kept: listings and entries for ``lifetime`` (300 s), or until a
-change is told; where nobody tells of changes ``tiers.UNSHARED_SECONDS`` (2 s); a signed
-URL half of the time for which it works (``backends/lookups.py``); that a store refuses
-to overwrite a day (``backends/s3/storage.py``); which storage servers are there 1 s
+change is told; where nobody tells of changes ``tiers.UNSHARED_SECONDS`` (2 s), and not
+at all while a shared Redis is away; a signed URL half of the time for which it works
+(``backends/lookups.py``); that a store refuses to overwrite a day
+(``backends/s3/storage.py``); which storage servers are there 1 s
 (``tahoe/serverlist.py``), and that a gateway is away 5 s (``tahoe/presence.py``).
 """
 
-from tahoestorage.cache.changes import Change
+from tahoestorage.cache.changes import Change, ManyChanges
+from tahoestorage.cache.contents import Contents, KeptContent, from_the_store
 from tahoestorage.cache.entrycache import EntryCache, Ticket
 from tahoestorage.cache.locks import WriteLock
 from tahoestorage.cache.pages import MISSING, Absent, Listing
@@ -22,12 +24,16 @@ __all__ = [
     "MISSING",
     "Absent",
     "Change",
+    "Contents",
     "EntryCache",
     "Flight",
     "FlightTimeout",
+    "KeptContent",
     "Listing",
+    "ManyChanges",
     "Namespace",
     "Revalidation",
     "Ticket",
     "WriteLock",
+    "from_the_store",
 ]

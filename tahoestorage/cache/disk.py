@@ -18,6 +18,7 @@ from tahoestorage import forks
 from tahoestorage.cache.errors import DiskError, DiskLocked
 from tahoestorage.cache.rawcache import (
     DATABASE,
+    EVICTED,
     LOCK_SECONDS,
     LOG_BYTES,
     PRAGMAS,
@@ -198,8 +199,11 @@ class DiskTier:
     where the disk, the lock or the database fails.
     """
 
-    def __init__(self, directory: Path, size_limit: int) -> None:
+    def __init__(
+        self, directory: Path, size_limit: int, evicted: int = EVICTED
+    ) -> None:
         self.directory = directory
+        self._evicted = evicted
         self._page_bytes = max(size_limit - BESIDE_BYTES, 1 << 20)
         self._log = directory / f"{DATABASE}-wal"
         self._locked_at = float("-inf")
@@ -293,7 +297,9 @@ class DiskTier:
 
     def _make_room(self) -> None:
         for _ in range(EVICTIONS):
-            if self._cache.page_bytes <= self._page_bytes or not self._cache.evict():
+            if self._cache.page_bytes <= self._page_bytes or not self._cache.evict(
+                self._evicted
+            ):
                 break
         with contextlib.suppress(FileNotFoundError):
             if self._log.stat().st_size > 2 * LOG_BYTES:

@@ -11,7 +11,7 @@ from pathlib import Path
 from tahoestorage import forks
 from tahoestorage.cache.disk import DiskTier
 from tahoestorage.cache.errors import DiskError, DiskLocked
-from tahoestorage.cache.rawcache import close_connections
+from tahoestorage.cache.rawcache import EVICTED, close_connections
 
 logger = logging.getLogger("tahoestorage.cache")
 
@@ -33,9 +33,21 @@ class DiskAccess:
     """
 
     def __init__(
-        self, directory: Path | None, size_limit: int, lifetime: float
+        self,
+        directory: Path | None,
+        size_limit: int,
+        lifetime: float,
+        *,
+        evicted: int = EVICTED,
+        tells_changes: bool = True,
     ) -> None:
+        """``evicted`` is how many values go at a time, where there is no room.
+
+        ``tells_changes`` says whether others hear by it of what is changed.
+        """
         self.directory = directory
+        self._evicted = evicted
+        self._tells_changes = tells_changes
         self._size_limit = size_limit
         self._lifetime = lifetime
         self._warned = float("-inf")
@@ -73,7 +85,9 @@ class DiskAccess:
         with self._lock:
             if self._disk is None:
                 try:
-                    self._disk = DiskTier(self.directory, self._size_limit)
+                    self._disk = DiskTier(
+                        self.directory, self._size_limit, self._evicted
+                    )
                 except DiskError as error:
                     self.error(error)
             return self._disk
@@ -100,13 +114,19 @@ class DiskAccess:
         now = time.monotonic()
         if now - self._warned > self._lifetime:
             self._warned = now
+            late = ""
+            if self._tells_changes:
+                late = (
+                    "; what this process changes, others may see late by "
+                    f"{self._lifetime:g} s"
+                )
             logger.warning(
-                "The cache directory %s %s (%s). Everything works without it, slower; "
-                "what this process changes, others may see late by %g s.",
+                "The cache directory %s %s (%s). Everything works without it, "
+                "slower%s.",
                 self.directory,
                 label,
                 error,
-                self._lifetime,
+                late,
             )
 
 

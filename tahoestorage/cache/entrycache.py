@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
-from tahoestorage.cache.changes import Change
+from tahoestorage import metering
+from tahoestorage.cache.changes import Change, ManyChanges
+from tahoestorage.cache.contents import Contents
+from tahoestorage.cache.fillings import keep_listing
+from tahoestorage.cache.keptentries import KeptEntry
 from tahoestorage.cache.localtiers import LocalTiers
 from tahoestorage.cache.locks import WriteLock
 from tahoestorage.cache.pages import (
     MISSING,
+    PAGE_ENTRIES,
     Absent,
     Listing,
     Page,
     bucket,
-    close_references,
     page_number,
 )
-from tahoestorage.cache.revalidation import Places, Revalidation
+from tahoestorage.cache.revalidation import Latest, Places, Revalidation
 from tahoestorage.cache.sealing import Namespace, page_key, path_key
 from tahoestorage.cache.singleflight import SingleFlight
-from tahoestorage.cache.tiers import Moment, Tiers
+from tahoestorage.cache.tiers import Moment, Tiers, is_fresh
 from tahoestorage.entries import Entry, EntryKind
 
 
@@ -50,7 +54,8 @@ class EntryCache:
 
     ``directory`` is where pages are kept on disk (None: only in memory), within
     ``size_limit`` bytes; with ``redis`` (a URL) they are kept there instead. Memory
-    holds pages of ``memory_entries`` names in all.
+    holds pages of ``memory_entries`` names in all. In ``content_size_limit`` bytes of
+    the directory (None: not at all) the contents of small files are kept.
 
     Everything rests on this order: ``ticket`` before the store is asked, and ``fill``
     with its response; ``change`` before a write is sent, and ``Change.done`` after its
@@ -65,9 +70,16 @@ class EntryCache:
         lifetime: float = 300.0,
         memory_entries: int = 10_000,
         redis: str | None = None,
+        content_size_limit: int | None = None,
     ) -> None:
         self.single_flight = SingleFlight()
+        self.contents: Contents | None = None
+        if directory is not None and content_size_limit is not None:
+            self.contents = Contents(directory, content_size_limit, lifetime)
         self._places = Places()
+        # Where there is no room for a page, there is none for its entries either.
+        room = memory_entries if memory_entries >= PAGE_ENTRIES else 0
+        self._files: Latest[KeptEntry] = Latest(room)
         self._tiers: Tiers[Any]
         if redis is not None:
             # Most sites have none, and redis-py is an extra.
@@ -109,6 +121,59 @@ class EntryCache:
         """
         if revalidation is not None:
             self._places.set(place, value, revalidation)
+
+    def resolved_entry(
+        self, place: Hashable, revalidation: Revalidation | None
+    ) -> Entry | None:
+        """Return what ``keep_entry`` kept of a place, if that is still valid."""
+        found = self._files.get(place)
+        if found is None or revalidation is None:
+            return None
+        # Another filling may have another entry, also where it has no such page.
+        memory, namespace = self._tiers.memory, found.namespace
+        root, page = memory.get(namespace.root), memory.get(found.key)
+        if page is None or page is not found.page() or root is not found.root():
+            return None
+        if not revalidation.holds(namespace.slot, page):
+            return None
+        if not is_fresh(page, self._tiers.lifetime):
+            return None
+        if found.parent is not None:
+            directory = self._places.get(
+                found.parent, revalidation, self._tiers.lifetime
+            )
+            if directory is not found.directory:
+                return None
+        return found.entry
+
+    def keep_entry(
+        self,
+        place: Hashable,
+        entry: Entry,
+        name: str,
+        namespace: Namespace,
+        parent: Hashable | None,
+        directory: object,
+    ) -> None:
+        """Keep in memory the entry of ``name`` that was found in a directory.
+
+        It is valid as long as the page that has it, and as ``parent``, which is the
+        place of ``keep_resolved`` for the directory, leads to this ``directory``. None
+        is for a root.
+        """
+        memory, key = self._tiers.memory, namespace.root
+        root = page = memory.get(key)
+        if root is not None and root.page.bits:
+            key = page_key(namespace, page_number(bucket(name), root.page.bits))
+            page = memory.get(key)
+        if root is None or page is None or page.page.fill != root.page.fill:
+            return
+        # It may be another page by now than the one that told the entry.
+        if page.page.entry(name) == entry:
+            kept = KeptEntry(
+                entry, namespace, ref(root), key, ref(page), parent, directory
+            )
+            self._files.set(place, kept)
 
     def entry(
         self,
@@ -158,25 +223,24 @@ class EntryCache:
         page = self._tiers.page(namespace, key, revalidation, expired=expired)
         return page if page is not None and page.fill == root.fill else None
 
-    def entries(self, namespace: Namespace) -> list[tuple[str, Entry]] | None:
-        """Return all of a directory, or None unless all of it is known."""
+    def entries(self, namespace: Namespace) -> Iterator[tuple[str, Entry]] | None:
+        """Return all of a directory, made entry by entry; None unless all is known."""
         if not self._tiers.shared:
             return None
         revalidation = self.revalidate()
         root = self._tiers.page(namespace, namespace.root, revalidation)
         if root is None:
             return None
-        found: list[tuple[str, Entry]] = []
+        pages: list[Page] = []
         for number in range(1 << root.bits):
             key = page_key(namespace, number) if root.bits else namespace.root
             page = self._tiers.page(namespace, key, revalidation)
-            if page is None or page.fill != root.fill:
+            if page is None or page.fill != root.fill or page.has_marks:
                 return None
-            for name, entry in page.items():
-                if entry is None:
-                    return None
-                found.append((name, entry))
-        return found
+            pages.append(page)
+        return (
+            (name, entry) for page in pages for name, entry in page.items() if entry
+        )
 
     def path(
         self,
@@ -225,7 +289,7 @@ class EntryCache:
         key = _text_key(namespace, text_key)
         page = Page(b"").with_entry(text_key, Entry(EntryKind.UNKNOWN, text))
         timed = Ticket(ticket.generations, time.time() + seconds)
-        self._fill(timed, namespace, iter([(key, page)]), hold=True)
+        self._keep_page(timed, namespace, key, page)
 
     def ticket(self) -> Ticket:
         """Note how things are. To be called before the store is asked for a listing."""
@@ -245,31 +309,8 @@ class EntryCache:
 
     def fill(self, ticket: Ticket, namespace: Namespace, listing: Listing) -> None:
         """Keep the listing that the store sent, unless the directory changed since."""
-        fill = secrets.token_bytes(8)
-        bits = listing.bits
-        keys = [namespace.root]
-
-        def pages() -> Iterator[tuple[bytes, Page]]:
-            for number, lines, references in listing.pages():
-                sealed = b""
-                if references and namespace.write_seal is not None:
-                    sealed = close_references(
-                        references, namespace.write_seal, namespace.identity
-                    )
-                key = page_key(namespace, number) if bits else namespace.root
-                keys.append(key)
-                yield key, Page(lines, sealed, bits, fill)
-            # Last: without it, pages of which only some were stored are not found.
-            if bits:
-                yield namespace.root, Page(b"", b"", bits, fill)
-
-        # One great directory must not drive all others out of memory.
-        hold = len(listing) <= self._tiers.memory.room // 4
-        self._fill(ticket, namespace, pages(), hold=hold)
-        if not hold:
-            # What memory has of it is still valid, but of an earlier filling.
-            for key in keys:
-                self._tiers.memory.drop(key)
+        self._note_if_dropped(ticket, namespace)
+        keep_listing(self._tiers, namespace, ticket.generations, ticket.expiry, listing)
 
     def fill_path(
         self,
@@ -283,24 +324,37 @@ class EntryCache:
         key = path_key(namespace, path)
         page = Page(b"").with_entry(path, Entry(EntryKind.DIRECTORY, reference))
         if namespace.write_seal is not None and write_reference is not None:
-            page = page.with_write_reference(
-                path, write_reference, namespace.write_seal, key
+            page = page.with_write_references(
+                {path: write_reference}, namespace.write_seal, key
             )
-        self._fill(ticket, namespace, iter([(key, page)]), hold=True)
+        self._keep_page(ticket, namespace, key, page)
 
-    def _fill(
-        self,
-        ticket: Ticket,
-        namespace: Namespace,
-        pages: Iterator[tuple[bytes, Page]],
-        *,
-        hold: bool,
+    def _keep_page(
+        self, ticket: Ticket, namespace: Namespace, key: bytes, page: Page
     ) -> None:
-        self._tiers.fill(namespace, ticket.generations, ticket.expiry, pages, hold=hold)
+        self._note_if_dropped(ticket, namespace)
+        self._tiers.fill(
+            namespace, ticket.generations, ticket.expiry, [(key, page)], hold=True
+        )
 
-    def change(self, namespace: Namespace, name: str) -> Change:
-        """Begin a change of ``name``. To be called before the write is sent."""
-        return Change(self._tiers, namespace, name)
+    def _note_if_dropped(self, ticket: Ticket, namespace: Namespace) -> None:
+        """Count a filling that is about to be dropped, for the directory changed."""
+        if metering.is_used and self._tiers.shared:
+            now = Ticket(self._tiers.snapshot(), ticket.expiry)
+            if not self.unchanged(ticket, now, namespace):
+                metering.meter.dropped_fill()
+
+    def change(self, namespace: Namespace, name: str, *, alone: bool = False) -> Change:
+        """Begin a change of ``name``. To be called before the write is sent.
+
+        ``alone`` says that the namespace has no other name: then the entry is cached
+        also where nothing was known of it.
+        """
+        return Change(self._tiers, namespace, name, alone=alone)
+
+    def change_many(self, namespace: Namespace, names: Iterable[str]) -> ManyChanges:
+        """Begin a change of names. To be called before the one write is sent."""
+        return ManyChanges(self._tiers, namespace, names)
 
     def lock(
         self, namespace: Namespace, label: str, seconds: float, longest: float = 0.0

@@ -55,6 +55,7 @@ class InspectedDisk:
 
     directory: Path
     size_limit: int
+    tier: str = "disk"
 
     def stats(self) -> TierStats:
         """Return what it holds now."""
@@ -70,7 +71,7 @@ class InspectedDisk:
         files = (_COUNTERS, *_FILES)
         size = sum(self._size(name) for name in files) if failure is None else None
         return TierStats(
-            "disk", str(self.directory), pages, size, self.size_limit, failure
+            self.tier, str(self.directory), pages, size, self.size_limit, failure
         )
 
     def forget(self) -> TierStats:
@@ -92,7 +93,7 @@ class InspectedDisk:
         if failure is None or left.error is not None:
             return left
         return TierStats(
-            "disk", left.place, left.pages, left.bytes, left.limit, failure
+            self.tier, left.place, left.pages, left.bytes, left.limit, failure
         )
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
@@ -31,6 +32,8 @@ class LocalTiers(Tiers[Snapshot]):
     a ``lifetime`` and costs requests, and the other processes of the host, which
     may still read from it, are told through the generations not to believe it.
     """
+
+    makes_pages = True
 
     def __init__(
         self,
@@ -171,7 +174,7 @@ class LocalTiers(Tiers[Snapshot]):
             self.look()
         return Revalidation(self.generations)
 
-    def page(
+    def cached(
         self,
         namespace: Namespace,
         key: bytes,
@@ -179,7 +182,7 @@ class LocalTiers(Tiers[Snapshot]):
         *,
         expired: bool = False,
         longest: float | None = None,
-    ) -> Page | None:
+    ) -> CachedPage | None:
         longest = self.lifetime if longest is None else longest
         revalidation = revalidation or self.revalidate()
         cached = self.memory.get(key)
@@ -193,7 +196,7 @@ class LocalTiers(Tiers[Snapshot]):
             if cached is None or not (expired or is_fresh(cached, longest)):
                 return None
         revalidation.note(namespace.slot, cached)
-        return cached.page
+        return cached
 
     def _from_disk(
         self, namespace: Namespace, key: bytes, revalidation: Revalidation
@@ -236,25 +239,35 @@ class LocalTiers(Tiers[Snapshot]):
         if not self.shared:
             return
         epoch = self.generations.epoch(namespace.slot)
-        sealed = [
-            (key, close_page(namespace, key, page, expiry, epoch))
-            for key, page in pages
-        ]
+        rest = iter(pages)
+        while batch := list(itertools.islice(rest, BATCH)):
+            sealed = [
+                (key, close_page(namespace, key, page, expiry, epoch))
+                for key, page in batch
+            ]
+            if not self._store(namespace, generation, sealed):
+                return
+
+    def _store(
+        self, namespace: Namespace, generation: int, sealed: list[tuple[bytes, bytes]]
+    ) -> bool:
+        """Keep these on disk; return False where they, and those after, are not."""
         with gate:
             disk = self._access.tier()
             if disk is None:
-                return
+                return False
             try:
-                for start in range(0, len(sealed), BATCH):
-                    with disk.transaction():
-                        # Whoever changes something does so in a transaction too.
-                        if self.generations.generation(namespace.slot) != generation:
-                            return
-                        for key, value in sealed[start : start + BATCH]:
-                            disk.set(key, value)
+                with disk.transaction():
+                    # Whoever changes something does so in a transaction too.
+                    if self.generations.generation(namespace.slot) != generation:
+                        return False
+                    for key, value in sealed:
+                        disk.set(key, value)
                 self._access.worked()
             except DiskError as error:
                 self._access.error(error)
+                return False
+        return True
 
     def patch(self, namespace: Namespace, edit: Edit) -> None:
         self.look()
@@ -281,6 +294,7 @@ class LocalTiers(Tiers[Snapshot]):
             self.generations.invalidate(slot)
             return
         expiries: dict[bytes, float] = {}
+        new = time.time() + self.lifetime
 
         def load(key: bytes) -> Page | None:
             sealed = disk.get(key)
@@ -298,9 +312,8 @@ class LocalTiers(Tiers[Snapshot]):
                 self.generations.change(slot)
                 epoch = self.generations.epoch(slot)
                 for key, page in edit(load):
-                    disk.set(
-                        key, close_page(namespace, key, page, expiries[key], epoch)
-                    )
+                    expiry = expiries.get(key, new)
+                    disk.set(key, close_page(namespace, key, page, expiry, epoch))
             self._access.worked()
             # Who read the old page just now holds it under the number before.
             self.generations.change(slot)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tahoestorage.cache.pages import Page
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class CachedPage:
     """A page in memory, valid while its directory has this ``generation``.
 

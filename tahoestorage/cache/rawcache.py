@@ -113,14 +113,14 @@ class RawCache(diskcache.Cache):  # type: ignore[misc]
         """Write the log back into the database, and cut it short, if nobody reads."""
         self._sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
-    def evict(self) -> bool:
-        """Remove some of the oldest rows; return whether there were any."""
+    def evict(self, count: int) -> bool:
+        """Remove so many of the oldest rows; return whether there were any."""
         statement = (
             "DELETE FROM Cache WHERE rowid IN "
             "(SELECT rowid FROM Cache ORDER BY store_time LIMIT ?)"
         )
         with self.transact():
-            return bool(self._sql(statement, (EVICTED,)).rowcount)
+            return bool(self._sql(statement, (count,)).rowcount)
 
     @property
     def _sql_retry(self) -> Any:

@@ -17,7 +17,7 @@ from tahoestorage.cache.redislocks import LockQueues, RedisLocks, RedisWriteLock
 from tahoestorage.cache.redisstate import RedisSnapshot, RedisState
 from tahoestorage.cache.revalidation import Revalidation
 from tahoestorage.cache.sealing import Namespace
-from tahoestorage.cache.tiers import BATCH, UNSHARED_SECONDS, Edit, Tiers, is_fresh
+from tahoestorage.cache.tiers import BATCH, Edit, Tiers, is_fresh
 from tahoestorage.exceptions import printable
 
 logger = logging.getLogger("tahoestorage.cache")
@@ -35,10 +35,13 @@ class RedisTiers(Tiers[Snapshot | RedisSnapshot]):
     """Pages in memory and in the Redis at ``url``, whose counters are the truth.
 
     Each look-up asks the Redis for the generation and, in the same request, for the
-    page if memory has none: a disk would spare nothing. While the Redis is away memory
-    alone answers, for 2 seconds, with what the store was asked for meanwhile. Changes
-    made meanwhile are told to the Redis when it is back.
+    page if memory has none: a disk would spare nothing. While the Redis is away the
+    store is asked each time, and memory is for when that is away, too. Changes made
+    meanwhile are told to the Redis when it is back.
     """
+
+    # A Redis that is full takes what a change writes, and would grow without end.
+    makes_pages = False
 
     def __init__(self, url: str, *, lifetime: float, memory_entries: int) -> None:
         self.lifetime = lifetime
@@ -65,7 +68,7 @@ class RedisTiers(Tiers[Snapshot | RedisSnapshot]):
     def shared(self) -> bool:
         return not self._redis.is_away
 
-    def page(
+    def cached(
         self,
         namespace: Namespace,
         key: bytes,
@@ -73,7 +76,7 @@ class RedisTiers(Tiers[Snapshot | RedisSnapshot]):
         *,
         expired: bool = False,
         longest: float | None = None,
-    ) -> Page | None:
+    ) -> CachedPage | None:
         longest = self.lifetime if longest is None else longest
         cached = self.memory.get(key)
         usable = cached if cached is not None and is_fresh(cached, longest) else None
@@ -82,7 +85,7 @@ class RedisTiers(Tiers[Snapshot | RedisSnapshot]):
             version, sealed = self._redis.state().read(namespace.slot, key, have)
         except RedisUnusable as error:
             self._redis.error(error)
-            if self._redis.refuses and not expired:
+            if not expired:
                 # Others change what they like, and nobody else hears of it.
                 return None
             generation = self._local.generation(namespace.slot)
@@ -94,7 +97,7 @@ class RedisTiers(Tiers[Snapshot | RedisSnapshot]):
                 self.memory.set(key, cached)
         if cached is None or cached.generation != generation:
             return None
-        return cached.page if expired or is_fresh(cached, longest) else None
+        return cached if expired or is_fresh(cached, longest) else None
 
     def snapshot(self) -> Snapshot | RedisSnapshot:
         try:
@@ -116,9 +119,9 @@ class RedisTiers(Tiers[Snapshot | RedisSnapshot]):
             pages = list(pages)
         generation: int | None
         if isinstance(since, Snapshot):
-            # Taken while the Redis was away.
+            # Taken while the Redis was away: only for when the store is, too.
             generation = self._local.generation(namespace.slot)
-            expiry = min(expiry, time.time() + UNSHARED_SECONDS)
+            expiry = time.time()
             if generation != since.generation(namespace.slot):
                 return
         else:
@@ -187,13 +190,17 @@ class RedisTiers(Tiers[Snapshot | RedisSnapshot]):
 
         try:
             now = time.time()
+            edited = [
+                (key, page, expiries.get(key, now + self.lifetime))
+                for key, page in edit(load)
+            ]
             sealed = [
                 (
                     key,
-                    close_page(namespace, key, page, expiries[key], first.epoch),
-                    expiries[key] - now + KEEP_SECONDS,
+                    close_page(namespace, key, page, expiry, first.epoch),
+                    expiry - now + KEEP_SECONDS,
                 )
-                for key, page in edit(load)
+                for key, page, expiry in edited
             ]
         except _Moved:
             return False

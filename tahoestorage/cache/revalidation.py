@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from itertools import islice
+from typing import Generic, TypeVar
 
 from tahoestorage.cache.generations import Generations
 from tahoestorage.cache.memory import CachedPage
 
-# So many places are remembered.
+# So many places of directories are remembered.
 PLACES = 4096
 
 
@@ -70,6 +71,26 @@ class Resolved:
         return True
 
 
+V = TypeVar("V")
+
+
+class Latest(Generic[V]):
+    """A mapping of the latest ``room`` values that were set. Safe in threads."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._values: dict[Hashable, V] = {}
+        self.get = self._values.get
+
+    def set(self, key: Hashable, value: V) -> None:
+        """Keep a value; where there is no room, the oldest ones go."""
+        if len(self._values) >= self._room:
+            for first in list(islice(self._values, max(self._room // 4, 1))):
+                self._values.pop(first, None)
+        if self._room:
+            self._values[key] = value
+
+
 class Places:
     """What places were resolved to, the latest of them. Safe in threads.
 
@@ -77,7 +98,7 @@ class Places:
     """
 
     def __init__(self) -> None:
-        self._resolved: dict[Hashable, Resolved] = {}
+        self._resolved: Latest[Resolved] = Latest(PLACES)
 
     def get(
         self, place: Hashable, revalidation: Revalidation, longest: float
@@ -90,12 +111,6 @@ class Places:
 
     def set(self, place: Hashable, value: object, revalidation: Revalidation) -> None:
         """Remember what a place was resolved to with this revalidation alone."""
-        if len(self._resolved) >= PLACES:
-            for first in list(islice(self._resolved, PLACES // 4)):
-                self._resolved.pop(first, None)
-        self._resolved[place] = Resolved(
-            value,
-            tuple(dict.fromkeys(revalidation.trail)),
-            revalidation.expiry,
-            revalidation.header,
-        )
+        trail = tuple(dict.fromkeys(revalidation.trail))
+        resolved = Resolved(value, trail, revalidation.expiry, revalidation.header)
+        self._resolved.set(place, resolved)

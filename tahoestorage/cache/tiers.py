@@ -44,6 +44,8 @@ class Tiers(Protocol[M]):
     lifetime: float
     """Seconds for which a page is believed."""
     memory: MemoryTier
+    makes_pages: bool
+    """Whether a change may bring a page that was not there before."""
 
     @property
     def shared(self) -> bool:
@@ -64,7 +66,22 @@ class Tiers(Protocol[M]):
         expired: bool = False,
         longest: float | None = None,
     ) -> Page | None:
-        """Return the page at ``key``, or None where it is not known.
+        """Return the page at ``key``, or None where it is not known: see ``cached``."""
+        found = self.cached(
+            namespace, key, revalidation, expired=expired, longest=longest
+        )
+        return None if found is None else found.page
+
+    def cached(
+        self,
+        namespace: Namespace,
+        key: bytes,
+        revalidation: Revalidation | None = None,
+        *,
+        expired: bool = False,
+        longest: float | None = None,
+    ) -> CachedPage | None:
+        """Return the page at ``key`` and when it expires, or None if it is not known.
 
         Never a stale one. It was kept for a lifetime, or for ``longest`` seconds, at
         most; with ``expired`` for any time. With the ``revalidation``

@@ -7,12 +7,12 @@ tahoestorage.W002  settings of Tahoe are there, and no storage uses them: files 
 tahoestorage.W003  the app is not in INSTALLED_APPS (see ``installed``)
 tahoestorage.W004  files have no URL: pages that ask for it, such as the admin's, fail
 tahoestorage.W005  files have URLs of the site, and the site has no such pattern
-tahoestorage.W006  others on this machine may read the cap file
-tahoestorage.W007  WhiteNoise is in use, and static files are kept elsewhere
+tahoestorage.W006  others on this machine may read a file with a cap or another secret
 tahoestorage.W008  the gateway does not show its storage servers, so that changes are
                    made however many are away (``check --deploy`` only)
 tahoestorage.W009  the root directory is empty (``check --deploy`` only)
 tahoestorage.W010  something else has the marker's name (``check --deploy`` only)
+tahoestorage.W011  static files are in a store, and collectstatic is Django's own
 tahoestorage.E001  options are wrong or unknown, or the cap file is of no use
 tahoestorage.E002  the root directory is read-only
 tahoestorage.E003  the gateway is spoken to over plain http on a network that
@@ -26,6 +26,7 @@ tahoestorage.E007  the store can't refuse to overwrite (``check --deploy`` only)
 tahoestorage.E008  the root cap leads to nothing on this grid (``check --deploy`` only)
 tahoestorage.E009  static files are on a grid by a class that is not made for them
 tahoestorage.E010  static files have hashed names and signed URLs
+tahoestorage.E011  static files are in a store, and WhiteNoise looks for them elsewhere
 tahoestorage.I001  what was looked at, and found well (``check --deploy`` only)
 =================  ==========================================================
 """
@@ -47,7 +48,12 @@ from tahoestorage.backends.objectstore import ObjectStore
 from tahoestorage.checks.findings import Finding
 from tahoestorage.checks.gateways import ask, look_for_root
 from tahoestorage.checks.objectstores import ask_objects
-from tahoestorage.checks.options import look_at, look_at_static
+from tahoestorage.checks.options import (
+    look_at,
+    look_at_secret_file,
+    look_at_static,
+)
+from tahoestorage.config.secrets import SECRET_FILES
 from tahoestorage.config.settings import backends, naming_settings
 from tahoestorage.storage import TahoeStorage
 
@@ -69,6 +75,8 @@ def check_options(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
     found += _look_at_what_cannot_be_made()
     if not tahoe:
         found += _look_at_unused_settings()
+    for file in sorted(SECRET_FILES):
+        found += [("STORAGES", finding) for finding in look_at_secret_file(file)]
     return _joined(found)
 
 
@@ -97,11 +105,12 @@ def check_gateways(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
             root = options.root if options.has_root else None
         except ImproperlyConfigured:
             continue  # check_options says so.
-        findings = asked(options.base_url)
-        if root is not None and findings[0].level is Info:
-            locked = options.cache is not None and options.cache.redis is not None
-            findings = looked(options.base_url, root, locked=locked) or findings
-        found += [(place, finding) for finding in findings]
+        locked = options.cache is not None and options.cache.redis is not None
+        for url in options.base_urls:
+            findings = asked(url)
+            if root is not None and findings[0].level is Info:
+                findings = looked(url, root, locked=locked) or findings
+            found += [(place, finding) for finding in findings]
     return _joined(found)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from django.core.checks import Error, Info
+from django.core.checks import Error, Info, Warning
 from django.core.exceptions import ImproperlyConfigured
 
 from tahoestorage.backends.objectstore import ObjectStore
@@ -39,6 +39,7 @@ def ask_objects(storage: ObjectStore) -> Iterator[Finding]:
                 "(If-None-Match on PutObject on S3, ifGenerationMatch on Google's), "
                 "or set file_overwrite.",
             )
+        yield from _look_at_url(storage)
     except (TahoeStorageError, ImproperlyConfigured) as error:
         hint = (
             "Correct the options, or the rights of these credentials. Where they are "
@@ -51,6 +52,22 @@ def ask_objects(storage: ObjectStore) -> Iterator[Finding]:
         # A library's own, in whose text there may be anything.
         text = f"the store can't be used ({type(error).__name__})."
         yield Finding(Error, "E006", text, "Correct the options.")
+
+
+def _look_at_url(storage: ObjectStore) -> Iterator[Finding]:
+    """Yield why its files have no URL, where they have none."""
+    try:
+        storage.url("file.txt")
+    except ImproperlyConfigured as error:
+        yield Finding(
+            Warning,
+            "W004",
+            "its files have no URL: whatever asks for it fails, Django's admin too. "
+            f"{error}",
+            "Give it credentials that can sign URLs, or set querystring_auth to False "
+            "where everybody may read the bucket. Where neither is wanted, use "
+            "tahoestorage.widgets in forms and the admin, and silence this check.",
+        )
 
 
 def _with_reason(storage: ObjectStore, error: Exception) -> Exception:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import stat
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from django.contrib.staticfiles.storage import HashedFilesMixin
 from django.core.checks import Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import Storage, storages
+from django.core.management import get_commands
 from django.urls import Resolver404, resolve
 
 from tahoestorage.backends.cached import Cached
@@ -49,7 +51,9 @@ def look_at_static(storage: Storage) -> Iterator[Finding]:
     """Yield what is wrong with one of our storages as STORAGES["staticfiles"]."""
     if isinstance(storage, TahoeStorage):
         yield from _look_at_static_on_a_grid(storage)
-    elif isinstance(storage, ObjectStore) and _is_in(storage):
+    elif isinstance(storage, ObjectStore) and any(
+        _is_in(storage, uploads) for uploads in _others()
+    ):
         yield Finding(
             Error,
             "E009",
@@ -57,8 +61,10 @@ def look_at_static(storage: Storage) -> Iterator[Finding]:
             "replaces uploads of the same names, and --clear deletes all of them.",
             "Give them a bucket of their own, or a location beside the other one.",
         )
-    if isinstance(storage, HashedFilesMixin) and getattr(
-        storage, "querystring_auth", False
+    if (
+        isinstance(storage, HashedFilesMixin)
+        and isinstance(storage, ObjectStore)
+        and storage.signs_url(storage.key_of("site.css"))
     ):
         yield Finding(
             Error,
@@ -70,11 +76,20 @@ def look_at_static(storage: Storage) -> Iterator[Finding]:
         )
     if uses_whitenoise():
         yield Finding(
-            Warning,
-            "W007",
+            Error,
+            "E011",
             "static files are kept in a store, and WhiteNoise's middleware looks for "
             "them in a folder: it serves none of them, or stale ones.",
-            "Remove WhiteNoise from MIDDLEWARE, or use its storage.",
+            "Remove WhiteNoise from MIDDLEWARE, or use its storage. Where it serves "
+            "other files, set WHITENOISE_ROOT to their folder.",
+        )
+    if get_commands().get("collectstatic") == "django.contrib.staticfiles":
+        yield Finding(
+            Warning,
+            "W011",
+            "manage.py collectstatic is Django's own, which deletes files before it "
+            "saves them anew, and sends them all again after a fresh checkout.",
+            'Put "tahoestorage" before "django.contrib.staticfiles" in INSTALLED_APPS.',
         )
 
 
@@ -89,7 +104,7 @@ def _look_at_root(options: Options) -> Iterator[Finding]:
         yield Finding(Error, "E001", str(error), hint)
         return
     if options.base_cap is None and options.base_cap_file is not None:
-        yield from _look_at_cap_file(options.base_cap_file)
+        yield from look_at_secret_file(options.base_cap_file, label="cap")
     if not root.is_writable:
         yield Finding(
             Error,
@@ -99,7 +114,8 @@ def _look_at_root(options: Options) -> Iterator[Finding]:
         )
 
 
-def _look_at_cap_file(file: Path) -> Iterator[Finding]:
+def look_at_secret_file(file: Path, *, label: str = "secret") -> Iterator[Finding]:
+    """Yield a warning where others on this machine may read or write the file."""
     try:
         mode = file.stat().st_mode
     except OSError:
@@ -108,7 +124,7 @@ def _look_at_cap_file(file: Path) -> Iterator[Finding]:
         yield Finding(
             Warning,
             "W006",
-            f"the cap file {file} may be read or written by others on this machine "
+            f"the {label} file {file} may be read or written by others on this machine "
             f"(mode {stat.S_IMODE(mode):04o}): whoever reads it can destroy all files.",
             f"chmod 600 {shlex.quote(str(file))}",
         )
@@ -178,24 +194,29 @@ def _look_at_static_on_a_grid(storage: TahoeStorage) -> Iterator[Finding]:
             "Use tahoestorage.staticfiles.TahoeManifestStaticStorage, a folder or "
             "WhiteNoise.",
         )
-    try:
-        same = "default" in backends() and _root(storages["default"])
-        if same and same == _root(storage):
-            yield Finding(
-                Error,
-                "E009",
-                "static files are kept in the same root directory as the uploads: "
-                "either could take the other's names.",
-                "Give them a root of their own: manage.py tahoe_create_root --output.",
-            )
-    except ImproperlyConfigured:
-        pass  # Said already.
+    root = _root(storage)
+    if root is not None and any(root == _root(uploads) for uploads in _others()):
+        yield Finding(
+            Error,
+            "E009",
+            "static files are kept in the same root directory as the uploads: "
+            "either could take the other's names.",
+            "Give them a root of their own: manage.py tahoe_create_root --output.",
+        )
 
 
-def _is_in(static: ObjectStore) -> bool:
+def _others() -> Iterator[Storage]:
+    """Yield the storages of STORAGES that are not for static files."""
+    for alias in backends():
+        if alias != "staticfiles":
+            # What is wrong with one that can't be made is said by itself.
+            with contextlib.suppress(Exception):
+                yield storages[alias]
+
+
+def _is_in(static: ObjectStore, uploads: Storage) -> bool:
     """Whether the uploads are in the bucket and below the location of static files."""
     try:
-        uploads = storages["default"]
         return (
             isinstance(uploads, Cached)
             and isinstance(static, Cached)
@@ -207,20 +228,28 @@ def _is_in(static: ObjectStore) -> bool:
 
 
 def _root(storage: Storage) -> Cap | None:
-    if not isinstance(storage, TahoeStorage) or not storage.options.has_root:
-        return None
-    return storage.options.root.read_only
+    try:
+        if isinstance(storage, TahoeStorage) and storage.options.has_root:
+            return storage.options.root.read_only
+    except ImproperlyConfigured:
+        pass  # Said already.
+    return None
 
 
 def _look_at_urls(options: Options) -> Iterator[Finding]:
-    scheme, host, _ = gateway = _origin(options.base_url)
+    for url in options.base_urls:
+        yield from _look_at_gateway(url, options)
+
+
+def _look_at_gateway(url: str, options: Options) -> Iterator[Finding]:
+    scheme, host, _ = gateway = _origin(url)
     if scheme == "http" and not (
         _is_loopback(host) or _is_among(host, options.trusted_hosts)
     ):
         yield Finding(
             Error,
             "E003",
-            f"the gateway at {options.base_url} is spoken to over plain http: whoever "
+            f"the gateway at {url} is spoken to over plain http: whoever "
             "listens on the way learns caps, and can read and destroy files.",
             "Use https, or a gateway on this machine; or, where the network between is "
             "safe, name the host or network in TAHOE_STORAGE_TRUSTED_HOSTS.",

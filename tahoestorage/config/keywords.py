@@ -26,6 +26,7 @@ class CacheKeywords(TypedDict, total=False):
     lifetime: float | None
     memory_entries: int | None
     redis: str | None
+    content_size_limit: int | None
 
 
 Cache = bool | CacheKeywords | Mapping[str, Any] | None
@@ -37,7 +38,7 @@ class TahoeKeywords(TypedDict, total=False):
     None, and an empty text, mean that an option is not given: then the setting counts.
     """
 
-    base_url: str | None
+    base_url: str | Sequence[str] | None
     base_cap: Cap | str | None
     base_cap_file: str | Path | None
     public_base_url: str | None
@@ -101,6 +102,8 @@ class S3Keywords(ObjectKeywords, total=False):
     client_config: Annotated[Any, "AWS_S3_CLIENT_CONFIG"]
     conditional_writes: Annotated[bool, "AWS_S3_CONDITIONAL_WRITES"]
     """Whether the operator says that the store refuses to overwrite when asked."""
+    parts_in_memory: Annotated[int, "AWS_S3_PARTS_IN_MEMORY"]
+    """Parts of an upload that are sent at once, beside the one that is being read."""
 
 
 class GCSKeywords(ObjectKeywords, total=False):

@@ -73,6 +73,14 @@ class CacheOptions:
             "The URL of a Redis that several hosts share, in place of the directory.",
         ),
     )
+    content_size_limit: int | None = field(
+        default=None,
+        metadata=about(
+            validators.whole(8 * 2**20),
+            "Bytes on disk at most for the contents of small files, besides "
+            "`size_limit`; 8388608 (8 MiB) at least. None: no content is kept.",
+        ),
+    )
 
 
 def cache(value: object) -> CacheOptions | None:
@@ -111,7 +119,11 @@ class Options:
 
     base_url: str = field(
         default="http://127.0.0.1:3456",
-        metadata=about(validators.url, "The gateway's address."),
+        metadata=about(
+            validators.gateways,
+            "The gateway's address, or a list of the addresses of several gateways of "
+            "the grid.",
+        ),
     )
     base_cap: Cap | None = field(
         default=None,
@@ -217,6 +229,12 @@ class Options:
             "plain http.",
         ),
     )
+
+    @property
+    def base_urls(self) -> tuple[str, ...]:
+        """The addresses of all gateways; ``base_url`` is the first one's."""
+        url = self.base_url
+        return url.all if isinstance(url, validators.FirstOf) else (url,)
 
     @property
     def has_root(self) -> bool:

@@ -15,6 +15,9 @@ from tahoestorage.config.storeoptions import Option
 from tahoestorage.config.validators import InvalidValue
 from tahoestorage.redaction import Secret, has_password, is_secret_name
 
+SECRET_FILES: set[Path] = set()
+"""The files from which secrets were read in this process, for the system checks."""
+
 
 class KeyFile(SimpleLazyObject):  # type: ignore[type-arg]
     """The credentials of a service account, read from its key file when first used.
@@ -69,4 +72,7 @@ def read_file(name: str, file: str, option: Option) -> Any:
         raise InvalidValue(" names a file that is no text") from None
     if not text:
         raise InvalidValue(" names an empty file")
-    return KeyFile(file) if name == "credentials" else read_option(name, text, option)
+    value = KeyFile(file) if name == "credentials" else read_option(name, text, option)
+    if isinstance(value, KeyFile | Secret):
+        SECRET_FILES.add(Path(file))
+    return value

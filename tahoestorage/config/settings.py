@@ -27,6 +27,7 @@ __all__ = [
     "has_urls",
     "hide_secrets",
     "media_url",
+    "metrics_token",
     "naming_settings",
     "read_cache_options",
     "read_options",
@@ -42,6 +43,8 @@ __all__ = [
 PREFIX = "TAHOE_STORAGE_"
 CLASSIC_PUBLIC_URL = "TAHOE_PUBLIC_BASE_URL"
 ACCEL_REDIRECT = "TAHOE_ACCEL_REDIRECT"
+METRICS_TOKEN = "TAHOE_METRICS_TOKEN"  # noqa: S105 - the name, not the token
+_OTHERS = (CLASSIC_PUBLIC_URL, ACCEL_REDIRECT, METRICS_TOKEN)
 _DJANGO_FILTER = "django.views.debug.SafeExceptionReporterFilter"
 _OUR_FILTER = "tahoestorage.errorpages.HideSecretsFilter"
 
@@ -149,6 +152,12 @@ def accel_redirect() -> str | None:
         raise ImproperlyConfigured(ACCEL_REDIRECT + wrong.args[0]) from None
 
 
+def metrics_token() -> str | None:
+    """Return what opens the view of metrics, a secret; None: it is closed."""
+    value = getattr(settings, METRICS_TOKEN, None)
+    return str.__str__(value) if isinstance(value, str) and value else None
+
+
 def media_url() -> str:
     """Return MEDIA_URL."""
     return str(settings.MEDIA_URL)
@@ -160,10 +169,16 @@ def has_urls() -> bool:
 
 
 def naming_settings() -> list[str]:
-    """Return the names of the settings, of those that are set, that name a grid."""
-    names = (PREFIX + name for name in ("BASE_URL", "BASE_CAP", "BASE_CAP_FILE"))
+    """Return the names of the settings, of those that are set, that speak of a grid.
+
+    That of the cache is none of them: S3 and Google Cloud Storage have it too.
+    """
+    names = [PREFIX + declared.name.upper() for declared in fields(Options)]
+    names.remove(PREFIX + "CACHE")
     return [
-        name for name in names if validators.is_given(getattr(settings, name, None))
+        name
+        for name in (*names, CLASSIC_PUBLIC_URL, ACCEL_REDIRECT)
+        if validators.is_given(getattr(settings, name, None))
     ]
 
 
@@ -173,8 +188,10 @@ def static_url() -> str:
 
 
 def uses_whitenoise() -> bool:
-    """Whether WhiteNoise's middleware is in use."""
-    return any("whitenoise" in name for name in settings.MIDDLEWARE)
+    """Whether WhiteNoise's middleware is in use, and for static files alone."""
+    return not getattr(settings, "WHITENOISE_ROOT", None) and any(
+        "whitenoise" in name.lower() for name in settings.MIDDLEWARE
+    )
 
 
 def secret_key() -> bytes:
@@ -230,7 +247,7 @@ def _collect(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
             near = validators.nearest(name, names)
             errors.append(redact(name) + validators.unknown(near, names))
     for name in configured:
-        if name not in known and name not in (CLASSIC_PUBLIC_URL, ACCEL_REDIRECT):
+        if name not in known and name not in _OTHERS:
             near = _nearest_setting(name, known)
             if near or name.startswith(PREFIX):
                 errors.append(name + validators.unknown(near, known))
@@ -251,7 +268,7 @@ def _nearest_setting(setting: str, known: Mapping[str, str]) -> str | None:
     near = validators.nearest(rest, known.values(), 0.5 if ours else 0.8)
     if near is None:  # the prefix itself may be mistyped
         near = validators.nearest(
-            setting, [n.lower() for n in (*known, ACCEL_REDIRECT)], 0.85
+            setting, [n.lower() for n in (*known, ACCEL_REDIRECT, METRICS_TOKEN)], 0.85
         )
         return near.upper() if near else None
     return PREFIX + near.upper()

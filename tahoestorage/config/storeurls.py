@@ -53,7 +53,10 @@ class StoreKind(NamedTuple):
 def _gateway(parts: SplitResult) -> dict[str, Any]:
     scheme = parts.scheme.removeprefix("tahoe+")
     try:
-        return {"base_url": validators.url(f"{scheme}://{parts.netloc}{parts.path}")}
+        hosts = parts.netloc.split(",")
+        urls = [f"{scheme}://{host}{parts.path}" for host in hosts]
+        found = [*validators.gateways(urls).all]
+        return {"base_url": found if len(found) > 1 else found[0]}
     except InvalidValue as wrong:
         raise InvalidValue(f": the gateway{wrong}") from None
 

@@ -259,6 +259,29 @@ def url(value: object) -> str:
     return f"{parts.scheme}://{name}{parts.path.rstrip('/')}"
 
 
+class FirstOf(str):
+    """The first of several texts, and ``all`` of them."""
+
+    __slots__ = ("all",)
+    all: tuple[str, ...]
+
+
+def gateways(value: object) -> FirstOf:
+    """Return the first of some URLs, given as a list, or as text with commas."""
+    urls = value.split(",") if isinstance(value, str) else value
+    if not isinstance(urls, list | tuple) or not urls:
+        raise InvalidValue(
+            f" is {shown(value)}; expected a URL such as http://127.0.0.1:3456, or a "
+            "list of them"
+        )
+    found = [url(each) for each in urls]
+    if len({*found}) < len(found):
+        raise InvalidValue(" has an address twice; expected each gateway once")
+    first = FirstOf(found[0])
+    first.all = tuple(found)
+    return first
+
+
 def redis_url(value: object) -> Secret:
     """Return the URL of a Redis; there may be a password in it."""
     expected = "expected a URL such as redis://127.0.0.1:6379/0"

@@ -37,6 +37,7 @@ class Disk(Store):
     )
     packs = False
     is_near = True
+    follows_links = True
 
     def overlaps(self, other: Store) -> bool:
         """Whether one location is the other, or in it."""
@@ -48,6 +49,16 @@ class Disk(Store):
     @property
     def _root(self) -> Path:
         return Path(os.path.realpath(self.storage.location))
+
+    def realm(self) -> Hashable:
+        return "disk"
+
+    def key(self, name: str) -> str:
+        path: str = self.storage.path(name)
+        return os.path.realpath(path)
+
+    def base(self) -> str:
+        return f"{str(self._root).rstrip('/')}/"
 
     def where(self) -> str:
         return str(self.storage.location)

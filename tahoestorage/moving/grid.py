@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Hashable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Literal
+from typing import Any
 
 from django.core.files.base import File
 
@@ -18,11 +18,13 @@ from tahoestorage.cache import MISSING
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import FileMissing, NameIsDirectory, ParentIsFile
 from tahoestorage.moving.content import digest_of
+from tahoestorage.moving.linkqueue import LinkQueue
 from tahoestorage.moving.names import NameRules, NoFile, utf8
+from tahoestorage.moving.pool import resting
 from tahoestorage.moving.store import Found, Listed, Stat, Store
 from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
-from tahoestorage.tahoe.directories import Path
+from tahoestorage.tahoe.directories import Directory, FreshListing, Path
 from tahoestorage.tahoe.serverlist import now
 
 _NO_CAP = (
@@ -46,6 +48,7 @@ class Grid(Store):
         self._directories = storage.directories
         self._fresh: set[Path] = set()
         self._lock = threading.Lock()
+        self._queue = LinkQueue(storage.link_together)
 
     def overlaps(self, other: Store) -> bool:
         """Whether both have the same root."""
@@ -53,6 +56,12 @@ class Grid(Store):
 
     def where(self) -> str:
         return "its root directory"
+
+    def realm(self) -> Hashable:
+        return "grid", self.place()
+
+    def key(self, name: str) -> str:
+        return "/".join(grid_path(name))
 
     def place(self) -> Hashable:
         return self._directories.root.namespace.identity
@@ -68,9 +77,7 @@ class Grid(Store):
         return super().refuses(name)
 
     def _list(self, directory: str) -> Listed:
-        path = grid_path(directory)
-        response = self._directories.fetch(path)
-        self._fresh.add(path)
+        response = self._relist(grid_path(directory))
         directories: list[str] = []
         files: list[Found] = []
         for name, entry in response.listing.items():
@@ -86,6 +93,16 @@ class Grid(Store):
         files.sort(key=lambda each: each.name)
         return Listed(directories, files, response.directory.namespace.identity)
 
+    def _relist(self, path: Path) -> FreshListing:
+        response = self._directories.fetch(path)
+        self._fresh.add(path)
+        for name, entry in response.listing.items():
+            if entry.kind is EntryKind.DIRECTORY:
+                # Other tools may have put another one in its place.
+                there = Directory.of(entry.reference, None)
+                self._directories.forget_if_moved((*path, name), there)
+        return response
+
     def _freshen(self, path: Path) -> None:
         """List what this run has not listed yet of the directories down to ``path``."""
         if path in self._fresh:
@@ -98,10 +115,9 @@ class Grid(Store):
                 if length and self._directories.cached(here) is MISSING:
                     return
                 try:
-                    self._directories.fetch(here)
+                    self._relist(here)
                 except (FileMissing, ParentIsFile):
                     return
-                self._fresh.add(here)
 
     def look_again(self, name: str) -> Stat | None:
         with contextlib.suppress(FileMissing, ParentIsFile):
@@ -135,13 +151,23 @@ class Grid(Store):
 
     def write(self, name: str, content: File[Any], *, replace: bool) -> None:
         # Not save() nor open(): neither takes exactly one name and needs no disk.
-        since = now()
-        cap = self.storage.upload(name, body_of(content))
-        if not replace:
-            entry = self._directories.entry(grid_path(name))
-            replace = entry is not None and entry.leads_nowhere
-        how: Literal["only-files", "false"] = "only-files" if replace else "false"
-        self.storage.link(name, cap, how, since=since)
+        since, path = now(), grid_path(name)
+        if replace or self._is_dead(path):
+            cap = self.storage.upload(name, body_of(content))
+            # Somebody may have put a file there meanwhile.
+            if replace or self._is_dead(path):
+                self.storage.link(name, cap, "only-files", since=since)
+            else:
+                self.storage.link(name, cap, "false", since=since)
+            return
+        with self._queue.announced("/".join(path)) as link:
+            cap = self.storage.upload(name, body_of(content))
+            with resting():
+                link(cap)
+
+    def _is_dead(self, path: Path) -> bool:
+        entry = self._directories.entry(path)
+        return entry is not None and entry.leads_nowhere
 
 
 def _is_mutable(entry: Entry) -> bool:

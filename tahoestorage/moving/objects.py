@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -12,8 +12,10 @@ from django.core.files.base import File
 from tahoestorage.backends import digests
 from tahoestorage.backends.cached import Cached
 from tahoestorage.backends.digests import MD5, PARTS
+from tahoestorage.backends.names import normal
 from tahoestorage.backends.objectstore import is_hidden
 from tahoestorage.entries import Entry, EntryKind
+from tahoestorage.exceptions import FileMissing
 from tahoestorage.moving.names import FolderMark, NameRules, utf8
 from tahoestorage.moving.store import Found, Stat, Store
 
@@ -57,6 +59,16 @@ class Objects(Store):
         identity: list[str] = self.storage.identity()
         return identity[: identity.index(str(self.storage.bucket_name)) + 1]
 
+    def realm(self) -> Hashable:
+        return "bucket", *self._bucket
+
+    def key(self, name: str) -> str:
+        # A site may have a name in another form than the object.
+        return normal(self.storage.key_of(name))
+
+    def base(self) -> str:
+        return normal(self._base)
+
     def where(self) -> str:
         return f"the bucket {self.storage.bucket_name}, below {self._base!r}"
 
@@ -86,11 +98,18 @@ class Objects(Store):
         except Exception as error:
             yield Found("", error=error)
 
+    def walk_once(self, avoid: Iterable[Hashable] = ()) -> Iterator[Found]:
+        return self.walk()
+
     def stat(self, name: str) -> Stat | None:
-        return _stat_if(self.storage.stat_object(self.storage.key_of(name), name))
+        try:
+            return _stat(self.storage.stat_object(self.storage.key_of(name), name))
+        except FileMissing:
+            return None
 
     def lookup(self, name: str) -> Stat | None:
-        return _stat_if(self.storage.entry(name))
+        entry = self.storage.entry(name)
+        return None if entry is None else _stat(entry)
 
     def digests(self, stat: Stat) -> Mapping[str, bytes]:
         if not stat.version:
@@ -108,10 +127,6 @@ class Objects(Store):
     def write(self, name: str, content: File[Any], *, replace: bool) -> None:
         # Not save() nor open(): neither takes exactly one name and needs no disk.
         self.storage.write(name, content, replace=replace)
-
-
-def _stat_if(entry: Entry | None) -> Stat | None:
-    return None if entry is None else _stat(entry)
 
 
 def _stat(entry: Entry) -> Stat:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from threading import Condition, Semaphore
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -116,13 +118,48 @@ class Pool:
             raise Impatient from None
 
 
-class WorkerThreads(Pool):
-    """``jobs`` threads, with twice as many tasks at most running or queued."""
+_slots: ContextVar[Semaphore | None] = ContextVar("slots", default=None)
 
-    def __init__(self, jobs: int, stop: Callable[[], None]) -> None:
-        pool = ThreadPoolExecutor(jobs, thread_name_prefix="storage_copy")
-        super().__init__(pool, 2 * jobs, stop)
+
+@contextmanager
+def resting() -> Iterator[None]:
+    """Let another task of WorkerThreads work while this one waits, for a block."""
+    slots = _slots.get()
+    if slots is None:
+        yield
+        return
+    slots.release()
+    try:
+        yield
+    finally:
+        slots.acquire()
+
+
+class WorkerThreads(Pool):
+    """Threads in which ``jobs`` tasks work at a time, and ``rest`` others may rest.
+
+    As many tasks as work are queued at most.
+    """
+
+    def __init__(self, jobs: int, stop: Callable[[], None], *, rest: int = 0) -> None:
+        pool = ThreadPoolExecutor(jobs + rest, thread_name_prefix="storage_copy")
+        self._slots = Semaphore(jobs)
+        self._is_stopped = False
+
+        def stop_all() -> None:
+            self._is_stopped = True
+            stop()
+
+        super().__init__(pool, 2 * jobs + rest, stop_all)
 
     def do(self, task: Callable[..., object], *arguments: Any) -> None:
         """Run a task, which must not raise, in a copy of the caller's context."""
-        self.submit(contextvars.copy_context().run, task, *arguments)
+        run = contextvars.copy_context().run
+        self.submit(run, self._in_slot, task, *arguments)
+
+    def _in_slot(self, task: Callable[..., object], *arguments: Any) -> None:
+        with self._slots:
+            _slots.set(self._slots)
+            # Many may have waited for the slot, and need not begin any more.
+            if not self._is_stopped:
+                task(*arguments)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from tahoestorage.moving.copier import Copier, Outcome
@@ -30,13 +30,18 @@ from tahoestorage.moving.summary import (
 )
 from tahoestorage.moving.throttle import Stopped, Throttle
 
+RESTING = 56
+"""So many files that were uploaded to a grid may wait to be linked together."""
+
 
 @dataclass(frozen=True)
 class Plan:
     """What a run is to do.
 
     ``jobs`` is how many files are copied at a time, ``rate`` bytes per second in all,
-    ``named`` how many of the files that a dry run would copy are named.
+    ``named`` how many of the files that a dry run would copy are named. What
+    ``is_needed`` says of the name of a file that only the target has forbids that it is
+    deleted, and is an error.
     """
 
     source: Store
@@ -50,6 +55,7 @@ class Plan:
     dry_run: bool = False
     shares: Spread = SHARES
     named: int = 0
+    is_needed: Callable[[str], bool] | None = None
 
 
 class Run:
@@ -190,7 +196,9 @@ class Run:
     def _threads(self, processes: WorkerProcesses | None = None) -> WorkerThreads:
         at_once = 0 if processes is None else processes.at_once
         # One at least, for what has grown since it was looked at.
-        return WorkerThreads(max(self._plan.jobs - at_once, 1), self._throttle.stop)
+        jobs = max(self._plan.jobs - at_once, 1)
+        rest = RESTING if isinstance(self._plan.target, Grid) else 0
+        return WorkerThreads(jobs, self._throttle.stop, rest=rest)
 
     def _note(self, found: Found, result: Result) -> None:
         """Note what a worker process did with a file."""
@@ -251,10 +259,13 @@ class Run:
                     if self._is_spared(found.name):
                         continue
                     refused = plan.target.refuses(found.name)
+                    if plan.is_needed is not None and plan.is_needed(found.name):
+                        refused = "FROM has lost it, and it is still needed"
                     if refused is None:
                         threads.do(self._delete, found.name)
                         continue
-                    # Another file has the name that would be deleted.
+                    # Another file has the name that would be deleted; or it is the
+                    # last copy.
                     error = BadName(f"it can't be deleted: {refused}")
                 if error is not None:
                     self._failed(found.name, error)

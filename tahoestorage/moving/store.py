@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 from django.core.files.base import File
 from django.core.files.storage import InMemoryStorage, Storage
 
+from tahoestorage.backends.names import path_of
+from tahoestorage.cache import from_the_store
 from tahoestorage.exceptions import NameTaken
 from tahoestorage.moving.names import BadName, FolderMark, NameRules
 from tahoestorage.moving.throttle import BLOCK
@@ -48,6 +50,14 @@ class Stat:
         return self == other
 
 
+class Twice(OSError):
+    """A directory that was listed by another path already."""
+
+
+class OtherStore(OSError):
+    """A directory that another storage has as its root."""
+
+
 class Found(NamedTuple):
     """A file that was found; or a place that can't be listed, and the ``error``."""
 
@@ -74,6 +84,8 @@ class Store:
     rules = NameRules(forbidden="\\")
     packs = True
     """Whether files may be stored gzipped, so that ``size`` is not the content's."""
+    follows_links = False
+    """Whether ``key`` tells which file a name leads to, by whatever path."""
     is_near = False
     """Whether reading from it costs no request."""
 
@@ -91,6 +103,23 @@ class Store:
     def place(self) -> Hashable:
         """Return the identity of the root directory, as ``Listed.place`` has it."""
         return None
+
+    def realm(self) -> Hashable:
+        """Return what holds the files: keys of one realm name the same things."""
+        if isinstance(self.storage, InMemoryStorage):
+            return "memory", id(self.storage)
+        return "unknown"
+
+    def key(self, name: str) -> str:
+        """Return what names a file within the realm, however ``name`` is spelled.
+
+        Raises SuspiciousOperation or ValueError for what no file can have.
+        """
+        return "/".join(path_of(name.replace("\\", "/")))
+
+    def base(self) -> str:
+        """Return what the keys of all files here begin with."""
+        return ""
 
     def where(self) -> str:
         """Return where the files are, in words for a message."""
@@ -113,13 +142,35 @@ class Store:
         A directory whose place is ``avoid``, or that is in itself, is not entered.
         Raises nothing: what can't be listed is yielded with the ``error``.
         """
-        pending: list[tuple[str, Trail]] = [(prefix.rpartition("/")[0], (avoid, None))]
+        yield from self._walk(prefix, (avoid, None), None)
+
+    def walk_once(self, avoid: Iterable[Hashable] = ()) -> Iterator[Found]:
+        """Yield every file, as ``walk`` does, and no directory by two paths.
+
+        What leads to a directory by another path has the ``error`` Twice, unless keys
+        tell that. A directory whose place is in ``avoid`` has the error OtherStore.
+        """
+        return self._walk("", None, set(avoid))
+
+    def _walk(
+        self, prefix: str, top: Trail | None, seen: set[Hashable] | None
+    ) -> Iterator[Found]:
+        pending: list[tuple[str, Trail | None]] = [(prefix.rpartition("/")[0], top)]
+        elsewhere = frozenset(seen or ())
         while pending:
             directory, trail = pending.pop()
             base = f"{directory}/" if directory else ""
             try:
                 listed = self._list(directory)
                 if listed.place is not None:
+                    if listed.place in elsewhere:
+                        raise OtherStore("it is another storage's root")
+                    if seen is not None:
+                        if listed.place in seen and self.follows_links:
+                            continue
+                        if listed.place in seen:
+                            raise Twice("it is in the store by another path, too")
+                        seen.add(listed.place)
                     _check(listed.place, trail)
                     trail = (listed.place, trail)
             except FileNotFoundError as error:
@@ -193,7 +244,9 @@ class Store:
 
     def open(self, name: str) -> File[Any]:
         """Open a file for reading."""
-        file: File[Any] = self.storage.open(name, "rb")
+        # A copy and a comparison are of what the store has.
+        with from_the_store():
+            file: File[Any] = self.storage.open(name, "rb")
         return file
 
     def write(self, name: str, content: File[Any], *, replace: bool) -> None:

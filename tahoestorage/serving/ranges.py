@@ -50,7 +50,7 @@ def range_of(
     # It has a meaning for GET only (RFC 9110, 14.2).
     if found is None or request.method != "GET":
         return None
-    if not _is_of_this(request.headers.get("If-Range", ""), etag, modified):
+    if not is_of_this(request.headers.get("If-Range", ""), etag, modified):
         return None
     begin, end = found.groups()
     if begin:
@@ -66,7 +66,7 @@ def range_of(
     return Range(first, last, size)
 
 
-def _is_of_this(condition: str, etag: str | None, modified: int | None) -> bool:
+def is_of_this(condition: str, etag: str | None, modified: int | None) -> bool:
     """Whether If-Range is absent or names this version (RFC 9110, 13.1.5)."""
     if not condition:
         return True

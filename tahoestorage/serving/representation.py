@@ -128,10 +128,31 @@ def representation_of(
         if isinstance(file, StoredFile) and file.is_packed:
             stored.size = None
     elif isinstance(storage, ObjectStore):
-        # Another storage of the bucket may pack files of these types, and mark them.
-        types = getattr(storage, "gzip_content_types", ())
-        stored.may_be_packed = mimetypes.guess_type(name)[0] in types
+        stored.may_be_packed = _may_be_packed(storage, name)
     return stored
+
+
+def known_representation(
+    storage: Storage, name: str, size: int, etag: str, modified: int
+) -> Representation | None:
+    """Return a file's size and validators as the site knows them: no request is made.
+
+    None where they do not do: a grid is asked for the cap in any case, a disk is asked
+    quickly, and a storage with ``gzip`` does not store as many bytes. Whether there is
+    such a file reading shows.
+    """
+    if not isinstance(storage, Cached) or getattr(storage, "gzip", False):
+        return None
+    _check_length(storage.key_of(name), LONGEST_KEY)
+    stored = Representation(storage, name, size, etag, modified)
+    stored.may_be_packed = _may_be_packed(storage, name)
+    return stored
+
+
+def _may_be_packed(storage: ObjectStore, name: str) -> bool:
+    # Another storage of the bucket may pack files of these types, and mark them.
+    types = getattr(storage, "gzip_content_types", ())
+    return mimetypes.guess_type(name)[0] in types
 
 
 def _check_length(name: str, longest: int) -> None:

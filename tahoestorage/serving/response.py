@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import SuspiciousFileOperation
@@ -24,17 +27,22 @@ from django.utils.http import http_date
 from tahoestorage.backends.objectstore import ObjectStore
 from tahoestorage.serving.accelredirect import accelerated
 from tahoestorage.serving.headers import content_headers
-from tahoestorage.serving.ranges import Unsatisfiable, range_of
+from tahoestorage.serving.ranges import Unsatisfiable, is_of_this, range_of
 from tahoestorage.serving.representation import (
     ObjectChanged,
     Packed,
     Representation,
+    known_representation,
     open_representation,
     representation_of,
 )
 from tahoestorage.serving.streams import Streamed
 
 METHODS = ("GET", "HEAD")
+# What a store that sends a file itself compares with validators of its own. It may
+# have an ETag that "If-None-Match" names, and then sends nothing again.
+_SITES_OWN = {"If-Match", "If-Modified-Since", "If-Unmodified-Since"}
+_CONDITIONS = {*_SITES_OWN, "If-None-Match", "If-Range"}
 _NO_SUCH_FILE = (
     FileNotFoundError,
     IsADirectoryError,
@@ -61,6 +69,8 @@ def serve(
     max_age: int | None = None,
     redirect: bool = False,
     trusted: bool = False,
+    size: int | None = None,
+    modified: datetime | None = None,
 ) -> HttpResponseBase:
     """Return the response to a GET or HEAD of a stored file, for any storage.
 
@@ -73,22 +83,32 @@ def serve(
       sound, film and plain text are shown, and anything else is a download.
     - ``etag``: a strong ETag, quoted (RFC 9110, 8.8.3), where the site knows a better
       one than the store's, as a version's number that stays when the file is moved.
-      With ``redirect`` the stores that send the file themselves tell their own.
+      With ``redirect`` the stores that send the file themselves tell their own; heads
+      and conditions are about this one.
     - ``filename``: the name to save it as; the last part of ``name`` unless given.
     - ``max_age``: the seconds for which a browser may reuse it (RFC 9111, 5.2.2.1).
       Unless given it asks each time, and gets a 304 while the file is the same.
     - ``redirect``: S3 and Google Cloud Storage send it themselves, by a URL that
-      expires.
+      expires. Heads, 304 and 412 come from the site, which asks the store for no more
+      than the head. So does the content for a condition that is met and names what the
+      site told (If-Match, a time, its ETag in If-Range): the store has validators of
+      its own. So does a file that came packed, such as ``a.tar.gz``, where the store
+      would make clients unpack it: Google's, and S3 by URLs it does not sign.
     - ``trusted``: the file is the site's own, as a style sheet or script: it has the
       type of its name, may run, and shared caches may store it. Never for uploads.
+    - ``modified``: when it was last changed, where the site knows better; an aware
+      datetime. With ``etag`` and ``size``, the bytes of its content, an object store is
+      not asked for them: a GET is one request there, also of what no cache knows.
 
     Raises Http404 where there is no such file or no file can have the name, and
     TahoeStorageError or what else the storage raises where the store can't be read.
     After the first byte was sent an error ends the connection. Raises ValueError for an
-    ``etag`` of another form.
+    ``etag`` of another form, and a ``modified`` without a time zone.
     """
     if etag is not None and not _STRONG_ETAG.fullmatch(etag):
         raise ValueError(f"etag is {etag!r}; expected a strong ETag, as '\"7.3\"'")
+    if modified is not None and modified.utcoffset() is None:
+        raise ValueError(f"modified is {modified}; expected one with a time zone")
     if request.method not in METHODS:
         return HttpResponseNotAllowed(METHODS)
     last = name.rpartition("/")[2]
@@ -98,9 +118,18 @@ def serve(
         trusted=trusted,
     )
     try:
-        if redirect and isinstance(storage, ObjectStore):
-            return _redirected(request, storage, name, headers)
-        response = _response(request, storage, name, headers, etag)
+        lead: Lead | None = None
+        if redirect and request.method == "GET" and isinstance(storage, ObjectStore):
+            lead = partial(_redirected, storage, name, headers)
+            # Nothing has to be known of the file, but that it is there.
+            if _CONDITIONS.isdisjoint(request.headers):
+                redirection = lead()
+                if redirection is not None:
+                    return redirection
+                lead = None
+        seconds = None if modified is None else int(modified.timestamp())
+        known = Known(etag, size, seconds, lead)
+        response = _response(request, storage, name, headers, known)
     except _NO_SUCH_FILE as missing:
         raise Http404("There is no such file.") from missing
     except OSError as error:
@@ -110,10 +139,28 @@ def serve(
     caching: dict[str, Any] = {"no_cache": True}
     if max_age is not None:
         caching = {"max_age": max_age}
+    if response.has_header("Cache-Control"):
+        return response  # A redirect.
     patch_cache_control(
         response, **{"public" if trusted else "private": True}, **caching
     )
     return response
+
+
+Lead = Callable[[], HttpResponseBase | None]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the site knows of a file: ETag, bytes, and seconds since 1970.
+
+    ``lead`` returns the redirect to the store, where that may send it.
+    """
+
+    etag: str | None
+    size: int | None
+    modified: int | None
+    lead: Lead | None
 
 
 def _response(
@@ -121,29 +168,38 @@ def _response(
     storage: Storage,
     name: str,
     headers: Mapping[str, str],
-    etag: str | None,
+    known: Known,
 ) -> HttpResponseBase:
+    etag, size, modified = known.etag, known.size, known.modified
+    # That there is such a file is shown by reading: not by a HEAD, or of an empty one.
+    if request.method == "GET" and etag and size and modified is not None:
+        given = known_representation(storage, name, size, etag, modified)
+        if given is not None:
+            with contextlib.suppress(ObjectChanged):
+                return _respond_with(request, given, headers, known)
     # Another host may have replaced it since the cache was filled, and reading
     # shows that. What is found to have changed is looked up anew.
     packed = False
     for _ in range(2):
         try:
             stored = representation_of(storage, name, packed=packed)
-            return _respond_with(request, stored, headers, etag)
+            return _respond_with(request, stored, headers, known)
         except ObjectChanged as found:
             packed = packed or isinstance(found, Packed)
     stored = open_representation(storage, name)
-    return _respond_with(request, stored, headers, etag)
+    return _respond_with(request, stored, headers, known)
 
 
 def _respond_with(
     request: HttpRequest,
     stored: Representation,
     headers: Mapping[str, str],
-    etag: str | None,
+    known: Known,
 ) -> HttpResponseBase:
     with contextlib.closing(stored):
-        stored.etag = etag or stored.etag
+        stored.etag = known.etag or stored.etag
+        if known.modified is not None:
+            stored.modified = known.modified
         base = HttpResponse(headers=dict(headers))
         if stored.etag is not None:
             base["ETag"] = stored.etag
@@ -152,6 +208,10 @@ def _respond_with(
         response = get_conditional_response(request, stored.etag, stored.modified, base)
         if response is not None and response is not base:
             return response
+        if known.lead is not None and _is_of_the_store(request, stored):
+            redirection = known.lead()
+            if redirection is not None:
+                return redirection
         return _whole_or_part(request, stored, base)
 
 
@@ -189,17 +249,28 @@ def _whole_or_part(
     return response
 
 
+def _is_of_the_store(request: HttpRequest, stored: Representation) -> bool:
+    """Whether the store understands the conditions of a request that are met."""
+    same = request.headers.get("If-Range", "")
+    return _SITES_OWN.isdisjoint(request.headers) and not (
+        same and is_of_this(same, stored.etag, stored.modified)
+    )
+
+
 def _redirected(
-    request: HttpRequest, storage: ObjectStore, name: str, headers: Mapping[str, str]
-) -> HttpResponseBase:
+    storage: ObjectStore, name: str, headers: Mapping[str, str]
+) -> HttpResponseBase | None:
+    """Return a redirect to the store; None where clients would unpack what it sends."""
     # The URL would be made of any name.
     storage.size(name)
     url = storage.download_url(
         name,
-        method=request.method or "GET",
+        method="GET",
         content_type=headers["Content-Type"],
         disposition=headers.get("Content-Disposition", "inline"),
     )
+    if url is None:
+        return None
     response = HttpResponseRedirect(url)
     response["Cache-Control"] = "private, no-store"
     response["Referrer-Policy"] = "no-referrer"

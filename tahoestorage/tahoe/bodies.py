@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import requests
 
+from tahoestorage import metering
 from tahoestorage.exceptions import (
     DamagedDownload,
     GatewayUnreachable,
@@ -51,6 +52,7 @@ def blocks(
     block = b""
     try:
         while block := response.raw.read(BLOCK, decode_content=False):
+            metering.meter.transferred("received", len(block))
             yield block
     except LIBRARY_ERRORS as error:
         failure = error_from_exception(error, label, transport.base_url)

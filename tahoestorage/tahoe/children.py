@@ -77,7 +77,8 @@ class Link:
 def encode_children(children: Mapping[str, Link], *, timed: bool = False) -> bytes:
     """Return the body, in JSON, of a request that links ``children``.
 
-    With ``timed`` the links get the present time, as seconds since 1970. A gateway
+    With ``timed`` the links get the present time, as seconds since 1970, where their
+    metadata has none. A gateway
     sets the times only where it adds to a directory, not in a directory that is made
     with its children.
 
@@ -89,6 +90,6 @@ def encode_children(children: Mapping[str, Link], *, timed: bool = False) -> byt
     for name, link in children.items():
         cap = link.cap
         slot = "rw_uri" if cap.is_writable else "ro_uri"
-        properties = {slot: cap.uri, "metadata": {**link.metadata, **times}}
+        properties = {slot: cap.uri, "metadata": {**times, **link.metadata}}
         body[name] = ["dirnode" if cap.is_directory else "filenode", properties]
     return SecretBytes(json.dumps(body).encode())

@@ -21,8 +21,8 @@ from urllib3.exceptions import (
 )
 from urllib3.util import Retry
 
+from tahoestorage.schemes import NoTLS, speaks_http
 from tahoestorage.tahoe.deadlines import DeadlineResponse
-from tahoestorage.tahoe.schemes import NoTLS, speaks_http
 
 CONNECTIONS = 16
 TRANSIENT_STATUSES = (502, 503, 504)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from tahoestorage import metering
 from tahoestorage.cache import (
     MISSING,
     Absent,
@@ -33,6 +34,7 @@ from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.children import Child, Node
 from tahoestorage.tahoe.gateway import Gateway
+from tahoestorage.tahoe.gateways import Gateways
 
 Path = tuple[str, ...]
 """Names from the root down; empty for the root itself."""
@@ -92,15 +94,20 @@ class FreshListing:
 
 
 class Directories:
-    """The directories below ``root``: read from ``gateway`` and kept in ``cache``.
+    """The directories below ``root``: read from ``gateways`` and kept in ``cache``.
 
+    What a change rests on is read from the first one, ``gateway``.
     Safe in threads and forks. Methods that send requests raise a StoreError where the
     gateway fails.
     """
 
-    def __init__(self, gateway: Gateway, root: Cap, cache: EntryCache) -> None:
+    def __init__(
+        self, gateway: Gateway | Gateways, root: Cap, cache: EntryCache
+    ) -> None:
         write = root.uri if root.is_writable else None
-        self.gateway = gateway
+        several = gateway if isinstance(gateway, Gateways) else Gateways([gateway])
+        self.gateways = several
+        self.gateway = self.gateways.all[0]
         self.cache = cache
         self.root = Directory.of(root.read_only.uri, write)
 
@@ -176,10 +183,10 @@ class Directories:
             return Entry(EntryKind.DIRECTORY, self.root.read.uri)
         *parents, name = path
         cached = self._cached_entry(path)
-        if isinstance(cached, Entry):
-            return cached
-        if cached is MISSING and not confirm:
-            return None
+        is_hit = cached is not None and not (cached is MISSING and confirm)
+        metering.meter.looked_up(hit=is_hit)
+        if is_hit:
+            return cached if isinstance(cached, Entry) else None
 
         def recall() -> FreshListing | None:
             cached = self._cached_entry(path)
@@ -201,11 +208,20 @@ class Directories:
 
     def _cached_entry(self, path: Path) -> Entry | Absent | None:
         """Return the entry at ``path`` from the cache alone, MISSING, or None."""
-        revalidation = self.cache.revalidate()
+        cache, revalidation = self.cache, self.cache.revalidate()
+        place = (self.root.namespace.root, path)
+        resolved = cache.resolved_entry(place, revalidation)
+        if resolved is not None:
+            return resolved
         parent = self._parent(path[:-1], revalidation)
-        if isinstance(parent, Directory):
-            return self.cache.entry(parent.namespace, path[-1], revalidation)
-        return parent
+        if not isinstance(parent, Directory):
+            return parent
+        name, namespace = path[-1], parent.namespace
+        entry = cache.entry(namespace, name, revalidation)
+        if isinstance(entry, Entry) and revalidation is not None:
+            above = (self.root.namespace.root, path[:-1]) if path[1:] else None
+            cache.keep_entry(place, entry, name, namespace, above, parent)
+        return entry
 
     def expired_entry(self, path: Path) -> Entry | None:
         """Return the entry at ``path`` from the cache, expired or not: no request."""
@@ -226,12 +242,12 @@ class Directories:
                 raise
             return expired
 
-    def entries(self, path: Path) -> list[tuple[str, Entry]]:
+    def entries(self, path: Path) -> Iterator[tuple[str, Entry]]:
         """Return the names and entries in the directory at ``path``.
 
         At most one request. Raises FileMissing, or ParentIsFile where it is a file.
         """
-        found: list[list[tuple[str, Entry]]] = []
+        found: list[Iterator[tuple[str, Entry]]] = []
 
         def recall() -> FreshListing | None:
             cached = self.cached(path)
@@ -240,13 +256,15 @@ class Directories:
                 if entries is not None:
                     # An older worker, which knows no marker, may have kept it.
                     found.append(
-                        [e for e in entries if not marker.is_reserved_name(e[0])]
+                        e for e in entries if not marker.is_reserved_name(e[0])
                     )
                     return FreshListing(cached, Listing(), None)
             return None
 
-        response = recall() or self.listing(path, None, recall)
-        return found[0] if found else list(response.listing.items())
+        response = recall()
+        metering.meter.looked_up(hit=response is not None)
+        response = response or self.listing(path, None, recall)
+        return found[0] if found else response.listing.items()
 
     def listing(
         self,
@@ -282,7 +300,7 @@ class Directories:
         try:
             return cache.single_flight.share(
                 (gateway.base_url, self.root.namespace.root, self.root.write, path),
-                lambda: self.fetch(path, name),
+                lambda: self.fetch(path, name, self.gateways),
                 label=label,
                 recall=recall,
                 ticket=cache.ticket,
@@ -295,22 +313,25 @@ class Directories:
                 f"gateway at {gateway.base_url} has not sent all of it in time"
             ) from None
 
-    def fetch(self, path: Path, name: str | None = None) -> FreshListing:
+    def fetch(
+        self, path: Path, name: str | None = None, source: Gateways | None = None
+    ) -> FreshListing:
         """Request the listing of the directory at ``path`` now, and cache it.
 
-        One request, by path from the deepest directory whose cap is cached; a second
-        one where that cap leads nowhere any more. ``name`` is the child to return.
+        From the first gateway, unless ``source`` is given. One request, by path from
+        the deepest directory whose cap is cached; a second one where that cap leads
+        nowhere any more. ``name`` is the child to return.
         Raises FileMissing, or ParentIsFile where it is a file.
         """
         base, rest = self._deepest_cached(path)
         try:
-            return self._fetch(base, path, rest, name)
+            return self._fetch(base, path, rest, name, source)
         except NotEnoughShares:
             if base is self.root:
                 raise
             # The cap may be that of a directory which is no longer there.
             self.forget(path)
-            return self._fetch(self.root, path, path, name)
+            return self._fetch(self.root, path, path, name, source)
 
     def _deepest_cached(self, path: Path) -> tuple[Directory, Path]:
         for length in range(len(path), 0, -1):
@@ -320,7 +341,12 @@ class Directories:
         return self.root, path
 
     def _fetch(
-        self, base: Directory, path: Path, rest: Path, name: str | None
+        self,
+        base: Directory,
+        path: Path,
+        rest: Path,
+        name: str | None,
+        source: Gateways | None = None,
     ) -> FreshListing:
         listing = Listing()
         child: Child | None = None
@@ -335,7 +361,7 @@ class Directories:
 
         label = _label_of(path, name)
         ticket = self.cache.ticket()
-        node = self.gateway.list(base.best, rest, add, label=label)
+        node = (source or self.gateway).list(base.best, rest, add, label=label)
         if rest and node.kind is not EntryKind.DIRECTORY:
             raise ParentIsFile(f"{'/'.join(path)} is not a directory")
         directory = base if rest == () else _directory(node)
@@ -369,7 +395,7 @@ class Directories:
             at = path[:length]
             if at not in asked:
                 there = self._child(here, at) if length else here
-                self._forget_if_moved(at, there)
+                self.forget_if_moved(at, there)
                 if there is not None:
                     self._fetch(there, at, (), None)
                 asked[at] = there
@@ -391,8 +417,8 @@ class Directories:
             return None
         return Directory.of(entry.reference, write)
 
-    def _forget_if_moved(self, path: Path, there: Directory | None) -> None:
-        """Forget where paths lead if the cache does not have ``there``."""
+    def forget_if_moved(self, path: Path, there: Directory | None) -> None:
+        """Forget where paths lead if by the cache ``path`` is not ``there``."""
         wanted = None if there is None else there.namespace.identity
         for cached in (self.cached(path), self._parent(path, self.cache.revalidate())):
             here = cached.namespace.identity if isinstance(cached, Directory) else None

@@ -28,7 +28,7 @@ from tahoestorage.exceptions import (
     WriteCollision,
 )
 from tahoestorage.redaction import redact_quoted
-from tahoestorage.tahoe.schemes import is_no_tls
+from tahoestorage.schemes import is_no_tls, reasons_of
 
 # Whatever requests, urllib3 and http.client raise; those of requests are OSErrors.
 LIBRARY_ERRORS = (HTTPError, http.client.HTTPException, OSError, ValueError)
@@ -121,7 +121,7 @@ def error_from_response(status: int, text: str, label: str) -> Exception:
 
 def is_timeout(error: Exception) -> bool:
     """Whether an error is a time-out; a refused connection is none."""
-    reasons = _reasons(error)
+    reasons = reasons_of(error)
     return not _any(reasons, urllib3.exceptions.NewConnectionError) and _any(
         reasons,
         requests.exceptions.Timeout,
@@ -132,20 +132,7 @@ def is_timeout(error: Exception) -> bool:
 
 def is_hang_up(error: Exception) -> bool:
     """Whether the server took the connection, and then closed it or sent no HTTP."""
-    return _any(_reasons(error), http.client.BadStatusLine, ConnectionResetError)
-
-
-def _reasons(error: Exception) -> list[Exception]:
-    """Return an error and the errors that caused it, eight at most."""
-    reasons = [error]
-    while len(reasons) < 8:
-        last = reasons[-1]
-        inner = getattr(last, "reason", None) or last.__cause__ or last.__context__
-        inner = inner or next((a for a in last.args if isinstance(a, Exception)), None)
-        if not isinstance(inner, Exception) or inner in reasons:
-            break
-        reasons.append(inner)
-    return reasons
+    return _any(reasons_of(error), http.client.BadStatusLine, ConnectionResetError)
 
 
 def https_expected(label: str, where: str) -> GatewayUnreachable:
@@ -161,7 +148,7 @@ def _other_scheme(where: str) -> str:
     return f"{'http' if scheme == 'https' else 'https'}:{rest}"
 
 
-def _any(reasons: list[Exception], *kinds: type[Exception]) -> bool:
+def _any(reasons: list[BaseException], *kinds: type[Exception]) -> bool:
     return any(isinstance(reason, kinds) for reason in reasons)
 
 
@@ -170,7 +157,7 @@ def error_from_exception(error: Exception, label: str, where: str) -> StoreError
 
     ``label`` names the file, and ``where`` is the gateway's address, for the message.
     """
-    is_a = functools.partial(_any, _reasons(error))
+    is_a = functools.partial(_any, reasons_of(error))
     if is_a(urllib3.exceptions.NewConnectionError):
         return GatewayUnreachable(
             f"{label}: nothing answers at {where}; is the gateway running there?"
@@ -179,7 +166,7 @@ def error_from_exception(error: Exception, label: str, where: str) -> StoreError
         return GatewayUnreachable(
             f"{label}: the gateway at {where} can't be reached in time; is it running?"
         )
-    if any(map(is_no_tls, _reasons(error))):
+    if any(map(is_no_tls, reasons_of(error))):
         return GatewayUnreachable(
             f"{label}: what listens at {where} speaks http and not https; "
             f"set base_url to {_other_scheme(where)}"

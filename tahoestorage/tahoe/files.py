@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 
+from tahoestorage.cache import Contents, KeptContent, Namespace
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.parts import TO_THE_END, Fetch, Part
 from tahoestorage.rangereader import Origin, Policy, RangeReader, damaged
@@ -12,6 +13,7 @@ from tahoestorage.redaction import Secret
 from tahoestorage.tahoe.bodies import BLOCK, Response, length_of, part_of
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.gateway import Gateway
+from tahoestorage.tahoe.gateways import Gateways
 
 POLICY = Policy(
     sender="the gateway",
@@ -21,44 +23,70 @@ POLICY = Policy(
     longest_range=1 << 24,
     streams=True,
     exact=True,
+    holds=True,
 )
+
+
+def kept_file(contents: Contents, cap: Cap) -> KeptContent | None:
+    """Return a small immutable file that is kept, if it is."""
+    if cap.size is None or cap.literal is not None:
+        return None
+    return contents.open(_namespace(cap), Entry(EntryKind.FILE, cap.uri, cap.size))
+
+
+def _namespace(cap: Cap) -> Namespace:
+    # Who has the cap has the content, and nobody else opens what is kept by it.
+    return Namespace(b"", cap.uri.encode())
 
 
 class FileReader(RangeReader):
     """A file on the grid, read as it is asked for.
 
     From the start to the end it is one request, whatever its size; after a seek,
-    ranges of growing length. Nothing is held but a block of 64 KiB. A literal file
-    needs no request.
+    ranges of growing length. Four blocks of 64 KiB are held at most: the one that is
+    read and the one before it, the first, and the last where the end was read; of a
+    mutable file just the one that is read. A literal file needs no request.
     """
 
     def __init__(
         self,
-        gateway: Gateway,
+        gateway: Gateway | Gateways,
         cap: Cap,
         label: str,
         size: int | None = None,
         again: Callable[[], Cap | None] | None = None,
+        contents: Contents | None = None,
     ) -> None:
         """Read ``cap``; ``size`` is its length in bytes where the cap says none.
 
         Where nothing can be read by it, ``again`` is asked once for the cap that the
-        file has by now.
+        file has by now. ``contents`` are the small files that are kept.
         """
 
         def renewed() -> Origin | None:
             other = None if again is None else again()
-            return None if other in (None, cap) else _origin(gateway, other, label)
+            if other in (None, cap):
+                return None
+            return _origin(gateway, other, label, contents)
 
-        super().__init__(_origin(gateway, cap, label, size), label, POLICY, renewed)
+        origin = _origin(gateway, cap, label, contents, size)
+        super().__init__(origin, label, POLICY, renewed)
 
 
-def _origin(gateway: Gateway, cap: Cap, label: str, size: int | None = None) -> Origin:
+def _origin(
+    gateway: Gateway | Gateways,
+    cap: Cap,
+    label: str,
+    contents: Contents | None,
+    size: int | None = None,
+) -> Origin:
     if cap.size is not None or cap.is_mutable:
         # Of a mutable file it was so once.
         size = cap.size
     literal = cap.literal
     fetch = _fetched(gateway, cap, label) if literal is None else _in_memory(literal)
+    if contents is not None and literal is None and cap.size is not None:
+        fetch = contents.keeping(fetch, _namespace(cap))
     return Origin(fetch, size, Secret(cap.uri), mutable=cap.is_mutable)
 
 
@@ -70,7 +98,7 @@ def _in_memory(content: bytes) -> Fetch:
     return fetch
 
 
-def _fetched(gateway: Gateway, cap: Cap, label: str) -> Fetch:
+def _fetched(gateway: Gateway | Gateways, cap: Cap, label: str) -> Fetch:
     """Return what asks the gateway for a range of a file.
 
     ``GET /uri/$FILECAP`` with a Range (RFC 9110, section 14), to which 416 says that

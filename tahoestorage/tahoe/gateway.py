@@ -6,6 +6,7 @@ Tahoe-LAFS 1.20; the names in quotation marks are its sections.
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from urllib.parse import quote
 
 import requests
 
+from tahoestorage import metering
 from tahoestorage.exceptions import (
     FileMissing,
     GatewayUnreachable,
@@ -25,6 +27,12 @@ from tahoestorage.redaction import Secret
 from tahoestorage.tahoe import bodies, parsing
 from tahoestorage.tahoe.bodies import blocks, read_cap, read_directory, require_success
 from tahoestorage.tahoe.caps import LITERAL_LIMIT, Cap, Shares
+from tahoestorage.tahoe.checkresults import (
+    CheckResults,
+    StreamedResults,
+    parse_check,
+    parse_stream,
+)
 from tahoestorage.tahoe.children import Child, Link, LinkTarget, Node, encode_children
 from tahoestorage.tahoe.connections import UploadTimeout
 from tahoestorage.tahoe.parsing import NodeParser, Server
@@ -39,6 +47,7 @@ _SEGMENT = 1 << 17
 _STATUS_LABEL = "the gateway's status (GET /?t=json)"
 # From a proxy that hides the gateway's pages, or another program that has none.
 _HIDDEN_STATUSES = (400, 401, 403, 404)
+_CHECK_LIMIT = 1 << 22
 _STATUS_LIMIT = 1 << 20  # A line for each of a thousand servers.
 
 
@@ -242,6 +251,7 @@ class Gateway:
         )
         with require_success(response, label, self._transport) as checked:
             cap = read_cap(checked, label, self._transport)
+        metering.meter.transferred("sent", timeout.sent)
         self.shares = cap.shares or self.shares
         if cap.size != timeout.sent:
             raise UnexpectedResponse(
@@ -328,6 +338,47 @@ class Gateway:
             text = bodies.read_text(response, label, self._transport)
         return parsing.parse_shares(text)
 
+    def check(
+        self,
+        cap: Cap,
+        *,
+        verify: bool = False,
+        repair: bool = False,
+        add_lease: bool = False,
+        seconds: float = 0.0,
+        label: str,
+    ) -> CheckResults:
+        """Return what is found of an object's shares; after a repair, if that is asked.
+
+        With ``verify`` the servers' word is not taken: every share is read. The lease
+        is renewed on the servers that answer. It may take ``seconds`` longer than
+        other requests. Not retried.
+
+        Source: the web API, "Debugging and Testing Features", ``t=check``.
+        """
+        query = f"t=check&output=JSON{_check_options(verify, repair, add_lease)}"
+        with self._ask(
+            "POST", cap, (), query, label=label, body=b"", seconds=seconds
+        ) as response:
+            text = bodies.read_text(response, label, self._transport, _CHECK_LIMIT)
+        return parse_check(text, label)
+
+    def deep_check(
+        self, cap: Cap, *, add_lease: bool = False, seconds: float, label: str
+    ) -> Iterator[StreamedResults]:
+        """Yield what is found of a directory and of all below it, as it is found.
+
+        It may take ``seconds`` longer than other requests. Raises UnexpectedResponse
+        where the gateway gives up on the way. Not retried.
+
+        Source: the web API, "Debugging and Testing Features", ``t=stream-deep-check``.
+        """
+        query = f"t=stream-deep-check{_check_options(False, False, add_lease)}"
+        with self._ask(
+            "POST", cap, (), query, label=label, body=b"", seconds=seconds
+        ) as response:
+            yield from parse_stream(blocks(response, label, self._transport), label)
+
     def probe_upload(self) -> None:
         """Upload a small random file, linked nowhere, to see that it can be stored.
 
@@ -348,7 +399,12 @@ class Gateway:
         headers: dict[str, str] | None = None,
         body: bytes | None = None,
         accepted: tuple[int, ...] = (),
+        seconds: float = 0.0,
     ) -> requests.Response:
+        timeout = None
+        if seconds:
+            connect, read = self._transport.timeout
+            timeout = UploadTimeout(connect, read + seconds, math.inf)
         names = "".join("/" + quote(name, safe="") for name in path)
         query = "?" + query if query else ""
         response = self._transport.send(
@@ -358,5 +414,11 @@ class Gateway:
             label=label,
             headers=headers,
             body=body,
+            timeout=timeout,
         )
         return require_success(response, label, self._transport, accepted)
+
+
+def _check_options(verify: bool, repair: bool, add_lease: bool) -> str:
+    chosen = {"verify": verify, "repair": repair, "add-lease": add_lease}
+    return "".join(f"&{name}=true" for name, is_on in chosen.items() if is_on)

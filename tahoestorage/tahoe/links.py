@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, ParamSpec, TypeVar
 
@@ -30,8 +31,10 @@ from tahoestorage.exceptions import (
 )
 from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.checkresults import CheckResults
 from tahoestorage.tahoe.children import Child, Link
 from tahoestorage.tahoe.directories import Directories, Directory, FreshListing, Path
+from tahoestorage.tahoe.linkreading import read_entry
 from tahoestorage.tahoe.marker import FactsChange, MarkerFacts
 from tahoestorage.tahoe.quorum import Quorum
 from tahoestorage.tahoe.serverfacts import ServerRules
@@ -84,9 +87,11 @@ class Links:
         replace a directory, ParentIsFile where a file is in the way, ReadOnly where
         there is no write cap.
         """
-        parents = path[:-1]
         link = Link.with_token(cap, secrets.token_hex(16))
-        since = now() if since is None else since
+        self._add(path, link, replace, now() if since is None else since)
+
+    def _add(self, path: Path, link: Link, replace: Replace, since: float) -> None:
+        parents = path[:-1]
         directory, length = deepest_directory(self._directories, parents)
         if length < len(parents):
             seconds, label = self._gateway.request_seconds, "/".join(path[: length + 1])
@@ -103,6 +108,112 @@ class Links:
                         return
                     directory = below
         self._link(directory, path, link, replace, since)
+
+    def add_together(
+        self, parents: Path, caps: Mapping[str, Cap], *, since: float | None = None
+    ) -> dict[str, NameTaken | StoreError]:
+        """Link files by free names in the directory at ``parents``, by one change.
+
+        What is missing of the path is made with the first of them. Returns what was not
+        linked, with the error of each: NameTaken, or a StoreError, after which a name
+        may be there all the same. Of a change that is refused for one taken name
+        nothing is done, so the others are linked by a second one. Raises what ``add``
+        raises of the way to the directory; nothing is linked then.
+        """
+        since = now() if since is None else since
+        links = {
+            name: Link.with_token(cap, secrets.token_hex(16))
+            for name, cap in caps.items()
+        }
+        errors: dict[str, NameTaken | StoreError] = {}
+        rest = dict(links)
+        directory, length = deepest_directory(self._directories, parents)
+        while rest and length < len(parents):
+            name = next(iter(rest))
+            link = rest.pop(name)
+            try:
+                self._add((*parents, name), link, "false", since)
+            except (NameTaken, StoreError) as error:
+                errors[name] = error
+                if isinstance(error, StoreError):
+                    return errors | dict.fromkeys(rest, error)
+            try:
+                directory, length = deepest_directory(self._directories, parents)
+            except StoreError as error:
+                return errors | dict.fromkeys(rest, error)
+        if rest:
+            errors |= self._put_together(directory, parents, rest, since)
+        return errors
+
+    def _put_together(
+        self, directory: Directory, parents: Path, links: dict[str, Link], since: float
+    ) -> dict[str, NameTaken | StoreError]:
+        """Link files in a directory that exists; return the errors by name."""
+        label = "/".join((*parents, f"{next(iter(links))} and others"))
+        write = directory.writable("/".join(parents) or "the root directory")
+        pending, taken = dict(links), dict[str, NameTaken | StoreError]()
+
+        def settle() -> tuple[bool, None]:
+            """Read which are there; what is not is pending again."""
+            pending.clear()
+            pending.update({k: v for k, v in links.items() if k not in taken})
+
+            def look(child: Child) -> None:
+                link = pending.pop(child.name, None)
+                if link is not None and not link.is_seen_in(child):
+                    name = "/".join((*parents, child.name))
+                    taken[child.name] = NameTaken(f"{name}: the name is taken")
+
+            for number in range(self._gateway.retries):
+                try:
+                    self._gateway.list(directory.best, (), look, label=label)
+                except (NotEnoughShares, UnexpectedResponse):
+                    # While another gateway writes, shares seem to be missing.
+                    pause(number)
+                else:
+                    return not pending, None
+            self._gateway.list(directory.best, (), look, label=label)
+            return not pending, None
+
+        def put(lock: WriteLock) -> None:
+            failure: StoreError | None = None
+            number = 0
+            while number <= self._gateway.retries:
+                self._quorum.require(label, since=since)
+                lock.renew()
+                change = self._cache.change_many(directory.namespace, pending)
+                try:
+                    self._send(self._gateway.set_children, write, pending, label=label)
+                except (NameTaken, StoreError) as error:
+                    change.done({})
+                    known = len(taken)
+                    if settle()[0]:
+                        return
+                    # As with one link: what is late would be refused, or is ours.
+                    if isinstance(error, GatewayTimeout) and number:
+                        raise
+                    failure = error if isinstance(error, StoreError) else None
+                    if isinstance(error, WriteCollision):
+                        pause(number)
+                    # What was found to be taken is left out: that is no failure.
+                    number += len(taken) == known
+                else:
+                    linked = {name: link.cap for name, link in pending.items()}
+                    change.done(
+                        {name: _file(cap) for name, cap in linked.items()},
+                        {n: cap.uri for n, cap in linked.items() if cap.is_writable},
+                    )
+                    pending.clear()
+                    return
+            raise failure or NameTaken(f"{label}: the names come and go")
+
+        try:
+            since_ = self._prepare(label, since=since)
+            since = since if since_ is None else since_
+            self._with_lock(directory, label, put, settle)
+        except (NameTaken, StoreError) as error:
+            return taken | dict.fromkeys(pending, error)
+        return taken
 
     def _make_missing(
         self, directory: Directory, path: Path, length: int, link: Link, began: float
@@ -155,6 +266,10 @@ class Links:
         self._directories.root.writable("the root directory")
         self._check_way(path)
         self._prepare("/".join(path))
+
+    def require_quorum(self, label: str) -> None:
+        """Raise NotEnoughServers where nothing may be changed now; change nothing."""
+        self._quorum.require(label)
 
     def _prepare(
         self, label: str, *, making: bool = False, since: float | None = None
@@ -305,6 +420,8 @@ class Links:
                 result = act(lock)
             if lock.lost:
                 lost_lock_warning.log(label)
+                # What was noted of it may have been undone.
+                self._cache.forget(directory.namespace)
                 is_settled, result = settled()
             if not lock.lost or is_settled:
                 return result
@@ -381,6 +498,35 @@ class Links:
             directory, label, put, lambda: (not is_empty(), True)
         )
 
+    def repair(
+        self, directory: Directory, label: str, *, verify: bool, seconds: float
+    ) -> CheckResults:
+        """Make new shares of a mutable object where some are missing, damaged or old.
+
+        That writes the newest version there is once more, so it is a change like
+        others. ``directory`` may stand for a mutable file, too. Raises ReadOnly.
+        """
+        write = directory.writable(label)
+        self._prepare(label)
+
+        def repair(lock: WriteLock) -> CheckResults:
+            self._quorum.require(label)
+            lock.renew()
+            return self._send(
+                self._gateway.check,
+                write,
+                verify=verify,
+                repair=True,
+                seconds=seconds,
+                label=label,
+            )
+
+        def look() -> tuple[bool, CheckResults]:
+            results = self._gateway.check(write, seconds=seconds, label=label)
+            return results.healthy, results
+
+        return self._with_lock(directory, label, repair, look)
+
     def unlink(self, path: Path, *, only: str | None = None) -> None:
         """Unlink the file at ``path``; no error if there is none.
 
@@ -392,17 +538,14 @@ class Links:
         label = "/".join(path)
         # While too many servers are away a listing may be old, without the name.
         since = self._prepare(label)
-        try:
-            response = self._directories.fetch(tuple(parents), name)
-        except (FileMissing, ParentIsFile):
+        found = read_entry(self._directories, path, only)
+        if found is None or only not in (None, found[0].reference):
             return
-        first, directory = response.child, response.directory
-        if first is None or only not in (None, first.entry.reference):
-            return
-        if first.entry.kind is EntryKind.DIRECTORY:
+        first, directory = found
+        if first.kind is EntryKind.DIRECTORY:
             raise NameIsDirectory(f"{label} is a directory, and only files are deleted")
-        leads_nowhere = first.entry.leads_nowhere
-        if first.entry.kind is EntryKind.UNKNOWN and not leads_nowhere:
+        leads_nowhere = first.leads_nowhere
+        if first.kind is EntryKind.UNKNOWN and not leads_nowhere:
             raise InvalidCap(
                 f"{label}: its cap is of a kind that is not known here; it may be a "
                 "directory, and only files are deleted"
@@ -411,7 +554,8 @@ class Links:
 
         def is_there() -> bool:
             child = self._read_child(directory, path)
-            return child is not None and child.entry == first.entry
+            # Its size is that of its cap.
+            return child is not None and replace(child.entry, size=first.size) == first
 
         def unlink(lock: WriteLock) -> None:
             failure: StoreError | None = None
@@ -447,3 +591,9 @@ class Links:
                 raise failure
 
         self._with_lock(directory, label, unlink, lambda: (not is_there(), None))
+
+
+def _file(cap: Cap) -> Entry:
+    """Return the entry of a file that was linked just now."""
+    # Whoever reads an entry may not write by it.
+    return Entry(EntryKind.FILE, cap.read_only.uri, cap.size)

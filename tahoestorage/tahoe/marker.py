@@ -85,13 +85,17 @@ def has_reserved_name(path: tuple[str, ...]) -> bool:
 
 
 def make_root(
-    gateway: Gateway, layout: str = "SDMF", facts: Mapping[str, Any] | None = None
+    gateway: Gateway,
+    layout: str = "SDMF",
+    facts: Mapping[str, Any] | None = None,
+    children: Mapping[str, Link] | None = None,
 ) -> Cap:
     """Make a directory that is not linked anywhere; return its write cap.
 
     One or two requests. Raises a StoreError.
     """
-    return gateway.make_directory(child(facts), layout, label="the root directory")
+    born_with = {**child(facts), **(children or {})}
+    return gateway.make_directory(born_with, layout, label="the root directory")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 import ijson
 
 from tahoestorage.entries import Entry, EntryKind
-from tahoestorage.exceptions import InvalidCap, UnexpectedResponse
+from tahoestorage.exceptions import InvalidCap, UnexpectedResponse, printable
 from tahoestorage.tahoe.caps import MOST_SHARES, Cap, Kind, Shares
 from tahoestorage.tahoe.children import TOKEN_KEY, Child, LinkTarget, Node
 
@@ -49,6 +49,7 @@ class Server:
 
     ``seen``: the gateway has been connected to it since the gateway's start. ``full``:
     it announces no space, so it takes no files, and may refuse mutable ones too.
+    ``space`` is the room that it announces, in bytes, if it does.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Server:
     connected: bool
     seen: bool
     full: bool
+    space: int | None = None
 
 
 class NodeParser:
@@ -185,15 +187,21 @@ class NodeParser:
         kind = _KINDS.get(str(child.get("kind")), EntryKind.UNKNOWN)
         if kind is EntryKind.UNKNOWN and read is None and write is not None:
             read = _UNREADABLE
-        entry = Entry(
-            kind,
-            read or "",
-            _size(child),
-            # `tahoe backup` keeps the file's own times, and no link has any.
-            _number(times.get("linkcrtime"), metadata.get("ctime")),
-            _number(times.get("linkmotime"), metadata.get("mtime")),
-        )
+        entry = _entry(kind, read, _size(child), metadata, times)
         return Child(self._name, entry, write, _text(metadata, TOKEN_KEY))
+
+
+def _entry(
+    kind: EntryKind,
+    read: str | None,
+    size: int | None,
+    metadata: dict[str, Any],
+    times: dict[str, Any],
+) -> Entry:
+    # `tahoe backup` keeps the file's own times, and no link has any.
+    created = _number(times.get("linkcrtime"), metadata.get("ctime"))
+    modified = _number(times.get("linkmotime"), metadata.get("mtime"))
+    return Entry(kind, read or "", size, created, modified)
 
 
 def _read_only(write: str) -> str | None:
@@ -233,6 +241,21 @@ def parse_link(text: str, where: str) -> LinkTarget:
     raise UnexpectedResponse(
         f"{where} does not answer as a Tahoe-LAFS gateway does; "
         "is another program listening there?"
+    )
+
+
+def file_entry(target: LinkTarget) -> Entry | None:
+    """Return the entry of a link to a file, without its size; None for other links."""
+    read = None if target.reference is None else _read_only(target.reference)
+    if target.kind is not EntryKind.FILE or read is None:
+        return None
+    times = target.metadata.get("tahoe")
+    return _entry(
+        target.kind,
+        read,
+        None,
+        target.metadata,
+        times if isinstance(times, dict) else {},
     )
 
 
@@ -276,12 +299,14 @@ def _server(fields: dict[str, Any]) -> Server:
     connected = str(status).lower().startswith("connected")
     return Server(
         id_,
-        nickname[:LONGEST_ID] if isinstance(nickname, str) else "",
+        # Chosen by the server's operator, and shown on terminals.
+        printable(nickname[:LONGEST_ID]) if isinstance(nickname, str) else "",
         connected,
         # The version stays from the last time that the gateway was connected.
         seen=connected or fields.get("version") is not None,
         # Of one that is read-only too, it is 0.
         full=type(space) is int and space <= 0,
+        space=space if type(space) is int and space >= 0 else None,
     )
 
 

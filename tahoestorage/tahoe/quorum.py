@@ -27,6 +27,7 @@ from tahoestorage.exceptions import (
 )
 from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap, Shares
+from tahoestorage.tahoe.children import Link
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.parsing import Server
 from tahoestorage.tahoe.rootstate import Reading, root_state, server_states
@@ -331,19 +332,24 @@ def create_root(
     *,
     rules: ServerRules | None = None,
     shares: Shares | None = None,
+    children: Mapping[str, Link] | None = None,
+    facts: Facts | None = None,
 ) -> Cap:
     """Make a root, whose marker records its servers; return its write cap.
+
+    ``children`` are in it from the start. ``facts`` are those of the root that it takes
+    the place of, whose directories are below it.
 
     ``shares`` is the gateway's configured encoding, if the caller knows it; else that
     of its last upload is used. Raises NotEnoughServers where too many servers are away.
     """
-    servers, facts = gateway.servers(), Facts()
+    servers, facts = gateway.servers(), facts or Facts()
     shares = shares or gateway.shares
     if servers is not None:
         availability = Availability.of(servers, facts, rules or ServerRules())
         encodings = [] if shares is None else [shares]
         facts = check(availability, facts, encodings, "the root directory", making=True)
-    return marker.make_root(gateway, layout, facts.as_metadata())
+    return marker.make_root(gateway, layout, facts.as_metadata(), children)
 
 
 def _merged(metadata: Mapping[str, Any], facts: Facts) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 
 import requests
 
-from tahoestorage import forks
+from tahoestorage import forks, metering
 from tahoestorage.exceptions import GatewayUnreachable, StoreError
 from tahoestorage.redaction import redact_loggers
+from tahoestorage.schemes import speaks_tls
 from tahoestorage.tahoe import presence
 from tahoestorage.tahoe.connections import (
     SCHEME_PROBE_SECONDS,
@@ -29,7 +30,6 @@ from tahoestorage.tahoe.errors import (
     is_timeout,
 )
 from tahoestorage.tahoe.presence import Presence
-from tahoestorage.tahoe.schemes import speaks_tls
 
 logger = logging.getLogger("tahoestorage.gateway")
 # These log the URLs of requests, and our URLs are caps.
@@ -61,8 +61,9 @@ class Transport:
 
     GET and HEAD are retried, ``retries`` times, within the same time, and never after a
     time-out; nothing else is. After a time-out, also in a body, the gateway is asked
-    for its status. If that times out too, all threads of this process get
-    GatewayUnreachable at once for ``presence.AWAY_SECONDS``.
+    for its status. If that times out too, or no connection was taken in time, all
+    threads of this process get GatewayUnreachable at once for
+    ``presence.AWAY_SECONDS``.
     """
 
     def __init__(
@@ -137,7 +138,11 @@ class Transport:
             return self._send(method, target, shown, label, headers, body, timeout)
         except _TimedOut as timed_out:
             error = timed_out.error
-        self.timed_out()
+        if isinstance(error, GatewayUnreachable):
+            # It took no connection: a second one would only take as long.
+            self._presence.timed_out(lambda: False)
+        else:
+            self.timed_out()
         raise error
 
     def timed_out(self) -> None:
@@ -194,8 +199,12 @@ class Transport:
             if not self._has_responded and is_hang_up(error) and self._speaks_tls():
                 failure = https_expected(label, self.base_url)
         finally:
+            seconds = time.perf_counter() - started
+            if metering.is_used:
+                verb = metering.verb_of(method, shown)
+                metering.meter.requested(verb, str(status), seconds)
             if logger.isEnabledFor(logging.DEBUG):
-                milliseconds = (time.perf_counter() - started) * 1000
+                milliseconds = seconds * 1000
                 logger.debug("%s %s %s %.1f ms", method, shown, status, milliseconds)
         # Outside of the handler: what was caught has URLs in it, and they are caps.
         if timed_out:

@@ -72,7 +72,7 @@ def _below(directories: Directories, parent: Directory, path: Path) -> Directory
         return None
     if entry.kind is not EntryKind.DIRECTORY:
         raise ParentIsFile(f"{'/'.join(path)}: a file is where a directory must be")
-    write = response.listing.write_references.get(name)
+    write = response.listing.write_reference(name)
     return Directory.of(entry.reference, write)
 
 

@@ -1,0 +1,1 @@
+"""A private grid for tests and for development."""

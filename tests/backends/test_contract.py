@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from django.core.exceptions import SuspiciousFileOperation
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import FileSystemStorage, InMemoryStorage, Storage
@@ -27,6 +28,7 @@ from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.db.models import FileField
 from django.test import override_settings
 from django.utils import timezone
+from google.api_core.exceptions import NotFound, PreconditionFailed
 
 from tahoestorage.backends.storedfile import StoredFile
 from tahoestorage.exceptions import StoreError
@@ -150,10 +152,32 @@ def test_a_key_that_is_not_in_nfc_is_found_by_its_spelling_only(store: Any) -> N
     assert (store.size(old), read(store, old)) == (9, b"by others")
     with store.open(old, "wb") as file:
         file.write(b"replaced")
-    assert save(store, old, b"saved") == new
-    assert (read(store, old), read(store, new)) == (b"replaced", b"saved")
+    with pytest.raises(FileExistsError):
+        store.create(old, ContentFile(b"another"))
+    other = save(store, old, b"saved")
+    assert re.fullmatch(f"\xe9_{ALTERNATIVE}.txt", other)
+    assert (read(store, old), read(store, other)) == (b"replaced", b"saved")
+    assert len(save(store, old, b"saved", max_length=13)) == 13
+    assert save(store, new, b"in the form of a save") == new
     store.delete(old)
-    assert store.listdir("")[1] == [new]
+    assert old not in store.listdir("")[1]
+
+
+@pytest.mark.parametrize("kind", ["s3", "gcs"], indirect=True)
+def test_what_may_be_overwritten_is_replaced_in_its_own_spelling(
+    make: Callable[..., Any],
+) -> None:
+    store = make(allow_overwrite=True)
+    old, new = "e\u0301.txt", "\xe9.txt"
+    store.put_object(store.key_of(old), ContentFile(b"by others"), old, replace=True)
+
+    assert save(store, old, b"saved") == old
+    assert store.listdir("")[1] == [old]
+    assert read(store, old) == b"saved"
+    with pytest.raises(SuspiciousFileOperation):
+        save(store, old, b"too long", max_length=5)
+    store.delete(old)
+    assert save(store, old, b"saved") == new
 
 
 @everywhere
@@ -321,6 +345,31 @@ def test_what_is_missing(store: Storage) -> None:
     if not isinstance(store, InMemoryStorage):
         with pytest.raises(ValueError, match="name"):
             store.delete("")
+
+
+@pytest.mark.parametrize("kind", ["s3", "gcs"], indirect=True)
+def test_what_the_store_said_is_the_cause(store: Any) -> None:
+    save(store, "taken")
+    acts: list[Callable[[], object]] = [
+        lambda: store.open("none"),
+        lambda: store.size("none"),
+        lambda: store.get_modified_time("none"),
+        lambda: store.whole_entry("none"),
+        lambda: store.stored_checksums("none"),
+        lambda: store.copy("none", "other"),
+        lambda: store.move("none", "other"),
+    ]
+    # Also where the cache knows by then that there is none.
+    for act in acts * 2:
+        with pytest.raises(FileNotFoundError) as missing:
+            act()
+        assert isinstance(missing.value.__cause__, ClientError | NotFound)
+    with pytest.raises(FileExistsError) as taken:
+        store.create("taken", ContentFile(b"x"))
+    assert isinstance(taken.value.__cause__, ClientError | PreconditionFailed)
+    with pytest.raises(FileExistsError) as taken:
+        store.copy("taken", "taken")
+    assert isinstance(taken.value.__cause__, ClientError | PreconditionFailed)
 
 
 @everywhere

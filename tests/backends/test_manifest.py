@@ -136,6 +136,11 @@ def test_urls_are_the_same_for_all_and_not_signed(hashed: Site) -> None:
 
     assert re.search(r"/style\.[0-9a-f]{12}\.css$", url)
     assert "URI" not in url
+    # As FileSystemStorage takes it.
+    assert storages["staticfiles"].url("/style.css") == url
+    assert storages["staticfiles"].url("//style.css#x") == f"{url}#x"
+    with pytest.raises(ValueError, match="Missing staticfiles manifest entry"):
+        storages["staticfiles"].url("/none.css")
 
 
 def test_nothing_is_sent_again_and_nothing_is_deleted(hashed: Site) -> None:
@@ -143,6 +148,9 @@ def test_nothing_is_sent_again_and_nothing_is_deleted(hashed: Site) -> None:
     writes: list[str] = []
     storage: Any = hashed.storage
     count(storage, writes)
+    # As after a fresh checkout.
+    for name in FILES:
+        os.utime(hashed.folder / name, (time.time() + 60,) * 2)
 
     assert "0 static files copied, 5 unmodified, 5 post-processed" in hashed.collect()
     assert writes == []

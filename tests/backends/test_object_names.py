@@ -198,11 +198,11 @@ class Reserved(Bucket):
     def key_of(self, name: str) -> str:
         return name
 
-    def stat_object(self, key: str, label: str) -> Entry | None:
-        entry = super().stat_object(key, label)
-        if entry is None:
-            raise self.refusal(f"{label}: not for you")
-        return entry
+    def stat_object(self, key: str, label: str) -> Entry:
+        try:
+            return super().stat_object(key, label)
+        except FileMissing:
+            raise self.refusal(f"{label}: not for you") from None
 
     def url(self, name: str | None) -> str:
         return self._shown(str(name))
@@ -228,6 +228,25 @@ def test_a_url_is_made_whatever_the_store_says(refusal: type[StoreError]) -> Non
     storage = Reserved()
     storage.refusal = refusal
     assert storage.url(NFD) == NFD
+
+
+class Spelled(Bucket):
+    """A bucket whose keys are in the Unicode form of the names."""
+
+    def key_of(self, name: str) -> str:
+        return name
+
+
+@pytest.mark.parametrize("overwriting", [False, True])
+def test_a_save_looks_for_no_more_than_it_must(overwriting: bool) -> None:
+    storage = Spelled(file_overwrite=overwriting)
+    usual = ["put"] if overwriting else ["stat", "put"]
+    for name in ("a.txt", NFC):
+        storage.save(name, ContentFile(b"content"))
+        assert storage.asked == usual
+        storage.asked.clear()
+    storage.save(f"x{NFD}", ContentFile(b"content"))
+    assert storage.asked == ["stat", *usual]
 
 
 def test_only_names_that_are_written_otherwise_are_looked_for_twice() -> None:

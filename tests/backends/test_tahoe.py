@@ -25,12 +25,13 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from tahoestorage.backends.tahoe import TahoeStorage as FromItsModule
-from tahoestorage.exceptions import GatewayUnreachable, NotEnoughShares
+from tahoestorage.exceptions import GatewayUnreachable, NotEnoughShares, TimeUnknown
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Access, Cap, Kind
 from tahoestorage.testing.grid import LocalGrid
 from tests.checks.test_checks import WRITE_CAP
 from tests.conftest import MakeStorage, requests_sent
+from tests.support.links import link_without_time
 from tests.support.ports import free_port
 
 ALTERNATIVE = "[A-Za-z0-9]{7}"
@@ -426,6 +427,19 @@ def test_delete_removes_a_file(storage: TahoeStorage) -> None:
     assert read(storage, "dir/a") == b"anew"
 
 
+def test_delete_reads_no_other_names(storage: TahoeStorage) -> None:
+    save(storage, "dir/a")
+    save(storage, "dir/b")
+    with requests_sent() as sent:
+        storage.delete("dir/a")
+    # The link, by its own name, and then it is gone.
+    assert "/a?t=json " in sent[0]
+    assert sent.verbs == ["GET", "DELETE"]
+    with requests_sent() as sent:
+        assert storage.listdir("dir") == ([], ["b"])
+    assert sent == []
+
+
 def test_delete_of_a_missing_name_is_silent(storage: TahoeStorage) -> None:
     save(storage, "file")
     for name in ("missing", "no/such/directory", "file/below"):
@@ -489,6 +503,23 @@ def test_a_file_is_created_once_and_modified_often(make_storage: MakeStorage) ->
     save(storage, "f", b"2")
     assert storage.get_created_time("f") == created
     assert storage.get_modified_time("f") > created
+
+
+@pytest.mark.parametrize("options", [{}, {"cache": False}], ids=["cached", "uncached"])
+def test_a_link_that_was_made_without_a_time_has_none(
+    make_storage: MakeStorage, options: dict[str, Any]
+) -> None:
+    storage = make_storage(**options)
+    link_without_time(storage, "of-others/f", LONG)
+
+    for _ in range(2):
+        for time_of in (storage.get_modified_time, storage.get_created_time):
+            with pytest.raises(
+                TimeUnknown, match=r"^of-others/f: its link has no time"
+            ):
+                time_of("of-others/f")
+    assert read(storage, "of-others/f") == LONG
+    assert storage.get_modified_time("of-others")
 
 
 def test_directories_have_times_too(storage: TahoeStorage) -> None:

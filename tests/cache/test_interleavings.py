@@ -26,7 +26,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tahoestorage.cache import MISSING, Absent, Change, EntryCache, Listing, Namespace
+from tahoestorage.cache import (
+    MISSING,
+    Absent,
+    EntryCache,
+    Listing,
+    ManyChanges,
+    Namespace,
+    changes,
+)
 from tahoestorage.cache.disk import DiskTier
 from tahoestorage.cache.diskaccess import DiskAccess
 from tahoestorage.cache.generations import Generations, Snapshot
@@ -412,6 +420,36 @@ class World:
 
         return script
 
+    def writer_of_all(
+        self, process: int, value: Known, *, ends: str = "answered"
+    ) -> Script:
+        """Write all the names by one change."""
+        cache = self.caches[process]
+        texts = [text for text in self.names if not text.startswith("other")]
+
+        def script() -> None:
+            names = [self.names[text] for text in texts]
+            pause(fine=False)
+            for name in names:
+                name.asked_since = False
+            change = cache.change_many(self.namespace, texts)
+            for name in names:
+                name.changed = True
+            pause(Kind.STORE, fine=False)
+            written = [Version(value) for _ in names]
+            for name, version in zip(names, written, strict=True):
+                name.versions.append(version)
+            if ends == "killed":
+                return
+            pause(fine=False)
+            for name in names:
+                name.changed = False
+            change.done({} if ends == "no answer" else dict.fromkeys(texts, value))
+            for version in written:
+                version.acknowledged = True
+
+        return script
+
     def looker(self, process: int, text: str) -> Script:
         """Look a name up, in a process where nobody else does."""
         self.unwatched.add(process)
@@ -523,6 +561,8 @@ def diskless(shelf: None, monkeypatch: pytest.MonkeyPatch, world: World) -> None
     monkeypatch.setattr(DiskAccess, "tier", tier)
 
 
+# On two pages, where there are 40 others.
+DISTANT = ("a", "f")
 OLD: dict[str, Known] = {"a": entry("old")}
 NONE: dict[str, Known] = {"a": MISSING}
 BOTH: dict[str, Known] = {"a": entry("old"), "b": MISSING}
@@ -650,6 +690,27 @@ def test_the_header_and_the_numbers_in_every_order(world: World, play: Play) -> 
 
 
 @not_measured
+@pytest.mark.parametrize("ends", ["answered", "killed", "no answer"])
+@pytest.mark.usefixtures("shelf")
+def test_one_change_of_several_pages_in_every_order(
+    world: World, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    def patch(self: LocalTiers, namespace: Namespace, change: Any) -> None:
+        pause(fine=False)
+        patch_and_count(self, namespace, change)
+
+    monkeypatch.setattr(changes, "BATCH", 1)
+    monkeypatch.setattr(LocalTiers, "patch", patch)
+    for value, before in ((entry("new"), MISSING), (MISSING, entry("old"))):
+
+        def scene(world: World, value: Known = value) -> Sequence[Script]:
+            return [world.writer_of_all(1, value, ends=ends), world.reader(0)]
+
+        names = dict.fromkeys(DISTANT, before)
+        assert explore(world, Play(scene, names, others=40)) > 15
+
+
+@not_measured
 @pytest.mark.parametrize("action", ["create", "delete"])
 @pytest.mark.usefixtures("diskless")
 def test_a_writer_whose_disk_fails_in_every_order(world: World, action: str) -> None:
@@ -719,21 +780,22 @@ def fill_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def no_mark(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Change, "_mark_it", lambda self, load: iter(()))
+    monkeypatch.setattr(ManyChanges, "_marked", lambda self, page, names: page)
 
 
 def mark_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Page, "mark", lambda self, name: _Same())
+    monkeypatch.setattr(Page, "marked", lambda self, mark: {"a", "b"})
 
 
 def no_bump(monkeypatch: pytest.MonkeyPatch, which: Callable[[str, int], bool]) -> None:
     """Leave bumps out: which, is said by the change and the bump's number in it."""
     doing: dict[Actor, str] = {}
+    edit = ManyChanges._edit
 
-    def mutant(self: LocalTiers, namespace: Namespace, change: Any) -> None:
+    def mutant(self: ManyChanges, edit_page: Any) -> None:
         assert _here.actor is not None
-        doing[_here.actor] = change.__name__
-        patch_and_count(self, namespace, change)
+        doing[_here.actor] = edit_page.__name__
+        edit(self, edit_page)
 
     def bump(self: Generations, slot: int) -> None:
         actor = _here.actor
@@ -742,12 +804,12 @@ def no_bump(monkeypatch: pytest.MonkeyPatch, which: Callable[[str, int], bool]) 
         else:
             change_with_pause(self, slot)
 
-    monkeypatch.setattr(LocalTiers, "patch", mutant)
+    monkeypatch.setattr(ManyChanges, "_edit", mutant)
     monkeypatch.setattr(Generations, "change", bump)
 
 
 def no_bump_before_the_send(monkeypatch: pytest.MonkeyPatch) -> None:
-    no_bump(monkeypatch, lambda change, number: change == "_mark_it")
+    no_bump(monkeypatch, lambda change, number: change == "_marked")
 
 
 def no_bump_after_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:

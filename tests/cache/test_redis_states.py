@@ -6,7 +6,6 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -24,8 +23,8 @@ from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.storage import TahoeStorage
 from tests.conftest import MakeStorage
 from tests.support.old_release import Worker
-from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer, running
+from tests.support.redis_states import STATES, RedisFault
 
 NAMES = 16
 
@@ -128,57 +127,8 @@ def hosts(workers: Callable[..., Worker], make_storage: MakeStorage) -> MakeHost
     return start
 
 
-@dataclass
-class State:
-    """A way in which a Redis fails its clients, and how it ends."""
-
-    begin: Callable[[redis.Redis], object]
-    end: Callable[[redis.Redis], object]
-    options: tuple[str, ...] = ()
-
-
-def fill_up(client: redis.Redis) -> None:
-    client.config_set("maxmemory-policy", "noeviction")
-    client.config_set("maxmemory", "1")
-    with pytest.raises(redis.OutOfMemoryError):
-        client.set("more", "1")
-
-
-def lose_disk(client: redis.Redis) -> None:
-    Path(str(client.config_get("dir")["dir"])).rmdir()
-    client.config_set("save", "3600 1000000")
-    client.bgsave()
-    while client.info("persistence")["rdb_bgsave_in_progress"]:
-        time.sleep(0.01)
-    with pytest.raises(redis.ResponseError, match="MISCONF"):
-        client.set("more", "1")
-
-
-def become_a_replica(client: redis.Redis) -> None:
-    # Of one that can't be reached: it keeps what it has, and lets it be read.
-    client.replicaof("127.0.0.1", free_port())
-    with pytest.raises(redis.ReadOnlyError):
-        client.set("more", "1")
-
-
-def lose_replicas(client: redis.Redis) -> None:
-    client.config_set("min-replicas-to-write", "1")
-    with pytest.raises(redis.ResponseError, match="NOREPLICAS"):
-        client.set("more", "1")
-
-
-STATES = {
-    "full": State(fill_up, lambda client: client.config_set("maxmemory", "0")),
-    "no snapshot": State(lose_disk, lambda client: client.config_set("save", "")),
-    "a replica": State(become_a_replica, lambda client: client.replicaof("NO", "ONE")),
-    "replicas missing": State(
-        lose_replicas, lambda client: client.config_set("min-replicas-to-write", "0")
-    ),
-}
-
-
 @contextlib.contextmanager
-def server_for(state: State, tmp_path: Path) -> Iterator[RedisServer]:
+def server_for(state: RedisFault, tmp_path: Path) -> Iterator[RedisServer]:
     directory, files = tmp_path / "redis", tmp_path / "redis-files"
     directory.mkdir()
     files.mkdir()
@@ -188,7 +138,7 @@ def server_for(state: State, tmp_path: Path) -> Iterator[RedisServer]:
 
 @pytest.mark.parametrize("state", STATES.values(), ids=STATES)
 def test_what_refuses_to_be_told_is_not_believed(
-    state: State, hosts: MakeHosts, tmp_path: Path
+    state: RedisFault, hosts: MakeHosts, tmp_path: Path
 ) -> None:
     with server_for(state, tmp_path) as server, server.client() as client:
         here, there, idle = hosts(server.url, *[False] * 3)
@@ -368,6 +318,33 @@ def test_what_hangs_costs_a_second_once_and_is_told_when_it_goes_on(
         there.end()
     assert [idle.known(name) for name in names] == [(True, "third")] * NAMES
     assert redisstate.CONNECT_SECONDS + redisstate.RESPONSE_SECONDS <= 1
+
+
+@contextlib.contextmanager
+def gone(server: RedisServer) -> Iterator[None]:
+    server.stop()
+    try:
+        yield
+    finally:
+        server.start()
+
+
+@pytest.mark.parametrize("away", [RedisServer.hanging, gone], ids=["hung", "gone"])
+def test_while_it_is_away_nobody_is_told_what_was_true_just_now(
+    away: Callable[[RedisServer], contextlib.AbstractContextManager[None]],
+    hosts: MakeHosts,
+    own_redis: RedisServer,
+) -> None:
+    here, there = hosts(own_redis.url, *[False] * 2)
+    there.write("dir/a", "before")
+    with away(own_redis):
+        for number in range(3):
+            there.write("dir/a", str(number))
+            assert here.known("dir/a") == (True, str(number))
+        there.delete("dir/a")
+        assert here.known("dir/a") == (False, None)
+        there.write("dir/a", "again")
+    assert here.known("dir/a") == (True, "again")
 
 
 @pytest.mark.parametrize("first_old", [True, False], ids=["old first", "new first"])

@@ -12,6 +12,7 @@ from django.core.files.base import ContentFile
 from tahoestorage.cache import localtiers
 from tahoestorage.cache.localtiers import LocalTiers
 from tahoestorage.storage import TahoeStorage
+from tahoestorage.tahoe.directories import Directory
 from tests.conftest import MakeStorage
 from tests.support.costs import Costs, costs_counted
 
@@ -109,6 +110,71 @@ def test_a_change_elsewhere_costs_a_look_at_the_directories_on_the_way(
         assert cost(costs, each.exists, names) == [len(names), 0, 0]
 
 
+def test_a_name_is_known_no_longer_than_the_way_to_it(
+    storage: TahoeStorage, make_storage: MakeStorage, tmp_path: Path, costs: Costs
+) -> None:
+    names = fill(storage, "one/two/three", 3)
+    cost(costs, storage.exists, names)
+    assert cost(costs, storage.exists, names)[1:] == [0, 0]
+    elsewhere = other(make_storage, tmp_path).directories
+    way = elsewhere.cached(("one",))
+    assert isinstance(way, Directory)
+    # As whoever moves the directory "two" would.
+    elsewhere.cache.forget(way.namespace)
+    assert cost(costs, storage.exists, names)[2] > 0
+    assert cost(costs, storage.exists, names)[1:] == [0, 0]
+
+
+def test_a_listing_that_is_shorter_by_now_leaves_nothing_of_the_one_before(
+    storage: TahoeStorage, make_storage: MakeStorage, tmp_path: Path
+) -> None:
+    """A directory of 17 names has two pages, one of 16 has one, with another key."""
+    names = fill(storage, "dir", 17)
+    reader = make_storage(cache={"directory": str(tmp_path / "of another host")})
+    assert [reader.size(name) for name in names] == [len(LONG)] * 17
+    assert [reader.size(name) for name in names] == [len(LONG)] * 17
+    for name in names:
+        storage.delete(name)
+        with reader.prefetch("dir/"):
+            assert not reader.exists(name)
+        if name != names[-1]:
+            assert reader.exists(names[-1])
+
+
+def test_known_names_hold_no_page_that_memory_has_dropped(
+    storage: TahoeStorage, make_storage: MakeStorage, tmp_path: Path
+) -> None:
+    names = [name for n in range(8) for name in fill(storage, f"{n}", 10)]
+    cache = {"directory": str(tmp_path / "cache"), "memory_entries": 40}
+    reader = make_storage(cache=cache)
+    for _ in range(2):
+        assert all(reader.size(name) for name in names)
+    memory = reader.directories.cache._tiers.memory
+    held = {id(page) for page in memory._pages.values()}
+    mine = list(reader.directories.cache._files._values.values())
+    assert mine
+    assert {id(each.page()) for each in mine if each.page() is not None} <= held
+
+
+def test_an_entry_is_not_kept_with_a_page_that_has_another(
+    storage: TahoeStorage,
+) -> None:
+    """As where somebody replaces the file between the look-up and the keeping."""
+    (name,) = fill(storage, "dir", 1)
+    before = storage.file_entry(name)
+    storage.delete(name)
+    storage.save(name, ContentFile(b"another " + LONG))
+    now = storage.file_entry(name)
+    directories = storage.directories
+    directory = directories.cached(("dir",))
+    assert isinstance(directory, Directory)
+    place, cache = ("any",), directories.cache
+    for entry in (before, now):
+        cache.keep_entry(place, entry, name[4:], directory.namespace, None, directory)
+        kept = cache.resolved_entry(place, cache.revalidate())
+        assert kept == (now if entry is now else None)
+
+
 def test_what_another_process_changes_is_seen_at_every_level(
     storage: TahoeStorage, make_storage: MakeStorage, tmp_path: Path
 ) -> None:
@@ -183,7 +249,7 @@ def test_a_first_look_at_what_was_listed_costs_as_little_at_every_depth(
 def test_a_known_name_is_found_without_its_way(
     storage: TahoeStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each directory on the way would take as long as the name itself."""
+    """No page is looked at, neither of the directories on the way nor of its own."""
     looked: list[bytes] = []
     usual = LocalTiers.page
 
@@ -200,4 +266,4 @@ def test_a_known_name_is_found_without_its_way(
             looked.clear()
             assert all(storage.exists(name) for name in names)
         costs[levels] = len(looked)
-    assert costs == {1: len(names), 6: len(names)}
+    assert costs == {1: 0, 6: 0}

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.apps.registry import Apps
@@ -20,15 +21,17 @@ from django.core import checks
 from django.core.checks import CheckMessage, run_checks
 from django.core.checks.registry import registry
 from django.core.files.storage import InMemoryStorage, default_storage, storages
-from django.core.management import call_command
+from django.core.management import call_command, get_commands
 from django.core.management.base import SystemCheckError
 from django.db import models
 from django.test.utils import isolate_apps
 from django.urls import clear_url_caches, include, path
 from pytest_django.fixtures import Settings
 
+from tahoestorage import checks as checks_of_storages
 from tahoestorage import env
 from tahoestorage.checks import check_options
+from tahoestorage.config import secrets
 from tahoestorage.installed import check_installed
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.testing.grid import LocalGrid
@@ -83,6 +86,12 @@ def no_settings(settings: Settings) -> None:
             delattr(settings, name)
     # Files have URLs, but where a test says otherwise.
     settings.TAHOE_PUBLIC_BASE_URL = "https://files.example"
+
+
+@pytest.fixture
+def no_grid(settings: Settings) -> None:
+    """A site that has no setting of a grid."""
+    del settings.TAHOE_PUBLIC_BASE_URL
 
 
 @pytest.fixture
@@ -222,6 +231,33 @@ class TestTheRootCap:
         assert findings() == []
 
 
+def test_other_secret_files_that_others_may_read_are_a_warning_too(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secrets, "SECRET_FILES", set())
+    monkeypatch.setattr(checks_of_storages, "SECRET_FILES", secrets.SECRET_FILES)
+    file = tmp_path / "the key"
+    file.write_text("hunter2hunter2")
+    file.chmod(0o644)
+    user = tmp_path / "user"
+    user.write_text("k")
+    user.chmod(0o600)
+    monkeypatch.setenv(
+        "STORAGE_URL",
+        f"s3://bucket?access_key_file={user}&secret_key_file={quote(str(file))}",
+    )
+    settings.TAHOE_PUBLIC_BASE_URL = ""
+    settings.STORAGES = env.storages()
+
+    (message,) = findings()
+    subprocess.run(["sh", "-c", str(message.hint)], check=True)
+
+    assert message.id == "tahoestorage.W006"
+    assert str(file) in message.msg
+    assert "hunter2" not in str(message)
+    assert findings() == []
+
+
 class TestSettingsThatNobodyUses:
     NAMES = ("BASE_URL", "BASE_CAP", "BASE_CAP_FILE")
 
@@ -229,6 +265,7 @@ class TestSettingsThatNobodyUses:
     def test_are_a_warning_that_says_where_the_files_go(
         self, settings: Settings, name: str, tmp_path: Path
     ) -> None:
+        settings.TAHOE_PUBLIC_BASE_URL = ""
         settings.STORAGES = env.storages(default=tmp_path.as_uri())
         value = "http://127.0.0.1:3456" if name == "BASE_URL" else WRITE_CAP
         setattr(settings, f"TAHOE_STORAGE_{name}", value)
@@ -239,6 +276,29 @@ class TestSettingsThatNobodyUses:
         assert message.msg.startswith(f"TAHOE_STORAGE_{name}: no storage uses this")
         assert "FileSystemStorage" in message.msg
         assert KEY not in str(message)
+
+    @pytest.mark.parametrize(
+        "name",
+        ["TAHOE_PUBLIC_BASE_URL", "TAHOE_ACCEL_REDIRECT", "TAHOE_STORAGE_RETRIES"],
+    )
+    def test_others_that_speak_of_a_grid_are_a_warning_too(
+        self, settings: Settings, name: str
+    ) -> None:
+        settings.STORAGES = env.storages(default="memory://")
+        settings.TAHOE_PUBLIC_BASE_URL = ""
+        setattr(settings, name, "3")
+
+        (message,) = findings()
+
+        assert message.id == "tahoestorage.W002"
+        assert message.msg.startswith(f"{name}: no storage uses this")
+
+    def test_that_of_the_cache_is_one_of_s3_too(self, settings: Settings) -> None:
+        settings.TAHOE_PUBLIC_BASE_URL = ""
+        settings.TAHOE_STORAGE_CACHE = False
+        settings.STORAGES = env.storages(default="memory://")
+
+        assert findings() == []
 
     def test_are_fine_where_some_storage_uses_them(self, settings: Settings) -> None:
         settings.TAHOE_STORAGE_BASE_CAP = WRITE_CAP
@@ -308,6 +368,7 @@ class TestStaticFiles:
         self, settings: Settings
     ) -> None:
         settings.ROOT_URLCONF = "tests.checks.test_checks"
+        settings.TAHOE_PUBLIC_BASE_URL = ""
         settings.STORAGES = {
             "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
             "staticfiles": {
@@ -382,6 +443,7 @@ class TestStaticFiles:
     def test_hashed_and_signed_are_an_error(
         self, settings: Settings, signed: bool
     ) -> None:
+        settings.TAHOE_PUBLIC_BASE_URL = ""
         settings.STORAGES = {
             "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
             "staticfiles": {
@@ -392,8 +454,32 @@ class TestStaticFiles:
 
         assert ids() == (["E010"] if signed else [])
 
-    def test_beside_whitenoise_are_a_warning(self, settings: Settings) -> None:
-        settings.MIDDLEWARE = ["whitenoise.middleware.WhiteNoiseMiddleware"]
+    @pytest.mark.parametrize(
+        ("options", "expected"),
+        [
+            ({"custom_domain": "cdn.example"}, []),
+            ({"custom_domain": "cdn.example", "cloudfront_signer": object()}, ["E010"]),
+        ],
+        ids=["plain", "signed"],
+    )
+    def test_hashed_at_a_domain_are_signed_only_where_it_signs(
+        self, settings: Settings, options: dict[str, Any], expected: list[str]
+    ) -> None:
+        settings.TAHOE_PUBLIC_BASE_URL = ""
+        settings.STORAGES = {
+            "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
+            "staticfiles": {
+                "BACKEND": "tahoestorage.backends.s3.S3ManifestStaticStorage",
+                "OPTIONS": {"bucket_name": "b", "querystring_auth": True, **options},
+            },
+        }
+
+        assert ids() == expected
+
+    def test_by_django_s_own_collectstatic_are_a_warning(
+        self, settings: Settings
+    ) -> None:
+        settings.TAHOE_PUBLIC_BASE_URL = ""
         settings.STORAGES = {
             "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
             "staticfiles": {
@@ -401,8 +487,28 @@ class TestStaticFiles:
                 "OPTIONS": {"bucket_name": "static"},
             },
         }
+        ours, theirs = "tahoestorage", "django.contrib.staticfiles"
+        others = [app for app in settings.INSTALLED_APPS if app not in (ours, theirs)]
+        found = {}
+        for apps in ([ours, theirs], [theirs, ours]):
+            settings.INSTALLED_APPS = [*apps, *others]
+            get_commands.cache_clear()  # type: ignore[attr-defined]
+            found[apps[0]] = ids()
+        get_commands.cache_clear()  # type: ignore[attr-defined]
 
-        assert ids() == ["W007"]
+        assert found == {ours: [], theirs: ["W011"]}
+
+    def test_in_the_place_of_any_other_files_are_an_error(
+        self, settings: Settings
+    ) -> None:
+        settings.TAHOE_STORAGE_BASE_CAP = WRITE_CAP
+        settings.STORAGES = {
+            "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
+            "archive": {"BACKEND": "tahoestorage.storage.TahoeStorage"},
+            "staticfiles": {"BACKEND": f"{__name__}.Hashed"},
+        }
+
+        assert "E009" in ids()
 
 
 def test_the_app_that_is_not_installed_is_a_warning(settings: Settings) -> None:
@@ -545,6 +651,7 @@ class TestWhichStoragesAreLookedAt:
 
         assert message.msg == 'STORAGES["own"]: no root cap is set.'
 
+    @pytest.mark.usefixtures("no_grid")
     def test_others_are_left_alone(self, settings: Settings) -> None:
         settings.STORAGES = {
             "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
@@ -728,6 +835,7 @@ def test_each_check_is_registered_once(settings: Settings) -> None:
     ]
 
 
+@pytest.mark.usefixtures("no_grid")
 class TestWhatCannotBeMade:
     """`manage.py check` says what is wrong, and never ends in a traceback."""
 

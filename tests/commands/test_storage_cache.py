@@ -93,8 +93,10 @@ def fill(storage: Any) -> list[str]:
 def test_stats_make_nothing(site: TahoeStorage, directory: Path) -> None:
     done = run("stats", "--json")
 
+    document = done.json
+    live = document.pop("live")
     assert done.status == 0
-    assert done.json == {
+    assert document == {
         "alias": "default",
         "action": "stats",
         "lifetime": 300.0,
@@ -111,6 +113,10 @@ def test_stats_make_nothing(site: TahoeStorage, directory: Path) -> None:
         ],
     }
     assert not directory.exists()
+    # The site of the tests counts nothing.
+    assert (live["is_recorded"], live["processes"]) == (False, [])
+    assert "set TAHOE_METRICS_TOKEN" in live["why_not"]
+    assert "Not known what it does for the site: the site counts" in run("stats").out
 
 
 def test_stats_tell_what_is_kept(site: TahoeStorage, directory: Path) -> None:

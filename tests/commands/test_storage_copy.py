@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -27,6 +28,7 @@ from django.core.management import CommandError, call_command, load_command_clas
 from django.core.management.base import BaseCommand
 from pytest_django.fixtures import Settings
 
+from tahoestorage.cache import diskaccess
 from tahoestorage.exceptions import GatewayUnreachable
 from tahoestorage.moving import progress
 from tahoestorage.moving.progress import Progress
@@ -106,6 +108,24 @@ def test_verify_finds_a_flipped_byte(source: str, target: str, add: Add) -> None
     assert by_size.counts == {"skipped": len(FILES)}
     assert by_content.counts == {"copied": 1, "skipped": len(FILES) - 1}
     assert contents(to) == FILES
+
+
+def test_of_hundreds_of_files_no_lock_is_warned_of(
+    add: Add, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Also of one that does not last.
+    monkeypatch.setattr(diskaccess, "LASTING_SECONDS", 0.0)
+    files = {f"{n % 7}/{n}.txt": b"file %d" % n for n in range(443)}
+    write_to_disk(add("from", "disk"), files)
+    to = add("to", "grid")
+
+    assert copy("from", "to", "--json").counts == {"copied": 443}
+    again = copy("from", "to", "--json", "--verify")
+
+    assert again.counts == {"skipped": 443}
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(to.exists, files))
+    assert [each.message for each in caplog.records if "locked" in each.message] == []
 
 
 @pytest.mark.parametrize("target", KINDS)

@@ -530,6 +530,14 @@ class TestTheCache:
             "TAHOE_STORAGE_CACHE['life_time'] is not known; did you mean lifetime?",
         ]
 
+    @pytest.mark.parametrize("name", ["dir", "path", "folder"])
+    def test_its_directory_by_another_name_is_not_taken_for_redis(
+        self, name: str
+    ) -> None:
+        (error,) = errors(cache={name: "/var/cache"})
+
+        assert "redis" not in error or "directory" in error
+
     @pytest.mark.parametrize("value", [0, 1, "on", ["directory"]])
     def test_anything_else_is_an_error(self, value: Any) -> None:
         (error,) = errors(cache=value)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tahoestorage.moving import linkqueue
 from tahoestorage.moving.pool import WorkerThreads
 from tahoestorage.moving.space import Spread
 from tahoestorage.moving.throttle import Throttle
@@ -60,6 +61,21 @@ def test_what_is_unchanged_costs_a_listing_of_each_directory(add: Add) -> None:
 
     assert done.counts == {"skipped": 60}
     assert requests.verbs == ["GET"] * 4
+
+
+def test_files_of_one_directory_are_linked_by_few_changes(
+    add: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(add("from", "disk"), {f"dir/{n}": b"%d " % n * 100 for n in range(60)})
+    add("to", "grid")
+    monkeypatch.setattr(linkqueue, "LINGER_SECONDS", PATIENCE)
+
+    with requests_sent() as requests:
+        assert copy("from", "to", "--json").counts == {"copied": 60}
+
+    assert requests.verbs.count("PUT") == 60
+    # The directory is made with the first of them.
+    assert len(requests) - 60 <= 15
 
 
 def test_a_prefix_spares_the_other_directories(add: Add) -> None:

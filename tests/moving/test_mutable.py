@@ -1,10 +1,8 @@
-"""Moving what a grid's listings tell little of: mutable files, and links to nothing."""
+"""Moving what listings tell little of: mutable files, and links that lack something."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 import requests
@@ -12,8 +10,10 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import Storage
 
 from tahoestorage.exceptions import FileMissing, NameTaken, TimeUnknown
+from tahoestorage.moving.resolve import store_of
 from tahoestorage.storage import TahoeStorage
 from tests.conftest import requests_sent
+from tests.support.links import link, link_without_time, uri
 from tests.support.moves import Add, contents, copy
 from tests.support.s3_servers import S3Server
 
@@ -22,20 +22,9 @@ pytestmark = pytest.mark.usefixtures("no_waiting")
 LAYOUTS = ["SDMF", "MDMF"]
 
 
-def uri(storage: Storage, cap: str) -> str:
-    assert isinstance(storage, TahoeStorage)
-    return f"{storage.options.base_url}/uri/{quote(cap, safe='')}"
-
-
 def put(storage: Storage, cap: str, content: bytes) -> None:
     """Change a mutable file where it is."""
     requests.put(uri(storage, cap), data=content, timeout=30).raise_for_status()
-
-
-def link(storage: Storage, children: dict[str, Any]) -> None:
-    assert isinstance(storage, TahoeStorage)
-    query = f"{uri(storage, storage.options.root.uri)}?t=set_children"
-    requests.post(query, data=json.dumps(children), timeout=30).raise_for_status()
 
 
 def mutable(storage: Storage, name: str, content: bytes, layout: str = "SDMF") -> str:
@@ -196,3 +185,63 @@ def test_a_link_without_a_cap_gives_way_to_a_file_that_is_brought(add: Add) -> N
     assert done.counts == {"copied": 1}
     assert contents(there) == {"deleted": b"here again"}
     assert copy("from", "to", "--json").counts == {"skipped": 1}
+
+
+@pytest.mark.parametrize("target", ["disk", "grid"])
+def test_of_links_without_a_time_sizes_are_compared(target: str, add: Add) -> None:
+    here, there = add("from", "grid"), add("to", target)
+    link_without_time(here, "of-others/a", b"first")
+
+    assert copy("from", "to", "--json").counts == {"copied": 1}
+    assert copy("from", "to", "--json").counts == {"skipped": 1}
+    link_without_time(here, "of-others/a", b"longer")
+    # Which of them is newer nobody can tell.
+    assert copy("from", "to", "--json", "--keep-newer").counts == {"kept": 1}
+    assert copy("from", "to", "--json").counts == {"copied": 1}
+    assert contents(there) == {"of-others/a": b"longer"}
+    # Only their contents tell this one.
+    link_without_time(here, "of-others/a", b"LONGER")
+    assert copy("from", "to", "--json").counts == {"skipped": 1}
+    assert copy("from", "to", "--json", "--verify").counts == {"copied": 1}
+    assert contents(there) == {"of-others/a": b"LONGER"}
+
+
+@pytest.mark.parametrize("way", ["by-path", "by-listings"])
+def test_a_directory_in_the_place_of_another_is_copied_as_it_is_now(
+    way: str, add: Add
+) -> None:
+    here, there = add("from", "grid"), add("to", "disk")
+    link_without_time(here, "of-others/a", b"first")
+    if way == "by-path":
+        assert here.size("of-others/a") == 5
+    assert copy("from", "to", "--json").counts == {"copied": 1}
+    assert contents(here) == {"of-others/a": b"first"}
+
+    link_without_time(here, "of-others/a", b"longer")
+
+    assert copy("from", "to", "--json").counts == {"copied": 1}
+    assert contents(there) == {"of-others/a": b"longer"}
+
+
+def test_a_file_that_came_where_a_link_led_nowhere_is_not_overwritten(
+    add: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = add("grid", "grid")
+    assert isinstance(storage, TahoeStorage)
+    nothing_at(storage, "a")
+    storage.directories.forget(("a",))
+    upload = TahoeStorage.upload
+
+    def slow(self: TahoeStorage, name: str, body: Any) -> Any:
+        monkeypatch.setattr(TahoeStorage, "upload", upload)
+        cap = upload(self, name, body)
+        # Meanwhile somebody else saves a file there.
+        storage.delete("a")
+        storage.save("a", ContentFile(b"theirs" * 20))
+        return cap
+
+    monkeypatch.setattr(TahoeStorage, "upload", slow)
+    with pytest.raises(NameTaken):
+        store_of(storage).write("a", ContentFile(b"ours" * 30), replace=False)
+
+    assert contents(storage) == {"a": b"theirs" * 20}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from tahoestorage.moving.pool import Pool
+from tahoestorage.moving.pool import Pool, WorkerThreads, resting
 
 
 @pytest.mark.parametrize("is_interrupted", [False, True])
@@ -33,3 +34,24 @@ def test_a_block_ends_after_what_follows_from_its_tasks(is_interrupted: bool) ->
     else:
         run()
     assert sorted(counted) == [1, 2]
+
+
+def test_while_a_task_rests_another_works_and_no_more_than_that() -> None:
+    working, most, rested = [], [], threading.Barrier(3)
+
+    def task(number: int) -> None:
+        working.append(number)
+        most.append(len(working))
+        working.remove(number)
+        with resting():
+            # All three rest at the same time.
+            rested.wait(60)
+        working.append(number)
+        most.append(len(working))
+        time.sleep(0.01)
+        working.remove(number)
+
+    with WorkerThreads(1, lambda: None, rest=2) as threads:
+        for number in range(3):
+            threads.do(task, number)
+    assert most == [1] * 6

@@ -535,7 +535,8 @@ def test_a_visitor_who_never_says_what_it_wants_is_let_go(
         )
         with contextlib.suppress(ConnectionResetError):
             assert visitor.recv(1) == b""
-    assert gateway.seen == []
+    # Of the visitors of other tests nginx may still fetch something.
+    assert [seen for seen in gateway.seen if "nbswy3dp" in seen.target] == []
 
 
 # Only where it is asked for

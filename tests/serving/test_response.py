@@ -10,7 +10,8 @@ import os
 import threading
 import tracemalloc
 import warnings
-from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,7 +39,6 @@ from tahoestorage.exceptions import (
     DamagedDownload,
     GatewayUnreachable,
     StoreError,
-    TimeUnknown,
 )
 from tahoestorage.serving import Download, serve
 from tahoestorage.serving.mediatypes import POLICY
@@ -47,12 +47,18 @@ from tahoestorage.storage import TahoeStorage
 from tahoestorage.testing.grid import LocalGrid
 from tests.conftest import MakeStorage, requests_sent
 from tests.support.gcs_servers import GCS
+from tests.support.links import link_without_time
 from tests.support.proxy import Proxy
 from tests.support.s3_servers import S3Server, s3_requests
 from tests.support.s3_storages import MakeS3
 
 CONTENT = bytes(range(256)) * 1200  # 300 KiB, several blocks
 NAME = "films/Été 第一.bin"
+KNOWN = {
+    "etag": '"7.3"',
+    "size": len(CONTENT),
+    "modified": datetime(2026, 11, 29, tzinfo=UTC),
+}
 ALL = ["tahoe", "s3", "gcs", "files", "memory"]
 factory = RequestFactory()
 
@@ -332,6 +338,50 @@ def test_what_is_no_strong_etag_is_refused(tmp_path: Path, etag: str) -> None:
         get(storage, name, etag=etag)
 
 
+def test_the_sites_own_time_takes_the_place_of_the_stores(
+    any_storage: Storage,
+) -> None:
+    name, time = kept(any_storage), datetime(2020, 2, 2, 12, tzinfo=UTC)
+    date = http_date(time.timestamp())
+
+    for method in ("GET", "HEAD"):
+        response = get(any_storage, name, method=method, modified=time)
+        assert response["Last-Modified"] == date
+        body(response)
+    with pytest.raises(ValueError, match="time zone"):
+        get(any_storage, name, modified=time.replace(tzinfo=None))
+
+
+FACTS: dict[str, Any] = {"etag": '"7"', "modified": datetime(2020, 2, 2, tzinfo=UTC)}
+
+
+def test_what_the_site_knows_no_store_of_objects_is_asked(s3: Any) -> None:
+    known: dict[str, Any] = {**FACTS, "size": len(CONTENT)}
+    name = kept(s3)
+
+    with s3_requests(s3) as sent:
+        whole = body(get(s3, name, **known))
+        part = get(s3, name, Range="bytes=1-2", If_Range='"7"', **known)
+        same = get(s3, name, If_None_Match='"7"', **known)
+
+    assert [each.method for each in sent] == ["GET", "GET"]
+    assert whole == CONTENT
+    assert (part.status_code, body(part)) == (206, CONTENT[1:3])
+    assert same.status_code == 304
+    for method in ("GET", "HEAD"):
+        with pytest.raises(Http404):
+            get(s3, "nothing", method=method, **known)
+
+
+def test_what_others_packed_is_not_cut_to_what_the_site_knows(make_s3: MakeS3) -> None:
+    content = b"body { }" * 1000
+    name = kept(make_s3(gzip=True), "a.css", content)
+
+    for storage in (make_s3(), make_s3(cache=False), make_s3(gzip=True)):
+        response = get(storage, name, **FACTS, size=len(content))
+        assert body(response) == content
+
+
 def test_a_storage_that_keeps_no_times_has_neither_date_nor_etag() -> None:
     class Timeless(InMemoryStorage):
         def get_modified_time(self, name: str) -> Any:
@@ -345,24 +395,20 @@ def test_a_storage_that_keeps_no_times_has_neither_date_nor_etag() -> None:
     assert body(response) == CONTENT
 
 
-def test_a_link_without_a_time_has_its_etag_only(
-    storage: TahoeStorage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name = kept(storage)
-    path, entry = storage._entry(name)
-    timeless = replace(entry, modified=None, created=None)
-    monkeypatch.setattr(storage, "_entry", lambda name: (path, timeless))
-    monkeypatch.setattr(storage, "get_modified_time", unknown_time)
+def test_a_link_without_a_time_has_its_etag_only(storage: TahoeStorage) -> None:
+    name = "of-others/a.bin"
+    link_without_time(storage, name, CONTENT)
 
-    response = get(storage, name, method="HEAD")
+    response = get(storage, name)
 
     assert response.status_code == 200
-    assert response["ETag"]
     assert "Last-Modified" not in response
-
-
-def unknown_time(name: str) -> Any:
-    raise TimeUnknown(f"{name}: the grid has no time for it")
+    assert body(response) == CONTENT
+    again = get(storage, name, If_None_Match=response["ETag"])
+    assert again.status_code == 304
+    # A date says nothing of a file whose time nobody knows.
+    later = http_date(datetime(2100, 1, 1, tzinfo=UTC).timestamp())
+    assert get(storage, name, If_Modified_Since=later).status_code == 200
 
 
 # How a browser is told to treat it
@@ -715,13 +761,85 @@ def test_a_store_is_told_a_name_that_a_header_can_hold(s3: Any, moto: S3Server) 
     assert reply.headers["Content-Disposition"] == told
 
 
-def test_the_head_is_signed_as_one(make_strict_s3: MakeS3) -> None:
+@pytest.mark.parametrize("known", [{}, KNOWN], ids=["unknown", "known"])
+@pytest.mark.parametrize("any_storage", ["s3", "gcs", "tahoe"], indirect=True)
+def test_heads_and_conditions_lead_nowhere(
+    any_storage: Storage, known: dict[str, Any]
+) -> None:
+    name = kept(any_storage)
+    told = partial(get, any_storage, name, redirect=True, **known)
+
+    head = told(method="HEAD")
+
+    assert head.status_code == 200
+    assert head["Content-Length"] == str(len(CONTENT))
+    assert head["Cache-Control"] == "private, no-cache"
+    etag, modified = head["ETag"], head["Last-Modified"]
+    assert etag == known.get("etag", etag)
+    for same in ({"If_None_Match": etag}, {"If_Modified_Since": modified}):
+        for method in ("GET", "HEAD"):
+            response = told(method=method, **same)
+            assert (response.status_code, response["ETag"]) == (304, etag)
+    for other in ({"If_Match": '"x"'}, {"If_Unmodified_Since": http_date(1)}):
+        for method in ("GET", "HEAD"):
+            assert told(method=method, **other).status_code == 412
+    # The store would compare these with an ETag and a time of its own.
+    for met in (
+        {"If_Match": etag},
+        {"If_Unmodified_Since": modified},
+        {"If_Modified_Since": http_date(1)},
+    ):
+        response = told(**met)
+        assert (response.status_code, body(response)) == (200, CONTENT)
+    rest = told(Range="bytes=9-", If_Range=etag)
+    assert (rest.status_code, body(rest)) == (206, CONTENT[9:])
+
+
+@pytest.mark.parametrize("any_storage", ["s3", "gcs"], indirect=True)
+def test_conditions_that_name_what_the_store_told_lead_there(
+    any_storage: Storage,
+) -> None:
+    name = kept(any_storage)
+
+    for headers in ({"If_None_Match": '"x"'}, {"Range": "bytes=9-", "If_Range": '"x"'}):
+        response = get(any_storage, name, redirect=True, **headers)
+        assert response.status_code == 302
+        assert response["Cache-Control"] == "private, no-store"
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "status"),
+    [
+        ("HEAD", {}, 200),
+        ("GET", {"If_None_Match": '"7"'}, 304),
+        ("GET", {"If_Match": '"x"'}, 412),
+    ],
+)
+def test_the_store_is_asked_for_no_more_than_the_head(
+    make_strict_s3: MakeS3, method: str, headers: dict[str, str], status: int
+) -> None:
+    storage = make_strict_s3(cache=False)
+    name = kept(storage)
+
+    with s3_requests(storage) as sent:
+        response = get(
+            storage, name, method=method, redirect=True, etag='"7"', **headers
+        )
+
+    assert response.status_code == status
+    assert [each.method for each in sent] == ["HEAD"]
+
+
+def test_a_url_for_a_head_is_signed_as_one(make_strict_s3: MakeS3) -> None:
     storage = make_strict_s3()
     name = kept(storage, "a.png")
 
-    response = get(storage, name, method="HEAD", redirect=True)
+    url = storage.download_url(
+        name, method="HEAD", content_type="image/png", disposition="inline"
+    )
 
-    reply = requests.head(response["Location"], timeout=60)
+    assert url is not None
+    reply = requests.head(url, timeout=60)
     assert reply.status_code == 200
     assert reply.headers["Content-Length"] == str(len(CONTENT))
 
@@ -729,13 +847,12 @@ def test_the_head_is_signed_as_one(make_strict_s3: MakeS3) -> None:
 def test_google_is_told_what_to_answer(gcs_storage: GCSStorage) -> None:
     name = kept(gcs_storage, "Été.html")
 
-    for method in ("GET", "HEAD"):
-        url = get(gcs_storage, name, method=method, redirect=True)["Location"]
-        query = parse_qs(urlsplit(url).query)
-        assert query["response-content-type"] == ["application/octet-stream"]
-        assert query["response-content-disposition"] == [
-            "attachment; filename*=utf-8''%C3%89t%C3%A9.html"
-        ]
+    query = parse_qs(urlsplit(get(gcs_storage, name, redirect=True)["Location"]).query)
+
+    assert query["response-content-type"] == ["application/octet-stream"]
+    assert query["response-content-disposition"] == [
+        "attachment; filename*=utf-8''%C3%89t%C3%A9.html"
+    ]
 
 
 def test_nobody_is_sent_to_what_is_not_there(s3: Any, gcs_storage: GCSStorage) -> None:
@@ -749,6 +866,31 @@ def test_a_public_bucket_s_own_url_will_do(make_s3: MakeS3) -> None:
         storage = make_s3(**options)
         name = kept(storage)
         assert get(storage, name, redirect=True)["Location"] == storage.url(name)
+
+
+@pytest.mark.parametrize("kind", ["gcs", "unsigned", "by another host"])
+def test_what_a_store_would_have_unpacked_the_site_sends(
+    kind: str, gcs_storage: GCSStorage, make_s3: MakeS3
+) -> None:
+    s3: dict[str, dict[str, Any]] = {
+        "unsigned": {"querystring_auth": False},
+        "by another host": {"custom_domain": "files.example"},
+    }
+    storage = gcs_storage if kind == "gcs" else make_s3(**s3[kind])
+    archive = gzip.compress(CONTENT)
+    name = kept(storage, "a.tar.gz", archive)
+    plain = kept(storage, "b.png")
+
+    response = get(storage, name, redirect=True)
+
+    assert response.status_code == 200
+    assert body(response) == archive
+    assert "Content-Encoding" not in response
+    head = get(storage, name, method="HEAD", redirect=True)
+    assert (head.status_code, head["Content-Length"]) == (200, str(len(archive)))
+    assert get(storage, plain, redirect=True).status_code == 302
+    with pytest.raises(Http404):
+        get(storage, "none.tar.gz", redirect=True)
 
 
 @pytest.mark.parametrize("kind", ["tahoe", "files"])

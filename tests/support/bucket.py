@@ -51,9 +51,11 @@ class Bucket(Cached, _Parent):
     def key_of(self, name: str) -> str:
         return "/".join([*([self.location] if self.location else []), *path_of(name)])
 
-    def stat_object(self, key: str, label: str) -> Entry | None:
+    def stat_object(self, key: str, label: str) -> Entry:
         self.asked.append("stat")
-        return self._entry_of(key) if key in self.objects else None
+        if key not in self.objects:
+            raise FileMissing(f"{label}: there is no such file")
+        return self._entry_of(key)
 
     def fetch_object(
         self, key: str, first: int, last: int, reference: str | None, label: str

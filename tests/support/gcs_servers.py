@@ -77,6 +77,8 @@ class Sent(NamedTuple):
             return "list"
         if "/rewriteTo/" in self.path:
             return "rewrite"
+        if self.path.endswith("/compose"):
+            return "compose"
         if "/o/" not in self.path:
             return "other"
         return {"GET": "stat", "DELETE": "delete"}.get(self.method, self.method)
@@ -337,6 +339,10 @@ class Front(Server):
                 return refusal(400, "EntityTooLarge")
         elif sent.kind in ("read", "delete"):
             bucket, name = _object(sent.path)
+        elif sent.kind == "compose":
+            bucket, name = _object(sent.path.removesuffix("/compose"))
+            if len(json.loads(sent.body)["sourceObjects"]) > 32:
+                return refusal(400, "The number of source components provided (33)")
         else:
             return None
         if wanted and wanted != self._generation(bucket, name):
@@ -582,6 +588,11 @@ class GCS:
         made = self.front._forward("POST", "/storage/v1/b?project=tests", headers, body)
         assert made.status == 200, made
         return name
+
+    def names(self, bucket: str) -> list[str]:
+        """Return the names of all objects of a bucket."""
+        found = self.front._forward("GET", f"/storage/v1/b/{bucket}/o", {})
+        return [item["name"] for item in json.loads(found.body).get("items", [])]
 
 
 @contextlib.contextmanager

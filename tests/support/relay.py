@@ -21,10 +21,9 @@ BLOCK = 1 << 14
 class Relay:
     """Passes connections on to the server at ``target``, an http URL.
 
-    While ``cuts`` has a number, the next connection takes it, and both its sides are
-    hung up once so many bytes have gone to the server; then ``after_cut`` is called
-    with the number of cuts made until then. A connection that ends before leaves its
-    number to the next.
+    While ``cuts`` has a number, the connection by which so many bytes have gone to the
+    server takes it, and both its sides are hung up; then ``after_cut`` is called with
+    the number of cuts made until then.
     """
 
     def __init__(
@@ -33,6 +32,8 @@ class Relay:
         self.target = target
         self.cuts: list[int] = []
         self.made = 0
+        self.passed = 0
+        """Bytes that went to the server."""
         self._after_cut = after_cut
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: set[socket.socket] = set()
@@ -60,6 +61,11 @@ class Relay:
             self._hang_up(*self._open)
         for thread in self._threads:
             thread.join()
+
+    def hang_up(self) -> None:
+        """Hang up all connections."""
+        with self._lock:
+            self._hang_up(*self._open)
 
     def _start(self, act: Callable[..., None], *arguments: object) -> None:
         thread = threading.Thread(target=act, args=arguments)
@@ -92,23 +98,19 @@ class Relay:
             self._open -= {client, server}
 
     def _pass_up(self, client: socket.socket, server: socket.socket) -> None:
-        with self._lock:
-            left = self.cuts.pop(0) if self.cuts else None
-        sent = 0
-        try:
-            while data := client.recv(BLOCK):
-                some = data if left is None else data[: left - sent]
-                server.sendall(some)
-                sent += len(some)
-                if sent == left:
-                    break
-        except OSError:
-            pass
-        if left is not None and sent < left:
-            with self._lock:
-                self.cuts.insert(0, left)
+        sent, is_cut = 0, False
+        with contextlib.suppress(OSError):
+            while not is_cut and (data := client.recv(BLOCK)):
+                with self._lock:
+                    if self.cuts and sent + len(data) >= self.cuts[0]:
+                        is_cut = True
+                        data = data[: max(self.cuts.pop(0) - sent, 0)]
+                sent += len(data)
+                server.sendall(data)
+                with self._lock:
+                    self.passed += len(data)
         self._hang_up(client, server)
-        if sent == left:
+        if is_cut:
             with self._lock:
                 self.made += 1
             self._after_cut(self.made)

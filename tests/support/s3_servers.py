@@ -10,6 +10,7 @@ import contextlib
 import ipaddress
 import json
 import secrets
+import sys
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -203,7 +204,8 @@ def running_weed(directory: Path, *, tls: bool = False) -> Iterator[S3Server]:
 def running_moto(directory: Path) -> Iterator[S3Server]:
     """Run a moto server within the block, with its log in ``directory``."""
     port = free_port()
-    command = [program("moto_server"), "-H", "127.0.0.1", "-p", str(port)]
+    script = str(Path(__file__).with_name("moto_in_turns.py"))
+    command = [sys.executable, script, "-H", "127.0.0.1", "-p", str(port)]
     server = S3Server(f"http://127.0.0.1:{port}")
     with (
         contextlib.closing(server.client(retries={"total_max_attempts": 1})) as client,

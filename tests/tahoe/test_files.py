@@ -34,6 +34,7 @@ from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.uploads import UploadBody
 from tahoestorage.testing.grid import LocalGrid
 from tests.conftest import MakeStorage
+from tests.support.large_files import archive, picture
 from tests.support.leaks import assert_hides_caps
 from tests.support.proxy import CutBody, Proxy, Seen, SendResponse, Stall
 
@@ -194,12 +195,12 @@ def test_a_file_of_every_size_is_read_whole(
 def test_zip_archives_are_read_where_they_are(
     storage: TahoeStorage, proxy: Proxy, make_storage: MakeStorage
 ) -> None:
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as writing:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as writing:
         for number in range(3):
             writing.writestr(f"{number}.bin", CONTENT)
         writing.writestr("readme.txt", "x" * 1000)
-    storage.save("a.zip", archive)
+    storage.save("a.zip", content)
     slow = make_storage(base_url=proxy.url)
     with slow.open("a.zip") as file, zipfile.ZipFile(file) as zipped:
         assert len(zipped.namelist()) == 4
@@ -331,6 +332,37 @@ def test_reading_on_after_a_seek_takes_few_requests_of_growing_length(
     assert sum(lengths) == LARGE - first
     assert len(lengths) <= 8
     assert lengths[:3] == [256 * KIB, 512 * KIB, MIB]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_member_of_an_archive_takes_three_requests(
+    storage: TahoeStorage, proxy: Proxy, make_storage: MakeStorage, known: bool
+) -> None:
+    content, member = archive(2_000_000)
+    storage.save("a.zip", ContentFile(content))
+    slow = make_storage(base_url=proxy.url, cache={} if known else False)
+    if known:
+        slow.size("a.zip")
+    proxy.settle()
+    before = len(proxy.seen)
+    with slow.open("a.zip") as file, zipfile.ZipFile(file) as opened:
+        assert opened.read("10.bin") == member
+    proxy.settle()
+    assert len(proxy.seen) - before == 3 - known
+
+
+def test_frames_of_a_picture_take_few_requests(
+    storage: TahoeStorage, proxy: Proxy, make_storage: MakeStorage
+) -> None:
+    content, frames = picture()
+    storage.save("a.tiff", ContentFile(content))
+    slow = make_storage(base_url=proxy.url)
+    with slow.open("a.tiff") as file, Image.open(file) as opened:
+        for number, frame in enumerate(frames):
+            opened.seek(number)
+            assert opened.tobytes() == frame
+    proxy.settle()
+    assert len(proxy.seen) <= 6, [seen.headers.get("range") for seen in proxy.seen]
 
 
 def test_a_short_way_forward_is_no_new_request(

@@ -46,7 +46,7 @@ CAPS = [
     DIR + "x",
     "",
 ]
-EXAMPLES, PARTS = 4_000, 4
+EXAMPLES, PARTS = 2_000, 2
 READ_TIMEOUT = 0.2
 MIB = 1 << 20
 

@@ -22,6 +22,7 @@ from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import links
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.writecollisions import LostLockWarning
+from tahoestorage.testing.grid import LocalGrid
 from tests.conftest import MakeStorage, requests_sent
 from tests.support.proxy import Hold, Proxy, SendResponse
 from tests.support.redis_server import RedisServer
@@ -30,9 +31,11 @@ LONG = b"longer than a cap can hold " * 4
 
 
 @pytest.mark.parametrize("redis", ["none", "usual", "evicting"])
-def test_nothing_acknowledged_is_lost_and_no_name_given_twice(redis: str) -> None:
+def test_nothing_acknowledged_is_lost_and_no_name_given_twice(
+    two_gateways: LocalGrid, redis: str
+) -> None:
     result = Result()
-    measure(redis, 1, 1, result, saves=2)
+    measure(redis, 1, two_gateways, result, saves=2)
     assert result.saves == 64
     assert result.saved > 0
     assert (result.evicted > 0) == (redis == "evicting")
@@ -65,7 +68,7 @@ def test_a_lock_outlives_its_holder_by_as_long_as_a_gateway_may_write(
 
 
 class Losing(WriteLock):
-    """A turn whose lock is taken away, and who has it then does something."""
+    """A lock that is taken away, and who has it then does something."""
 
     def __init__(self, others: list[Callable[[], object]]) -> None:
         self._others = others
@@ -78,7 +81,7 @@ class Losing(WriteLock):
 
 @pytest.fixture
 def others(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
-    """What those do who are given the locks of others, one turn after another."""
+    """What those do who are given the locks of others, one after another."""
     acts: list[Callable[[], object]] = []
     monkeypatch.setattr(EntryCache, "lock", lambda *a, **k: Losing(acts))
     monkeypatch.setattr(links, "lost_lock_warning", LostLockWarning())

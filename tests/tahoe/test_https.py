@@ -19,11 +19,11 @@ from tahoestorage.exceptions import (
     GatewayTimeout,
     GatewayUnreachable,
 )
+from tahoestorage.schemes import speaks_http
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import connections, transport
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.gateway import Gateway
-from tahoestorage.tahoe.schemes import speaks_http
 from tahoestorage.testing.grid import LocalGrid
 from tests.conftest import MakeStorage
 from tests.support.authority import own_authority

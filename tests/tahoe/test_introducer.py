@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,9 @@ LONG = b"longer than a cap can hold " * 4
 Make = Callable[..., TahoeStorage]
 
 
-@pytest.fixture(scope="module")
-def grid() -> Iterator[LocalGrid]:
-    with LocalGrid(servers=4, gateways=2, introducer=True) as grid:
-        yield grid
+@pytest.fixture
+def grid(four_servers: LocalGrid) -> LocalGrid:
+    return four_servers
 
 
 @pytest.fixture

@@ -243,16 +243,15 @@ def test_of_changes_of_facts_at_the_same_moment_none_is_lost(
     assert all_changes(4, 5) <= kept.keys()
 
 
-def test_nor_where_they_come_from_two_gateways(tmp_path: Path) -> None:
-    with LocalGrid(tmp_path / "grid", servers=1, gateways=2) as grid:
-        root = grid.create_root()
-        storages = [
-            TahoeStorage(base_url=url, base_cap=root.uri, cache=False)
-            for url in grid.base_urls
-        ]
-        change_at_once([each.links for each in storages], 4)
-        kept = marker.read_facts(storages[0].directories.gateway, root)
-        assert all_changes(2, 4) <= kept.keys()
+def test_nor_where_they_come_from_two_gateways(two_gateways: LocalGrid) -> None:
+    root = two_gateways.create_root()
+    storages = [
+        TahoeStorage(base_url=url, base_cap=root.uri, cache=False)
+        for url in two_gateways.base_urls
+    ]
+    change_at_once([each.links for each in storages], 4)
+    kept = marker.read_facts(storages[0].directories.gateway, root)
+    assert all_changes(2, 4) <= kept.keys()
 
 
 def test_facts_are_kept_anew_where_somebody_has_deleted_the_marker(

@@ -28,7 +28,7 @@ from tahoestorage.tahoe import parsing
 from tahoestorage.tahoe.caps import Cap, Shares
 from tahoestorage.tahoe.children import Child, Node
 from tahoestorage.tahoe.errors import error_from_response
-from tahoestorage.tahoe.parsing import NodeParser, Server, parse_servers, parse_shares
+from tahoestorage.tahoe.parsing import NodeParser, parse_servers, parse_shares
 from tests.support.leaks import assert_hides_caps
 
 KEY, HASH = "a" * 26, "a" * 52
@@ -261,12 +261,20 @@ def test_a_server_is_seen_that_the_gateway_was_once_connected_to() -> None:
     assert [each.seen for each in found] == [True, False]
 
 
+def test_a_nickname_that_would_move_the_cursor_is_made_printable() -> None:
+    told = {"nodeid": "a", "connection_status": "x", "nickname": "a\x1b[2J\né\u202e"}
+    (server,) = parse_servers(listed(told)) or ()
+    assert server.nickname == r"a\x1b[2J\né\u202e"
+
+
 @pytest.mark.parametrize(
     ("space", "full"), [(0, True), (-1, True), (1, False), (None, False), ("0", False)]
 )
 def test_a_server_without_any_space_is_full(space: Any, full: bool) -> None:
     told = {"nodeid": "a", "connection_status": "connected", "available_space": space}
-    assert parse_servers(listed(told)) == (Server("a", "", True, True, full),)
+    (server,) = parse_servers(listed(told)) or ()
+    assert server.full is full
+    assert server.space == (space if space in (0, 1) and space != "0" else None)
 
 
 @pytest.mark.parametrize(

@@ -53,9 +53,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture(scope="module")
-def node() -> Iterator[LocalGrid]:
+def node(tahoe: Path) -> Iterator[LocalGrid]:
     """A grid that may be frozen."""
-    with LocalGrid() as grid:
+    with LocalGrid(tahoe=tahoe) as grid:
         yield grid
 
 
@@ -81,13 +81,17 @@ def storage(node: LocalGrid, tmp_path: Path) -> TahoeStorage:
         base_url=node.base_url,
         base_cap=node.create_root().uri,
         public_base_url="http://files.example",
-        read_timeout=8.0,
         cache={"directory": str(tmp_path / "cache")},
     )
     storage.save("known/a", ContentFile(LONG))
     assert storage.exists("known/a")
     storage.listdir("known")
     return storage
+
+
+def hasty(storage: TahoeStorage, seconds: float = 1.0) -> TahoeStorage:
+    """Return one of the same root that does not wait for long."""
+    return TahoeStorage(**{**storage._given, "read_timeout": seconds})
 
 
 def outcome(action: Callable[[], Any]) -> Any:
@@ -109,9 +113,10 @@ def test_one_thread_waits_for_a_frozen_gateway_and_once(
     clock: Clock,
 ) -> None:
     cold = TahoeStorage(**{**storage._given, "cache": False})
+    cold_and_hasty = hasty(cold)
     freeze(node)
     with requests_sent() as seen, pytest.raises(GatewayTimeout):
-        cold.exists("new/a")
+        cold_and_hasty.exists("new/a")
     # Not repeated; and then its status, to know whether only that was slow.
     assert (len(seen), len(seen.guards)) == (1, 1)
     assert " /?t=json " in seen.guards[0]
@@ -130,7 +135,9 @@ def test_one_thread_waits_for_a_frozen_gateway_and_once(
         # Then one of them tries, as often as that.
         for _ in range(3):
             clock.now += presence.AWAY_SECONDS
-            assert set(in_threads(lambda: cold.exists("new/a"))) == {GatewayUnreachable}
+            assert set(in_threads(lambda: cold_and_hasty.exists("new/a"))) == {
+                GatewayUnreachable
+            }
     assert seen == []
     assert len(seen.guards) == 3
     assert all(" /?t=json " in each for each in seen.guards)
@@ -144,6 +151,7 @@ def test_one_thread_waits_for_a_frozen_gateway_and_once(
 def test_a_download_that_a_frozen_gateway_broke_off_counts_as_a_time_out(
     node: LocalGrid, frozen: Callable[[], None], storage: TahoeStorage, clock: Clock
 ) -> None:
+    storage = hasty(storage, 8.0)
     # More than is on its way when the gateway stops.
     name = storage.save("large", ContentFile(os.urandom(40 << 20)))
     with storage.open(name) as file:
@@ -172,11 +180,13 @@ def test_while_it_is_away_expired_entries_are_used_and_nothing_is_missing(
 ) -> None:
     url, size = storage.url("known/a"), storage.size("known/a")
     tiers: Any = storage.directories.cache._tiers
-    monkeypatch.setattr("tahoestorage.cache.localtiers.is_fresh", lambda *rest: False)
+    for module in ("localtiers", "entrycache"):
+        expired = f"tahoestorage.cache.{module}.is_fresh"
+        monkeypatch.setattr(expired, lambda *rest: False)
     assert tiers is not None
     freeze(node)
     with pytest.raises(GatewayTimeout):
-        storage.exists("known/a")
+        hasty(storage).exists("known/a")
     with requests_sent() as seen:
         assert storage.url("known/a") == url
         assert storage.size("known/a") == size

@@ -145,12 +145,16 @@ class TestKeptDirectory:
     def place(self, tmp_path: Path) -> Path:
         return tmp_path / "my grid é"
 
-    def test_a_second_start_finds_the_same_grid(self, place: Path) -> None:
+    def test_a_second_start_finds_the_same_grid_of_the_same_size(
+        self, place: Path
+    ) -> None:
         place.mkdir()
         place.chmod(0o755)
         with LocalGrid(place) as first:
             cap, base_url = put(first.base_url), first.base_url
             root = requests.post(f"{base_url}/uri?t=mkdir", timeout=30).text
+        with pytest.raises(ValueError, match="servers=1 and gateways=1"):
+            LocalGrid(place, servers=2).start()
         with LocalGrid(place) as second:
             assert second.base_url == base_url
             assert get(base_url, cap) == CONTENT
@@ -178,14 +182,6 @@ class TestKeptDirectory:
             with pytest.raises(GatewayError, match=f"process {os.getpid()} runs"):
                 LocalGrid(place).start()
             assert connected(grid.base_url) == 1
-
-    def test_its_size_cannot_be_changed(self, place: Path) -> None:
-        with LocalGrid(place):
-            pass
-        with pytest.raises(ValueError, match="servers=1 and gateways=1"):
-            LocalGrid(place, servers=2).start()
-        with LocalGrid(place):
-            pass
 
     def test_a_folder_of_other_things_is_left_alone(self, tmp_path: Path) -> None:
         tmp_path.chmod(0o755)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import google.auth
 from google.auth.credentials import Signing, with_scopes_if_required
@@ -14,7 +16,7 @@ from google.auth.transport.requests import Request
 from google.cloud.storage import Client
 from google.cloud.storage.retry import DEFAULT_RETRY
 
-from tahoestorage import forks
+from tahoestorage import forks, metering
 
 TIMEOUT = (10.0, 60.0)
 """Seconds to wait for a connection, and for the next bytes."""
@@ -87,5 +89,31 @@ def _connect(project: str | None, credentials: Any, by_iam: bool) -> GCSConnecti
     # Its session is made when first used, and by two threads twice.
     for adapter in client._http.adapters.values():
         adapter.init_poolmanager(_HOSTS, _CONNECTIONS)
+        adapter.send = _counting(adapter.send)
     request = functools.partial(Request(), timeout=TIMEOUT)
     return GCSConnection(client, request, {}, threading.Lock())
+
+
+def _counting(send: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what sends a request, and counts it."""
+
+    @functools.wraps(send)
+    def counted(request: Any, *arguments: Any, **options: Any) -> Any:
+        started, status = time.perf_counter(), "failed"
+        try:
+            response = send(request, *arguments, **options)
+            status = str(response.status_code)
+            return response
+        finally:
+            if metering.is_used:
+                seconds = time.perf_counter() - started
+                verb = _verb_of(request.method, request.url)
+                metering.meter.asked_store("gcs", verb, status, seconds)
+
+    return counted
+
+
+def _verb_of(method: str, url: str) -> str:
+    """Return what a request does, without what it does it to."""
+    first = urlsplit(url).path.lstrip("/").partition("/")[0]
+    return f"{method} {first}" if first in ("upload", "download") else method

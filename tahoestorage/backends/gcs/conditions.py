@@ -17,7 +17,9 @@ from urllib.parse import urlsplit
 from tahoestorage.backends.gcs.clients import CALL, LONG
 from tahoestorage.exceptions import FileMissing, NameTaken, StoreError
 
-Operation = Literal["upload", "resumable upload", "signed upload", "rewrite", "delete"]
+Operation = Literal[
+    "upload", "resumable upload", "signed upload", "rewrite", "compose", "delete"
+]
 OF_FILES: tuple[Operation, ...] = ("upload", "resumable upload", "rewrite", "delete")
 """The operations that saves, copies and moves rely on."""
 # A server may look first and write later, so as many are sent at once.
@@ -68,6 +70,9 @@ class GCSTrial:
             if operation == "rewrite":
                 rewrite = functools.partial(self._rewrite, source)
                 return self._is_done_once(rewrite, f"{self._key}-copy")
+            if operation == "compose":
+                compose = functools.partial(self._compose, source)
+                return self._is_done_once(compose, f"{self._key}-copy")
             # Of another generation than it is.
             return _is_refused(lambda: self._delete(source.generation + 1))
 
@@ -86,6 +91,11 @@ class GCSTrial:
     def _rewrite(self, source: Any, key: str) -> None:
         copy = self._bucket.blob(key)
         self._ask(copy.rewrite, source, if_generation_match=0, **LONG)
+
+    def _compose(self, source: Any, key: str) -> None:
+        made = self._bucket.blob(key)
+        made.content_type = "application/octet-stream"
+        self._ask(made.compose, [source], if_generation_match=0, **LONG)
 
     def _delete(self, generation: int) -> None:
         delete = self._bucket.blob(self._key).delete

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
+from urllib.parse import urlsplit
 
 from google.api_core import exceptions as api
 from google.auth import exceptions as auth
@@ -21,6 +22,7 @@ from tahoestorage.exceptions import (
     TahoeStorageError,
     printable,
 )
+from tahoestorage.schemes import is_no_tls, reasons_of, spoken_instead, told
 
 try:
     from google.cloud.storage.exceptions import (
@@ -41,6 +43,8 @@ _THEIRS = (
     DataCorruption,
     InvalidResponse,
 )
+EMULATOR = "STORAGE_EMULATOR_HOST"
+"""The variable that names an endpoint other than Google's."""
 _NO_BUCKET = "bucket does not exist"
 _GIVE = (
     "give them by GS_CREDENTIALS, GOOGLE_APPLICATION_CREDENTIALS or "
@@ -85,6 +89,9 @@ def mapped(error: BaseException, label: str) -> TahoeStorageError:
     """Return the error of this package for one of Google's, or of the network."""
     if isinstance(error, api.RetryError) and error.cause is not None:
         error = error.cause
+    misspoken = _misspoken(error, label)
+    if misspoken is not None:
+        return misspoken
     if isinstance(error, api.GoogleAPICallError):
         return _answered(error.code or 0, said(error.response), label)
     if isinstance(error, InvalidResponse):
@@ -99,6 +106,27 @@ def mapped(error: BaseException, label: str) -> TahoeStorageError:
     return StoreError(
         f"{label}: what has arrived at the store is not what was sent; try again"
     )
+
+
+def _misspoken(error: BaseException, label: str) -> StoreUnreachable | None:
+    """Return the error for an endpoint that speaks https and not http, or vice versa.
+
+    Google's own speaks https. So only emulators by http are asked, and servers in whose
+    place a server of http has answered the handshake.
+    """
+    response = getattr(error, "response", None)
+    request = getattr(error, "request", None) or getattr(response, "request", None)
+    parts = urlsplit(getattr(request, "url", None) or "")
+    endpoint = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    if parts.scheme == "https" and any(map(is_no_tls, reasons_of(error))):
+        other: str | None = f"http:{endpoint.partition(':')[2]}"
+    elif parts.scheme == "http" and getattr(error, "code", 400) == 400:
+        other = spoken_instead(endpoint)
+    else:
+        return None
+    if other is None:
+        return None
+    return StoreUnreachable(f"{label}: {told(endpoint, other, EMULATOR)}")
 
 
 def _answered(code: int, text: str, label: str) -> TahoeStorageError:

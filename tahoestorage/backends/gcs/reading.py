@@ -57,17 +57,13 @@ class GCSReading(Keys, GCSOptions):
         return self.bucket.blob(key, **options)
 
     def _found(self, key: str, label: str) -> Any:
-        """Return an object with its properties, by one request; None where none is."""
+        """Return an object with its properties, by one request. Raises FileMissing."""
         blob = self._blob(label, key)
-        try:
-            ask(label, blob.reload, **CALL)
-        except FileMissing:
-            return None
+        ask(label, blob.reload, **CALL)
         return blob
 
-    def stat_object(self, key: str, label: str) -> Entry | None:
-        blob = self._found(key, label)
-        return None if blob is None else entry_of(blob)
+    def stat_object(self, key: str, label: str) -> Entry:
+        return entry_of(self._found(key, label))
 
     def list_pages(self, prefix: str) -> Iterator[list[tuple[str, Entry]]]:
         for page in self._listing(prefix, f"items({FIELDS}),nextPageToken"):
@@ -89,8 +85,8 @@ class GCSReading(Keys, GCSOptions):
         try:
             while (page := ask(label, next, pages, None)) is not None:
                 yield page
-        except FileMissing:
-            raise no_bucket(label) from None
+        except FileMissing as missing:
+            raise no_bucket(label) from missing.__cause__
 
     def fetch_object(
         self, key: str, first: int, last: int, reference: str | None, label: str
@@ -100,10 +96,10 @@ class GCSReading(Keys, GCSOptions):
         )
         try:
             response = ask(label, CALL["retry"](self._get), url, first, last)
-        except (FileMissing, NameTaken):
+        except (FileMissing, NameTaken) as error:
             if reference is None:
                 raise
-            raise _replaced(label) from None
+            raise _replaced(label) from error.__cause__
         try:
             return self._part(key, first, reference, label, response)
         except BaseException:
@@ -132,9 +128,7 @@ class GCSReading(Keys, GCSOptions):
             # What is not Google's own may not say which object it is, and a refusal
             # does not say how it is encoded.
             entry = self.stat_object(key, label)
-            encoding = encoding if entry is None else encoding_of(entry)
-        if entry is None:
-            raise FileMissing(f"{label}: there is no such file")
+            encoding = encoding_of(entry)
         # What this storage packs is of these types by now. Of the rest its mark tells.
         kind = headers.get("content-type")
         if not beyond and kind is not None and kind not in self.gzip_content_types:
@@ -148,8 +142,11 @@ class GCSReading(Keys, GCSOptions):
         if mimetypes.guess_type(key)[1] is not None:
             # It came packed, by its name.
             return False
-        blob = self._found(key, label)
-        if blob is None or blob.generation != generation_in(entry.reference):
+        try:
+            blob = self._found(key, label)
+        except FileMissing as missing:
+            raise _replaced(label) from missing.__cause__
+        if blob.generation != generation_in(entry.reference):
             raise _replaced(label)
         return bool((blob.metadata or {}).get(PACKED) == "yes")
 

@@ -11,20 +11,20 @@ from google.api_core.exceptions import from_http_status
 from google.cloud.storage.acl import ACL
 
 from tahoestorage.backends import digests
-from tahoestorage.backends.cached import Cached, check_file, saved_name
+from tahoestorage.backends.cached import check_file, saved_name
 from tahoestorage.backends.directupload import DirectUpload
+from tahoestorage.backends.gcs.composing import Composing
 from tahoestorage.backends.gcs.errors import ask
 from tahoestorage.backends.gcs.objects import content_hashes
 from tahoestorage.backends.gcs.signing import seconds_of, seconds_until, signer_for
-from tahoestorage.backends.gcs.writing import GCSWriting
 from tahoestorage.backends.names import path_of, url_name
 from tahoestorage.backends.objectreader import ObjectReader
-from tahoestorage.backends.objectstore import Signed, is_hidden
+from tahoestorage.backends.objectstore import Signed, is_hidden, is_named_as_packed
 from tahoestorage.backends.storedfile import Reader
 from tahoestorage.backends.unpacked import Unpacked
 from tahoestorage.config.keywords import GCSKeywords
 from tahoestorage.entries import Entry
-from tahoestorage.exceptions import FileMissing, StoreError
+from tahoestorage.exceptions import StoreError
 
 # Who brings credentials along gets what they sign, and nobody else does.
 _CREDENTIALS = ("access_token", "client", "credentials")
@@ -32,7 +32,7 @@ _XML_ACLS = {name: xml for xml, name in ACL.PREDEFINED_XML_ACLS.items()}
 _XML_HEADERS = ("cache_control", "content_disposition", "content_language")
 
 
-class GCSStorage(Cached, GCSWriting):
+class GCSStorage(Composing):
     """Keeps files in a bucket of Google Cloud Storage, with a cache.
 
     Takes the options and settings of django-storages' GoogleCloudStorage, and ``cache``
@@ -42,6 +42,8 @@ class GCSStorage(Cached, GCSWriting):
 
     # Where it is imported from, by migrations and pickles too.
     __module__ = "tahoestorage.backends.gcs"
+
+    always_tells_packing = False
 
     def __init__(self, **options: Unpack[GCSKeywords]) -> None:
         super().__init__(**options)
@@ -93,7 +95,7 @@ class GCSStorage(Cached, GCSWriting):
         if path_of(name):
             name = self._shown(name)
         key = self._normalize_name(name)
-        if not self.querystring_auth or self._acl(key) == "publicRead":
+        if not self.signs_url(key):
             if self.custom_endpoint:
                 return f"{self.custom_endpoint}/{quote(key, safe='/~')}"
             return str(self.bucket.blob(key).public_url)
@@ -116,10 +118,19 @@ class GCSStorage(Cached, GCSWriting):
             lambda: self._signed(key, asked, name),
         )
 
+    def signs_url(self, key: str) -> bool:
+        return bool(self.querystring_auth) and self._acl(key) != "publicRead"
+
     def download_url(
         self, name: str, *, method: str, content_type: str, disposition: str
-    ) -> str:
-        """Return ``url``, with the headers of the response where it is signed."""
+    ) -> str | None:
+        """Return ``url``, with the headers of the response where it is signed.
+
+        None for a file that was packed before it was saved, such as ``a.tar.gz``: the
+        store sends it with its Content-Encoding, whatever a URL says.
+        """
+        if is_named_as_packed(name):
+            return None
         told = {"response_type": content_type, "response_disposition": disposition}
         return self.url(name, {"method": method, **told})
 
@@ -144,10 +155,7 @@ class GCSStorage(Cached, GCSWriting):
         One request. Empty where they are told of packed bytes. Raises FileMissing.
         """
         name = self._spelled(str(name))
-        entry = self.stat_object(self.key_of(name), name)
-        if entry is None:
-            raise FileMissing(f"{name}: there is no such file")
-        return content_hashes(entry)
+        return content_hashes(self.stat_object(self.key_of(name), name))
 
     def content_algorithms(self, size: int) -> tuple[str, ...]:
         """Return by which algorithms ``stored_checksums`` tells of a saved content."""

@@ -7,6 +7,7 @@ object bears a token of its save.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import mimetypes
@@ -66,6 +67,9 @@ class GCSWriting(GCSReading):
         """Whether no trial is needed: of Google's own, or by ``conditional_writes``."""
         return self.conditional_writes or is_google_s_own(self.client)
 
+    def _is_sent_whole(self, size: int) -> bool:
+        return size < PIECE
+
     def _honours(self, operation: Operation, key: str, label: str) -> bool:
         """Return whether the condition holds; if need be by a trial beside ``key``."""
         if self._is_trusted:
@@ -91,8 +95,8 @@ class GCSWriting(GCSReading):
         )
         try:
             return trial.refuses(operation)
-        except FileMissing:
-            raise no_bucket(label) from None
+        except FileMissing as missing:
+            raise no_bucket(label) from missing.__cause__
 
     def _put_by_url(self, key: str, label: str) -> None:
         """Upload an object of one byte by a signed URL, as a visitor would."""
@@ -100,13 +104,18 @@ class GCSWriting(GCSReading):
 
     def _demand(self, operation: Operation, key: str, label: str) -> None:
         """Raise NotConditional where ``operation`` could cost a file."""
-        if not self._honours(operation, key, label):
-            raise NotConditional(
-                f"{label}: {self.client.api_endpoint} does not refuse what it is asked "
-                f"to refuse (ifGenerationMatch: {operation}), so that this could cost "
-                "another file; use Google's own store, or set allow_overwrite where "
-                "that is meant"
-            )
+        if self._honours(operation, key, label):
+            return
+        advice = (
+            "use Google's own store, or set conditional_writes where you know better"
+        )
+        if not self._overwrites:
+            advice += ", or set allow_overwrite where saves are meant to overwrite"
+        raise NotConditional(
+            f"{label}: {self.client.api_endpoint} does not refuse what it is asked to "
+            f"refuse (ifGenerationMatch: {operation}), so that this could cost another "
+            f"file; {advice}"
+        )
 
     # Files
 
@@ -122,7 +131,7 @@ class GCSWriting(GCSReading):
         chunks, content_type, parameters = self._made_ready(key, content, body.begin())
         for parameter, value in parameters.items():
             setattr(blob, parameter, value)
-        mark = _mark(blob)
+        mark = marked_anew(blob)
         reader = BodyReader(chunks)
         whole = reader.is_shorter_than(PIECE)
         if not replace:
@@ -143,10 +152,13 @@ class GCSWriting(GCSReading):
             if body.error is not None:
                 raise body.error from None
             if isinstance(error, FileMissing):
-                raise no_bucket(label) from None
+                raise no_bucket(label) from error.__cause__
             if not isinstance(error, NameTaken):
                 raise
+            # Sent again after a lost response, it is refused for what it made itself.
             blob = self._marked(key, mark, label)
+            if blob is None:
+                raise
         return entry_of(blob)
 
     def _made_ready(
@@ -181,11 +193,12 @@ class GCSWriting(GCSReading):
         return "content_encoding" not in self.get_object_parameters(key)
 
     def _marked(self, key: str, mark: str, label: str) -> Any:
-        """Return the object with this mark. Raises NameTaken for another's."""
-        found = self._found(key, label)
-        if found is None or (found.metadata or {}).get(MARK) != mark:
-            raise NameTaken(f"{label}: the name is taken")
-        return found
+        """Return the object if it has this mark, None for another's or for none."""
+        with contextlib.suppress(FileMissing):
+            found = self._found(key, label)
+            if (found.metadata or {}).get(MARK) == mark:
+                return found
+        return None
 
     def delete_object(self, key: str, label: str, *, only: str | None = None) -> bool:
         delete, generation = self._blob(label, key).delete, generation_in(only)
@@ -204,8 +217,6 @@ class GCSWriting(GCSReading):
         # Of one generation, so that content and properties belong together.
         for _ in range(ATTEMPTS):
             found = self._found(source, label)
-            if found is None:
-                raise FileMissing(f"{label}: there is no such file")
             try:
                 self._rewrite(found, target, label)
             except FileMissing:
@@ -231,7 +242,7 @@ class GCSWriting(GCSReading):
             if value is not None:
                 setattr(blob, name, value)
         blob.metadata = source.metadata
-        mark = _mark(blob)
+        mark = marked_anew(blob)
         token: str | None = None
         try:
             while True:
@@ -246,13 +257,14 @@ class GCSWriting(GCSReading):
                 if token is None:
                     break
         except NameTaken:
-            self._marked(target, mark, label)
+            if self._marked(target, mark, label) is None:
+                raise
         acl = self._acl(target)
         if acl:
             ask(label, blob.acl.save_predefined, acl, **CALL)
 
 
-def _mark(blob: Any) -> str:
+def marked_anew(blob: Any) -> str:
     """Put a new mark into an object's metadata, and return the mark."""
     mark = secrets.token_hex(16)
     blob.metadata = {**(blob.metadata or {}), MARK: mark}

@@ -42,7 +42,12 @@ def with_sha256(parameters: Mapping[str, Any]) -> dict[str, Any]:
         while some := body.read(CHUNK):
             made.update(some)
         body.seek(start)
-    return {**parameters, "ChecksumSHA256": base64.b64encode(made.digest()).decode()}
+    return {**parameters, "ChecksumSHA256": encoded(made.digest())}
+
+
+def encoded(digest: bytes) -> str:
+    """Return a digest as S3's headers have it."""
+    return base64.b64encode(digest).decode()
 
 
 def sha256_in(
@@ -70,7 +75,7 @@ def refuses_damage(store: S3Reading, key: str, label: str) -> bool:
     """
     asked = {**store.write_parameters(key), "ChecksumAlgorithm": ALGORITHM}
     asked |= {**store.address(key), "Body": b"a trial of checksums"}
-    wrong = base64.b64encode(secrets.token_bytes(32)).decode()
+    wrong = encoded(secrets.token_bytes(32))
     try:
         made = _put(store, label, {**asked, "ChecksumSHA256": wrong})
         refused = made is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,10 +15,10 @@ from botocore.config import Config
 from botocore.credentials import RefreshableCredentials
 from django.core.exceptions import ImproperlyConfigured
 
-from tahoestorage import forks
+from tahoestorage import forks, metering
 from tahoestorage.backends.credentials import fingerprint
 from tahoestorage.backends.s3.conditions import is_at_amazon
-from tahoestorage.backends.s3.errors import ERRORS, NO_CREDENTIALS, meaning
+from tahoestorage.backends.s3.errors import ERRORS, NO_CREDENTIALS, no_credentials
 from tahoestorage.backends.s3.heldbody import begins_a_held_body
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ SMALL = 1 << 20
 # With a checksum behind it, a body is framed on its way by https: some stores keep the
 # word for it (SeaweedFS), some the frames (s3rver). Signatures guard the body as well.
 PLAIN: Literal["when_required"] = "when_required"
+_STARTED = "tahoestorage_started"
 _all: dict[tuple[Any, ...], Clients] = {}
 _lock = forks.Lock()
 
@@ -132,10 +134,12 @@ class Clients:
                 client.meta.config.request_checksum_calculation = PLAIN  # type: ignore[attr-defined]
             events: Any = made.meta.client.meta.events
             events.register("before-send.s3.PutObject", _send_at_once)
+            events.register("request-created.s3", _note_start)
+            events.register("response-received.s3", _count_request)
             events.register_first("choose-signer.s3", _keep_version_4)
             return made
         except NO_CREDENTIALS as error:
-            failure = meaning(error, "a client of S3", "it")
+            failure = no_credentials(error, "a client of S3", "it")
         except (*ERRORS, ValueError) as error:
             failure = ImproperlyConfigured(
                 f"No client of S3 can be made ({type(error).__name__}); check "
@@ -188,3 +192,21 @@ def clients(
         if found is None:
             found = _all[whole] = Clients(whole, session, options, config)
         return found
+
+
+def _note_start(request: Any, **others: Any) -> None:
+    request.context[_STARTED] = time.perf_counter()
+
+
+def _count_request(
+    context: dict[str, Any],
+    event_name: str,
+    response_dict: dict[str, Any] | None = None,
+    **others: Any,
+) -> None:
+    """Count an attempt. botocore names the operation in the event's last part."""
+    if metering.is_used:
+        seconds = time.perf_counter() - context.get(_STARTED, time.perf_counter())
+        status = "failed" if response_dict is None else response_dict["status_code"]
+        verb = event_name.rpartition(".")[2]
+        metering.meter.asked_store("s3", verb, str(status), seconds)

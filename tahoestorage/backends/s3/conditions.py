@@ -229,7 +229,7 @@ class S3Trial:
                 failed.append(self._alone())
         if not won:
             # It may have been done, its response lost, and the request repeated.
-            head = self._store.head_object(key, self._label)
+            head = self._store.head_if_there(key, self._label)
             if head is not None and head["Metadata"].get(MARK) == self._token:
                 won.append(head)
         if len(won) > 1 or failed:
@@ -324,7 +324,7 @@ class S3Trial:
         if self._refused > _BUSY:
             raise self._busy()
         for _ in range(_LOOKS):
-            head = self._store.head_object(self._key, self._label)
+            head = self._store.head_if_there(self._key, self._label)
             if head is None:
                 return True
             if MARK not in head["Metadata"]:

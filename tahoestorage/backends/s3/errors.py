@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from boto3.exceptions import Boto3Error
@@ -17,10 +18,25 @@ from tahoestorage.exceptions import (
     StoreForbids,
     StoreUnreachable,
     TahoeStorageError,
+    UploadEnded,
     printable,
 )
+from tahoestorage.schemes import spoken_instead, told
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What errors call a bucket: its name, and its endpoint without a login."""
+
+    bucket: str
+    endpoint: str
+
+    def __str__(self) -> str:
+        return f"the bucket {self.bucket} at {self.endpoint}"
+
+
 ERRORS = (botocore.BotoCoreError, botocore.ClientError, Boto3Error)
 NO_CREDENTIALS = (
     botocore.NoCredentialsError,
@@ -37,6 +53,8 @@ _HUNG_UP = (
     botocore.HTTPClientError,
     botocore.IncompleteReadError,
 )
+# Nothing listens there.
+_NOBODY = (botocore.EndpointConnectionError, botocore.ProxyConnectionError)
 _DAMAGED = (botocore.FlexibleChecksumError, botocore.ChecksumError)
 _OF_CREDENTIALS = (
     "ExpiredToken",
@@ -69,15 +87,24 @@ class NotImplementedThere(StoreError):
     """The store does not implement the request, or a part of it (status 501)."""
 
 
-def call(label: str, place: str, ask: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+def call(
+    label: str, place: Place, ask: Callable[..., T], *args: Any, **kwargs: Any
+) -> T:
     """Return what ``ask`` returns; raise an error of ours for one of botocore's.
 
-    ``label`` names the file and ``place`` the bucket, for people.
+    ``label`` names the file, for people.
     """
     try:
         return ask(*args, **kwargs)
     except ERRORS as error:
         failure, cause = meaning(error, label, place), harmless(error)
+    except Exception as error:
+        # botocore passes some of urllib3's on as they are, and so may the content come.
+        is_of_the_network = type(error).__module__.startswith("urllib3.")
+        other = spoken_instead(place.endpoint) if is_of_the_network else None
+        if other is None:
+            raise
+        failure, cause = _misspoken(other, label, place), None
     # Outside of the handler: what was caught has requests in it, with keys and URLs.
     raise failure from cause
 
@@ -105,7 +132,7 @@ def harmless(error: Exception) -> Exception | None:
     return botocore.ClientError(response, error.operation_name)
 
 
-def meaning(error: Exception, label: str, place: str) -> TahoeStorageError:
+def meaning(error: Exception, label: str, place: Place) -> TahoeStorageError:
     """Return the error of this package for one of botocore's, without its text."""
     if isinstance(error, botocore.ClientError):
         response: Any = error.response
@@ -114,10 +141,10 @@ def meaning(error: Exception, label: str, place: str) -> TahoeStorageError:
         return _answered(status, code, label, place)
     name = type(error).__name__
     if isinstance(error, NO_CREDENTIALS):
-        return StoreForbids(
-            f"{label}: there are no credentials for {place} ({name}); set access_key "
-            "and secret_key, or a profile or role that has them"
-        )
+        return no_credentials(error, label, str(place))
+    unanswered = isinstance(error, _HUNG_UP) and not isinstance(error, _NOBODY)
+    if unanswered and (other := spoken_instead(place.endpoint)):
+        return _misspoken(other, label, place)
     if isinstance(error, botocore.SSLError):
         return StoreUnreachable(
             f"{label}: TLS with {place} fails; is its certificate one that is trusted "
@@ -138,12 +165,25 @@ def meaning(error: Exception, label: str, place: str) -> TahoeStorageError:
     )
 
 
-def _answered(status: int, code: str, label: str, place: str) -> TahoeStorageError:
+def no_credentials(error: Exception, label: str, place: str) -> StoreForbids:
+    """Return our error for one of ``NO_CREDENTIALS``."""
+    return StoreForbids(
+        f"{label}: there are no credentials for {place} ({type(error).__name__}); set "
+        "access_key and secret_key, or a profile or role that has them"
+    )
+
+
+def _answered(status: int, code: str, label: str, place: Place) -> TahoeStorageError:
     if code == "NoSuchBucket":
         return StoreError(
             f"{label}: {place} does not exist; make it, or correct bucket_name"
         )
-    if status == 404 and code != "NoSuchUpload":
+    if code in ("NoSuchUpload", "InvalidPart"):
+        return UploadEnded(
+            f"{label}: its upload in parts was aborted or completed, or lost some of "
+            "them; upload it anew"
+        )
+    if status == 404:
         return FileMissing(f"{label}: there is no such file")
     if status == 412 or code == "ConditionalRequestConflict":
         return NameTaken(f"{label}: the name is taken")
@@ -173,7 +213,14 @@ def _answered(status: int, code: str, label: str, place: str) -> TahoeStorageErr
         return StoreUnreachable(
             f"{label}: {place} can't do it now ({status} {code}); try again later"
         )
+    # Servers that speak TLS answer http so, and a store itself gives a code.
+    if code == "400" and (other := spoken_instead(place.endpoint)):
+        return _misspoken(other, label, place)
     return StoreError(
         f"{label}: {place} refuses it ({status} {code}); look at the storage's "
         f"options, region_name and object_parameters among them; {CHECKSUMS}"
     )
+
+
+def _misspoken(other: str, label: str, place: Place) -> StoreUnreachable:
+    return StoreUnreachable(f"{label}: {told(place.endpoint, other, 'endpoint_url')}")

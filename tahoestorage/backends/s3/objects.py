@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from tahoestorage.backends.objectstore import PACKED
-from tahoestorage.backends.s3.errors import ERRORS, meaning
+from tahoestorage.backends.s3.errors import ERRORS, Place, meaning
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import StoreError, StoreUnreachable
 from tahoestorage.parts import Part
@@ -26,7 +26,7 @@ def entry_of(response: Mapping[str, Any], size: int | None) -> Entry:
 
 
 def part_of(
-    response: Mapping[str, Any], first: int, label: str, place: str, *, packed: bool
+    response: Mapping[str, Any], first: int, label: str, place: Place, *, packed: bool
 ) -> Part:
     """Return the part in a response of GetObject to a range from ``first`` on.
 
@@ -78,7 +78,7 @@ def marked(parameters: dict[str, Any], *, packed: bool) -> dict[str, Any]:
 class S3Body:
     """The body of a response of GetObject, with errors of this package."""
 
-    def __init__(self, stream: Any, label: str, place: str) -> None:
+    def __init__(self, stream: Any, label: str, place: Place) -> None:
         self._stream = stream
         self._label = label
         self._place = place

@@ -16,10 +16,11 @@ from s3transfer.constants import ALLOWED_DOWNLOAD_ARGS
 from storages.backends import s3
 from storages.utils import setting
 
+from tahoestorage.backends.content import media_type_of
 from tahoestorage.backends.credentials import HiddenCredentials, has_login
 from tahoestorage.backends.s3.clients import Clients, clients
-from tahoestorage.backends.s3.errors import call
-from tahoestorage.backends.s3.uploads import usual_transfers
+from tahoestorage.backends.s3.errors import Place, call
+from tahoestorage.backends.s3.uploads import PARTS, usual_transfers
 from tahoestorage.redaction import Secret, SecretBytes
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class S3Options(HiddenCredentials, s3.S3Storage):  # type: ignore[misc]
     """
 
     object_parameters: dict[str, Any]
+    parts_in_memory: int
+    """Parts of an upload that are sent at once, beside the one that is being read."""
     _SHOWN = ("endpoint_url", "custom_domain")
     _OF_THE_PROCESS = (
         "_bucket",
@@ -58,7 +61,9 @@ class S3Options(HiddenCredentials, s3.S3Storage):  # type: ignore[misc]
         if self.config is None and self._is_left_to_us("client_config", options):
             self.client_config = self._usual_config()
         if self._is_left_to_us("transfer_config", options):
-            self.transfer_config = usual_transfers(use_threads=self.use_threads)
+            self.transfer_config = usual_transfers(
+                use_threads=self.use_threads, parts=self.parts_in_memory
+            )
 
     def _is_left_to_us(self, name: str, options: dict[str, Any]) -> bool:
         if name in options:
@@ -80,6 +85,7 @@ class S3Options(HiddenCredentials, s3.S3Storage):  # type: ignore[misc]
             **defaults,
             "file_overwrite": setting("AWS_S3_FILE_OVERWRITE", False),
             "conditional_writes": setting("AWS_S3_CONDITIONAL_WRITES", False),
+            "parts_in_memory": setting("AWS_S3_PARTS_IN_MEMORY", PARTS),
         }
 
     # Credentials
@@ -156,11 +162,10 @@ class S3Options(HiddenCredentials, s3.S3Storage):  # type: ignore[misc]
     # Requests
 
     @property
-    def _place(self) -> str:
-        """What errors call the bucket: its name and endpoint, without a login."""
+    def _place(self) -> Place:
         endpoint = urlsplit(self.client.meta.endpoint_url)
         host = endpoint.netloc.rpartition("@")[2]
-        return f"the bucket {self.bucket_name} at {endpoint.scheme}://{host}"
+        return Place(str(self.bucket_name), f"{endpoint.scheme}://{host}")
 
     def call(self, label: str, ask: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Return what ``ask`` returns. Raises errors of this package."""
@@ -170,8 +175,12 @@ class S3Options(HiddenCredentials, s3.S3Storage):  # type: ignore[misc]
         """Return the parameters of a request that writes an object.
 
         They are those of ``object_parameters``, of ``default_acl``, and, with a
-        ``content``, its media type and encoding.
+        ``content``, its media type and encoding. A media type that an upload brings
+        counts only in its usual form.
         """
+        if media_type_of(content) is None:
+            # Else a wrong one would be taken as it is.
+            content = None
         return dict(self._get_write_parameters(key, content))
 
     def _reading(self, key: str) -> dict[str, Any]:

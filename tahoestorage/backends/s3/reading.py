@@ -12,6 +12,7 @@ from tahoestorage.backends.keys import Keys
 from tahoestorage.backends.s3.errors import BeyondTheEnd
 from tahoestorage.backends.s3.objects import entry_of, is_packed, part_of
 from tahoestorage.backends.s3.options import S3Options
+from tahoestorage.backends.s3.uploads import part_length
 from tahoestorage.entries import Entry
 from tahoestorage.exceptions import DamagedDownload, FileMissing, NameTaken
 from tahoestorage.parts import Part
@@ -40,24 +41,28 @@ class S3Reading(Keys, S3Options):
 
     def head_object(
         self, key: str, label: str, *, checksums: bool = False
-    ) -> Mapping[str, Any] | None:
-        """Return the response to HeadObject; None where there is no such object.
+    ) -> Mapping[str, Any]:
+        """Return the response to HeadObject. Raises FileMissing.
 
         With ``checksums`` it has those with which the object was saved.
         """
         if not key:
-            return None
+            raise FileMissing(f"{label}: there is no such file")
         ask, asked = self.client.head_object, self._reading(key)
         if checksums:
             asked["ChecksumMode"] = "ENABLED"
+        return self.call(label, ask, **self.address(key), **asked)
+
+    def head_if_there(self, key: str, label: str) -> Mapping[str, Any] | None:
+        """Return the response to HeadObject; None where there is no such object."""
         try:
-            return self.call(label, ask, **self.address(key), **asked)
+            return self.head_object(key, label)
         except FileMissing:
             return None
 
-    def stat_object(self, key: str, label: str) -> Entry | None:
+    def stat_object(self, key: str, label: str) -> Entry:
         head = self.head_object(key, label)
-        return None if head is None else entry_of(head, head["ContentLength"])
+        return entry_of(head, head["ContentLength"])
 
     def fetch_object(
         self, key: str, first: int, last: int, reference: str | None, label: str
@@ -76,15 +81,13 @@ class S3Reading(Keys, S3Options):
         except BeyondTheEnd:
             # Of an empty object each range is.
             head = self.head_object(key, label)
-            if head is None:
-                raise FileMissing(f"{label}: there is no such file") from None
             entry = entry_of(head, head["ContentLength"])
             if reference and entry.reference != reference:
                 raise replaced from None
             packed = is_packed(head, key, self._packed_unmarked)
             return Part(entry, io.BytesIO(), "gzip" if packed else None)
-        except NameTaken:
-            raise replaced from None
+        except NameTaken as refusal:
+            raise replaced from refusal.__cause__
         packed = is_packed(response, key, self._packed_unmarked)
         part = part_of(response, first, label, self._place, packed=packed)
         if reference and part.entry.reference != reference:
@@ -107,9 +110,9 @@ class S3Reading(Keys, S3Options):
         digest = entry.reference.strip('"')
         if _MD5.fullmatch(digest):
             return {digests.MD5: bytes.fromhex(digest)}
-        own = self.transfer_config.multipart_chunksize
-        lengths = {*digests.PARTS, own}
-        return digests.of_parts(entry.reference, entry.size or 0, lengths)
+        size = entry.size or 0
+        lengths = {*digests.PARTS, part_length(self.transfer_config, size)}
+        return digests.of_parts(entry.reference, size, lengths)
 
     def content_md5(self, entry: Entry) -> str | None:
         # What is packed has another, and so has what was uploaded in parts.

@@ -12,25 +12,30 @@ from urllib.parse import urlencode, urlsplit
 from django.utils.encoding import filepath_to_uri
 
 from tahoestorage.backends import digests
-from tahoestorage.backends.cached import Cached, check_file, saved_name
+from tahoestorage.backends.cached import check_file, saved_name
 from tahoestorage.backends.directupload import DirectUpload
 from tahoestorage.backends.names import path_of, url_name
 from tahoestorage.backends.objectreader import ObjectReader
-from tahoestorage.backends.objectstore import TRIAL, Signed, is_hidden
+from tahoestorage.backends.objectstore import (
+    TRIAL,
+    Signed,
+    is_hidden,
+    is_named_as_packed,
+)
 from tahoestorage.backends.s3 import checksums
 from tahoestorage.backends.s3.conditions import Operation, is_at_amazon, is_trusted
+from tahoestorage.backends.s3.multipart import Multipart
 from tahoestorage.backends.s3.objects import encoding_in, is_packed, marked
 from tahoestorage.backends.s3.signing import direct_upload, seconds_left
-from tahoestorage.backends.s3.writing import S3Writing
+from tahoestorage.backends.s3.uploads import part_length
 from tahoestorage.backends.storedfile import Reader
 from tahoestorage.backends.unpacked import Unpacked
 from tahoestorage.config.keywords import S3Keywords
-from tahoestorage.exceptions import FileMissing
 
 DAY = 86_400.0
 
 
-class S3Storage(Cached, S3Writing):
+class S3Storage(Multipart):
     """Keeps files in a bucket of S3, or of a compatible store, with a cache.
 
     Takes the options and settings of django-storages' S3Storage, and ``cache`` as
@@ -98,10 +103,9 @@ class S3Storage(Cached, S3Writing):
         that time the same URL is returned again, unless the file changes.
         """
         name = url_name(str(name or "").replace("\\", "/"))
-        signed = not self.custom_domain or self.cloudfront_signer
-        if signed or path_of(name):
+        if not self._is_at_plain_domain or path_of(name):
             name = self._shown(name)
-        if not (self.querystring_auth and signed):
+        if not self._signs_urls:
             url: Any = super().url
             ask = functools.partial(url, name, parameters, expire, http_method)
             return str(ask() if self.custom_domain else self.call(name, ask))
@@ -134,16 +138,29 @@ class S3Storage(Cached, S3Writing):
 
         return self._stable_url(name, asked, seconds, sign)
 
+    def signs_url(self, key: str) -> bool:
+        return self._signs_urls
+
+    @property
+    def _signs_urls(self) -> bool:
+        return bool(self.querystring_auth) and not self._is_at_plain_domain
+
+    @property
+    def _is_at_plain_domain(self) -> bool:
+        """Whether URLs lead to a domain for which nothing signs them."""
+        return bool(self.custom_domain) and not self.cloudfront_signer
+
     def download_url(
         self, name: str, *, method: str, content_type: str, disposition: str
-    ) -> str:
+    ) -> str | None:
         """Return ``url``, with the headers of the response where S3 signs it.
 
         A file that was packed before it was saved, such as ``a.tar.gz``, is sent
-        without its Content-Encoding, so that browsers do not unpack it.
+        without its Content-Encoding, so that browsers do not unpack it. None for such a
+        file where S3 does not sign the URL: only signed ones can ask for that.
         """
         if self.custom_domain or not self.querystring_auth:
-            return self.url(name)
+            return None if is_named_as_packed(name) else self.url(name)
         name = self._shown(name)
         told = {
             "ResponseContentType": content_type,
@@ -154,12 +171,12 @@ class S3Storage(Cached, S3Writing):
 
     def _encoding_told(self, name: str) -> dict[str, Any]:
         """Return the parameter that sets the response's Content-Encoding, if needed."""
-        if mimetypes.guess_type(name)[1] is not None:
+        if is_named_as_packed(name):
             return {"ResponseContentEncoding": "identity"}
         endpoint = urlsplit(self.client.meta.endpoint_url)
         if endpoint.scheme == "https" and not is_at_amazon(self.client):
             # It may have kept how the body was framed on its way.
-            head = self.head_object(self.key_of(name), name) or {}
+            head = self.head_if_there(self.key_of(name), name) or {}
             encoding = encoding_in(head)
             if head.get("ContentEncoding") not in (None, "", encoding):
                 return {"ResponseContentEncoding": encoding or "identity"}
@@ -207,12 +224,11 @@ class S3Storage(Cached, S3Writing):
         name = self._spelled(str(name))
         key = self.key_of(name)
         head = self.head_object(key, name, checksums=True)
-        if head is None:
-            raise FileMissing(f"{name}: there is no such file")
         if is_packed(head, key, self._packed_unmarked):
             return {}
-        lengths = {*digests.PARTS, self.transfer_config.multipart_chunksize}
-        found = checksums.sha256_in(head, head["ContentLength"], lengths)
+        size = head["ContentLength"]
+        lengths = {*digests.PARTS, part_length(self.transfer_config, size)}
+        found = checksums.sha256_in(head, size, lengths)
         return found if found and self._refuses_damage() else {}
 
     def _refuses_damage(self) -> bool:
@@ -233,7 +249,7 @@ class S3Storage(Cached, S3Writing):
         config = self.transfer_config
         if size < config.multipart_threshold:
             return (digests.SHA256,)
-        parts = digests.of_length(digests.SHA256, config.multipart_chunksize)
+        parts = digests.of_length(digests.SHA256, part_length(config, size))
         return (digests.SHA256, parts)
 
     def upload_url(self, name: str, content_type: str, size: int) -> DirectUpload:

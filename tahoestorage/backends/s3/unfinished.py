@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from tahoestorage.backends.s3.storage import S3Storage
-from tahoestorage.exceptions import FileMissing
+from tahoestorage.exceptions import FileMissing, UploadEnded
 
 
 class Unfinished(NamedTuple):
@@ -37,7 +37,7 @@ def unfinished(storage: S3Storage) -> Iterator[Unfinished]:
 
 def abort(storage: S3Storage, upload: Unfinished) -> None:
     """Abort an upload and delete its parts. It is no error if it has ended by now."""
-    with contextlib.suppress(FileMissing):
+    with contextlib.suppress(UploadEnded, FileMissing):
         storage.call(
             upload.name,
             storage.client.abort_multipart_upload,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from boto3.s3.transfer import TransferConfig
 from s3transfer.futures import NonThreadedExecutor
 from s3transfer.manager import TransferManager
+from s3transfer.utils import ChunksizeAdjuster
 
 from tahoestorage.backends.content import BodyReader
 from tahoestorage.backends.s3.checksums import with_sha256
@@ -19,9 +20,9 @@ from tahoestorage.exceptions import FileMissing, StoreError
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-# Parts of 8 MiB in memory, but for the one that is being read.
 PARTS = 3
-AT_ONCE = 1 << 20
+"""Parts of 8 MiB that are sent at once, beside the one that is being read."""
+AT_ONCE = 1 << 20  # bytes
 COPIED_PART = 1 << 27
 COPIED_AT_ONCE = 5 << 30
 """Bytes that CopyObject copies at most."""
@@ -34,10 +35,13 @@ _OF_EACH_PART = ("ExpectedBucketOwner", "RequestPayer", *_OF_THE_SOURCE)
 Call = Callable[..., Any]
 
 
-def usual_transfers(*, use_threads: bool) -> TransferConfig:
-    """Return the default ``transfer_config``: an upload takes some 40 MiB of memory."""
+def usual_transfers(*, use_threads: bool, parts: int) -> TransferConfig:
+    """Return the default ``transfer_config``.
+
+    With 3 ``parts`` an upload takes some 40 MiB of memory, with one 20 MiB.
+    """
     config = TransferConfig(use_threads=use_threads)
-    config.max_in_memory_upload_chunks = PARTS
+    config.max_in_memory_upload_chunks = parts
     return config
 
 
@@ -46,6 +50,21 @@ def in_one_piece(config: TransferConfig) -> TransferConfig:
     config = copy.copy(config)
     config.multipart_threshold = SENT_AT_ONCE + 1
     return config
+
+
+def is_sent_at_once(size: int, config: TransferConfig) -> bool:
+    """Return whether ``upload`` sends so many bytes in one request, from memory."""
+    return size <= AT_ONCE and size < config.multipart_threshold
+
+
+def part_length(config: TransferConfig, size: int | None) -> int:
+    """Return how long the parts are of what has so many bytes, as far as is known.
+
+    It is the ``multipart_chunksize``, doubled until 10,000 parts suffice, as s3transfer
+    does it.
+    """
+    adjuster = ChunksizeAdjuster(max_parts=_MOST_PARTS)
+    return int(adjuster.adjust_chunksize(config.multipart_chunksize, size))
 
 
 class Sending:
@@ -90,11 +109,15 @@ def upload(
     """
     config = copy.copy(config)
     config.max_submission_concurrency = 1
-    small = reader.size is not None and reader.size < config.multipart_threshold
-    if small and (reader.size or 0) <= AT_ONCE and not config.max_bandwidth:
-        # To make a manager takes a third as long as to send a small file.
+    known = reader.announced if reader.size is None else reader.size
+    config.multipart_chunksize = part_length(config, known)
+    # Of a stream, its start is read: to make a manager and its threads takes as long as
+    # to send a small file.
+    tiny = reader.is_shorter_than(min(AT_ONCE + 1, config.multipart_threshold))
+    if tiny and not config.max_bandwidth:
         client.put_object(**place, **parameters, Body=reader.read(reader.size))
         return
+    small = reader.size is not None and reader.size < config.multipart_threshold
     alone = small or not config.use_threads
     executor: Any = NonThreadedExecutor if alone else _executor
     # Not boto3's own choice, which may be a client in C that knows no conditions.
@@ -108,8 +131,51 @@ def upload(
 
 
 def _executor(max_workers: int) -> Any:
-    kind: Any = NonThreadedExecutor if max_workers == 1 else ThreadPoolExecutor
-    return kind(max_workers)
+    return NonThreadedExecutor() if max_workers == 1 else _Executor(max_workers)
+
+
+class _Executor(ThreadPoolExecutor):
+    """Threads for which s3transfer waits when a Ctrl-C has ended its reading.
+
+    It then gives a KeyboardInterrupt to the parts that are being sent, and waits for
+    them. There it expects no error but an Exception, be it one of a part's or another
+    Ctrl-C: it would never say that the transfer is over, and wait for just that. So
+    both become CancelledError. After another Ctrl-C no part is waited for: one that
+    arrives while the upload is aborted can be left, for ``storage_uploads`` to end.
+    """
+
+    is_given_up = False
+
+    def submit(self, fn: Call, /, *args: Any, **kwargs: Any) -> Any:
+        return _Future(self, super().submit(fn, *args, **kwargs))
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        given_up = self.is_given_up
+        super().shutdown(
+            wait and not given_up, cancel_futures=cancel_futures or given_up
+        )
+
+
+class _Future:
+    """What s3transfer uses of a Future."""
+
+    def __init__(self, executor: _Executor, future: Future[Any]) -> None:
+        self._executor = executor
+        self._future = future
+        self.add_done_callback = future.add_done_callback
+
+    def result(self) -> Any:
+        """Wait for the result. Raises CancelledError where nobody does any more."""
+        if self._executor.is_given_up and not self._future.done():
+            raise CancelledError
+        try:
+            return self._future.result()
+        except Exception:
+            raise
+        except BaseException as error:
+            if not self._future.done():
+                self._executor.is_given_up = True
+            raise CancelledError from error
 
 
 def copy_in_parts(

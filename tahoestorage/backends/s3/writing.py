@@ -34,6 +34,7 @@ from tahoestorage.backends.s3.uploads import (
     Sending,
     copy_in_parts,
     in_one_piece,
+    is_sent_at_once,
     of_the_source,
     upload,
 )
@@ -78,6 +79,19 @@ class S3Writing(S3Reading):
         if not all(is_modelled(client, operation) for operation in _OF_SAVES):
             return False
         return self.conditional_writes or is_trusted(client, self.bucket_name)
+
+    def _refuses_at_once(self, name: str, content: Any) -> bool:
+        size = getattr(content, "size", None)
+        if size is None or not is_sent_at_once(size, self.transfer_config):
+            return False
+        # Where it can't be tried, content can be stored all the same.
+        with contextlib.suppress(StoreError):
+            return self._honours("PutObject", name, self.key_of(name))
+        return False
+
+    def _is_sent_whole(self, size: int) -> bool:
+        threshold: int = self.transfer_config.multipart_threshold
+        return size < threshold
 
     def _honours(
         self, operation: Operation, label: str, key: str, *, thorough: bool = False
@@ -157,7 +171,9 @@ class S3Writing(S3Reading):
     def _packed(self, reader: BodyReader) -> BodyReader:
         packed = self._compress_content(reader)
         pieces = iter(partial(packed.read, CHUNK), b"")
-        return BodyReader(pieces)
+        made = BodyReader(pieces)
+        made.announced = reader.announced if reader.size is None else reader.size
+        return made
 
     def _send(
         self,
@@ -172,7 +188,12 @@ class S3Writing(S3Reading):
         config: TransferConfig = self.transfer_config
         sending = Sending(self.client, new=new)
         place, config = self.address(key), in_one_piece(config) if at_once else config
-        self.call(label, upload, sending, reader, place, parameters, config)
+        try:
+            self.call(label, upload, sending, reader, place, parameters, config)
+        except StoreError:
+            if reader.error is not None:
+                raise reader.error from None
+            raise
         return sending.response
 
     def _send_new(
@@ -205,7 +226,7 @@ class S3Writing(S3Reading):
             raise
         except (NameTaken, StoreError):
             with contextlib.suppress(StoreError):
-                head = self.head_object(key, label)
+                head = self.head_if_there(key, label)
                 if head is not None and head["Metadata"].get(MARK) == token:
                     return head
             raise
@@ -229,8 +250,6 @@ class S3Writing(S3Reading):
 
     def copy_object(self, source: str, target: str, label: str) -> str:
         head = self.head_object(source, label)
-        if head is None:
-            raise FileMissing(f"{label}: there is no such file")
         made = Copying(source, target, label, head, self._copied(source, target, head))
         for way in self._ways(made):
             try:
@@ -238,9 +257,9 @@ class S3Writing(S3Reading):
             except NotImplementedThere:
                 continue
             except NameTaken:
-                if self.head_object(target, label) is not None:
+                if self.head_if_there(target, label) is not None:
                     raise
-                now = self.head_object(source, label)
+                now = self.head_if_there(source, label)
                 if now is None or now["ETag"] != head["ETag"]:
                     break
                 # Neither changed: what is copied so is refused here, as Swift does with
@@ -281,7 +300,7 @@ class S3Writing(S3Reading):
             yield self._copy_through
         # Who lets saves overwrite has copies do so that come at the same moment.
         elif self.file_overwrite:
-            if self.head_object(made.target, made.label) is not None:
+            if self.head_if_there(made.target, made.label) is not None:
                 raise NameTaken(f"{made.label}: the name is taken")
             if made.size:
                 yield self._copy_in_parts
@@ -313,6 +332,7 @@ class S3Writing(S3Reading):
 
         with ObjectReader(fetch, made.label, entry_of(made.head, made.size)) as file:
             reader = BodyReader(iter(partial(file.read, CHUNK), b""))
+            reader.announced = made.size
             if self.file_overwrite:
                 return self._send(made.target, reader, made.label, parameters, new=True)
             return self._send_new(made.target, reader, made.label, parameters)

@@ -14,15 +14,17 @@ from django.core.files.storage import Storage
 from django.core.management.base import CommandError, CommandParser
 
 from tahoestorage.backends.cached import Cached
-from tahoestorage.exceptions import printable
+from tahoestorage.backends.content import CHUNK
+from tahoestorage.exceptions import StoreError, printable
 from tahoestorage.storage import TahoeStorage
 
 
 class Command(collectstatic.Command):
     """Uploads only what changed, several files at a time; for other storages Django's.
 
-    Contents are compared by the hashes in one listing of the store. A file is replaced
-    without being deleted first, so none is missing meanwhile.
+    Contents are compared by the hashes in one listing of the store. A grid tells none:
+    there a file of the same size that is newer here is compared by reading it. A file
+    is replaced without being deleted first, so none is missing meanwhile.
     """
 
     _uploads: list[tuple[str, Future[None]]]
@@ -158,7 +160,22 @@ class Command(collectstatic.Command):
         with contextlib.suppress(NotImplementedError):
             there = self.storage.get_modified_time(prefixed_path)
             here = source_storage.get_modified_time(path)
-            return bool(there.replace(microsecond=0) >= here.replace(microsecond=0))
+            if there.replace(microsecond=0) >= here.replace(microsecond=0):
+                return True
+        # A fresh checkout has new times, and the same files.
+        return self._is_equal(path, prefixed_path, source_storage)
+
+    def _is_equal(self, path: str, prefixed_path: str, source_storage: Storage) -> bool:
+        """Whether both files have the same content, read up to what differs."""
+        # What can't be read there is sent again.
+        with (
+            contextlib.suppress(StoreError),
+            source_storage.open(path) as here,
+            self.storage.open(prefixed_path) as there,
+        ):
+            while (some := here.read(CHUNK)) == there.read(CHUNK):
+                if not some:
+                    return True
         return False
 
 

@@ -11,7 +11,14 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import Storage
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from tahoestorage.cache.inspection import InspectedDisk, InspectedTier, TierStats
+from tahoestorage.cache.inspection import TierStats
+from tahoestorage.care.livecounts import (
+    LiveCounts,
+    LookupCounts,
+    is_running,
+    live_counts,
+)
+from tahoestorage.care.status import tiers_of
 from tahoestorage.config.settings import CacheOptions
 from tahoestorage.moving.progress import Progress, shown_on
 from tahoestorage.moving.resolve import label, storage_of
@@ -27,8 +34,9 @@ class Command(BaseCommand):
 
     help = (
         "Inspects, clears or fills the cache of a storage, while the site runs. stats: "
-        "print where it is, and how much it holds. clear: empty it for every process "
-        "that shares it, and for other storages in the same directory or Redis. warm: "
+        "print where it is, how much it holds, and what it does for the live site. "
+        "clear: empty it for every process that shares it, and for other storages in "
+        "the same directory or Redis. warm: "
         "read all listings of the store into it, so that the site need not wait for "
         "them."
     )
@@ -74,7 +82,7 @@ class Command(BaseCommand):
         elif action == "warm":
             self._warm(storage, cache, document, as_json=json, quiet=not verbosity)
         else:
-            tiers = _tiers(cache)
+            tiers = tiers_of(cache)
             stats = [
                 tier.stats() if action == "stats" else tier.forget() for tier in tiers
             ]
@@ -85,6 +93,10 @@ class Command(BaseCommand):
                 for each in stats
             ]
             lines = [*map(_shown, stats), f"Entries live {cache.lifetime:g} s."]
+            if action == "stats":
+                live = live_counts()
+                document["live"] = live.as_dict()
+                lines += _live_lines(live)
             self._print(document, json, *lines)
             errors = [each for each in stats if each.error is not None]
             if errors and action == "clear":
@@ -147,18 +159,6 @@ class Command(BaseCommand):
         self.stdout.write(text)
 
 
-def _tiers(cache: CacheOptions) -> list[InspectedTier]:
-    """Return the tier that processes share, if there is one."""
-    if cache.redis is not None:
-        # redis-py is an extra.
-        from tahoestorage.cache.redisinspection import InspectedRedis
-
-        return [InspectedRedis(cache.redis)]
-    if cache.directory is None:
-        return []
-    return [InspectedDisk(cache.directory, cache.size_limit)]
-
-
 def _shown(stats: TierStats) -> str:
     line = f"{stats.tier}: {stats.place}"
     if stats.pages is not None:
@@ -168,3 +168,20 @@ def _shown(stats: TierStats) -> str:
     if stats.limit is not None:
         line += f" of {shown_bytes(stats.limit)} at most"
     return line if stats.error is None else f"{line}; not usable: {stats.error}"
+
+
+def _live_lines(live: LiveCounts) -> list[str]:
+    if live.why_none is not None:
+        return [f"Not known what it does for the site: {live.why_none}."]
+    lines = [f"All caches of the site, since it was started: {_counted(live.total)}"]
+    for pid, each in sorted(live.processes.items()):
+        ended = "" if is_running(pid) else " (ended)"
+        lines.append(f"  process {pid}{ended}: {_counted(each)}")
+    return lines
+
+
+def _counted(counts: LookupCounts) -> str:
+    rate = counts.hit_rate
+    text = "no look-ups" if rate is None else f"hit rate {100 * rate:.1f} %"
+    text += f", {counts.hits:,} requests spared, {counts.misses:,} misses"
+    return f"{text}, {counts.dropped_fills:,} fills dropped"

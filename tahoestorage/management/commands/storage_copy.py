@@ -44,6 +44,10 @@ class Command(BaseCommand):
         "the next one goes on where it was."
     )
 
+    # For call_command alone: a function of a name, whether --delete-extra has to spare
+    # it. What was spared counts as failed.
+    stealth_options = ("is_needed",)
+
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("source", metavar="FROM", help="the store to copy from")
         parser.add_argument("target", metavar="TO", help="the store to copy to")
@@ -117,6 +121,7 @@ class Command(BaseCommand):
         shares: Spread,
         json: bool,
         verbosity: int,
+        is_needed: Callable[[str], bool] | None = None,
         **options: Any,
     ) -> None:
         _check_prefix(prefix)
@@ -137,6 +142,7 @@ class Command(BaseCommand):
             dry_run=dry_run,
             shares=shares,
             named=(0, NAMED, sys.maxsize)[min(verbosity, 2)],
+            is_needed=is_needed,
         )
         times = 2 if verify else 1
         if verbosity:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -217,32 +218,59 @@ def create_root(site: Options) -> str:
 def new_secret_file(path: Path) -> Iterator[Callable[[str], None]]:
     """Make a file of mode 0600, and yield a function that writes to it.
 
-    A file that exists is refused before anything else happens, and when anything fails
-    the new one is removed.
+    A file that exists is refused before anything else happens. The file appears when
+    the block has ended, and is whole then; a killed process leaves ``.NAME.new-*``.
     """
+    if os.path.lexists(path):
+        raise _exists(path)
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise CommandError(
-            f"{path} exists, and is not overwritten: the cap in it may be the only key "
-            "to files. Give another name."
-        ) from None
+        prefix = f".{path.name[:200]}.new-"
+        descriptor, beside = tempfile.mkstemp(prefix=prefix, dir=path.parent)
     except OSError as error:
-        raise CommandError(f"Cannot write {path}: {error.strerror}.") from error
+        raise _unwritable(path, error) from error
 
     def write(secret: str) -> None:
-        file.write(f"{secret}\n")
-        file.flush()
-        os.fsync(file.fileno())
+        try:
+            file.write(f"{secret}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError as error:
+            raise _unwritable(path, error) from error
 
     try:
         with open(descriptor, "w", encoding="ascii") as file:
             yield write
-    except BaseException as error:
-        path.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise CommandError(f"Cannot write {path}: {error.strerror}.") from error
-        raise
+        _publish(beside, path)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(beside)
+
+
+def _publish(beside: str, path: Path) -> None:
+    """Give a file its name, which nothing has."""
+    try:
+        os.link(beside, path)
+    except FileExistsError:
+        raise _exists(path) from None
+    except OSError as error:
+        # Some network disks have no links.
+        if os.path.lexists(path):
+            raise _exists(path) from None
+        try:
+            os.rename(beside, path)
+        except OSError:
+            raise _unwritable(path, error) from error
+
+
+def _exists(path: Path) -> CommandError:
+    return CommandError(
+        f"{path} exists, and is not overwritten: the cap in it may be the only key to "
+        "files. Give another name."
+    )
+
+
+def _unwritable(path: Path, error: OSError) -> CommandError:
+    return CommandError(f"Cannot write {path}: {error.strerror}.")
 
 
 def quoted(text: str) -> str:

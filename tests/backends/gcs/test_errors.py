@@ -13,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.files.base import ContentFile
 from google.api_core.exceptions import GoogleAPICallError
 
+from tahoestorage import schemes
 from tahoestorage.backends.gcs import GCSStorage, clients
 from tahoestorage.exceptions import (
     StoreError,
@@ -20,9 +21,11 @@ from tahoestorage.exceptions import (
     StoreUnreachable,
     TahoeStorageError,
 )
+from tests.support.authority import own_authority
 from tests.support.gcs_servers import GCS, HANG_UP, STALL, refusal
 from tests.support.gcs_storages import Make, chain, read, save
 from tests.support.ports import free_port
+from tests.support.proxy import Proxy
 
 ACTS: dict[str, tuple[str, Callable[[GCSStorage], object]]] = {
     "exists": ("stat", lambda s: s.exists("some/file")),
@@ -191,3 +194,31 @@ def test_the_store_is_asked_whether_it_can_refuse(
     assert storage.conditional()
     assert gcs.front.kinds == ["list"]
     assert gcs.front.sent[0].query["maxResults"] == "1"
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("spoken", ["https", "http"])
+def test_the_wrong_one_of_http_and_https_is_told(
+    gcs: GCS,
+    make: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    spoken: str,
+) -> None:
+    monkeypatch.setattr(schemes, "PROBE_SECONDS", 60.0)
+    context = own_authority(tmp_path)[0] if spoken == "https" else None
+    other = "http" if spoken == "https" else "https"
+    with Proxy(gcs.front.url, context) as server:
+        wrong = server.url.replace(spoken, other, 1)
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", wrong)
+        storage = make(cache=False, conditional_writes=True)
+        acts: list[Callable[[], object]] = [
+            lambda: storage.exists("a"),
+            lambda: storage.open("a"),
+            lambda: storage.listdir(""),
+            lambda: save(storage, "a"),
+        ]
+        told = f"not {other}; set STORAGE_EMULATOR_HOST to {server.url}$"
+        for act in acts:
+            with pytest.raises(StoreUnreachable, match=told):
+                act()

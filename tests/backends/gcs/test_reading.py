@@ -5,14 +5,17 @@ from __future__ import annotations
 import gzip
 import os
 import time
+import zipfile
 
 import pytest
 from django.core.files.base import ContentFile
+from PIL import Image
 
 from tahoestorage.backends.gcs import GCSStorage
 from tahoestorage.exceptions import DamagedDownload, StoreError
 from tests.support.gcs_servers import CUT, GCS, refusal
 from tests.support.gcs_storages import Make, read, save
+from tests.support.large_files import archive, picture
 
 # Reading
 
@@ -47,6 +50,31 @@ def test_reading_does_not_forget_the_times(gcs: GCS, make: Make) -> None:
     assert storage.get_modified_time("a") == created.updated
     assert storage.get_created_time("a") == created.time_created
     assert gcs.front.kinds == ["read", "stat", "read"]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_member_of_an_archive_takes_three_requests(
+    gcs: GCS, make: Make, known: bool
+) -> None:
+    content, member = archive(2_000_000)
+    save(make(), "a.zip", content)
+    storage = make(**({} if known else {"cache": False}))
+    gcs.front.reset()
+    with storage.open("a.zip") as file, zipfile.ZipFile(file) as opened:
+        assert opened.read("10.bin") == member
+    assert len(gcs.front.sent) == 3 - known
+
+
+def test_frames_of_a_picture_take_few_requests(gcs: GCS, make: Make) -> None:
+    content, frames = picture()
+    storage = make()
+    save(storage, "a.tiff", content)
+    gcs.front.reset()
+    with storage.open("a.tiff") as file, Image.open(file) as opened:
+        for number, frame in enumerate(frames):
+            opened.seek(number)
+            assert opened.tobytes() == frame
+    assert len(gcs.front.sent) <= 6, gcs.front.kinds
 
 
 def test_an_empty_file_is_empty(gcs: GCS, make: Make) -> None:

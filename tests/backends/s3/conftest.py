@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tahoestorage.backends.s3 import S3Storage
-from tests.support.s3_servers import S3Server, running_weed
+from tests.support.s3_servers import S3Server
 from tests.support.s3_storages import MakeS3, storages_of
-
-
-@pytest.fixture(scope="session")
-def tls_weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """One SeaweedFS that is spoken to by https."""
-    with running_weed(tmp_path_factory.mktemp("weed"), tls=True) as server:
-        yield server
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from django.core.files.base import ContentFile
 
 from tahoestorage.backends.s3 import S3Storage
-from tahoestorage.backends.s3.errors import BeyondTheEnd, call, meaning
+from tahoestorage.backends.s3.errors import BeyondTheEnd, Place, call, meaning
 from tahoestorage.exceptions import (
     FileMissing,
     NameTaken,
@@ -22,6 +22,7 @@ from tahoestorage.exceptions import (
     StoreForbids,
     StoreUnreachable,
     TahoeStorageError,
+    UploadEnded,
 )
 from tests.support.ports import free_port
 from tests.support.proxy import Proxy, Refuse, SendResponse, Stall
@@ -124,7 +125,7 @@ def test_a_store_that_repeats_a_request_is_not_quoted(message: str) -> None:
         raise ClientError(told, "GetObject")
 
     with pytest.raises(StoreForbids) as caught:
-        call("a", "the bucket b", ask)
+        call("a", Place("b", "http://127.0.0.1:1"), ask)
     cause: Any = caught.value.__cause__
     assert cause.response["Error"] == {"Code": "X", "Message": ""}
     assert "secret" not in repr(cause.response)
@@ -281,7 +282,7 @@ def test_every_error_of_botocore_has_one_of_ours(kind: type[BotoCoreError]) -> N
         raise error
 
     with pytest.raises(StoreError, match=r"dir/a: .*") as caught:
-        call("dir/a", "the bucket b", fail)
+        call("dir/a", Place("b", "http://127.0.0.1:1"), fail)
     assert_clean(caught.value)
     network = (
         botocore.exceptions.ConnectionError,
@@ -298,7 +299,8 @@ def test_every_error_of_botocore_has_one_of_ours(kind: type[BotoCoreError]) -> N
         (404, "NoSuchKey", FileMissing),
         (404, "404", FileMissing),
         (404, "NoSuchBucket", StoreError),
-        (404, "NoSuchUpload", StoreError),
+        (404, "NoSuchUpload", UploadEnded),
+        (400, "InvalidPart", UploadEnded),
         (409, "ConditionalRequestConflict", NameTaken),
         (412, "PreconditionFailed", NameTaken),
         (409, "OperationAborted", StoreError),
@@ -324,7 +326,9 @@ def test_answers_mean_errors_of_ours(
         "Error": {"Code": code, "Message": f"{ACCESS_KEY} has no {WRONG_KEY}"},
         "ResponseMetadata": {"HTTPStatusCode": status},
     }
-    error = meaning(ClientError(response, "PutObject"), "dir/a", "the bucket b")
+    error = meaning(
+        ClientError(response, "PutObject"), "dir/a", Place("b", "http://127.0.0.1:1")
+    )
     assert isinstance(error, kind)
     if kind is StoreError:
         assert not isinstance(error, StoreUnreachable | StoreForbids)
@@ -349,7 +353,11 @@ def test_a_store_that_may_refuse_checksums_is_told_with_the_option(
         "ResponseMetadata": {"HTTPStatusCode": status},
     }
 
-    error = meaning(ClientError(response, "PutObject"), "a.txt", "the bucket media")
+    error = meaning(
+        ClientError(response, "PutObject"),
+        "a.txt",
+        Place("media", "https://store.example"),
+    )
 
     assert "request_checksum_calculation" in str(error)
     assert "when_required" in str(error)

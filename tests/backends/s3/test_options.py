@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
 from django.core.files.base import ContentFile
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db.migrations.writer import MigrationWriter
 from django.db.models import FileField
 from django.test import override_settings
@@ -119,6 +120,31 @@ def test_the_type_of_an_upload_is_its_own(s3: S3Storage) -> None:
     save(s3, "b.unknown-type")
     assert head(s3, "a.txt")["ContentType"] == "application/x-mine"
     assert head(s3, "b.unknown-type")["ContentType"] == "application/octet-stream"
+
+
+@pytest.mark.parametrize(
+    "brought",
+    [
+        "",
+        "no type",
+        "text/plain\r\nx-amz-acl: public-read",
+        "text/plain\n",
+        "text/ü",
+        f"text/{'x' * 5000}",
+    ],
+)
+def test_a_type_in_no_usual_form_is_not_believed(
+    make_strict_s3: MakeS3, brought: str
+) -> None:
+    storage = make_strict_s3()
+    for content in (b"short", bytes(9 << 20)):
+        upload = SimpleUploadedFile("theirs.bin", content, brought)
+        name = storage.save("a.css", upload)
+        assert head(storage, name)["ContentType"] == "text/css"
+    # What the site asks for is stronger.
+    storage = make_strict_s3(object_parameters={"ContentType": "text/x-site"})
+    storage.save("b.css", SimpleUploadedFile("b", b"x", brought))
+    assert head(storage, "b.css")["ContentType"] == "text/x-site"
 
 
 def test_object_parameters_can_be_those_of_each_object(make_s3: MakeS3) -> None:

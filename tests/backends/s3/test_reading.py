@@ -19,12 +19,14 @@ from urllib3.exceptions import HTTPError
 
 from tahoestorage.backends.objectreader import READ_AHEAD, ObjectReader
 from tahoestorage.backends.s3 import S3Storage
+from tahoestorage.backends.s3.errors import Place
 from tahoestorage.backends.s3.objects import S3Body
 from tahoestorage.backends.unpacked import Unpacked
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import DamagedDownload, FileMissing, StoreUnreachable
 from tahoestorage.parts import Part
 from tahoestorage.serving import serve
+from tests.support.large_files import archive, picture
 from tests.support.moves import moved
 from tests.support.proxy import CutBody, Proxy, Refuse, Seen, SendResponse
 from tests.support.s3_servers import S3Server, s3_requests
@@ -297,7 +299,7 @@ def test_whatever_the_network_has_is_unreachable() -> None:
             raise HTTPError("of urllib3")
 
     with pytest.raises(StoreUnreachable, match="a: ") as caught:
-        S3Body(Stream(), "a", "the bucket b").read(1)
+        S3Body(Stream(), "a", Place("b", "http://127.0.0.1:1")).read(1)
     assert caught.value.__context__ is None
 
 
@@ -498,16 +500,6 @@ def test_only_what_the_storage_packed_is_unpacked(make_s3: MakeS3) -> None:
 # Archives and pictures
 
 
-def archive(size: int) -> tuple[bytes, bytes]:
-    """A zip of some size, of many members, and what is in that of the middle."""
-    buffer, members = io.BytesIO(), {}
-    with zipfile.ZipFile(buffer, "w") as file:
-        for number in range(size // 100_000):
-            members[f"{number}.bin"] = os.urandom(100_000)
-            file.writestr(f"{number}.bin", members[f"{number}.bin"])
-    return buffer.getvalue(), members[f"{size // 200_000}.bin"]
-
-
 @pytest.mark.parametrize("known", [True, False])
 def test_a_member_of_an_archive_takes_three_requests(
     make_s3: MakeS3, known: bool
@@ -525,20 +517,17 @@ def test_a_member_of_an_archive_takes_three_requests(
 
 
 def test_frames_of_a_picture_take_few_requests(make_s3: MakeS3) -> None:
-    buffer = io.BytesIO()
-    size = (800, 750)
-    frames = [Image.frombytes("RGB", size, os.urandom(1_800_000)) for _ in range(5)]
-    frames[0].save(buffer, "TIFF", save_all=True, append_images=frames[1:])
+    content, frames = picture()
     storage = make_s3()
-    save(storage, "a.tiff", buffer.getvalue())
+    save(storage, "a.tiff", content)
     with (
         s3_requests(storage) as sent,
         storage.open("a.tiff") as file,
-        Image.open(file) as picture,
+        Image.open(file) as opened,
     ):
         for number, frame in enumerate(frames):
-            picture.seek(number)
-            assert picture.tobytes() == frame.tobytes()
+            opened.seek(number)
+            assert opened.tobytes() == frame
     assert len(sent) <= 6, [each.headers["range"] for each in sent]
 
 

@@ -126,13 +126,64 @@ def test_what_is_missing_is_asked_once_by_exists(s3: S3Storage) -> None:
     assert asked(s3, *[lambda: s3.exists("a")] * 3) == ["HEAD a"]
 
 
-def test_a_save_needs_two_requests_and_is_known(s3: S3Storage) -> None:
+def test_a_save_by_a_free_name_is_one_request_and_is_known(s3: S3Storage) -> None:
     save(s3, "warm")
-    assert asked(s3, lambda: save(s3, "a", b"12345")) == ["HEAD a", "PUT a"]
+    assert asked(s3, lambda: save(s3, "a", b"12345")) == ["PUT a"]
     assert asked(s3, lambda: s3.exists("a"), lambda: s3.size("a")) == []
     # When it was saved only the store knows.
     asked_for = asked(s3, *[lambda: s3.get_modified_time("a")] * 2)
     assert asked_for == ["HEAD a"]
+
+
+def test_a_name_that_another_process_took_is_refused_once(make_s3: MakeS3) -> None:
+    storage, other = make_s3(), make_s3(cache=False)
+    save(storage, "warm")
+    save(other, "a", b"of the other")
+    saved: list[str] = []
+
+    requests = asked(storage, lambda: saved.append(save(storage, "a", b"mine")))
+
+    # Refused for its own, the response lost? The mark tells.
+    assert requests == ["PUT a", "HEAD a", f"PUT {saved[0]}"]
+    assert (read(other, "a"), read(other, saved[0])) == (b"of the other", b"mine")
+    assert saved[0] != "a"
+
+
+def test_a_name_that_is_known_to_be_taken_costs_nothing(s3: S3Storage) -> None:
+    save(s3, "a", b"first")
+    saved: list[str] = []
+    requests = asked(s3, lambda: saved.append(save(s3, "a", b"second")))
+    assert requests == [f"PUT {saved[0]}"]
+
+
+def test_a_large_file_is_not_sent_to_a_taken_name(make_s3: MakeS3) -> None:
+    storage, other = make_s3(), make_s3(cache=False)
+    save(storage, "warm")
+    save(other, "a", b"of the other")
+    large = bytes(storage.transfer_config.multipart_threshold)
+    requests = asked(storage, lambda: save(storage, "a", large))
+    assert "PUT a" not in requests
+    assert requests[0] == "HEAD a"
+
+
+def test_a_subclass_s_own_exists_is_asked(make_s3: MakeS3) -> None:
+    class Reserved(S3Storage):
+        def exists(self, name: str) -> bool:
+            return name == "reserved" or super().exists(name)
+
+    assert save(make_s3(Reserved), "reserved") != "reserved"
+
+
+def test_where_a_subclass_saves_its_own_way_the_store_is_asked(make_s3: MakeS3) -> None:
+    class Own(S3Storage):
+        def _save(self, name: str, content: Any) -> str:
+            self.write(name, content, replace=True)
+            return name
+
+    save(make_s3(cache=False), "a", b"of the other")
+    storage = make_s3(Own)
+    assert save(storage, "a", b"mine") != "a"
+    assert read(storage, "a") == b"of the other"
 
 
 def test_a_save_that_overwrites_needs_one(make_s3: MakeS3) -> None:

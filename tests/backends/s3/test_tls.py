@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import requests
 from botocore.config import Config
 from django.test import RequestFactory
 
+from tahoestorage import schemes
 from tahoestorage.backends.s3 import S3Storage
+from tahoestorage.exceptions import StoreUnreachable
 from tahoestorage.serving import serve
 from tests.support.s3_servers import s3_requests
 from tests.support.s3_storages import MakeS3, head, read, save
@@ -154,3 +157,33 @@ def test_the_word_of_a_profile_about_checksums_is_kept(
 
     assert chosen_with("says") == "when_supported"
     assert chosen_with("silent") == "when_required"
+
+
+@pytest.mark.parametrize("spoken", ["https", "http"])
+def test_the_wrong_one_of_http_and_https_is_told(
+    make_tls_s3: MakeS3,
+    make_strict_s3: MakeS3,
+    monkeypatch: pytest.MonkeyPatch,
+    spoken: str,
+) -> None:
+    monkeypatch.setattr(schemes, "PROBE_SECONDS", 60.0)
+    make = make_tls_s3 if spoken == "https" else make_strict_s3
+    right = str(make().endpoint_url)
+    other = "http" if spoken == "https" else "https"
+    storage = make(endpoint_url=right.replace(spoken, other, 1), cache=False)
+    acts: list[Callable[[], object]] = [
+        lambda: storage.exists("a"),
+        lambda: storage.open("a"),
+        lambda: storage.listdir(""),
+        lambda: save(storage, "a"),
+    ]
+    told = f"speaks {spoken} and not {other}; set endpoint_url to {right}$"
+    for act in acts:
+        with pytest.raises(StoreUnreachable, match=told):
+            act()
+
+
+def test_a_certificate_that_is_not_trusted_is_told(make_tls_s3: MakeS3) -> None:
+    storage = make_tls_s3(verify=True, cache=False)
+    with pytest.raises(StoreUnreachable, match="is its certificate one that is trus"):
+        storage.exists("a")

@@ -11,6 +11,7 @@ import tempfile
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -31,6 +32,7 @@ from tahoestorage.exceptions import (
     StoreError,
     StoreUnreachable,
 )
+from tahoestorage.verification import ContentDigest
 from tests.support.proxy import LoseResponse, Proxy, Refuse, Seen, SendResponse
 from tests.support.s3_servers import S3Server, s3_requests
 from tests.support.s3_storages import MakeS3, head, keys, read, save, unfinished
@@ -130,6 +132,44 @@ def test_a_unique_name_is_not_overwritten_where_the_store_is_trusted(
         storage.create("b", Pieces(overtaken()), unique=True)
     assert read(rival, "b") == b"of the rival"
     assert unfinished(storage) == []
+
+
+class Sized(Pieces):
+    """Content that says how long it is."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(iter([content]))
+        self.size = len(content)
+
+
+def test_a_small_file_of_a_unique_name_takes_one_request(make: MakeS3) -> None:
+    storage, rival = make(), make(cache=False)
+    storage.create("first", Sized(b"tries the store"), unique=True)
+
+    with s3_requests(storage) as sent:
+        storage.create("a", Sized(b"content"), unique=True)
+
+    assert [each.method for each in sent] == ["PUT"]
+    assert sent[0].headers["if-none-match"] == "*"
+    save(rival, "b", b"of the rival")
+    with pytest.raises(NameTaken):
+        storage.create("b", Sized(b"mine"), unique=True)
+    assert read(rival, "b") == b"of the rival"
+
+
+def test_a_store_that_can_t_refuse_is_asked_whether_a_unique_name_is_free(
+    make: MakeS3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = make()
+    monkeypatch.setattr(S3Storage, "_try_out", lambda *args: False)
+
+    with s3_requests(storage) as sent:
+        storage.create("a", Sized(b"content"), unique=True)
+
+    assert [each.method for each in sent] == ["HEAD", "PUT"]
+    with pytest.raises(NameTaken):
+        storage.create("a", Sized(b"other"), unique=True)
+    assert read(storage, "a") == b"content"
 
 
 @pytest.mark.parametrize("size", [10, len(BIG)])
@@ -460,6 +500,10 @@ def test_a_file_from_one_storage_is_saved_on_another(
     assert read(there, "a") == BIG
 
 
+class DiskFailed(OSError):
+    """What reading a file of one's own may raise."""
+
+
 class Failing(io.BytesIO):
     """A file that cannot be read to its end."""
 
@@ -492,6 +536,89 @@ def test_an_upload_that_is_interrupted_leaves_nothing(
     assert unfinished(storage) == []
     assert not storage.exists("a")
     assert not failing.closed
+
+
+@pytest.mark.parametrize("size", [3 * MIB, len(BIG)])
+@pytest.mark.parametrize("is_signed", [False, True])
+def test_a_disk_that_fails_is_not_told_as_the_store(
+    make_tls_s3: MakeS3, size: int, is_signed: bool
+) -> None:
+    # A body whose hash is not signed is read as it is sent, and only then.
+    parts: Any = {
+        "addressing_style": "path",
+        "payload_signing_enabled": is_signed,
+    }
+    config = Config(
+        s3=parts,
+        signature_version="s3v4",
+        request_checksum_calculation="when_required",
+    )
+    storage = make_tls_s3(client_config=config, conditional_writes=True)
+    failing, stream = (Failing(size, size // 2, DiskFailed) for _ in range(2))
+
+    for content in (File(failing), Pieces(iter(partial(stream.read, MIB), b""))):
+        with pytest.raises(DiskFailed):
+            storage._save("a", content)
+
+    assert keys(storage) == []
+    assert unfinished(storage) == []
+
+
+def test_what_a_disk_failed_at_is_forgotten_where_it_has_recovered() -> None:
+    class FailingOnce(io.BytesIO):
+        has_failed = False
+
+        def read(self, size: int | None = -1) -> bytes:
+            if not self.has_failed and size:
+                self.has_failed = True
+                raise DiskFailed
+            return super().read(size)
+
+    reader = reader_of(File(FailingOnce(b"content")))
+    with pytest.raises(DiskFailed):
+        reader.read(3)
+    assert isinstance(reader.error, DiskFailed)
+
+    assert reader.read(3) == b"con"
+    assert reader.error is None
+
+
+def test_parts_are_longer_where_there_would_be_too_many(
+    make_strict_s3: MakeS3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "_MOST_PARTS", 3)
+    checked = {"object_parameters": {"ChecksumAlgorithm": "SHA256"}}
+    config = TransferConfig(multipart_threshold=5 * MIB, multipart_chunksize=5 * MIB)
+    storage = make_strict_s3(transfer_config=config, conditional_writes=True, **checked)
+    content = os.urandom(16 * MIB)
+
+    class Announced(Pieces):
+        size = len(content)
+
+    for name, given in (
+        ("seekable", ContentFile(content)),
+        ("stream", Announced(iter([content]))),
+    ):
+        digest = ContentDigest(storage, len(content))
+        digest.update(content)
+        with s3_requests(storage) as sent:
+            storage._save(name, given)
+        parts = [each for each in sent if "partNumber" in each.query]
+        assert len(parts) == 2
+        with s3_requests(storage) as sent:
+            assert digest.is_stored(name)
+        assert not [each for each in sent if each.method == "GET"]
+        assert read(storage, name) == content
+
+
+def test_a_stream_of_a_terabyte_fits_into_the_parts_that_s3_takes() -> None:
+    config = uploads.usual_transfers(use_threads=True, parts=3)
+
+    for size in (0, 78 << 30):
+        assert uploads.part_length(config, size) == 8 * MIB
+    for size in (79 << 30, 1 << 40, 48 << 40):
+        assert -(-size // uploads.part_length(config, size)) <= 10_000
+    assert uploads.part_length(config, None) == 8 * MIB
 
 
 @pytest.mark.parametrize("size", [10, len(BIG)])

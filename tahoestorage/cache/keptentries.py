@@ -1,0 +1,28 @@
+"""An entry that was looked up, kept in memory with what it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from weakref import ReferenceType
+
+from tahoestorage.cache.memory import CachedPage
+from tahoestorage.cache.sealing import Namespace
+from tahoestorage.entries import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class KeptEntry:
+    """An entry, the pages in memory that tell it, and where the way to it led.
+
+    ``root`` is the page that says how many pages the directory has. Memory alone keeps
+    the pages: many entries must not hold what it has dropped.
+    """
+
+    entry: Entry
+    namespace: Namespace
+    root: ReferenceType[CachedPage]
+    key: bytes
+    page: ReferenceType[CachedPage]
+    parent: Hashable | None
+    directory: object

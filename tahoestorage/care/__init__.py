@@ -1,0 +1,1 @@
+"""What keeps a store alive: checks, repairs, and what an operator asks for."""

@@ -1,0 +1,135 @@
+"""``manage.py tahoe_status``: how the storages on grids are, at a glance."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from tahoestorage.backends.tahoe import TahoeStorage
+from tahoestorage.care.record import PastCheck, default_record
+from tahoestorage.care.status import GridStatus, status_of
+from tahoestorage.config.settings import backends, storage_of_alias
+from tahoestorage.exceptions import TahoeStorageError
+from tahoestorage.management.usage import with_usage_status
+from tahoestorage.moving.summary import reason, shown_bytes
+
+UNKNOWN = 3
+
+
+class Command(BaseCommand):
+    """Say how each storage on a grid is, with an exit status for monitors."""
+
+    help = (
+        "Says how the storages on grids are: the gateway, its storage servers and "
+        "their free space, what of them can be lost, the cache, the last checks. It "
+        "changes nothing. Exit status, as monitors have it: 0 well, 1 a warning, 2 "
+        "critical, 3 it could not be found out."
+    )
+    # Their status would be that of a warning.
+    requires_system_checks = ()
+
+    def create_parser(self, *arguments: Any, **options: Any) -> CommandParser:
+        return with_usage_status(super().create_parser(*arguments, **options), UNKNOWN)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "alias",
+            nargs="?",
+            metavar="ALIAS",
+            help="the storage, by its alias in STORAGES (default: all on grids)",
+        )
+        parser.add_argument(
+            "--state",
+            type=Path,
+            metavar="FILE",
+            help="where tahoe_check notes what was checked, if it was told so",
+        )
+        parser.add_argument(
+            "--json",
+            action="store_true",
+            help="print one JSON document on standard output, and nothing else there",
+        )
+
+    def handle(
+        self, *, alias: str | None, state: Path | None, json: bool, **options: Any
+    ) -> None:
+        found = []
+        for each in [alias] if alias is not None else backends():
+            try:
+                storage = storage_of_alias(each)
+                if isinstance(storage, TahoeStorage):
+                    root = storage.options.root
+                    record = state or default_record(root.fingerprint)
+                    found.append(status_of(each, storage, record))
+            except (ImproperlyConfigured, TahoeStorageError, OSError) as error:
+                # Other storages are not looked at, and may need what is not here.
+                if alias is not None or "tahoe" in backends()[each]["BACKEND"].lower():
+                    raise CommandError(
+                        f"{each}: {reason(error)}", returncode=UNKNOWN
+                    ) from None
+        if not found:
+            raise CommandError("No storage here is on a grid.", returncode=UNKNOWN)
+        self._print(found, as_json=json)
+        worst = max(found, key=lambda each: each.level)
+        if worst.level:
+            raise CommandError(
+                f"{worst.level.name}: {worst.alias}: "
+                + "; ".join(text for _, text in worst.problems),
+                returncode=worst.level.value,
+            )
+
+    def _print(self, found: list[GridStatus], *, as_json: bool) -> None:
+        if as_json:
+            text = json.dumps(
+                {"storages": [each.as_dict() for each in found]}, indent=2
+            )
+        else:
+            text = "\n".join(line for each in found for line in _lines(each))
+        self.stdout.write(text)
+
+
+def _lines(status: GridStatus) -> Iterator[str]:
+    yield f"{status.alias}: {status.level.name}, by the gateway at {status.gateway}"
+    for each in status.gateways[1:]:
+        state = "answers" if each.error is None else "does not answer"
+        yield f"  The gateway at {each.address} {state}"
+    if status.servers is not None:
+        yield f"  {status.connected} of {len(status.servers)} servers connected"
+        for server in status.servers:
+            space = (
+                "" if server.space is None else f", {shown_bytes(server.space)} free"
+            )
+            state = "connected" if server.connected else "not connected"
+            yield f"    {server.nickname or server.id[:12]}: {state}{space}"
+    if status.shares is not None:
+        line = f"  Any {status.shares.needed} of {status.shares.total} shares restore"
+        spare = status.spare_servers
+        yield f"{line} a file" + (
+            "" if spare is None else f": {spare} of the connected servers can be lost"
+        )
+    if status.may_change is not None:
+        yield f"  Files can{'' if status.may_change else 'not'} be saved and deleted"
+    for tier in status.tiers:
+        size = "?" if tier.bytes is None else shown_bytes(tier.bytes)
+        yield f"  Cache: {tier.tier}, {tier.place}, {size}"
+    if not status.checks:
+        yield "  No check is on record here"
+    for check in _shown_checks(status.checks):
+        when = datetime.fromtimestamp(check.started).astimezone()
+        word = "has not ended" if check.summary is None else check.summary["status"]
+        what = (check.path or "all") + (" with --verify" if check.is_verifying else "")
+        yield f"  Check of {what}, {when:%F %T %Z}: {word}"
+    for level, text in status.problems:
+        yield f"  {level.name}: {text}"
+
+
+def _shown_checks(checks: list[PastCheck]) -> list[PastCheck]:
+    """Return the last three, and the last one of everything that read each share."""
+    verified = [each for each in checks if each.is_verifying and not each.path]
+    return checks[:3] + [each for each in verified[:1] if each not in checks[:3]]

@@ -1,0 +1,57 @@
+"""Listings of all directories below one, requested beside each other."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from tahoestorage.entries import EntryKind
+from tahoestorage.exceptions import (
+    GatewayTimeout,
+    GatewayUnreachable,
+    TahoeStorageError,
+)
+from tahoestorage.tahoe.directories import Directories, Directory, Path
+
+AT_ONCE = 8
+MOST = 256
+"""Directories that are fetched at most: a page that shows more asks for the rest."""
+
+
+def fetch_below(
+    directories: Directories, path: Path, asked: dict[Path, Directory | None]
+) -> None:
+    """Request the listings of the directories on the way to ``path``, and below it.
+
+    ``AT_ONCE`` at a time, ``MOST`` at most, the nearest first. ``asked`` is that of
+    `Directories.refresh`. No error is raised: what could not be fetched is asked for by
+    whoever looks it up, and they are told what is wrong.
+    """
+    waiting = [path]
+    with ThreadPoolExecutor(AT_ONCE, "prefetch") as pool:
+        fetched = 0
+        while waiting and fetched < MOST:
+            now, waiting = waiting[: MOST - fetched], []
+            fetched += len(now)
+            for below in pool.map(partial(_fetch, directories, asked), now):
+                if below is None:
+                    pool.shutdown(cancel_futures=True)
+                    return
+                waiting += below
+
+
+def _fetch(
+    directories: Directories, asked: dict[Path, Directory | None], path: Path
+) -> list[Path] | None:
+    """Request one, and return the directories in it; None where no more will come."""
+    try:
+        directories.refresh(path, asked)
+    except (GatewayUnreachable, GatewayTimeout):
+        return None
+    except TahoeStorageError:
+        return []
+    found = asked.get(path)
+    entries = found and directories.cache.entries(found.namespace)
+    if not entries:
+        return []
+    return [(*path, name) for name, e in entries if e.kind is EntryKind.DIRECTORY]

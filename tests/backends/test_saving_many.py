@@ -1,0 +1,309 @@
+"""Many files saved by one call: in order, by free names, and linked together."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.base import ContentFile, File
+
+from tahoestorage.backends.gcs import GCSStorage
+from tahoestorage.backends.s3 import S3Storage
+from tahoestorage.exceptions import NotAllSaved, ParentIsFile
+from tahoestorage.storage import TahoeStorage
+from tahoestorage.tahoe import links
+from tests.conftest import MakeStorage
+from tests.support.proxy import (
+    Action,
+    CutBody,
+    LoseResponse,
+    Proxy,
+    Refuse,
+    Seen,
+    SendResponse,
+)
+
+LONG = b"longer than a cap can hold " * 4
+Make = Callable[..., Any]
+
+
+def is_link(seen: Seen) -> bool:
+    return "t=set_children" in seen.target
+
+
+def is_upload(seen: Seen) -> bool:
+    return (seen.method, seen.target) == ("PUT", "/uri")
+
+
+def pairs(names: list[str]) -> Iterator[tuple[str, File[Any]]]:
+    for name in names:
+        yield name, ContentFile(LONG + name.encode())
+
+
+def numbered(count: int, directory: str = "dir") -> list[str]:
+    return [f"{directory}/{number:04}.txt" for number in range(count)]
+
+
+def read(storage: Any, name: str) -> bytes:
+    with storage.open(name) as file:
+        return bytes(file.read())
+
+
+def broken() -> File[Any]:
+    class Broken(ContentFile):  # type: ignore[type-arg]
+        def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
+            yield LONG
+            raise OSError("the disk is gone")
+
+    return Broken(LONG)
+
+
+@pytest.fixture(params=["tahoe", "s3", "gcs"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
+    """Make storages of one place, on each kind of store."""
+    if request.param == "tahoe":
+        made: Make = request.getfixturevalue("make_storage")
+        return made
+    kind = {"s3": S3Storage, "gcs": GCSStorage}[request.param]
+    server = request.getfixturevalue({"s3": "moto"}.get(request.param, "gcs"))
+    usual = {**server.options, "bucket_name": server.make_bucket()}
+    usual["cache"] = {"directory": str(tmp_path / "cache")}
+    return lambda **options: kind(**{**usual, **options})
+
+
+def test_all_are_saved_and_yielded_in_order(make: Make) -> None:
+    storage, names = make(), numbered(90)
+    assert list(storage.save_many(pairs(names))) == names
+    other = make(cache=False)
+    assert sorted(other.listdir("dir")[1]) == [name[4:] for name in names]
+    assert read(other, names[7]) == LONG + names[7].encode()
+    assert storage.exists(names[0])
+
+
+def test_a_taken_name_gets_another_and_nothing_is_overwritten(make: Make) -> None:
+    storage, other = make(), make(cache=False)
+    storage.save("dir/0000.txt", ContentFile(b"first"))
+    # Of this one the storage's cache knows nothing.
+    other.save("dir/0002.txt", ContentFile(b"of the other"))
+    names = numbered(5)
+
+    saved = list(storage.save_many(pairs([*names, names[1]])))
+
+    assert [saved[3], saved[4]] == [names[3], names[4]]
+    assert names[0] not in saved
+    assert names[2] not in saved
+    # Two of one name: either may come first.
+    assert names[1] in (saved[1], saved[5])
+    assert len(set(saved)) == 6
+    assert read(other, "dir/0000.txt") == b"first"
+    assert read(other, "dir/0002.txt") == b"of the other"
+    for name, asked in zip(saved, [*names, names[1]], strict=True):
+        assert read(other, name) == LONG + asked.encode()
+
+
+def test_what_was_not_saved_is_told_and_the_rest_stays(make: Make) -> None:
+    storage, names = make(), numbered(6)
+
+    def some() -> Iterator[tuple[str, File[Any]]]:
+        for name, content in pairs(names):
+            yield name, broken() if name == names[3] else content
+
+    yielded: list[str] = []
+    with pytest.raises(NotAllSaved, match=r"dir/0003\.txt: not saved: .*disk") as info:
+        yielded.extend(storage.save_many(some(), jobs=2))
+
+    assert yielded == names[:3]
+    assert {n: name for n, (name, _) in info.value.errors.items()} == {3: names[3]}
+    there = [f"dir/{name}" for name in sorted(make(cache=False).listdir("dir")[1])]
+    assert there == yielded + list(info.value.saved.values())
+
+
+def test_nothing_is_begun_once_nobody_takes_the_names(make: Make) -> None:
+    storage, taken = make(), []
+
+    def endless() -> Iterator[tuple[str, File[Any]]]:
+        for number in range(100_000):
+            taken.append(number)
+            yield f"dir/{number}.txt", ContentFile(LONG)
+
+    names = storage.save_many(endless(), jobs=2)
+    first = next(names)
+    names.close()
+    assert read(make(cache=False), first) == LONG
+    assert len(taken) <= 64
+    assert not [each for each in threading.enumerate() if "many_files" in each.name]
+
+
+def test_names_that_mean_one_file_get_two(make: Make) -> None:
+    storage = make()
+    asked = ["dir/a.txt", "dir//a.txt", "./dir/a.txt", "dir/./a.txt"]
+    saved = list(storage.save_many(pairs(asked)))
+    other = make(cache=False)
+    contents = {read(other, name) for name in saved}
+    assert contents == {LONG + name.encode() for name in asked}
+
+
+def test_a_name_that_is_none_is_told_as_the_others_are(make: Make) -> None:
+    with pytest.raises(NotAllSaved) as info:
+        list(make().save_many(pairs(["dir/a.txt", "../b.txt", "dir/c.txt"]), jobs=1))
+    assert info.value.errors[1][0] == "../b.txt"
+
+
+def test_a_subclass_s_own_way_to_save_is_gone(make: Make) -> None:
+    kind = type(make())
+
+    class Counting(kind):  # type: ignore[misc,valid-type]
+        count = 0
+
+        def _save(self, name: str, content: Any) -> str:
+            type(self).count += 1
+            return str(super()._save(name, content))
+
+    storage = make()
+    storage.__class__ = Counting
+    names = numbered(3)
+    assert list(storage.save_many(pairs(names))) == names
+    assert Counting.count == 3
+
+
+@pytest.mark.parametrize("jobs", [0, -1])
+def test_jobs_are_at_least_one(make: Make, jobs: int) -> None:
+    with pytest.raises(ValueError, match="expected 1 or more"):
+        list(make().save_many([], jobs=jobs))
+    assert list(make().save_many([])) == []
+
+
+def test_with_allow_overwrite_they_are_replaced(make: Make) -> None:
+    storage = make(allow_overwrite=True)
+    storage.save("dir/0001.txt", ContentFile(b"before"))
+    assert list(storage.save_many(pairs(numbered(3)))) == numbered(3)
+    assert read(make(cache=False), "dir/0001.txt") == LONG + b"dir/0001.txt"
+
+
+# On a grid
+
+
+def test_many_are_linked_by_few_changes(far: TahoeStorage, proxy: Proxy) -> None:
+    names = numbered(200)
+    assert list(far.save_many(pairs(names))) == names
+    # The directory is made with the first of them; 63, 128 and 8 follow.
+    assert sum(map(is_link, proxy.seen)) == 1 + 3
+    assert sum(map(is_upload, proxy.seen)) == 200
+    proxy.clear()
+    assert all(far.exists(name) and far.size(name) for name in names)
+    assert proxy.seen == []
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+def test_a_conflict_costs_only_its_own_name(
+    proxy: Proxy, make_storage: MakeStorage, retries: int
+) -> None:
+    far = make_storage(base_url=proxy.url, retries=retries)
+    other = make_storage(cache=False)
+    names = numbered(60)
+    list(far.save_many(pairs(names[:1])))
+    proxy.clear()
+    other.save(names[30], ContentFile(b"of the other"))
+
+    saved = list(far.save_many(pairs(names[1:])))
+
+    assert [name for name in names[1:] if name not in saved] == [names[30]]
+    # All at once, all but one, and that one by another name.
+    assert sum(map(is_link, proxy.seen)) == 3
+    assert sum(map(is_upload, proxy.seen)) == 59
+    assert read(other, names[30]) == b"of the other"
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        LoseResponse(),
+        Refuse(),
+        CutBody(0),
+        SendResponse(500, {}, b"Traceback\n  x\nOddError: odd"),
+    ],
+    ids=["lost", "refused", "cut", "no fault"],
+)
+def test_a_change_whose_response_is_unclear_is_made_once(
+    far: TahoeStorage, proxy: Proxy, make_storage: MakeStorage, action: Action
+) -> None:
+    list(far.save_many(pairs(numbered(1))))
+    proxy.rule(is_link, action)
+    names = numbered(20)[1:]
+    assert list(far.save_many(pairs(names))) == names
+    other = make_storage(cache=False)
+    assert sorted(other.listdir("dir")[1]) == [name[4:] for name in numbered(20)]
+    assert all(far.exists(name) for name in names)
+
+
+def test_while_the_grid_refuses_all_of_a_change_is_told(
+    far: TahoeStorage, proxy: Proxy, make_storage: MakeStorage
+) -> None:
+    list(far.save_many(pairs(numbered(1))))
+    proxy.rule(is_link, SendResponse(500, {}, b"OddError: odd"), times=None)
+    names = numbered(4)[1:]
+    with pytest.raises(NotAllSaved) as info:
+        list(far.save_many(pairs(names)))
+    assert [name for name, _ in info.value.errors.values()] == names
+    assert info.value.saved == {}
+    assert make_storage(cache=False).listdir("dir")[1] == ["0000.txt"]
+
+
+def test_several_directories_and_what_is_in_the_way(storage: TahoeStorage) -> None:
+    storage.save("file", ContentFile(b"x"))
+    names = [f"{n % 3}/deep/{n}.txt" for n in range(9)]
+    assert list(storage.save_many(pairs(names))) == names
+    with pytest.raises(NotAllSaved) as info:
+        list(storage.save_many(pairs(["0/deep/a", "file/b", "1/deep/c"])))
+    name, error = info.value.errors[1]
+    assert (name, type(error)) == ("file/b", ParentIsFile)
+    assert info.value.saved in ({}, {2: "1/deep/c"})
+
+
+def test_two_at_once_in_a_new_directory_lose_nothing(make_storage: MakeStorage) -> None:
+    results: dict[int, list[str]] = {}
+
+    def run(number: int) -> None:
+        storage = make_storage()
+        results[number] = list(storage.save_many(pairs(numbered(70)), jobs=3))
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    names = results[0] + results[1]
+    assert len(set(names)) == 140
+    assert len(make_storage(cache=False).listdir("dir")[1]) == 140
+
+
+def test_what_a_locked_directory_lost_is_linked_again(
+    storage: TahoeStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock that was lost says nothing: what is there is read."""
+    list(storage.save_many(pairs(numbered(1))))
+    lost = iter([True, False])
+
+    class Lock:
+        def __enter__(self) -> Lock:
+            self.lost = next(lost)
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            pass
+
+        def renew(self) -> None:
+            pass
+
+    monkeypatch.setattr(
+        storage.directories.cache, "lock", lambda *arguments, **given: Lock()
+    )
+    monkeypatch.setattr(links, "lost_lock_warning", os)
+    monkeypatch.setattr(os, "log", lambda label: None, raising=False)
+    names = numbered(5)[1:]
+    assert list(storage.save_many(pairs(names))) == names

@@ -1,0 +1,126 @@
+"""The command that brings faults upon processes, by one of its days; and its table.
+
+`make chaos` goes through all of them, which takes half an hour.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.chaos.outcome import Outcome
+from benchmarks.chaos.record import History, Record
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "reliability.md"
+
+
+def rows(page: Path) -> list[list[str]]:
+    """Return the cells, row by row."""
+    lines = [line for line in page.read_text().splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def chaos(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks.chaos", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_days_are_survived_and_their_rows_are_written(tmp_path: Path) -> None:
+    page, counts = tmp_path / "page.md", tmp_path / "chaos.json"
+    page.write_text(
+        "Before.\n<!-- made by `make chaos` -->\nOld.\n<!-- end -->\nAfter."
+    )
+
+    days = ("--only", "gateway-link", "--only", "server-old")
+    done = chaos(*days, "--json", counts, "--write", page)
+
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    outcomes = json.loads(counts.read_text())["days"].values()
+    for outcome in outcomes:
+        assert outcome["acknowledged"] > 0
+        assert outcome["reads"] > 0
+        bad = ("lost", "strange", "wrong", "unclear")
+        assert [outcome[each] for each in bad] == [0] * 4
+    head, _, *each, total = rows(page)
+    assert {len(row) for row in (head, *each, total)} == {len(head)}
+    told = [int(row[1]) for row in each]
+    assert told == [outcome["acknowledged"] for outcome in outcomes]
+    assert int(total[1].replace(",", "")) == sum(told)
+    text = page.read_text()
+    assert text.startswith("Before.\n")
+    assert text.endswith("\nAfter.")
+    assert "Old." not in text
+
+
+def test_the_page_has_a_row_for_each_day() -> None:
+    from benchmarks.chaos.days import DAYS
+
+    head, _, *days, total = rows(PAGE)
+    # What else there is to say of one is in brackets.
+    titles = [row[0].partition(" (")[0] for row in days]
+    assert titles == [day.title for day in DAYS]
+    assert len({day.name for day in DAYS}) == len(DAYS)
+    must_be_0 = {"Lost", "Half-written", "Wrong", "Unclear"}
+    for row in (*days, total):
+        cells = dict(zip(head, row, strict=True))
+        assert [cells[each] for each in must_be_0] == ["0"] * 4, row[0]
+        assert cells["Acknowledged"] != "0", row[0]
+
+
+def test_days_are_listed_and_a_wrong_name_says_which_there_are() -> None:
+    assert chaos("--list").stdout.startswith("gateway-upload ")
+    none = chaos("--only", "no such day")
+    assert (none.returncode, none.stdout) == (2, chaos("--list").stdout)
+
+
+def begin(record: Record, number: int, name: str, digest: str | None) -> None:
+    record.add("begun", number=number, name=name, digest=digest, source=None)
+
+
+def test_what_is_lost_is_told_from_what_may_be_either_way(tmp_path: Path) -> None:
+    path = tmp_path / "record"
+    record, history = Record(path, "one"), History(path)
+    for number, name in enumerate(["kept", "lost", "other", "back"]):
+        begin(record, number, name, f"of {name}")
+        line = {"name": name, "digest": f"of {name}", "source": None}
+        record.add("done", number=number, **line)
+    begin(record, 4, "back", None)
+    record.add("done", number=4, name="back", digest=None, source=None)
+    begin(record, 5, "killed", "of killed")
+    begin(record, 6, "half", "of half")
+    begin(record, 7, "kept", None)
+    record.add("failed", number=7, error="GatewayTimeout", clear=True)
+    move = {"name": "to", "digest": "of kept", "source": "kept"}
+    record.add("begun", number=8, **move)
+    history.read()
+
+    found = {"kept": "of kept", "other": "?", "back": "of back", "half": "of", "x": "x"}
+    assert history.compare(found) == (["lost", "other", "back"], ["x", "half"])
+    del found["kept"]
+    # Deleted, it may be; moved and deleted, it is under one of two names.
+    assert "kept" in history.compare(found)[0]
+    assert history.errors == {"GatewayTimeout": 1}
+
+
+def test_an_outcome_is_well_only_where_something_was_tried() -> None:
+    assert not Outcome().is_well
+    assert Outcome(acknowledged=1).is_well
+    assert not Outcome(acknowledged=1, unclear=1).is_well
+
+
+def test_no_error_on_the_page_is_a_stranger() -> None:
+    from tahoestorage import exceptions
+
+    head, _, *days, _ = rows(PAGE)
+    errors = " ".join(row[head.index("Errors")] for row in days)
+    for kind in re.findall(r"[A-Z]\w+", errors):
+        assert issubclass(getattr(exceptions, kind), exceptions.TahoeStorageError)
