@@ -1,9 +1,10 @@
 """What `make demo` runs: the example on a private grid, all on this machine.
 
-It starts a grid and the site, says where to go, and stops everything on Ctrl-C.
+It starts a grid, the site and a worker, says where to go, and stops everything on
+Ctrl-C.
 All that it keeps is in `.demo`; remove that to begin anew. From the environment:
 
-DEMO_EXIT=1           upload and download a file by itself, say how it went, and end
+DEMO_EXIT=1           upload, download and export by itself, say how it went, and end
 DEMO_DIRECTORY=path   keep everything there and not in `.demo`
 DEMO_PORT=number      the port to try first, 8000; 0 takes any that is free
 """
@@ -22,10 +23,12 @@ from pathlib import Path
 
 from demonstration import Failed, say
 from demonstration.apitrip import USER, api_trip
+from demonstration.exporttrip import export_trip
 from demonstration.proxy import proxy
 from demonstration.roundtrip import Steps, round_trip
 from demonstration.server import EXAMPLE, log_end, site
 from demonstration.stopping import Stopped, await_signals
+from demonstration.worker import worker
 from tahoestorage.exceptions import TahoeStorageError
 from tahoestorage.testing.grid import LocalGrid
 
@@ -51,17 +54,20 @@ def demo(directory: Path) -> None:
             prepare(directory, environment)
             with (
                 proxy(directory, environment, manage) as environment,
+                worker(directory, environment),
                 site(directory, environment) as (server, address),
             ):
                 if os.environ.get("DEMO_EXIT"):
                     steps = Steps(Path(environment["REQUESTS_LOG"]))
-                    round_trip(address, steps)
+                    password = environment["DJANGO_SUPERUSER_PASSWORD"]
+                    round_trip(address, steps, password)
                     api_trip(address, steps, partial(manage, environment))
+                    export_trip(address, steps, partial(manage, environment))
                 else:
                     welcome(directory, address, environment)
                     server.wait()
                     raise Failed(f"the site ended by itself.\n{log_end(directory)}")
-    say("The site and the grid are stopped.")
+    say("The site, its worker and the grid are stopped.")
 
 
 @contextlib.contextmanager
@@ -94,7 +100,7 @@ def settings(directory: Path, base_url: str) -> dict[str, str]:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(stores)}
     for name in (
         *("DEBUG", "HTTPS", "STATIC_ROOT", "UPLOAD_LIMIT", "GUNICORN_CMD_ARGS"),
-        *("DATABASE_URL", "CACHE_URL"),
+        *("DATABASE_URL", "CACHE_URL", "CELERY_BROKER_URL"),
     ):
         inherited.pop(name, None)
     return inherited | {
@@ -120,11 +126,12 @@ def prepare(directory: Path, environment: dict[str, str]) -> None:
         rootless = environment | {"TAHOE_STORAGE_BASE_CAP_FILE": ""}
         manage(rootless, "tahoe_create_root", "--output", root)
     manage(environment, "migrate", "--verbosity=0")
-    ready = directory / "ready"
-    if not ready.exists():
-        say("Making an event, and a tenant with a user of the API…")
-        manage(environment, "demo_data", "--superuser=demo", f"--user={USER}")
-        ready.touch()
+    prepared = directory / "prepared"
+    if not prepared.exists():
+        say("Making an event, and two tenants with users of each kind…")
+        users = ("--superuser=demo", f"--user={USER}", "--objects")
+        manage(environment, "demo_data", *users)
+        prepared.touch()
 
 
 def manage(environment: dict[str, str], *command: str) -> str:
@@ -153,14 +160,17 @@ def welcome(directory: Path, address: str, environment: dict[str, str]) -> None:
     photos = f"come from {public}/" if public else "come from the site: no nginx here"
     say(f"""
 The example is ready:  {address}/
-Its admin:             {address}/admin/  (user demo, password {password})
-Its API:               {address}/api/v1/docs/  (user demo, too)
+Its pages:             {address}/accounts/sign-in/  (user organiser)
+Its admin:             {address}/admin/  (user demo)
+Its API:               {address}/api/v1/docs/  (both of them)
+Their password:        {password}
 Its photos:            {photos}
 
 The uploaded files are on a grid of one server, in {here / "grid"}.
 Each request to its gateway is a line in {here / "requests.log"}.
-Ctrl-C stops the site and the grid. The files stay for the next start; to begin
-anew, remove {here}.
+What is slow is done by a worker, which writes {here / "worker.log"}.
+Ctrl-C stops all of it. The files stay for the next start; to begin anew,
+remove {here}.
 """)
 
 

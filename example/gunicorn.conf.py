@@ -1,5 +1,11 @@
 """How gunicorn serves the example; started in this directory, it reads this itself."""
 
+from gunicorn.http.unreader import SocketUnreader
+
+# Bodies are read by pieces of 32 KiB, so that a slow sender is seen to send. Of each
+# piece gunicorn copies all else that it has received: by itself, of up to 1 MiB.
+SocketUnreader.max_body_chunk = 1 << 16
+
 # A save holds its request until the grid has the file. With threads, and not one
 # request a process, that keeps nobody else waiting, and is no reason to kill a worker.
 worker_class = "gthread"

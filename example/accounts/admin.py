@@ -130,6 +130,7 @@ class UserAdmin(Scoped):
 
     def get_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
         fields: tuple[str, ...] = (*self.NAMES, "tenant", "groups", "is_administrator")
+        fields = (*fields, "time_zone")
         if obj is None:
             return fields
         fields = (*fields, "is_active", "last_login", "date_joined")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import os
 import sys
 from typing import Any
 
@@ -14,6 +13,7 @@ from django.db import transaction
 from django.utils.text import slugify
 
 from accounts.models import Tenant, User
+from config.secrets import secret
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -48,7 +48,7 @@ def answers(*, interactive: bool, **options: Any) -> dict[str, str]:
     for name in ("tenant", "username"):
         if not given[name]:
             raise CommandError(f"--{name} is needed.")
-    password = os.environ.get("DJANGO_SUPERUSER_PASSWORD", "")
+    password = secret("DJANGO_SUPERUSER_PASSWORD")
     if interactive and not password:
         password = ask_password()
     if not password:

@@ -26,7 +26,10 @@ def asked(question: Callable[..., Any], *args: Any) -> Any:
 
 def count(key: str, seconds: int) -> int:
     """Add one to a count and return it; it is forgotten so long after its first."""
-    asked(cache.add, key, 0, seconds)
+    try:
+        return int(asked(cache.incr, key))
+    except ValueError:  # It is the first; others may be so at the same moment.
+        asked(cache.add, key, 0, seconds)
     try:
         return int(asked(cache.incr, key))
     except ValueError:  # It was forgotten just now.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 
+from django.contrib.auth.hashers import make_password
+
 from accounts.models import Tenant, TenantGroup, User
 from objects import grants, storing
 from objects.access import Access
@@ -30,6 +32,8 @@ def fill(tenant: Tenant, password: str) -> Iterator[str]:
     other, _new = Tenant.objects.get_or_create(
         name=NEIGHBOUR, defaults={"slug": "neighbour"}
     )
+    # Once for all: to hash it takes long on purpose.
+    secret = make_password(password)
     users = {}
     for kind in (
         *("administrator", "owner", "editor", "viewer", "stranger", "inactive"),
@@ -38,10 +42,10 @@ def fill(tenant: Tenant, password: str) -> Iterator[str]:
         name = f"demo-{kind}"
         user = User.objects.filter(username=name).first()
         if user is None:
-            user = User.objects.create_user(
-                name,
-                f"{name}@example.org",
-                password,
+            user = User.objects.create(
+                username=name,
+                email=f"{name}@example.org",
+                password=secret,
                 tenant=other if kind == "neighbour" else tenant,
                 is_administrator=kind in {"administrator", "neighbour"},
                 is_active=kind != "inactive",

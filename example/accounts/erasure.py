@@ -12,12 +12,20 @@ from django.utils import timezone
 
 from accounts.models import User
 from audit.actions import Action
-from audit.recording import erase_names, record
+from audit.models import ERASED
+from audit.recording import erase_names, erase_things, made_and_gone, record
+from exports import removing
+from exports.models import Export
+from jobs import control
 from objects import purging, storing
 from objects.models import StoredObject, Version
+from pages import thumbnails
 from uploads import finishing
 from uploads.leases import Busy
 from uploads.models import Upload
+
+MADE = {Action.OBJECT_CREATE: StoredObject, Action.EXPORT_START: Export}
+"""What the audit names for good after it was purged or deleted."""
 
 
 @dataclass
@@ -44,7 +52,9 @@ def erase(user: User) -> Erased:
         try:
             finishing.terminate(upload)
         except Busy:
-            erased.left.append(f"upload {upload.pk}")
+            erased.left.append(f"upload of version {upload.version_id}")
+    for export in Export.objects.filter(owner=user).select_related("job"):
+        _erase_export(export, erased)
     owned = list(StoredObject.objects.filter(owner=user).values_list("pk", flat=True))
     for pk in owned:
         _erase_object(pk, erased)
@@ -52,11 +62,25 @@ def erase(user: User) -> Erased:
         return erased
     with transaction.atomic():
         record(Action.USER_ERASE, user, tenant_id=user.tenant_id, actor=None)
-        erase_names(user.pk, owned)
+        erase_names(user.pk)
+        for action, model in MADE.items():
+            erase_things(model, made_and_gone(user.pk, action, model))
         kind = ContentType.objects.get_for_model(User)
         LogEntry.objects.filter(content_type=kind, object_id=str(user.pk)).delete()
         user.delete()
     return erased
+
+
+def _erase_export(export: Export, erased: Erased) -> None:
+    """Delete an archive that the user made; one that is being made is stopped first."""
+    if export.job is not None:
+        control.cancel(export.job, actor=None)
+    # What somebody deleted already is only to be finished.
+    is_going = removing.mark(export, actor=None) or export.state == Export.State.GOING
+    if is_going and removing.finish(export):
+        erased.bytes += export.size if export.ready_at else 0
+    elif Export.objects.filter(pk=export.pk).exists():
+        erased.left.append(f"export {export.pk}")
 
 
 def _erase_object(pk: uuid.UUID, erased: Erased) -> None:
@@ -70,7 +94,11 @@ def _erase_object(pk: uuid.UUID, erased: Erased) -> None:
             return
         if found.deleted_at is None:
             found.deleted_at = timezone.now()
-            found.save(update_fields=["deleted_at"])
+        # At once, and for what is written down when it is purged: whoever is killed
+        # from here on may not find it again.
+        found.folder, found.name = "", ERASED
+        found.save(update_fields=["deleted_at", "folder", "name"])
+        erase_things(StoredObject, [pk])
         under_way = (Version.State.PENDING, Version.State.GIVEN_UP)
         if found.versions.filter(state__in=under_way).exists():
             # An upload under way holds the object's place in the quota; it ends, or is
@@ -78,6 +106,9 @@ def _erase_object(pk: uuid.UUID, erased: Erased) -> None:
             erased.left.append(f"object {pk}")
             return
         found.versions.update(state=Version.State.GOING, going_since=None)
+    if not thumbnails.delete_of(found):
+        erased.left.append(f"thumbnails of object {pk}")
+        return
     going = found.versions.filter(state=Version.State.GOING)
     done = purging.forget(going)
     erased.objects += done.objects

@@ -1,5 +1,7 @@
 """Log-in by password, locked out by degrees: by name, and by the caller's address.
 
+Whoever tries tokens of share links and of mails is locked out likewise, by the address.
+
 After some attempts that failed, each further one must wait, twice as long as the one
 before. What is locked is the name as it was given, whether somebody has it or not, so
 that the answer tells nothing of who exists.
@@ -7,10 +9,13 @@ that the answer tells nothing of who exists.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import logging
 import math
 import time
 import unicodedata
+from collections.abc import Iterator
 from typing import Any
 
 from django.contrib.auth.backends import BaseBackend, ModelBackend
@@ -18,9 +23,10 @@ from django.core.cache import cache
 from django.core.exceptions import PermissionDenied
 from django.utils.translation import gettext_lazy as _
 
-from accounts.counting import address_of, asked, count
+from accounts.counting import CountsAway, address_of, asked, count
 from accounts.models import User
 
+logger = logging.getLogger(__name__)
 FREE_OF_NAME = 5
 """Attempts with one name before the first wait."""
 FREE_OF_ADDRESS = 20
@@ -32,6 +38,9 @@ IN_ADMIN = (
     "audit.view_entry",
     "sharing.view_sharelink",
     "sharing.change_sharelink",
+    "jobs.view_job",
+    "jobs.change_job",
+    "objects.view_storedobject",
     "objects.view_defaultpermission",
     "objects.add_defaultpermission",
     "objects.delete_defaultpermission",
@@ -90,6 +99,29 @@ class AdministratorBackend(BaseBackend):
         """Whether the user may anything there."""
         apps = {name.partition(".")[0] for name in self.get_user_permissions(user_obj)}
         return app_label in apps
+
+
+@contextlib.contextmanager
+def guessing(request: Any, *wrong: type[Exception]) -> Iterator[None]:
+    """Lock an address out by degrees that tries tokens; raises LockedOut.
+
+    The block raises one of ``wrong`` where a token is one that nobody has, or not any
+    more. While the counts are away nobody is locked out: tokens are random.
+    """
+    address = address_of(request)
+    key = _key("token", address) if address else None
+    try:
+        if key is not None:
+            _check(key)
+    except CountsAway as error:
+        logger.warning("Tokens are not counted: %s", error.__cause__)
+    try:
+        yield
+    except wrong:
+        if key is not None:
+            with contextlib.suppress(CountsAway, LockedOut):
+                _enter(key, FREE_OF_ADDRESS)
+        raise
 
 
 def check(name: str, request: Any) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import zoneinfo
+from datetime import timedelta
 from typing import Any, ClassVar, NoReturn
 
 from django.contrib.auth.models import AbstractUser, Group
 from django.contrib.auth.models import UserManager as DjangoUserManager
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
-from accounts.stores import check_alias
+from accounts.stores import check_alias, check_export_alias
+
+MOST_UNDO_DAYS = 3650
 
 
 class Tenant(models.Model):
@@ -33,6 +38,13 @@ class Tenant(models.Model):
         validators=[check_alias],
         help_text=_("The alias in STORAGES of the store that new objects go to."),
     )
+    export_store = models.CharField(
+        _("store of exports"),
+        max_length=100,
+        blank=True,
+        validators=[check_export_alias],
+        help_text=_("The alias of the store that exports go to; empty: the site's."),
+    )
     max_bytes = models.PositiveBigIntegerField(
         _("bytes at most"), null=True, blank=True, help_text=_("Empty: no limit.")
     )
@@ -53,7 +65,7 @@ class Tenant(models.Model):
     undo_days = models.PositiveIntegerField(
         _("days in which a deletion can be undone"),
         default=7,
-        validators=[MaxValueValidator(3650)],
+        validators=[MaxValueValidator(MOST_UNDO_DAYS)],
     )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
@@ -65,6 +77,14 @@ class Tenant(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def undo_time(self) -> timedelta:
+        """For how long a deletion can be undone.
+
+        A row of before there was a limit may have days that no date has.
+        """
+        return timedelta(days=min(self.undo_days, MOST_UNDO_DAYS))
+
 
 class UserManager(DjangoUserManager["User"]):
     """Makes users of a tenant; a superuser is made with the super-tenant."""
@@ -74,11 +94,18 @@ class UserManager(DjangoUserManager["User"]):
         raise TypeError("A superuser belongs to a tenant: use `createsupertenant`.")
 
 
+def time_zones() -> list[tuple[str, str]]:
+    """Return the time zones that this host knows, as choices."""
+    # Debian has these two beside the zones.
+    names = zoneinfo.available_timezones() - {"localtime", "Factory"}
+    return [(name, name) for name in sorted(names)]
+
+
 class User(AbstractUser):
     """Somebody who belongs to one tenant.
 
     Raising ``token_version``, or another password, refuses every access and refresh
-    token that was given before, at once.
+    token that was given before, at once, and ends every session.
     """
 
     tenant = models.ForeignKey(
@@ -89,6 +116,13 @@ class User(AbstractUser):
         default=False,
         help_text=_("May view and edit every object of the tenant, and its users."),
     )
+    time_zone = models.CharField(
+        _("time zone"),
+        max_length=64,
+        blank=True,
+        choices=time_zones,
+        help_text=_("In which pages show times. Empty: the site's."),
+    )
     token_version = models.PositiveIntegerField(default=0, editable=False)
 
     objects: ClassVar[UserManager] = UserManager()
@@ -97,6 +131,13 @@ class User(AbstractUser):
     class Meta(AbstractUser.Meta):
         # The table of Django's own users: installations from before keep theirs.
         db_table = "auth_user"
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """Let sessions end with the tokens: both of Django's own methods ask this."""
+        value = f"{self.token_version}:{self.password}"
+        return salted_hmac(
+            "accounts.sessions", value, secret=secret, algorithm="sha256"
+        ).hexdigest()
 
     @property
     def is_super_administrator(self) -> bool:

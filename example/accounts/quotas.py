@@ -14,14 +14,58 @@ at once. Lock a row of an object before these are called, never after.
 
 from __future__ import annotations
 
-from django.db.models import F, Q
+from functools import partial
+
+from django.db.models import F, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Tenant
+from accounts.prepared import Parameter, PreparedUpdate
 
 
 class QuotaExceeded(Exception):
     """The tenant has no room for it."""
+
+
+_TENANT = Parameter("tenant", Tenant)
+_SIZE = Parameter("size", Tenant, "used_bytes")
+_OBJECTS = Parameter("objects", Tenant, "used_objects")
+
+
+def _with_room(*, of_bytes: bool, of_objects: bool) -> QuerySet[Tenant]:
+    """Return the tenant, if it has room for what is taken."""
+    room = Q()
+    if of_bytes:
+        room &= Q(max_bytes=None) | Q(
+            max_bytes__gte=F("used_bytes") + F("reserved_bytes") + _SIZE
+        )
+    if of_objects:
+        room &= Q(max_objects=None) | Q(
+            max_objects__gte=F("used_objects") + F("reserved_objects") + _OBJECTS
+        )
+    return Tenant.objects.filter(room, pk=_TENANT)
+
+
+_RESERVE = {
+    (of_bytes, of_objects): PreparedUpdate(
+        partial(_with_room, of_bytes=of_bytes, of_objects=of_objects),
+        lambda: {
+            "reserved_bytes": F("reserved_bytes") + _SIZE,
+            "reserved_objects": F("reserved_objects") + _OBJECTS,
+        },
+    )
+    for of_bytes in (False, True)
+    for of_objects in (False, True)
+}
+_SETTLE = PreparedUpdate(
+    lambda: Tenant.objects.filter(pk=_TENANT),
+    lambda: {
+        "reserved_bytes": F("reserved_bytes") - _SIZE,
+        "reserved_objects": F("reserved_objects") - _OBJECTS,
+        "used_bytes": F("used_bytes") + _SIZE,
+        "used_objects": F("used_objects") + _OBJECTS,
+    },
+)
 
 
 def reserve(tenant_id: int, *, size: int, objects: int) -> None:
@@ -30,30 +74,14 @@ def reserve(tenant_id: int, *, size: int, objects: int) -> None:
     Where a limit was lowered below what is used, only what takes nothing more of it
     goes on.
     """
-    room = Q()
-    if size:
-        room &= Q(max_bytes=None) | Q(
-            max_bytes__gte=F("used_bytes") + F("reserved_bytes") + size
-        )
-    if objects:
-        room &= Q(max_objects=None) | Q(
-            max_objects__gte=F("used_objects") + F("reserved_objects") + objects
-        )
-    if not Tenant.objects.filter(room, pk=tenant_id).update(
-        reserved_bytes=F("reserved_bytes") + size,
-        reserved_objects=F("reserved_objects") + objects,
-    ):
+    update = _RESERVE[bool(size), bool(objects)]
+    if not update(tenant=tenant_id, size=size, objects=objects):
         raise QuotaExceeded(_("The tenant has no room for this object."))
 
 
 def settle(tenant_id: int, *, size: int, objects: int) -> None:
     """Count as used what was reserved."""
-    Tenant.objects.filter(pk=tenant_id).update(
-        reserved_bytes=F("reserved_bytes") - size,
-        reserved_objects=F("reserved_objects") - objects,
-        used_bytes=F("used_bytes") + size,
-        used_objects=F("used_objects") + objects,
-    )
+    _SETTLE(tenant=tenant_id, size=size, objects=objects)
 
 
 def give_back(tenant_id: int, *, size: int, objects: int) -> None:

@@ -50,6 +50,19 @@ class OwnTenantAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return field
 
 
+class ReadOnlyAdmin(OwnTenantAdmin):
+    """The same, to be looked at: what changes them are actions, or nothing here."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
 class _OwnRawId(ForeignKeyRawIdWidget):
     """A row's id, with the names of those in ``rows`` only."""
 

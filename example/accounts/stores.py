@@ -14,10 +14,25 @@ def aliases() -> list[str]:
     return [alias for alias in settings.STORAGES if alias != NOT_FOR_OBJECTS]
 
 
+def export_aliases() -> list[str]:
+    """Return those among which a tenant may choose where its exports are kept."""
+    allowed = settings.EXPORT_STORES or aliases()
+    return [alias for alias in aliases() if alias in allowed]
+
+
 def check_alias(alias: str) -> None:
     """Raise ValidationError where no store of objects has the alias."""
-    if alias not in aliases():
+    _check(alias, aliases())
+
+
+def check_export_alias(alias: str) -> None:
+    """Raise ValidationError where exports may not be kept in the store of the alias."""
+    _check(alias, export_aliases())
+
+
+def _check(alias: str, known: list[str]) -> None:
+    if alias not in known:
         raise ValidationError(
             _("There is no store %(alias)s. There are: %(known)s."),
-            params={"alias": alias, "known": ", ".join(aliases())},
+            params={"alias": alias, "known": ", ".join(known)},
         )

@@ -14,6 +14,7 @@ from rest_framework_simplejwt.exceptions import AuthenticationFailed
 from rest_framework_simplejwt.tokens import RefreshToken, Token
 
 from accounts.models import User
+from accounts.prepared import Parameter, Prepared
 from audit.actions import Action
 from audit.recording import record
 
@@ -56,13 +57,26 @@ def revoke_tokens(user: User, *, by: User | None) -> None:
         record(Action.TOKEN_REVOKE, user, tenant_id=user.tenant_id, actor=by)
 
 
+_USER = Prepared(
+    lambda: User.objects.select_related("tenant").filter(pk=Parameter("pk", User))
+)
+
+
+class _UsersOfTenants:
+    """Users with their tenants: nearly every request asks for the tenant too."""
+
+    def get(self, *, id: Any) -> User:
+        """Return the user; raises DoesNotExist."""
+        user = _USER.first(pk=id)
+        if user is None:
+            raise User.DoesNotExist
+        return user
+
+
 class _UserOfTenant:
-    """Where the authentication looks for users: they come with their tenants.
+    """Where the authentication looks for users."""
 
-    Nearly every request asks for the tenant, and this spares a query.
-    """
-
-    objects = User.objects.select_related("tenant")
+    objects = _UsersOfTenants()
     DoesNotExist = User.DoesNotExist
 
 

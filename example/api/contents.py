@@ -6,6 +6,7 @@ import contextlib
 import re
 import uuid
 from collections.abc import Iterator
+from functools import partial
 
 from django.http.response import HttpResponseBase
 from django.urls import reverse
@@ -25,9 +26,10 @@ from api.serializers import (
     LinkParametersSerializer,
     LinkSerializer,
     ObjectSerializer,
+    described,
 )
 from api.serving import download
-from objects import access, names, storing
+from objects import access, finding, names, storing
 from objects.access import Access
 from objects.conditions import Conditions, content_etag
 from objects.incoming import IncomingFile
@@ -75,14 +77,13 @@ class ObjectContentView(APIView):
         conditions = Conditions.of(request.headers)
         with incoming(request) as content:
 
-            def replace() -> Response:
+            def replace() -> Version:
                 conditions.check(content_etag(found.current))
-                version = storing.replace(
+                return storing.replace(
                     content, found, user=user_of(request), conditions=conditions
                 )
-                return stored(version, status=200)
 
-            return once(request, content, {}, replace)
+            return once(request, content, {}, replace, partial(stored, status=200))
 
 
 class ContentView(APIView):
@@ -123,27 +124,30 @@ def put_by_name(
     """Store the content under the name, once for an Idempotency-Key."""
     user = user_of(request)
     conditions = Conditions.of(request.headers)
+    is_new = True
 
-    def put() -> Response:
-        there = StoredObject.objects.filter(
-            tenant=user.tenant_id, folder=folder, name=name, deleted_at=None
-        ).first()
+    def put() -> Version:
+        nonlocal is_new
+        there = finding.of_path(user.tenant_id, folder, name)
         if there is not None and not access.allows(user, there, Access.EDIT):
             raise Problem(409, _("Another object has the name."), "name_taken")
         # Once more when it is stored; this spares the body.
         conditions.check(content_etag(there.current if there else None))
-        version = storing.store(
+        is_new = always_created or there is None
+        return storing.store(
             content,
             tenant=user.tenant,
             user=user,
             folder=folder,
             name=name,
             conditions=conditions,
+            is_free=there is None,
         )
-        is_new = always_created or there is None
+
+    def respond(version: Version) -> Response:
         return stored(version, status=201 if is_new else 200)
 
-    return once(request, content, {"folder": folder, "name": name}, put)
+    return once(request, content, {"folder": folder, "name": name}, put, respond)
 
 
 def stored(version: Version, status: int) -> Response:
@@ -152,23 +156,31 @@ def stored(version: Version, status: int) -> Response:
     if status == 201:
         headers["Location"] = reverse("api:object-detail", args=[version.object_id])
     found = version.object
-    return Response(ObjectSerializer(found).data, status=status, headers=headers)
+    return Response(described(found), status=status, headers=headers)
 
 
 def content_of(
     request: Request, found: StoredObject, version: Version | None
 ) -> HttpResponseBase:
     """Return the content, or the link to it where the request asks for that."""
-    given = LinkParametersSerializer(data=request.query_params)
-    given.is_valid(raise_exception=True)
+    wants_link = asks_for_link(request)
     if version is None:
         raise Problem(409, _("Nothing is stored of the object yet."), "pending")
-    if given.validated_data["link"]:
+    if wants_link:
         link = links.link_to(request, found, version)
         return Response(
             LinkSerializer(link).data, headers={"Cache-Control": "no-store"}
         )
     return download(request._request, found, version)
+
+
+def asks_for_link(request: Request) -> bool:
+    """Whether a link is asked for; raises ValidationError for what is no answer."""
+    if not request.query_params:
+        return False
+    given = LinkParametersSerializer(data=request.query_params)
+    given.is_valid(raise_exception=True)
+    return bool(given.validated_data["link"])
 
 
 @contextlib.contextmanager

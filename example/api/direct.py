@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.models import User
+from accounts.tokens import version_of
 from api.bodies import limit
 from api.problems import Problem
 from api.serializers import NamedSerializer
@@ -54,7 +55,7 @@ class DirectSerializer(serializers.Serializer[Any]):
         child=serializers.CharField(),
         help_text="With POST: a form's fields, before that of the file.",
     )
-    expires_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField(help_text="Until then the URL is good.")
 
 
 class FinishedSerializer(serializers.Serializer[Any]):
@@ -96,6 +97,7 @@ class DirectUploadsView(APIView):
                 kind=Upload.Kind.DIRECT,
                 version=version,
                 user=user,
+                user_version=version_of(user),
                 store=version.store,
                 size=data["size"],
                 expires_at=expiry(),
@@ -118,7 +120,9 @@ class DirectUploadsView(APIView):
             "url": signed.url,
             "headers": signed.headers,
             "form": signed.fields,
-            "expires_at": upload.expires_at,
+            "expires_at": min(
+                upload.expires_at, direct.end_of(signed) or upload.expires_at
+            ),
         }
         return Response(
             DirectSerializer(found).data,

@@ -11,8 +11,9 @@ BODY = {"application/octet-stream": OpenApiTypes.BINARY, "*/*": OpenApiTypes.BIN
 CREATING: dict[Any, Any] = {409: None, 412: None, 422: None, 507: None}
 REPLACING: dict[Any, Any] = {**CREATING, 411: None}
 DOWNLOAD: dict[Any, Any] = {
-    (200, "application/octet-stream"): OpenApiTypes.BINARY,
-    (206, "application/octet-stream"): OpenApiTypes.BINARY,
+    # Of the media type that was sent with the content.
+    (200, "*/*"): OpenApiTypes.BINARY,
+    (206, "*/*"): OpenApiTypes.BINARY,
     302: None,
     304: None,
     409: None,

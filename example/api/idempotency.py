@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
@@ -21,11 +22,13 @@ from rest_framework.response import Response
 
 from api.models import OnceRequest
 from api.problems import Problem
+from config.renewing import renewed
 from objects.incoming import IncomingFile
+from objects.models import Version
 
 KEPT = timedelta(days=1)
 LEASE = timedelta(minutes=5)
-RENEWED_AFTER = timedelta(seconds=30)
+RENEWED = 30.0  # seconds
 HEADERS = ("ETag", "Location")
 LONGEST = 255
 
@@ -34,37 +37,48 @@ def once(
     request: Request,
     content: IncomingFile,
     parameters: Mapping[str, str],
-    act: Callable[[], Response],
+    act: Callable[[], Version],
+    respond: Callable[[Version], Response],
 ) -> Response:
-    """Return the result of ``act``, or what it was the first time.
+    """Return the response to what ``act`` stored, or what it was the first time.
 
     Without the header each request is the first. ``parameters`` are what decides about
     the result beside method, path and content. Raises Problem: 400 where the key is
     none, 409 while the first is under way, 422 where the first was another request; and
-    what ``act`` does. What failed may be tried again under the same key.
+    what ``act`` does. What failed may be tried again under the same key. ``act`` stores
+    the content by ``objects.storing``, which calls ``before_stored`` and ``on_stored``
+    of it in the transaction that does so: it is stored once also where this process is
+    killed, or was held up for longer than a lease.
     """
     key = request.headers.get("Idempotency-Key")
     if key is None:
-        return act()
+        return respond(act())
     if not (0 < len(key) <= LONGEST and key.isascii() and key.isprintable()):
         message = _("A key has 1 to %(most)s printable ASCII characters.")
         raise Problem(400, message % {"most": LONGEST}, "bad_key")
     mark, is_first = _claim(request, key, _hash_of(request, content, parameters))
     if not is_first:
         return _repeated(mark, content)
-    content.on_read = _Renewal(mark)
+    kept: list[Response] = []
+
+    def keep(version: Version) -> None:
+        response = respond(version)
+        _mine(mark).update(
+            status=response.status_code,
+            headers={name: response[name] for name in HEADERS if name in response},
+            body=response.data,
+            content=content.sha256,
+        )
+        kept.append(response)
+
+    content.before_stored, content.on_stored = partial(_confirm, mark), keep
     try:
-        response = act()
+        with renewed(partial(_renew, mark), RENEWED, "A request that is done once"):
+            act()
     except BaseException:
-        _mine(mark).delete()
+        _mine(mark).delete()  # None where it was stored all the same.
         raise
-    _mine(mark).update(
-        status=response.status_code,
-        headers={name: response[name] for name in HEADERS if name in response},
-        body=response.data,
-        content=content.sha256,
-    )
-    return response
+    return kept[-1]
 
 
 def _hash_of(
@@ -94,33 +108,30 @@ def _claim(request: Request, key: str, known: str) -> tuple[OnceRequest, bool]:
     if there is not None and there.status is not None:
         return there, False
     if there is not None and there.lease_ends <= now:
-        mine = _mine(there).update(lease_ends=mark.lease_ends)
-        there.lease_ends = mark.lease_ends
-        if mine:
+        # Nobody has renewed it, or taken it over, since it was read.
+        taken = _mine(there).filter(lease_ends=there.lease_ends)
+        if taken.update(lease=mark.lease, lease_ends=mark.lease_ends):
+            there.lease = mark.lease
             return there, True
-    raise Problem(
-        409, _("The first request of this key is still under way."), "under_way"
-    )
+    raise _under_way()
 
 
 def _mine(mark: OnceRequest) -> QuerySet[OnceRequest]:
     """Return the rows to change: none once another process has taken over."""
-    return OnceRequest.objects.filter(
-        pk=mark.pk, status=None, lease_ends=mark.lease_ends
-    )
+    return OnceRequest.objects.filter(pk=mark.pk, status=None, lease=mark.lease)
 
 
-class _Renewal:
-    """Renews a lease now and then while a body arrives."""
+def _confirm(mark: OnceRequest) -> None:
+    """Raise Problem where another process has taken over; else none does from now on.
 
-    def __init__(self, mark: OnceRequest) -> None:
-        self._mark = mark
+    Within the transaction that lets the content be stored: of two, one's holds.
+    """
+    if not _mine(mark).update(lease_ends=timezone.now() + LEASE):
+        raise _under_way()
 
-    def __call__(self) -> None:
-        now = timezone.now()
-        is_due = self._mark.lease_ends - LEASE + RENEWED_AFTER < now
-        if is_due and _mine(self._mark).update(lease_ends=now + LEASE):
-            self._mark.lease_ends = now + LEASE
+
+def _renew(mark: OnceRequest) -> None:
+    _mine(mark).update(lease_ends=timezone.now() + LEASE)
 
 
 def _repeated(mark: OnceRequest, content: IncomingFile) -> Response:
@@ -129,6 +140,11 @@ def _repeated(mark: OnceRequest, content: IncomingFile) -> Response:
     if content.sha256 != mark.content:
         raise _other()
     return Response(mark.body, status=mark.status, headers=dict(mark.headers))
+
+
+def _under_way() -> Problem:
+    message = _("The first request of this key is still under way.")
+    return Problem(409, message, "under_way")
 
 
 def _other() -> Problem:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
@@ -12,7 +14,8 @@ class OnceRequest(models.Model):
     """A request that its user marked by an Idempotency-Key, and its first result.
 
     It is under way while it has no status. Whoever works on it renews the lease; one
-    that has ended is of a killed process, and the next to come takes over.
+    that has ended is of a killed process, and the next to come takes over: what the
+    first does then counts no more.
     """
 
     user = models.ForeignKey(
@@ -25,6 +28,7 @@ class OnceRequest(models.Model):
         help_text=_("Of what is known before the body is read."),
     )
     content = models.CharField(_("SHA-256 of the content"), max_length=64, blank=True)
+    lease = models.UUIDField(_("holder of the lease"), default=uuid.uuid4)
     lease_ends = models.DateTimeField(_("end of the lease"))
     status = models.PositiveSmallIntegerField(_("status"), null=True)
     headers = models.JSONField(_("headers"), default=dict)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import logging
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -13,6 +15,8 @@ from rest_framework.exceptions import APIException, ParseError
 from objects.pace import watched
 
 MAX_JSON = 1 << 20  # bytes
+FULL = {errno.ENOSPC, errno.EDQUOT}
+logger = logging.getLogger(__name__)
 
 
 class TooLarge(APIException):
@@ -23,18 +27,41 @@ class TooLarge(APIException):
     default_code = "too_large"
 
 
-class JSONParser(parsers.JSONParser):
-    """Django REST framework's own, for bodies of at most 1 MiB."""
+class NoRoom(APIException):
+    """The host has no room for the files of a form, which it keeps while it reads."""
+
+    status_code = 507
+    default_detail = gettext_lazy(
+        "The site has no room for a form of that size now: send the file as a body."
+    )
+    default_code = "no_room"
+
+
+def _connection(parser_context: Any) -> Any:
+    """Return the sender's connection; None where the server does not tell it."""
+    request = (parser_context or {}).get("request")
+    return None if request is None else request.META.get("gunicorn.socket")
+
+
+class JSONParser(parsers.BaseParser):
+    """Django REST framework's own, for bodies of at most 1 MiB; senders are watched.
+
+    It is no subclass: for those Django REST framework reads the body by itself.
+    """
+
+    media_type = "application/json"
 
     def parse(
         self, stream: Any, media_type: str | None = None, parser_context: Any = None
     ) -> Any:
-        """Return the value; raises TooLarge and ParseError."""
-        body = stream.read(MAX_JSON + 1)
+        """Return the value; raises TooLarge, TooSlow and ParseError."""
+        with watched(stream, _connection(parser_context)) as watching:
+            body = watching.read(MAX_JSON + 1)
         if len(body) > MAX_JSON:
             raise TooLarge
         try:
-            return super().parse(io.BytesIO(body), media_type, parser_context)
+            told = io.BytesIO(body)
+            return parsers.JSONParser().parse(told, media_type, parser_context)
         except RecursionError:
             raise ParseError(_("The JSON is nested too deeply.")) from None
 
@@ -45,10 +72,15 @@ class MultiPartParser(parsers.MultiPartParser):
     def parse(
         self, stream: Any, media_type: str | None = None, parser_context: Any = None
     ) -> Any:
-        """Return fields and files; raises TooSlow and ParseError."""
-        connection = parser_context["request"].META.get("gunicorn.socket")
-        with watched(stream, connection) as body:
-            return super().parse(body, media_type, parser_context)
+        """Return fields and files; raises TooSlow, NoRoom and ParseError."""
+        with watched(stream, _connection(parser_context)) as body:
+            try:
+                return super().parse(body, media_type, parser_context)
+            except OSError as error:
+                if error.errno not in FULL:
+                    raise
+                logger.exception("There is no room for what a form brings.")
+                raise NoRoom from None
 
 
 class StreamParser(parsers.BaseParser):

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts import passwords
+from accounts import logins, passwords
 from accounts.models import User
 
 
@@ -71,7 +71,8 @@ class SetView(APIView):
         """Set the password. The link is good once, and ends all tokens."""
         given = LinkSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        passwords.set_by_link(**given.validated_data)
+        with logins.guessing(request, passwords.LinkNotValid):
+            passwords.set_by_link(**given.validated_data)
         return Response(status=204)
 
 

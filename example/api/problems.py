@@ -25,7 +25,7 @@ from rest_framework.views import exception_handler
 from accounts.counting import CountsAway
 from accounts.logins import LockedOut
 from accounts.quotas import QuotaExceeded
-from objects.changing import Absent, NameTaken
+from objects.changing import Absent, NameTaken, PathTaken
 from objects.conditions import Unmet
 from objects.incoming import Truncated
 from objects.pace import TooSlow
@@ -91,6 +91,12 @@ def _translated(error: Exception) -> Exception:
         return Problem(400, _("The body ended too early."), "truncated")
     if isinstance(error, TooSlow):
         return Problem(408, _("The body came too slowly."), "too_slow")
+    if isinstance(error, PathTaken):
+        return Problem(
+            409,
+            _("A file has the path of a folder, or a folder has the file's."),
+            "path_taken",
+        )
     if isinstance(error, NameTaken):
         return Problem(409, _("Another object has the name."), "name_taken")
     if isinstance(error, Deleted):

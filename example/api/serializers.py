@@ -14,7 +14,8 @@ from objects.conditions import object_etag
 from objects.models import StoredObject, Version
 
 
-def _cleaned(clean: Any, value: str) -> str:
+def cleaned(clean: Any, value: str) -> str:
+    """Return what cleans it, as an error of a field where it raises."""
     try:
         return str(clean(value))
     except ValidationError as error:
@@ -83,10 +84,10 @@ class RenamingSerializer(serializers.Serializer[Any]):
     name = serializers.CharField(required=False, trim_whitespace=False)
 
     def validate_name(self, value: str) -> str:
-        return _cleaned(names.clean_name, value)
+        return cleaned(names.clean_name, value)
 
     def validate_folder(self, value: str) -> str:
-        return _cleaned(names.clean_folder, value)
+        return cleaned(names.clean_folder, value)
 
 
 class ListParametersSerializer(serializers.Serializer[Any]):
@@ -122,10 +123,10 @@ class NamedSerializer(serializers.Serializer[Any]):
     name = serializers.CharField(trim_whitespace=False)
 
     def validate_name(self, value: str) -> str:
-        return _cleaned(names.clean_name, value)
+        return cleaned(names.clean_name, value)
 
     def validate_folder(self, value: str) -> str:
-        return _cleaned(names.clean_folder, value)
+        return cleaned(names.clean_folder, value)
 
 
 class NewObjectSerializer(NamedSerializer):
@@ -137,7 +138,19 @@ class NewObjectSerializer(NamedSerializer):
     )
 
 
+_OF_OBJECTS = ObjectSerializer()
+
+
+def described(found: StoredObject) -> dict[str, Any]:
+    """Return an object's metadata.
+
+    The serializer is made once: to make it takes longer than to use it.
+    """
+    metadata: dict[str, Any] = _OF_OBJECTS.to_representation(found)
+    return metadata
+
+
 def shown(found: StoredObject) -> Response:
     """Return the response that shows an object's metadata."""
     headers = {"ETag": object_etag(found)}
-    return Response(ObjectSerializer(found).data, headers=headers)
+    return Response(described(found), headers=headers)

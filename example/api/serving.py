@@ -35,6 +35,8 @@ def download(
             etag=content_etag(version),
             filename=found.name,
             redirect=settings.PUBLIC_LINKS,
+            size=version.size,
+            modified=version.created_at,
         )
     except Http404:
         logger.error("The store %s lacks version %s", version.store, version.pk)

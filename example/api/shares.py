@@ -19,6 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts import logins
 from accounts.access import user_of
 from accounts.models import User
 from api import documented
@@ -159,15 +160,18 @@ class ShareView(APIView):
     def get(self, request: Request, token: str) -> HttpResponseBase:
         """Download the object; 404 whatever the reason why there is nothing.
 
-        Each GET counts, but for ranges that begin behind the first byte. A link with a
-        limit listens to no range and no condition: it gives the whole each time.
+        Each GET that is answered with content counts, but for ranges that begin behind
+        the first byte. A link with a limit listens to no range and no condition: it
+        gives the whole each time.
         """
-        link = links.find(token)
+        with logins.guessing(request, links.Unknown):
+            link = links.find(token)
         asked = request._request
         if link.max_downloads is not None:
             asked = whole(asked)
         response = opened(asked, link)
-        if asked.method == "GET" and begins(asked):
+        is_sent = response.status_code < 300
+        if asked.method == "GET" and is_sent and begins(asked):
             try:
                 links.count(link)
             except BaseException:
@@ -206,6 +210,8 @@ def opened(request: HttpRequest, link: ShareLink) -> HttpResponseBase:
         filename=link.object.name,
         as_attachment=True,
         etag=content_etag(version),
+        size=version.size,
+        modified=version.created_at,
     )
     response = as_problem(response)
     # Once a link is revoked, no cache goes on to serve it. And it never leads to the

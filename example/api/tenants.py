@@ -54,6 +54,7 @@ class TenantSerializer(serializers.ModelSerializer[Tenant]):
             "slug",
             "is_super",
             "store",
+            "export_store",
             "max_bytes",
             "max_objects",
             "used_bytes",

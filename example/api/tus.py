@@ -2,7 +2,8 @@
 
 Extensions: creation, creation-with-upload, checksum, termination, expiration. Whoever
 has an upload's URL may go on with it, without a token, while the user who began it is
-active and may edit the object: tokens are good for minutes, and an upload takes hours.
+active, has revoked no tokens and may edit the object: tokens are good for minutes, and
+an upload takes hours.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import logging
 import uuid
 from typing import Any, cast
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.http import Http404
 from django.http.response import HttpResponseBase
 from django.urls import reverse
@@ -27,6 +28,7 @@ from rest_framework.views import APIView
 
 from accounts.access import user_of
 from accounts.models import User
+from accounts.tokens import version_of
 from api.bodies import body_of, has_body, length_of, limit
 from api.parsers import StreamParser
 from api.problems import Problem
@@ -43,6 +45,8 @@ from api.tusheaders import (
 from objects import access, storing
 from objects.access import Access
 from uploads import finishing
+from uploads.assembly import Lost
+from uploads.authors import is_revoked
 from uploads.leases import Busy, acquire, expiry
 from uploads.models import Upload
 from uploads.receiving import ChecksumMismatch, receive
@@ -112,7 +116,7 @@ class UploadsView(TusView):
         request=BODY,
         responses={
             201: OpenApiResponse(description="Go on at the URL in `Location`."),
-            **dict.fromkeys((409, 411, 412, 460, 507)),
+            **dict.fromkeys((409, 410, 411, 412, 460, 507)),
         },
         parameters=[
             RESUMABLE,
@@ -143,6 +147,10 @@ class UploadsView(TusView):
         except ChecksumMismatch:
             finishing.cancel(upload)
             raise Problem(460, _("The checksum is another."), "checksum") from None
+        except Lost:
+            raise lost() from None
+        except (storing.Deleted, storing.Refused):
+            raise  # It was given up: there is nothing to go on with.
         except Exception as error:
             if not size:  # Whoever uploads nothing does not come again.
                 finishing.cancel(upload)
@@ -174,16 +182,23 @@ class UploadView(TusView):
         return super().dispatch(request, *args, **kwargs)
 
     def head(self, request: Request, pk: uuid.UUID) -> Response:
-        """Say how much has come; 423 while somebody works on it or the store is away.
+        """Say how much has come; 423 while somebody works on it.
 
-        Clients take any other error for the end of the upload, and begin anew.
+        It is 423 too while the store or the database is away: clients take any other
+        error for the end of the upload, and begin anew.
         """
-        upload = found(pk)
+        try:
+            upload = found(pk)
+        except (OperationalError, InterfaceError) as error:
+            logger.error("The database failed: %s", error)
+            return Response(status=423)
         if upload.finished_at is None and upload.is_leased:
             return Response(status=423)
         try:
             finishing.finish_if_complete(upload)
         except Exception as error:
+            if isinstance(error, Lost):
+                raise lost() from None
             if not isinstance(error, Busy):
                 logger.error("An upload could not be finished: %s", error)
             return Response(status=423)
@@ -224,6 +239,8 @@ class UploadView(TusView):
                 take(request, upload, length, checksum)
             except Busy:
                 raise busy() from None
+            except Lost:
+                raise lost() from None
             except ChecksumMismatch:
                 raise Problem(460, _("The checksum is another."), "checksum") from None
         return Response(status=204, headers=told(upload))
@@ -265,6 +282,7 @@ def begin(request: Request, size: int, described: Described) -> Upload:
             kind=Upload.Kind.TUS,
             version=version,
             user=user,
+            user_version=version_of(user),
             store=version.store,
             size=size,
             metadata=request.headers.get("Upload-Metadata", ""),
@@ -288,14 +306,15 @@ def take(
 def found(pk: uuid.UUID) -> Upload:
     """Return an upload that may be gone on with, or was finished lately.
 
-    There is none for a URL whose user may not edit the object any more.
+    There is none for a URL whose user may not edit the object any more, or whose tokens
+    were revoked since.
     """
     upload = (
         Upload.objects.select_related("version__object", "user")
-        .filter(pk=pk, kind=Upload.Kind.TUS, user__is_active=True)
+        .filter(pk=pk, kind=Upload.Kind.TUS)
         .first()
     )
-    if upload is None:
+    if upload is None or is_revoked(upload, upload.user):
         raise Http404
     if upload.is_expired or (upload.version is None and upload.finished_at is None):
         raise Problem(410, _("The upload has expired."), "expired")
@@ -308,6 +327,10 @@ def found(pk: uuid.UUID) -> Upload:
 
 def busy() -> Problem:
     return Problem(423, _("The upload is being worked on."), "busy")
+
+
+def lost() -> Problem:
+    return Problem(410, _("The store has lost what had come of it."), "lost")
 
 
 def told(upload: Upload) -> dict[str, str]:

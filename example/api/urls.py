@@ -7,6 +7,8 @@ from rest_framework.routers import SimpleRouter
 from api import contents, direct, links, passwords, problems, tokens, usage, versions
 from api.audit import AuditViewSet
 from api.docs import DocsView
+from api.exports import ExportViewSet
+from api.jobs import JobViewSet
 from api.objects import ObjectViewSet
 from api.permissions import DefaultViewSet, PermissionsView, PermissionView
 from api.shares import ShareLinkViewSet
@@ -17,11 +19,13 @@ from api.users import UserViewSet
 router = SimpleRouter()
 router.register("objects", ObjectViewSet, basename="object")
 router.register("default-permissions", DefaultViewSet, basename="default-permission")
+router.register("exports", ExportViewSet, basename="export")
 router.register("audit", AuditViewSet, basename="audit")
 router.register("shares", ShareLinkViewSet, basename="share")
 router.register("tenants", TenantViewSet, basename="tenant")
 router.register("users", UserViewSet, basename="user")
 router.register("groups", GroupViewSet, basename="group")
+router.register("jobs", JobViewSet, basename="job")
 
 ONE = "objects/<uuid:pk>/"
 VERSION = ONE + "versions/<int:number>/"

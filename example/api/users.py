@@ -21,8 +21,8 @@ from accounts.models import Tenant, TenantGroup, User
 from accounts.tokens import revoke_tokens
 from api.problems import Problem
 
-OWN = {"first_name", "last_name"}
-"""What anybody may change of oneself."""
+OWN = {"first_name", "last_name", "time_zone"}
+"""What anybody may change of themselves."""
 logger = logging.getLogger(__name__)
 
 
@@ -71,6 +71,7 @@ class UserSerializer(serializers.ModelSerializer[User]):
             "groups",
             "is_administrator",
             "is_active",
+            "time_zone",
             "date_joined",
             "last_login",
         )
@@ -102,6 +103,7 @@ class InvitationSerializer(UserSerializer):
             "tenant",
             "groups",
             "is_administrator",
+            "time_zone",
         )
         read_only_fields = ()
 
@@ -176,7 +178,10 @@ class UserViewSet(
 
     @extend_schema(parameters=[ID], request=UserSerializer(partial=True))
     def partial_update(self, request: Request, pk: str) -> Response:
-        """Change a user; who is no administrator changes the own two names only."""
+        """Change a user.
+
+        Who is no administrator changes the own first and last name and time zone only.
+        """
         user, me = self.get_object(), cast(User, request.user)
         given = self.get_serializer(user, data=request.data, partial=True)
         given.is_valid(raise_exception=True)

@@ -1,14 +1,13 @@
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.contrib import admin
-from django.http import HttpRequest
 
-from accounts.scoping import OwnTenantAdmin
+from accounts.scoping import ReadOnlyAdmin
 from audit.models import Entry
 
 
 @admin.register(Entry)
-class EntryAdmin(OwnTenantAdmin):
+class EntryAdmin(ReadOnlyAdmin):
     """To be read only; of the staff's own tenant, unless it is the super-tenant's."""
 
     tenant_field = "tenant_id"
@@ -17,12 +16,3 @@ class EntryAdmin(OwnTenantAdmin):
     search_fields = ("actor_name", "target_name", "target_id")
     show_full_result_count = False
     ordering: ClassVar = ["-id"]
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
@@ -27,12 +28,35 @@ def record(
     To be called within the transaction of the change, so that neither is there without
     the other: raises TransactionManagementError outside of one.
     """
+    _check_transaction()
+    entry = _entry(action, target, tenant_id, actor, details)
+    entry.save(force_insert=True)
+    return entry
+
+
+def record_all(action: Action, targets: Iterable[Any], *, actor: User | None) -> None:
+    """Add an entry for each of what tenants own, as `record` does, by few queries."""
+    _check_transaction()
+    entries = [_entry(action, one, one.tenant_id, actor, {}) for one in targets]
+    Entry.objects.bulk_create(entries, batch_size=500)
+
+
+def _check_transaction() -> None:
     if not transaction.get_connection().in_atomic_block:
         raise transaction.TransactionManagementError(
             "The audit records within the transaction of the change."
         )
+
+
+def _entry(
+    action: Action,
+    target: models.Model,
+    tenant_id: int | None,
+    actor: User | AnonymousUser | None,
+    details: dict[str, Any],
+) -> Entry:
     known = actor if isinstance(actor, User) else None
-    return Entry.objects.create(
+    return Entry(
         action=action,
         tenant_id=tenant_id,
         actor_id=None if known is None else known.pk,
@@ -44,15 +68,30 @@ def record(
     )
 
 
-def erase_names(user_id: int, object_ids: Iterable[Any] = ()) -> None:
-    """Erase a person's name from all entries, and the names of objects of theirs.
+def erase_names(user_id: int) -> None:
+    """Erase a person's name from all entries.
 
     What was done, when, and the numbers stay: the user's is the pseudonym.
     """
     Entry.objects.filter(actor_id=user_id).erase_actor()
     Entry.objects.filter(target_type="user", target_id=str(user_id)).erase_target()
-    ids = [str(one) for one in object_ids]
-    for start in range(0, len(ids), 500):
+
+
+def erase_things(model: type[models.Model], ids: Iterable[Any]) -> None:
+    """Erase the names of these rows from all entries, with the entries' details."""
+    left = iter(ids)
+    while some := [str(one) for one in islice(left, 500)]:
         Entry.objects.filter(
-            target_type="storedobject", target_id__in=ids[start : start + 500]
+            target_type=str(model._meta.model_name), target_id__in=some
         ).erase_target()
+
+
+def made_and_gone(
+    user_id: int, action: Action, model: type[models.Model]
+) -> Iterator[str]:
+    """Yield the ids of the rows that a user made by this action and that are gone."""
+    made = Entry.objects.filter(actor_id=user_id, action=action).order_by("id")
+    ids = iter(list(made.values_list("target_id", flat=True)))
+    while some := list(islice(ids, 500)):
+        there = model._base_manager.filter(pk__in=some).values_list("pk", flat=True)
+        yield from set(some) - set(map(str, there))

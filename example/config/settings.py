@@ -12,10 +12,10 @@ from typing import Any
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from config.secrets import secret
 from tahoestorage import env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-environment = environ.Env()
 
 
 def flag(name: str) -> bool:
@@ -45,7 +45,7 @@ def rate(name: str, default: str) -> str | None:
 
 
 DEBUG = flag("DEBUG")
-SECRET_KEY = os.environ.get("SECRET_KEY", "insecure-development-key" if DEBUG else "")
+SECRET_KEY = secret("SECRET_KEY") or ("insecure-development-key" if DEBUG else "")
 if not SECRET_KEY:
     raise ImproperlyConfigured("Set SECRET_KEY, or DEBUG=1 for development.")
 ALLOWED_HOSTS = words("ALLOWED_HOSTS")
@@ -78,12 +78,18 @@ INSTALLED_APPS = [
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "django_htmx",
+    "csp",
+    # Before the other apps: the templates that theirs stand on are here.
+    "pages",
     "objects",
     "uploads",
     "sharing",
     "audit",
+    "jobs",
     "api",
     "events",
+    "exports",
 ]
 MIDDLEWARE = [
     # First: a load balancer asks by plain HTTP, and by an address of this host.
@@ -93,20 +99,26 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.zones.TimeZone",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "exports.middleware.ReadyExports",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "pages.policy.ContentPolicy",
+    "django_htmx.middleware.HtmxMiddleware",
     "events.middleware.StoreErrors",
 ]
 # No other site's scripts may use the API, unless it is named.
 CORS_ALLOWED_ORIGINS = words("CORS_ALLOWED_ORIGINS")
 CORS_URLS_REGEX = r"^/api/"
-# What clients of the tus protocol send and read.
+# What clients of the API and of the tus protocol send and read.
 CORS_ALLOW_HEADERS = [
-    *("accept", "authorization", "content-type", "if-match", "idempotency-key"),
+    *("accept", "authorization", "content-type", "idempotency-key", "range"),
+    *("if-match", "if-modified-since", "if-none-match", "if-range"),
     *("tus-resumable", "upload-checksum", "upload-length", "upload-metadata"),
     *("upload-offset", "x-http-method-override", "x-requested-with"),
 ]
 CORS_EXPOSE_HEADERS = [
+    *("accept-ranges", "content-disposition", "content-range", "retry-after"),
     *("etag", "location", "object-id", "tus-extension", "tus-max-size"),
     *("tus-resumable", "tus-version", "upload-expires", "upload-length"),
     *("upload-metadata", "upload-offset"),
@@ -136,13 +148,15 @@ DATABASES = {
         "OPTIONS": {"timeout": 20, "transaction_mode": "IMMEDIATE"},
     },
 }
-if os.environ.get("DATABASE_URL"):
+if url := secret("DATABASE_URL"):
     # A connection is kept: to make one takes longer than most requests.
     kept = {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
-    DATABASES = {"default": kept | environment.db("DATABASE_URL")}
+    DATABASES = {"default": kept | environ.Env.db_url_config(url)}
+    if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+        DATABASES["default"]["ENGINE"] = "config.postgresql"
 # What hosts and processes share: counts of attempts. In a process's memory, without.
-if os.environ.get("CACHE_URL"):
-    CACHES = {"default": environment.cache("CACHE_URL")}
+if url := secret("CACHE_URL"):
+    CACHES = {"default": environ.Env.cache_url_config(url)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = [
@@ -159,11 +173,13 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+LOGIN_URL = LOGOUT_REDIRECT_URL = "sign_in"
+LOGIN_REDIRECT_URL = "pages:files"
 # Nobody is not a user here; `objects.access` refuses the anonymous by itself.
 ANONYMOUS_USER_NAME = None
 
 # Tokens are signed by a key of their own, so that it can be renewed by itself.
-TOKEN_SIGNING_KEY = os.environ.get("TOKEN_SIGNING_KEY", "")
+TOKEN_SIGNING_KEY = secret("TOKEN_SIGNING_KEY")
 if not TOKEN_SIGNING_KEY:
     if not DEBUG:
         raise ImproperlyConfigured("Set TOKEN_SIGNING_KEY, 32 random bytes or more.")
@@ -219,9 +235,11 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 # Mail goes to the console unless the environment names a server.
-vars().update(environment.email_url("EMAIL_URL", default="consolemail://"))
+mail_server = secret("EMAIL_URL")
+vars().update(environ.Env.email_url_config(mail_server or "consolemail://"))
 EMAIL_TIMEOUT = 30  # seconds
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = os.environ.get("MAIL_FROM", "webmaster@localhost")
+MAIL_IS_SENT = bool(mail_server)
 # Whoever asks for a link to set a password can't tell by the time if one was sent.
 MAIL_IN_BACKGROUND = True
 # Where links of mails lead: this site as the request has it, unless it is named; and a
@@ -242,10 +260,19 @@ STATIC_ROOT = os.environ.get("STATIC_ROOT") or None
 folder = MEDIA_ROOT.as_uri() if DEBUG or os.environ.get("MEDIA_ROOT") else None
 STORAGES = env.storages(default=folder)
 for made in STORAGES.values():
-    # S3 compares what arrives with the SHA-256 that is sent along.
     if made["BACKEND"].endswith(".S3Storage"):
+        # S3 compares what arrives with the SHA-256 that is sent along.
         parameters = made["OPTIONS"].setdefault("object_parameters", {})
         parameters.setdefault("ChecksumAlgorithm", "SHA256")
+        # While a part of a file is sent the next is read: 20 MiB of memory, and not 40.
+        made["OPTIONS"].setdefault("parts_in_memory", 1)
+# In a bucket static files have names that follow from their content: a release that
+# still runs finds its own, and only what is not there yet is sent.
+for store in ("s3.S3", "gcs.GCS"):
+    backend = f"tahoestorage.backends.{store}StaticStorage"
+    if STORAGES["staticfiles"]["BACKEND"] == backend:
+        hashed = backend.replace("StaticStorage", "ManifestStaticStorage")
+        STORAGES["staticfiles"]["BACKEND"] = hashed
 # Without a store of their own, WhiteNoise serves the static files.
 if not (
     os.environ.get("STATIC_STORAGE_URL") or os.environ.get("STATIC_STORAGE_URL_FILE")
@@ -261,21 +288,83 @@ TAHOE_STORAGE_BASE_CAP = os.environ.get("TAHOE_STORAGE_BASE_CAP")
 TAHOE_STORAGE_BASE_CAP_FILE = os.environ.get("TAHOE_STORAGE_BASE_CAP_FILE")
 # Whether photos, and a second link to slides, lead past this site.
 PUBLIC_LINKS = flag("PUBLIC_LINKS") or bool(os.environ.get("TAHOE_PUBLIC_BASE_URL"))
+# What pages may load, and nothing else; `pages.policy` adds where static files are.
+SHOWN = ["'self'"]
+if public := os.environ.get("TAHOE_PUBLIC_BASE_URL"):
+    SHOWN.append("/".join(public.split("/")[:3]))
+elif PUBLIC_LINKS:  # Each bucket has a host of its own.
+    SHOWN.append("https:")
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "img-src": SHOWN,
+        "media-src": SHOWN,
+        "object-src": ["'none'"],
+        "base-uri": ["'none'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'self'"],
+    },
+}
+# A path of this site by which nginx, before it, carries downloads from a grid.
+TAHOE_ACCEL_REDIRECT = os.environ.get("TAHOE_ACCEL_REDIRECT") or None
 UPLOAD_LIMIT = number("UPLOAD_LIMIT")  # bytes; None takes files of any size
-# An upload in parts: what a killed process loses at most, and for how long after the
+# An upload in parts: how long they are, but on S3, and for how long after the
 # last part somebody may go on.
-UPLOAD_PART_BYTES = number("UPLOAD_PART_BYTES") or 16 << 20
+UPLOAD_PART_BYTES = number("UPLOAD_PART_BYTES") or 64 << 20
 UPLOAD_LIFETIME = timedelta(hours=number("UPLOAD_HOURS") or 24)
 # A sender of fewer bytes a second, for so many seconds, is cut off.
 UPLOAD_MIN_RATE = 1 << 10
 UPLOAD_PATIENCE = number("UPLOAD_PATIENCE") or 60
+# A picture of more is not unpacked: 4 bytes of memory each.
+PICTURE_MAX_PIXELS = number("PICTURE_MAX_PIXELS") or 50_000_000
+
+# What is slow is done outside of requests, by `manage.py jobs_worker`; or by Celery's
+# workers where a broker is named. A job is begun so often until it counts as failed.
+JOBS_ATTEMPTS = number("JOBS_ATTEMPTS") or 5
+JOBS_KEEP_DAYS = number("JOBS_KEEP_DAYS") or 30
+CELERY_BROKER_URL = secret("CELERY_BROKER_URL")
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    # A killed worker's message comes back after that. It may come while the work goes
+    # on, too: then it finds the job taken.
+    "visibility_timeout": 60,
+    # Workers look for such messages each second, not once in a thousand seconds.
+    "unacked_restore_interval": 1,
+    "unacked_restore_throttle": 1,
+    # A broker may disappear without a word.
+    "socket_connect_timeout": 2,
+    "socket_timeout": 10,
+}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # It comes back some time.
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_TIMEZONE = TIME_ZONE
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # Without a file: rows say what is due.
+CELERY_BEAT_SCHEDULE = {
+    "sweep": {"task": "jobs.sweep", "schedule": 15.0, "options": {"expires": 15}},
+}
+
+# Exports: the store's alias, unless a tenant chose another of those that it may; the
+# name there; and how long they stay, but for the latest of each event.
+EXPORT_STORAGE = os.environ.get("EXPORT_STORAGE", "")
+EXPORT_STORES = words("EXPORT_STORES")  # none: all
+EXPORT_PATH = os.environ.get("EXPORT_PATH") or "exports/{event}/{run}.zip"
+EXPORT_KEEP_DAYS = 30 if (days := number("EXPORT_KEEP_DAYS")) is None else days
+EXPORT_KEEP_LATEST = 1 if (latest := number("EXPORT_KEEP_LATEST")) is None else latest
 
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"timed": {"format": "{asctime} {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "level": "INFO"}},
-    "root": {"handlers": ["console"], "level": "INFO"},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "level": "INFO"},
+        # For the status page.
+        "failures": {"class": "pages.failures.NoteFailures", "level": "WARNING"},
+    },
+    "root": {"handlers": ["console", "failures"], "level": "INFO"},
     # They tell at INFO where they found their keys, each time.
     "loggers": {name: {"level": "WARNING"} for name in ("boto3", "botocore")},
 }

@@ -8,8 +8,10 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("accounts/", include("accounts.pages")),
     path("api/v1/", include("api.urls")),
+    path("exports/", include("exports.urls")),
     path("s/<str:token>", ShareView.as_view(), name="share"),
     re_path("^api/", problems.not_found),
+    path("", include("pages.urls")),
     path("", include("events.urls")),
 ]
 handler400 = problems.bad_request

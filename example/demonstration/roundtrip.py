@@ -18,6 +18,8 @@ import requests
 from demonstration import Failed, say
 
 EVENT = "/events/storage-day/"
+SIGN_IN = "/accounts/sign-in/"
+USER = "demo"
 SIZE = 10 * 2**20  # bytes
 BLOCK = 2**16
 TIMEOUT = 120  # seconds without a byte from the site
@@ -74,8 +76,8 @@ class Steps:
         return [line.split(" ", 2)[2] for line in self.log.read_text().splitlines()]
 
 
-def round_trip(address: str, steps: Steps) -> None:
-    """Upload a file of 10 MB, find it listed, download it, and compare.
+def round_trip(address: str, steps: Steps, password: str) -> None:
+    """Sign in, upload a file of 10 MB, find it listed, download it, and compare.
 
     Raises Failed, and what `requests` raises, an OSError, where the site does not
     answer.
@@ -86,9 +88,19 @@ def round_trip(address: str, steps: Steps) -> None:
         # A proxy that the environment may name does not lead to this machine.
         visitor.trust_env = False
         sent = fill(file)
+        with steps.step(f"Sign in as {USER}"):
+            response = expect(200, visitor.get(address + SIGN_IN, timeout=TIMEOUT))
+            fields = {"username": USER, "password": password}
+            response = visitor.post(
+                address + SIGN_IN,
+                data={"csrfmiddlewaretoken": token_in(response), **fields},
+                allow_redirects=False,
+                timeout=TIMEOUT,
+            )
+            expect(302, response)
         with steps.step("Open the form"):
             response = expect(200, visitor.get(form_page, timeout=TIMEOUT))
-            token = find(r'name="csrfmiddlewaretoken" value="(\w+)"', response)
+            token = token_in(response)
         with steps.step(f"Upload {name}"):
             form = Form({"csrfmiddlewaretoken": token, "title": name}, name, file)
             response = visitor.post(
@@ -129,6 +141,11 @@ def expect(status: int, response: requests.Response) -> requests.Response:
             f"{response.url} answered {response.status_code} and not {status}."
         )
     return response
+
+
+def token_in(response: requests.Response) -> str:
+    """Return the token against forged forms that a page has."""
+    return find(r'name="csrfmiddlewaretoken" value="(\w+)"', response)
 
 
 def find(pattern: str, response: requests.Response) -> str:

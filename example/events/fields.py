@@ -1,32 +1,23 @@
-"""File fields whose URLs are pages of this site.
-
-A store may have no URLs to give: `TahoeStorage` has none without a public base
-URL, and a file may not be for everybody. Whatever asks a file for its URL, the
-admin too, is sent to the site's own download here.
-"""
+"""The form's field for a photo."""
 
 from __future__ import annotations
 
-from django.db import models
-from django.db.models.fields.files import FieldFile, ImageFieldFile
-from django.urls import reverse
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from objects.pictures import PictureTooLarge, check_pixels
 
 
-class SlidesFile(FieldFile):
-    @property
-    def url(self) -> str:
-        return reverse("events:slides", args=[self.instance.pk])
+class PhotoFormField(forms.ImageField):
+    """Refuses what is no picture, and one that unpacks to more than is taken."""
 
-
-class PhotoFile(ImageFieldFile):
-    @property
-    def url(self) -> str:
-        return reverse("events:photo", args=[self.instance.pk])
-
-
-class SlidesField(models.FileField):
-    attr_class = SlidesFile
-
-
-class PhotoField(models.ImageField):
-    attr_class = PhotoFile
+    def to_python(self, data: Any) -> Any:
+        file: Any = super().to_python(data)
+        if file is not None:
+            try:
+                check_pixels(file.image)
+            except PictureTooLarge as error:
+                raise ValidationError(str(error), code="too_large") from None
+        return file

@@ -1,91 +1,152 @@
-"""The pages. Anyone may upload here: it is a demonstration, see README.md."""
+"""The pages that visitors see: events, their photos and their slides."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_http_methods, require_safe
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
 
-from events.forms import PhotoForm, SlidesForm
-from events.models import Event, Session, Speaker
+from accounts.access import user_of
+from events import access
+from events.access import Access
+from events.models import Event, Part, Speaker
+from objects.conditions import content_etag
+from objects.models import StoredObject, Version
+from pages.contents import small
+from pages.kinds import has_thumbnail
+from pages.models import Thumbnail
 from tahoestorage.serving import serve
+
+PAGE = 50  # events
+PHOTO_SECONDS = 300
+"""For which a browser may show a photo of a published event without asking again."""
 
 
 @require_safe
 def event_list(request: HttpRequest) -> HttpResponse:
-    return render(request, "events/event_list.html", {"events": Event.objects.all()})
+    """The events that the visitor may see; drafts are marked."""
+    pages = Paginator(access.shown(request.user), PAGE)
+    page = pages.get_page(request.GET.get("page"))
+    return render(request, "events/event_list.html", {"page": page})
 
 
 @require_safe
 def event_page(request: HttpRequest, slug: str) -> HttpResponse:
-    event = get_object_or_404(Event, slug=slug)
-    sessions = list(event.sessions.prefetch_related("speakers"))
-    speakers = list(event.speakers.all())
-    # The text of the page must not depend on the store: with it away, the page
-    # only says less. One failure is enough to stop asking.
-    with contextlib.suppress(OSError):
-        ask_store(sessions, speakers)
-    context = {"event": event, "sessions": sessions, "speakers": speakers}
-    return render(request, "events/event.html", context)
+    event = access.find(request.user, slug)
+    return render(request, "events/event.html", context_of(request, event))
 
 
-def ask_store(sessions: Iterable[Session], speakers: Iterable[Speaker]) -> None:
-    """Fill in what the store knows: the sizes of slides, and public URLs if wanted.
+def context_of(request: HttpRequest, event: Event) -> dict[str, Any]:
+    """Return what the event's page is made of, by a few queries; no store is asked."""
+    sessions = event.sessions.select_related("slides_object__current")
+    speakers = event.speakers.select_related("photo_object__current__thumbnail")
+    talks = [_Listed(one) for one in sessions.prefetch_related("speakers")]
+    people = [_Photographed(one) for one in speakers]
+    if settings.PUBLIC_LINKS and event.published:
+        # The page must not depend on the store: with it away, it only says less. One
+        # failure is enough to stop asking.
+        with contextlib.suppress(OSError):
+            for one in (*talks, *people):
+                one.ask_store()
+    may_edit = access.allows(request.user, event, Access.EDIT)
+    may_administer = access.allows(request.user, event, Access.ADMINISTER)
+    return {
+        "event": event,
+        "sessions": talks,
+        "speakers": people,
+        "may_edit": may_edit,
+        "may_administer": may_administer,
+        # As access.decides says.
+        "may_delete": may_administer
+        or (may_edit and user_of(request).is_administrator),
+    }
 
-    A missing file has neither. Raises OSError where the store cannot be asked.
+
+class _Listed:
+    """A session, with what there is of its file.
+
+    ``public_url`` leads past this site. Only those of published events are told: who
+    has one needs nothing else.
     """
-    for session in sessions:
-        with contextlib.suppress(FileNotFoundError):
-            session.slides_size = session.slides.size
-            if settings.PUBLIC_LINKS:
-                session.public_url = session.slides.storage.url(session.slides.name)
-    for speaker in speakers if settings.PUBLIC_LINKS else ():
-        with contextlib.suppress(FileNotFoundError):
-            speaker.public_url = speaker.photo.storage.url(speaker.photo.name)
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.file = part.media
+        self.public_url: str | None = None
+
+    def ask_store(self) -> None:
+        """Find the URL; a missing file has none. Raises what else the store does."""
+        version = self.shown()
+        if version is not None:
+            with contextlib.suppress(FileNotFoundError):
+                self.public_url = version.storage.url(version.key)
+
+    def shown(self) -> Version | Thumbnail | None:
+        """Return whose bytes the page shows, or leads to."""
+        return None if self.file is None else self.file.current
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
-def add_slides(request: HttpRequest, slug: str) -> HttpResponse:
-    event = get_object_or_404(Event, slug=slug)
-    form = SlidesForm(event, request.POST or None, request.FILES or None)
-    return upload(request, event, form, "Add slides")
+class _Photographed(_Listed):
+    """A speaker. The page shows the small picture of the photo, and leads to that."""
+
+    def __init__(self, speaker: Speaker) -> None:
+        super().__init__(speaker)
+        self.thumbnail_url: str | None = None
+        if self.file is not None and has_thumbnail(self.file):
+            self.thumbnail_url = speaker.get_thumbnail_url()
+
+    def shown(self) -> Version | Thumbnail | None:
+        version = super().shown()
+        if self.thumbnail_url is None or version is None:
+            return version
+        found: Thumbnail | None = getattr(version, "thumbnail", None)
+        if found is None or found.state != Thumbnail.State.STORED:
+            return None
+        # One that was left where its version was before is made anew.
+        return found if found.store == version.store else None
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
-def add_photo(request: HttpRequest, slug: str) -> HttpResponse:
-    event = get_object_or_404(Event, slug=slug)
-    form = PhotoForm(event, request.POST or None, request.FILES or None)
-    return upload(request, event, form, "Add a speaker")
+def media(request: HttpRequest, pk: int, kind: type[Part]) -> HttpResponseBase:
+    """Serve a photo, or slides as a download, to whoever may see the event."""
+    part, file, version = _found(request, pk, kind)
+    is_photo = kind is Speaker
+    return serve(
+        request,
+        version.storage,
+        version.key,
+        as_attachment=not is_photo,
+        etag=content_etag(version),
+        filename=file.name,
+        size=version.size,
+        modified=version.created_at,
+        max_age=PHOTO_SECONDS if is_photo and part.event.published else None,
+    )
 
 
-def upload(
-    request: HttpRequest, event: Event, form: SlidesForm | PhotoForm, heading: str
-) -> HttpResponse:
-    """Show the form; store what was sent in it, and go to where it is listed."""
-    if form.is_valid():
-        added = form.save()
-        if request.headers.get("X-Requested-With") == "XMLHttpRequest":
-            # upload.js goes there itself: a request of a script would follow a
-            # redirect out of sight, and fetch the page twice.
-            return HttpResponse(
-                status=201, headers={"Location": added.get_absolute_url()}
-            )
-        return redirect(added)
-    context = {"event": event, "form": form, "heading": heading}
-    status = 422 if form.is_bound else 200
-    return render(request, "events/upload.html", context, status=status)
+@require_safe
+def thumbnail(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """Serve the small picture of a photo, or lead to what stands for it meanwhile."""
+    part, file, version = _found(request, pk, Speaker)
+    if not has_thumbnail(file):
+        raise Http404
+    max_age = PHOTO_SECONDS if part.event.published else None
+    return small(request, version, max_age=max_age)
 
 
-def slides(request: HttpRequest, pk: int) -> HttpResponseBase:
-    file = get_object_or_404(Session, pk=pk).slides
-    return serve(request, file.storage, file.name or "", as_attachment=True)
-
-
-def photo(request: HttpRequest, pk: int) -> HttpResponseBase:
-    file = get_object_or_404(Speaker, pk=pk).photo
-    return serve(request, file.storage, file.name or "", max_age=300)
+def _found(
+    request: HttpRequest, pk: int, kind: type[Part]
+) -> tuple[Part, StoredObject, Version]:
+    """Return a part whose event they may see, and its file; raises Http404."""
+    parts = kind.rows().filter(event__in=access.shown(request.user))
+    related = ("event", f"{kind.media_field}__current")
+    part: Part | None = parts.select_related(*related).filter(pk=pk).first()
+    file = None if part is None else part.media
+    if part is None or file is None or file.current is None:
+        raise Http404
+    return part, file, file.current

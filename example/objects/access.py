@@ -1,56 +1,33 @@
 """Who may do what to which object: the one place that is asked.
 
-The anonymous and the inactive may nothing, and guardian's tables are never asked about
-them. An administrator of the super-tenant may everything; a tenant's administrator may
-view and edit every object of the tenant; anybody else what was granted on the object to
-them or to a group of theirs. Django's own flags and permissions of all objects
-(``is_superuser``, ``user_permissions``) say nothing here. A grant counts only while the
-object, the user and the group are of one tenant, whatever the rows say.
+What decides is told in ``granting``.
 """
 
 from __future__ import annotations
 
-import enum
-from typing import Any, TypeGuard
+from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404
 
 from accounts.models import User
+from objects import finding
+from objects.granting import Access, Granted, may_anything
 from objects.models import GroupPermission, StoredObject, UserPermission
 
-
-class Access(enum.Enum):
-    """What may be done; each includes those before it."""
-
-    VIEW = "view_storedobject"
-    EDIT = "edit_object"
-    ADMINISTER = "administer_object"
-
-    @property
-    def word(self) -> str:
-        """The API's word for it: ``view``, ``edit`` or ``administer``."""
-        return self.name.lower()
-
-    @classmethod
-    def of_word(cls, word: str) -> Access:
-        """Return the access of the API's word; raises KeyError where there is none."""
-        return cls[word.upper()]
-
+__all__ = ["OBJECTS", "WORDS", "Access", "allows", "find", "may_anything"]
+__all__ += ["may_write", "visible"]
 
 WORDS = tuple(one.word for one in Access)
-_INCLUDED = {
-    Access.VIEW: (Access.VIEW, Access.EDIT, Access.ADMINISTER),
-    Access.EDIT: (Access.EDIT, Access.ADMINISTER),
-    Access.ADMINISTER: (Access.ADMINISTER,),
-}
-
-
-def may_anything(user: User | AnonymousUser) -> TypeGuard[User]:
-    """Whether it is a user who is active: others are refused before all else."""
-    return bool(user.is_authenticated and user.is_active)
+OBJECTS = Granted(
+    StoredObject,
+    UserPermission,
+    GroupPermission,
+    {one: one.value for one in Access},
+    related=["current"],
+)
 
 
 def visible(
@@ -60,34 +37,14 @@ def visible(
 
     The database decides, by subqueries: no list of ids is fetched.
     """
-    everything = StoredObject.objects.all()
-    if not may_anything(user):
-        return everything.none()
-    if user.is_super_administrator:
-        return everything
-    of_tenant = everything.filter(tenant=user.tenant_id)
-    if user.is_administrator and access is not Access.ADMINISTER:
-        return of_tenant
-    codenames = [one.value for one in _INCLUDED[access]]
-    to_user = UserPermission.objects.filter(
-        user=user.pk, permission__codename__in=codenames
-    )
-    to_groups = GroupPermission.objects.filter(
-        group__user=user.pk,
-        group__tenantgroup__tenant=user.tenant_id,
-        permission__codename__in=codenames,
-    )
-    return of_tenant.filter(
-        Q(pk__in=to_user.values("content_object"))
-        | Q(pk__in=to_groups.values("content_object"))
-    )
+    return OBJECTS.visible(user, access)
 
 
 def allows(
     user: User | AnonymousUser, found: StoredObject, access: Access = Access.VIEW
 ) -> bool:
     """Whether the user has that access to the object."""
-    return visible(user, access).filter(pk=found.pk).exists()
+    return OBJECTS.allows(user, found, access)
 
 
 def find(
@@ -103,9 +60,8 @@ def find(
     where they see it and may not do that. A deleted one is found only where that is
     asked for.
     """
-    seen = visible(user).filter(pk=pk, deleted_at__isnull=not deleted)
-    found = seen.select_related("current").first()
-    if found is None:
+    found = OBJECTS.one(user, pk)
+    if found is None or (found.deleted_at is not None) is not deleted:
         raise Http404
     if access is not Access.VIEW and not allows(user, found, access):
         raise PermissionDenied
@@ -114,7 +70,5 @@ def find(
 
 def may_write(user: User, folder: str, name: str) -> bool:
     """Whether the user may make an object of that name, or a new version of it."""
-    there = StoredObject.objects.filter(
-        tenant=user.tenant_id, folder=folder, name=name, deleted_at=None
-    ).first()
+    there = finding.of_path(user.tenant_id, folder, name)
     return there is None or allows(user, there, Access.EDIT)

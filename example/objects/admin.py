@@ -6,11 +6,17 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
 from accounts.access import user_of
-from accounts.scoping import OwnTenantAdmin
+from accounts.scoping import OwnTenantAdmin, ReadOnlyAdmin
 from audit.actions import Action
 from audit.recording import record
 from objects.access import Access
-from objects.models import DefaultPermission, GroupPermission, UserPermission
+from objects.models import (
+    DefaultPermission,
+    GroupPermission,
+    StoredObject,
+    UserPermission,
+    Version,
+)
 
 
 class GrantAdmin(OwnTenantAdmin):
@@ -106,3 +112,37 @@ class DefaultPermissionAdmin(GrantAdmin):
     list_display = ("tenant", "user", "group", "access")
     list_select_related = ("tenant", "user", "group")
     raw_id_fields = ("user",)
+
+
+class VersionInline(admin.TabularInline):  # type: ignore[type-arg]
+    """The versions of an object, to be looked at by whoever may look at that."""
+
+    model = Version
+    fields = ("number", "state", "size", "sha256", "created_by", "missing_since")
+    readonly_fields = fields
+    extra = 0
+    can_delete = False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(StoredObject)
+class StoredObjectAdmin(ReadOnlyAdmin):
+    """To be looked up, and named where a permission is granted; no content is here."""
+
+    tenant_field = "tenant"
+    tenant_of: ClassVar = {"tenant": "pk", "owner": "tenant", "current": "object"}
+    list_display = ("path", "tenant", "owner", "size", "state", "updated_at")
+    list_select_related = ("tenant", "owner")
+    list_filter = (("deleted_at", admin.EmptyFieldListFilter),)
+    search_fields = ("folder", "name", "=id")
+    inlines = (VersionInline,)
+    # Counting a large tenant's takes longer than the page.
+    show_full_result_count = False

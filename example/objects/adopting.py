@@ -15,6 +15,7 @@ from accounts import quotas
 from accounts.models import Tenant, User
 from audit.actions import Action
 from audit.recording import record
+from objects.changing import PathTaken, check_path
 from objects.grants import grant_first
 from objects.keys import KeyParts, read_key
 from objects.models import StoredObject, Version
@@ -53,7 +54,7 @@ def adopt(store: str, key: str) -> bool:
         try:
             with transaction.atomic():
                 _adopt(store, key, said, path, size, sha256, modified)
-        except IntegrityError:
+        except (IntegrityError, PathTaken):
             # The path is taken; or another sweep has made the row.
             if Version.objects.filter(pk=said.version_id).exists():
                 return True
@@ -83,8 +84,10 @@ def _adopt(
             "owner": user,
         },
     )
-    if is_new and user is not None:
-        grant_first(found, user)
+    if is_new:
+        check_path(found, lock=True)
+        if user is not None:
+            grant_first(found, user)
     last = found.versions.aggregate(last=Max("number"))["last"] or 0
     version = Version.objects.create(
         pk=said.version_id,
@@ -114,4 +117,7 @@ def _adopt(
         size=size,
         sha256=sha256,
     )
-    quotas.count(found.tenant_id, size=size, objects=int(newest is None))
+    if newest is None and not is_new:
+        # What is pending of it holds its place, and won't once there is a content.
+        quotas.settle(found.tenant_id, size=0, objects=1)
+    quotas.count(found.tenant_id, size=size, objects=int(is_new))

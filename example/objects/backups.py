@@ -48,6 +48,7 @@ def _run(program: str, *options: Any) -> None:
     """Run a program of PostgreSQL's on the database; its arguments tell no password."""
     if connection.vendor != POSTGRESQL:
         raise Unable("Only SQLite and PostgreSQL are known here.")
+    connection.ensure_connection()  # A password that is kept elsewhere is read now.
     client: Any = connection.client
     command, more = client.settings_to_cmd_args_env(connection.settings_dict, [])
     name = command.pop()

@@ -6,20 +6,26 @@ Each is one transaction that locks the object's row and looks at its conditions 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 
 from django.db import IntegrityError, transaction
 from django.db.models import Max
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import Tenant, User
 from audit.actions import Action
-from audit.recording import record
+from audit.recording import record, record_all
+from objects import finding
 from objects.conditions import NONE, Conditions, object_etag
 from objects.models import StoredObject, Version
 
 
 class NameTaken(Exception):
     """Another object of the tenant has the name."""
+
+
+class PathTaken(NameTaken):
+    """A file has the path of one of the folders, or a folder has the file's."""
 
 
 class Absent(Exception):
@@ -36,7 +42,7 @@ def rename(
 ) -> StoredObject:
     """Give the object another name or folder, clean ones; None leaves it.
 
-    Raises NameTaken, Absent and Unmet.
+    Raises NameTaken, PathTaken, Absent and Unmet.
     """
     with transaction.atomic():
         found = locked(pk)
@@ -45,6 +51,8 @@ def rename(
         found.folder = found.folder if folder is None else folder
         found.name = found.name if name is None else name
         _save(found)
+        if (found.folder, found.name) != before:
+            check_path(found, lock=True)
         if found.name != before[1]:
             _note(Action.OBJECT_RENAME, found, actor, before=before[1])
         if found.folder != before[0]:
@@ -68,10 +76,26 @@ def delete(
     return found
 
 
+def delete_all(pks: Iterable[uuid.UUID], *, actor: User) -> None:
+    """Put the objects among the deleted ones; those that are there already stay there.
+
+    However many, by few queries. To be called within the transaction of what they
+    belonged to.
+    """
+    # In one order, as everywhere: two who do this wait for each other, and not both.
+    rows = StoredObject.objects.select_for_update().filter(
+        pk__in=list(pks), deleted_at=None
+    )
+    found, now = list(rows.order_by("pk")), timezone.now()
+    locked_now = StoredObject.objects.filter(pk__in=[one.pk for one in found])
+    locked_now.update(deleted_at=now, updated_at=now)
+    record_all(Action.OBJECT_DELETE, found, actor=actor)
+
+
 def undelete(
     pk: uuid.UUID | str, *, actor: User, conditions: Conditions = NONE
 ) -> StoredObject:
-    """Undo the object's deletion. Raises NameTaken, Absent and Unmet.
+    """Undo the object's deletion. Raises NameTaken, PathTaken, Absent and Unmet.
 
     It is absent from when a purge has begun to delete its bytes.
     """
@@ -82,6 +106,7 @@ def undelete(
         conditions.check(object_etag(found))
         found.deleted_at = None
         _save(found)
+        check_path(found, lock=True)
         _note(Action.OBJECT_UNDELETE, found, actor)
     return found
 
@@ -107,6 +132,19 @@ def restore(
         _save(found)
         _note(Action.OBJECT_RESTORE, found, actor, before=version.number, now=last + 1)
     return found
+
+
+def check_path(found: StoredObject, *, lock: bool = False) -> None:
+    """Raise PathTaken where a file is a folder of the object's, or it would be one.
+
+    To be called in the transaction that gives it the path, after that, with the tenant
+    locked: of two that don't go together the later one then sees the earlier. ``lock``
+    locks it.
+    """
+    if lock:
+        Tenant.objects.select_for_update().get(pk=found.tenant_id)
+    if finding.is_in_the_way(found.tenant_id, found.folder, found.name):
+        raise PathTaken
 
 
 def locked(pk: uuid.UUID | str, *, deleted: bool = False) -> StoredObject:

@@ -69,6 +69,10 @@ class IncomingFile(StreamedFile):
         self.content_type = content_type
         self.on_read: Callable[[], None] | None = None
         """Called after each piece that was read: to tell others of the progress."""
+        self.before_stored: Callable[[], None] | None = None
+        """Called in the transaction that lets it be stored; what it raises forbids."""
+        self.on_stored: Callable[[Any], None] | None = None
+        """Called in the same transaction, with the version, once it is stored there."""
         self._hash = hashlib.sha256()
         self._digest: ContentDigest | None = None
 

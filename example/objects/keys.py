@@ -10,6 +10,9 @@ it, how many bytes were to come, and the folder and name of then in base64url. A
 that is too long is left out, all but the name, or altogether. Bytes that were moved
 from another store, or came in parts, have a random end besides. A key is at most 250
 characters long, none of which any store folds or refuses.
+
+Files that were a field's, before they were objects, keep the names that they had until
+they are moved to another store. Such names say nothing of the row.
 """
 
 from __future__ import annotations
@@ -64,8 +67,14 @@ def key_of(version: Version) -> str:
     return start
 
 
-def moved_key(key: str) -> str:
-    """Return another key for the same bytes, which nobody else uses."""
+def moved_key(version: Version) -> str:
+    """Return another key for the version's bytes, which nobody else uses.
+
+    One from before there were such keys, a file field's, becomes one of ours.
+    """
+    key = version.key
+    if read_key(key) is None:
+        key = key_of(version)
     start = key[:-_END] if key[-_END] == "~" and key.count("~") == 5 else key
     return f"{start}~{secrets.token_hex(8)}"
 

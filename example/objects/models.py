@@ -79,6 +79,13 @@ class StoredObject(models.Model):
             models.Index(fields=("tenant", "updated_at", "id"), name="object_updated"),
             models.Index(fields=("tenant", "size", "id"), name="object_size"),
             models.Index(fields=("tenant", "name", "id"), name="object_name"),
+            # Whether there is something below a folder is asked by its start.
+            models.Index(
+                fields=("tenant", "folder"),
+                opclasses=("int8_ops", "varchar_pattern_ops"),
+                condition=models.Q(deleted_at__isnull=True),
+                name="object_folder",
+            ),
             models.Index(
                 fields=("deleted_at",),
                 condition=models.Q(deleted_at__isnull=False),
@@ -175,8 +182,11 @@ class Version(models.Model):
             models.UniqueConstraint(
                 fields=("object", "number"), name="one_version_of_a_number"
             ),
+            # The sweep asks for a directory's: by the start of the key.
             models.UniqueConstraint(
-                fields=("store", "key"), name="one_version_of_a_key"
+                fields=("store", "key"),
+                name="one_version_of_a_key",
+                opclasses=("varchar_pattern_ops", "varchar_pattern_ops"),
             ),
         )
         indexes = (
@@ -210,22 +220,28 @@ class Copy(models.Model):
     class Meta:
         default_permissions = ()
         constraints = (
-            models.UniqueConstraint(fields=("store", "key"), name="one_copy_of_a_key"),
+            models.UniqueConstraint(
+                fields=("store", "key"),
+                name="one_copy_of_a_key",
+                opclasses=("varchar_pattern_ops", "varchar_pattern_ops"),
+            ),
         )
 
     def __str__(self) -> str:
         return f"{self.store}: {self.key}"
 
 
-class UserPermission(UserObjectPermissionBase):
-    """A permission on one object, granted to a user of its tenant.
+class UserGrant(UserObjectPermissionBase):
+    """A permission on one row of a tenant, granted to a user of the same tenant.
 
     Saving one across tenants raises ValidationError.
     """
 
-    content_object = models.ForeignKey(StoredObject, models.CASCADE)
+    content_object: Any
+    content_object_id: Any
 
     class Meta(UserObjectPermissionBase.Meta):
+        abstract = True
         verbose_name = _("permission of a user")
         verbose_name_plural = _("permissions of users")
 
@@ -240,15 +256,17 @@ class UserPermission(UserObjectPermissionBase):
         super().save(*args, **kwargs)
 
 
-class GroupPermission(GroupObjectPermissionBase):
-    """A permission on one object, granted to a group of its tenant.
+class GroupGrant(GroupObjectPermissionBase):
+    """A permission on one row of a tenant, granted to a group of the same tenant.
 
     Saving one across tenants raises ValidationError.
     """
 
-    content_object = models.ForeignKey(StoredObject, models.CASCADE)
+    content_object: Any
+    content_object_id: Any
 
     class Meta(GroupObjectPermissionBase.Meta):
+        abstract = True
         verbose_name = _("permission of a group")
         verbose_name_plural = _("permissions of groups")
 
@@ -263,6 +281,24 @@ class GroupPermission(GroupObjectPermissionBase):
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.clean()
         super().save(*args, **kwargs)
+
+
+class UserPermission(UserGrant):
+    """A permission on one object, granted to a user of its tenant."""
+
+    content_object = models.ForeignKey(StoredObject, models.CASCADE)
+
+    class Meta(UserGrant.Meta):
+        pass
+
+
+class GroupPermission(GroupGrant):
+    """A permission on one object, granted to a group of its tenant."""
+
+    content_object = models.ForeignKey(StoredObject, models.CASCADE)
+
+    class Meta(GroupGrant.Meta):
+        pass
 
 
 class DefaultPermission(models.Model):

@@ -70,7 +70,7 @@ def move(tenant: Tenant, alias: str, jobs: int = 1) -> Iterator[Counter[str]]:
 
 
 def _move_once(tenant: Tenant, alias: str, jobs: int) -> Iterator[Counter[str]]:
-    batch = elsewhere(tenant, alias).order_by("pk")
+    batch = elsewhere(tenant, alias).select_related("object").order_by("pk")
     while versions := list(batch[:BATCH]):
         if jobs == 1:
             yield Counter(move_version(one, alias) for one in versions)
@@ -90,7 +90,7 @@ def _in_a_thread(alias: str, version: Version) -> str:
 def move_version(version: Version, alias: str) -> str:
     """Move one version; return ``moved``, ``gone`` or ``failed``."""
     target: Any = storages[alias]
-    key = moved_key(version.key)
+    key = moved_key(version)
     # First: killed from here on, the sweep knows whose bytes these are.
     Copy.objects.create(version_id=version.pk, store=alias, key=key)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
 import socket
 import threading
@@ -12,7 +13,9 @@ from typing import IO
 from django.conf import settings
 
 INTERVAL = 0.5  # seconds between two looks
-# Bytes of one read: small, so that what a slow sender sends is seen to come.
+# Bytes of one read: small, so that what a slow sender sends is seen to come. What has
+# come already is read at once: of what gunicorn has read beyond it, it copies all each
+# time.
 PIECE = 1 << 15
 
 
@@ -23,8 +26,10 @@ class TooSlow(Exception):
 class WatchedStream:
     """A body that is read from a connection; see ``watched``."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
+    def __init__(
+        self, stream: IO[bytes], connection: socket.socket | None = None
+    ) -> None:
+        self._stream, self._connection = stream, connection
         self._waiting_since: float | None = None
         self._waited = 0.0
         self.taken = 0
@@ -41,15 +46,94 @@ class WatchedStream:
         found = bytearray()
         while len(found) < size:
             self._waiting_since = time.monotonic()
-            piece = self._stream.read(min(size - len(found), PIECE))
+            piece = self._stream.read(min(size - len(found), self._at_once()))
             self._waited, self._waiting_since = self.waited, None
             if self.is_slow:
                 raise TooSlow(f"{self.taken} bytes came in {self.waited:.0f} seconds.")
             if not piece:
                 break
-            found += piece
             self.taken += len(piece)
+            if len(piece) == size:
+                return piece
+            found += piece
         return bytes(found)
+
+    def _at_once(self) -> int:
+        """Return how many bytes to wait for at most, those that are there included."""
+        if self._connection is None:
+            return PIECE
+        # Not everywhere are these; gunicorn, which tells the connection, is not either.
+        import fcntl
+        import termios
+
+        ready = array.array("i", [0])
+        with contextlib.suppress(OSError):  # It may be closed.
+            fcntl.ioctl(self._connection, termios.FIONREAD, ready)
+        return max(PIECE, ready[0])
+
+
+class _Sender:
+    """A connection whose body is being read, and how far it was at the last look."""
+
+    def __init__(self, stream: WatchedStream, connection: socket.socket) -> None:
+        self._stream = stream
+        self._connection = connection
+        self._waited = 0.0
+        self._taken = 0
+
+    def look(self) -> None:
+        """Cut the sender off where too few bytes came in the time."""
+        stream = self._stream
+        waited, taken = stream.waited, stream.taken
+        seconds = waited - self._waited
+        if stream.is_slow or seconds < settings.UPLOAD_PATIENCE:
+            return
+        if taken - self._taken < settings.UPLOAD_MIN_RATE * seconds:
+            stream.is_slow = True
+            with contextlib.suppress(OSError):
+                self._connection.shutdown(socket.SHUT_RD)
+        self._waited, self._taken = waited, taken
+
+
+class _Watcher:
+    """Looks at all senders of this process, by one thread while there are any.
+
+    A thread for each of them would take longer than to read a small body.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._senders: set[_Sender] = set()
+        self._thread: threading.Thread | None = None
+
+    def add(self, sender: _Sender) -> None:
+        """Begin to look at a sender."""
+        with self._lock:
+            self._senders.add(sender)
+            # After a fork there is none.
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(
+                    target=self._run, daemon=True, name="pace of senders"
+                )
+                self._thread.start()
+
+    def remove(self, sender: _Sender) -> None:
+        """End it: from now on the connection is left alone."""
+        with self._lock:
+            self._senders.discard(sender)
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(INTERVAL)
+            with self._lock:
+                if not self._senders:
+                    self._thread = None
+                    return
+                for sender in self._senders:
+                    sender.look()
+
+
+_watcher = _Watcher()
 
 
 @contextlib.contextmanager
@@ -63,29 +147,13 @@ def watched(
     so that a read under way ends, and a response can still be sent. Without a
     connection, as in tests within a process, nobody is watched.
     """
-    found = WatchedStream(stream)
+    found = WatchedStream(stream, connection)
     if connection is None:
         yield found
         return
-    done = threading.Event()
-
-    def watch() -> None:
-        waited, taken = 0.0, 0
-        while not done.wait(INTERVAL):
-            now = found.waited
-            if now - waited < settings.UPLOAD_PATIENCE:
-                continue
-            if found.taken - taken < settings.UPLOAD_MIN_RATE * (now - waited):
-                found.is_slow = True
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RD)
-                return
-            waited, taken = now, found.taken
-
-    watcher = threading.Thread(target=watch, daemon=True, name="pace of a sender")
-    watcher.start()
+    sender = _Sender(found, connection)
+    _watcher.add(sender)
     try:
         yield found
     finally:
-        done.set()
-        watcher.join()
+        _watcher.remove(sender)

@@ -67,7 +67,7 @@ def purge(now: datetime | None = None) -> Purged:
 
 
 def _mark_old(tenant: Tenant, now: datetime) -> None:
-    before = now - timedelta(days=tenant.undo_days)
+    before = now - tenant.undo_time
     old = StoredObject.objects.filter(tenant=tenant, deleted_at__lt=before)
     for pk in list(old.values_list("pk", flat=True)):
         _mark(pk, before)

@@ -9,6 +9,8 @@ from typing import Any
 
 from django.core.files.storage import Storage
 
+from objects.models import Version
+
 CHUNK = 1 << 20  # bytes
 
 
@@ -23,6 +25,17 @@ def hashed(storage: Storage, key: str) -> tuple[int, str]:
             size += len(some)
             digest.update(some)
     return size, digest.hexdigest()
+
+
+def whole(version: Version) -> str:
+    """Return the SHA-256 of a version's bytes, ``""`` where they are not all there.
+
+    All are there if they are as many as were announced and, where the row says their
+    hash, are the right ones. Raises FileNotFoundError, and what the storage raises.
+    """
+    size, sha256 = hashed(version.storage, version.key)
+    is_whole = size == version.size and version.sha256 in ("", sha256)
+    return sha256 if is_whole else ""
 
 
 @contextlib.contextmanager

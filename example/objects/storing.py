@@ -13,8 +13,9 @@ from accounts import quotas
 from accounts.models import Tenant, User
 from audit.actions import Action
 from audit.recording import record
-from objects import access
+from objects import access, finding
 from objects.access import Access
+from objects.changing import check_path
 from objects.conditions import NONE, Conditions, content_etag
 from objects.grants import grant_first
 from objects.incoming import IncomingFile
@@ -38,6 +39,13 @@ class Deleted(Exception):
     """The object was deleted while its content was on the way."""
 
 
+MayEdit = Callable[[User, StoredObject], bool]
+
+
+def _may_edit(user: User, found: StoredObject) -> bool:
+    return access.allows(user, found, Access.EDIT)
+
+
 def store(
     content: IncomingFile,
     *,
@@ -46,14 +54,16 @@ def store(
     folder: str,
     name: str,
     conditions: Conditions = NONE,
+    is_free: bool = False,
 ) -> Version:
     """Store the content as the newest version of the object of that name.
 
-    The object is made where there is none. Folder and name are clean (``names``), and
-    the conditions are about the ETag of its content, at the end. Raises QuotaExceeded
-    before anything is stored, NotStored where the store does not hold what was sent,
-    Unmet, Deleted, Refused, and what the content and the store raise; nothing is left
-    then but what the sweep finds.
+    The object is made where there is none; ``is_free`` says that there was none a
+    moment ago, which spares a look. Folder and name are clean (``names``), and the
+    conditions are about the ETag of its content, at the end. Raises QuotaExceeded and
+    PathTaken before anything is stored, NotStored where the store does not hold what
+    was sent, Unmet, Deleted, Refused, and what the content and the store raise; nothing
+    is left then but what the sweep finds.
     """
     version = begin(
         tenant=tenant,
@@ -62,6 +72,7 @@ def store(
         name=name,
         size=content.size,
         content_type=content.content_type,
+        is_free=is_free,
     )
     return _fill(version, content, conditions)
 
@@ -72,28 +83,40 @@ def replace(
     *,
     user: User,
     conditions: Conditions = NONE,
+    may_edit: MayEdit = _may_edit,
 ) -> Version:
     """Store the content as the newest version of this object, whatever its name.
 
-    Raises what `store` does; Deleted where the object is deleted or gone.
+    ``may_edit`` is asked at the end, of the user as they are then. Raises what `store`
+    does; Deleted where the object is deleted or gone.
     """
 
-    def begin() -> Version:
+    def begin(_is_first: bool) -> Version:
         objects = StoredObject.objects.select_for_update()
         there = objects.filter(pk=found.pk, deleted_at=None).first()
         if there is None:
             raise Deleted
         return _add(there, user, content.size, content.content_type, is_new=False)
 
-    return _fill(_attempts(begin), content, conditions)
+    return _fill(_attempts(begin), content, conditions, may_edit)
 
 
-def _fill(version: Version, content: IncomingFile, conditions: Conditions) -> Version:
+def _fill(
+    version: Version,
+    content: IncomingFile,
+    conditions: Conditions,
+    may_edit: MayEdit = _may_edit,
+) -> Version:
     try:
         save(version, content)
         if version.number > 1:  # Its object may be another's, made a moment ago.
-            check_author(version)
-        settle(version, content.sha256, conditions=conditions)
+            check_author(version, may_edit)
+        with transaction.atomic():
+            if content.before_stored is not None:
+                content.before_stored()
+            settle_within(version, content.sha256, conditions=conditions)
+            if content.on_stored is not None:
+                content.on_stored(version)
     except BaseException:
         abandon(version)
         raise
@@ -108,42 +131,50 @@ def begin(
     name: str,
     size: int,
     content_type: str,
+    is_free: bool = False,
 ) -> Version:
     """Return a new pending version; its object is made where there is none.
 
     It holds its ``size`` in the tenant's quota, and a new object holds its place, until
-    `settle` or `abandon`. Raises QuotaExceeded, and then nothing was made.
+    `settle` or `abandon`. Raises QuotaExceeded and PathTaken: nothing was made then.
     """
-    return _attempts(lambda: _begin(tenant, user, folder, name, size, content_type))
+
+    def attempt(is_first: bool) -> Version:
+        found = None
+        if not (is_free and is_first):
+            # Locked first: else PostgreSQL locks it at the end, for the version's
+            # foreign key, while whoever settles has it, and waits for the tenant.
+            found = finding.of_path(tenant.pk, folder, name, lock=True)
+        is_new = found is None
+        if found is None:
+            found = StoredObject.objects.create(
+                tenant=tenant,
+                folder=folder,
+                name=name,
+                owner=user,
+                content_type=content_type,
+            )
+            grant_first(found, user)
+        version = _add(found, user, size, content_type, is_new=is_new)
+        if is_new:
+            # The tenant is locked by now: by what was reserved.
+            check_path(found)
+        return version
+
+    return _attempts(attempt)
 
 
-def _attempts(begin: Callable[[], Version]) -> Version:
+def _attempts(begin: Callable[[bool], Version]) -> Version:
+    """Return what ``begin`` does; it is told whether it is called the first time."""
     for attempt in range(ATTEMPTS):
         try:
             with transaction.atomic():
-                return begin()
+                return begin(not attempt)
         except IntegrityError:
             # Another writer made the object, or took the number: look again.
             if attempt == ATTEMPTS - 1:
                 raise
     raise AssertionError  # The last attempt raises.
-
-
-def _begin(
-    tenant: Tenant, user: User, folder: str, name: str, size: int, content_type: str
-) -> Version:
-    # Locked first: else PostgreSQL locks it at the end, for the version's foreign key,
-    # while whoever settles has it, and waits for the tenant.
-    found, is_new = StoredObject.objects.select_for_update().get_or_create(
-        tenant=tenant,
-        folder=folder,
-        name=name,
-        deleted_at=None,
-        defaults={"owner": user, "content_type": content_type},
-    )
-    if is_new:
-        grant_first(found, user)
-    return _add(found, user, size, content_type, is_new=is_new)
 
 
 def _add(
@@ -191,11 +222,11 @@ def save(version: Version, content: IncomingFile) -> None:
         raise NotStored("The store does not hold what was sent.")
 
 
-def check_author(version: Version) -> None:
+def check_author(version: Version, may_edit: MayEdit = _may_edit) -> None:
     """Raise Refused where whoever uploaded it may not edit its object now."""
     # As they are now: the request may be hours old.
     author = User.objects.filter(pk=version.created_by_id or 0).first()
-    if author is None or not access.allows(author, version.object, Access.EDIT):
+    if author is None or not may_edit(author, version.object):
         raise Refused
 
 
@@ -207,7 +238,18 @@ def settle(version: Version, sha256: str, *, conditions: Conditions = NONE) -> N
     deleted meanwhile; Unmet where the conditions do not hold for the newest content.
     """
     with transaction.atomic():
-        found = _locked(version)
+        settle_within(version, sha256, conditions=conditions)
+
+
+def settle_within(
+    version: Version, sha256: str, *, conditions: Conditions = NONE
+) -> None:
+    """As `settle`, in a transaction of the caller's: what it raises ends all of that.
+
+    It takes no savepoint.
+    """
+    with transaction.atomic(savepoint=False):
+        found = finding.locked(version.object_id)
         pending = Version.objects.filter(pk=version.pk, state=Version.State.PENDING)
         size = version.size or 0
         version.sha256, version.state = sha256, Version.State.STORED
@@ -247,7 +289,7 @@ def abandon(version: Version) -> None:
         return
     version = marked
     with transaction.atomic():
-        found = _locked(version)
+        found = finding.locked(version.object_id)
         given_up = rows.filter(state=Version.State.GIVEN_UP)
         if found is not None and given_up.delete()[0]:
             objects = 0
@@ -276,9 +318,3 @@ def abandon_bytes(version: Version) -> Version | None:
         logger.exception("What was given up stays in the store %s", marked.store)
         return None
     return marked
-
-
-def _locked(version: Version) -> StoredObject | None:
-    """Return the version's object, locked in this transaction, if it is there."""
-    objects = StoredObject.objects.select_for_update()
-    return objects.filter(pk=version.object_id).first()

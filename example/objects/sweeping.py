@@ -22,10 +22,10 @@ from django.core.files.storage import storages
 from django.db.models import Q
 from django.utils import timezone
 
-from objects import adopting, copies, moving, quarantine, storing
+from objects import adopting, copies, measuring, moving, quarantine, storing
 from objects.keys import PREFIX, read_key
 from objects.models import Copy, Version
-from objects.reading import fresh, hashed
+from objects.reading import fresh, hashed, whole
 
 logger = logging.getLogger(__name__)
 PARTS = "uploads"
@@ -84,11 +84,12 @@ def find(store: str, before: datetime, result: Result) -> Iterator[Found]:
     for directory, names in _walk(storages[store], PREFIX):
         seen.add(directory)
         yield from _compare(store, directory, names, before, result)
-    # Rows whose whole directory is gone.
+    # Rows whose whole directory is gone, or was a field's own.
     for directory in _directories_of_rows(store):
         if directory not in seen:
             seen.add(directory)
             yield from _compare(store, directory, [], before, result)
+    yield from _field_copies(store, before)
     yield from _parts(store, before)
 
 
@@ -111,6 +112,8 @@ def mend(found: Found) -> str:
         rows.update(missing_since=timezone.now())
         return "marked"
     if found.finding is Finding.RETURNED:
+        if not version.sha256:
+            measuring.measure(version)
         rows.update(missing_since=None)
         return "found again"
     return _end(version)
@@ -146,24 +149,21 @@ def _name_copy(version: Version, found: Found) -> str:
 
 
 def _end(version: Version) -> str:
-    """Settle a pending version whose bytes are whole, or give it up."""
+    """Settle a pending version whose bytes are whole, or give it up.
+
+    Whole bytes may have been acknowledged: a database from before that was restored,
+    and says nothing of their hash yet. So those of a refused user stay for a while.
+    """
     with contextlib.suppress(FileNotFoundError):
-        # Written down once all was sent, before the store was asked for it.
-        is_pending = version.state == Version.State.PENDING
-        if (
-            is_pending
-            and version.sha256
-            and hashed(version.storage, version.key)
-            == (
-                version.size,
-                version.sha256,
-            )
-        ):
-            with contextlib.suppress(
-                storing.NotStored, storing.Deleted, storing.Refused
-            ):
+        if version.state == Version.State.PENDING and (sha256 := whole(version)):
+            try:
                 storing.check_author(version)
-                storing.settle(version, version.sha256)
+                storing.settle(version, sha256)
+            except storing.Refused:
+                quarantine.put(version.storage, version.key)
+            except (storing.NotStored, storing.Deleted):
+                pass
+            else:
                 return "settled"
     storing.abandon(version)
     return "given up"
@@ -204,11 +204,24 @@ def _compare(
             yield Found(Finding.PENDING, store, key, version)
         elif version.state != Version.State.STORED:
             continue
-        elif key in keys:
-            if version.missing_since is not None:
-                yield Found(Finding.RETURNED, store, key, version)
-        elif _is_missing(version):
+        elif key not in keys and _is_missing(version):
             yield Found(Finding.MISSING, store, key, version)
+        elif version.missing_since is not None:
+            yield Found(Finding.RETURNED, store, key, version)
+
+
+def _field_copies(store: str, before: datetime) -> Iterator[Found]:
+    """Yield what was moved elsewhere, of the files that a field had put here.
+
+    Their directories may hold what is not ours, and are not walked.
+    """
+    old = Copy.objects.filter(store=store, noted_at__lt=before)
+    for copy in old.exclude(key__startswith=f"{PREFIX}/"):
+        version = Version.objects.filter(pk=copy.version_id).first()
+        is_recent = version and version.moved_at and version.moved_at >= before
+        with fresh(storages[store], copy.key):
+            if not is_recent and storages[store].exists(copy.key):
+                yield Found(Finding.COPY, store, copy.key, version)
 
 
 def _parts(store: str, before: datetime) -> Iterator[Found]:

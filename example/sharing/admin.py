@@ -1,4 +1,4 @@
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -6,13 +6,13 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from accounts.access import user_of
-from accounts.scoping import OwnTenantAdmin
+from accounts.scoping import ReadOnlyAdmin
 from sharing import links
 from sharing.models import ShareLink
 
 
 @admin.register(ShareLink)
-class ShareLinkAdmin(OwnTenantAdmin):
+class ShareLinkAdmin(ReadOnlyAdmin):
     """To be read and revoked; links are made by the API, which shows the token."""
 
     tenant_field = "object__tenant"
@@ -22,15 +22,6 @@ class ShareLinkAdmin(OwnTenantAdmin):
     list_filter = ("expires_at",)
     exclude = ("token_sha256",)
     actions = ("revoke",)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("sharing.change_sharelink")

@@ -26,6 +26,10 @@ from sharing.models import ShareLink
 TOKEN_BYTES = 32
 
 
+class Unknown(Http404):
+    """No link has, or had, this token."""
+
+
 def create(
     found: StoredObject, user: User, *, expires_at: datetime, max_downloads: int | None
 ) -> tuple[ShareLink, str]:
@@ -80,9 +84,9 @@ def revoke(link: ShareLink, *, actor: User) -> None:
 def find(token: str) -> ShareLink:
     """Return the link of the token.
 
-    Raises Http404, without a word why, where there is none, it is revoked, expired or
-    used up, its object is deleted, or its creator is inactive or does not administer
-    the object any more.
+    Raises Http404, without a word why, where there is none (Unknown), it is revoked,
+    expired or used up, its object is deleted, or its creator is inactive or does not
+    administer the object any more.
     """
     link = (
         ShareLink.objects.usable()
@@ -91,6 +95,8 @@ def find(token: str) -> ShareLink:
         .select_related("object__current", "created_by__tenant")
         .first()
     )
+    if link is None and not ShareLink.objects.filter(token_sha256=_hash(token)):
+        raise Unknown
     if link is None or not access.allows(
         link.created_by, link.object, Access.ADMINISTER
     ):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from objects.incoming import CHUNK, IncomingFile
 from objects.models import Version
@@ -37,6 +40,16 @@ def sign(version: Version) -> DirectUpload:
     except (NotImplementedError, NotConditional) as error:
         raise NotDirect from error
     return signed
+
+
+def end_of(signed: DirectUpload) -> datetime | None:
+    """Return until when a signed URL is good, by itself; None where it does not say."""
+    query = parse_qs(urlsplit(signed.url).query)
+    for signer in ("X-Amz", "X-Goog"):
+        with contextlib.suppress(LookupError, ValueError):
+            begun = datetime.strptime(query[f"{signer}-Date"][0], "%Y%m%dT%H%M%S%z")
+            return begun + timedelta(seconds=int(query[f"{signer}-Expires"][0]))
+    return None
 
 
 def verify(upload: Upload) -> None:

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
-from objects import storing
+from objects import quarantine, storing
 from objects.incoming import IncomingFile
 from objects.keys import moved_key
 from objects.models import Version
+from objects.reading import whole
 from tahoestorage.exceptions import TahoeStorageError
+from uploads import assembly, composing
+from uploads.assembly import Lost
+from uploads.authors import check_user
 from uploads.leases import AWAY, LEASE, Busy, Lease, acquire
 from uploads.models import Upload
-from uploads.receiving import discard
+from uploads.parts import discard
+
+logger = logging.getLogger(__name__)
 
 
 class PartsReader:
@@ -53,13 +60,18 @@ class PartsReader:
 def finish(lease: Lease) -> None:
     """Make one file in the store of all the parts, and let its version be stored.
 
-    Whatever goes wrong, the parts are still there, and it can be tried again.
+    Whatever goes wrong, the parts are still there, and it can be tried again; unless
+    it raises Lost.
     """
     version = lease.version
     try:
         with lease.kept():
-            _claim(lease, version)
-            sha256 = _copy_parts(lease, version)
+            if lease.upload.assembly:
+                sha256 = assembly.complete(lease)
+            else:
+                _claim(lease, version)
+                composed = composing.compose(lease.upload, version)
+                sha256 = composed or _copy_parts(lease, version)
         settle(lease, version, sha256)
     except Exception:
         with contextlib.suppress(Exception):
@@ -74,7 +86,7 @@ def _claim(lease: Lease, version: Version) -> None:
 
     That may be written still, by somebody slow: it is never the row's again.
     """
-    last, key = version.key, moved_key(version.key)
+    last, key = version.key, moved_key(version)
     with transaction.atomic():
         lease.update(leased_until=timezone.now() + LEASE)
         pending = Version.objects.filter(pk=version.pk, state=Version.State.PENDING)
@@ -96,13 +108,15 @@ def settle(lease: Lease, version: Version, sha256: str) -> None:
     """Let the version be stored and the upload finished, both or none.
 
     Raises storing.Deleted where the object was deleted meanwhile, and storing.Refused
-    where whoever began may not edit it any more; the upload is given up then.
+    where whoever began may not edit it any more or is revoked; the upload is given up
+    then.
     """
     try:
         with transaction.atomic():
             lease.update(finished_at=timezone.now())
+            check_user(lease.upload)
             storing.check_author(version)
-            storing.settle(version, sha256)
+            storing.settle_within(version, sha256)
             lease.update(lease=None, leased_until=None)
     except (storing.Deleted, storing.Refused):
         lease.upload.finished_at = None
@@ -111,10 +125,43 @@ def settle(lease: Lease, version: Version, sha256: str) -> None:
     drop_parts(lease.upload)
 
 
+def settle_whole(upload: Upload) -> bool:
+    """Finish an upload whose object is in the store already; False where it is not.
+
+    So it is where a database was restored from before the upload's end: its bytes were
+    acknowledged, and its row says that less has come. Raises Busy, and what `settle`
+    raises; what a refused user sent is put into quarantine.
+    """
+    if (version := upload.version) is None:
+        return False
+    lease = acquire(upload)
+    with returned(lease):
+        try:
+            with lease.kept():
+                sha256 = whole(version)
+        except FileNotFoundError:
+            return False
+        if not sha256:
+            return False
+        try:
+            check_user(upload)
+            storing.check_author(version)
+        except storing.Refused:
+            quarantine.put(version.storage, version.key)
+        settle(lease, version, sha256)
+    return True
+
+
 def drop_parts(upload: Upload) -> None:
     """Delete the bytes of all parts; rows remain of those that could not be."""
     for part in upload.parts.select_related("upload"):
         discard(part)
+    if upload.assembly:
+        try:
+            assembly.drop(upload)
+        except Exception:
+            # The upload's own id is as good as a token.
+            logger.exception("Parts of version %s stay in the store", upload.version_id)
 
 
 def finish_if_complete(upload: Upload) -> None:
@@ -132,9 +179,15 @@ def finish_if_complete(upload: Upload) -> None:
 
 @contextlib.contextmanager
 def returned(lease: Lease) -> Iterator[None]:
-    """Release the lease after the block; some seconds later where the store failed."""
+    """Release the lease after the block; some seconds later where the store failed.
+
+    Where what had come is lost, the upload is given up.
+    """
     try:
         yield
+    except Lost:
+        cancel(lease.upload)
+        raise
     except (OSError, TahoeStorageError, storing.NotStored):
         lease.release(after=AWAY)
         raise
@@ -180,5 +233,5 @@ def cancel(upload: Upload) -> None:
 def remove(upload: Upload) -> None:
     """Delete the parts and then the row, which remains while parts do."""
     drop_parts(upload)
-    if not upload.parts.exists():
+    if not upload.parts.exists() and not upload.assembly:
         upload.delete()

@@ -1,30 +1,29 @@
 """Who works on an upload: one at a time, whichever process or host it is on.
 
 A lease is a row's token and a time. It is renewed while bytes come, and while the store
-works on them, and runs out soon after its holder was killed; what the holder does then
-counts no more, for each change is made on condition of its token.
+works on them, and runs out soon after its holder was killed: at once for whoever is on
+the same host. What the holder does then counts no more, for each change is made on
+condition of its token.
 """
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import threading
+import os
 import time
 import uuid
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, connection
 from django.utils import timezone
 
+from config.renewing import renewed
 from objects.models import Version
 from uploads.models import Upload
+from uploads.processes import name_of
 
-logger = logging.getLogger(__name__)
 LEASE = timedelta(seconds=20)
 LONGEST = timedelta(days=7)
 """From its beginning on, however often somebody goes on with it."""
@@ -71,30 +70,14 @@ class Lease:
                 leased_until=timezone.now() + LEASE, expires_at=expiry(self.upload)
             )
 
-    @contextlib.contextmanager
-    def kept(self) -> Iterator[None]:
+    def kept(self) -> AbstractContextManager[None]:
         """Go on holding it for as long as the block takes, whatever that waits for."""
-        is_done = threading.Event()
-        thread = threading.Thread(target=self._keep, args=(is_done,), daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            is_done.set()
-            thread.join()
+        return renewed(self._keep, RENEWED, "An upload")
 
-    def _keep(self, is_done: threading.Event) -> None:
-        try:
-            while not is_done.wait(RENEWED):
-                found = Upload.objects.filter(pk=self.upload.pk, lease=self.token)
-                try:
-                    self.is_lost = not found.update(leased_until=timezone.now() + LEASE)
-                except DatabaseError as error:  # It is good for some time yet.
-                    logger.warning("A lease was not renewed: %s", error)
-                if self.is_lost:
-                    return
-        finally:
-            connection.close()
+    def _keep(self) -> bool:
+        found = Upload.objects.filter(pk=self.upload.pk, lease=self.token)
+        self.is_lost = not found.update(leased_until=timezone.now() + LEASE)
+        return not self.is_lost
 
     def release(self, *, after: timedelta | None = None) -> None:
         """Let others go on, at once or after a time."""
@@ -113,11 +96,14 @@ def acquire(upload: Upload) -> Lease:
     if upload.is_leased or not Upload.objects.filter(
         pk=upload.pk,
         offset=upload.offset,
+        assembly=upload.assembly,
         finished_at=None,
         version__isnull=False,
         lease=upload.lease,
         leased_until=upload.leased_until,
-    ).update(lease=lease.token, leased_until=now + LEASE):
+    ).update(
+        lease=lease.token, leased_until=now + LEASE, leased_by=name_of(os.getpid())
+    ):
         raise Busy
     upload.lease, upload.leased_until = lease.token, now + LEASE
     return lease

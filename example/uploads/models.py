@@ -11,13 +11,16 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from objects.models import Version
+from tahoestorage.backends.sentparts import SentPart
+from uploads.processes import has_ended
 
 
 class Upload(models.Model):
     """A version on its way: in parts by the tus protocol, or directly to the store.
 
     The pending version holds its size in the tenant's quota. Whoever knows the id may
-    go on with the upload, while the user who began it is active: it is random.
+    go on with the upload: it is random. But it ends with the tokens that its user had
+    then, revoked or by another password, as `uploads.authors` says.
     """
 
     class Kind(models.TextChoices):
@@ -41,6 +44,8 @@ class Upload(models.Model):
         related_name="+",
         verbose_name=_("user"),
     )
+    # What `accounts.tokens.version_of` said of the user when it began.
+    user_version = models.CharField(max_length=32, default="", editable=False)
     store = models.CharField(_("store of the parts"), max_length=100)
     size = models.PositiveBigIntegerField(_("bytes"))
     offset = models.PositiveBigIntegerField(_("bytes that came"), default=0)
@@ -48,6 +53,12 @@ class Upload(models.Model):
     # Whoever works on it: a request, or the sweep. See `uploads.leases`.
     lease = models.UUIDField(null=True, editable=False)
     leased_until = models.DateTimeField(null=True, editable=False)
+    leased_by = models.CharField(max_length=100, blank=True, editable=False)
+    # What the store knows the object by whose parts are there. See `uploads.assembly`.
+    assembly = models.TextField(blank=True, editable=False)
+    assembly_key = models.CharField(max_length=255, blank=True, editable=False)
+    part_bytes = models.PositiveBigIntegerField(default=0, editable=False)
+    hash_state = models.BinaryField(null=True, editable=False)
     created_at = models.DateTimeField(_("begun"), auto_now_add=True)
     expires_at = models.DateTimeField(_("expires"), db_index=True)
     finished_at = models.DateTimeField(_("finished"), null=True)
@@ -78,16 +89,22 @@ class Upload(models.Model):
 
     @property
     def is_leased(self) -> bool:
-        """Whether somebody works on it now, or the store is waited for."""
-        return self.leased_until is not None and self.leased_until > timezone.now()
+        """Whether somebody works on it now, or the store is waited for.
+
+        Of a process of this host it is known at once that it has ended.
+        """
+        if self.leased_until is None or self.leased_until <= timezone.now():
+            return False
+        return self.lease is None or not has_ended(self.leased_by)
 
 
 class UploadPart(models.Model):
     """Bytes of an upload, as a file of their own in the store.
 
-    The row is made before the bytes are, so that no bytes are without one. It counts
-    once it is kept: the kept ones follow each other without a gap up to the upload's
-    offset. The others are a killed process's, or of a body that was refused.
+    Where the store makes the object of parts, only what comes after these. The row is
+    made before the bytes are, so that no bytes are without one. It counts once it is
+    kept: the kept ones follow each other without a gap up to the upload's offset. The
+    others are a killed process's, or of a body that was refused.
     """
 
     upload = models.ForeignKey(Upload, models.CASCADE, related_name="parts")
@@ -101,3 +118,30 @@ class UploadPart(models.Model):
         indexes = (
             models.Index(fields=("upload", "is_kept", "start"), name="part_start"),
         )
+
+
+class ObjectPart(models.Model):
+    """Bytes of an upload that the store has as a part of the object itself.
+
+    All but the last are of ``part_bytes``, and they come before the files of
+    `UploadPart`.
+    """
+
+    upload = models.ForeignKey(Upload, models.CASCADE, related_name="object_parts")
+    number = models.PositiveIntegerField()
+    size = models.PositiveBigIntegerField()
+    etag = models.CharField(max_length=255)
+    sha256 = models.CharField(max_length=64)
+
+    class Meta:
+        default_permissions = ()
+        ordering = ("number",)
+        constraints = (
+            models.UniqueConstraint(fields=("upload", "number"), name="part_number"),
+        )
+
+    @property
+    def sent(self) -> SentPart:
+        """It as the storage knows it."""
+        digest = bytes.fromhex(self.sha256)
+        return SentPart(self.number, self.size, self.etag, digest)

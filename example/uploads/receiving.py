@@ -1,45 +1,33 @@
-"""What comes of an upload becomes parts in the store, and counts part by part."""
+"""What comes of an upload becomes parts in the store, and counts part by part.
+
+While the store works on one part, the next is read, each by a thread of its own: two
+are on their way at most.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import uuid
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from queue import SimpleQueue
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.http.request import UnreadablePostError
 
-from objects.incoming import StreamedFile
-from objects.pace import TooSlow
+from uploads import assembly, composing
+from uploads.assembly import AssembledPart
+from uploads.bodies import Body
+from uploads.hashing import RunningHash
 from uploads.leases import Lease, expiry
-from uploads.models import Upload, UploadPart
+from uploads.parts import FilePart, Part
+
+AT_ONCE = 2
 
 
 class ChecksumMismatch(Exception):
     """What came has not the checksum that was sent with it."""
-
-
-class PartContent(StreamedFile):
-    """The next bytes of a body: fewer where the body ends."""
-
-    def __init__(self, stream: Any, most: int, lease: Lease, checksum: Any) -> None:
-        super().__init__(stream, most)
-        self.is_at_end = False
-        self._lease, self._checksum = lease, checksum
-
-    def take(self, wanted: int) -> bytes:
-        data: bytes
-        try:
-            data = self._stream.read(wanted)
-        except (UnreadablePostError, TooSlow):
-            data = b""  # What came until then is kept.
-        if len(data) < wanted:
-            self.is_at_end = True
-        if self._checksum is not None:
-            self._checksum.update(data)
-        self._lease.renew()
-        return data
 
 
 def receive(
@@ -47,68 +35,104 @@ def receive(
 ) -> None:
     """Keep ``length`` bytes, or as many as come; the upload's offset says how many.
 
-    A part counts as soon as the store has it, so that whoever is killed loses one at
-    most; with a checksum (the name of hashlib's, and the digest) all count at the end.
-    Raises ChecksumMismatch, and then nothing of it counts; Busy where somebody else has
-    taken the upload over.
+    A part counts as soon as the store has it and all before it, so that whoever is
+    killed loses two at most; with a checksum (the name of hashlib's, and the digest)
+    all count at the end. Raises ChecksumMismatch, and then nothing of it counts; Lost;
+    Busy where somebody else has taken the upload over.
     """
     upload = lease.upload
     hashed = hashlib.new(checksum[0]) if checksum else None
-    found: list[UploadPart] = []
-    start, end = upload.offset, upload.offset + length
-    while start < end:
-        most = min(settings.UPLOAD_PART_BYTES, end - start)
-        content = PartContent(stream, most, lease, hashed)
-        part = save(upload, start, content)
-        if not part.size:
-            discard(part)
-            break
-        start += part.size
-        found.append(part)
-        if checksum is None:
-            keep(lease, [part])
-        if content.is_at_end:
-            break
-    if checksum is not None and hashed is not None:
-        if hashed.digest() != checksum[1]:
-            for part in found:
-                discard(part)
-            raise ChecksumMismatch
-        keep(lease, found)
+    whole = None
+    if assembly.is_for(upload):
+        whole = RunningHash(upload.offset, upload.hash_state)
+    elif composing.is_for(upload):
+        whole = composing.running_hash(upload)
+    hashes = [each for each in (whole, hashed) if each is not None]
+    body = Body(stream, length, *hashes)
+    found: list[Part] = []
+    with lease.kept():
+        for part in _sent(lease, body, whole):
+            found.append(part)
+            if hashed is None:
+                keep(lease, [part])
+    if checksum is None or hashed is None:
+        return
+    if hashed.digest() != checksum[1]:
+        for part in found:
+            part.discard()
+        raise ChecksumMismatch
+    keep(lease, found)
 
 
-def save(upload: Upload, start: int, content: PartContent) -> UploadPart:
-    """Send a part to the store, and return its row, which is not kept yet."""
-    key = f"uploads/{upload.id.hex}/{start:015d}-{uuid.uuid4().hex[:12]}"
-    part = UploadPart.objects.create(upload=upload, start=start, key=key)
-    storage: Any = upload.storage
-    try:
-        if hasattr(storage, "create"):
-            storage.create(key, content, unique=True)
-        else:
-            part.key = storage.save(key, content)
-    except BaseException:
-        discard(part)
-        raise
-    part.size = content.taken
-    return part
+def _sent(
+    lease: Lease, body: Body, whole: RunningHash | None
+) -> Generator[Part, None, None]:
+    """Yield the parts of a body, one after another, as the store has them."""
+    happened: SimpleQueue[None] = SimpleQueue()
+    pending: list[tuple[Part, Future[None]]] = []
+    last: Part | None = None
+
+    def was_read(part: Part) -> None:
+        part.hash_state = None if whole is None else whole.state
+        happened.put(None)
+
+    def ended(sending: Future[None]) -> None:
+        if sending.exception() is not None:
+            body.is_at_end = True  # Nothing more could follow.
+        happened.put(None)
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        try:
+            while pending or not body.is_at_end:
+                if pending and pending[0][1].done():
+                    part, sending = pending[0]
+                    sending.result()
+                    part = part.sent()
+                    del pending[0]
+                    if part.size:
+                        yield part
+                    else:
+                        part.discard()
+                elif (
+                    len(pending) < AT_ONCE
+                    and not body.is_at_end
+                    and (last is None or last.is_read)
+                ):
+                    start = lease.upload.offset if last is None else last.end
+                    last = part = _next(lease, start, body)
+                    part.on_read = partial(was_read, part)
+                    sending = threads.submit(part.send)
+                    pending.append((part, sending))
+                    sending.add_done_callback(ended)
+                else:
+                    happened.get()
+        except BaseException:
+            body.is_at_end = True
+            for part, sending in pending:
+                sending.exception()
+                part.discard()
+            raise
 
 
-def keep(lease: Lease, parts: list[UploadPart]) -> None:
+def _next(lease: Lease, start: int, body: Body) -> Part:
+    upload, end = lease.upload, start + body.left
+    if assembly.is_for(upload) and assembly.reaches(upload, start, end):
+        return AssembledPart(lease, start, body)
+    most = min(settings.UPLOAD_PART_BYTES, body.left)
+    return FilePart.of(upload, start, body, most)
+
+
+def keep(lease: Lease, parts: list[Part]) -> None:
     """Let parts that follow each other count, from the upload's offset on."""
-    upload = lease.upload
+    if not parts:
+        return
     with transaction.atomic():
         for part in parts:
-            part.is_kept = True
-            part.save(update_fields=["size", "is_kept", "key"])
-        offset = upload.offset + sum(part.size for part in parts)
-        lease.update(offset=offset, expires_at=expiry(upload))
-
-
-def discard(part: UploadPart) -> None:
-    """Delete a part's bytes, and then its row; the sweep does what fails."""
-    try:
-        part.upload.storage.delete(part.key)
-    except Exception:  # The row remains, and says what is left.
-        return
-    part.delete()
+            part.record()
+        lease.update(
+            offset=parts[-1].end,
+            hash_state=parts[-1].hash_state,
+            expires_at=expiry(lease.upload),
+        )
+    for part in parts:
+        part.clean()

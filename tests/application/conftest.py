@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Browser
 
+from tests.application.browser import browser_page as browser_page
 from tests.application.postgres import Postgres
 from tests.application.postgres import running as running_postgres
 from tests.application.site import bare_environment, manage
@@ -64,8 +65,11 @@ def callers(db: None) -> Callers:
 
 @pytest.fixture(autouse=True)
 def no_counts() -> Iterator[None]:
-    """Attempts that other tests made are forgotten."""
+    """Attempts that other tests made are forgotten, and failures that they had."""
     from django.core.cache import cache
+
+    from pages import failures
 
     yield
     cache.clear()
+    failures._noted.clear()

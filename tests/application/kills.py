@@ -98,6 +98,8 @@ class Killed:
     before: dict[str, Any]
     after: dict[str, Any]
     lost: list[str]
+    seconds: list[float]
+    """From each kill until something was answered again."""
 
 
 @dataclass
@@ -141,6 +143,7 @@ def run(
     tokens = [_access(_shell(environment, FILL))]
     clients = [Client(n, random.Random(seed + n)) for n in range(CLIENTS)]
     stop = threading.Event()
+    seconds = []
     options = ["--preload", "--workers=1", "--threads=8", "--log-level=error"]
     with served_by(environment, work / "site.log", *options) as (site, server):
         api = f"{site.address}/api/v1"
@@ -158,13 +161,16 @@ def run(
             thread.start()
         try:
             renewed = time.monotonic()
+            _wait_for_answer(clients)
             for _ in range(kills):
                 victim = _worker(server.pid)
                 # At work again: then at a random moment of what it does.
-                _wait_for_answer(clients)
                 time.sleep(chance.uniform(0.0, longest))
                 os.kill(victim, signal.SIGKILL)
+                killed = time.monotonic()
                 _worker(server.pid, other_than=victim)
+                _wait_for_answer(clients)
+                seconds.append(time.monotonic() - killed)
                 if time.monotonic() - renewed > PATIENCE:
                     tokens.append(_access(manage(environment, *_TOKEN)))
                     renewed = time.monotonic()
@@ -187,6 +193,7 @@ def run(
         before,
         after,
         lost,
+        seconds,
     )
 
 

@@ -91,6 +91,10 @@ def share_of_object(scene: Scene, kind: str) -> dict[str, Any]:
     return {"object": scene.object}
 
 
+def import_of_export(scene: Scene, kind: str) -> dict[str, Any]:
+    return {"export": scene.export}
+
+
 def password_by_link(scene: Scene, kind: str) -> dict[str, str]:
     return {**scene.password_link, "password": NEW_PASSWORD}
 
@@ -423,6 +427,68 @@ endpoint(
     "/audit/{id}/",
     "401 401 403 404 403 403 403 200 200",
     things={"id": "entry"},
+)
+endpoint("GET", "/jobs/", "401 401 - - - + - + +", lists="job")
+endpoint(
+    "GET",
+    "/jobs/{id}/",
+    "401 401 404 404 404 200 404 200 200",
+    things={"id": "job"},
+)
+endpoint(
+    "POST",
+    "/jobs/{id}/cancel/",
+    "401 401 404 404 404 200 404 200 200",
+    things={"id": "job"},
+    records="job.cancel",
+)
+endpoint("GET", "/exports/", "401 401 - - - - + + +", lists="export")
+endpoint(
+    "POST",
+    "/exports/",
+    "401 401 201 201 201 201 201 201 201",
+    body=fixed(folder="papers"),
+    records="export.start",
+)
+for method, path, answers, body, records in (
+    ("GET", "", "401 401 404 404 404 404 200 200 200", None, ""),
+    ("DELETE", "", "401 401 404 404 404 404 204 204 204", None, "export.delete"),
+    (
+        "POST",
+        "pin/",
+        "401 401 404 404 404 404 200 200 200",
+        fixed(is_pinned=True),
+        "export.pin",
+    ),
+    (
+        "GET",
+        "content/",
+        "401 401 404 404 404 404 200 200 200",
+        None,
+        "export.download",
+    ),
+):
+    endpoint(
+        method,
+        f"/exports/{{id}}/{path}",
+        answers,
+        body=body,
+        things={"id": "export"},
+        records=records,
+    )
+endpoint(
+    "POST",
+    "/exports/{id}/cancel/",
+    "401 401 404 404 404 404 200 200 200",
+    things={"id": "begun_export"},
+    records="job.cancel",
+)
+endpoint(
+    "POST",
+    "/exports/import/",
+    "401 401 404 404 404 404 202 202 202",
+    body=import_of_export,
+    records="export.import",
 )
 TABLE.append(
     Endpoint(

@@ -14,8 +14,11 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from accounts.models import Tenant, TenantGroup, User
-from accounts.tokens import create_tokens
+from accounts.tokens import create_tokens, version_of
 from audit.models import Entry
+from exports import starting
+from jobs.running import run_waiting
+from jobs.starting import start
 from objects import grants, storing
 from objects.access import Access
 from objects.incoming import IncomingFile
@@ -101,11 +104,17 @@ class Scene:
             kind=Upload.Kind.DIRECT,
             version=version,
             user=editor,
+            user_version=version_of(editor),
             store=version.store,
             size=100,
             expires_at=expiry(),
         )
         return str(upload.pk)
+
+    @cached_property
+    def job(self) -> str:
+        """The editor's, which waits."""
+        return str(start("jobs.delete_old", owner=self.callers[EDITOR].user).pk)
 
     @property
     def path(self) -> str:
@@ -164,6 +173,19 @@ class Scene:
     @property
     def share_token(self) -> str:
         return self._link[1]
+
+    @cached_property
+    def begun_export(self) -> str:
+        """The administrator's, of the object's folder; no worker has it yet."""
+        made = starting.start_folder(self.callers[ADMINISTRATOR].user, "papers")
+        return str(made.pk)
+
+    @cached_property
+    def export(self) -> str:
+        """As the one that is begun, and ready."""
+        made = starting.start_folder(self.callers[ADMINISTRATOR].user, "papers")
+        run_waiting()
+        return str(made.pk)
 
     @property
     def entry(self) -> int:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import io
+import json
 import os
 import re
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import requests
@@ -20,7 +25,9 @@ from tahoestorage.testing.grid import LocalGrid
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 EXAMPLE = ROOT / "example"
+EVENTS = "/events/"
 EVENT = "/events/storage-day/"
+ORGANISER = "organiser"  # of the demonstration's event
 SLIDES_FORM = EVENT + "add-slides/"
 PHOTO_FORM = EVENT + "add-photo/"
 PASSWORD = "of-the-tests"
@@ -48,8 +55,9 @@ class Site:
         headers: dict[str, str] | None = None,
     ) -> requests.Response:
         """Send a form as it was got; `file` is its field, its name and its content."""
-        token = re.search(r'csrfmiddlewaretoken" value="(\w+)"', self.get(path).text)
-        assert token
+        page = self.get(path).text
+        token = re.search(r'csrfmiddlewaretoken" value="(\w+)"', page)
+        assert token, page
         return self.visitor.post(
             self.address + path,
             {"csrfmiddlewaretoken": token[1], **fields},
@@ -59,7 +67,17 @@ class Site:
             timeout=60,
         )
 
+    def sign_in(self, name: str = ORGANISER) -> str:
+        """Sign in unless somebody is, and return the cookie that says so."""
+        if "sessionid" not in self.visitor.cookies:
+            signed_in = self.post(
+                "/accounts/sign-in/", {"username": name, "password": PASSWORD}
+            )
+            assert signed_in.status_code == 302, signed_in.text
+        return str(self.visitor.cookies["sessionid"])
+
     def add_slides(self, title: str, name: str, content: bytes) -> requests.Response:
+        self.sign_in()
         return self.post(SLIDES_FORM, {"title": title}, file=("slides", name, content))
 
     def link(self, title: str) -> str:
@@ -81,6 +99,61 @@ def manage(environment: Environment, *command: str) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def settings_of(environment: Environment, wanted: Iterable[str]) -> list[object]:
+    """Return what a process with just this environment has of the settings."""
+    listed = ", ".join(f"settings.{each}" for each in wanted)
+    code = "import json; from django.conf import settings; "
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}print(json.dumps([{listed}]))"],
+        cwd=EXAMPLE,
+        env={
+            **environment,
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            "PYTHONPATH": ":".join(sys.path),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: list[object] = json.loads(done.stdout)
+    return found
+
+
+def make_tables(environment: Environment) -> None:
+    """Make the tables of a new site. In SQLite they are a copy: to migrate takes long.
+
+    Where a site migrates that was there before, that is a test's own.
+    """
+    if "DATABASE_URL" in environment:
+        manage(environment, "migrate", "--verbosity=0")
+        return
+    shutil.copyfile(_migrated(), environment["DATABASE"])
+
+
+@functools.cache
+def _migrated() -> Path:
+    """A database that was migrated once for all sites of this process."""
+    directory = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    environment = bare_environment(directory) | {"STORAGE_URL": "memory://"}
+    environment.pop("DATABASE_URL", None)
+    manage(environment, "migrate", "--verbosity=0")
+    return Path(environment["DATABASE"])
+
+
+def make_thumbnails(environment: Environment, site: Site) -> None:
+    """Have the small pictures of the event made: asked for, and done by a worker."""
+    for path in thumbnails_of(site.get(EVENT).text):
+        site.get(path).raise_for_status()
+    manage(environment, "jobs_worker", "--once")
+
+
+def thumbnails_of(page: str) -> list[str]:
+    """Return what the page of an event shows of its photos."""
+    return re.findall(r'<img src="([^"]+)" alt="Photo of', page)
 
 
 @contextlib.contextmanager
@@ -125,14 +198,14 @@ def grid_environment(grid: LocalGrid, directory: Path) -> Environment:
         "TAHOE_STORAGE_BASE_CAP_FILE": str(cap_file),
         "TAHOE_STORAGE_CACHE_DIRECTORY": str(directory / "cache"),
     }
-    manage(environment, "migrate", "--verbosity=0")
+    make_tables(environment)
     manage(environment, "demo_data", "--superuser=demo")
     return environment
 
 
 def make_tables_and_user(environment: Environment) -> None:
     """Fill the site's new database: its tables, and the user ann of a tenant."""
-    manage(environment, "migrate", "--verbosity=0")
+    make_tables(environment)
     code = (
         "from accounts.models import Tenant, User\n"
         "t = Tenant.objects.create(name='A', slug='a')\n"
@@ -152,6 +225,38 @@ def bare_environment(directory: Path) -> Environment:
         "MEDIA_ROOT": str(directory / "media"),
         "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
     }
+
+
+def run_commands(blocks: Iterable[str], directory: Path) -> str:
+    """Run the commands of a guide on a new site; return what they print."""
+    environment = bare_environment(directory)
+    programs = os.path.dirname(sys.executable)
+    environment["PATH"] = f"{programs}{os.pathsep}{environment['PATH']}"
+    make_tables(environment)
+    script = "\n".join(blocks)
+    script = script.replace("python manage.py", f"python {EXAMPLE}/manage.py")
+    with served(environment, directory / "site.log") as site:
+        done = subprocess.run(
+            ["sh", "-euc", script.replace("http://127.0.0.1:8000", site.address)],
+            cwd=directory,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def lose(environment: Environment, name: str) -> None:
+    """Delete the bytes of the object of that name behind the site's back."""
+    code = (
+        "from objects.models import Version\n"
+        f"version = Version.objects.get(object__name={name!r})\n"
+        "version.storage.delete(version.key)"
+    )
+    manage(environment, "shell", "--no-imports", "-c", code)
 
 
 def without_gateway(environment: Environment) -> Environment:

@@ -34,8 +34,9 @@ def store_entry(
             "base_cap": grid.create_root().uri,
             "cache": {"directory": str(directory)},
         }
-    elif kind == "s3":
-        server: S3Server = request.getfixturevalue("weed")
+    elif kind in {"s3", "s3 by https"}:
+        fixture = "weed" if kind == "s3" else "tls_weed"
+        server: S3Server = request.getfixturevalue(fixture)
         backend = "tahoestorage.backends.s3.S3Storage"
         options = {
             **server.options,
@@ -62,3 +63,15 @@ def read(version: Version) -> bytes:
     """Return what the version's store has of it."""
     with version.storage.open(version.key) as file:
         return bytes(file.read())
+
+
+def names_in(storage: Any, directory: str) -> list[str]:
+    """Return the names of all files below a directory; none where there is none."""
+    try:
+        directories, files = storage.listdir(directory)
+    except FileNotFoundError:
+        return []
+    found = [f"{directory}/{name}" for name in files]
+    for name in directories:
+        found += names_in(storage, f"{directory}/{name}")
+    return found

@@ -188,7 +188,9 @@ def test_demonstration_data_have_users_of_each_kind_and_objects(
         listed = client.get("/api/v1/objects/").json()
         sees[user.username] = len(listed.get("results", ()))
     assert sees == {
-        "demo-administrator": 4,
+        # And the photos and slides of the event, which the organiser has.
+        "demo-administrator": 10,
+        "organiser": 6,
         "demo-owner": 4,
         "demo-editor": 4,
         "demo-viewer": 4,
@@ -196,5 +198,5 @@ def test_demonstration_data_have_users_of_each_kind_and_objects(
         "demo-inactive": 0,
         "demo-neighbour": 0,
     }
-    assert StoredObject.objects.count() == 4
+    assert StoredObject.objects.count() == 10
     assert capsys.readouterr().out.count("Made demo-viewer.") == 1

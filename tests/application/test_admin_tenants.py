@@ -16,9 +16,16 @@ from events.models import Event, Session, Speaker
 from objects import grants
 from objects.access import Access
 from objects.models import DefaultPermission, GroupPermission, UserPermission
-from tests.application.callers import OTHER_TENANT, SUPER_TENANT, VIEWER, Callers
+from tests.application.callers import (
+    OTHER_TENANT,
+    SUPER_TENANT,
+    TENANT_ADMINISTRATOR,
+    VIEWER,
+    Callers,
+)
 
 MODELS = (
+    "objects/storedobject",
     "objects/userpermission",
     "objects/grouppermission",
     "objects/defaultpermission",
@@ -28,7 +35,8 @@ MODELS = (
     "events/speaker",
     "events/session",
 )
-FORMS = [model for model in MODELS if model not in {"sharing/sharelink", "audit/entry"}]
+READ_ONLY = {"objects/storedobject", "sharing/sharelink", "audit/entry"}
+FORMS = [model for model in MODELS if model not in READ_ONLY]
 NAMES = ("Acme", "plan.txt", "viewer", "Readers", "Launch", "Dr. Who", "Opening")
 """What the tenant of the object's has, and others are not to read."""
 
@@ -42,8 +50,8 @@ def acmes(callers: Callers) -> dict[str, Any]:
     event = Event.objects.create(
         tenant=callers.tenant, name="Launch", slug="launch", starts_at=timezone.now()
     )
-    speaker = Speaker.objects.create(event=event, name="Dr. Who", photo="a.png")
-    Session.objects.create(event=event, title="Opening", slides="a.pdf")
+    speaker = Speaker.objects.create(event=event, name="Dr. Who")
+    Session.objects.create(event=event, title="Opening")
     return {
         "tenant": callers.tenant.pk,
         "user": callers[VIEWER].user.pk,
@@ -120,6 +128,69 @@ def test_the_operator_is_shown_every_tenants_names(
     page = browser.get("/admin/objects/userpermission/add/", acmes)
     assert {"plan.txt", "viewer"} <= shown(page)
     assert "Launch" in shown(browser.get("/admin/events/session/add/"))
+
+
+@pytest.mark.parametrize("kind", [SUPER_TENANT, TENANT_ADMINISTRATOR, OTHER_TENANT])
+def test_an_object_is_looked_up_where_a_permission_names_it(
+    callers: Callers, kind: str
+) -> None:
+    user = callers[kind].user
+    user.is_staff, user.is_superuser = True, kind == SUPER_TENANT
+    user.save()
+    browser = Client()
+    browser.force_login(user)
+    version = callers.object.current
+    assert version is not None
+    url = f"/admin/objects/storedobject/{callers.object.pk}/change/"
+
+    listed = browser.get("/admin/objects/storedobject/?q=plan&_popup=1")
+    shown_one = browser.get(url)
+    changed = browser.post(url, {"name": "other.txt"})
+
+    assert listed.status_code == 200
+    is_own = kind != OTHER_TENANT
+    assert ("plan.txt" in listed.content.decode()) is is_own
+    assert (shown_one.status_code == 200) is is_own
+    assert (version.sha256 in shown_one.content.decode()) is is_own
+    # Neither where a content is, nor a way to it.
+    assert version.key not in shown_one.content.decode()
+    assert changed.status_code in {302, 403}
+    callers.object.refresh_from_db()
+    assert callers.object.name == "plan.txt"
+
+
+@pytest.mark.parametrize("kind", [SUPER_TENANT, TENANT_ADMINISTRATOR])
+def test_no_form_moves_an_event_or_a_part_of_it(
+    callers: Callers, acmes: dict[str, Any], kind: str
+) -> None:
+    globex = callers[OTHER_TENANT].user.tenant
+    other = Event.objects.create(
+        tenant=globex, name="Theirs", slug="theirs", starts_at=timezone.now()
+    )
+    speaker, event = acmes["speakers"], Event.objects.get(pk=acmes["event"])
+    browser = browser_of(callers, kind)
+
+    sent = browser.post(
+        f"/admin/events/event/{event.pk}/change/",
+        {
+            "tenant": globex.pk,
+            "name": "Changed",
+            "slug": event.slug,
+            "starts_at_0": "2026-11-29",
+            "starts_at_1": "09:00:00",
+            "place": "Hall 1",
+        },
+    )
+    moved = browser.post(
+        f"/admin/events/speaker/{speaker}/change/",
+        {"event": other.pk, "name": "Dr. Changed"},
+    )
+
+    assert (sent.status_code, moved.status_code) == (302, 302)
+    event.refresh_from_db()
+    assert (event.name, event.tenant) == ("Changed", callers.tenant)
+    row = Speaker.objects.get(pk=speaker)
+    assert (row.name, row.event) == ("Dr. Changed", event)
 
 
 def test_every_admin_of_the_application_is_limited_to_the_tenant() -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
-from tests.application.site import EXAMPLE, bare_environment, manage, served
+from tests.application.site import run_commands
 from tests.support.documents import block
 
 TOUR = (
@@ -25,27 +22,10 @@ TOUR = (
 def test_every_command_of_the_tour_does_what_it_says(tmp_path: Path) -> None:
     for program in ("curl", "jq"):
         assert shutil.which(program), f"apt-get install {program}"
-    environment = bare_environment(tmp_path)
-    programs = os.path.dirname(sys.executable)
-    environment["PATH"] = f"{programs}{os.pathsep}{environment['PATH']}"
-    manage(environment, "migrate", "--verbosity=0")
-    script = "\n".join(TOUR)
-    assert script.count("http://127.0.0.1:8000") == 1
     # What the tour leaves behind is in a folder of the test's.
-    script = script.replace("python manage.py", f"python {EXAMPLE}/manage.py")
-    with served(environment, tmp_path / "site.log") as site:
-        done = subprocess.run(
-            ["sh", "-euc", script.replace("http://127.0.0.1:8000", site.address)],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
+    output = run_commands(TOUR, tmp_path)
 
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.split("\n") == [
+    assert output.split("\n") == [
         "Made ann, administrator of Acme.",
         '"slides.pdf"',
         "2",

@@ -200,6 +200,36 @@ def test_killed_anywhere_the_directory_has_a_whole_backup(
     assert [file.name for file in files] == [second.rpartition("/")[2]]
 
 
+@pytest.mark.django_db
+def test_what_a_store_has_lost_stays_in_the_backup_and_is_told(
+    settings: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    # SQLite's own copy waits for the transaction that the test is in.
+    monkeypatch.setattr(command, "dump", lambda to: to.write_text(""))
+    settings.STORAGES = {"default": store_entry("files", tmp_path, request)}
+    tenant = Tenant.objects.create(name="Acme", slug="acme")
+    user = User.objects.create_user("ann", password="secret", tenant=tenant)
+    lost, purged = put(user, b"lost", "lost"), put(user, b"purged", "purged")
+    put(user, b"kept", "kept")
+    directory = tmp_path / "backup"
+    copies = directory / "stores" / "default"
+    call_command("backup", str(directory))
+    # Somebody does so by other means.
+    lost.storage.delete(lost.key)
+    purging.forget(_going("purged"))
+
+    with pytest.raises(CommandError, match="a store has lost") as caught:
+        call_command("backup", str(directory))
+
+    assert caught.value.returncode == 1
+    assert (copies / lost.key).read_bytes() == b"lost"
+    assert not (copies / purged.key).exists()
+    assert (directory / "backup.json").exists()
+
+
 def _going(name: str) -> Any:
     versions = Version.objects.filter(object__name=name)
     versions.update(state=Version.State.GOING)

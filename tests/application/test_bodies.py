@@ -153,6 +153,40 @@ def test_whoever_stops_sending_a_form_is_cut_off(sender: Sender) -> None:
     assert not any(sender.left())
 
 
+def test_whoever_stops_sending_json_is_cut_off(sender: Sender) -> None:
+    # Anybody may ask for a token.
+    to = {"to": "POST /api/v1/tokens/", "kind": "application/json"}
+    with sender.sending("Content-Length: 1000", b"{", **to) as connection:
+        assert answer(connection) == (408, "The body came too slowly.")
+
+
+@pytest.mark.parametrize("path", ["/accounts/sign-in/", "/admin/login/"])
+@pytest.mark.parametrize(
+    "kind", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=b"]
+)
+def test_whoever_stops_sending_a_form_to_a_page_is_cut_off(
+    sender: Sender, path: str, kind: str
+) -> None:
+    begun = FILE if "multipart" in kind else b"username="
+    head = "Content-Length: 1000\r\nCookie: csrftoken=" + "a" * 32
+    with sender.sending(head, begun, to=f"POST {path}", kind=kind) as connection:
+        assert connection.recv(4096).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_form_that_comes_in_time_is_read_whole(sender: Sender) -> None:
+    token = "a" * 32
+    form = f"csrfmiddlewaretoken={token}&username=ann&password={'x' * 200_000}"
+    head = f"Content-Length: {len(form)}\r\nCookie: csrftoken={token}"
+    with sender.sending(
+        head,
+        form.encode(),
+        to="POST /accounts/sign-in/",
+        kind="application/x-www-form-urlencoded",
+    ) as connection:
+        # The form again, with what is wrong in it: the token was found.
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+
+
 def test_whoever_hangs_up_on_a_form_leaves_nothing(sender: Sender) -> None:
     body = FILE + b"x" * 50_000
     with sender.sending("Content-Length: 100000", body, **FORM) as connection:

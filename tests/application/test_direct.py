@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
@@ -79,6 +80,22 @@ def counts() -> list[int]:
     """Bytes of the tenant: used, and reserved."""
     tenant = Tenant.objects.get(slug="acme")
     return [tenant.used_bytes, tenant.reserved_bytes]
+
+
+def test_whoever_gets_a_url_is_told_how_long_it_is_good(
+    stores: None, api: APIClient
+) -> None:
+    before = timezone.now().replace(microsecond=0)
+
+    upload = begin(api)
+
+    query = parse_qs(urlsplit(upload["url"]).query)
+    (good,) = (int(query[name][0]) for name in query if name.endswith("-Expires"))
+    end = datetime.fromisoformat(upload["expires_at"])
+    seconds = timedelta(seconds=good)
+    # Seconds are whole in the URL: it may say one less.
+    assert before + seconds <= end <= timezone.now() + seconds + timedelta(seconds=1)
+    assert end < Upload.objects.get().expires_at
 
 
 def test_what_was_uploaded_is_stored_once_it_was_hashed(

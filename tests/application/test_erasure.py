@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from datetime import timedelta
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -14,11 +16,16 @@ from django.utils import timezone
 from accounts.erasure import erase
 from accounts.models import Tenant, User
 from audit.models import Entry
-from objects import storing
+from exports import starting
+from exports.models import Export
+from objects import purging, storing
 from objects.incoming import IncomingFile
 from objects.models import StoredObject, UserPermission, Version
+from pages import thumbnails
+from pages.models import Thumbnail
 from sharing.models import ShareLink
 from tests.application.callers import ADMINISTRATOR, EDITOR, VIEWER, Callers
+from tests.application.filling import picture
 
 
 def put(user: User, name: str, content: bytes = b"content") -> StoredObject:
@@ -156,3 +163,74 @@ def test_an_operator_is_asked(callers: Callers) -> None:
         call_command("erase_user", VIEWER)
 
     assert User.objects.filter(username=VIEWER, is_active=True).exists()
+
+
+def names_in_the_audit() -> str:
+    return str(list(Entry.objects.values()))
+
+
+def test_no_name_stays_in_the_audit_of_what_went_at_the_first_attempt(
+    callers: Callers,
+) -> None:
+    user = callers[ADMINISTRATOR].user
+    put(user, "first.txt")
+    begun = storing.begin(
+        tenant=callers.tenant,
+        user=callers[EDITOR].user,
+        folder=callers.object.folder,
+        name=callers.object.name,
+        size=5,
+        content_type="text/plain",
+    )
+    assert erase(user).objects == 1
+    assert "first.txt" not in names_in_the_audit()
+    storing.abandon(begun)
+
+    assert erase(user).left == []
+
+    for name in ("first.txt", "plan.txt"):
+        assert name not in names_in_the_audit()
+
+
+def test_no_name_stays_in_the_audit_of_what_had_gone_before(callers: Callers) -> None:
+    user, other = callers[ADMINISTRATOR].user, callers[EDITOR].user
+    put(user, "purged.txt")
+    put(user, "given.txt")
+    StoredObject.objects.filter(name="given.txt").update(owner=other)
+    StoredObject.objects.filter(name="purged.txt").update(
+        deleted_at=timezone.now() - timedelta(days=1000)
+    )
+    assert purging.purge().objects == 1
+    export = starting.start_folder(user, "letters of ann")
+    # As when its time is over.
+    Export.objects.filter(pk=export.pk).delete()
+
+    assert erase(user).left == []
+
+    assert "purged.txt" not in names_in_the_audit()
+    assert "letters of ann" not in names_in_the_audit()
+    assert "given.txt" in names_in_the_audit()
+
+
+def test_thumbnails_go_with_what_they_show(callers: Callers) -> None:
+    user = callers[ADMINISTRATOR].user
+    version = put(user, "ann.jpg", picture(1)).current
+    assert version is not None
+    thumbnails.ask(version)
+    assert thumbnails.make(str(version.pk))
+    shown = Thumbnail.objects.get()
+    delete = type(shown.storage).delete
+
+    def away(storage: Any, name: str) -> None:
+        if name == shown.key:
+            raise OSError("the store is away")
+        delete(storage, name)
+
+    with mock.patch.object(type(shown.storage), "delete", away):
+        left = erase(user).left
+    assert left == [f"thumbnails of object {version.object_id}"]
+
+    assert erase(user).left == []
+
+    assert not shown.storage.exists(shown.key)
+    assert not Thumbnail.objects.exists()

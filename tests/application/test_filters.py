@@ -89,7 +89,7 @@ def test_ids_of_the_own_tenant_find_their_rows(
 def views(patterns: Any = None) -> list[Any]:
     """Return the API's views."""
     found = []
-    for pattern in patterns or get_resolver().url_patterns:
+    for pattern in get_resolver().url_patterns if patterns is None else patterns:
         if hasattr(pattern, "url_patterns"):
             found += views(pattern.url_patterns)
         elif view := getattr(pattern.callback, "cls", None):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from django.core.files.storage import storages
 from django.test import Client
 
+from config import health
 from tests.application.site import Environment, bare_environment, manage
 
 # By plain HTTP, and by a name that is none of the site's.
@@ -45,3 +49,94 @@ def test_no_cache_keeps_the_answer_and_nothing_else_is_taken() -> None:
     assert client.head("/healthz").status_code == 200
     assert client.post("/healthz").status_code == 404
     assert client.get("/healthz/").status_code == 404
+
+
+@pytest.mark.django_db
+def test_each_part_is_told_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def ask_store() -> None:
+        asked.append("store")
+        raise OSError("secret-name-of-a-host")
+
+    monkeypatch.setattr(health, "_said", {})
+    monkeypatch.setitem(health.PARTS, "store", ask_store)
+
+    answers = [Client().get("/health") for _ in range(3)]
+
+    told = {"database": "ok", "cache": "ok", "store": "away"}
+    assert [(found.status_code, found.json()) for found in answers] == [(503, told)] * 3
+    assert asked == ["store"]
+    assert Client().get("/health/database").json() == {"database": "ok"}
+    assert Client().get("/health/process").status_code == 200
+    assert Client().get("/health/other").status_code == 404
+
+
+class Asked:
+    """How often the store is looked at, by a clock that stands still."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count, self.now, self.is_away = 0, 1000.0, False
+        self.begun, self.go_on = threading.Event(), threading.Event()
+        self.go_on.set()
+        monkeypatch.setattr(health, "_said", {})
+        monkeypatch.setattr(health, "monotonic", lambda: self.now)
+        monkeypatch.setattr(storages["default"], "size", self.size)
+
+    def size(self, name: str) -> int:
+        self.count += 1
+        self.begun.set()
+        assert self.go_on.wait(60)
+        raise OSError("away") if self.is_away else FileNotFoundError(name)
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    return Asked(monkeypatch)
+
+
+def said_of_store() -> tuple[int, str]:
+    answer = Client().get("/health/store")
+    return answer.status_code, answer.json()["store"]
+
+
+def test_the_store_is_asked_once_in_some_seconds(store: Asked) -> None:
+    assert {said_of_store() for _ in range(20)} == {(200, "ok")}
+    assert store.count == 1
+
+    store.is_away = True
+    store.now += health.KEPT
+    assert {said_of_store() for _ in range(20)} == {(503, "away")}
+    assert store.count == 2
+
+
+def test_one_thread_waits_for_the_store(store: Asked) -> None:
+    said_of_store()
+    store.now += health.KEPT
+    store.is_away = True
+    store.begun.clear()
+    store.go_on.clear()
+
+    with ThreadPoolExecutor(1) as pool:
+        looking = pool.submit(said_of_store)
+        assert store.begun.wait(60)
+        meanwhile = {said_of_store() for _ in range(8)}
+        store.go_on.set()
+
+    assert meanwhile == {(200, "ok")}
+    assert looking.result() == (503, "away")
+    assert store.count == 2
+
+
+def test_those_who_are_first_share_one_look(store: Asked) -> None:
+    store.go_on.clear()
+
+    with ThreadPoolExecutor(4) as pool:
+        looking = [pool.submit(said_of_store) for _ in range(4)]
+        assert store.begun.wait(60)
+        store.go_on.set()
+
+    assert {one.result() for one in looking} == {(200, "ok")}
+    assert store.count == 1

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from datetime import timedelta
+import time
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,10 +12,11 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from api.idempotency import LEASE
+from api import idempotency
 from api.models import OnceRequest
+from objects import storing
 from objects.incoming import IncomingFile
-from objects.models import Version
+from objects.models import StoredObject, Version
 from tests.application.callers import client_of
 
 pytestmark = pytest.mark.django_db
@@ -133,35 +135,109 @@ def test_a_killed_process_blocks_its_key_for_a_lease_only(
     api: APIClient, user: User
 ) -> None:
     put(api)
-    # As the process leaves it that is killed within the request.
+    # As the process leaves it that is killed before the content is stored.
     OnceRequest.objects.update(status=None, body=None, content="")
+    StoredObject.objects.all().delete()
     assert put(api).status_code == 409
 
     ended = timezone.now() - timedelta(seconds=1)
     OnceRequest.objects.update(lease_ends=ended)
 
-    assert put(api).status_code == 200
-    assert put(api).status_code == 200
-    assert Version.objects.count() == 2
+    assert put(api).status_code == 201
+    assert put(api).status_code == 201
+    assert Version.objects.count() == 1
 
 
-def test_a_slow_body_renews_the_lease(
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def test_what_a_killed_process_has_stored_is_not_stored_again(
     api: APIClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.idempotency.RENEWED_AFTER", timedelta(0))
-    ends = []
-    read = IncomingFile.read
+    store = storing.store
+
+    def killed(*args: Any, **options: Any) -> None:
+        store(*args, **options)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storing, "store", killed)
+        with pytest.raises(Killed):
+            put(api)
+
+    repeated = put(api)
+
+    assert repeated.status_code == 201
+    assert repeated.json()["version"] == 1
+    assert Version.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("while_it", ["arrives", "is stored"])
+def test_the_lease_is_renewed_until_the_response_is_there(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch, while_it: str
+) -> None:
+    monkeypatch.setattr(idempotency, "RENEWED", 0.01)
+    seen: list[int] = []
+
+    def held_up() -> None:
+        """Outlast the lease, if nobody renews it."""
+        if not seen:
+            OnceRequest.objects.update(lease_ends=timezone.now())
+            deadline = time.monotonic() + 60
+            while ends() <= timezone.now() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            seen.append(0)
+            seen[0] = put(api).status_code
+
+    read, save = IncomingFile.read, storing.save
 
     def reading(self: IncomingFile, size: int | None = None) -> bytes:
-        data = read(self, size)
-        ends.append(OnceRequest.objects.get().lease_ends)
-        return data
+        held_up()
+        return read(self, size)
 
-    before = timezone.now() + LEASE
-    monkeypatch.setattr(IncomingFile, "read", reading)
-    put(api)
+    def saving(*args: Any) -> None:
+        save(*args)
+        held_up()
 
-    assert ends[0] > before
+    if while_it == "arrives":
+        monkeypatch.setattr(IncomingFile, "read", reading)
+    else:
+        monkeypatch.setattr("objects.storing.save", saving)
+
+    assert put(api).status_code == 201
+    assert seen == [409]
+    assert Version.objects.count() == 1
+
+
+def ends() -> datetime:
+    return OnceRequest.objects.get().lease_ends
+
+
+def test_of_two_at_once_one_is_stored_whoever_was_held_up(
+    api: APIClient, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = storing.save
+    others: list[Any] = []
+
+    def held_up(*args: Any) -> None:
+        """As a process that stands still for longer than its lease."""
+        save(*args)
+        if not others:
+            OnceRequest.objects.update(lease_ends=timezone.now())
+            others.append(None)
+            others[0] = put(api)
+
+    monkeypatch.setattr("objects.storing.save", held_up)
+
+    assert put(api).status_code == 409
+    assert others[0].status_code == 200
+    assert Version.objects.count() == 1
+    assert put(api).json() == others[0].json()
+    user.tenant.refresh_from_db()
+    assert (user.tenant.used_bytes, user.tenant.reserved_bytes) == (3, 0)
+    assert (user.tenant.used_objects, user.tenant.reserved_objects) == (1, 0)
 
 
 def test_a_key_is_kept_for_a_day(api: APIClient) -> None:

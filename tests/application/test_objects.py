@@ -18,7 +18,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import Tenant, User
 from accounts.tokens import revoke_tokens
-from objects import storing
+from objects import purging, storing
 from objects.conditions import Conditions, Unmet, content_etag
 from objects.incoming import IncomingFile
 from objects.models import StoredObject, Version
@@ -247,8 +247,16 @@ def test_a_tenants_failure_hinders_no_other_purge(
     api: APIClient, user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api.delete(made(api))
-    # As a database from before the limit may have it. It is the first by name.
-    Tenant.objects.create(name="Aaa", slug="aaa", undo_days=1_000_000)
+    # The first by name.
+    Tenant.objects.create(name="Aaa", slug="aaa")
+    mark_old = purging._mark_old
+
+    def failing(tenant: Tenant, *args: Any) -> None:
+        if tenant.slug == "aaa":
+            raise ValueError
+        mark_old(tenant, *args)
+
+    monkeypatch.setattr(purging, "_mark_old", failing)
 
     done = purge(timezone.now() + timedelta(days=8))
 
@@ -259,6 +267,20 @@ def test_a_tenants_failure_hinders_no_other_purge(
         call_command("objects_purge", stdout=said)
     assert failure.value.returncode == 1
     assert json.loads(said.getvalue())["failed"] == 1
+
+
+def test_more_days_than_a_date_has_are_the_most_there_may_be(
+    api: APIClient, user: User
+) -> None:
+    api.delete(made(api))
+    # As a database from before the limit may have it.
+    Tenant.objects.update(undo_days=2**31 - 1)
+
+    done = purge(timezone.now() + timedelta(days=3649))
+    assert (done.objects, done.failed) == (0, 0)
+    done = purge(timezone.now() + timedelta(days=3651))
+    assert (done.objects, done.failed) == (1, 0)
+    assert in_store() == 0
 
 
 def test_what_arrives_in_a_deleted_object_is_refused(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from typing import Any
 
 import psycopg
 import pytest
 from django.core.files.storage import storages
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.files.uploadhandler import TemporaryFileUploadHandler
 from django.db import OperationalError
 from django.test import Client
 from rest_framework.test import APIClient
@@ -135,6 +138,21 @@ def test_what_is_away_is_to_be_asked_again(
 
     assert "hunter2" not in json.dumps(problem(response, 503))
     assert int(response.headers["Retry-After"]) > 0
+
+
+def test_a_full_disk_of_the_host_is_not_told_as_the_store_s(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_args: Any) -> None:
+        raise OSError(errno.ENOSPC, SECRET)
+
+    monkeypatch.setattr(TemporaryFileUploadHandler, "new_file", full)
+    large = SimpleUploadedFile("a", b"x" * (3 << 20))
+
+    found = problem(api.post(OBJECTS, {"file": large}, format="multipart"), 507)
+
+    assert "no room" in found["detail"]
+    assert "hunter2" not in json.dumps(found)
 
 
 def test_a_content_that_is_gone_is_said_to_be_missing(

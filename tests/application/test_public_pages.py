@@ -20,6 +20,7 @@ from tests.application.site import (
     Environment,
     Site,
     grid_environment,
+    make_thumbnails,
     served,
 )
 from tests.support.nginx_server import PublicProxy, public_proxy
@@ -87,14 +88,15 @@ def save(files: TahoeStorage, name: str, content: bytes) -> str:
 
 
 def test_the_example_s_page_takes_its_photos_from_the_proxy(
-    page: Page, proxy: PublicProxy
+    page: Page, proxy: PublicProxy, site: Site, environment: Environment
 ) -> None:
+    make_thumbnails(environment, site)
     page.goto(EVENT)
     photos = page.get_by_role("img")
     expect(photos).to_have_count(3)
     for photo in photos.all():
         photo.scroll_into_view_if_needed()
-        expect(photo).to_have_js_property("naturalWidth", 600)
+        expect(photo).to_have_js_property("naturalWidth", 384)
         expect(photo).to_have_attribute("src", re.compile(f"^{proxy.url}/named/URI"))
 
 

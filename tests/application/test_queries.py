@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from audit.actions import Action
+from audit.models import Entry
+from objects import changing
+from objects.models import StoredObject
 from tests.application.callers import EDITOR, Callers
+from tests.application.stores import put
 
 pytestmark = pytest.mark.django_db
 
-AT_MOST = 15
+AT_MOST = 15  # One of them looks whether a folder has the new object's path.
 
 
 def queries(captured: CaptureQueriesContext) -> list[str]:
@@ -32,3 +37,20 @@ def test_an_object_goes_up_and_down_by_few_queries(callers: Callers) -> None:
     assert len(queries(put)) <= AT_MOST, queries(put)
     # The user with the tenant, and the object with its version and who may see it.
     assert len(queries(get)) == 2, queries(get)
+
+
+def test_many_objects_are_deleted_by_few_queries(callers: Callers) -> None:
+    user = callers[EDITOR].user
+    made = [put(user, b"x", f"{number}").object for number in range(30)]
+    changing.delete(made[0].pk, actor=user)
+
+    with CaptureQueriesContext(connection) as captured, transaction.atomic():
+        changing.delete_all([one.pk for one in made], actor=user)
+
+    assert len(queries(captured)) <= 4, queries(captured)
+    there = StoredObject.objects.filter(pk__in=[one.pk for one in made])
+    assert there.filter(deleted_at=None).count() == 0
+    assert not there.exclude(updated_at__gte=made[-1].updated_at).exists()
+    entries = Entry.objects.filter(action=Action.OBJECT_DELETE, actor_id=user.pk)
+    assert {entry.target_name for entry in entries} == {str(one) for one in made}
+    assert entries.count() == 30

@@ -11,7 +11,7 @@ from django.test import Client
 
 from tests.application import schema_run
 
-EXAMPLES = 2  # of each operation and phase; `benchmarks.application schema` asks more
+EXAMPLES = 1  # of each operation and phase; `benchmarks.application schema` asks more
 
 
 def test_the_schema_is_valid_and_nothing_in_it_is_guessed(tmp_path: Path) -> None:

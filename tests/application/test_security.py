@@ -25,9 +25,24 @@ def test_the_production_form_passes_djangos_checks(tmp_path: Path) -> None:
         "CACHE_URL": "redis://127.0.0.1:6379/1",
         "DATABASE_URL": "postgres://site:secret@127.0.0.1/site",
         "CORS_ALLOWED_ORIGINS": OTHER_SITE,
+        "EMAIL_URL": "smtp+tls://site:secret@mail.example.org:587",
     }
 
     manage(environment, "check", "--deploy", "--fail-level=WARNING")
+
+
+def test_a_site_that_prints_its_mails_is_told_so(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check", "--deploy"],
+        cwd=EXAMPLE,
+        env=bare_environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "accounts.W001" in done.stderr
+    assert "EMAIL_URL is not set" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -74,9 +89,19 @@ def test_a_site_that_is_named_may_use_the_api_and_no_other(callers: Callers) -> 
         named = client.get(url, HTTP_ORIGIN=OTHER_SITE)
         other = client.get(url, HTTP_ORIGIN="https://evil.example")
         page = client.get("/", HTTP_ORIGIN=OTHER_SITE)
+        asked = client.options(
+            url,
+            HTTP_ORIGIN=OTHER_SITE,
+            HTTP_ACCESS_CONTROL_REQUEST_METHOD="PUT",
+            HTTP_ACCESS_CONTROL_REQUEST_HEADERS="if-none-match, range",
+        )
 
     assert named.headers["Access-Control-Allow-Origin"] == OTHER_SITE
     assert "Access-Control-Allow-Credentials" not in named.headers
+    may_send = asked.headers["Access-Control-Allow-Headers"].split(", ")
+    assert {"if-match", "if-none-match", "range"} <= set(may_send)
+    may_read = named.headers["Access-Control-Expose-Headers"].split(", ")
+    assert {"content-range", "etag", "retry-after"} <= set(may_read)
     assert "Access-Control-Allow-Origin" not in other.headers
     assert "Access-Control-Allow-Origin" not in page.headers
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -76,6 +77,22 @@ def test_what_is_shared_never_acts_as_the_site(callers: Callers, name: str) -> N
     assert response["Content-Disposition"].startswith("attachment")
     assert "sandbox" in response["Content-Security-Policy"]
     assert response["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "status"),
+    [("If-Match", '"another"', 412), ("Range", "bytes=1000-", 416)],
+)
+def test_what_a_link_refuses_is_a_problem_document(
+    callers: Callers, header: str, value: str, status: int
+) -> None:
+    response = Client().get(path(share(callers)), headers={header: value})
+
+    assert response.status_code == status
+    assert response["Content-Type"] == "application/problem+json"
+    assert json.loads(response.content)["status"] == status
+    assert response["Cache-Control"] == "no-store"
+    assert ShareLink.objects.get().downloads == 0
 
 
 def test_only_a_hash_of_the_token_is_kept(callers: Callers) -> None:

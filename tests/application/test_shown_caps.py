@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from tahoestorage.testing.grid import LocalGrid
-from tests.application.site import bare_environment, manage, served
+from tests.application.site import bare_environment, make_tables, manage, served
 from tests.support.s3_servers import ACCESS_KEY, SECRET_KEY, S3Server
 
 CAP = re.compile(r"URI(?::|%3A)|\b(?:DIR2|CHK|SSK|MDMF|LIT)[:%-]", re.IGNORECASE)
@@ -73,7 +73,7 @@ def test_names_are_the_same_on_every_store_and_no_answer_has_a_cap(
     store: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     settings = environment(store, tmp_path, request)
-    manage(settings, "migrate", "--verbosity=0")
+    make_tables(settings)
     manage(
         settings,
         "createsupertenant",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.application.site import bare_environment, manage
+from tests.application.site import bare_environment, make_tables, manage
 from tests.application.test_accounts_guide import run
 from tests.support.documents import block
 
@@ -24,7 +24,7 @@ for number in range(3):
 def test_the_guide_sweeps_moves_backs_up_and_restores(tmp_path: Path) -> None:
     cold = (tmp_path / "cold").as_uri()
     environment = bare_environment(tmp_path) | {"STORAGE_URL_COLD": cold}
-    manage(environment, "migrate", "--verbosity=0")
+    make_tables(environment)
     manage(environment, "shell", "--verbosity=0", "--command", PUT)
     elsewhere = {"/srv/backup": str(tmp_path / "backup")}
 

@@ -34,9 +34,10 @@ def test_s3_is_sent_the_sha256_and_asked_for_it(user: User, on_s3: Any) -> None:
     with s3_requests(on_s3) as sent:
         version = put(user, os.urandom(10_000))
 
-    # Whether the key is free; the upload; and what arrived.
-    assert [each.method for each in sent] == ["HEAD", "PUT", "HEAD"]
-    assert "x-amz-checksum-sha256" in sent[1].headers
+    # The upload, which is refused where the key is taken; and what arrived.
+    assert [each.method for each in sent] == ["PUT", "HEAD"]
+    assert sent[0].headers["if-none-match"] == "*"
+    assert "x-amz-checksum-sha256" in sent[0].headers
     assert version.state == Version.State.STORED
 
 

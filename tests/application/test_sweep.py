@@ -15,10 +15,11 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import Tenant, User
+from accounts.tokens import version_of
 from objects import storing, sweeping
 from objects.incoming import IncomingFile
 from objects.models import StoredObject, Version
-from tests.application.stores import KINDS, put, read, store_entry
+from tests.application.stores import KINDS, names_in, put, read, store_entry
 from uploads.leases import expiry
 from uploads.models import Upload, UploadPart
 
@@ -54,17 +55,6 @@ def used(user: User) -> tuple[int, int, int, int]:
         tenant.reserved_bytes,
         tenant.reserved_objects,
     )
-
-
-def kept(storage: Any, directory: str) -> list[str]:
-    try:
-        directories, files = storage.listdir(directory)
-    except FileNotFoundError:
-        return []
-    found = [f"{directory}/{name}" for name in files]
-    for name in directories:
-        found += kept(storage, f"{directory}/{name}")
-    return found
 
 
 @on_each_store
@@ -144,9 +134,9 @@ def test_what_says_nothing_of_itself_goes_to_quarantine(
     assert told["done"] == {"put into quarantine": 3}
     assert told["expired"] == 1
     today = f"quarantine/{timezone.now():%Y-%m-%d}"
-    assert len(kept(storage, today)) == 3
-    assert kept(storage, "quarantine") == kept(storage, today)
-    assert kept(storage, "elsewhere") == ["elsewhere/x"]
+    assert len(names_in(storage, today)) == 3
+    assert names_in(storage, "quarantine") == names_in(storage, today)
+    assert names_in(storage, "elsewhere") == ["elsewhere/x"]
 
 
 @on_each_store
@@ -170,9 +160,9 @@ def test_parts_of_uploads_without_rows_go_to_quarantine(
 
     assert sweep()["done"] == {"put into quarantine": 1}
 
-    assert kept(storage, "uploads") == [known]
+    assert names_in(storage, "uploads") == [known]
     today = f"quarantine/{timezone.now():%Y-%m-%d}"
-    assert kept(storage, today) == [f"{today}/{unknown}"]
+    assert names_in(storage, today) == [f"{today}/{unknown}"]
 
 
 def test_an_upload_that_was_cut_short_makes_no_row(user: User, storage: Any) -> None:
@@ -208,7 +198,7 @@ def test_uploads_of_dead_processes_end(user: User, storage: Any) -> None:
     assert [found.name for found in StoredObject.objects.all()] == ["whole"]
     assert read(Version.objects.get()) == b"whole"
     assert used(user) == (5, 1, 0, 0)
-    assert kept(storage, "tenants") == [whole.key]
+    assert names_in(storage, "tenants") == [whole.key]
 
 
 def test_living_uploads_are_left_alone(user: User, storage: Any) -> None:
@@ -232,7 +222,7 @@ def test_a_dry_run_changes_nothing(user: User, storage: Any) -> None:
     assert told["found"] == {sweeping.Finding.ORPHAN: 1, sweeping.Finding.MISSING: 1}
     version.refresh_from_db()
     assert version.missing_since is None
-    assert kept(storage, "tenants") == ["tenants/stray"]
+    assert names_in(storage, "tenants") == ["tenants/stray"]
 
 
 def test_where_much_is_wrong_nothing_is_done_without_force(
@@ -244,7 +234,7 @@ def test_where_much_is_wrong_nothing_is_done_without_force(
     told = sweep(status=1)
 
     assert told["stopped"]
-    assert not kept(storage, "quarantine")
+    assert not names_in(storage, "quarantine")
     assert sweep("--force")["done"] == {"put into quarantine": sweeping.FEW + 1}
 
 
@@ -284,4 +274,111 @@ def test_what_the_store_can_t_delete_now_is_given_up_later(
     assert sweep(age="24")["done"] == {"given up": 1}
 
     assert used(user) == (0, 0, 0, 0)
-    assert kept(storage, "tenants") == []
+    assert names_in(storage, "tenants") == []
+
+
+def as_dumped_before(version: Version) -> Version:
+    """Let the rows be as a dump has them that was made while the bytes came."""
+    pending = Version.objects.filter(pk=version.pk)
+    pending.update(state=Version.State.PENDING, sha256="")
+    size = version.size or 0
+    Tenant.objects.update(
+        used_bytes=0, used_objects=0, reserved_bytes=size, reserved_objects=1
+    )
+    StoredObject.objects.update(current=None, size=0, sha256="")
+    return pending.get()
+
+
+@on_each_store
+def test_an_upload_that_ended_after_the_dump_is_settled(
+    user: User, storage: Any
+) -> None:
+    version = as_dumped_before(put(user, b"acknowledged"))
+
+    assert sweep("--force")["done"] == {"settled": 1}
+
+    version.refresh_from_db()
+    assert (version.state, read(version)) == ("stored", b"acknowledged")
+    assert StoredObject.objects.get().current == version
+    assert used(user) == (12, 1, 0, 0)
+
+
+def test_what_somebody_refused_may_have_been_told_is_stored_is_kept_a_while(
+    user: User, storage: Any
+) -> None:
+    version = as_dumped_before(put(user, b"acknowledged"))
+    User.objects.update(is_active=False)
+
+    assert sweep("--force")["done"] == {"given up": 1}
+
+    today = f"quarantine/{timezone.now():%Y-%m-%d}"
+    assert names_in(storage, "quarantine") == [f"{today}/{version.key}"]
+    assert used(user) == (0, 0, 0, 0)
+
+
+def test_an_upload_in_parts_that_ended_after_the_dump_is_settled(
+    user: User, storage: Any
+) -> None:
+    version = as_dumped_before(put(user, b"acknowledged"))
+    upload = Upload.objects.create(
+        kind=Upload.Kind.TUS,
+        version=version,
+        user=user,
+        user_version=version_of(user),
+        store="default",
+        size=12,
+        offset=5,
+        expires_at=timezone.now(),
+    )
+    assert sweep("--force")["found"] == {}
+
+    call_command("uploads_sweep", stdout=io.StringIO())
+
+    version.refresh_from_db()
+    upload.refresh_from_db()
+    assert (version.state, read(version)) == ("stored", b"acknowledged")
+    assert upload.finished_at is not None
+    assert used(user) == (12, 1, 0, 0)
+
+
+@pytest.mark.parametrize("comes", [True, False])
+def test_an_object_of_which_something_is_pending_has_one_place(
+    user: User, storage: Any, comes: bool
+) -> None:
+    pending, stored = begin(user, b"first", "a"), put(user, b"second", "a", "")
+    if comes:
+        storage.save(pending.key, ContentFile(b"first"))
+    # As a dump from between the two has it.
+    StoredObject.objects.update(current=None, size=0, sha256="")
+    stored.delete()
+    Tenant.objects.update(
+        used_bytes=0, used_objects=0, reserved_bytes=5, reserved_objects=1
+    )
+
+    assert sweep("--force")["done"]["made a row"] == 1
+
+    assert used(user) == (11 if comes else 6, 1, 0, 0)
+
+
+def test_a_store_that_is_away_keeps_no_other_from_being_swept(
+    user: User, settings: Any, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    settings.STORAGES = {
+        "default": store_entry("files", tmp_path, request),
+        "a_first": store_entry("files", tmp_path, request),
+    }
+    storages["default"].save("tenants/stray", ContentFile(b"stray"))
+    away = storages["a_first"]
+
+    def listdir(path: str) -> Any:
+        raise OSError("the store is away")
+
+    output = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(away, "listdir", listdir)
+        with pytest.raises(CommandError):
+            call_command("objects_sweep", "--json", "--older-than=0", stdout=output)
+
+    told = json.loads(output.getvalue())
+    assert told["a_first"]["error"] == "OSError: the store is away"
+    assert told["default"]["done"] == {"put into quarantine": 1}

@@ -8,11 +8,12 @@ import jwt
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
+from django.test import Client
 from django.urls import reverse
 from rest_framework.response import Response
 from rest_framework.test import APIClient
 
-from accounts.tokens import describe
+from accounts.tokens import describe, revoke_tokens
 from tests.application.callers import INACTIVE, STRANGER, VIEWER, Callers
 
 
@@ -47,6 +48,20 @@ def test_revoked_tokens_are_refused_at_once_and_nobody_elses(callers: Callers) -
     user = callers[VIEWER].user
     user.refresh_from_db()
     assert use(describe(user)["access"]) == 200
+
+
+def test_with_the_tokens_end_the_sessions(callers: Callers) -> None:
+    user = callers[VIEWER].user
+    browser = Client()
+    browser.force_login(user)
+    assert browser.get("/files/").status_code == 200
+
+    revoke_tokens(user, by=None)
+
+    assert browser.get("/files/").status_code == 302
+    user.refresh_from_db()
+    browser.force_login(user)
+    assert browser.get("/files/").status_code == 200
 
 
 def test_another_password_revokes_the_tokens(callers: Callers) -> None:

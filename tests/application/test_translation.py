@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.apps import apps
+from django.contrib.staticfiles import finders
+from django.test import Client
 from django.utils import translation
 from django.utils.translation import trans_real
 from rest_framework.test import APIClient
 
+from accounts.models import User
+from events.models import Event
 from tests.application.callers import ADMINISTRATOR, VIEWER, Callers
 
 MARK = "⟦{}⟧"
-OURS = ("accounts", "objects", "api", "sharing", "audit", "uploads")
-# guardian names the fields of the first two, and the others are shown to nobody.
+OURS = (
+    *("accounts", "objects", "api", "sharing", "audit", "uploads", "jobs"),
+    "events",
+)
+# guardian names the fields of the first four, and the others are shown to nobody.
 OTHERS = {
     *("objects.UserPermission", "objects.GroupPermission"),
-    *("objects.Copy", "uploads.UploadPart"),
+    *("events.EventUserPermission", "events.EventGroupPermission"),
+    *("objects.Copy", "uploads.UploadPart", "uploads.ObjectPart"),
 }
 NAMES_OF_THEIR_OWN = {"SHA-256", "ID"}
 
@@ -58,6 +68,42 @@ def test_models_and_their_fields_are_called_what_the_language_says() -> None:
             if not is_marked(label) and str(label) not in NAMES_OF_THEIR_OWN
         ]
     assert not unmarked, "\n".join(unmarked)
+
+
+@pytest.mark.parametrize("path", ["/events/day/add-photo/", "/files/"])
+def test_what_scripts_say_is_told_in_the_language(user: User, path: str) -> None:
+    Event.objects.create(
+        tenant=user.tenant,
+        owner=user,
+        name="Day",
+        slug="day",
+        starts_at="2026-05-01T10:00Z",
+    )
+    user.is_administrator = True
+    user.save()
+    browser = Client()
+    browser.force_login(user)
+
+    page = browser.get(path).text
+
+    script = "events/upload.js" if "photo" in path else "pages/files.js"
+    form = re.search(r'<form[^>]*class="(?:upload|drop)[^>]*>', page)
+    assert form
+    said = dict(re.findall(r'data-([\w-]+)="([^"]*)"', form[0]))
+    found = finders.find(script)
+    assert isinstance(found, str)
+    source = Path(found).read_text()
+    names = set(re.findall(r"\bwords\.(\w+)|form\.dataset\.(\w+)", source))
+    wanted = {
+        re.sub("[A-Z]", lambda big: f"-{big[0].lower()}", one or other)
+        for one, other in names
+    } - {"endpoint", "user"}
+    assert len(wanted) >= 9
+    assert wanted <= set(said)
+    assert [name for name in wanted if not is_marked(said[name])] == []
+    # And no sentence of its own, beside what is for whoever reads it.
+    code = re.sub(r"//.*", "", source).replace("use strict", "")
+    assert re.findall(r"""["'`][A-Z][a-z]+ [^"'`\n]*["'`]""", code) == []
 
 
 def test_problems_are_told_in_the_language(callers: Callers) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import subprocess
+import sys
 import time
 from base64 import b64encode
 from datetime import timedelta
@@ -19,11 +21,13 @@ from django.test import override_settings
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from accounts import passwords, people
 from accounts.models import Tenant, User
+from accounts.tokens import revoke_tokens
 from objects import storing
 from objects.models import StoredObject, UserPermission, Version
 from tests.application.callers import KINDS, NOBODY, Callers, client_of
-from uploads import finishing, leases
+from uploads import finishing, leases, processes
 from uploads.leases import acquire
 from uploads.models import Upload, UploadPart
 
@@ -83,6 +87,22 @@ def offset(url: str) -> int:
 
 def patch(url: str, at: int, data: bytes, **headers: Any) -> HttpResponse:
     return tus(APIClient(), "PATCH", url, data, upload_offset=at, **headers)
+
+
+def broken_off(url: str, at: int, data: bytes, size: int) -> int:
+    """Send data of a body that was to have a size, and return the offset then."""
+    response = APIClient().generic(
+        "PATCH",
+        url,
+        data,
+        content_type=TYPE,
+        HTTP_TUS_RESUMABLE="1.0.0",
+        HTTP_UPLOAD_OFFSET=str(at),
+        CONTENT_LENGTH=str(size),
+        **{"wsgi.input": io.BytesIO(data)},
+    )
+    assert response.status_code == 204, response.content
+    return int(response["Upload-Offset"])
 
 
 def stored() -> bytes:
@@ -224,17 +244,7 @@ def test_a_body_that_breaks_off_counts_as_far_as_it_came(api: APIClient) -> None
     assert response["Upload-Offset"] == "5"
 
     with override_settings(UPLOAD_PART_BYTES=2):
-        cut = APIClient().generic(
-            "PATCH",
-            url,
-            b"fgh",
-            content_type=TYPE,
-            HTTP_TUS_RESUMABLE="1.0.0",
-            HTTP_UPLOAD_OFFSET="5",
-            CONTENT_LENGTH="5",
-            **{"wsgi.input": io.BytesIO(b"fgh")},
-        )
-    assert (cut.status_code, cut["Upload-Offset"]) == (204, "8")
+        assert broken_off(url, 5, b"fgh", size=5) == 8
     patch(url, 8, b"ij")
     assert stored() == b"abcdefghij"
 
@@ -332,6 +342,31 @@ def test_whoever_was_killed_holds_nobody_up_for_long(api: APIClient) -> None:
     with pytest.raises(leases.Busy):
         killed.update(offset=3)
     assert stored() == b"abcde"
+
+
+def test_whoever_was_killed_on_this_host_holds_nobody_up(api: APIClient) -> None:
+    url = create(api, 5)
+    acquire(Upload.objects.get())
+    other = "import time; print(flush=True); time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", other], stdout=subprocess.PIPE) as it:
+        assert it.stdout is not None
+        it.stdout.readline()
+        Upload.objects.update(leased_by=processes.name_of(it.pid))
+        assert tus(APIClient(), "HEAD", url).status_code == 423
+        it.kill()
+
+    assert offset(url) == 0
+    assert patch(url, 0, b"abcde").status_code == 204
+    assert stored() == b"abcde"
+
+
+def test_of_a_process_of_another_host_nobody_knows_that_it_has_ended() -> None:
+    this = processes.name_of(os.getpid())
+    another = "another" + this
+
+    assert not processes.has_ended(this)
+    assert not processes.has_ended(another)
+    assert not processes.has_ended("")
 
 
 def test_while_the_store_is_away_it_says_so_and_goes_on_afterwards(
@@ -557,6 +592,50 @@ def test_a_url_is_good_without_a_token_while_the_user_is_active(
         assert tus(APIClient(), method, url, b"ab", upload_offset=0).status_code == 404
 
 
+@pytest.mark.parametrize("way", ["revoked", "password", "deactivated for a moment"])
+def test_an_upload_ends_with_the_tokens_of_its_user(
+    api: APIClient, user: User, way: str
+) -> None:
+    url = create(api, 5)
+    patch(url, 0, b"ab")
+    if way == "revoked":
+        assert api.post("/api/v1/tokens/revoke/").status_code == 204
+    elif way == "password":
+        passwords.set_password(user, "correct horse battery", by=None)
+    else:
+        people.deactivate(user, by=None)
+        people.change(user, by=None, is_active=True)
+
+    for method in ("HEAD", "PATCH", "DELETE"):
+        answer = tus(APIClient(), method, url, b"cde", upload_offset=2)
+        assert answer.status_code == 404
+    assert Version.objects.get().state == "pending"
+    Upload.objects.update(expires_at=timezone.now())
+    call_command("uploads_sweep", stdout=io.StringIO())
+    assert nothing_is_left()
+    # With new tokens the user begins another.
+    user.refresh_from_db()
+    patch(create(client_of(user), 2), 0, b"ab")
+    assert stored() == b"ab"
+
+
+def test_the_sweep_finishes_no_upload_of_a_revoked_user(
+    api: APIClient, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = create(api, 5)
+    with monkeypatch.context() as patched:
+        patched.setattr("uploads.finishing.settle", away_at_the_end)
+        patch(url, 0, b"abcde")
+    Upload.objects.update(leased_until=None)
+    revoke_tokens(user, by=None)
+
+    said = io.StringIO()
+    call_command("uploads_sweep", stdout=said)
+
+    assert "1 given up" in said.getvalue()
+    assert nothing_is_left()
+
+
 def test_who_may_not_edit_the_object_any_more_goes_on_with_no_upload(
     api: APIClient,
 ) -> None:
@@ -569,7 +648,7 @@ def test_who_may_not_edit_the_object_any_more_goes_on_with_no_upload(
     assert Version.objects.get().state == "pending"
 
 
-@pytest.mark.parametrize("lost", ["grant", "account"])
+@pytest.mark.parametrize("lost", ["grant", "account", "tokens"])
 def test_it_is_asked_again_when_the_bytes_are_there(
     api: APIClient, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
@@ -580,8 +659,10 @@ def test_it_is_asked_again_when_the_bytes_are_there(
         save(*args)
         if lost == "grant":
             UserPermission.objects.all().delete()
-        else:
+        elif lost == "account":
             User.objects.update(is_active=False)
+        else:
+            revoke_tokens(User.objects.get(), by=None)
 
     monkeypatch.setattr("uploads.finishing.storing.save", revoked)
 

@@ -7,6 +7,7 @@ own migrations, and dumped.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import sqlite3
 from pathlib import Path
@@ -19,6 +20,9 @@ from tests.application.postgres import Postgres
 from tests.application.site import Environment, bare_environment, manage
 
 BEFORE = Path(__file__).parent / "before"
+SLIDES = "events/storage-day/slides/shares.pdf"
+PHOTO = "events/storage-day/photos/ada.jpg"
+SLIDES_SHA256 = hashlib.sha256(b"%PDF" + b"x" * 6).hexdigest()
 LOOK = """
 import json
 from django.contrib.admin.models import LogEntry
@@ -26,6 +30,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.contrib.auth.models import Permission
 from accounts.models import Tenant, User
 from events.models import Event
+from objects.models import Version
 users = User.objects.order_by("pk")
 print(json.dumps({
     "tenants": list(Tenant.objects.values_list("name", "is_super")),
@@ -42,9 +47,15 @@ print(json.dumps({
         for e in LogEntry.objects.order_by("pk")
     ],
     "events": [
-        [e.tenant.name, e.name, [[s.title, s.slides.name, [p.name for p in
+        [e.tenant.name, e.name, e.published, [[s.title, s.media.path, [p.name for p in
          s.speakers.all()]] for s in e.sessions.all()]] for e in Event.objects.all()
     ],
+    "files": [
+        [v.object.path, v.object.state, v.state, v.store, v.key, v.size, v.sha256,
+         v.missing_since is not None]
+        for v in Version.objects.order_by("key")
+    ],
+    "used": list(Tenant.objects.values_list("used_bytes", "used_objects")),
     "types": ContentType.objects.filter(model="user").count(),
     "permissions": Permission.objects.filter(codename="change_user").count(),
 }))
@@ -70,7 +81,10 @@ assert LogEntry.objects.count() == 1
 @pytest.fixture(params=["sqlite", "postgresql"])
 def upgraded(request: pytest.FixtureRequest, tmp_path: Path) -> Environment:
     """The environment of a site that was there before, after `migrate`."""
-    environment = bare_environment(tmp_path) | {"STORAGE_URL": "memory://"}
+    environment = bare_environment(tmp_path)
+    slides = Path(environment["MEDIA_ROOT"]) / SLIDES
+    slides.parent.mkdir(parents=True)
+    slides.write_bytes(b"%PDF" + b"x" * 6)
     dump = (BEFORE / f"{request.param}.sql").read_text("utf-8")
     if request.param == "sqlite":
         with contextlib.closing(sqlite3.connect(environment["DATABASE"])) as database:
@@ -110,9 +124,16 @@ def test_users_log_and_events_move_to_a_first_tenant(upgraded: Environment) -> N
             [
                 first,
                 "Storage Day",
-                [["Shares", "events/storage-day/slides/shares.pdf", ["Ada"]]],
+                True,
+                [["Shares", SLIDES, ["Ada"]]],
             ]
         ],
+        # The photo is not there: so its row says, until it comes back.
+        "files": [
+            [PHOTO, "stored", "stored", "default", PHOTO, None, "", True],
+            [SLIDES, "stored", "stored", "default", SLIDES, 10, SLIDES_SHA256, False],
+        ],
+        "used": [[10, 2]],
         "types": 1,
         "permissions": 1,
     }
@@ -122,3 +143,22 @@ def test_users_log_and_events_move_to_a_first_tenant(upgraded: Environment) -> N
     manage(upgraded, "shell", "--no-imports", "-c", WRITE)
 
     assert [one[1] for one in look(upgraded)["users"]] == ["helper", "gone", "later"]
+
+
+def test_files_of_before_are_swept_and_backed_up_where_they_are(
+    upgraded: Environment, tmp_path: Path
+) -> None:
+    photo = Path(upgraded["MEDIA_ROOT"]) / PHOTO
+    photo.parent.mkdir()
+    photo.write_bytes(b"a photo")
+
+    said = manage(upgraded, "objects_sweep", "--older-than=0")
+    manage(upgraded, "backup", str(tmp_path / "backup"))
+
+    assert "found again: 1" in said
+    told = look(upgraded)
+    assert told["used"] == [[17, 2]]
+    assert [file[5] for file in told["files"]] == [7, 10]
+    copies = tmp_path / "backup/stores/default"
+    assert (copies / PHOTO).read_bytes() == b"a photo"
+    assert (copies / SLIDES).is_file()

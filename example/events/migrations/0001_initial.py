@@ -1,9 +1,6 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
-import events.fields
-import events.models
-
 
 class Migration(migrations.Migration):
     initial = True
@@ -48,9 +45,8 @@ class Migration(migrations.Migration):
                 ("name", models.CharField(max_length=200)),
                 (
                     "photo",
-                    events.fields.PhotoField(
-                        max_length=255, upload_to=events.models.photo_name
-                    ),
+                    # Their names alone: where they were to go is of no use any more.
+                    models.ImageField(max_length=255),
                 ),
                 (
                     "event",
@@ -80,11 +76,7 @@ class Migration(migrations.Migration):
                 ("title", models.CharField(max_length=200)),
                 (
                     "slides",
-                    events.fields.SlidesField(
-                        help_text="Any kind of file.",
-                        max_length=255,
-                        upload_to=events.models.slides_name,
-                    ),
+                    models.FileField(help_text="Any kind of file.", max_length=255),
                 ),
                 (
                     "event",

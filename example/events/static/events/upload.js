@@ -1,6 +1,7 @@
 "use strict";
 // Sends the upload form by XMLHttpRequest, for its progress events. Without this
-// script the form is sent as any form is, and does the same.
+// script the form is sent as any form is, and does the same. What it says is in the
+// form's data attributes, in the page's language.
 
 document.addEventListener("submit", (event) => {
   if (!event.target.matches("form[data-upload]")) return;
@@ -9,6 +10,7 @@ document.addEventListener("submit", (event) => {
 });
 
 function send(form) {
+  const words = form.dataset;
   const button = form.querySelector("button[type=submit]");
   const cancel = form.querySelector("[data-cancel]");
   const box = form.querySelector("[data-progress]");
@@ -26,10 +28,11 @@ function send(form) {
     listen.call(window, "beforeunload", leave);
   };
 
-  const stop = (words) => {
+  const stop = (text) => {
     busy(false);
-    status.textContent = words;
+    status.textContent = text;
   };
+  const amount = (bytes) => size(bytes, words.units.split("|"));
 
   request.upload.onprogress = (sent) => {
     if (!sent.lengthComputable) return;
@@ -37,22 +40,28 @@ function send(form) {
     bar.value = percent;
     // Said by tenths: a screen reader would read out every change.
     if (tenth !== (tenth = Math.floor(percent / 10))) {
-      status.textContent = `${size(sent.loaded)} of ${size(sent.total)} sent`;
+      status.textContent = words.sent
+        .replace("{sent}", amount(sent.loaded))
+        .replace("{all}", amount(sent.total));
     }
   };
 
   request.upload.onload = () => {
     bar.removeAttribute("value");
     cancel.hidden = true; // From here on the site may store it all the same.
-    status.textContent = "All of it is sent. It is being stored…";
+    status.textContent = words.storing;
   };
 
   request.onload = () => {
     stop("");
     const place = request.getResponseHeader("Location");
     if (request.status === 201 && place) {
-      status.textContent = "Stored.";
+      status.textContent = words.stored;
       window.location.assign(place);
+      return;
+    }
+    if (request.responseURL && request.responseURL !== form.action) {
+      status.textContent = words.signedOut;
       return;
     }
     const page = new DOMParser().parseFromString(request.responseText, "text/html");
@@ -62,17 +71,13 @@ function send(form) {
       const said = [...page.querySelectorAll("main h1, main h1 + p")];
       stop(
         said.map((part) => part.textContent.trim()).join(". ") ||
-          `The site could not take the file (${request.status}).`,
+          words.failed.replace("{status}", request.status),
       );
     }
   };
 
-  request.onerror = () =>
-    stop(
-      "The connection broke before the site answered. Look at the event’s page " +
-        "before you send the file again: it may be there.",
-    );
-  request.onabort = () => stop("Cancelled.");
+  request.onerror = () => stop(words.broken);
+  request.onabort = () => stop(words.cancelled);
   cancel.onclick = () => request.abort();
 
   busy(true);
@@ -100,13 +105,11 @@ function showErrors(form, page) {
     field.setAttribute("aria-describedby", list.id);
   });
   const first = form.querySelector("[aria-invalid]");
-  form.querySelector("[data-status]").textContent =
-    "This was not added yet: please look at what is marked above.";
+  form.querySelector("[data-status]").textContent = form.dataset.invalid;
   if (first) first.focus();
 }
 
-function size(bytes) {
-  const units = ["bytes", "KB", "MB", "GB"];
+function size(bytes, units) {
   let unit = 0;
   while (bytes >= 1024 && unit < units.length - 1) {
     bytes /= 1024;

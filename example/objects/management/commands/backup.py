@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from django.utils import timezone
 
 from accounts import stores
 from objects.backups import Unable, dump
+from objects.models import Version
+
+INTERRUPTED = 130
 
 
 class Command(BaseCommand):
@@ -37,7 +41,7 @@ class Command(BaseCommand):
             dump(begun)
         except Unable as error:
             raise CommandError(str(error)) from None
-        _copy_stores(directory)
+        self._copy_stores(directory)
         about = {
             "database": connection.vendor,
             "stores": stores.aliases(),
@@ -49,16 +53,43 @@ class Command(BaseCommand):
         told.replace(directory / "backup.json")
         # What was deleted for good must not come back. Only now: until here the
         # directory's database was an older one, which may name it.
-        _copy_stores(directory, "--delete-extra")
+        if self._copy_stores(directory, "--delete-extra"):
+            raise CommandError(
+                "The backup is whole. But a store has lost what the database names, or "
+                "not all that was deleted could go: see above. The last copies stay in "
+                f"{directory / 'stores'}.",
+                returncode=1,
+            )
         self.stdout.write(f"All is in {directory}.")
 
+    def _copy_stores(self, directory: Path, *options: str) -> bool:
+        """Copy what is new of each store; return whether a deletion failed in one.
 
-def _copy_stores(directory: Path, *options: str) -> None:
-    for alias in stores.aliases():
-        folder = directory / "stores" / alias
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            storages[alias].listdir("")
-        except FileNotFoundError:
-            continue  # Nothing was ever stored there.
-        call_command("storage_copy", alias, folder.as_uri(), *options)
+        Raises CommandError where something could not be copied.
+        """
+        has_failed = False
+        for alias in stores.aliases():
+            folder = directory / "stores" / alias
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                storages[alias].listdir("")
+            except FileNotFoundError:
+                continue  # Nothing was ever stored there.
+            needed = partial(_is_stored, alias)
+            try:
+                call_command(
+                    "storage_copy", alias, folder.as_uri(), *options, is_needed=needed
+                )
+            except CommandError as error:
+                if not options or error.returncode == INTERRUPTED:
+                    raise
+                # The other stores are looked at all the same.
+                has_failed = True
+                self.stderr.write(f"{alias}: {error}")
+        return has_failed
+
+
+def _is_stored(alias: str, key: str) -> bool:
+    """Whether the database says that the store has these bytes."""
+    rows = Version.objects.filter(store=alias, key=key)
+    return rows.filter(state=Version.State.STORED).exists()

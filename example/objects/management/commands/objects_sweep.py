@@ -6,6 +6,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import storages
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
@@ -13,6 +14,7 @@ from django.utils import timezone
 from accounts import stores
 from objects import quarantine
 from objects.sweeping import Finding, Result, find, sweep
+from tahoestorage.exceptions import TahoeStorageError
 
 HOURS = 24
 INTERRUPTED = 130  # what a shell says of Ctrl-C
@@ -24,8 +26,8 @@ class Command(BaseCommand):
         "names say whose they are, and go to quarantine for 30 days where not; rows "
         "without bytes are marked and told, and never deleted; uploads of dead "
         "processes are settled or given up. Safe beside writers. Exit status: 0 if "
-        "all is well or mended, 1 if bytes are missing, something could not be done, "
-        "or too much is wrong to go on without --force."
+        "all is well or mended, 1 if bytes are missing, a store is away, something "
+        "could not be done, or too much is wrong to go on without --force."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -53,6 +55,10 @@ class Command(BaseCommand):
                 told[alias] = {"stopped": False, "expired": 0}
                 try:
                     wrong |= self._store(alias, before, result, told[alias], options)
+                except (OSError, TahoeStorageError, ImproperlyConfigured) as error:
+                    # The other stores are swept all the same.
+                    told[alias]["error"] = f"{type(error).__name__}: {error}"
+                    wrong = True
                 finally:
                     told[alias] |= {
                         "names": result.names,
@@ -100,5 +106,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"  out of quarantine: {one['expired']}")
             for key in one.get("missing", ()):
                 self.stdout.write(f"  missing: {key}")
+            if "error" in one:
+                self.stdout.write(f"  could not be swept: {one['error']}")
             if one["stopped"]:
                 self.stdout.write("  over 1 % is wrong: nothing was changed (--force)")

@@ -10,8 +10,10 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.models import F, Q
 from django.utils import timezone
 
+from objects import storing
 from objects.incoming import Truncated
 from uploads import direct, finishing
+from uploads.assembly import Lost
 from uploads.leases import Busy
 from uploads.models import Upload
 
@@ -33,8 +35,11 @@ class Command(BaseCommand):
                 done[sweep(upload)] += 1
             except Busy:
                 done["busy"] += 1
+            except (storing.Deleted, storing.Refused):
+                done["given up"] += 1
             except Exception as error:  # One that fails stops no other.
-                logger.error("Upload %s: %s", upload.pk, error)
+                # The upload's own id is as good as a token.
+                logger.error("Upload of version %s: %s", upload.version_id, error)
                 done["failed"] += 1
         words = ("finished", "given up", "removed", "waiting", "busy", "failed")
         self.stdout.write(", ".join(f"{done[word]} {word}" for word in words) + ".")
@@ -50,6 +55,7 @@ def candidates() -> Any:
         | Q(finished_at=None, kind=Upload.Kind.DIRECT)
         | Q(finished_at=None, offset=F("size"))
         | Q(finished_at__isnull=False, parts__isnull=False)
+        | Q(finished_at__isnull=False) & ~Q(assembly="")
     ).distinct()
 
 
@@ -77,7 +83,14 @@ def sweep(upload: Upload) -> str:
             return "given up"
         else:
             return "finished"
-    elif upload.version is not None and upload.offset == upload.size:
+    elif upload.is_expired or upload.offset == upload.size:
+        # Before anything is given up, or made anew in another place.
+        if finishing.settle_whole(upload):
+            return "finished"
+        upload.refresh_from_db()
+        if upload.offset < upload.size or upload.version is None:
+            finishing.give_up(upload)
+            return "given up"
         try:
             finishing.finish_if_complete(upload)
         except (FileNotFoundError, Truncated):
@@ -85,6 +98,8 @@ def sweep(upload: Upload) -> str:
                 raise
             # A part is lost: no later try finds it.
             finishing.cancel(upload)
+            return "given up"
+        except Lost:
             return "given up"
         return "finished"
     finishing.give_up(upload)

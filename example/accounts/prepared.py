@@ -1,0 +1,122 @@
+"""Queries of nearly every request: their SQL is made once, and then only asked again.
+
+Django takes longer to make the SQL of such a query than the database to answer it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from django.db import DEFAULT_DB_ALIAS, connections, models
+from django.db.models.expressions import Expression
+from django.db.models.sql import UpdateQuery
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+class Parameter(Expression):
+    """Stands in a query for a value of the model's field, given when it is asked."""
+
+    def __init__(self, name: str, model: type[models.Model], field: str = "pk") -> None:
+        options = model._meta
+        found: Any = options.pk if field == "pk" else options.get_field(field)
+        super().__init__(output_field=found)
+        self.name = name
+
+    def as_sql(self, compiler: Any, connection: Any) -> Any:
+        return "%s", [self]
+
+
+class Prepared(Generic[Row]):
+    """A query that returns whole rows, with Parameters in the place of its values.
+
+    ``make`` returns the queryset; it is called once for each kind of database.
+    """
+
+    def __init__(self, make: Callable[[], models.QuerySet[Row]]) -> None:
+        self._make = make
+        self._compiled: dict[str, _Compiled] = {}
+
+    def all(self, **values: Any) -> list[Row]:
+        """Return the rows for these values, by the parameters' names."""
+        connection: Any = connections[DEFAULT_DB_ALIAS]
+        compiled = self._compiled.get(connection.vendor)
+        if compiled is None:
+            compiled = self._compiled[connection.vendor] = _Compiled(self._make())
+        return compiled.rows(values, connection)
+
+    def first(self, **values: Any) -> Row | None:
+        """Return the first of the rows, None where there is none."""
+        return next(iter(self.all(**values)), None)
+
+
+class PreparedUpdate(Generic[Row]):
+    """An UPDATE, with Parameters in the place of its values.
+
+    ``rows`` returns which rows, ``values`` what they become; both are called once for
+    each kind of database.
+    """
+
+    def __init__(
+        self,
+        rows: Callable[[], models.QuerySet[Row]],
+        values: Callable[[], dict[str, Any]],
+    ) -> None:
+        self._rows, self._values = rows, values
+        self._compiled: dict[str, tuple[str, tuple[Any, ...]]] = {}
+
+    def __call__(self, **values: Any) -> int:
+        """Update the rows, and return how many there were."""
+        connection: Any = connections[DEFAULT_DB_ALIAS]
+        compiled = self._compiled.get(connection.vendor)
+        if compiled is None:
+            compiled = self._compiled[connection.vendor] = self._compile()
+        sql, params = compiled
+        with connection.cursor() as cursor:
+            cursor.execute(sql, _given(params, values, connection))
+            return int(cursor.rowcount)
+
+    def _compile(self) -> tuple[str, tuple[Any, ...]]:
+        query: Any = self._rows().query.chain(UpdateQuery)
+        query.add_update_values(self._values())
+        return query.get_compiler(using=DEFAULT_DB_ALIAS).as_sql()
+
+
+def _given(params: Any, values: dict[str, Any], connection: Any) -> tuple[Any, ...]:
+    """Return the parameters of a statement, with the values in their places."""
+    return tuple(
+        one.output_field.get_db_prep_value(values[one.name], connection)
+        if isinstance(one, Parameter)
+        else one
+        for one in params
+    )
+
+
+class _Compiled:
+    """The SQL of a queryset."""
+
+    def __init__(self, rows: models.QuerySet[Any]) -> None:
+        self._model = rows.model
+        self._compiler: Any = rows.query.get_compiler(using=DEFAULT_DB_ALIAS)
+        self._sql, self._params = self._compiler.as_sql()
+
+    def rows(self, values: dict[str, Any], connection: Any) -> list[Any]:
+        """Ask the database, by this thread's connection."""
+        params = _given(self._params, values, connection)
+        compiler = copy.copy(self._compiler)
+        compiler.connection = connection
+        compiler.as_sql = lambda: (self._sql, params)
+        asked: Any = _Asked(compiler)
+        return list(models.QuerySet(self._model, asked, DEFAULT_DB_ALIAS))
+
+
+class _Asked:
+    """What a queryset takes of its query when it is asked for rows."""
+
+    def __init__(self, compiler: Any) -> None:
+        self._compiler = compiler
+
+    def get_compiler(self, using: str) -> Any:
+        return self._compiler

@@ -1,0 +1,1 @@
+"""PostgreSQL by connections that are kept, and a password that may change meanwhile."""

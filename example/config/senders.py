@@ -1,0 +1,81 @@
+"""Whoever sends a form: watched as the API watches the senders of its bodies.
+
+Django reads forms before any view, also for the anonymous, and waits for them as long
+as it takes: a few senders who stop would hold all threads.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterable
+from typing import IO, Any
+
+from objects.pace import TooSlow, watched
+
+API = "/api/"
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+"""What Django reads by itself, of all bodies."""
+BODY = b"The form came too slowly.\n"
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class WatchedInput:
+    """The body of a request, whose sender is watched while it is waited for."""
+
+    def __init__(self, stream: IO[bytes], connection: socket.socket) -> None:
+        self._stream, self._connection = stream, connection
+        self.is_slow = False
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes; raises OSError where they come too slowly."""
+        if size < 0:
+            return b"".join(iter(lambda: self.read(1 << 16), b""))
+        with watched(self._stream, self._connection) as body:
+            try:
+                return body.read(size)
+            except TooSlow as error:
+                self.is_slow = True
+                # As Django knows it of a connection that broke off.
+                raise OSError(str(error)) from None
+
+    def readline(self, size: int = -1) -> bytes:
+        """Return the next line, of at most so many bytes; Django asks for none."""
+        found = bytearray()
+        while (size < 0 or len(found) < size) and not found.endswith(b"\n"):
+            if not (byte := self.read(1)):
+                break
+            found += byte
+        return bytes(found)
+
+
+class WatchedForms:
+    """A WSGI application; who sends a form too slowly is cut off, and told by 408."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        connection = environ.get("gunicorn.socket")
+        is_form = environ.get("CONTENT_TYPE", "").strip().lower().startswith(FORMS)
+        is_api = environ.get("PATH_INFO", "").startswith(API)
+        if connection is None or is_api or not is_form:
+            return self._application(environ, start_response)
+        body = WatchedInput(environ["wsgi.input"], connection)
+
+        def start(status: str, headers: Any, *error: Any) -> Any:
+            if body.is_slow:
+                status = "408 Request Timeout"
+                headers = [
+                    ("Content-Type", "text/plain"),
+                    ("Content-Length", str(len(BODY))),
+                ]
+            return start_response(status, headers, *error)
+
+        response = self._application({**environ, "wsgi.input": body}, start)
+        if not body.is_slow:
+            return response
+        if hasattr(response, "close"):
+            response.close()
+        return [BODY]

@@ -1,0 +1,98 @@
+# Each does what it must, on that which it is for, and nothing in the whole project but
+# what can't be given otherwise.
+
+# The service, its worker and its jobs.
+resource "google_service_account" "run" {
+  account_id   = "${var.name}-run"
+  display_name = "The service ${var.name}, its worker and its jobs"
+}
+
+resource "google_storage_bucket_iam_member" "run" {
+  for_each = {
+    media  = google_storage_bucket.media.name
+    static = google_storage_bucket.static.name
+  }
+  bucket = each.value
+  role   = "roles/storage.objectUser"
+  member = google_service_account.run.member
+}
+
+# It signs URLs without a key: IAM signs for it.
+resource "google_service_account_iam_member" "run_signs" {
+  service_account_id = google_service_account.run.name
+  role               = "roles/iam.serviceAccountTokenCreator"
+  member             = google_service_account.run.member
+}
+
+resource "google_secret_manager_secret_iam_member" "run_reads" {
+  for_each  = google_secret_manager_secret.this
+  secret_id = each.value.id
+  role      = "roles/secretmanager.secretAccessor"
+  member    = google_service_account.run.member
+}
+
+# Cloud SQL at its socket asks for this; by its private address nothing does.
+resource "google_project_iam_member" "run_database" {
+  count   = var.database_by_socket ? 1 : 0
+  project = var.project
+  role    = "roles/cloudsql.client"
+  member  = google_service_account.run.member
+}
+
+# What builds and deploys.
+resource "google_service_account" "build" {
+  account_id   = "${var.name}-build"
+  display_name = "Builds and deploys ${var.name}"
+}
+
+resource "google_artifact_registry_repository_iam_member" "build" {
+  repository = google_artifact_registry_repository.images.name
+  location   = var.region
+  role       = "roles/artifactregistry.writer"
+  member     = google_service_account.build.member
+}
+
+resource "google_project_iam_member" "build" {
+  for_each = toset(["roles/run.developer", "roles/logging.logWriter"])
+  project  = var.project
+  role     = each.value
+  member   = google_service_account.build.member
+}
+
+# The annotation by which everybody may ask takes one permission more than a developer has.
+resource "google_project_iam_custom_role" "public_service" {
+  role_id     = "${replace(var.name, "-", "_")}_public_service"
+  title       = "Lets a service of Cloud Run be asked by everybody"
+  permissions = ["run.services.setIamPolicy"]
+}
+
+resource "google_project_iam_member" "build_public" {
+  project = var.project
+  role    = google_project_iam_custom_role.public_service.id
+  member  = google_service_account.build.member
+}
+
+resource "google_service_account_iam_member" "build_uses_run" {
+  service_account_id = google_service_account.run.name
+  role               = "roles/iam.serviceAccountUser"
+  member             = google_service_account.build.member
+}
+
+# What starts the sweeps: it may start jobs, and do nothing else. Conditions on the names
+# of jobs are no way: Cloud Run does not tell IAM the names of its resources.
+resource "google_service_account" "schedule" {
+  account_id   = "${var.name}-schedule"
+  display_name = "Starts the sweeps of ${var.name}"
+}
+
+resource "google_project_iam_custom_role" "start_jobs" {
+  role_id     = "${replace(var.name, "-", "_")}_start_jobs"
+  title       = "Starts jobs of Cloud Run"
+  permissions = ["run.jobs.run"]
+}
+
+resource "google_project_iam_member" "schedule" {
+  project = var.project
+  role    = google_project_iam_custom_role.start_jobs.id
+  member  = google_service_account.schedule.member
+}

@@ -1,0 +1,22 @@
+# The secrets without their values: commands of the guide write those, so that they are in
+# no state.
+resource "google_secret_manager_secret" "this" {
+  for_each = toset([
+    "secret-key",
+    "token-signing-key",
+    "database-password",
+    "email-url",
+    "first-password",
+  ])
+  secret_id = "${var.name}-${each.value}"
+
+  replication {
+    user_managed {
+      replicas {
+        location = var.region
+      }
+    }
+  }
+
+  depends_on = [google_project_service.used]
+}

@@ -1,0 +1,221 @@
+"""An archive becomes a new folder, or a new event: once it was looked at wholly.
+
+What it makes is below a folder that bears the job's id, so that nothing is mixed with
+what was there. A job that is begun anew goes on where the one before was killed.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.files.storage import storages
+from django.db import transaction
+from django.db.models import Q
+from django.utils.text import slugify
+from django.utils.translation import gettext as _
+
+from accounts import quotas
+from accounts.models import User
+from accounts.quotas import QuotaExceeded
+from audit.actions import Action
+from audit.recording import record
+from events import documents, media
+from events.models import Event
+from exports import access
+from exports.checking import Checked, NotImportable, check
+from exports.manifest import Entry
+from exports.models import Export
+from exports.names import safe_name
+from exports.sources import UNKNOWN_TYPE, below
+from jobs.kinds import Failed, Work
+from jobs.models import Job
+from jobs.starting import start
+from objects import access as object_access
+from objects import changing, names, storing
+from objects.incoming import IncomingFile
+from objects.models import StoredObject
+
+KIND = "exports.import"
+FOLDER = "imported"
+_TYPE = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}(?:\s*;[ -~]*)?", re.ASCII)
+
+
+def start_import(user: User, thing: StoredObject | Export) -> Job:
+    """Start an import of an object or an export, which the user may see."""
+    kind = "export" if isinstance(thing, Export) else "object"
+    with transaction.atomic():
+        job = start(KIND, owner=user, arguments={kind: str(thing.pk)})
+        record(
+            Action.EXPORT_IMPORT,
+            thing,
+            tenant_id=user.tenant_id,
+            actor=user,
+            job=str(job.pk),
+        )
+    return job
+
+
+def run(work: Work) -> dict[str, Any]:
+    """Check the archive, and make of it what it says; returns where that is.
+
+    Raises Failed with a sentence for people; Interrupted; what a store raises.
+    """
+    user = work.job.owner
+    if user is None or not object_access.may_anything(user):
+        raise Failed(_("Who started the import may do so no more."))
+    store, key, size = _archive(user, work.arguments)
+
+    def on_read(done: int, of: int) -> None:
+        work.progress(done, 2 * of)  # Looked at once, and then read once more.
+
+    try:
+        with storages[store].open(key) as file:
+            checked = check(file, size, on_read)
+            _check_room(user, checked)
+            return _make(user, checked, work)
+    except FileNotFoundError:
+        raise Failed(_("The archive is not there any more.")) from None
+    except NotImportable as error:
+        raise Failed(str(error)) from None
+    except (QuotaExceeded, storing.Refused):
+        raise Failed(_("The tenant has no room for what is in it.")) from None
+
+
+def end(job: Job) -> None:
+    """Let what an import made be deleted, where it came to nothing."""
+    if job.state == Job.State.DONE or job.owner is None:
+        return
+    places = below(_root(job))
+    mark = _mark(job)
+    if not Event.objects.filter(tenant=job.tenant, slug__contains=mark).exists():
+        # What attempts that were killed stored of an event that was never made.
+        places |= Q(
+            folder__startswith=f"{media.ROOT}/",
+            folder__contains=f"{mark}/",
+            owner=job.owner,
+        )
+    made = StoredObject.objects.filter(places, tenant=job.tenant, deleted_at=None)
+    changing.delete_all(list(made.values_list("pk", flat=True)), actor=job.owner)
+
+
+def _archive(user: User, arguments: dict[str, Any]) -> tuple[str, str, int]:
+    """Return the archive's store, its name there and its size."""
+    if "export" in arguments:
+        rows = access.visible(user).filter(state=Export.State.READY)
+        export = rows.filter(pk=arguments["export"]).first()
+        if export is None:
+            raise Failed(_("The export is not there any more."))
+        return export.store, export.key, export.size
+    seen = object_access.visible(user).filter(deleted_at=None)
+    found = seen.filter(pk=arguments["object"]).select_related("current").first()
+    if found is None or found.current is None:
+        raise Failed(_("The archive is not there any more."))
+    return found.current.store, found.current.key, found.current.size or 0
+
+
+def _check_room(user: User, checked: Checked) -> None:
+    """Raise QuotaExceeded before anything is made, where there is no room for all."""
+    files = checked.manifest.files
+    held = {"size": sum(one.size for one in files), "objects": len(files)}
+    with transaction.atomic():
+        quotas.reserve(user.tenant_id, **held)
+        quotas.give_back(user.tenant_id, **held)
+
+
+def _mark(job: Job) -> str:
+    """Return what the address of an event that the job makes ends in."""
+    return f"-{job.pk.hex[:8]}"
+
+
+def _root(job: Job) -> str:
+    """Return the folder of all that the job makes."""
+    return f"{FOLDER}/{job.pk}"
+
+
+def _make(user: User, checked: Checked, work: Work) -> dict[str, Any]:
+    if checked.document is not None:
+        return _make_event(user, checked, checked.document, work)
+    said = checked.manifest
+    root = f"{_root(work.job)}/{safe_name(said.label)}"
+    places = [(entry, _folder(root, entry)) for entry in said.files]
+    total = sum(one.size for one in said.files)
+    done = 0
+    for entry, folder in places:
+        _store(user, checked, entry, folder, work)
+        done += entry.size
+        work.progress(total + done, 2 * total)
+    work.check()
+    return {"folder": root, "files": len(places)}
+
+
+def _make_event(
+    user: User, checked: Checked, document: dict[str, Any], work: Work
+) -> dict[str, Any]:
+    """Make an event that is not published; its address bears the job's id."""
+    said, job = checked.manifest, work.job
+    slug = f"{slugify(str(document.get('slug')))[:36] or 'event'}{_mark(job)}"
+    total = sum(one.size for one in said.files)
+    done = 0
+
+    def content(entry: Entry) -> IncomingFile:
+        nonlocal done
+        done += entry.size
+        work.progress(min(total + done, 2 * total), 2 * total)
+        return _incoming(checked, entry, work)
+
+    files = {
+        "/".join(filter(None, (one.folder, one.name))): partial(content, one)
+        for one in said.files
+    }
+    # An attempt before this one may have been killed when all was done.
+    if not Event.objects.filter(tenant=user.tenant_id, slug=slug).exists():
+        described = document | {"slug": slug, "published": False}
+        try:
+            documents.create(user.tenant, user, described, files, hold=work.hold)
+        except ValidationError as error:
+            raise NotImportable(" ".join(error.messages)) from None
+    return {"event": slug, "files": len(files)}
+
+
+def _type_of(entry: Entry) -> str:
+    return entry.media_type if _TYPE.fullmatch(entry.media_type) else UNKNOWN_TYPE
+
+
+def _folder(root: str, entry: Entry) -> str:
+    """Return the folder of a file; raises NotImportable where it lies too deep."""
+    try:
+        return names.clean_folder(f"{root}/{entry.folder}".rstrip("/"))
+    except ValidationError as error:
+        said = " ".join(error.messages)
+        raise NotImportable(f"{entry.path[:200]}: {said}") from None
+
+
+def _incoming(checked: Checked, entry: Entry, work: Work) -> IncomingFile:
+    """Return a file that is stored only while the job is this worker's."""
+    file = IncomingFile(checked.open(entry), entry.size, _type_of(entry))
+    file.before_stored = work.hold
+    return file
+
+
+def _store(user: User, checked: Checked, entry: Entry, folder: str, work: Work) -> None:
+    there = StoredObject.objects.filter(
+        tenant=user.tenant_id, folder=folder, name=entry.name, deleted_at=None
+    )
+    if there.filter(current__sha256=entry.sha256).exists():
+        return  # By the attempt before this one.
+    try:
+        storing.store(
+            _incoming(checked, entry, work),
+            tenant=user.tenant,
+            user=user,
+            folder=folder,
+            name=entry.name,
+        )
+    except changing.PathTaken:
+        raise NotImportable(
+            _("%(path)s: a file is where a folder would be.")
+            % {"path": entry.path[:200]}
+        ) from None

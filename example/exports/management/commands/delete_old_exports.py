@@ -1,0 +1,48 @@
+"""``manage.py delete_old_exports``: what is too old goes, as the settings say."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from exports import removing, retention
+from exports.retention import Deleted
+
+
+class Command(BaseCommand):
+    help = (
+        "Delete exports that are older than EXPORT_KEEP_DAYS, but for the latest of "
+        "each event and folder (EXPORT_KEEP_LATEST) and those that are pinned; and "
+        "what killed workers left of others. Workers do the same each hour. Safe "
+        "beside them and beside another one. Exit status: 0 if all is done, 1 if a "
+        "store could not delete, which the next run tries again."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--dry-run", action="store_true", help="delete nothing")
+        parser.add_argument("--json", action="store_true", help="print counts as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        found = list(retention.old())
+        if options["dry_run"]:
+            sizes = [export.size for export in found if export.ready_at]
+            deleted = Deleted(len(found), sum(sizes))
+        else:
+            deleted = retention.delete(found)
+            removing.tidy()
+        if options["json"]:
+            self.stdout.write(json.dumps(asdict(deleted)))
+        else:
+            for export in found:
+                self.stdout.write(f"{export.created_at:%Y-%m-%d} {export.label}")
+            would = "would go" if options["dry_run"] else "are deleted"
+            self.stdout.write(
+                f"{deleted.exports} exports {would}, {deleted.bytes} bytes."
+            )
+        if deleted.left:
+            raise CommandError(
+                f"The bytes of {deleted.left} are left: see above.", returncode=1
+            )

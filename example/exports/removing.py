@@ -1,0 +1,122 @@
+"""Exports go: bytes first, and then the row that counts them.
+
+Whoever is killed in between, or finds the store away, leaves a mark in the row, and the
+next tidying goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from django.core.files.storage import storages
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts import quotas
+from accounts.models import User
+from audit.actions import Action
+from exports.models import Export
+from exports.starting import note
+from jobs.models import Job
+from jobs.starting import start
+
+logger = logging.getLogger(__name__)
+STATE = Export.State
+ENDED = (STATE.READY, STATE.FAILED, STATE.CANCELLED)
+KIND = "exports.remove"
+LATE = timedelta(hours=1)
+"""After so long no worker writes still that lost its job to another."""
+
+
+def mark(export: Export, *, actor: User | None, unless_pinned: bool = False) -> bool:
+    """Let the export be nobody's any more; False where it is not ended, or gone."""
+    with transaction.atomic():
+        rows = Export.objects.filter(pk=export.pk, state__in=ENDED)
+        if unless_pinned:
+            rows = rows.filter(is_pinned=False)
+        if not rows.update(state=STATE.GOING):
+            return False
+        # It may have become ready since it was read.
+        export.refresh_from_db(fields=["state", "attempts", "size", "ready_at"])
+        note(Action.EXPORT_DELETE, export, actor, size=export.size)
+    return True
+
+
+def delete(export: Export, *, actor: User) -> bool:
+    """Let it be gone for everybody at once; a job deletes its bytes."""
+    with transaction.atomic():
+        if not mark(export, actor=actor):
+            return False
+        arguments = {"export": str(export.pk)}
+        start(KIND, tenant=export.tenant, arguments=arguments)
+    return True
+
+
+def finish(export: Export) -> bool:
+    """Delete the bytes of a marked export, and its row; False where some are left."""
+    attempts = range(1, export.attempts + 1)
+    # Each of them, also where one fails.
+    deleted = [delete_key(export, attempt) for attempt in attempts]
+    if not all(deleted):
+        return False
+    with transaction.atomic():
+        gone = Export.objects.filter(pk=export.pk, state=STATE.GOING).delete()[0]
+        if gone and export.ready_at is not None:
+            quotas.release(export.tenant_id, size=export.size, objects=0)
+    return True
+
+
+def end(job: Job) -> None:
+    """Let an export whose job ended without a result have ended too."""
+    export = Export.objects.select_for_update().filter(job=job).first()
+    if export is None or export.state != STATE.PENDING:
+        return
+    is_cancelled = job.state == Job.State.CANCELLED
+    _end(
+        export,
+        STATE.CANCELLED if is_cancelled else STATE.FAILED,
+        "" if is_cancelled else job.error,
+    )
+
+
+def _end(export: Export, state: Export.State, error: str) -> None:
+    """Let it have come to nothing; the caller has locked its row."""
+    quotas.give_back(export.tenant_id, size=export.reserved, objects=0)
+    Export.objects.filter(pk=export.pk).update(state=state, error=error, reserved=0)
+
+
+def tidy() -> int:
+    """Delete what attempts left that did not win; return of how many exports."""
+    count = 0
+    for pk in Export.objects.filter(state=STATE.PENDING, job=None).values("pk"):
+        # The job went with its owner's row.
+        with transaction.atomic():
+            rows = Export.objects.select_for_update().filter(**pk)
+            if export := rows.filter(state=STATE.PENDING, job=None).first():
+                _end(export, STATE.FAILED, _("Who started it is not there any more."))
+    for export in Export.objects.filter(is_tidy=False, state__in=ENDED):
+        ended = export.job.finished_at if export.job else export.created_at
+        # Whoever lost the job may write still.
+        if ended is None or ended > timezone.now() - LATE:
+            continue
+        won = export.attempts if export.state == STATE.READY else 0
+        others = [n for n in range(1, export.attempts + 1) if n != won]
+        deleted = [delete_key(export, attempt) for attempt in others]
+        if all(deleted):
+            Export.objects.filter(pk=export.pk).update(is_tidy=True)
+            count += 1
+    for export in Export.objects.filter(state=STATE.GOING):
+        count += finish(export)
+    return count
+
+
+def delete_key(export: Export, attempt: int) -> bool:
+    """Delete what an attempt wrote, if anything; False where the store can't now."""
+    try:
+        storages[export.store].delete(export.key_of(attempt))
+    except Exception:
+        logger.exception("A part of export %s stays in its store", export.pk)
+        return False
+    return True

@@ -1,0 +1,74 @@
+"""Which exports are kept, and until when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Case, F, Q, QuerySet, When, Window
+from django.db.models.functions import RowNumber
+from django.utils import timezone
+
+from exports import removing
+from exports.models import Export
+
+STATE = Export.State
+
+
+@dataclass
+class Deleted:
+    """What was deleted. The bytes of those that are ``left`` go another time."""
+
+    exports: int = 0
+    bytes: int = 0
+    left: int = 0
+
+
+def expiry(export: Export) -> datetime | None:
+    """Return until when it stays at least; None where it does not go by itself."""
+    if export.is_pinned or export.ready_at is None:
+        return None
+    return export.ready_at + timedelta(days=settings.EXPORT_KEEP_DAYS)
+
+
+def old(now: datetime | None = None) -> QuerySet[Export]:
+    """Return those that are too old: not pinned, and not among the latest of theirs.
+
+    Those of an event belong together, and those of a folder by one person. What came
+    to nothing is kept for as long, to be seen.
+    """
+    before = (now or timezone.now()) - timedelta(days=settings.EXPORT_KEEP_DAYS)
+    is_folder = Q(kind=Export.Kind.FOLDER)
+    ranked = Export.objects.filter(state=STATE.READY).annotate(
+        rank=Window(
+            RowNumber(),
+            partition_by=[
+                F("tenant"),
+                F("kind"),
+                F("event"),
+                F("folder"),
+                Case(When(is_folder, then=F("owner"))),
+                # The event is gone, but not its name.
+                Case(When(event=None, then=F("label"))),
+            ],
+            order_by=[F("ready_at").desc(), F("pk").desc()],
+        )
+    )
+    beyond = ranked.filter(rank__gt=settings.EXPORT_KEEP_LATEST)
+    failed = Q(state__in=(STATE.FAILED, STATE.CANCELLED), created_at__lt=before)
+    ready = Q(pk__in=beyond.values("pk"), ready_at__lt=before, is_pinned=False)
+    return Export.objects.filter(failed | ready).order_by("created_at", "pk")
+
+
+def delete(exports: Iterable[Export]) -> Deleted:
+    """Delete them; what somebody pinned or deleted meanwhile is left alone."""
+    deleted = Deleted()
+    for export in exports:
+        if not removing.mark(export, actor=None, unless_pinned=True):
+            continue
+        deleted.exports += 1
+        deleted.bytes += export.size if export.ready_at else 0
+        deleted.left += not removing.finish(export)
+    return deleted

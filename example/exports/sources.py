@@ -1,0 +1,144 @@
+"""What an export is made of: a JSON document, and the files that lie beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from events import documents
+from events.models import Event
+from exports import archive, manifest, names
+from exports.archive import Member, TooMany
+from exports.manifest import Entry, Manifest
+from objects.models import StoredObject
+
+DOCUMENT = "event.json"
+FILES = "files"
+"""The folder in the archive in which the files are."""
+UNKNOWN_TYPE = "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file to be exported: its folder, from the top of the export, and its bytes."""
+
+    folder: str
+    name: str
+    size: int
+    sha256: str
+    media_type: str
+    store: str
+    key: str
+
+    @property
+    def path(self) -> str:
+        return f"{self.folder}/{self.name}" if self.folder else self.name
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is exported; ``document`` is None for what has none, as a folder."""
+
+    kind: str
+    label: str
+    document: dict[str, Any] | None
+    files: list[SourceFile]
+
+
+class NothingThere(Exception):
+    """There is nothing to export; the message is for people."""
+
+
+def of_folder(objects: QuerySet[StoredObject], folder: str) -> Source:
+    """Return those of the objects that are in the folder or below it.
+
+    Raises NothingThere, and TooMany for more files than an archive has.
+    """
+    found = files_of(objects.filter(below(folder)), folder)
+    if not found:
+        raise NothingThere(_("There are no files in this folder that you may see."))
+    return Source("folder", folder or "/", None, found)
+
+
+def of_event(event: Event) -> Source:
+    """Return an event with its speakers, sessions and files; raises TooMany."""
+    described = documents.describe(event)
+    used = StoredObject.objects.filter(
+        pk__in=[one.pk for one in documents.media(event)]
+    )
+    return Source("event", event.name, described, files_of(used, ""))
+
+
+def below(folder: str) -> Q:
+    """Return the condition for objects in a folder or below it; "" is the top."""
+    if not folder:
+        return Q()
+    return Q(folder=folder) | Q(folder__startswith=f"{folder}/")
+
+
+def files_of(objects: QuerySet[StoredObject], folder: str) -> list[SourceFile]:
+    """Return the newest content of each, by one query; raises TooMany.
+
+    What is deleted, or of which nothing is stored yet, is left out.
+    """
+    rows = objects.filter(deleted_at=None).exclude(current=None)
+    rows = rows.order_by("folder", "name", "pk")
+    found = [
+        SourceFile(
+            folder=each[0][len(folder) :].lstrip("/"),
+            name=each[1],
+            size=each[2],
+            sha256=each[3],
+            media_type=each[4] or UNKNOWN_TYPE,
+            store=each[5],
+            key=each[6],
+        )
+        for each in rows.values_list(
+            *("folder", "name", "current__size", "current__sha256"),
+            *("current__content_type", "current__store", "current__key"),
+        )[: archive.MAX_MEMBERS + 1]
+    ]
+    if len(found) > archive.MAX_MEMBERS:
+        raise TooMany(
+            _("There are more than %(most)s files. Export folders below one by one.")
+            % {"most": archive.MAX_MEMBERS}
+        )
+    return found
+
+
+def members(source: Source) -> list[Member]:
+    """Return what the archive has in it: manifest, document, and the files."""
+    paths = names.safe_paths(one.path for one in source.files)
+    entries = tuple(
+        Entry(
+            path=f"{FILES}/{path}",
+            folder=one.folder,
+            name=one.name,
+            size=one.size,
+            sha256=one.sha256,
+            media_type=one.media_type,
+        )
+        for path, one in zip(paths, source.files, strict=True)
+    )
+    document = None if source.document is None else DOCUMENT
+    said = Manifest(
+        source.kind, source.label, timezone.now().isoformat(), document, entries
+    )
+    found = [Member.of(manifest.PATH, said.as_json())]
+    if source.document is not None:
+        text = json.dumps(source.document, ensure_ascii=False, indent=1)
+        found.append(Member.of(DOCUMENT, text.encode()))
+    return found + _of_files(entries, source.files)
+
+
+def _of_files(entries: Iterable[Entry], files: Iterable[SourceFile]) -> list[Member]:
+    return [
+        Member(entry.path, one.size, one.sha256, store=one.store, key=one.key)
+        for entry, one in zip(entries, files, strict=True)
+    ]

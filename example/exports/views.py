@@ -1,0 +1,230 @@
+"""The pages of exports: started, watched, downloaded, imported."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts.access import user_of
+from exports import (
+    access,
+    downloads,
+    importing,
+    removing,
+    retention,
+    starting,
+)
+from exports.models import Export
+from jobs import control
+from jobs.models import Job
+from objects import access as object_access
+from objects import names
+
+PAGE = 50
+STEP = 5
+"""Percent by which the progress that is read out goes on."""
+
+
+@require_safe
+@login_required
+def export_list(request: HttpRequest) -> HttpResponse:
+    """Show the exports that one may fetch, the newest first."""
+    rows = access.visible(request.user).select_related("job", "owner")
+    page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
+    exports = [_context(export) for export in page.object_list]
+    folder = request.GET.get("folder", "")
+    context = {"page": page, "exports": exports, "folder": folder}
+    return render(request, "exports/export_list.html", context)
+
+
+@require_POST
+@login_required
+def start(request: HttpRequest) -> HttpResponse:
+    """Start an export of a folder, or of an event by its short name."""
+    user, site = user_of(request), request.build_absolute_uri("/")
+    if slug := request.POST.get("event"):
+        event = access.editable_events(user).filter(slug=slug).first()
+        if event is None:
+            raise Http404
+        return redirect(starting.start_event(user, event, site=site))
+    given = request.POST.get("folder", "").strip().strip("/")
+    try:
+        folder = names.clean_folder(given)
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+        return redirect("exports:list")
+    return redirect(starting.start_folder(user, folder, site=site))
+
+
+@require_safe
+@login_required
+def export_page(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Show an export, how far it is, and what can be done with it."""
+    context = _context(access.find(request.user, pk))
+    return render(request, "exports/export.html", context)
+
+
+@require_safe
+@login_required
+def state(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Return the part of the page that changes; it asks for itself again."""
+    context = _context(access.find(request.user, pk))
+    return render(request, "exports/_state.html", context)
+
+
+@require_safe
+@login_required
+def download(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
+    """Send the archive; ranges and conditions are honoured."""
+    export = access.find(request.user, pk)
+    if export.state != Export.State.READY:
+        raise Http404
+    return downloads.opened(request, export, user_of(request))
+
+
+@require_POST
+@login_required
+def cancel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Let it not be made."""
+    export = access.find(request.user, pk)
+    if not starting.cancel(export, actor=user_of(request)):
+        messages.info(request, _("It had ended already."))
+    if request.headers.get("HX-Request"):
+        context = _context(access.find(request.user, pk))
+        return render(request, "exports/_state.html", context)
+    return redirect(export)
+
+
+@require_POST
+@login_required
+def pin(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Let it stay however old it becomes, or not any more."""
+    export = access.find(request.user, pk)
+    is_pinned = request.POST.get("pinned") == "1"
+    starting.pin(export, is_pinned, actor=user_of(request))
+    if request.headers.get("HX-Request"):
+        return render(request, "exports/_state.html", _context(export))
+    return redirect(export)
+
+
+@require_POST
+@login_required
+def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Delete an export that has ended."""
+    export = access.find(request.user, pk)
+    if removing.delete(export, actor=user_of(request)):
+        messages.success(request, _("“%s” is deleted.") % export)
+        return redirect("exports:list")
+    messages.error(request, _("It is being made: cancel it first."))
+    return redirect(export)
+
+
+@require_POST
+@login_required
+def start_import(request: HttpRequest) -> HttpResponse:
+    """Start an import of an export, or of an archive among one's objects."""
+    user = user_of(request)
+    thing: Any
+    if given := request.POST.get("export"):
+        thing = access.find(user, _uuid(given))
+        if thing.state != Export.State.READY:
+            raise Http404
+    elif given := request.POST.get("object"):
+        thing = object_access.find(user, _uuid(given))
+    else:
+        thing = _object_at(request)
+        if thing is None:
+            text = _("There is no file of this path that you may see.")
+            messages.error(request, text)
+            return redirect("exports:list")
+    job = importing.start_import(user, thing)
+    return redirect("exports:import-page", job.pk)
+
+
+@require_safe
+@login_required
+def import_page(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Show an import, and how far it is."""
+    return render(request, "exports/import.html", _context_of_import(request, pk))
+
+
+@require_safe
+@login_required
+def import_state(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Return the part of the page that changes; it asks for itself again."""
+    context = _context_of_import(request, pk)
+    return render(request, "exports/_import_state.html", context)
+
+
+@require_POST
+@login_required
+def cancel_import(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Let an import end; what it made is deleted."""
+    job = _context_of_import(request, pk)["job"]
+    control.cancel(job, actor=user_of(request))
+    return redirect("exports:import-page", pk)
+
+
+def _object_at(request: HttpRequest) -> Any:
+    """Return the object of the path that was given, None where there is none."""
+    try:
+        folder, name = names.clean_path(request.POST.get("path", "").strip("/ "))
+    except ValidationError:
+        return None
+    rows = object_access.visible(request.user).filter(deleted_at=None)
+    tenant = user_of(request).tenant_id
+    return rows.filter(tenant=tenant, folder=folder, name=name).first()
+
+
+def _context(export: Export) -> dict[str, Any]:
+    job = export.job
+    done = export.size if export.state == Export.State.READY else 0
+    if export.state == Export.State.PENDING and job is not None:
+        done = min(job.done, export.size)
+    return {
+        "export": export,
+        "job": job,
+        "is_pending": export.state == Export.State.PENDING,
+        "is_ready": export.state == Export.State.READY,
+        "is_stopping": job is not None and job.cancel_requested,
+        "done": done,
+        "percent": _percent(done, export.size),
+        "expires_at": retention.expiry(export),
+    }
+
+
+def _context_of_import(request: HttpRequest, pk: uuid.UUID) -> dict[str, Any]:
+    rows = control.visible(request.user).filter(kind=importing.KIND)
+    job = rows.filter(pk=pk).first()
+    if job is None:
+        raise Http404
+    return {
+        "job": job,
+        "is_pending": not job.is_ended,
+        "is_done": job.state == Job.State.DONE,
+        "is_stopping": job.cancel_requested,
+        "percent": _percent(job.done, job.of),
+        "result": job.result or {},
+    }
+
+
+def _percent(done: int, of: int) -> int:
+    """Return how far it is, in steps: each is read out."""
+    return 100 * done // of // STEP * STEP if of else 0
+
+
+def _uuid(text: str) -> uuid.UUID:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        raise Http404 from None

@@ -1,0 +1,85 @@
+"""Objects as uploads look for them, whoever asks: by their path, or to be locked."""
+
+from __future__ import annotations
+
+import uuid
+from functools import cache, partial
+
+from django.db import connection
+from django.db.models import Q, QuerySet
+
+from accounts.models import Tenant
+from accounts.prepared import Parameter, Prepared
+from objects.models import StoredObject
+
+
+def _of_path() -> QuerySet[StoredObject]:
+    return StoredObject.objects.filter(
+        tenant=Parameter("tenant", Tenant),
+        folder=Parameter("folder", StoredObject, "folder"),
+        name=Parameter("name", StoredObject, "name"),
+        deleted_at=None,
+    ).order_by()
+
+
+def _of_key() -> QuerySet[StoredObject]:
+    found = StoredObject.objects.filter(pk=Parameter("pk", StoredObject))
+    return found.order_by().select_for_update()
+
+
+def _in_the_way(depth: int) -> QuerySet[StoredObject]:
+    """Return files that are folders of a path so deep, or that have it for a folder."""
+    folder = partial(Parameter, model=StoredObject, field="folder")
+    if connection.vendor == "postgresql":
+        below = Q(folder__startswith=folder("below"))
+    else:  # SQLite's LIKE takes small letters for capitals, and uses no index.
+        below = Q(folder__gte=folder("below"), folder__lt=folder("beyond"))
+    files = Q(folder=folder("path")) | below
+    for number in range(depth):
+        files |= Q(
+            folder=folder(f"folder{number}"),
+            name=Parameter(f"name{number}", StoredObject, "name"),
+        )
+    there = StoredObject.objects.filter(
+        files, tenant=Parameter("tenant", Tenant), deleted_at=None
+    )
+    return there.order_by()[:1]
+
+
+@cache
+def _in_the_way_at(depth: int) -> Prepared[StoredObject]:
+    return Prepared(partial(_in_the_way, depth))
+
+
+_OF_PATH = Prepared(_of_path)
+_OF_PATH_LOCKED = Prepared(lambda: _of_path().select_for_update())
+_OF_KEY_LOCKED = Prepared(_of_key)
+
+
+def of_path(
+    tenant_id: int, folder: str, name: str, *, lock: bool = False
+) -> StoredObject | None:
+    """Return the tenant's object of that path, deleted ones left out.
+
+    With ``lock`` its row is locked in this transaction.
+    """
+    prepared = _OF_PATH_LOCKED if lock else _OF_PATH
+    return prepared.first(tenant=tenant_id, folder=folder, name=name)
+
+
+def is_in_the_way(tenant_id: int, folder: str, name: str) -> bool:
+    """Whether a file is one of the folders of that path, or one has it for a folder."""
+    parts = folder.split("/") if folder else []
+    path = "/".join((*parts, name))
+    # 0 comes next to the slash.
+    values = {"path": path, "below": f"{path}/", "beyond": f"{path}0"}
+    for number, part in enumerate(parts):
+        values[f"folder{number}"] = "/".join(parts[:number])
+        values[f"name{number}"] = part
+    found = _in_the_way_at(len(parts)).first(tenant=tenant_id, **values)
+    return found is not None
+
+
+def locked(pk: uuid.UUID) -> StoredObject | None:
+    """Return the object of the key, a deleted one too, locked in this transaction."""
+    return _OF_KEY_LOCKED.first(pk=pk)

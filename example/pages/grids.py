@@ -1,0 +1,102 @@
+"""What is known of a store on a grid, for operators: as ``tahoe_status`` tells it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.files.storage import storages
+from django.template.defaultfilters import filesizeformat
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from tahoestorage.care.record import PastCheck, default_record
+from tahoestorage.care.status import GridStatus, status_of
+from tahoestorage.storage import TahoeStorage
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The status of one store, in sentences for people.
+
+    ``checks`` are pairs of a time and a sentence; ``problems`` of a CSS class and one.
+    """
+
+    alias: str
+    gateway: str
+    servers: list[tuple[bool, str]]
+    facts: list[str]
+    checks: list[tuple[datetime, str]]
+    problems: list[tuple[str, str]]
+
+
+def grid_of(alias: str) -> Grid | None:
+    """Return the status of a store; None where it is on no grid.
+
+    A few requests, which change nothing. What fails is a problem in the status.
+    """
+    try:
+        storage = storages[alias]
+        if not isinstance(storage, TahoeStorage):
+            return None
+        record = default_record(storage.options.root.fingerprint)
+    except (ImproperlyConfigured, OSError):
+        return None  # That it does not answer, another line says.
+    found = status_of(alias, storage, record)
+    return Grid(
+        alias,
+        found.gateway,
+        [(each.connected, _server(each)) for each in found.servers or ()],
+        list(_facts(found)),
+        [(datetime.fromtimestamp(c.started, UTC), _check(c)) for c in found.checks[:3]],
+        [
+            ("error" if level.name == "CRITICAL" else "warning", text)
+            for level, text in found.problems
+        ],
+    )
+
+
+def _server(server: Any) -> str:
+    name = server.nickname or server.id[:12]
+    if server.space is None:
+        return str(name)
+    free = filesizeformat(server.space)
+    return _("%(name)s, %(free)s free") % {"name": name, "free": free}
+
+
+def _facts(found: GridStatus) -> list[str]:
+    facts = []
+    if found.shares is not None:
+        facts.append(
+            _("Any %(needed)s of %(total)s shares restore a file.")
+            % found.shares._asdict()
+        )
+    if (spare := found.spare_servers) is not None:
+        text = ngettext(
+            "%(count)s of the connected servers can be lost, and files still be read.",
+            "%(count)s of the connected servers can be lost, and files still be read.",
+            spare,
+        )
+        facts.append(text % {"count": spare})
+    if found.may_change is not None:
+        facts.append(
+            _("Files can be saved and deleted.")
+            if found.may_change
+            else _("Nothing can be saved or deleted now.")
+        )
+    for tier in found.tiers:
+        size = "?" if tier.bytes is None else filesizeformat(tier.bytes)
+        facts.append(_("Cache: %(tier)s, %(size)s") % {"tier": tier.tier, "size": size})
+    if not found.checks:
+        facts.append(_("No check of the files is on record on this host."))
+    return facts
+
+
+def _check(check: PastCheck) -> str:
+    what = check.path or _("everything")
+    if check.is_verifying:
+        what = _("%(what)s, each share read") % {"what": what}
+    result = _("has not ended") if check.summary is None else check.summary["status"]
+    return _("Check of %(what)s: %(result)s") % {"what": what, "result": result}

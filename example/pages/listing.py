@@ -1,0 +1,166 @@
+"""A folder as somebody sees it: the folders in it, and a page of its objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from django.core.exceptions import ValidationError
+from django.core.paginator import Page, Paginator
+from django.db.models import Case, F, Q, QuerySet, Value, When
+from django.db.models.functions import Left, StrIndex, Substr
+from django.http import Http404, QueryDict
+from django.urls import reverse
+
+from accounts.models import User
+from objects import access, names
+from objects.models import StoredObject
+
+PER_PAGE = 100
+MOST_FOLDERS = 500
+"""Folders shown in one; more are found by searching."""
+SORTS = {
+    "name": ("name", "pk"),
+    "-name": ("-name", "pk"),
+    "size": ("size", "name", "pk"),
+    "-size": ("-size", "name", "pk"),
+    "changed": ("updated_at", "pk"),
+    "-changed": ("-updated_at", "pk"),
+}
+USUAL_SORT = "name"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder that is looked at, ``""`` for the top one, or what is searched in it."""
+
+    folder: str = ""
+    search: str = ""
+    sort: str = USUAL_SORT
+    page: int = 1
+
+    @classmethod
+    def of(cls, given: QueryDict) -> Place:
+        """Return the place of a request; raises Http404 where no folder can be so."""
+        try:
+            folder = names.clean_folder(given.get("folder", ""))
+        except ValidationError:
+            raise Http404 from None
+        sort = given.get("sort", USUAL_SORT)
+        page = given.get("page", "1")
+        return cls(
+            folder,
+            given.get("q", "").strip()[:200].replace("\0", ""),
+            sort if sort in SORTS else USUAL_SORT,
+            int(page[:9]) if page.isascii() and page.isdecimal() else 1,
+        )
+
+    def url(self, **changed: Any) -> str:
+        """Return the page that shows it, with something of it changed."""
+        parts: dict[str, Any] = {
+            "folder": self.folder,
+            "q": self.search,
+            "sort": "" if self.sort == USUAL_SORT else self.sort,
+            "page": "" if self.page == 1 else self.page,
+        } | changed
+        query = urlencode({key: value for key, value in parts.items() if value})
+        return reverse("pages:files") + (f"?{query}" if query else "")
+
+    @property
+    def crumbs(self) -> list[tuple[str, str]]:
+        """Each folder on the way here by name and by path, the top one left out."""
+        parts = self.folder.split("/") if self.folder else []
+        return [
+            (part, "/".join(parts[: number + 1])) for number, part in enumerate(parts)
+        ]
+
+    @property
+    def name(self) -> str:
+        return self.folder.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class Column:
+    """The head of a column by which the list can be sorted."""
+
+    key: str
+    direction: str
+    """What ``aria-sort`` says."""
+    url: str
+    """The page that is sorted by it, or the other way round."""
+
+
+def columns(place: Place) -> dict[str, Column]:
+    """Return the heads of the columns by key."""
+    found = {}
+    for key in ("name", "size", "changed"):
+        direction, other = "none", key if key == "name" else f"-{key}"
+        if place.sort.removeprefix("-") == key:
+            is_down = place.sort.startswith("-")
+            direction = "descending" if is_down else "ascending"
+            other = key if is_down else f"-{key}"
+        sort = "" if other == USUAL_SORT else other
+        found[key] = Column(key, direction, place.url(sort=sort, page=""))
+    return found
+
+
+def seen(user: User) -> QuerySet[StoredObject]:
+    """Return the objects of the user's own tenant that they may see.
+
+    An administrator of the super-tenant may see those of all, by the API.
+    """
+    objects = access.visible(user).filter(tenant=user.tenant_id)
+    return objects.filter(deleted_at__isnull=True)
+
+
+def folders(user: User, place: Place) -> list[str]:
+    """Return the names of the folders in the folder, at most MOST_FOLDERS and one.
+
+    One query, whatever is in them: the database cuts the next part off each path.
+    """
+    if place.search:
+        return []
+    objects = seen(user).exclude(folder=place.folder)
+    start = f"{place.folder}/" if place.folder else ""
+    if start:
+        # LIKE, which an index may serve, takes no notice of capitals on SQLite.
+        objects = objects.filter(folder__startswith=start).alias(
+            start=Left("folder", len(start))
+        )
+        objects = objects.filter(start=start)
+    rest = Substr("folder", len(start) + 1)
+    found = (
+        objects.annotate(rest=rest, end=StrIndex(rest, Value("/")))
+        .annotate(
+            child=Case(When(end=0, then=F("rest")), default=Left("rest", F("end") - 1))
+        )
+        .order_by("child")
+        .values_list("child", flat=True)
+        .distinct()
+    )
+    return list(found[: MOST_FOLDERS + 1])
+
+
+def objects_in(user: User, place: Place) -> QuerySet[StoredObject]:
+    """Return the objects of the folder; with a search, those in it at any depth."""
+    found = seen(user)
+    if not place.search:
+        found = found.filter(folder=place.folder)
+    else:
+        for word in place.search.split():
+            found = found.filter(Q(name__icontains=word) | Q(folder__icontains=word))
+        if place.folder:
+            below = Q(folder=place.folder) | Q(folder__startswith=f"{place.folder}/")
+            found = found.filter(below)
+    return found.order_by(*SORTS[place.sort]).select_related("current")
+
+
+def page_of(user: User, place: Place) -> Page[StoredObject]:
+    """Return a page of them, the last one where there are fewer."""
+    return Paginator(objects_in(user, place), PER_PAGE).get_page(place.page)
+
+
+def folder_of(found: StoredObject) -> Place:
+    """Return the place that lists the object."""
+    return Place(found.folder)

@@ -1,0 +1,320 @@
+"use strict";
+// The pages of files: the dialog, and uploads of many files at once, each with its
+// progress, that can be paused, stopped, and gone on with after the page was left.
+// A classic script, which a store of static files may send from another host, and a
+// block, so that its names are its own.
+{
+const say = (text, kind) =>
+  document.dispatchEvent(new CustomEvent("say", { detail: { text, kind } }));
+
+// ---- the dialog: what htmx puts into it opens it
+
+const dialog = document.getElementById("dialog");
+let opener = null;
+
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (event.detail.target === dialog && !dialog.open) {
+    const menu = event.detail.elt.closest("details.menu");
+    opener = (menu?.querySelector("summary") ?? event.detail.elt).id;
+    if (menu) menu.open = false;
+  }
+});
+document.addEventListener("htmx:afterSwap", (event) => {
+  if (event.detail.target !== dialog || dialog.open) return;
+  dialog.showModal();
+});
+document.addEventListener("close-dialog", () => dialog?.close());
+dialog?.addEventListener("close", () => {
+  dialog.replaceChildren();
+  // The element that opened it may have been put there anew meanwhile.
+  const place = document.getElementById(opener) ?? document.getElementById("main");
+  requestAnimationFrame(() => place.focus({ preventScroll: true }));
+});
+dialog?.addEventListener("click", (event) => {
+  if (event.target === dialog || event.target.closest("[data-close]")) {
+    event.preventDefault();
+    dialog.close();
+  }
+});
+
+// ---- uploads
+
+const AT_ONCE = 3;
+const PIECE = 16 * 1024 * 1024; // bytes; what is sent twice at most, and the server's part
+// Milliseconds between attempts; the count begins anew with each byte that arrives.
+const DELAYS = [0, 1000, 2000, 4000, 8000, 15000, 30000, 30000, 30000, 60000, 60000];
+
+const form = document.getElementById("upload");
+if (form) setUp(form);
+
+function setUp(form) {
+  const words = form.dataset;
+  const units = words.units.split("|");
+  const input = form.elements.namedItem("files");
+  const box = document.getElementById("uploads");
+  const list = box.querySelector("[data-items]");
+  const summary = box.querySelector("[data-summary]");
+  const token = form.elements.namedItem("csrfmiddlewaretoken").value;
+  const items = [];
+
+  const folderNow = () => document.getElementById("list").dataset.folder;
+
+  input.addEventListener("change", () => {
+    take([...input.files]);
+    input.value = "";
+  });
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    take([...input.files]);
+    input.value = "";
+  });
+
+  // -- dropped anywhere
+
+  const curtain = document.getElementById("dropping");
+  let depth = 0;
+  const holdsFiles = (event) => event.dataTransfer?.types.includes("Files");
+  document.addEventListener("dragenter", (event) => {
+    if (!holdsFiles(event)) return;
+    depth += 1;
+    curtain.hidden = false;
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (!holdsFiles(event)) return;
+    depth = Math.max(0, depth - 1);
+    curtain.hidden = depth === 0;
+  });
+  document.addEventListener("dragover", (event) => {
+    if (holdsFiles(event)) event.preventDefault();
+  });
+  document.addEventListener("drop", (event) => {
+    if (!holdsFiles(event)) return;
+    event.preventDefault();
+    depth = 0;
+    curtain.hidden = true;
+    take([...event.dataTransfer.files]);
+  });
+
+  // -- the queue
+
+  function take(files) {
+    const folder = folderNow();
+    for (const file of files) items.push(makeItem(file, folder));
+    if (files.length) box.hidden = false;
+    next();
+  }
+
+  function next() {
+    const running = items.filter((item) => item.state === "running").length;
+    items
+      .filter((item) => item.state === "waiting")
+      .slice(0, Math.max(0, AT_ONCE - running))
+      .forEach((item) => item.start());
+    if (items.every((item) => ["done", "failed", "stopped"].includes(item.state))) {
+      tellAll();
+    }
+  }
+
+  function tellAll() {
+    const all = items.filter((item) => item.state !== "stopped").length;
+    const count = items.filter((item) => item.state === "done").length;
+    if (!all) return;
+    let text = count === 1 ? words.one : words.many;
+    if (count < all) text = words.some;
+    summary.textContent = text.replace("{count}", count).replace("{all}", all);
+  }
+
+  // One refresh for many that end together.
+  let refreshing = null;
+  function refresh() {
+    clearTimeout(refreshing);
+    refreshing = setTimeout(() => htmx.trigger("#list", "refresh"), 300);
+  }
+
+  // -- one file
+
+  function makeItem(file, folder) {
+    const row = document.createElement("li");
+    const name = document.createElement("span");
+    name.className = "name";
+    name.textContent = name.title = folder ? `${folder}/${file.name}` : file.name;
+    const bar = document.createElement("progress");
+    bar.max = file.size || 1;
+    bar.value = 0;
+    bar.setAttribute("aria-label", words.progress.replace("{name}", file.name));
+    const state = document.createElement("span");
+    state.className = "state";
+    const buttons = document.createElement("span");
+    buttons.className = "buttons";
+    const pause = button(buttons, "plain");
+    const stop = button(buttons, "plain");
+    row.append(name, buttons, bar, state);
+    list.append(row);
+
+    const item = { state: "waiting", sent: 0, start };
+
+    const label = (which, text) => {
+      which.hidden = !text;
+      which.replaceChildren(text ?? "");
+      const of = document.createElement("span");
+      of.className = "visually-hidden";
+      of.textContent = ` ${file.name}`;
+      which.append(of);
+    };
+
+    const show = (text, first, second, kind = "") => {
+      state.textContent = text;
+      row.className = kind;
+      label(pause, first);
+      label(stop, second);
+    };
+
+    const amounts = (text) =>
+      text.replace("{sent}", size(item.sent, units)).replace("{all}", size(file.size, units));
+
+    const upload = new tus.Upload(file, {
+      endpoint: words.endpoint,
+      chunkSize: PIECE,
+      retryDelays: DELAYS,
+      headers: { "X-CSRFToken": token },
+      metadata: { filename: file.name, filetype: file.type, folder },
+      removeFingerprintOnSuccess: true,
+      // Another folder, or somebody else who signs in here, is another upload.
+      fingerprint: async () =>
+        JSON.stringify([words.user, folder, file.name, file.size, file.lastModified]),
+      onShouldRetry: (error) => {
+        const status = error.originalResponse?.getStatus() ?? 0;
+        if (status === 0) show(words.offline, words.pause, words.stop);
+        // No room (507) stays so; what else the site could not do may pass.
+        if (status === 507) return false;
+        return status === 0 || status >= 500 || status === 409 || status === 423;
+      },
+      onProgress: (sent) => {
+        if (item.state !== "running") return;
+        item.sent = bar.value = sent;
+        const all = sent === file.size;
+        show(all ? words.finishing : amounts(words.uploading), words.pause, words.stop);
+      },
+      onSuccess: () => {
+        item.state = "done";
+        bar.value = bar.max;
+        show(words.done, null, words.remove, "done");
+        refresh();
+        next();
+      },
+      onError: (error) => {
+        item.state = "failed";
+        bar.className = "error";
+        show(why(error), words.retry, words.remove, "error");
+        next();
+      },
+    });
+
+    async function start() {
+      item.state = "running";
+      bar.className = "";
+      show(amounts(words.uploading), words.pause, words.stop);
+      try {
+        const [before] = await upload.findPreviousUploads();
+        if (before && !upload.url) upload.resumeFromPreviousUpload(before);
+      } catch {
+        // Nothing is kept by this browser: it begins anew.
+      }
+      if (item.state === "running") upload.start();
+    }
+
+    pause.addEventListener("click", async () => {
+      if (item.state === "running" || item.state === "waiting") {
+        const was = item.state;
+        item.state = "paused";
+        if (was === "running") await upload.abort();
+        show(amounts(words.paused), words.resume, words.stop);
+        next();
+      } else {
+        item.state = "waiting";
+        show(words.waiting, words.pause, words.stop);
+        next();
+      }
+    });
+
+    stop.addEventListener("click", async () => {
+      if (["done", "failed", "stopped"].includes(item.state)) {
+        items.splice(items.indexOf(item), 1);
+        row.remove();
+        box.hidden = items.length === 0;
+        (list.querySelector("button:not([hidden])") ?? input).focus();
+        return;
+      }
+      item.state = "stopped";
+      // What has come of it is given up on the server, too; its sweep does it else.
+      await upload.abort(true).catch(() => {});
+      show(words.stopped, null, words.remove);
+      next();
+    });
+
+    show(words.waiting, words.pause, words.stop);
+    return item;
+  }
+
+  function button(place, kind) {
+    const made = document.createElement("button");
+    made.type = "button";
+    made.className = `button small ${kind}`;
+    place.append(made);
+    return made;
+  }
+
+  function why(error) {
+    const response = error.originalResponse;
+    if (!response) return words.offline;
+    const status = response.getStatus();
+    if (status === 401 || status === 403) return words.signedOut;
+    try {
+      return JSON.parse(response.getBody()).detail || "";
+    } catch {
+      return words.failed.replace("{status}", status);
+    }
+  }
+
+  // -- what was interrupted before: it goes on once its file is chosen again
+
+  const unfinished = document.getElementById("unfinished");
+  const known = new Map();
+  try {
+    // tus-js-client's: "tus::" + the fingerprint above + "::" + a number.
+    for (const key of Object.keys(localStorage)) {
+      if (!key.startsWith(`tus::["${words.user}",`)) continue;
+      known.set(key, JSON.parse(key.slice(5, key.lastIndexOf("::")))[2]);
+    }
+  } catch {
+    // Nothing is kept by this browser.
+  }
+  if (known.size) {
+    const names = [...new Set(known.values())];
+    const shown = names.slice(0, 5).join(", ") + (names.length > 5 ? ", …" : "");
+    unfinished.querySelector("[data-names]").textContent = shown;
+    unfinished.hidden = false;
+    unfinished.querySelector("[data-forget]").addEventListener("click", () => {
+      for (const key of known.keys()) localStorage.removeItem(key);
+      unfinished.hidden = true;
+      input.focus();
+    });
+    input.addEventListener("change", () => (unfinished.hidden = true), { once: true });
+  }
+
+  window.addEventListener("beforeunload", (event) => {
+    if (items.some((item) => ["running", "waiting"].includes(item.state))) {
+      event.preventDefault();
+    }
+  });
+}
+
+function size(bytes, units) {
+  let unit = 0;
+  while (bytes >= 1024 && unit < units.length - 1) {
+    bytes /= 1024;
+    unit += 1;
+  }
+  return `${unit ? bytes.toFixed(1) : bytes} ${units[unit]}`;
+}
+}

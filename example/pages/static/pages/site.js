@@ -1,0 +1,112 @@
+"use strict";
+// What every page does: the choice of colours, menus, dialogs, and what happens around
+// htmx's requests: errors in words, focus that is not lost, a session that has ended.
+// A classic script, which a store of static files may send from another host, and a
+// block, so that its names are its own.
+{
+const root = document.documentElement;
+
+function keepTheme(theme) {
+  if (theme) root.dataset.theme = theme;
+  else delete root.dataset.theme;
+  try {
+    if (theme) localStorage.setItem("theme", theme);
+    else localStorage.removeItem("theme");
+  } catch {
+    // It is good for this page, then.
+  }
+}
+
+for (const choice of document.querySelectorAll("select[data-theme-choice]")) {
+  choice.value = root.dataset.theme ?? "";
+  choice.addEventListener("change", () => keepTheme(choice.value));
+}
+
+// Other scripts say something by the event "say": it is shown, and read out when there
+// is time. They import nothing, so that each file can have a hash in its name.
+document.addEventListener("say", ({ detail }) => say(detail.text, detail.kind));
+
+function say(text, kind = "info") {
+  const place = document.getElementById("messages");
+  if (!place) return;
+  const item = document.createElement("p");
+  item.className = `message ${kind}`;
+  item.textContent = text;
+  place.replaceChildren(item);
+}
+
+// Menus: closed by Escape, by a click elsewhere, and when the focus leaves them.
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  const menu = event.target.closest?.("details.menu[open]");
+  if (!menu) return;
+  menu.open = false;
+  menu.querySelector("summary").focus();
+});
+for (const name of ["click", "focusin"]) {
+  document.addEventListener(name, (event) => {
+    for (const menu of document.querySelectorAll("details.menu[open]")) {
+      if (!menu.contains(event.target)) menu.open = false;
+    }
+  });
+}
+
+// A message can be put away.
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-dismiss]");
+  if (!button) return;
+  button.closest(".message").remove();
+  document.getElementById("main").focus({ preventScroll: true });
+});
+
+// A field is copied; the button says so.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  const field = document.getElementById(button.dataset.copy);
+  field.select();
+  try {
+    await navigator.clipboard.writeText(field.value);
+    say(button.dataset.copied);
+  } catch {
+    say(button.dataset.copyFailed, "warning");
+  }
+});
+
+// ---- htmx
+
+document.addEventListener("htmx:beforeSwap", (event) => {
+  // The session has ended: what came is the page to sign in, for the whole window.
+  const page = document.querySelector("meta[name=sign-in]")?.content;
+  const { xhr } = event.detail;
+  if (page && xhr.responseURL && new URL(xhr.responseURL).pathname === page) {
+    event.detail.shouldSwap = false;
+    window.location.reload();
+  }
+});
+
+document.addEventListener("htmx:afterSettle", (event) => {
+  // What had the focus is still there, or an element with its id: htmx sees to that.
+  if (document.activeElement !== document.body) return;
+  // Else the next Tab goes on from the heading of what came.
+  const { target } = event.detail;
+  const came = document.getElementById(target?.id) ?? target;
+  const wanted = came?.querySelector?.("[data-focus]");
+  const place = wanted ?? document.getElementById("main");
+  if (place.tabIndex < 0) place.tabIndex = -1;
+  place.focus({ preventScroll: true });
+});
+
+document.addEventListener("htmx:responseError", (event) => {
+  const { status } = event.detail.xhr;
+  const words = document.getElementById("words").dataset;
+  const known = { 403: words.forbidden, 404: words.gone, 503: words.away };
+  say(known[status] ?? words.failed, "error");
+});
+document.addEventListener("htmx:sendError", () => {
+  say(document.getElementById("words").dataset.offline, "error");
+});
+document.addEventListener("htmx:timeout", () => {
+  say(document.getElementById("words").dataset.offline, "error");
+});
+}

@@ -1,0 +1,197 @@
+"""What a tenant uses of what it may use, in numbers and as charts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.db.models import Case, Count, F, QuerySet, Sum, Value, When
+from django.db.models.functions import Left, StrIndex, TruncDate
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from accounts.access import operates, user_of
+from accounts.models import Tenant, User
+from objects.models import StoredObject, Version
+from pages.listing import seen
+
+MOST = 8
+"""Rows of a chart; what is left is one more."""
+DAYS = 30
+
+
+@dataclass(frozen=True)
+class Row:
+    """A bar: what it is of, and its length in hundredths of the longest."""
+
+    label: str
+    bytes: int
+    objects: int
+    length: float
+    folder: str | None = None
+    """Where its files are listed; None where they are in no one folder."""
+
+
+@dataclass(frozen=True)
+class Day:
+    """A column: bytes uploaded on a day, and where it stands in the drawing."""
+
+    day: date
+    bytes: int
+    x: float
+    y: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of the bar of what may be used, in hundredths of it."""
+
+    name: str
+    label: str
+    bytes: int
+    start: float
+    length: float
+
+
+@login_required
+@require_safe
+def usage(request: HttpRequest) -> HttpResponse:
+    """Show it: the tenant's counts, and of the files that one sees where they are."""
+    user = user_of(request)
+    tenant = Tenant.objects.get(pk=user.tenant_id)
+    objects = seen(user).filter(current__isnull=False)
+    days = by_day(user)
+    context = {
+        "tenant": tenant,
+        "parts": parts_of(tenant),
+        "folders": by_folder(objects),
+        "types": by_type(objects),
+        "days": days,
+        "uploaded": sum(day.bytes for day in days),
+        "tenants": by_tenant() if operates(user) else None,
+        "day_count": DAYS,
+    }
+    return render(request, "pages/usage.html", context)
+
+
+def parts_of(tenant: Tenant) -> list[Part]:
+    """Return what the tenant's bytes are: used, being uploaded, and free."""
+    deleted = (
+        Version.objects.filter(object__tenant=tenant, object__deleted_at__isnull=False)
+        .exclude(state=Version.State.PENDING)
+        .aggregate(size=Sum("size"))["size"]
+        or 0
+    )
+    sizes = [
+        ("used", _("files and their versions"), max(tenant.used_bytes - deleted, 0)),
+        ("deleted", _("deleted, and not yet gone"), deleted),
+        ("reserved", _("being uploaded"), tenant.reserved_bytes),
+    ]
+    taken = sum(size for _name, _label, size in sizes)
+    if tenant.max_bytes is not None:
+        sizes.append(("free", _("free"), max(tenant.max_bytes - taken, 0)))
+    whole = sum(size for _name, _label, size in sizes) or 1
+    found, start = [], 0.0
+    for name, label, size in sizes:
+        length = 100 * size / whole
+        found.append(Part(name, label, size, round(start, 3), round(length, 3)))
+        start += length
+    return found
+
+
+def by_folder(objects: QuerySet[StoredObject]) -> list[Row]:
+    """Return what is in each folder at the top, with all that is below it."""
+    end = StrIndex("folder", Value("/"))
+    grouped = (
+        objects.annotate(end=end)
+        .annotate(
+            top=Case(
+                When(end=0, then=F("folder")), default=Left("folder", F("end") - 1)
+            )
+        )
+        .values("top")
+    )
+    return rows((one["top"], one["bytes"], one["objects"]) for one in summed(grouped))
+
+
+def by_tenant() -> list[Row]:
+    """Return what each tenant uses, all versions and what is deleted included."""
+    found = Tenant.objects.order_by("-used_bytes", "name")[:1000]
+    return rows(
+        ((one.name, one.used_bytes, one.used_objects) for one in found),
+        are_folders=False,
+    )
+
+
+def by_type(objects: QuerySet[StoredObject]) -> list[Row]:
+    """Return what there is of each media type."""
+    grouped = objects.values("content_type")
+    found = (
+        (one["content_type"] or _("unknown"), one["bytes"], one["objects"])
+        for one in summed(grouped)
+    )
+    return rows(found, are_folders=False)
+
+
+def summed(grouped: Any) -> Any:
+    """Return the groups with their sums, the largest first."""
+    sums = grouped.annotate(bytes=Sum("size"), objects=Count("pk")).order_by("-bytes")
+    return sums[:1000]
+
+
+def rows(
+    sums: Iterable[tuple[str, int, int]], *, are_folders: bool = True
+) -> list[Row]:
+    """Return the longest bars, and one for the rest."""
+    found = list(sums)
+    first, rest = found[:MOST], found[MOST:]
+    longest = max([size for _name, size, _count in found], default=0) or 1
+
+    def row(label: str, size: int, count: int, folder: str | None) -> Row:
+        length = min(100.0, round(100 * size / longest, 2))
+        return Row(label, size, count, length, folder)
+
+    made = [
+        row(name or _("Files in no folder"), size, count, name if are_folders else None)
+        for name, size, count in first
+    ]
+    if rest:
+        size, count = sum(one[1] for one in rest), sum(one[2] for one in rest)
+        made.append(row(_("everything else"), size, count, None))
+    return made
+
+
+def by_day(user: User) -> list[Day]:
+    """Return what was uploaded on each of the last days, in files that one sees."""
+    today = timezone.localdate()
+    first = today - timedelta(days=DAYS - 1)
+    found = (
+        Version.objects.filter(
+            object__in=seen(user),
+            state=Version.State.STORED,
+            created_at__date__gte=first,
+        )
+        .annotate(day=TruncDate("created_at"))
+        .values("day")
+        .annotate(bytes=Sum("size"))
+        .order_by("day")
+    )
+    sizes = {one["day"]: one["bytes"] or 0 for one in found}
+    most = max(sizes.values(), default=0) or 1
+    days = []
+    for number in range(DAYS):
+        day = first + timedelta(days=number)
+        size = sizes.get(day, 0)
+        # A day on which little came is seen all the same.
+        height = max(100 * size / most, 1.5) if size else 0
+        days.append(
+            Day(day, size, number * 10 + 1, round(100 - height, 2), round(height, 2))
+        )
+    return days

@@ -1,0 +1,218 @@
+"""The service as Cloud Run runs it, of real parts on this machine.
+
+The container's own command gets Cloud Run's environment: a port, a PostgreSQL with a
+password, by TCP or at a socket in a directory like `/cloudsql/…`, secrets as files, a
+bucket of an emulator, and a tmpfs as the only place that can be written to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from tests.application.postgres import Postgres
+from tests.application.site import EXAMPLE, Environment, manage
+from tests.support.gcs_servers import GCS
+from tests.support.ports import free_port
+
+ENTRYPOINT = EXAMPLE / "deploy" / "gcp" / "entrypoint.sh"
+HOST = "files.example.org"
+PATIENCE = 120  # seconds; only an error takes so long
+USER = "store"
+
+
+@dataclass
+class Cloud:
+    """What a service finds around it; ``directory`` is for its secrets."""
+
+    directory: Path
+    bucket: str
+    environment: Environment = field(repr=False)
+    host: str
+    """Where PostgreSQL is by TCP, as HOST:PORT."""
+    socket: str
+    """The same as a directory with a socket, as Cloud SQL has it."""
+    database: str
+
+    def database_url(self, *, by_socket: bool) -> str:
+        """Return it without the password, which is a secret by itself."""
+        at = f"/{self.socket}" if by_socket else self.host
+        return f"postgres://{USER}@{at}/{self.database}"
+
+    def set_secret(self, name: str, value: str) -> Environment:
+        """Mount a secret as a file, or change it; return the variable that names it."""
+        file = self.directory / name
+        file.write_text(value + "\n")
+        return {f"{name}_FILE": str(file)}
+
+
+def set_password(postgres: Postgres, password: str) -> None:
+    with postgres.connect("postgres") as connection:
+        connection.execute(f"ALTER ROLE {USER} PASSWORD '{password}'")
+
+
+@contextlib.contextmanager
+def made_cloud(postgres: Postgres, gcs: GCS, directory: Path) -> Iterator[Cloud]:
+    """Make a user with a password, a database, a bucket and secrets, and migrate."""
+    url = postgres.make_database()
+    host, database = url.rpartition("@")[2].split("/")
+    password = secrets.token_urlsafe()
+    with postgres.connect("postgres") as connection:
+        (hba,) = connection.execute("SHOW hba_file").fetchone()  # type: ignore[misc]
+        (sockets,) = connection.execute("SHOW unix_socket_directories").fetchone()  # type: ignore[misc]
+        rules = Path(hba).read_text()
+        if USER not in rules:
+            mine = f"host all {USER} 127.0.0.1/32 {{0}}\nlocal all {USER} {{0}}\n"
+            Path(hba).write_text(mine.format("scram-sha-256") + rules)
+            connection.execute(f"CREATE ROLE {USER} LOGIN")
+            connection.execute("SELECT pg_reload_conf()")
+        connection.execute(f'ALTER DATABASE "{database}" OWNER TO {USER}')
+    set_password(postgres, password)
+    bucket = gcs.make_bucket()
+    # A path of a socket has about a hundred bytes at most.
+    with tempfile.TemporaryDirectory(prefix="sql-") as short:
+        instance = Path(short, "project:region:name")
+        instance.mkdir()
+        port = host.rpartition(":")[2]
+        (instance / ".s.PGSQL.5432").symlink_to(Path(sockets, f".s.PGSQL.{port}"))
+        cloud = Cloud(directory, bucket, {}, host, str(instance), database)
+        key = directory / "key.json"
+        key.write_text(json.dumps(gcs.accounts.key_file()))
+        cloud.environment |= {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            "K_SERVICE": "store",
+            "K_REVISION": "store-00001-abc",
+            "K_CONFIGURATION": "store",
+            "ALLOWED_HOSTS": HOST,
+            "HTTPS": "1",
+            "PROXIES": "1",
+            "DATABASE_URL": cloud.database_url(by_socket=False),
+            "STORAGE_URL": f"gs://{bucket}?project_id=tests&conditional_writes=true"
+            f"&credentials_file={key}",
+            "STORAGE_EMULATOR_HOST": gcs.url,
+            "TAHOE_STORAGE_CACHE_SIZE_LIMIT": str(16 << 20),
+            **cloud.set_secret("SECRET_KEY", secrets.token_urlsafe(48)),
+            **cloud.set_secret("TOKEN_SIGNING_KEY", secrets.token_urlsafe(48)),
+            **cloud.set_secret("DATABASE_PASSWORD", password),
+        }
+        if "PYTHONPATH" in os.environ:
+            cloud.environment["PYTHONPATH"] = os.environ["PYTHONPATH"]
+        manage(cloud.environment, "migrate", "--verbosity=0")
+        code = (
+            "from accounts.models import Tenant, User\n"
+            "t = Tenant.objects.create(name='A', slug='a')\n"
+            "User.objects.create_user('ann', tenant=t)"
+        )
+        manage(cloud.environment, "shell", "--no-imports", "-c", code)
+        yield cloud
+
+
+class Service:
+    """A running instance, and requests as Cloud Run's front hands them on."""
+
+    def __init__(
+        self, address: str, process: subprocess.Popen[bytes], log: Path
+    ) -> None:
+        self.address, self.process, self.log = address, process, log
+        self.visitor = requests.Session()
+        self.visitor.trust_env = False
+        self.visitor.mount("http://", HTTPAdapter(pool_maxsize=64))
+        self.visitor.headers.update(
+            {
+                "Host": HOST,
+                "X-Forwarded-Proto": "https",
+                "X-Forwarded-For": "203.0.113.7",
+            }
+        )
+
+    def sign_in(self, environment: Environment) -> None:
+        """Be ann from here on, by a token."""
+        tokens = json.loads(manage(environment, "createusertoken", "ann"))
+        self.visitor.headers["Authorization"] = f"Bearer {tokens['access']}"
+
+    def get(self, path: str) -> requests.Response:
+        return self.visitor.get(
+            self.address + path, timeout=PATIENCE, allow_redirects=False
+        )
+
+    def put(self, name: str, content: object) -> requests.Response:
+        """Store an object by one request."""
+        url = f"{self.address}/api/v1/content/{name}"
+        return self.visitor.put(url, data=content, timeout=PATIENCE)  # type: ignore[arg-type]
+
+    def content(self, object_id: object) -> bytes | None:
+        """Return what an object holds, or None where there is nothing to be had."""
+        read = self.get(f"/api/v1/objects/{object_id}/content/")
+        return read.content if read.status_code == 200 else None
+
+    def wait(self) -> None:
+        """Return once it takes requests, as the start-up probe does."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            with contextlib.suppress(requests.ConnectionError):
+                self.visitor.get(f"{self.address}/health/process", timeout=PATIENCE)
+                return
+            if self.process.poll() is not None or time.monotonic() > until:
+                raise AssertionError(self.log.read_text(errors="replace"))
+            time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def service(
+    environment: Environment, disk: Path, *, megabytes: int = 64
+) -> Iterator[Service]:
+    """Run the container's command within the block; it takes requests by then.
+
+    ``disk`` is a folder in which it sees a new tmpfs of that size, with its home and
+    its temporary files; all else is read-only to it.
+    """
+    port, log = free_port(), disk.with_suffix(".log")
+    disk.mkdir(exist_ok=True)
+    where = shlex.quote(str(disk))
+    prelude = (
+        f"mount --rbind / / && mount -o remount,bind,ro / && "
+        f"mount -t tmpfs -o size={megabytes}m none {where} && "
+        f"mkdir {where}/tmp {where}/home && cd {shlex.quote(str(EXAMPLE))} && "
+        f"exec sh {shlex.quote(str(ENTRYPOINT))}"
+    )
+    whole = environment | {
+        "PORT": str(port),
+        "TMPDIR": f"{disk}/tmp",
+        "HOME": f"{disk}/home",
+    }
+    mapped = [] if os.geteuid() == 0 else ["--map-root-user"]
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            ["unshare", *mapped, "--mount", "sh", "-ec", prelude],
+            env=whole,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        running = Service(f"http://127.0.0.1:{port}", process, log)
+        with running.visitor:
+            running.wait()
+            yield running
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

@@ -1,0 +1,118 @@
+"""The container's own command, in Cloud Run's environment."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import secrets
+import signal
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.application.deploy.cloud import Cloud, service, set_password
+from tests.application.postgres import Postgres
+from tests.application.site import manage
+from tests.support.gcs_servers import GCS
+
+
+@pytest.mark.parametrize("by_socket", [False, True], ids=["tcp", "socket"])
+def test_it_serves_from_its_database_and_its_bucket(
+    cloud: Cloud, gcs: GCS, tmp_path: Path, by_socket: bool
+) -> None:
+    url = cloud.database_url(by_socket=by_socket)
+    content = os.urandom(100_000)
+
+    with service(cloud.environment | {"DATABASE_URL": url}, tmp_path / "disk") as run:
+        health = run.get("/health")
+        run.sign_in(cloud.environment)
+        made = run.put(f"a/{by_socket}.bin", content)
+        (version,) = run.get(f"/api/v1/objects/{made.json()['id']}/versions/").json()[
+            "results"
+        ]
+        read = run.get(f"/api/v1/objects/{made.json()['id']}/content/")
+        run.visitor.headers["X-Forwarded-Proto"] = "http"
+        plain = run.get("/accounts/sign-in/")
+
+    assert (health.status_code, health.json()) == (
+        200,
+        {"database": "ok", "cache": "ok", "store": "ok"},
+    )
+    assert made.status_code in (200, 201), made.text
+    assert version["sha256"] == hashlib.sha256(content).hexdigest()
+    assert read.content == content
+    # Cloud Run's front ends TLS, and says how the visitor came.
+    assert (plain.status_code, plain.headers["Location"][:8]) == (301, "https://")
+
+
+def test_an_export_is_made_by_a_job_and_fetched_from_the_service(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    content = os.urandom(50_000)
+    with service(cloud.environment, tmp_path / "disk") as run:
+        run.sign_in(cloud.environment)
+        run.put("exported/a.bin", content)
+        exports = f"{run.address}/api/v1/exports/"
+        begun = run.visitor.post(exports, json={"folder": "exported"}, timeout=60)
+        manage(cloud.environment, "jobs_worker", "--once")
+        url = f"/api/v1/exports/{begun.json()['id']}/"
+        state = run.get(url).json()["state"]
+        fetched = run.get(f"{url}content/")
+
+    assert (begun.status_code, state) == (201, "ready")
+    with zipfile.ZipFile(io.BytesIO(fetched.content)) as archive:
+        (name,) = (one for one in archive.namelist() if one.endswith("a.bin"))
+        assert archive.read(name) == content
+
+
+def test_a_password_that_is_renewed_takes_no_restart(
+    cloud: Cloud, postgres: Postgres, tmp_path: Path
+) -> None:
+    with service(cloud.environment, tmp_path / "disk") as run:
+        before = run.get("/health/database").status_code
+        password = secrets.token_urlsafe()
+        set_password(postgres, password)
+        with postgres.connect("postgres") as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = %s",
+                [cloud.database],
+            )
+        away = {run.get("/health/database").status_code for _ in range(8)}
+        cloud.set_secret("DATABASE_PASSWORD", password)
+        after = {run.get("/health/database").status_code for _ in range(8)}
+        said = run.log.read_text()
+
+    assert before == 200
+    assert away == {503}
+    assert after == {200}
+    assert password not in said
+
+
+def test_what_does_not_answer_is_named_and_the_process_is_alive(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    away = {
+        "DATABASE_URL": "postgres://store@127.0.0.1:1/none",
+        "STORAGE_EMULATOR_HOST": "http://127.0.0.1:1",
+        "CACHE_URL": "redis://127.0.0.1:1/0",
+    }
+
+    with service(cloud.environment | away, tmp_path / "disk") as run:
+        found = {
+            path: (run.get(f"/health/{path}").status_code)
+            for path in ("database", "cache", "store", "process")
+        }
+
+    assert found == {"database": 503, "cache": 503, "store": 503, "process": 200}
+
+
+def test_sigterm_reaches_gunicorn_itself(cloud: Cloud, tmp_path: Path) -> None:
+    with service(cloud.environment, tmp_path / "disk") as run:
+        run.process.send_signal(signal.SIGTERM)
+        status = run.process.wait(60)
+
+    assert status == 0
+    assert "Handling signal: term" in run.log.read_text()

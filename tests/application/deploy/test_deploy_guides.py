@@ -1,0 +1,138 @@
+"""The guides to deployments: their commands and pictures are of what there is."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from html import unescape
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.application.site import EXAMPLE, ROOT
+from tests.support.documents import block
+
+GCP = EXAMPLE / "deploy" / "gcp"
+OWN = EXAMPLE / "deploy" / "own"
+DOCS = ROOT / "docs" / "deploy"
+
+
+def commands() -> list[str]:
+    return block("docs/deploy/google-cloud.md", "sh", 1).splitlines()
+
+
+def test_a_service_takes_twelve_commands_at_most_and_bash_reads_them() -> None:
+    for command in commands():
+        subprocess.run(["bash", "-n", "-c", command], check=True)
+
+    assert len(commands()) <= 12
+
+
+def test_the_commands_name_what_terraform_and_the_build_make() -> None:
+    text = "\n".join(commands())
+    terraform = "".join(p.read_text() for p in (GCP / "terraform").glob("*.tf"))
+    given = set(re.findall(r"-var=(\w+)=", text))
+    needed = set()
+    for name, body in re.findall(
+        r'^variable "(\w+)" {\n(.*?)^}', terraform, re.MULTILINE | re.DOTALL
+    ):
+        if not re.search(r"^  default ", body, re.MULTILINE):
+            needed.add(name)
+    secrets = set(re.findall(r'^    "([a-z]+-[a-z-]+)",$', terraform, re.MULTILINE))
+    (loop,) = re.findall(r"for key in ([a-z -]+);", text)
+    added = {*loop.split(), *re.findall(r"versions add store-([a-z-]+)", text)}
+    jobs = set(re.findall(r"jobs execute store-([a-z-]+)", text))
+    steps = yaml.safe_load((GCP / "cloudbuild.yaml").read_text())["steps"]
+
+    assert needed <= given
+    assert added == {name for name in secrets if "." not in name}
+    assert jobs <= set(re.findall(r'"([a-z-]+)": \[', (GCP / "render.py").read_text()))
+    assert "jobs replace" in str(steps)
+    assert 'backend "gcs"' in terraform
+
+
+def test_no_command_has_a_secret_in_its_arguments() -> None:
+    for command in commands():
+        for part in command.split("|"):
+            # printf is of the shell itself, and in no list of processes.
+            inner = re.sub(r"<\(printf [^)]*\)", "", part).strip()
+            if not inner.startswith(("printf", "password=")):
+                assert "$password" not in inner
+
+
+def own_commands() -> list[str]:
+    text = (DOCS / "own-hosts.md").read_text()
+    return re.findall(r"^ +# (.+)$", text, re.MULTILINE)
+
+
+def test_bash_reads_the_commands_on_one_s_own_hosts() -> None:
+    for command in own_commands():
+        subprocess.run(["bash", "-n", "-c", command], check=True)
+
+
+def test_a_node_learns_of_its_introducer_by_a_file(tmp_path: Path) -> None:
+    furl = "pb://abc@tcp:grid1:3400/planted-value-of-a-secret"
+    (tmp_path / "introducer.furl").write_text(f"{furl}\n")
+    (function,) = (one for one in own_commands() if one.startswith("introduce()"))
+    (inner,) = (one for one in own_commands() if "introducers:" in one and "-T" in one)
+    inner = inner.partition("gateway ")[2].replace("~", ".")
+    done = [
+        (f"chown() {{ :; }}; {function}; introduce server", "server"),
+        (inner.replace("/gateway", "gateway"), "gateway"),
+    ]
+
+    for command, node in done:
+        (tmp_path / node / "private").mkdir(parents=True)
+        subprocess.run(["bash", "-ec", command], cwd=tmp_path, check=True)
+        made = tmp_path / node / "private" / "introducers.yaml"
+
+        assert yaml.safe_load(made.read_text()) == {
+            "introducers": {"grid": {"furl": furl}}
+        }
+        assert made.stat().st_mode & 0o77 == 0
+    assert "--introducer" not in "\n".join(own_commands())
+
+
+def test_containers_get_every_secret_that_they_name_before_they_start() -> None:
+    secrets = yaml.safe_load((OWN / "compose.yaml").read_text())["secrets"]
+    told = own_commands()
+    (start,) = (n for n, one in enumerate(told) if one == "docker compose up --detach")
+    before = "\n".join(told[:start])
+    (loop,) = re.findall(r"for name in ([a-z -]+); do [^;]+ >secrets/", before)
+
+    made = {*loop.split(), *re.findall(r"(?:touch |cat >)secrets/(\S+)", before)}
+    assert {Path(one["file"]).name for one in secrets.values()} == made
+    for command in ("tahoe_create_root", "migrate", "createsupertenant"):
+        assert f"run --rm manage {command}" in before
+
+
+@pytest.mark.parametrize("name", ["google-cloud", "own-hosts"])
+def test_the_picture_is_drawn_from_the_text_beside_it(name: str) -> None:
+    text = (DOCS / f"{name}.dot").read_text()
+    drawn = unescape((DOCS / f"{name}.svg").read_text())
+    labels = re.findall(r'\[?label="([^"]+)"', text)
+    lines = {line for label in labels for line in label.split("\\n")}
+    arrows = re.findall(r"^ +(\w+) -> (\w+)", text, re.MULTILINE)
+
+    assert [line for line in lines if f">{line}</text>" not in drawn] == []
+    assert re.findall(r"<title>(\w+)&#45;&gt;(\w+)</title>", drawn) or sorted(
+        re.findall(r"<title>(\w+)->(\w+)</title>", drawn)
+    ) == sorted(arrows)
+
+
+def test_what_the_guides_name_is_there() -> None:
+    for guide, folder in (("google-cloud", GCP), ("own-hosts", OWN)):
+        text = (DOCS / f"{guide}.md").read_text()
+        rows = re.findall(r"^\| ((?:`[\w.-]+/?`(?:, )?)+) \|", text, re.MULTILINE)
+        named = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+        files = [name for name in named if re.search(r"\.\w+$|^Dockerfile$|/$", name)]
+        missing = [name for name in files if not (folder / name).exists()]
+        assert missing == []
+    units = {path.name for path in (OWN / "systemd").iterdir()}
+    own = (DOCS / "own-hosts.md").read_text()
+    started = set(re.findall(r"\bstore-[\w-]+\.(?:service|timer)\b", own))
+    assert started <= units
+    (enabled,) = re.findall(r"systemctl enable --now (store-web .+)", own)
+    for name in enabled.split():
+        assert (name if "." in name else f"{name}.service") in units

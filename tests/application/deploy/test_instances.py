@@ -1,0 +1,66 @@
+"""Instances come and go, and each has a small disk that is forgotten."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.application.deploy.cloud import Cloud, service
+from tests.application.deploy.trials import (
+    processes,
+    start_and_save,
+    stop_during_uploads,
+    use_small_disk,
+)
+from tests.support.gcs_servers import GCS
+
+
+def test_uploads_at_sigterm_are_whole_or_leave_nothing(
+    cloud: Cloud, gcs: GCS, tmp_path: Path
+) -> None:
+    found = stop_during_uploads(cloud, gcs, tmp_path, uploads=20, grace=2)
+
+    assert found.status == 0
+    assert found.acknowledged
+    assert found.acknowledged < 20
+    assert found.lost == []
+    assert found.broken == []
+    assert found.pending == []
+    assert found.without_row == []
+
+
+def test_a_small_disk_is_enough_and_the_cache_keeps_its_bound(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    found = use_small_disk(cloud, tmp_path, files=60, megabytes=12, cache_limit=8 << 20)
+
+    assert found.failures == []
+    assert 0 < found.in_cache <= found.cache_limit
+
+
+def test_a_new_instance_saves_by_at_most_one_request_more(
+    cloud: Cloud, gcs: GCS, tmp_path: Path
+) -> None:
+    found = start_and_save(cloud, gcs, tmp_path, instances=2)
+
+    assert max(found.cold) <= min(found.warm) + 1
+    assert found.without_row == []
+
+
+def test_no_secret_is_in_the_list_of_processes_or_in_the_log(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    secrets = [path.read_text().strip() for path in cloud.directory.iterdir()]
+
+    with service(cloud.environment, tmp_path / "disk") as run:
+        run.sign_in(cloud.environment)
+        run.put("secret.txt", b"content")
+        run.get("/health")
+        listed = "".join(
+            Path(f"/proc/{pid}/cmdline").read_text()
+            + Path(f"/proc/{pid}/environ").read_text()
+            for pid in processes(run.process.pid)
+        )
+        said = listed + run.log.read_text()
+
+    assert "gunicorn" in said
+    assert [number for number, value in enumerate(secrets) if value in said] == []

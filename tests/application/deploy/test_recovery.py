@@ -1,0 +1,153 @@
+"""A lost web host, a lost database and a lost storage server, each brought back."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tahoestorage.testing.grid import LocalGrid
+from tests.application.postgres import Postgres
+from tests.application.site import EXAMPLE, Environment, bare_environment, manage
+
+UNITS = EXAMPLE / "deploy" / "own" / "systemd"
+FILL = """
+import io
+from accounts.models import Tenant, User
+from objects import storing
+from objects.incoming import IncomingFile
+tenant = Tenant.objects.create(name="Acme", slug="acme")
+user = User.objects.create_user("ann", tenant=tenant)
+for size, name in ((10, "small"), (100_000, "large")):
+    storing.store(IncomingFile(io.BytesIO(b"x" * size), size), tenant=tenant,
+                  user=user, folder="a", name=name)
+"""
+LOOK = """
+import json
+import re
+from objects.models import Version
+from objects.reading import hashed
+print(json.dumps(sorted(
+    [v.object.path, hashed(v.storage, v.key) == (v.size, v.sha256)]
+    for v in Version.objects.all())))
+"""
+WHOLE = [["a/large", True], ["a/small", True]]
+
+
+@dataclass
+class Site:
+    """A site on a grid of five servers, as the guide makes it, and its backup."""
+
+    grid: LocalGrid
+    cap: Path
+    environment: Environment
+    backup: Path
+
+
+def shell(environment: Environment, *scripts: str) -> Any:
+    said = manage(
+        environment, "shell", "--verbosity=0", "--no-imports", "-c", "".join(scripts)
+    )
+    return json.loads(said.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def site(
+    postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    directory = tmp_path_factory.mktemp("own")
+    with LocalGrid(
+        directory / "grid",
+        servers=5,
+        gateways=2,
+        introducer=True,
+        needed=2,
+        happy=4,
+        total=5,
+    ) as grid:
+        cap = directory / "root.cap"
+        cap.write_text(grid.create_root().uri)
+        environment = bare_environment(directory) | {
+            "DATABASE_URL": postgres.make_database("template0"),
+            "TAHOE_STORAGE_BASE_URL": grid.base_urls[0],
+            "TAHOE_STORAGE_BASE_CAP_FILE": str(cap),
+            "TAHOE_STORAGE_CACHE_DIRECTORY": str(directory / "cache"),
+        }
+        manage(environment, "migrate", "--verbosity=0")
+        assert shell(environment, FILL, LOOK) == WHOLE
+        backup = directory / "backup"
+        manage(environment, "backup", str(backup))
+        yield Site(grid, cap, environment, backup)
+
+
+def test_a_new_web_host_needs_the_root_cap_and_the_backup(
+    site: Site, postgres: Postgres, tmp_path: Path
+) -> None:
+    """The database was on it; the gateway is another one, and no cache is there."""
+    other = site.environment | {
+        "DATABASE_URL": postgres.make_database("template0"),
+        "TAHOE_STORAGE_BASE_URL": site.grid.base_urls[1],
+        "TAHOE_STORAGE_CACHE_DIRECTORY": str(tmp_path / "cache"),
+        "SECRET_KEY": "another-key-than-before-" * 3,
+    }
+
+    manage(other, "restore", str(site.backup))
+
+    assert shell(other, LOOK) == WHOLE
+
+
+def test_a_lost_database_comes_back_from_the_backup(
+    site: Site, postgres: Postgres
+) -> None:
+    other = site.environment | {"DATABASE_URL": postgres.make_database("template0")}
+
+    manage(other, "restore", str(site.backup))
+    manage(other, "objects_sweep", "--force", "--older-than=0")
+
+    assert shell(other, LOOK) == WHOLE
+
+
+def check(site: Site, directory: Path, *options: str) -> tuple[int, str]:
+    """Run the command of a unit, and return its exit status and what it said."""
+    done = subprocess.run(
+        [sys.executable, "manage.py", "tahoe_check", *options],
+        cwd=EXAMPLE,
+        env=site.environment | {"XDG_STATE_HOME": str(directory)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+def options_of(unit: str) -> list[str]:
+    text = (UNITS / unit).read_text()
+    (options,) = re.findall(r"manage.py tahoe_check((?: --[\w-]+)*)", text)
+    return str(options).split()
+
+
+def test_a_lost_storage_server_is_filled_again_by_a_repair(
+    site: Site, tmp_path: Path
+) -> None:
+    (server,) = site.grid.directory.glob("server-1")
+    site.grid.stop_server(1)
+    shutil.rmtree(server / "storage" / "shares")
+    while_away = shell(site.environment, LOOK)
+    site.grid.start_server(1)
+
+    hurt, _ = check(site, tmp_path, *options_of("store-leases.service"))
+    repaired, told = check(site, tmp_path, *options_of("store-repair.service"))
+    after, said = check(site, tmp_path, *options_of("store-leases.service"))
+
+    assert while_away == WHOLE
+    assert (hurt, repaired, after) == (2, 1, 0), told + said
+    assert any((server / "storage" / "shares").rglob("*"))

@@ -1,0 +1,280 @@
+"""What an instance goes through: it is stopped, its disk is small, it is one of many.
+
+The tests do a little of each, ``python -m benchmarks.application deploy`` all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import requests
+
+from tests.application.deploy.cloud import Cloud, Service, service
+from tests.application.site import Environment, manage
+from tests.support.gcs_servers import GCS
+
+PIECES = 20
+
+
+@dataclass
+class Stopped:
+    """What became of uploads during which the instance was told to end."""
+
+    seconds: float = 0.0
+    """From SIGTERM to the end of the process."""
+    status: int = -1
+    acknowledged: int = 0
+    unanswered: int = 0
+    lost: list[str] = field(default_factory=list)
+    """Acknowledged, and not there, or not whole."""
+    broken: list[str] = field(default_factory=list)
+    """Not acknowledged, and there, but not whole."""
+    pending: list[str] = field(default_factory=list)
+    """Still said to be under way after a sweep."""
+    without_row: list[str] = field(default_factory=list)
+    """Objects in the bucket, after a sweep, that are no file of the site."""
+
+
+def stop_during_uploads(
+    cloud: Cloud, gcs: GCS, directory: Path, *, uploads: int, grace: int, seed: int = 1
+) -> Stopped:
+    """Send SIGTERM once one of so many was stored; a quarter never come to an end.
+
+    There are fewer of these than threads, so that others get through.
+    Afterwards another instance and a sweep look at what there is.
+    """
+    chance, found = random.Random(seed), Stopped()
+    environment = cloud.environment | {"WEB_GRACE": str(grace)}
+    prefix = f"stopped-{seed}"
+    bodies = [
+        [chance.randbytes(chance.randrange(100, 50_000)) for _ in range(PIECES)]
+        for _ in range(uploads)
+    ]
+    answers: dict[int, int] = {}
+    acknowledged, ended = threading.Event(), threading.Event()
+
+    with service(environment, directory / "first") as run:
+        run.sign_in(cloud.environment)
+
+        def upload(number: int) -> None:
+            end = ended if number % 4 == 3 else None
+            body = SlowBody(bodies[number], 0.3 * grace / PIECES, end)
+            try:
+                made = run.put(f"{prefix}/{number}.bin", body)
+            except requests.RequestException:
+                return
+            answers[number] = made.status_code
+            if made.status_code == 201:
+                acknowledged.set()
+
+        threads = [
+            threading.Thread(target=upload, args=(number,)) for number in range(uploads)
+        ]
+        for thread in threads:
+            thread.start()
+        assert acknowledged.wait(120)
+        begun = time.monotonic()
+        run.process.send_signal(signal.SIGTERM)
+        found.status = run.process.wait(60)
+        found.seconds = time.monotonic() - begun
+        ended.set()
+        for thread in threads:
+            thread.join()
+    with service(cloud.environment, directory / "second") as run:
+        run.sign_in(cloud.environment)
+        listed = run.get(f"/api/v1/objects/?folder={prefix}&limit=100").json()[
+            "results"
+        ]
+        # An upload under way has a row, which says that it is pending.
+        ids = {one["name"]: one["id"] for one in listed if one["state"] == "stored"}
+        for number, pieces in enumerate(bodies):
+            name = f"{number}.bin"
+            is_there = name in ids
+            whole = is_there and run.content(ids[name]) == b"".join(pieces)
+            if answers.get(number) in (200, 201):
+                found.acknowledged += 1
+                if not whole:
+                    found.lost.append(name)
+            else:
+                found.unanswered += number not in answers
+                if is_there and not whole:
+                    found.broken.append(name)
+        found.without_row = swept(cloud, gcs)
+        listed = run.get(f"/api/v1/objects/?folder={prefix}&limit=100").json()[
+            "results"
+        ]
+        found.pending = [one["name"] for one in listed if one["state"] != "stored"]
+    return found
+
+
+class SlowBody:
+    """A body of known length that is sent piece by piece, with pauses of seconds.
+
+    Its last piece is sent only after ``end``, where there is one.
+    """
+
+    def __init__(
+        self, pieces: list[bytes], pause: float, end: threading.Event | None
+    ) -> None:
+        self._pieces, self._pause, self._end = list(pieces), pause, end
+        self._length = sum(map(len, pieces))
+
+    def __len__(self) -> int:
+        return self._length
+
+    def read(self, size: int = -1) -> bytes:
+        time.sleep(self._pause)
+        if len(self._pieces) == 1 and self._end:
+            self._end.wait(120)
+        return self._pieces.pop(0) if self._pieces else b""
+
+
+def swept(cloud: Cloud, gcs: GCS) -> list[str]:
+    """Sweep twice, as if a day had passed, and return what is no file of the site."""
+    for _ in range(2):
+        manage(cloud.environment, "objects_sweep", "--older-than=0", "--force")
+    return objects_without_row(cloud, gcs)
+
+
+def objects_without_row(cloud: Cloud, gcs: GCS) -> list[str]:
+    code = (
+        "import json; from objects.models import Version;"
+        "print(json.dumps(list(Version.objects.values_list('key', flat=True))))"
+    )
+    said = manage(cloud.environment, "shell", "--no-imports", "-c", code)
+    known = set(json.loads(said.splitlines()[-1]))
+    names = gcs.names(cloud.bucket)
+    return sorted(name for name in names if name not in known)
+
+
+@dataclass
+class Disk:
+    """What was done with a small disk, and what is on it at the end, in bytes."""
+
+    files: int
+    failures: list[str]
+    on_disk: int
+    in_cache: int
+    cache_limit: int
+
+
+def use_small_disk(
+    cloud: Cloud, directory: Path, *, files: int, megabytes: int, cache_limit: int
+) -> Disk:
+    """Write and read so many files on an instance whose whole disk is that small."""
+    environment = cloud.environment | {
+        "TAHOE_STORAGE_CACHE_SIZE_LIMIT": str(cache_limit)
+    }
+    disk = directory / "disk"
+    failures: list[str] = []
+    with service(environment, disk, megabytes=megabytes) as run:
+
+        def turn(number: int) -> None:
+            content = hashlib.sha256(str(number).encode()).digest() * 300
+            name = f"disk-{files}/{number % 50}/{number}.bin"
+            made = run.put(name, content)
+            if made.status_code != 201 or run.content(made.json()["id"]) != content:
+                failures.append(f"{name}: {made.status_code}")
+
+        # A token is good for five minutes.
+        for first in range(0, files, 200):
+            run.sign_in(cloud.environment)
+            with ThreadPoolExecutor(8) as pool:
+                list(pool.map(turn, range(first, min(first + 200, files))))
+        # Only the process sees its tmpfs.
+        seen = Path(f"/proc/{run.process.pid}/root") / disk.relative_to("/")
+        on_disk = _bytes_in(seen)
+        in_cache = _bytes_in(seen / "home" / ".cache")
+    return Disk(files, failures, on_disk, in_cache, cache_limit)
+
+
+def _bytes_in(directory: Path) -> int:
+    return sum(p.stat().st_blocks * 512 for p in directory.rglob("*") if p.is_file())
+
+
+@dataclass
+class Instances:
+    """Requests to the bucket, by instance: of its first save, and of a later one."""
+
+    cold: list[int]
+    warm: list[int]
+    without_row: list[str]
+
+
+def start_and_save(
+    cloud: Cloud, gcs: GCS, directory: Path, *, instances: int
+) -> Instances:
+    """Start so many, each with a cache of its own, and save a file twice by each."""
+    found = Instances([], [], [])
+    for number in range(instances):
+        with service(cloud.environment, directory / f"disk-{number}") as run:
+            run.sign_in(cloud.environment)
+            for which, counts in (("cold", found.cold), ("warm", found.warm)):
+                before = len(gcs.front.sent)
+                made = run.put(f"instances/{which}-{number}.bin", b"x" * 1000)
+                assert made.status_code == 201, made.text
+                counts.append(len(gcs.front.sent) - before)
+    found.without_row = objects_without_row(cloud, gcs)
+    return found
+
+
+@dataclass
+class Start:
+    """How long it took to begin, and what it occupies then."""
+
+    seconds: float
+    """From the start of the process to its first answer."""
+    processor: float
+    """Seconds of a processor that it took; the same on a busy machine."""
+    resident: int
+    """Bytes in memory, what processes share counted once."""
+
+
+def start(
+    environment: Environment, disk: Path, path: str = "/accounts/sign-in/"
+) -> Start:
+    begun = time.monotonic()
+    with service(environment, disk) as run:
+        answer = run.get(path)
+        seconds = time.monotonic() - begun
+        assert answer.status_code == 200, answer.text
+        taken = processor(run)
+        for _ in range(16):
+            run.get(path)
+        time.sleep(1)
+        return Start(seconds, taken, resident(run))
+
+
+def resident(run: Service) -> int:
+    return 1024 * sum(_kibibytes(pid) for pid in processes(run.process.pid))
+
+
+def processor(run: Service) -> float:
+    """Return the seconds of a processor that it has taken up to now."""
+    ticks = 0
+    for pid in processes(run.process.pid):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += sum(map(int, fields[11:15]))  # Its own, and its ended children's.
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def processes(pid: int) -> list[int]:
+    """Return a process and those below it."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(found for child in children for found in processes(int(child)))]
+
+
+def _kibibytes(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1])
+    raise AssertionError(f"process {pid} tells nothing of its memory")

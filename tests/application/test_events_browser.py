@@ -1,0 +1,139 @@
+"""The organisers' pages in a real browser: sound, and usable by keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.application.browser import LOOKS, MakePage, Theme
+from tests.application.site import (
+    EVENT,
+    EVENTS,
+    ORGANISER,
+    PHOTO_FORM,
+    SLIDES_FORM,
+    Environment,
+    Site,
+    bare_environment,
+    image,
+    make_tables,
+    make_thumbnails,
+    manage,
+    served,
+)
+
+LONG = "A very long title that goes on, and on: " + "Donaudampfschifffahrt" * 3
+MAKE = f"""
+from events.models import Event, Session, Speaker
+event = Event.objects.get(slug="storage-day")
+Speaker.objects.create(event=event, name="Nobody Known", position=9)
+Session.objects.create(event=event, title="{LONG}", position=9)
+"""
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    made = bare_environment(tmp_path_factory.mktemp("site"))
+    make_tables(made)
+    manage(made, "demo_data")
+    manage(made, "shell", "--no-imports", "-c", MAKE)
+    return made
+
+
+@pytest.fixture(scope="module")
+def site(
+    environment: Environment, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    with served(environment, tmp_path_factory.mktemp("log") / "site.log") as site:
+        make_thumbnails(environment, site)
+        yield site
+
+
+def see_all(page: Page) -> None:
+    """Scroll to each picture, so that all of them are loaded."""
+    for photo in page.get_by_role("img").all():
+        photo.scroll_into_view_if_needed()
+        expect(photo).to_have_js_property("complete", True)
+    page.evaluate("scrollTo(0, 0)")
+
+
+@pytest.mark.parametrize(("theme", "width"), LOOKS)
+def test_the_pages_are_sound(
+    site: Site, browser_page: MakePage, theme: Theme, width: int, tmp_path: Path
+) -> None:
+    watched = browser_page(site.address, theme, width)
+    page = watched.page
+    page.goto(EVENT)
+    see_all(page)
+    watched.look("event", tmp_path)
+    watched.sign_in(ORGANISER)
+    for name, path in (
+        ("events", EVENTS),
+        ("event-organiser", EVENT),
+        ("event-new", f"{EVENTS}new/"),
+        ("event-edit", f"{EVENT}edit/"),
+        ("event-access", f"{EVENT}access/"),
+        ("event-delete", f"{EVENT}delete/"),
+        ("event-speaker", PHOTO_FORM),
+        ("event-session", SLIDES_FORM),
+        ("event-speaker-edit", f"{EVENT}speakers/1/edit/"),
+        ("event-session-delete", f"{EVENT}sessions/1/delete/"),
+    ):
+        page.goto(path)
+        see_all(page)
+        watched.look(name, tmp_path)
+
+
+def test_an_event_is_made_by_the_keyboard_alone(
+    site: Site, environment: Environment, browser_page: MakePage
+) -> None:
+    watched = browser_page(site.address)
+    page = watched.page
+    watched.sign_in(ORGANISER)
+    page.goto(EVENTS)
+    page.get_by_role("link", name="New event").press("Enter")
+    page.get_by_label("Name").fill("Keyboard Day")
+    page.get_by_label("Beginning").fill("2026-05-01T10:30")
+    page.get_by_label("Place").fill("Cellar")
+    page.get_by_role("button", name="Save").press("Enter")
+
+    expect(page.get_by_role("heading", name="Keyboard Day")).to_be_visible()
+    expect(page.get_by_text("Friday 1 May 2026, 10:30")).to_be_visible()
+    expect(page.get_by_text("Draft", exact=True)).to_be_visible()
+    for name in ("Ada", "Bo"):
+        page.get_by_role("link", name="Add a speaker").press("Enter")
+        page.get_by_label("Name").fill(name)
+        page.get_by_label("Photo").set_input_files(
+            {"name": f"{name}.png", "mimeType": "image/png", "buffer": image("PNG")}
+        )
+        page.get_by_role("button", name="Save").press("Enter")
+        photo = page.get_by_role("img", name=f"Photo of {name}")
+        # A drawing stands in, until a worker has made the small picture.
+        expect(photo).to_have_js_property("naturalWidth", 23)
+    manage(environment, "jobs_worker", "--once")
+    expect(photo).to_have_js_property("naturalWidth", 40)
+
+
+def test_what_is_moved_keeps_the_focus_and_is_told(
+    site: Site, browser_page: MakePage
+) -> None:
+    watched = browser_page(site.address)
+    page = watched.page
+    watched.sign_in(ORGANISER)
+    page.goto(EVENT)
+    names = page.locator("#speakers-list li > span")
+    first, second = names.nth(0).inner_text(), names.nth(1).inner_text()
+    button = page.get_by_role("button", name=f"Move {first} towards the end")
+
+    button.press("Enter")
+
+    expect(names.nth(0)).to_have_text(second)
+    expect(
+        page.get_by_role("status").get_by_text(f"{first} is number 2")
+    ).to_be_attached()
+    expect(button).to_be_focused()
+    page.reload()
+    expect(names.nth(1)).to_have_text(first)

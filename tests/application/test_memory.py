@@ -1,0 +1,45 @@
+"""Large blocks are given back to the system, in the process that serves the site."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.application.site import EXAMPLE, bare_environment
+
+# After a block of 16 MiB was freed glibc takes ones of 8 MiB from what it keeps, unless
+# it is told otherwise; "hblkhd" counts the bytes that it will give back (mallinfo(3)).
+_PROBE = """
+import ctypes, sys
+if sys.argv[1] == "site":
+    import config.wsgi
+Info = type("Info", (ctypes.Structure,), {"_fields_": [
+    (name, ctypes.c_size_t) for name in
+    "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    .split()]})
+mallinfo2 = ctypes.CDLL(None).mallinfo2
+mallinfo2.restype = Info
+large = bytearray(16 << 20)
+del large
+before = mallinfo2().hblkhd
+part = bytearray(8 << 20)
+print((mallinfo2().hblkhd - before) >> 20)
+"""
+
+
+def test_a_part_of_an_upload_is_not_kept_once_it_is_sent(tmp_path: Path) -> None:
+    def mapped(where: str) -> int:
+        """MiB of a part that will be given back."""
+        done = subprocess.run(
+            [sys.executable, "-c", _PROBE, where],
+            cwd=EXAMPLE,
+            env=bare_environment(tmp_path),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return int(done.stdout)
+
+    assert mapped("elsewhere") == 0
+    assert mapped("site") == 8
