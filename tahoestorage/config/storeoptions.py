@@ -11,11 +11,19 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, Field, fields
 from datetime import timedelta
 from functools import cache
+from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from django.utils import dateparse
 from django.utils.module_loading import import_string
@@ -23,6 +31,7 @@ from django.utils.module_loading import import_string
 from tahoestorage.config.keywords import GCSKeywords, S3Keywords
 from tahoestorage.config.options import CacheOptions, Options
 from tahoestorage.config.validators import InvalidValue
+from tahoestorage.tahoe.caps import Cap
 
 _PREFIX = "TAHOE_STORAGE_"
 
@@ -112,66 +121,53 @@ def refuse_text(text: str) -> Any:
     raise InvalidValue(" cannot be given as text; expected it in OPTIONS")
 
 
-_BY_DEFAULT: tuple[tuple[type | tuple[type, ...], Callable[[str], Any]], ...] = (
-    (bool, parse_flag),  # before int, which it is too
-    (int, parse_whole),
-    (float, parse_number),
-    (timedelta, parse_duration),
-    ((list, tuple), parse_words),
-    (dict, parse_mapping),
-)
-# What is None by default, and text when it is not, needs no place here.
-_NOT_BY_DEFAULT: dict[str, Callable[[str], Any]] = {
-    "directory_permissions_mode": parse_mode,
-    "file_permissions_mode": parse_mode,
-    "server_count": parse_whole,
-}
-# The types of keywords; whether they may be None makes no difference.
+# The types of fields and keywords; whether they may be None makes no difference.
 _BY_TYPE: dict[frozenset[Any], Callable[[str], Any]] = {
     frozenset({bool}): parse_flag,
+    frozenset({CacheOptions}): parse_flag,
     frozenset({int}): parse_whole,
+    frozenset({float}): parse_number,
     frozenset({str}): str,
+    frozenset({Cap}): str,
+    frozenset({Literal}): str,
+    frozenset({Path}): str,
     frozenset({bool, str}): parse_flag_or_text,
     frozenset({timedelta}): parse_duration,
     frozenset({Sequence}): parse_words,
+    frozenset({tuple}): parse_words,
     frozenset({dict}): parse_mapping,
     frozenset({Any}): refuse_text,
 }
+# Django's own storages tell no types.
+_BY_DEFAULT: dict[type, Callable[[str], Any]] = {bool: parse_flag}
+_BY_NAME: dict[str, Callable[[str], Any]] = {
+    "directory_permissions_mode": parse_mode,
+    "file_permissions_mode": parse_mode,
+}
 
 
-def _option(name: str, default: object, *variables: str) -> Option:
-    for types, convert in _BY_DEFAULT:
-        if isinstance(default, types):
-            return Option(convert, variables)
-    return Option(_NOT_BY_DEFAULT.get(name, str), variables)
-
-
-def _default(declared: Field[Any]) -> object:
-    """Return the default of a field, where it is a value that tells the kind."""
-    return None if declared.default is MISSING else declared.default
+def _fields(options: type, prefix: str) -> dict[str, Option]:
+    """Return how each field of a dataclass is read, and its variable."""
+    return {
+        name: _of_type(hint)._replace(variables=(prefix + name.upper(),))
+        for name, hint in get_type_hints(options).items()
+    }
 
 
 @cache
 def cache_options() -> Mapping[str, Option]:
     """Return the options of the cache, which every store has but Django's own."""
-    found = {"cache": _option("cache", True, f"{_PREFIX}CACHE")}
-    for declared in fields(CacheOptions):
-        variable = f"{_PREFIX}CACHE_{declared.name.upper()}"
-        found[f"cache.{declared.name}"] = _option(
-            declared.name, _default(declared), variable
-        )
-    return found
+    found = _fields(CacheOptions, f"{_PREFIX}CACHE_")
+    return {
+        "cache": Option(parse_flag, (f"{_PREFIX}CACHE",)),
+        **{f"cache.{name}": option for name, option in found.items()},
+    }
 
 
 @cache
 def tahoe_options() -> Mapping[str, Option]:
     """Return the options of TahoeStorage."""
-    found = {
-        declared.name: _option(
-            declared.name, _default(declared), _PREFIX + declared.name.upper()
-        )
-        for declared in fields(Options)
-    }
+    found = _fields(Options, _PREFIX)
     url = found["public_base_url"]
     found["public_base_url"] = url._replace(
         variables=("TAHOE_PUBLIC_BASE_URL", *url.variables)
@@ -184,7 +180,9 @@ def django_options(backend: str) -> Mapping[str, Option]:
     """Return the options of one of Django's own storages."""
     parameters = inspect.signature(import_string(backend).__init__).parameters
     return {
-        name: _option(name, parameter.default)
+        name: Option(
+            _BY_NAME.get(name) or _BY_DEFAULT.get(type(parameter.default), str)
+        )
         for name, parameter in parameters.items()
         if name != "self"
     }
