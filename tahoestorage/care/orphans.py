@@ -173,7 +173,7 @@ class OrphanSearch:
     def _delete(self, each: ListedFile) -> None:
         counts, store = self.counts, self._store
         stat = None if self._table.is_named(each.key) else store.look_again(each.name)
-        if stat is None or (stat.size, _modified(stat)) != (each.size, each.modified):
+        if stat is None or not each.is_still(_listed_file(each.key, each.name, stat)):
             counts.kept += 1
             return
         store.delete(each.name)
@@ -242,10 +242,7 @@ class OrphanSearch:
                 is_here = key.startswith(base)
                 counts.foreign += not is_here or key.startswith(tuple(others))
                 if is_here:
-                    stat = found.stat
-                    size = None if stat is None else stat.size
-                    modified = None if stat is None else _modified(stat)
-                    yield ListedFile(key, found.name, size, modified)
+                    yield _listed_file(key, found.name, found.stat)
 
     def _prefix(self, directory: str) -> str:
         """Return what the keys of all that is in a directory begin with."""
@@ -259,9 +256,13 @@ class OrphanSearch:
         stat = None
         with contextlib.suppress(Exception):
             stat = self._store.stat(each.name)
-        if stat is None:
-            return each
-        return each._replace(size=stat.size, modified=_modified(stat))
+        return each if stat is None else _listed_file(each.key, each.name, stat)
+
+
+def _listed_file(key: str, name: str, stat: Stat | None) -> ListedFile:
+    if stat is None:
+        return ListedFile(key, name, None, None)
+    return ListedFile(key, name, stat.size, _modified(stat), stat.version)
 
 
 def _modified(stat: Stat) -> float | None:

@@ -10,9 +10,11 @@ from typing import NamedTuple, Self
 from unicodedata import normalize
 
 _BATCH = 1000
+_ROUNDED = 1.0
+"""By so many seconds a store's two ways to tell a time may differ."""
 _SCHEMA = """
 CREATE TABLE files (
-    key BLOB PRIMARY KEY, name BLOB, size INTEGER, modified REAL
+    key BLOB PRIMARY KEY, name BLOB, size INTEGER, modified REAL, version TEXT
 ) WITHOUT ROWID;
 CREATE TABLE named (
     key BLOB PRIMARY KEY, name BLOB, by TEXT, passes INTEGER
@@ -23,12 +25,27 @@ CREATE TABLE reported (name BLOB PRIMARY KEY) WITHOUT ROWID;
 
 
 class ListedFile(NamedTuple):
-    """A file in a store. ``modified`` is None where its age can't be known."""
+    """A file in a store. ``modified`` is None where its age can't be known.
+
+    ``version`` is that of its content, None or "" where the store tells none.
+    """
 
     key: str
     name: str
     size: int | None
     modified: float | None
+    version: str | None = None
+
+    def is_still(self, now: ListedFile) -> bool:
+        """Whether nobody has written the file since, as ``now`` says.
+
+        Of stores that list milliseconds a request for one file has whole seconds. Who
+        writes meanwhile does it today, and the file is older than a day.
+        """
+        if self.modified is None or now.modified is None or self.size != now.size:
+            return False
+        versions = {each for each in (self.version, now.version) if each}
+        return len(versions) < 2 and abs(self.modified - now.modified) < _ROUNDED
 
 
 class OrphanTable:
@@ -52,16 +69,22 @@ class OrphanTable:
     def add_files(self, files: Iterable[ListedFile]) -> None:
         """Add what is listed. Of two paths to one file the first stays."""
         rows = (
-            (_bytes(each.key), _bytes(each.name), each.size, each.modified)
+            (
+                _bytes(each.key),
+                _bytes(each.name),
+                each.size,
+                each.modified,
+                each.version,
+            )
             for each in files
         )
-        self._add("INSERT OR IGNORE INTO files VALUES (?, ?, ?, ?)", rows)
+        self._add("INSERT OR IGNORE INTO files VALUES (?, ?, ?, ?, ?)", rows)
 
     def set_times(self, each: ListedFile) -> None:
         """Note what was asked for afterwards."""
         self._database.execute(
-            "UPDATE files SET size = ?, modified = ? WHERE key = ?",
-            (each.size, each.modified, _bytes(each.key)),
+            "UPDATE files SET size = ?, modified = ?, version = ? WHERE key = ?",
+            (each.size, each.modified, each.version, _bytes(each.key)),
         )
 
     def add_named(self, names: Iterable[tuple[str, str, str, int]]) -> None:
@@ -95,7 +118,7 @@ class OrphanTable:
         The table may be changed meanwhile.
         """
         query = (
-            "SELECT key, name, size, modified FROM files WHERE key > ? AND "
+            "SELECT key, name, size, modified, version FROM files WHERE key > ? AND "
             "NOT EXISTS (SELECT 1 FROM named WHERE named.key = files.key)"
         )
         if reported:
@@ -103,9 +126,9 @@ class OrphanTable:
         query += f" ORDER BY key LIMIT {_BATCH}"
         last = b""
         while page := self._database.execute(query, (last,)).fetchall():
-            for key, name, size, modified in page:
+            for key, name, *told in page:
                 if not (key.startswith(tuple(self._below)) or self._is_spared(key)):
-                    yield ListedFile(_text(key), _text(name), size, modified)
+                    yield ListedFile(_text(key), _text(name), *told)
             last = page[-1][0]
 
     def missing(self, bits: int) -> Iterator[tuple[str, str, str]]:

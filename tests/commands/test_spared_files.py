@@ -18,6 +18,8 @@ from tests.support import commands
 from tests.support.commands import Made
 from tests.support.moves import Add, contents, fill
 from tests.support.papers.models import Elsewhere, Paper
+from tests.support.proxy import Change, Proxy
+from tests.support.s3_servers import S3Server
 
 pytestmark = pytest.mark.django_db
 DAY = 86400
@@ -31,9 +33,13 @@ def run(*arguments: str) -> Made:
     return commands.run("storage_orphans", *arguments)
 
 
+def found(*arguments: str) -> dict[str, Any]:
+    return run(*arguments, "--json").json
+
+
 def orphans(*arguments: str) -> list[str]:
-    found: list[str] = run(*arguments, "--json").json["orphan_names"]
-    return found
+    names: list[str] = found(*arguments)["orphan_names"]
+    return names
 
 
 @pytest.mark.parametrize("kind", ["disk", "grid", "s3"])
@@ -149,3 +155,34 @@ def test_a_function_may_say_that_all_is_named(
     later(2 * DAY)
 
     assert [orphans(kind) for kind in ("disk", "grid", "s3")] == [[], [], []]
+
+
+def test_of_a_store_that_lists_milliseconds_orphans_are_deleted_unless_overwritten(
+    make: Add, later: Callable[[float], None], moto: S3Server, tmp_path: Path
+) -> None:
+    report = tmp_path / "report"
+    with Proxy(moto.endpoint_url) as proxy:
+        storage: Any = make("default", "s3", endpoint_url=proxy.url)
+        fill(storage, {"kept": b"1", "orphan": b"2", "overwritten": b"3"})
+        Paper.objects.create(file="kept")
+
+        def more_exact(body: bytes) -> bytes:
+            # As of MinIO and Garage; requests for single files have whole seconds.
+            assert b".000Z</LastModified>" in body
+            return body.replace(b".000Z</LastModified>", b".637Z</LastModified>")
+
+        def overwrite(body: bytes) -> bytes:
+            with storage.open("overwritten", "wb") as file:
+                file.write(b"4")
+            return body
+
+        proxy.rule(lambda seen: "list-type=2" in seen.target, Change(more_exact), None)
+        proxy.rule(lambda seen: seen.method == "DELETE", Change(overwrite))
+        later(2 * DAY)
+        run("--report", str(report))
+
+        done = found("--delete", str(report))
+
+        proxy.clear()
+        assert (done["orphans"], done["deleted"], done["kept"]) == (2, 1, 1)
+        assert contents(storage) == {"kept": b"1", "overwritten": b"4"}

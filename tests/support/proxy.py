@@ -78,6 +78,13 @@ class HoldRequest:
 
 
 @dataclass(frozen=True)
+class Change:
+    """Passes on the body as `change` makes it."""
+
+    change: Callable[[bytes], bytes]
+
+
+@dataclass(frozen=True)
 class SendResponse:
     """Answers by itself; the gateway hears nothing.
 
@@ -98,6 +105,7 @@ Action = (
     | StallRequest
     | Hold
     | HoldRequest
+    | Change
     | SendResponse
 )
 
@@ -354,6 +362,9 @@ class _Handler(BaseHTTPRequestHandler):
             elif isinstance(action, CutBody):
                 chunks = _cut(chunks, action.after)
             length = response.getheader("Content-Length")
+            if isinstance(action, Change):
+                changed = action.change(b"".join(chunks))
+                chunks, length = iter([changed]), str(len(changed))
             self._response(response.status, response.getheaders(), chunks, length)
         finally:
             connection.close()
