@@ -180,21 +180,6 @@ def test_the_files_that_are_named_to_contributors_exist(document: str) -> None:
     assert missing == []
 
 
-def test_the_reference_names_methods_that_there_are() -> None:
-    text = (ROOT / "docs/api/storages.md").read_text("utf-8")
-    shown = re.findall(
-        r"^::: (\S+)\n +options:\n +members: \[(.+)\]", text, re.MULTILINE
-    )
-    missing = [
-        f"{path}.{name}"
-        for path, names in shown
-        for name in names.split(", ")
-        if not hasattr(import_string(path), name)
-    ]
-    assert len(shown) == 3
-    assert missing == []
-
-
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_lists_are_lists_to_every_reader_of_markdown(document: str) -> None:
     # Some want an empty line before a list, and four spaces before one in a list.

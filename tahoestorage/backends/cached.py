@@ -214,7 +214,7 @@ class Cached(Lookups):
         is not in NFC, it counts as taken; with ``allow_overwrite`` it is replaced.
         """
         size = announced_size(file_of(content))
-        without = size is not None and self._is_sent_whole(size)
+        without = size is not None and self.is_sent_whole(size)
         # A subclass's own way to save may refuse no taken name.
         without = without and is_ours(self, "exists", "_save", "write", "put_object")
         before = _refused.set((self, set()) if without else None)
@@ -283,7 +283,7 @@ class Cached(Lookups):
         name = saved_name(name)
         # By a condition, content goes through a temporary file in some stores.
         looks = unique and not (
-            self._is_trusted or self._refuses_at_once(name, content)
+            self.trusts_conditions or self.refuses_at_once(name, content)
         )
         if looks:
             check_file(name)

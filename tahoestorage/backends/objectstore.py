@@ -77,18 +77,18 @@ class ObjectStore(Saving):
         return self.file_overwrite
 
     @property
-    def _is_trusted(self) -> bool:
+    def trusts_conditions(self) -> bool:
         """Whether the store is known to refuse to overwrite, without a trial."""
         raise NotImplementedError
 
-    def _refuses_at_once(self, name: str, content: Any) -> bool:
+    def refuses_at_once(self, name: str, content: Any) -> bool:
         """Whether the content goes in one request, and the store refuses a taken name.
 
         A store that is not trusted may have been tried.
         """
         return False
 
-    def _is_sent_whole(self, size: int) -> bool:
+    def is_sent_whole(self, size: int) -> bool:
         """Whether so many bytes go in one request, so that a save need not ask before.
 
         The store then refuses them where the name is taken.

@@ -58,21 +58,21 @@ class GCSWriting(GCSReading):
         """
         next(self._listing(self.key_of(""), "items(name)", max_results=1), None)
         label, key = "a trial of conditional writes", self.key_of("file")
-        if thorough and not self._is_trusted:
+        if thorough and not self.trusts_conditions:
             return all(self._try_out(each, key, label) for each in OF_FILES)
         return all(self._honours(each, key, label) for each in OF_FILES)
 
     @property
-    def _is_trusted(self) -> bool:
+    def trusts_conditions(self) -> bool:
         """Whether no trial is needed: of Google's own, or by ``conditional_writes``."""
         return self.conditional_writes or is_google_s_own(self.client)
 
-    def _is_sent_whole(self, size: int) -> bool:
+    def is_sent_whole(self, size: int) -> bool:
         return size < PIECE
 
     def _honours(self, operation: Operation, key: str, label: str) -> bool:
         """Return whether the condition holds; if need be by a trial beside ``key``."""
-        if self._is_trusted:
+        if self.trusts_conditions:
             return True
         connection, place = self._connection, (str(self.bucket_name), operation)
         cached = connection.honoured

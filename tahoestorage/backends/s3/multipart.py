@@ -83,9 +83,9 @@ class Multipart(Cached, S3Writing):
         UploadEnded where the upload was aborted.
         """
         key, (token, _) = self._key_of_parts(name), _split(upload)
-        if not self._is_trusted and self._is_made(key, name, token):
+        if not self.trusts_conditions and self._is_made(key, name, token):
             return
-        condition = {"IfNoneMatch": "*"} if self._is_trusted else {}
+        condition = {"IfNoneMatch": "*"} if self.trusts_conditions else {}
         told = [
             {
                 "PartNumber": part.number,

@@ -73,14 +73,14 @@ class S3Writing(S3Reading):
         return self._honours("PutObject", label, self.key_of(TRIAL), thorough=thorough)
 
     @property
-    def _is_trusted(self) -> bool:
+    def trusts_conditions(self) -> bool:
         """Whether no trial is needed: of Amazon's own, or by ``conditional_writes``."""
         client = self.client
         if not all(is_modelled(client, operation) for operation in _OF_SAVES):
             return False
         return self.conditional_writes or is_trusted(client, self.bucket_name)
 
-    def _refuses_at_once(self, name: str, content: Any) -> bool:
+    def refuses_at_once(self, name: str, content: Any) -> bool:
         size = getattr(content, "size", None)
         if size is None or not is_sent_at_once(size, self.transfer_config):
             return False
@@ -89,7 +89,7 @@ class S3Writing(S3Reading):
             return self._honours("PutObject", name, self.key_of(name))
         return False
 
-    def _is_sent_whole(self, size: int) -> bool:
+    def is_sent_whole(self, size: int) -> bool:
         threshold: int = self.transfer_config.multipart_threshold
         return size < threshold
 
