@@ -40,8 +40,15 @@ from playwright.sync_api import Page
 from pytest_django.fixtures import Settings
 
 from tahoestorage import checks, exceptions, installed
+from tahoestorage.config import storeoptions
 from tahoestorage.config.options import CacheOptions, Options
-from tahoestorage.config.settings import CLASSIC_PUBLIC_URL, PREFIX, read_cache_options
+from tahoestorage.config.settings import (
+    ACCEL_REDIRECT,
+    CLASSIC_PUBLIC_URL,
+    METRICS_TOKEN,
+    PREFIX,
+    read_cache_options,
+)
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
@@ -299,7 +306,7 @@ def test_the_lifecycle_rules_and_the_command_end_unfinished_uploads(
 
 
 OPTION = re.compile(
-    r"^### `(\w+)`(?P<of_cache> \(in `cache`\))?\n"
+    r"^### `([a-z_]+)`(?P<of_cache> \(in `cache`\))?\n"
     r"(?:Setting (?P<settings>`\w+`(?: or `\w+`)*), d|D)efault (?P<default>none|`.+?`)",
     re.MULTILINE,
 )
@@ -347,14 +354,50 @@ def test_the_text_on_an_option_begins_with_its_meaning(
             )
 
 
+OBJECT_OPTION = re.compile(
+    r"^### `(?P<name>[a-z_]+)` \(on (?P<stores>.+)\)\n"
+    r"Setting (?P<settings>`\w+`(?: or `\w+`)*), default `(?P<default>.+?)`",
+    re.MULTILINE,
+)
+
+
 def test_the_settings_are_those_that_there_are() -> None:
     text = (ROOT / "docs/options.md").read_text("utf-8")
-    assert text.count("\n### ") == len(OPTION.findall(text))
+    others = [*OBJECT_OPTION.finditer(text), *re.findall(r"^### `TAHOE_", text, re.M)]
+    assert text.count("\n### ") == len(OPTION.findall(text)) + len(others)
     for option in OPTION.finditer(text):
         names = set() if option["of_cache"] else {PREFIX + option[1].upper()}
         if option[1] == "public_base_url":
             names.add(CLASSIC_PUBLIC_URL)
         assert set(re.findall(r"`(\w+)`", option["settings"] or "")) == names
+
+
+def test_the_options_of_object_stores_are_those_that_they_have_besides() -> None:
+    text = (ROOT / "docs/options.md").read_text("utf-8")
+    told = {each["name"]: each for each in OBJECT_OPTION.finditer(text)}
+    for path, label, theirs in (
+        ("s3.S3Storage", "S3", "storages.backends.s3.S3Storage"),
+        ("gcs.GCSStorage", "Google", "storages.backends.gcloud.GoogleCloudStorage"),
+    ):
+        storage = import_string(f"tahoestorage.backends.{path}")(bucket_name="media")
+        options = storage.get_default_settings()
+        usual = import_string(theirs).get_default_settings(storage)
+        documented = {n for n, each in told.items() if label in each["stores"]}
+        assert documented == {
+            name for name in options if options[name] != usual.get(name)
+        }
+        store = path.partition(".")[0]
+        variables = getattr(storeoptions, f"{store}_options")()
+        for name in documented:
+            assert ast.literal_eval(told[name]["default"]) == options[name]
+            [variable] = variables[name].variables
+            assert f"`{variable}`" in told[name]["settings"]
+
+
+def test_the_settings_of_the_site_are_those_that_are_read() -> None:
+    text = (ROOT / "docs/options.md").read_text("utf-8")
+    told = set(re.findall(r"^### `(TAHOE_\w+)`$", text, re.MULTILINE))
+    assert told == {ACCEL_REDIRECT, METRICS_TOKEN}
 
 
 def test_the_ids_of_the_checks_are_those_that_there_are() -> None:
@@ -394,7 +437,13 @@ def own_options(command: str) -> set[str]:
     parser: ArgumentParser = load_command_class("tahoestorage", command).create_parser(
         "manage.py", command
     )
-    common = load_command_class("django.core", "check").create_parser("", "")
+    common: ArgumentParser = load_command_class("django.core", "check").create_parser(
+        "", ""
+    )
+    if command == "collectstatic":
+        # Those of Django's own are its own.
+        replaced = load_command_class("django.contrib.staticfiles", command)
+        common = replaced.create_parser("", "")
     known = {*common._option_string_actions, "--skip-checks"}
     return {o for o in parser._option_string_actions if o not in known}
 

@@ -191,6 +191,21 @@ def test_tahoe_uses_only_what_the_cache_exports() -> None:
     assert used <= exported
 
 
+def test_the_table_of_moving_names_each_of_its_modules() -> None:
+    table = ast.get_docstring(parsed(Path("tahoestorage/moving/__init__"))) or ""
+    named = re.findall(r"``(\w+)``", table)
+    assert {*named} == {path.stem for path in (PACKAGE / "moving").glob("[a-z]*.py")}
+
+
+def test_the_architecture_shows_the_files_of_both_stores_of_objects() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    rows = "".join(re.findall(r"^\| `backends/(?:s3|gcs)/.*\n", text, re.MULTILINE))
+    named = re.findall(r"`backends/((?:s3|gcs)/\w+\.py)`", rows)
+    backends = PACKAGE / "backends"
+    there = [*backends.glob("s3/[a-z]*.py"), *backends.glob("gcs/[a-z]*.py")]
+    assert sorted(named) == sorted(str(p.relative_to(backends)) for p in there)
+
+
 @pytest.mark.parametrize("store", ["s3", "gcs"])
 def test_the_stores_of_objects_know_neither_tahoe_nor_each_other(store: str) -> None:
     others = {"tahoe", "backends.tahoe", "backends.s3", "backends.gcs"}

@@ -13,7 +13,9 @@ errors     botocore's                     google-api-core's
 options    AWS_…                          GS_…
 ========== ============================== ======================================
 
-Only S3 has ``unfinished``: uploads in parts that nobody ended.
+Only S3 has ``checksums`` of what is sent, ``heldbody`` for its trials, ``multipart``
+(files that several requests make) and ``unfinished`` (uploads in parts that nobody
+ended). Only Google Cloud Storage has ``composing``: files made of others.
 """
 
 from __future__ import annotations

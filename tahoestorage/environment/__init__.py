@@ -1,1 +1,1 @@
-"""What pickles of 0.2 look for; it is in ``tahoestorage.config`` now."""
+"""Where pickles of builds before 0.2.0 look; it is in ``tahoestorage.config`` now."""

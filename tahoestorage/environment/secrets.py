@@ -1,4 +1,4 @@
-"""Where pickles of storages by 0.2, in queues and caches, look for their key files."""
+"""Where pickles of storages by builds before 0.2.0 look for their key files."""
 
 from tahoestorage.config.secrets import KeyFile
 

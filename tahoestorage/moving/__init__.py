@@ -6,6 +6,7 @@
 ``disk``, ``grid``, ``objects``    the same for a folder, a grid, S3 and Google's
 ``names``                          which names a store can keep
 ``pool``, ``processes``            threads, and processes, that copy several at a time
+``linkqueue``                      links of several threads, as one change
 ``throttle``                       bytes per second, and the stop, for all of them
 ``progress``, ``summary``          what is shown meanwhile, and in the end
 ``resolve``                        stores, by what the command line named
