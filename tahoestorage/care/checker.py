@@ -71,7 +71,9 @@ class Checker:
             summary.servers["start"] = self._servers()
             with WorkerThreads(self._plan.jobs, self._stopped.set) as threads:
                 self._walk(threads)
-            summary.servers["end"] = self._servers()
+            with contextlib.suppress(StoreError):
+                # It is told beside the result, and the result does not depend on it.
+                summary.servers["end"] = self._servers()
         except KeyboardInterrupt as interrupt:
             summary.interrupted = True
             self.is_busy = isinstance(interrupt, Impatient)

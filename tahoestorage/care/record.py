@@ -21,6 +21,8 @@ RESUMED_SECONDS = 7 * 86400.0
 """A check that was killed longer ago is begun anew."""
 KEPT_SECONDS = 400 * 86400.0
 _WAIT_SECONDS = 10.0
+_DAMAGED = (TypeError, ValueError)
+"""What a value raises that is not what is written there."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (
     id BLOB PRIMARY KEY, run INTEGER, at REAL, done INTEGER, state TEXT, why TEXT
@@ -70,7 +72,7 @@ def default_record(fingerprint: str) -> Path:
 def past_checks(path: Path) -> list[PastCheck]:
     """Return the checks in a record, the last one first; none where there is no record.
 
-    Raises sqlite3.Error where it can't be read.
+    Raises sqlite3.Error or ValueError where it can't be read.
     """
     if not path.exists():
         return []
@@ -140,26 +142,27 @@ class CheckRecord:
         Returns when that began; None where this one is new.
         """
         now = time.time()
-        row = self._database.execute(
-            "SELECT id, started, path, wanted, repair, ended FROM runs "
-            "WHERE path = ? AND wanted = ? AND repair = ? ORDER BY id DESC LIMIT 1",
-            (path, wanted, repair),
-        ).fetchone()
-        if (
-            row is not None
-            and row[5] is None
-            and not restart
-            and 0 <= now - row[1] < RESUMED_SECONDS
-        ):
-            self._run = row[0]
-            return float(row[1])
-        self._run = (
-            self._database.execute(
-                "INSERT INTO runs (path, wanted, repair, started) VALUES (?, ?, ?, ?)",
-                (path, wanted, repair, now),
-            ).lastrowid
-            or 0
-        )
+        try:
+            row = self._database.execute(
+                "SELECT id, started, ended FROM runs "
+                "WHERE path = ? AND wanted = ? AND repair = ? ORDER BY id DESC LIMIT 1",
+                (path, wanted, repair),
+            ).fetchone()
+            if row is not None and row[2] is None and not restart:
+                began = float(row[1])
+                if 0 <= now - began < RESUMED_SECONDS:
+                    self._run = row[0]
+                    return began
+            self._run = (
+                self._database.execute(
+                    "INSERT INTO runs (path, wanted, repair, started) "
+                    "VALUES (?, ?, ?, ?)",
+                    (path, wanted, repair, now),
+                ).lastrowid
+                or 0
+            )
+        except (sqlite3.Error, *_DAMAGED) as error:
+            self.error = str(error)
         return None
 
     def end(self, summary: dict[str, Any], *, is_complete: bool) -> None:
@@ -194,15 +197,15 @@ class CheckRecord:
                     "SELECT run, at, done, state, why FROM objects WHERE id = ?",
                     (index,),
                 ).fetchone()
-            except sqlite3.Error as error:
+                if row is None:
+                    return None
+                run, at, done, state, why = row
+                verdict, at = Verdict(State(state), why), float(at)
+                if done & wanted != wanted:
+                    return None
+            except (sqlite3.Error, *_DAMAGED) as error:
                 self.error = str(error)
                 return None
-        if row is None:
-            return None
-        run, at, done, state, why = row
-        verdict = Verdict(State(state), why)
-        if done & wanted != wanted:
-            return None
         is_whole = verdict.state in (State.WHOLE, State.REPAIRED)
         if run == self._run and (
             is_whole or (verdict.state is State.HURT and not repair)

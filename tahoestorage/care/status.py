@@ -151,7 +151,7 @@ def status_of(alias: str, storage: TahoeStorage, record: Path) -> GridStatus:
             status.problems.append((Level.WARNING, text))
     try:
         status.checks = past_checks(record)
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, ValueError, sqlite3.Error) as error:
         text = f"the record of checks, {record}, can't be read: {reason(error)}"
         status.problems.append((Level.WARNING, text))
     status.problems += _problems_of(status.checks)

@@ -1,11 +1,15 @@
-"""Wrong arguments, where the exit status that argparse has for them means another."""
+"""Exit statuses, where those that argparse and Python have mean something else."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from typing import NoReturn
 
 from django.core.management.base import CommandError, CommandParser
+
+from tahoestorage.moving.summary import reason
 
 
 class UsageParser(CommandParser):
@@ -29,3 +33,17 @@ def with_usage_status(parser: CommandParser, status: int) -> CommandParser:
     parser.__class__ = UsageParser
     vars(parser)["usage_status"] = status
     return parser
+
+
+@contextlib.contextmanager
+def unexpected_errors_end_with(status: int) -> Iterator[None]:
+    """Raise CommandError with ``status`` for each Exception that is none.
+
+    Python's own status is 1.
+    """
+    try:
+        yield
+    except CommandError:
+        raise
+    except Exception as error:
+        raise CommandError(reason(error), returncode=status) from error

@@ -12,6 +12,7 @@ from django.core.files.storage import Storage
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tahoestorage.exceptions import TahoeStorageError
+from tahoestorage.management.usage import unexpected_errors_end_with
 from tahoestorage.moving.resolve import label, storage_of
 from tahoestorage.moving.summary import reason, shown
 
@@ -53,6 +54,7 @@ class Command(BaseCommand):
             help="print one JSON document on standard output, and nothing else there",
         )
 
+    @unexpected_errors_end_with(USAGE)
     def handle(self, *, alias: str, more_than: int, json: bool, **options: Any) -> None:
         try:
             storage = storage_of(alias)

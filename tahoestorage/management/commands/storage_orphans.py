@@ -26,6 +26,7 @@ from tahoestorage.care.orphans import (
 from tahoestorage.care.orphantable import OrphanTable
 from tahoestorage.config.settings import storage_of_alias
 from tahoestorage.management.commands.storage_uploads import age
+from tahoestorage.management.usage import unexpected_errors_end_with
 from tahoestorage.moving.progress import shown_on
 from tahoestorage.moving.resolve import store_of
 from tahoestorage.moving.summary import reason, shown, shown_bytes
@@ -96,6 +97,7 @@ class Command(BaseCommand):
             help="print one JSON document on standard output, and nothing else there",
         )
 
+    @unexpected_errors_end_with(FAILED)
     def handle(
         self,
         *,

@@ -25,7 +25,10 @@ from tahoestorage.care.record import CheckRecord, RecordBusy, default_record
 from tahoestorage.care.verdicts import CheckSummary
 from tahoestorage.config.settings import storage_of_alias
 from tahoestorage.exceptions import TahoeStorageError
-from tahoestorage.management.usage import with_usage_status
+from tahoestorage.management.usage import (
+    unexpected_errors_end_with,
+    with_usage_status,
+)
 from tahoestorage.moving.summary import reason
 
 NOT_LOOKED = 4
@@ -127,6 +130,7 @@ class Command(BaseCommand):
             help="print one JSON document on standard output, and nothing else there",
         )
 
+    @unexpected_errors_end_with(NOT_LOOKED)
     def handle(
         self,
         *,

@@ -16,7 +16,10 @@ from tahoestorage.care.record import PastCheck, default_record
 from tahoestorage.care.status import GridStatus, status_of
 from tahoestorage.config.settings import backends, storage_of_alias
 from tahoestorage.exceptions import TahoeStorageError
-from tahoestorage.management.usage import with_usage_status
+from tahoestorage.management.usage import (
+    unexpected_errors_end_with,
+    with_usage_status,
+)
 from tahoestorage.moving.summary import reason, shown_bytes
 
 UNKNOWN = 3
@@ -56,6 +59,7 @@ class Command(BaseCommand):
             help="print one JSON document on standard output, and nothing else there",
         )
 
+    @unexpected_errors_end_with(UNKNOWN)
     def handle(
         self, *, alias: str | None, state: Path | None, json: bool, **options: Any
     ) -> None:
