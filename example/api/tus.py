@@ -318,6 +318,9 @@ def found(pk: uuid.UUID) -> Upload:
         raise Http404
     if upload.is_expired or (upload.version is None and upload.finished_at is None):
         raise Problem(410, _("The upload has expired."), "expired")
+    if upload.is_given_up:
+        # Its rows wait for a store that could not delete: nobody goes on with it.
+        raise Problem(410, _("The upload was given up."), "given_up")
     if upload.version is not None and not access.allows(
         cast(User, upload.user), upload.version.object, Access.EDIT
     ):

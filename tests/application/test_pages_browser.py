@@ -21,7 +21,7 @@ from tests.application.browser import (
     Theme,
     WatchedPage,
 )
-from tests.application.cutting import upload_with_cuts
+from tests.application.cutting import upload_through_restart, upload_with_cuts
 from tests.application.site import (
     EXAMPLE,
     ROOT,
@@ -276,6 +276,18 @@ def test_an_upload_outlives_cut_connections_and_a_reload(
     # It went on behind what had come. Of a connection that is cut the browser may send
     # the same request again by itself.
     assert outcome.sent_twice <= 12 << 20
+    assert outcome.begun == 1
+
+
+def test_an_upload_goes_on_when_the_site_behind_its_web_server_has_started_again(
+    site: Site, browser: Browser, tmp_path: Path
+) -> None:
+    file = tmp_path / "boat.bin"
+    file.write_bytes(random.Random(4).randbytes(4 << 20))
+
+    outcome = upload_through_restart(browser, site.address, file)
+
+    assert outcome.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
     assert outcome.begun == 1
 
 

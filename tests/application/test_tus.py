@@ -10,7 +10,7 @@ import sys
 import time
 from base64 import b64encode
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from django.core.files.storage import default_storage, storages
@@ -503,6 +503,40 @@ def test_an_upload_can_be_given_up(api: APIClient) -> None:
     assert nothing_is_left()
     assert not default_storage.exists(key)
     assert tus(APIClient(), "HEAD", url).status_code == 404
+
+
+@pytest.mark.parametrize("by", ["its user", "a refusal"])
+def test_what_was_given_up_while_the_store_was_away_does_not_go_on(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    url = create(api, 5)
+    patch(url, 0, b"ab")
+
+    def away(*args: Any) -> NoReturn:
+        raise OSError("the store is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(storages["default"]), "delete", away)
+        if by == "its user":
+            assert tus(APIClient(), "DELETE", url).status_code == 204
+        else:
+            monkeypatch.setattr(finishing, "check_user", refuse)
+            patched.setattr(finishing, "_claim", lambda lease, version: None)
+            assert patch(url, 2, b"cde").status_code == 403
+    # Its rows are left, for the store has what they name.
+    assert Upload.objects.get().is_given_up
+    Upload.objects.update(leased_until=None)
+
+    for method in ("HEAD", "PATCH", "DELETE"):
+        answer = tus(APIClient(), method, url, b"cde", upload_offset=2)
+        assert answer.status_code == 410, method
+    Upload.objects.update(expires_at=timezone.now())
+    call_command("uploads_sweep", stdout=io.StringIO())
+    assert nothing_is_left()
+
+
+def refuse(*args: Any) -> NoReturn:
+    raise storing.Refused
 
 
 def test_the_object_of_a_finished_upload_stays_when_that_is_removed(

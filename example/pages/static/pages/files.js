@@ -44,6 +44,10 @@ const PIECE = 16 * 1024 * 1024; // bytes; what is sent twice at most, and the se
 // Milliseconds between attempts; the count begins anew with each byte that arrives.
 const DELAYS = [0, 1000, 2000, 4000, 8000, 15000, 30000, 30000, 30000, 60000, 60000];
 
+// Whether that may be another status soon. No room (507) stays so.
+const passes = (status) =>
+  status === 408 || status === 429 || (status >= 500 && status !== 507);
+
 const form = document.getElementById("upload");
 if (form) setUp(form);
 
@@ -182,12 +186,18 @@ function setUp(form) {
       // Another folder, or somebody else who signs in here, is another upload.
       fingerprint: async () =>
         JSON.stringify([words.user, folder, file.name, file.size, file.lastModified]),
+      onAfterResponse: (request, response) => {
+        // tus-js-client takes any error but 423 for the end of the upload, and begins
+        // anew without asking. A web server before the site says 502 while that starts
+        // again. What is thrown here is an attempt without a response: it comes back.
+        if (request.getMethod() === "HEAD" && passes(response.getStatus())) {
+          throw new Error(`HEAD: ${response.getStatus()}`);
+        }
+      },
       onShouldRetry: (error) => {
         const status = error.originalResponse?.getStatus() ?? 0;
         if (status === 0) show(words.offline, words.pause, words.stop);
-        // No room (507) stays so; what else the site could not do may pass.
-        if (status === 507) return false;
-        return status === 0 || status >= 500 || status === 409 || status === 423;
+        return status === 0 || passes(status) || status === 409 || status === 423;
       },
       onProgress: (sent) => {
         if (item.state !== "running") return;
