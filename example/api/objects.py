@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
+from django_filters import CharFilter
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, parsers, viewsets
 from rest_framework.decorators import action
@@ -23,7 +24,7 @@ from api.serializers import (
     RenamingSerializer,
     shown,
 )
-from objects import access, changing, names
+from objects import access, changing, finding, names
 from objects.access import Access
 from objects.conditions import Conditions, object_etag
 from objects.incoming import IncomingFile
@@ -35,10 +36,12 @@ FORM = 64 << 10  # bytes; what a form has beside its file: names, headers, bound
 class ObjectFilter(IdFilterSet):
     """What a list of objects may be limited to."""
 
+    folder__startswith = CharFilter(method="in_folders")
+
     class Meta:
         model = StoredObject
         fields: ClassVar = {
-            "folder": ["exact", "startswith"],
+            "folder": ["exact"],
             "name": ["exact"],
             "size": ["gte", "lte"],
             "content_type": ["exact"],
@@ -47,6 +50,11 @@ class ObjectFilter(IdFilterSet):
             "updated_at": ["gte", "lt"],
             "owner": ["exact"],
         }
+
+    def in_folders(
+        self, objects: QuerySet[StoredObject], _name: str, start: str
+    ) -> QuerySet[StoredObject]:
+        return objects.filter(finding.starts_with(start))
 
 
 class ObjectViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[StoredObject]):

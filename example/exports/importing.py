@@ -23,18 +23,19 @@ from accounts.quotas import QuotaExceeded
 from audit.actions import Action
 from audit.recording import record
 from events import documents, media
-from events.models import Event
-from exports import access
+from events.models import Event, Session, Speaker
+from exports import access, resuming
 from exports.checking import Checked, NotImportable, check
 from exports.manifest import Entry
 from exports.models import Export
 from exports.names import safe_name
-from exports.sources import UNKNOWN_TYPE, below
+from exports.resuming import Lying
+from exports.sources import UNKNOWN_TYPE
 from jobs.kinds import Failed, Work
 from jobs.models import Job
 from jobs.starting import start
 from objects import access as object_access
-from objects import changing, names, storing
+from objects import changing, finding, names, storing
 from objects.incoming import IncomingFile
 from objects.models import StoredObject
 
@@ -74,7 +75,6 @@ def run(work: Work) -> dict[str, Any]:
     try:
         with storages[store].open(key) as file:
             checked = check(file, size, on_read)
-            _check_room(user, checked)
             return _make(user, checked, work)
     except FileNotFoundError:
         raise Failed(_("The archive is not there any more.")) from None
@@ -88,7 +88,7 @@ def end(job: Job) -> None:
     """Let what an import made be deleted, where it came to nothing."""
     if job.state == Job.State.DONE or job.owner is None:
         return
-    places = below(_root(job))
+    places = finding.below(_root(job))
     mark = _mark(job)
     if not Event.objects.filter(tenant=job.tenant, slug__contains=mark).exists():
         # What attempts that were killed stored of an event that was never made.
@@ -116,13 +116,20 @@ def _archive(user: User, arguments: dict[str, Any]) -> tuple[str, str, int]:
     return found.current.store, found.current.key, found.current.size or 0
 
 
-def _check_room(user: User, checked: Checked) -> None:
-    """Raise QuotaExceeded before anything is made, where there is no room for all."""
+def _lying(user: User, checked: Checked, places: Q, work: Work) -> Lying:
+    """Return what attempts before this one stored in these places.
+
+    Raises QuotaExceeded, before anything is made, where there is no room for the rest.
+    """
     files = checked.manifest.files
-    held = {"size": sum(one.size for one in files), "objects": len(files)}
+    sizes = (one.size for one in files)
+    resuming.give_up_pending(user, places, sizes, work.job.created_at)
+    lying = Lying(user, places, work.hold)
+    held = lying.missing(files)
     with transaction.atomic():
         quotas.reserve(user.tenant_id, **held)
         quotas.give_back(user.tenant_id, **held)
+    return lying
 
 
 def _mark(job: Job) -> str:
@@ -141,10 +148,13 @@ def _make(user: User, checked: Checked, work: Work) -> dict[str, Any]:
     said = checked.manifest
     root = f"{_root(work.job)}/{safe_name(said.label)}"
     places = [(entry, _folder(root, entry)) for entry in said.files]
+    lying = _lying(user, checked, finding.below(_root(work.job)), work)
     total = sum(one.size for one in said.files)
     done = 0
     for entry, folder in places:
-        _store(user, checked, entry, folder, work)
+        there = lying.take(folder, entry.name, entry.sha256, is_exact=True)
+        if there is None:
+            _store(user, checked, entry, folder, work)
         done += entry.size
         work.progress(total + done, 2 * total)
     work.check()
@@ -159,25 +169,44 @@ def _make_event(
     slug = f"{slugify(str(document.get('slug')))[:36] or 'event'}{_mark(job)}"
     total = sum(one.size for one in said.files)
     done = 0
+    entries = {
+        "/".join(filter(None, (one.folder, one.name))): one for one in said.files
+    }
+    made = Event.objects.filter(tenant=user.tenant_id, slug=slug)
+    kinds = (Speaker, Session)
+    places = Q(folder__in=[media.folder_of(slug, kind) for kind in kinds])
 
-    def content(entry: Entry) -> IncomingFile:
+    def count(entry: Entry) -> None:
         nonlocal done
         done += entry.size
         work.progress(min(total + done, 2 * total), 2 * total)
+
+    def content(entry: Entry) -> IncomingFile:
+        count(entry)
         return _incoming(checked, entry, work)
 
-    files = {
-        "/".join(filter(None, (one.folder, one.name))): partial(content, one)
-        for one in said.files
-    }
+    def there(path: str, folder: str) -> StoredObject | None:
+        entry = entries[path]
+        name = names.clean_name(entry.name)
+        found = lying.take(folder, name, entry.sha256, is_exact=False)
+        if found is not None:
+            count(entry)
+        return found
+
     # An attempt before this one may have been killed when all was done.
-    if not Event.objects.filter(tenant=user.tenant_id, slug=slug).exists():
+    if not made.exists():
+        lying = _lying(user, checked, places, work)
         described = document | {"slug": slug, "published": False}
+        files = {path: partial(content, entry) for path, entry in entries.items()}
         try:
-            documents.create(user.tenant, user, described, files, hold=work.hold)
+            documents.create(
+                user.tenant, user, described, files, hold=work.hold, there=there
+            )
         except ValidationError as error:
             raise NotImportable(" ".join(error.messages)) from None
-    return {"event": slug, "files": len(files)}
+    named = [one.pk for event in made for one in media.of(event)]
+    resuming.delete_doubles(user, places, said.files, named, work.hold)
+    return {"event": slug, "files": len(entries)}
 
 
 def _type_of(entry: Entry) -> str:
@@ -201,11 +230,6 @@ def _incoming(checked: Checked, entry: Entry, work: Work) -> IncomingFile:
 
 
 def _store(user: User, checked: Checked, entry: Entry, folder: str, work: Work) -> None:
-    there = StoredObject.objects.filter(
-        tenant=user.tenant_id, folder=folder, name=entry.name, deleted_at=None
-    )
-    if there.filter(current__sha256=entry.sha256).exists():
-        return  # By the attempt before this one.
     try:
         storing.store(
             _incoming(checked, entry, work),

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -16,6 +16,7 @@ from events.models import Event
 from exports import archive, manifest, names
 from exports.archive import Member, TooMany
 from exports.manifest import Entry, Manifest
+from objects import finding
 from objects.models import StoredObject
 
 DOCUMENT = "event.json"
@@ -60,7 +61,7 @@ def of_folder(objects: QuerySet[StoredObject], folder: str) -> Source:
 
     Raises NothingThere, and TooMany for more files than an archive has.
     """
-    found = files_of(objects.filter(below(folder)), folder)
+    found = files_of(objects.filter(finding.below(folder)), folder)
     if not found:
         raise NothingThere(_("There are no files in this folder that you may see."))
     return Source("folder", folder or "/", None, found)
@@ -73,13 +74,6 @@ def of_event(event: Event) -> Source:
         pk__in=[one.pk for one in documents.media(event)]
     )
     return Source("event", event.name, described, files_of(used, ""))
-
-
-def below(folder: str) -> Q:
-    """Return the condition for objects in a folder or below it; "" is the top."""
-    if not folder:
-        return Q()
-    return Q(folder=folder) | Q(folder__startswith=f"{folder}/")
 
 
 def files_of(objects: QuerySet[StoredObject], folder: str) -> list[SourceFile]:

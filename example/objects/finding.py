@@ -1,4 +1,4 @@
-"""Objects as uploads look for them, whoever asks: by their path, or to be locked."""
+"""Objects as others look for them: by their path, by its start, or to be locked."""
 
 from __future__ import annotations
 
@@ -11,6 +11,27 @@ from django.db.models import Q, QuerySet
 from accounts.models import Tenant
 from accounts.prepared import Parameter, Prepared
 from objects.models import StoredObject
+
+LAST = "\U0010ffff"
+"""No letter: it comes after whatever a folder may go on with."""
+
+
+def starts_with(start: str) -> Q:
+    """Return the condition for objects whose folder starts so; "" is true of all.
+
+    Capitals differ from small letters, on every database, and an index serves it.
+    """
+    if not start:
+        return Q()
+    if connection.vendor == "postgresql":
+        return Q(folder__startswith=start)
+    # SQLite's LIKE takes small letters for capitals, and uses no index.
+    return Q(folder__gte=start, folder__lt=start + LAST)
+
+
+def below(folder: str) -> Q:
+    """Return the condition for objects in a folder or below it; "" is the top."""
+    return Q(folder=folder) | starts_with(f"{folder}/") if folder else Q()
 
 
 def _of_path() -> QuerySet[StoredObject]:
@@ -32,7 +53,7 @@ def _in_the_way(depth: int) -> QuerySet[StoredObject]:
     folder = partial(Parameter, model=StoredObject, field="folder")
     if connection.vendor == "postgresql":
         below = Q(folder__startswith=folder("below"))
-    else:  # SQLite's LIKE takes small letters for capitals, and uses no index.
+    else:  # As in `starts_with`.
         below = Q(folder__gte=folder("below"), folder__lt=folder("beyond"))
     files = Q(folder=folder("path")) | below
     for number in range(depth):

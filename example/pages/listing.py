@@ -14,7 +14,7 @@ from django.http import Http404, QueryDict
 from django.urls import reverse
 
 from accounts.models import User
-from objects import access, names
+from objects import access, finding, names
 from objects.models import StoredObject
 
 PER_PAGE = 100
@@ -123,12 +123,7 @@ def folders(user: User, place: Place) -> list[str]:
         return []
     objects = seen(user).exclude(folder=place.folder)
     start = f"{place.folder}/" if place.folder else ""
-    if start:
-        # LIKE, which an index may serve, takes no notice of capitals on SQLite.
-        objects = objects.filter(folder__startswith=start).alias(
-            start=Left("folder", len(start))
-        )
-        objects = objects.filter(start=start)
+    objects = objects.filter(finding.starts_with(start))
     rest = Substr("folder", len(start) + 1)
     found = (
         objects.annotate(rest=rest, end=StrIndex(rest, Value("/")))
@@ -150,9 +145,7 @@ def objects_in(user: User, place: Place) -> QuerySet[StoredObject]:
     else:
         for word in place.search.split():
             found = found.filter(Q(name__icontains=word) | Q(folder__icontains=word))
-        if place.folder:
-            below = Q(folder=place.folder) | Q(folder__startswith=f"{place.folder}/")
-            found = found.filter(below)
+        found = found.filter(finding.below(place.folder))
     return found.order_by(*SORTS[place.sort]).select_related("current")
 
 
