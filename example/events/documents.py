@@ -64,6 +64,7 @@ def create(
     files: Mapping[str, Content],
     *,
     hold: Callable[[], None] = lambda: None,
+    there: Callable[[str, str], StoredObject | None] | None = None,
 ) -> Event:
     """Make an event of a description as ``describe`` returns, and return it.
 
@@ -74,6 +75,10 @@ def create(
     ValidationError. Raises QuotaExceeded and what storing does; nothing is left then
     but files among the deleted objects. The event is made last, with all of its files,
     in a transaction in which ``hold`` is called first: it may raise.
+
+    ``there`` is for who tries again: given a path and the folder for it, it returns an
+    object of that content that was stored before, or None. Files are left as they are
+    then, whatever is raised.
     """
     event, speakers, sessions, chosen = _checked(description, files)
     event.tenant = tenant
@@ -86,22 +91,26 @@ def create(
             path = chosen.get(id(part))
             if path is None:
                 continue
-            made = files_of_events.store(
-                files[path],
-                tenant=tenant,
-                user=owner,
-                folder=files_of_events.folder_of(slug, type(part)),
-                name=path.rpartition("/")[2],
-            )
-            stored.append(made)
+            folder = files_of_events.folder_of(slug, type(part))
+            made = None if there is None else there(path, folder)
+            if made is None:
+                made = files_of_events.store(
+                    files[path],
+                    tenant=tenant,
+                    user=owner,
+                    folder=folder,
+                    name=path.rpartition("/")[2],
+                )
+                stored.append(made)
             setattr(part, part.media_field, made)
         with transaction.atomic():
             hold()
             organising.create(event, owner)
             _save_parts(event, speakers, sessions)
     except BaseException:
-        with transaction.atomic():
-            changing.delete_all([one.pk for one in stored], actor=owner)
+        if there is None:
+            with transaction.atomic():
+                changing.delete_all([one.pk for one in stored], actor=owner)
         raise
     return event
 
