@@ -19,17 +19,19 @@ class TahoeManifestStaticStorage(HashedFirst, TahoeStorage):
     It takes the options of TahoeStorage, and needs a root of its own. Unless options
     say otherwise its URLs are below STATIC_URL, where a view or nginx serves the files
     (docs/downloads.md), and ``allow_overwrite`` is True, so that collectstatic replaces
-    what has changed.
+    what has changed. ``manifest_name`` is what the list of names is called.
     """
 
-    def __init__(self, **options: Unpack[TahoeKeywords]) -> None:
+    def __init__(
+        self, *, manifest_name: str | None = None, **options: Unpack[TahoeKeywords]
+    ) -> None:
         if not options.get("url_style") and not options.get("public_base_url"):
             options["url_style"] = "path"
             if not options.get("media_url"):
                 options["media_url"] = static_url()
         if options.get("allow_overwrite") is None:
             options["allow_overwrite"] = True
-        super().__init__(**options)
+        super().__init__(manifest_name=manifest_name, **options)
 
     def _looking_afresh(self) -> AbstractContextManager[None]:
         where = self.manifest_storage

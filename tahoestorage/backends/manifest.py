@@ -22,7 +22,6 @@ JOBS = 8
 _OF_THE_CLASS = (
     "default_template",
     "keep_intermediate_files",
-    "manifest_name",
     "manifest_strict",
     "manifest_version",
     "max_post_process_passes",
@@ -44,9 +43,21 @@ class HashedFirst(_Manifest):  # type: ignore[misc]
     if it changed. Nothing is deleted: pages of the release before find their files.
 
     The manifest is read when the first URL is made, not when the site starts.
+
+    :param manifest_name: what it is called. With a name for each release a process of the
+        one before never reads that of the new one, whose files may have other names.
     """
 
+    manifest_name: str
     _manifest: tuple[dict[str, str], str] | None = None
+
+    def __init__(
+        self, *arguments: Any, manifest_name: str | None = None, **options: Any
+    ) -> None:
+        # Before the mixin's own, which would read it.
+        if manifest_name is not None:
+            self.manifest_name = manifest_name
+        super().__init__(*arguments, **options)
 
     def load_manifest(self) -> tuple[dict[str, str], str]:
         """Return the names by their originals, and the manifest's hash.
@@ -120,6 +131,7 @@ class HashedFirst(_Manifest):  # type: ignore[misc]
         own = {
             name: getattr(mine, name) for name in _OF_THE_CLASS if hasattr(mine, name)
         }
+        own["manifest_name"] = self.manifest_name
         own["file_hash"] = staticmethod(self.file_hash)
         kind = type("Staging", (ManifestStaticFilesStorage,), own)
         staging: ManifestStaticFilesStorage = kind(location=folder)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.staticfiles.storage import ManifestStaticFilesStorage
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, storages
@@ -389,3 +390,30 @@ def test_on_a_grid_each_directory_is_asked_for_once(
         assert "0 static files copied, 9 unmodified" in site.collect()
     # The root and css, then the root once more for the manifest, and the manifest.
     assert len(requests) == 4
+
+
+def test_releases_beside_each_other_read_lists_of_their_own(on_host: OnHost) -> None:
+    def release(name: str, host: str) -> Site:
+        made = on_host(host)
+        (stored,) = settings.STORAGES.values()
+        manifest = f"staticfiles-{name}.json"
+        made.on(stored["BACKEND"], **stored["OPTIONS"], manifest_name=manifest)
+        return made
+
+    release("1", "a").write("old.css", "p { color: red }")
+    release("1", "a").collect()
+    first = release("1", "a").storage.url("old.css")
+    site = release("2", "b")
+    (site.folder / "old.css").rename(site.folder / "new.css")
+    site.collect()
+
+    # An instance that starts now, with nothing that it remembers.
+    cold = release("1", "c").storage
+    assert cold.url("old.css") == first
+    assert text_of(cold, cold.stored_name("old.css")) == "p { color: red }"
+    new = release("2", "d").storage
+    assert text_of(new, new.stored_name("new.css")) == "p { color: red }"
+    with pytest.raises(ValueError, match="Missing staticfiles manifest entry"):
+        new.url("old.css")
+    # Nobody left one for all.
+    assert not new.exists("staticfiles.json")
