@@ -267,12 +267,19 @@ for made in STORAGES.values():
         # While a part of a file is sent the next is read: 20 MiB of memory, and not 40.
         made["OPTIONS"].setdefault("parts_in_memory", 1)
 # In a bucket static files have names that follow from their content: a release that
-# still runs finds its own, and only what is not there yet is sent.
+# still runs finds its own, and only what is not there yet is sent. Which names those
+# are stands in a list, which a release that is called something has for itself.
+RELEASE = os.environ.get("RELEASE", "")
+if not re.fullmatch(r"[\w.-]{0,100}", RELEASE, re.ASCII):
+    raise ImproperlyConfigured("RELEASE may have letters, digits, and . _ - in it.")
 for store in ("s3.S3", "gcs.GCS"):
     backend = f"tahoestorage.backends.{store}StaticStorage"
     if STORAGES["staticfiles"]["BACKEND"] == backend:
         hashed = backend.replace("StaticStorage", "ManifestStaticStorage")
         STORAGES["staticfiles"]["BACKEND"] = hashed
+        if RELEASE:
+            made = STORAGES["staticfiles"]["OPTIONS"]
+            made["manifest_name"] = f"staticfiles-{RELEASE}.json"
 # Without a store of their own, WhiteNoise serves the static files.
 if not (
     os.environ.get("STATIC_STORAGE_URL") or os.environ.get("STATIC_STORAGE_URL_FILE")
@@ -288,12 +295,16 @@ TAHOE_STORAGE_BASE_CAP = os.environ.get("TAHOE_STORAGE_BASE_CAP")
 TAHOE_STORAGE_BASE_CAP_FILE = os.environ.get("TAHOE_STORAGE_BASE_CAP_FILE")
 # Whether photos, and a second link to slides, lead past this site.
 PUBLIC_LINKS = flag("PUBLIC_LINKS") or bool(os.environ.get("TAHOE_PUBLIC_BASE_URL"))
-# What pages may load, and nothing else; `pages.policy` adds where static files are.
+# What pages may load, and nothing else; `pages.policy` adds where static files are. On
+# a grid that is the proxy of public downloads; each bucket has a host of its own.
 SHOWN = ["'self'"]
-if public := os.environ.get("TAHOE_PUBLIC_BASE_URL"):
-    SHOWN.append("/".join(public.split("/")[:3]))
-elif PUBLIC_LINKS:  # Each bucket has a host of its own.
-    SHOWN.append("https:")
+for alias, made in STORAGES.items() if PUBLIC_LINKS else ():
+    if alias != "staticfiles":
+        public = str(made.get("OPTIONS", {}).get("public_base_url") or "")
+        on_grid = made["BACKEND"].endswith(".TahoeStorage")
+        shown = "/".join(public.split("/")[:3]) if on_grid else "https:"
+        if shown and shown not in SHOWN:
+            SHOWN.append(shown)
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'self'"],

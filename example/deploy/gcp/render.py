@@ -3,6 +3,9 @@
 In ``service.yaml``, ``worker.yaml`` and ``job.yaml``, ``${NAME}`` is replaced by the
 variable of that name; they are written into the directory, with one job for each of
 ``JOBS``. A variable that is missing or empty is an error, and nothing is written.
+
+The database is at ``DATABASE_HOST``; or, where ``CLOUDSQL_INSTANCE`` names its
+instance, as PROJECT:REGION:NAME, at the socket that Cloud Run has below /cloudsql.
 """
 
 from __future__ import annotations
@@ -30,6 +33,9 @@ JOBS = {
 def rendered(variables: Mapping[str, str]) -> dict[str, str]:
     """Return the definitions by the names of their files. Raises KeyError."""
     given = {name: value for name, value in variables.items() if value}
+    instance = given.get("CLOUDSQL_INSTANCE")
+    at = f"//cloudsql/{instance}" if instance else f"{given['DATABASE_HOST']}:5432"
+    given["DATABASE_AT"] = at
     made = {name: _filled(name, given) for name in ("service.yaml", "worker.yaml")}
     for job, arguments in JOBS.items():
         # JSON is YAML.
@@ -39,7 +45,10 @@ def rendered(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def _filled(name: str, variables: Mapping[str, str]) -> str:
-    return Template((HERE / name).read_text(encoding="utf-8")).substitute(variables)
+    lines = (HERE / name).read_text(encoding="utf-8").splitlines(keepends=True)
+    if "CLOUDSQL_INSTANCE" not in variables:
+        lines = [line for line in lines if "${CLOUDSQL_INSTANCE}" not in line]
+    return Template("".join(lines)).substitute(variables)
 
 
 def main() -> int:

@@ -1,7 +1,9 @@
 """Reads what `gcloud run services list --format=json` says of a service's traffic.
 
-``traffic.py serving NAME`` prints the revision that most visitors have, or NAME where
-there is none yet; ``traffic.py candidate`` prints the address of the tag `candidate`.
+``traffic.py kept NEW`` prints the last lines of the service's definition: visitors keep
+the revisions that they have, and the revision NEW gets none yet, but an address of its
+own to be tried at, as `candidate`. At the very first time NEW gets all.
+``traffic.py candidate`` prints that address.
 """
 
 from __future__ import annotations
@@ -10,18 +12,26 @@ import json
 import sys
 from typing import Any
 
+TAG = "candidate"
 
-def serving(services: list[dict[str, Any]], otherwise: str) -> str:
-    shares = [share for share in _traffic(services) if share.get("percent")]
-    if not shares:
-        return otherwise
-    return str(max(shares, key=lambda share: share["percent"])["revisionName"])
+
+def kept(services: list[dict[str, Any]], new: str) -> str:
+    """Return the lines that say who gets how many percent."""
+    shares = [
+        {"revisionName": share["revisionName"], "percent": share["percent"]}
+        for share in _traffic(services)
+        if share.get("percent")
+    ]
+    held = shares or [{"revisionName": new, "percent": 100}]
+    tried = {"revisionName": new, "percent": 0, "tag": TAG}
+    # JSON is YAML.
+    return f"  traffic: {json.dumps([*held, tried])}"
 
 
 def candidate(services: list[dict[str, Any]]) -> str:
     """Raises SystemExit where no revision has the tag."""
     for share in _traffic(services):
-        if share.get("tag") == "candidate" and share.get("url"):
+        if share.get("tag") == TAG and share.get("url"):
             return str(share["url"])
     raise SystemExit("No revision has the tag candidate: was the service replaced?")
 
@@ -37,8 +47,8 @@ def _traffic(services: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def main() -> int:
     """Print it; 2 where the command line is wrong."""
     match sys.argv[1:]:
-        case ["serving", name]:
-            print(serving(json.load(sys.stdin), name))
+        case ["kept", new]:
+            print(kept(json.load(sys.stdin), new))
         case ["candidate"]:
             print(candidate(json.load(sys.stdin)))
         case _:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.application.deploy import gcloud
+from tests.application.deploy.definitions import container, definitions, render
 from tests.application.site import EXAMPLE, ROOT
 from tests.support.documents import block
 
@@ -50,6 +52,53 @@ def test_the_commands_name_what_terraform_and_the_build_make() -> None:
     assert jobs <= set(re.findall(r'"([a-z-]+)": \[', (GCP / "render.py").read_text()))
     assert "jobs replace" in str(steps)
     assert 'backend "gcs"' in terraform
+
+
+@pytest.mark.parametrize("name", ["cloudbuild.yaml", "google-cloud.md"])
+def test_gcloud_has_each_command_and_its_flags(name: str) -> None:
+    text = ((GCP if name.endswith("yaml") else DOCS) / name).read_text()
+    found = list(gcloud.commands(text.replace("$$", "$")))
+
+    assert len(found) > 5
+    assert [(one, wrong) for one in found if (wrong := gcloud.wrong(one))] == []
+
+
+def test_what_gcloud_would_refuse_is_seen() -> None:
+    text = 'x && gcloud run worker-pools replace "$file" \\\n  --region="$r" | cat -n'
+
+    (command,) = gcloud.commands(text)
+
+    assert gcloud.wrong(command) == ["--region"]
+    assert gcloud.wrong(["run", "pools", "replace"]) == ["run pools replace"]
+
+
+BACK = {
+    "release": block("docs/deploy/google-cloud.md", "bash", 1),
+    "database": block("docs/deploy/google-cloud.md", "bash", 2),
+}
+
+
+@pytest.mark.parametrize(
+    ("to", "left", "changed"),
+    [
+        # It has been migrated, and the static files are there.
+        ("release", {"migrate", "collectstatic"}, "RELEASE"),
+        ("database", set(), "DATABASE_URL"),
+    ],
+    ids=BACK,
+)
+def test_who_goes_back_changes_all_that_the_build_made(
+    to: str, left: set[str], changed: str
+) -> None:
+    text = BACK[to]
+    subprocess.run(["bash", "-n", "-c", text], check=True)
+    (loop,) = re.findall(r"for job in ([a-z -]+);", text)
+    updated = set(re.findall(r"run ([a-z-]+) update(?:-traffic)? \"?store", text))
+    names = {one["name"] for one in container(definitions()["worker.yaml"])["env"]}
+
+    assert set(loop.split()) == set(render.JOBS) - left
+    assert updated == {"services", "worker-pools", "jobs"}
+    assert set(re.findall(r"-env-vars=\"?(\w+)", text)) == {changed} <= names
 
 
 def test_no_command_has_a_secret_in_its_arguments() -> None:

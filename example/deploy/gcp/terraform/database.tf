@@ -12,7 +12,9 @@ resource "google_sql_database_instance" "this" {
     deletion_protection_enabled = var.is_protected
 
     ip_configuration {
-      ipv4_enabled    = false
+      # Cloud Run's socket leads to the public address. No network is authorised there:
+      # only who has the role of a client gets in.
+      ipv4_enabled    = var.database_by_socket
       private_network = google_compute_network.this.id
       # The connector's network is private, and psycopg asks for TLS where it can be had.
       ssl_mode = "ALLOW_UNENCRYPTED_AND_ENCRYPTED"

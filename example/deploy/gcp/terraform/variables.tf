@@ -27,7 +27,7 @@ variable "host" {
 }
 
 variable "github_owner" {
-  description = "Whose GitHub repository is built; it must be connected to Cloud Build."
+  description = "Whose GitHub repository is built; it must be connected to Cloud Build, as one of the 1st generation."
   type        = string
 }
 
@@ -78,9 +78,15 @@ variable "deleted_days" {
 }
 
 variable "database_by_socket" {
-  description = "Whether the service reaches the database by the socket below /cloudsql, which takes a role of its own."
+  description = "Whether service, worker and jobs reach the database by the socket below /cloudsql, which takes a role of their own, and a public address of the database that no network may use."
   type        = bool
   default     = false
+}
+
+variable "database_host" {
+  description = "Where the database is, if it is another one than that which is made here, as after one was restored."
+  type        = string
+  default     = ""
 }
 
 variable "mail_from" {
