@@ -44,8 +44,8 @@ class HashedFirst(_Manifest):  # type: ignore[misc]
 
     The manifest is read when the first URL is made, not when the site starts.
 
-    :param manifest_name: what it is called. With a name for each release a process of the
-        one before never reads that of the new one, whose files may have other names.
+    :param manifest_name: what it is called. With a name for each release a process of
+        the one before never reads that of the new one, whose files may have others.
     """
 
     manifest_name: str
