@@ -27,7 +27,9 @@ from tahoestorage.tahoe.children import Child, Link
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.serverfacts import Availability, Facts, ServerRules
 
-FORMAT = "tahoestorage-root-1"
+FORMAT = "tahoestorage-root-2"
+_BY_PATHS = "tahoestorage-root-1"
+"""The format before, which had directories by their paths."""
 # 128 MiB and half a second for each guess; RFC 7914 has what the numbers mean.
 _N, _R, _P = 1 << 17, 8, 1
 
@@ -38,10 +40,12 @@ class BadSnapshot(ValueError):
 
 @dataclass
 class RootSnapshot:
-    """The root's cap and, by their paths, all that is below it. SECRET.
+    """The root's cap, and all that is below it. SECRET.
 
-    Each directory has its children by name: the cap that can do most, and the link's
-    times. ``unread`` are the paths of directories that could not be listed.
+    Directories are kept by storage index, in hex: a path does not say which one is
+    meant, for the name of a child may have a "/" in it. Each has its children by name:
+    the cap that can do most, and the link's times. ``unread`` are the paths of
+    directories that could not be listed.
     """
 
     root: Cap
@@ -81,12 +85,8 @@ class RootSnapshot:
         line, _, body = text.strip().partition("\n")
         try:
             head = json.loads(line)
-            if (head["format"], head["n"], head["r"], head["p"]) != (
-                FORMAT,
-                _N,
-                _R,
-                _P,
-            ):
+            is_known = head["format"] in (FORMAT, _BY_PATHS)
+            if not is_known or (head["n"], head["r"], head["p"]) != (_N, _R, _P):
                 raise BadSnapshot("the file is of another version of this package")
             salt, nonce = bytes.fromhex(head["salt"]), bytes.fromhex(head["nonce"])
             sealed = base64.b64decode(body, validate=True)
@@ -101,10 +101,13 @@ class RootSnapshot:
                 "the passphrase is another one, or the file is damaged"
             ) from None
         content = json.loads(plain)
+        root, directories = Cap.parse(content["root"]), content["directories"]
+        if head["format"] == _BY_PATHS:
+            directories = _by_storage_indexes(root, directories)
         return cls(
-            Cap.parse(content["root"]),
+            root,
             content["taken"],
-            content["directories"],
+            directories,
             content["unread"],
             content["facts"],
         )
@@ -112,6 +115,36 @@ class RootSnapshot:
 
 def _key(passphrase: str, salt: bytes) -> bytes:
     return Scrypt(salt=salt, length=32, n=_N, r=_R, p=_P).derive(passphrase.encode())
+
+
+def _key_of(cap: Cap) -> str:
+    """Return what a snapshot has a directory by."""
+    return cap.storage_index.hex()
+
+
+def _path(directory: str, name: str) -> str:
+    return f"{directory}/{name}" if directory else name
+
+
+def _by_storage_indexes(
+    root: Cap, by_paths: dict[str, dict[str, dict[str, Any]]]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return directories that were kept by their paths.
+
+    Without those that share a path with others: nobody knows whose children they are.
+    """
+    keys = {"": {_key_of(root)}}
+    for path, below in by_paths.items():
+        for name, each in below.items():
+            there = _path(path, name)
+            if each["kind"] == EntryKind.DIRECTORY.value and there in by_paths:
+                keys.setdefault(there, set()).add(_key_of(Cap.parse(each["cap"])))
+    return {
+        key: by_paths[path]
+        for path, found in keys.items()
+        if len(found) == 1
+        for key in found
+    }
 
 
 def _listed(gateway: Gateway, cap: Cap, path: str) -> dict[str, dict[str, Any]]:
@@ -148,11 +181,14 @@ def take(
     """
     snapshot = RootSnapshot(root, time.time(), {})
     snapshot.facts = marker.read_facts(gateway, root)
-    pending, seen = [("", root)], {root.storage_index}
+    pending, seen = [("", root)], {_key_of(root): root.is_writable}
     while pending:
         path, cap = pending.pop()
+        if seen[_key_of(cap)] and not cap.is_writable:
+            # Its write cap was found meanwhile.
+            continue
         try:
-            below = snapshot.directories[path] = _listed(gateway, cap, path)
+            below = snapshot.directories[_key_of(cap)] = _listed(gateway, cap, path)
         except NotEnoughShares:
             if not path:
                 raise
@@ -161,10 +197,11 @@ def take(
         for name, each in below.items():
             if each["kind"] == EntryKind.DIRECTORY.value:
                 cap = Cap.parse(each["cap"])
-                # A directory may be in itself.
-                if cap.storage_index not in seen:
-                    seen.add(cap.storage_index)
-                    pending.append((f"{path}/{name}" if path else name, cap))
+                key, is_writable = _key_of(cap), cap.is_writable
+                # A directory may be in itself. By a read cap only read caps are seen.
+                if key not in seen or (is_writable and not seen[key]):
+                    seen[key] = is_writable
+                    pending.append((_path(path, name), cap))
         looked(len(below))
     return snapshot
 
@@ -188,15 +225,8 @@ class Restoration:
         self._layout = layout
         self._rules = rules
         self._facts = Facts.parse(snapshot.facts)
-        # What became of each directory, by its storage index.
-        self._results: dict[bytes, Cap] = {}
-        # A directory that is linked twice is in the snapshot by one of its paths.
-        self._paths = {snapshot.root.storage_index: ""}
-        for path, below in snapshot.directories.items():
-            for name, each in below.items():
-                there = f"{path}/{name}" if path else name
-                if there in snapshot.directories:
-                    self._paths[Cap.parse(each["cap"]).storage_index] = there
+        # What was made of each directory, by its storage index; None: it is kept.
+        self._results: dict[bytes, Cap | None] = {}
         self.kept = 0
         self.made: list[str] = []
         self.lost: list[str] = []
@@ -246,23 +276,23 @@ class Restoration:
         try:
             below = _listed(self._gateway, cap, path)
         except NotEnoughShares:
-            known_path = self._paths.get(cap.storage_index)
-            if known_path is None:
+            known = self._snapshot.directories.get(_key_of(cap))
+            if known is None:
                 return None, True
-            below, is_now = self._snapshot.directories[known_path], False
+            below, is_now = known, False
         links, odd = {}, []
         for name, each in below.items():
             try:
                 target = Cap.parse(each["cap"])
             except InvalidCap:
-                odd.append(f"{path}/{name}" if path else name)
+                odd.append(_path(path, name))
                 continue
             if each["kind"] == EntryKind.DIRECTORY.value:
-                target = self._directory(f"{path}/{name}" if path else name, target)
+                target = self._directory(_path(path, name), target)
                 is_now = is_now and target.uri == each["cap"]
             times = {"linkcrtime": each["created"], "linkmotime": each["modified"]}
-            known = {key: time for key, time in times.items() if time is not None}
-            links[name] = Link(target, {"tahoe": known})
+            told = {key: time for key, time in times.items() if time is not None}
+            links[name] = Link(target, {"tahoe": told})
         # The root is always made anew.
         if not is_now or not path:
             self.odd += odd
@@ -271,9 +301,9 @@ class Restoration:
     def _directory(self, path: str, cap: Cap) -> Cap:
         """Return the cap of a directory that leads to what was there."""
         if cap.storage_index in self._results:
-            return self._results[cap.storage_index]
+            return self._results[cap.storage_index] or cap
         # As long as nothing else is known: a directory may be in itself.
-        self._results[cap.storage_index] = cap
+        self._results[cap.storage_index] = None
         links, is_now = self._children(path, cap)
         if links is None:
             self.lost.append(path)

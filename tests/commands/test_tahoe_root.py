@@ -11,11 +11,12 @@ from django.core.files.base import ContentFile
 from pytest_django.fixtures import Settings
 
 from tahoestorage.care import rootsnapshot
+from tahoestorage.care.rootsnapshot import RootSnapshot
 from tahoestorage.exceptions import GatewayTimeout
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
-from tahoestorage.tahoe.children import Link
+from tahoestorage.tahoe.children import Child, Link
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.testing.grid import LocalGrid
 from tests.support.commands import Made, run
@@ -220,6 +221,77 @@ def test_a_directory_that_is_linked_twice_is_restored_at_both_names(
     names = ["0/three", "c/d/three", "z/three"]
     found = restored(tahoe_grid, tmp_path)
     assert contents(found, *names) == dict.fromkeys(names, LONG)
+
+
+def test_two_directories_with_one_path_are_restored_each_with_its_own_files(
+    site: TahoeStorage, tahoe_grid: LocalGrid, tmp_path: Path
+) -> None:
+    """A gateway stores names with a slash: a child "a/b" is not b in a."""
+    gateway, root = site.directories.gateway, site.directories.root.best
+    file = Link(cap_of(site, "top"))
+    slashed = gateway.make_directory({"slashed": file}, label="a/b")
+    gateway.set_children(root, {"a/b": Link(slashed)}, label="a/b")
+    nested = cap_of(site, "a", "b")
+    assert export(tmp_path).status == 0
+    lose(tahoe_grid, slashed)
+    lose(tahoe_grid, nested)
+
+    made = restore(tmp_path)
+
+    assert (made.status, made.json["unread"]) == (0, [])
+    found = restored(tahoe_grid, tmp_path)
+    assert found.listdir("a/b") == ([], ["two"])
+    there: list[Child] = []
+    top = found.directories.root.best
+    found.directories.gateway.list(top, ("a/b",), there.append, label="a/b")
+    assert [child.name for child in there if child.name != marker.NAME] == ["slashed"]
+
+
+def test_a_snapshot_of_the_format_before_is_restored_but_for_what_it_mixed_up(
+    site: TahoeStorage, tahoe_grid: LocalGrid, tmp_path: Path
+) -> None:
+    gateway, root = site.directories.gateway, site.directories.root.best
+    slashed = gateway.make_directory({}, label="a/b")
+    gateway.set_children(root, {"a/b": Link(slashed)}, label="a/b")
+    snapshot = rootsnapshot.take(gateway, root)
+    paths: dict[tuple[str, ...], Cap] = {(): root}
+    for each in ("a", "a/b", "c", "c/d"):
+        paths[tuple(each.split("/"))] = cap_of(site, *each.split("/"))
+    by_path = {
+        "/".join(path): snapshot.directories[cap.storage_index.hex()]
+        for path, cap in paths.items()
+    }
+    before = RootSnapshot(root, snapshot.taken, by_path, facts=snapshot.facts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rootsnapshot, "FORMAT", "tahoestorage-root-1")
+        (tmp_path / "saved").write_text(before.sealed("a passphrase of this test"))
+    for lost in (root, paths["a", "b"], paths["c", "d"]):
+        lose(tahoe_grid, lost)
+
+    made = restore(tmp_path)
+
+    assert made.json["unread"] == ["a/b"]
+    names = ["top", "a/one", "c/d/three"]
+    found = restored(tahoe_grid, tmp_path)
+    assert contents(found, *names) == {name: FILES[name] for name in names}
+
+
+def test_a_directory_that_is_linked_by_its_read_cap_too_can_be_written_to(
+    site: TahoeStorage, tahoe_grid: LocalGrid, tmp_path: Path
+) -> None:
+    gateway, root = site.directories.gateway, site.directories.root.best
+    for name in ("a", "c"):
+        link = Link(cap_of(site, name))
+        links = {f"0{name}": link, f"z{name}": link}
+        gateway.set_children(root, links, label=name)
+    export(tmp_path)
+    lose(tahoe_grid, cap_of(site, "a"))
+
+    assert restore(tmp_path).status == 0
+
+    found = restored(tahoe_grid, tmp_path)
+    for name in ("a/b/new", "c/new"):
+        assert found.save(name, ContentFile(LONG)) == name
 
 
 def test_a_root_that_is_only_read_is_not_exported(
