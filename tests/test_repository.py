@@ -173,6 +173,65 @@ def test_the_core_imports_nothing_that_stands_on_it(part: str) -> None:
     assert above == set()
 
 
+CORE = {
+    *("cache", "entries", "exceptions", "forks", "metering", "parts", "rangereader"),
+    *("redaction", "schemes", "tahoe"),
+}
+STORES = {*CORE, "backends", "config", "storage"}
+# What each part may import, beside itself; management/ stands on all of them.
+BELOW = {
+    "config": {"exceptions", "redaction", "tahoe"},
+    "backends": {*CORE, "config", "installed"},
+    "serving": STORES,
+    "moving": {*STORES, "env"},
+    "care": {*STORES, "filenames", "moving"},
+    "checks": STORES,
+    "proxy": {*STORES, "serving"},
+    "testing": CORE,
+    "env": {"config", "installed"},
+    "staticfiles": STORES,
+    "verification": STORES,
+    "urls": {"serving"},
+}
+ON_THEIR_OWN = {"errorpages", "filenames", "installed", "middleware", "naming"}
+ON_THEIR_OWN |= {"widgets"}
+
+
+@pytest.mark.parametrize("part", sorted({*BELOW, *ON_THEIR_OWN}))
+def test_nothing_imports_what_stands_above_it(part: str) -> None:
+    below = {*BELOW.get(part, {"exceptions", "redaction"}), part}
+    used = {
+        f"{dotted(module)}: {name}"
+        for module in MODULES
+        if is_in(dotted(module), f"tahoestorage.{part}")
+        for name in imports(module)
+        if is_in(name, "tahoestorage") and name.split(".")[1] not in below
+    }
+    assert used == set()
+
+
+def test_config_uses_of_tahoe_what_caps_are_alone() -> None:
+    used = {
+        name
+        for module in MODULES
+        if is_in(dotted(module), "tahoestorage.config")
+        for name in imports(module)
+        if is_in(name, "tahoestorage.tahoe")
+    }
+    assert {
+        name for name in used if not is_in(name, "tahoestorage.tahoe.caps")
+    } == set()
+
+
+def test_the_architecture_names_every_module_at_the_top() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    # Old paths, and what Django and pytest look for by name.
+    others = {"__init__", "apps", "pytest_plugin"}
+    names = {path.stem for path in PACKAGE.glob("*.py")} - others
+    missing = {name for name in names if not re.search(rf"\b{name}\.py\b", text)}
+    assert missing == set()
+
+
 def test_the_cache_does_not_know_tahoe() -> None:
     assert importers("tahoestorage.tahoe", among="tahoestorage.cache") == set()
 

@@ -22,7 +22,7 @@ def keep_listing(
 
     ``expiry`` is in seconds since 1970.
     """
-    mark = secrets.token_bytes(8)
+    fill = secrets.token_bytes(8)
     bits = listing.bits
     keys = [namespace.root]
 
@@ -35,10 +35,10 @@ def keep_listing(
                 )
             key = page_key(namespace, number) if bits else namespace.root
             keys.append(key)
-            yield key, Page(lines, sealed, bits, mark)
+            yield key, Page(lines, sealed, bits, fill)
         # Last: without it, pages of which only some were stored are not found.
         if bits:
-            yield namespace.root, Page(b"", b"", bits, mark)
+            yield namespace.root, Page(b"", b"", bits, fill)
 
     # One great directory must not drive all others out of memory.
     hold = len(listing) <= tiers.memory.room // 4

@@ -20,7 +20,7 @@ STATE = b"tahoestorage:state"
 PAGE = b"tahoestorage:page:"
 CONNECT_SECONDS = 0.5
 RESPONSE_SECONDS = 0.5
-# For so long nobody looks again whether counters were marked (see ``distrust``).
+# For so long nobody looks again whether counters were distrusted (see ``distrust``).
 TRUST_SECONDS = 0.5
 ATTEMPTS = 5
 
@@ -156,7 +156,7 @@ class RedisState:
         self._run = b""
         self._name = 0
         self._trusted = (b"", 0), float("-inf")
-        self._marked = (b"", 0), float("-inf")
+        self._distrusted = (b"", 0), float("-inf")
 
     def _client(self, **options: Any) -> redis.Redis:
         return redis.Redis.from_url(
@@ -212,42 +212,44 @@ class RedisState:
         return self._answered(ask)
 
     def _is_trusted(self, name: int) -> bool:
-        """Whether nobody has marked the counters of this name (see ``distrust``).
+        """Whether nobody distrusts the counters of this name (see ``distrust``).
 
-        To be called after what is to be trusted was read. Marked counters are deleted.
+        To be called after what is to be trusted was read. Others are deleted.
         """
         trusted, until = self._trusted
         if trusted == (self._run, name) and time.monotonic() < until:
             return True
         started = time.monotonic()
-        if not self._answered(lambda: self._redis.script_exists(_mark(name)[1]))[0]:
+        if not self._answered(
+            lambda: self._redis.script_exists(_distrust_script(name)[1])
+        )[0]:
             self._trusted = (self._run, name), started + TRUST_SECONDS
             return True
         self._call(self._leave, [], name)
         return False
 
     def distrust(self) -> float:
-        """Mark the counters as wrong, in a Redis that takes no writes.
+        """Have all processes distrust the counters, in a Redis that takes no writes.
 
         From then on nobody believes what is kept now. Returns when that is so, as the
-        monotonic clock has it. The mark is a script that nobody runs: a Redis takes
+        monotonic clock has it. It is told by a script that nobody runs: a Redis takes
         scripts where it takes nothing else, also as a replica. That it is there says
         that these counters have missed a change.
         """
-        marked: int | None = None
+        distrusted: int | None = None
         while True:
             found = self._answered(lambda: self._redis.hget(STATE, "name"))
             if found is None:
                 return time.monotonic()
-            if int(found) == marked:
-                return self._marked[1]
-            marked = int(found)
-            mark = _mark(marked)[0]
-            self._answered(lambda: self._redis.script_load(mark))  # noqa: B023
-            if self._marked[0] != (self._run, marked):
+            if int(found) == distrusted:
+                return self._distrusted[1]
+            distrusted = int(found)
+            script = _distrust_script(distrusted)[0]
+            self._answered(lambda: self._redis.script_load(script))  # noqa: B023
+            if self._distrusted[0] != (self._run, distrusted):
                 # Whoever has looked before it came believes for as long.
                 until = time.monotonic() + TRUST_SECONDS * 1.1
-                self._marked = (self._run, marked), until
+                self._distrusted = (self._run, distrusted), until
 
     def snapshot(self) -> RedisSnapshot:
         """Return how many changes there were by now."""
@@ -344,7 +346,7 @@ class RedisState:
         return bool(self._answered(lambda: do(self._locks)))
 
 
-def _mark(name: int) -> tuple[str, str]:
+def _distrust_script(name: int) -> tuple[str, str]:
     """Return the script that marks the counters of this name, and its hash."""
     script = f"return 'tahoestorage: a change is not in the counters {name}'"
     return script, sha1(script.encode(), usedforsecurity=False).hexdigest()

@@ -10,7 +10,7 @@ from tahoestorage.backends.cached import Cached, check_file, saved_name
 from tahoestorage.backends.gcs.clients import LONG
 from tahoestorage.backends.gcs.errors import ask
 from tahoestorage.backends.gcs.objects import entry_of
-from tahoestorage.backends.gcs.writing import GCSWriting, marked_anew
+from tahoestorage.backends.gcs.writing import GCSWriting, add_token
 from tahoestorage.exceptions import FileMissing, NameTaken, StoreError
 
 MOST = 32
@@ -63,7 +63,7 @@ class Composing(Cached, GCSWriting):
             if parameter != "acl":
                 setattr(blob, parameter, value)
         blob.content_type = parameters.get("content_type", content_type)
-        mark = marked_anew(blob)
+        token = add_token(blob)
         parts = [self._blob(name, source) for source in sources]
         before = 0 if start is None else start.generation
         if start is not None:
@@ -72,7 +72,7 @@ class Composing(Cached, GCSWriting):
             ask(name, blob.compose, parts, if_generation_match=before, **LONG)
         except (NameTaken, StoreError):
             # The response was lost; sent again, it is refused for what it made itself.
-            found = self._marked(key, mark, name)
+            found = self._with_token(key, token, name)
             if found is None:
                 raise
             return found

@@ -129,15 +129,15 @@ class GCSReading(Keys, GCSOptions):
             # does not say how it is encoded.
             entry = self.stat_object(key, label)
             encoding = encoding_of(entry)
-        # What this storage packs is of these types by now. Of the rest its mark tells.
+        # This storage packs these types by now. Of others the metadata tell.
         kind = headers.get("content-type")
         if not beyond and kind is not None and kind not in self.gzip_content_types:
             asks = encoding == "gzip" and reference is None and self.gzip
-            if not (asks and self._is_marked(key, entry, label)):
+            if not (asks and self._says_packed(key, entry, label)):
                 encoding = None
         return Part(entry, body, encoding)
 
-    def _is_marked(self, key: str, entry: Entry, label: str) -> bool:
+    def _says_packed(self, key: str, entry: Entry, label: str) -> bool:
         """Return whether an object's metadata say that the storage packed it."""
         if mimetypes.guess_type(key)[1] is not None:
             # It came packed, by its name.

@@ -31,7 +31,7 @@ from tahoestorage.backends.objectstore import PACKED, TRIAL
 from tahoestorage.entries import Entry
 from tahoestorage.exceptions import FileMissing, NameTaken, NotConditional, StoreError
 
-MARK = "tahoestorage-token"
+_METADATA_NAME = "tahoestorage-token"
 # What is shorter is sent in one request; the rest in pieces as long.
 PIECE = 8 << 20
 ATTEMPTS = 5
@@ -131,7 +131,7 @@ class GCSWriting(GCSReading):
         chunks, content_type, parameters = self._made_ready(key, content, body.begin())
         for parameter, value in parameters.items():
             setattr(blob, parameter, value)
-        mark = marked_anew(blob)
+        token = add_token(blob)
         reader = BodyReader(chunks)
         whole = reader.is_shorter_than(PIECE)
         if not replace:
@@ -156,7 +156,7 @@ class GCSWriting(GCSReading):
             if not isinstance(error, NameTaken):
                 raise
             # Sent again after a lost response, it is refused for what it made itself.
-            blob = self._marked(key, mark, label)
+            blob = self._with_token(key, token, label)
             if blob is None:
                 raise
         return entry_of(blob)
@@ -176,8 +176,8 @@ class GCSWriting(GCSReading):
         if pack and "content_encoding" not in parameters:
             parameters["content_encoding"] = "gzip"
             chunks = packed(chunks)
-            mark = {PACKED: "yes"}
-            parameters["metadata"] = {**(parameters.get("metadata") or {}), **mark}
+            note = {PACKED: "yes"}
+            parameters["metadata"] = {**(parameters.get("metadata") or {}), **note}
         return chunks, content_type, parameters
 
     def as_stored(self, key: str, content: Any) -> Iterator[bytes]:
@@ -192,11 +192,11 @@ class GCSWriting(GCSReading):
             return False
         return "content_encoding" not in self.get_object_parameters(key)
 
-    def _marked(self, key: str, mark: str, label: str) -> Any:
-        """Return the object if it has this mark, None for another's or for none."""
+    def _with_token(self, key: str, token: str, label: str) -> Any:
+        """Return the object if it has this token, None for another's or for none."""
         with contextlib.suppress(FileMissing):
             found = self._found(key, label)
-            if (found.metadata or {}).get(MARK) == mark:
+            if (found.metadata or {}).get(_METADATA_NAME) == token:
                 return found
         return None
 
@@ -226,7 +226,7 @@ class GCSWriting(GCSReading):
 
     def _rewrite(self, source: Any, target: str, label: str) -> None:
         blob = self._blob(label, target)
-        # With a mark there are properties to send, and then the store copies none.
+        # With a token there are properties to send, and then the store copies none.
         carried = {name: getattr(source, name) for name in _COPIED}
         if self.gzip and source.content_encoding == "gzip":
             unpacked = self._unpacks(source.name), self._unpacks(target)
@@ -242,30 +242,30 @@ class GCSWriting(GCSReading):
             if value is not None:
                 setattr(blob, name, value)
         blob.metadata = source.metadata
-        mark = marked_anew(blob)
-        token: str | None = None
+        token = add_token(blob)
+        more: str | None = None
         try:
             while True:
-                token, _, _ = ask(
+                more, _, _ = ask(
                     label,
                     blob.rewrite,
                     source,
-                    token=token,
+                    token=more,
                     if_generation_match=0,
                     **LONG,
                 )
-                if token is None:
+                if more is None:
                     break
         except NameTaken:
-            if self._marked(target, mark, label) is None:
+            if self._with_token(target, token, label) is None:
                 raise
         acl = self._acl(target)
         if acl:
             ask(label, blob.acl.save_predefined, acl, **CALL)
 
 
-def marked_anew(blob: Any) -> str:
-    """Put a new mark into an object's metadata, and return the mark."""
-    mark = secrets.token_hex(16)
-    blob.metadata = {**(blob.metadata or {}), MARK: mark}
-    return mark
+def add_token(blob: Any) -> str:
+    """Put a new token into an object's metadata, and return the token."""
+    token = secrets.token_hex(16)
+    blob.metadata = {**(blob.metadata or {}), _METADATA_NAME: token}
+    return token

@@ -179,7 +179,7 @@ def test_what_is_sent_again_after_a_lost_response_is_no_conflict(
 
 
 @pytest.mark.usefixtures("undaunted")
-def test_a_save_whose_last_response_was_lost_is_known_by_its_mark(
+def test_a_save_whose_last_response_was_lost_is_known_by_its_token(
     gcs: GCS, storage: GCSStorage
 ) -> None:
     gcs.front.play("upload", LOSE)
@@ -399,7 +399,7 @@ def test_a_copy_does_not_overwrite(gcs: GCS, storage: GCSStorage) -> None:
 
 
 @pytest.mark.usefixtures("undaunted")
-def test_a_copy_whose_answer_was_lost_is_known_by_its_mark(
+def test_a_copy_whose_answer_was_lost_is_known_by_its_token(
     gcs: GCS, storage: GCSStorage
 ) -> None:
     save(storage, "a", b"content")
