@@ -44,7 +44,8 @@ class PastCheck:
 
     ``wanted`` is what was done with each object: VERIFIED, LEASED. Times are seconds
     since 1970. ``summary`` has the counts of the last try to come to the end, if there
-    was one: where ``ended`` is None, some failed.
+    was one: where ``ended`` is None, some failed. ``oldest`` in it is since when all of
+    this was done: with ``--since``, with some objects long before the check began.
     """
 
     path: str
@@ -57,6 +58,11 @@ class PastCheck:
     def is_verifying(self) -> bool:
         """Whether each share was read."""
         return bool(self.wanted & VERIFIED)
+
+    @property
+    def oldest(self) -> float:
+        """When the first of the objects was looked at, in seconds since 1970."""
+        return float((self.summary or {}).get("oldest", self.started))
 
 
 def default_record(fingerprint: str) -> Path:
@@ -100,6 +106,8 @@ class CheckRecord:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = threading.Lock()
         self._run = 0
+        # When the first of the objects was looked at that are not looked at again.
+        self._oldest = time.time()
         self.error: str | None = None
         """Why nothing more is recorded, where the file failed on the way."""
         lock = path.with_name(f"{path.name}.lock")
@@ -151,7 +159,7 @@ class CheckRecord:
             if row is not None and row[2] is None and not restart:
                 began = float(row[1])
                 if 0 <= now - began < RESUMED_SECONDS:
-                    self._run = row[0]
+                    self._run, self._oldest = row[0], began
                     return began
             self._run = (
                 self._database.execute(
@@ -170,7 +178,11 @@ class CheckRecord:
         now = time.time()
         self._execute(
             "UPDATE runs SET ended = ?, summary = ? WHERE id = ?",
-            (now if is_complete else None, json.dumps(summary), self._run),
+            (
+                now if is_complete else None,
+                json.dumps({**summary, "oldest": self._oldest}),
+                self._run,
+            ),
         )
         self._execute("DELETE FROM objects WHERE at < ?", (now - KEPT_SECONDS,))
 
@@ -207,14 +219,14 @@ class CheckRecord:
                 self.error = str(error)
                 return None
         is_whole = verdict.state in (State.WHOLE, State.REPAIRED)
-        if run == self._run and (
-            is_whole or (verdict.state is State.HURT and not repair)
-        ):
-            return verdict
-        if is_whole and since is not None and since <= at <= time.time():
+        is_settled = is_whole or (verdict.state is State.HURT and not repair)
+        if run != self._run or not is_settled:
+            if not is_whole or since is None or not since <= at <= time.time():
+                return None
             # It was repaired by another check.
-            return Verdict(State.WHOLE)
-        return None
+            verdict = Verdict(State.WHOLE)
+        self._oldest = min(self._oldest, at)
+        return verdict
 
     def _execute(self, statement: str, values: tuple[Any, ...]) -> None:
         # The leases matter more than the record: without it, the check goes on.

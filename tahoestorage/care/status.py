@@ -211,7 +211,7 @@ def _problems_of(checks: list[PastCheck]) -> list[tuple[Level, str]]:
             if count := counts.get(state.value):
                 text = f"by the last {which} {count:,} files or directories {words}"
                 found.append((level, text))
-    leased = [check.ended or 0.0 for check in checks if _has_renewed_all(check)]
+    leased = [check.oldest for check in checks if _has_renewed_all(check)]
     if checks and (not leased or time.time() - max(leased) > RENEWED_DAYS * _DAY):
         text = (
             f"no check has renewed all leases in {RENEWED_DAYS} days, and they end "

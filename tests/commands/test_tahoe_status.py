@@ -224,14 +224,27 @@ def test_a_literal_root_has_a_status(site: TahoeStorage, settings: Settings) -> 
 
 
 def test_leases_that_nobody_renewed_for_long_are_warned_of(site: TahoeStorage) -> None:
+    """Also where a check has left out what another has renewed long before."""
     run("tahoe_check", "--add-lease")
     record = default_record(site.options.root.fingerprint)
+    long_ago = time.time() - 22 * 86400
     with closing(sqlite3.connect(record)) as database, database:
-        database.execute("UPDATE runs SET ended = ?", (time.time() - 22 * 86400,))
-    database.close()
-    made = status()
-    assert made.status == 1
-    assert "run tahoe_check --add-lease" in problems(made)[0]
+        database.execute("UPDATE objects SET at = ?", (long_ago,))
+        database.execute("UPDATE runs SET wanted = 0")
+    leaving_out = run("tahoe_check", "--add-lease", "--since", "30d", "--json")
+    left_out = status()
+    run("tahoe_check", "--add-lease")
+    renewed = status()
+    with closing(sqlite3.connect(record)) as database, database:
+        summary = f'{{"oldest": {long_ago}}}'
+        database.execute("UPDATE runs SET summary = ?", (summary,))
+    old = status()
+
+    assert leaving_out.json["reused"] == 3
+    assert (renewed.status, problems(renewed)) == (0, [])
+    for made in (left_out, old):
+        assert made.status == 1
+        assert "run tahoe_check --add-lease" in problems(made)[0]
 
 
 def test_a_gateway_that_is_away_is_critical(
