@@ -19,6 +19,7 @@ from accounts.models import User
 from audit.actions import Action
 from exports.models import Export
 from exports.starting import note
+from jobs import ending
 from jobs.models import Job
 from jobs.starting import start
 
@@ -77,7 +78,7 @@ def end(job: Job) -> None:
     _end(
         export,
         STATE.CANCELLED if is_cancelled else STATE.FAILED,
-        "" if is_cancelled else job.error,
+        "" if is_cancelled else job.error or ending.unexpected(),
     )
 
 
@@ -88,7 +89,10 @@ def _end(export: Export, state: Export.State, error: str) -> None:
 
 
 def tidy() -> int:
-    """Delete what attempts left that did not win; return of how many exports."""
+    """Delete what attempts left that did not win; return of how many exports.
+
+    An export that is said to be made still, and is not, has ended.
+    """
     count = 0
     for pk in Export.objects.filter(state=STATE.PENDING, job=None).values("pk"):
         # The job went with its owner's row.
@@ -96,6 +100,12 @@ def tidy() -> int:
             rows = Export.objects.select_for_update().filter(**pk)
             if export := rows.filter(state=STATE.PENDING, job=None).first():
                 _end(export, STATE.FAILED, _("Who started it is not there any more."))
+    untold = Job.objects.filter(export__state=STATE.PENDING, finished_at__isnull=False)
+    for job_pk in untold.values_list("pk", flat=True):
+        with transaction.atomic():
+            # It may have been begun anew meanwhile.
+            if job := untold.select_for_update(of=("self",)).filter(pk=job_pk).first():
+                end(job)
     for export in Export.objects.filter(is_tidy=False, state__in=ENDED):
         ended = export.job.finished_at if export.job else export.created_at
         # Whoever lost the job may write still.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Case, F, QuerySet, When
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -25,6 +25,8 @@ def end(pk: Any, rows: QuerySet[Job], state: Job.State, **values: Any) -> bool:
     """End the job ``pk`` if it is among ``rows`` still; return whether it was.
 
     Where its kind fails to do its part, the job has failed, unless it was cancelled.
+    Raises OperationalError and InterfaceError where the database fails: nothing is
+    ended then, and the sweep does it when the lease has run out.
     """
     values |= {
         "state": state,
@@ -40,6 +42,8 @@ def end(pk: Any, rows: QuerySet[Job], state: Job.State, **values: Any) -> bool:
             if not rows.update(**values):
                 return False
             _tell(pk)
+    except (OperationalError, InterfaceError):
+        raise
     except Exception:
         logger.exception("The end of job %s could not be written as it was", pk)
         if state != Job.State.CANCELLED:

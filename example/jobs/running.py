@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 from django.dispatch import Signal
 from django.utils.translation import gettext as _
 
@@ -45,7 +45,7 @@ def run(work: Work) -> None:
     try:
         with renewed(work.renew, leases.RENEWED, f"Job {work.job.pk}"):
             how = _do(work, kind)
-    except DatabaseError:
+    except (DatabaseError, InterfaceError):
         logger.exception("Job %s, %s: its end is not written", job.pk, job.kind)
         return
     finally:

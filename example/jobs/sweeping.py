@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -50,11 +50,11 @@ def sweep() -> Swept:
     unclaimed = left | not_ended().filter(state=STATE.WAITING)
     for pk in _ids(unclaimed.filter(cancel_requested=True)):
         rows = unclaimed.filter(cancel_requested=True)
-        swept.cancelled += ending.end(pk, rows, STATE.CANCELLED)
+        swept.cancelled += _end(pk, rows, STATE.CANCELLED)
     exhausted = unclaimed.filter(attempts__gte=settings.JOBS_ATTEMPTS)
     for job in exhausted.only("pk", "error", "attempts"):
         error = job.error or _given_up(job.attempts)
-        swept.failed += ending.end(job.pk, exhausted, STATE.FAILED, error=error)
+        swept.failed += _end(job.pk, exhausted, STATE.FAILED, error=error)
     swept.put_back = left.update(
         state=STATE.WAITING, token=None, lease_until=None, sent_at=None, due_at=now
     )
@@ -112,6 +112,15 @@ def send_again(now: datetime) -> int:
                 break  # The broker is away: the others wait too.
             sent += 1
     return sent
+
+
+def _end(pk: Any, rows: QuerySet[Job], state: Job.State, **values: Any) -> bool:
+    """End a job, or leave it to the next sweep where the database fails just then."""
+    try:
+        return ending.end(pk, rows, state, **values)
+    except (OperationalError, InterfaceError):
+        logger.exception("The end of job %s is not written", pk)
+        return False
 
 
 def _ids(jobs: QuerySet[Job]) -> QuerySet[Job, Any]:

@@ -591,6 +591,26 @@ def test_one_whose_commit_was_not_acknowledged_keeps_its_bytes(
     assert names_in(storage, "exports") == [export.key]
 
 
+def test_one_whose_job_ended_without_a_word_has_failed_and_holds_no_room(
+    user: User, storage: Any
+) -> None:
+    fill(user)
+    before = counts(user.tenant)
+    export = starting.start_folder(user, "papers")
+    killed(export, storage, 1)
+    removing.tidy()
+    export.refresh_from_db()
+    assert export.state == "pending"
+    now = timezone.now()
+    Job.objects.update(state="failed", finished_at=now, error="Something went wrong.")
+
+    removing.tidy()
+
+    export.refresh_from_db()
+    assert (export.state, export.error) == ("failed", "Something went wrong.")
+    assert counts(user.tenant) == before
+
+
 def test_one_whose_job_is_gone_has_failed_and_holds_no_room(
     user: User, storage: Any
 ) -> None:

@@ -8,17 +8,18 @@ import uuid
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.core.management import call_command
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import User
 from audit.models import Entry
-from jobs import control, kinds, leases, running, sending, sweeping
+from jobs import control, ending, kinds, leases, running, sending, sweeping
 from jobs.kinds import Cancelled, Failed, LeaseLost, Work
 from jobs.models import Job, Period
 from jobs.starting import start
@@ -282,6 +283,46 @@ def test_a_kind_that_cannot_end_a_job_has_failed_it(user: User) -> None:
     job = now_of(job)
     assert (job.state, job.result) == (STATE.FAILED, None)
     assert job.error == "Something went wrong here. It was written down."
+
+
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+def test_a_database_that_fails_when_a_job_ends_ends_nothing(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = claimed()
+    with monkeypatch.context() as patched:
+        patched.setattr(ending, "_tell", mock.Mock(side_effect=error("gone")))
+        running.run(work)
+    assert now_of(work.job).state == STATE.RUNNING
+    assert not ENDED
+    run_out(work.job)
+
+    running.run_waiting()
+
+    assert now_of(work.job).state == STATE.DONE
+    assert [(str(work.job.pk), "done")] == ENDED
+
+
+def test_one_job_that_cannot_be_ended_is_in_no_others_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    works = [claimed() for _ in range(3)]
+    for work in works:
+        run_out(work.job)
+        Job.objects.filter(pk=work.job.pk).update(cancel_requested=True)
+    tell = ending._tell
+
+    def fail(pk: Any) -> None:
+        if pk == works[1].job.pk:
+            raise OperationalError("deadlock detected")
+        tell(pk)
+
+    monkeypatch.setattr(ending, "_tell", fail)
+
+    assert sweeping.sweep().cancelled == 2
+
+    monkeypatch.setattr(ending, "_tell", tell)
+    assert sweeping.sweep().cancelled == 1
 
 
 def test_the_sweep_puts_back_and_gives_up_what_nobody_claims(settings: Any) -> None:
