@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet, Value
+from django.db.models.functions import Concat, Left, Length
 from django.utils import timezone
 
 from accounts.models import User
@@ -17,6 +19,7 @@ from audit.recording import erase_names, erase_things, made_and_gone, record
 from exports import removing
 from exports.models import Export
 from jobs import control
+from jobs.models import Job
 from objects import purging, storing
 from objects.models import StoredObject, Version
 from pages import thumbnails
@@ -37,6 +40,8 @@ class Erased:
     bytes: int = 0
     left: list[str] = field(default_factory=list)
     """What is under way, or could not be deleted in its store: to be tried again."""
+    archives: list[Export] = field(default_factory=list)
+    """Exports that others made, in which files of theirs may lie. They stay."""
 
 
 def erase(user: User) -> Erased:
@@ -47,7 +52,11 @@ def erase(user: User) -> Erased:
     What they uploaded to objects of others stays, and says no more by whom.
     """
     User.objects.filter(pk=user.pk).update(is_active=False)
-    erased = Erased()
+    erased = Erased(archives=list(archives_of_others(user)))
+    for job in _jobs(user):
+        # Until whoever works on it has stopped, it may store more.
+        control.cancel(job, actor=None)
+    erased.left += [f"job {job.pk}" for job in _jobs(user)]
     for upload in Upload.objects.filter(user=user):
         try:
             finishing.terminate(upload)
@@ -61,6 +70,11 @@ def erase(user: User) -> Erased:
     if erased.left:
         return erased
     with transaction.atomic():
+        # Whoever adds a row of theirs from here on finds the user gone.
+        User.objects.select_for_update().filter(pk=user.pk).first()
+        erased.left += _late(user)
+        if erased.left:
+            return erased
         record(Action.USER_ERASE, user, tenant_id=user.tenant_id, actor=None)
         erase_names(user.pk)
         for action, model in MADE.items():
@@ -69,6 +83,49 @@ def erase(user: User) -> Erased:
         LogEntry.objects.filter(content_type=kind, object_id=str(user.pk)).delete()
         user.delete()
     return erased
+
+
+def archives_of_others(user: User) -> QuerySet[Export]:
+    """Return the exports by others in which files of the user's may lie.
+
+    Those of a folder in which the user has a file that is older, or below which; of an
+    event that shows one; and of an event that is gone, as nobody knows what it had.
+    """
+    theirs = StoredObject.objects.filter(owner=user, tenant=OuterRef("tenant"))
+    older = theirs.filter(created_at__lte=OuterRef("ready_at"))
+    start = Concat(OuterRef("folder"), Value("/"))
+    within = older.annotate(start=Left("folder", Length(start))).filter(
+        Q(folder=OuterRef("folder")) | Q(start=start)
+    )
+    shown = Q(event__speakers__photo_object__owner=user) | Q(
+        event__sessions__slides_object__owner=user
+    )
+    of_folder = Q(kind=Export.Kind.FOLDER) & (
+        Q(Exists(within)) | Q(Exists(older), folder="")
+    )
+    of_event = Q(kind=Export.Kind.EVENT) & (shown | Q(Exists(older), event=None))
+    ready = Export.objects.filter(state=Export.State.READY).exclude(owner=user)
+    found = ready.filter(of_folder | of_event).distinct()
+    return found.order_by("created_at", "pk")
+
+
+def _jobs(user: User) -> QuerySet[Job]:
+    """Return the user's jobs that have not ended."""
+    under_way = (Job.State.WAITING, Job.State.RUNNING)
+    return Job.objects.filter(owner=user, state__in=under_way)
+
+
+def _late(user: User) -> list[str]:
+    """Name what came of the user's while the rest was erased."""
+    objects = StoredObject.objects.filter(owner=user)
+    exports = Export.objects.filter(owner=user)
+    uploads = Upload.objects.filter(user=user, version__state=Version.State.PENDING)
+    return [
+        *(f"job {job.pk}" for job in _jobs(user)),
+        *(f"upload of version {upload.version_id}" for upload in uploads),
+        *(f"export {export.pk}" for export in exports),
+        *(f"object {found.pk}" for found in objects),
+    ]
 
 
 def _erase_export(export: Export, erased: Erased) -> None:

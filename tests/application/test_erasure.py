@@ -13,11 +13,15 @@ from django.core.files.storage import storages
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from accounts import erasure
 from accounts.erasure import erase
 from accounts.models import Tenant, User
 from audit.models import Entry
-from exports import starting
+from events import documents
+from exports import importing, starting
 from exports.models import Export
+from jobs.models import Job
+from jobs.running import claim, run, run_waiting
 from objects import purging, storing
 from objects.incoming import IncomingFile
 from objects.models import StoredObject, UserPermission, Version
@@ -234,3 +238,100 @@ def test_thumbnails_go_with_what_they_show(callers: Callers) -> None:
 
     assert not shown.storage.exists(shown.key)
     assert not Thumbnail.objects.exists()
+
+
+def test_an_import_that_runs_is_stopped_and_waited_for(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        put(user, f"{number}.txt")
+    export = starting.start_folder(user, "papers")
+    run_waiting()
+    export.refresh_from_db()
+    job = importing.start_import(user, export)
+    # Of somebody else's, so that erasing the user leaves it.
+    bob = User.objects.create_user("bob", tenant=user.tenant)
+    Export.objects.update(owner=bob)
+    User.objects.filter(pk=user.pk).update(is_administrator=True)
+    waits = importing.start_import(user, export)
+    work = claim(job.pk)
+    assert work is not None
+    store, left = storing.store, list[list[str]]()
+
+    def erase_meanwhile(*args: Any, **kwargs: Any) -> Version:
+        if not left:
+            left.append(erase(user).left)
+            work.renew()
+        return store(*args, **kwargs)
+
+    monkeypatch.setattr(storing, "store", erase_meanwhile)
+    run(work)
+
+    assert left == [[f"job {job.pk}"]]
+    states = dict(Job.objects.filter(owner=user).values_list("pk", "state"))
+    assert [states[one.pk] for one in (job, waits)] == ["cancelled", "cancelled"]
+    assert erase(user).left == []
+    assert not StoredObject.objects.exists()
+
+
+def test_what_comes_while_the_rest_is_erased_is_left_and_named(user: User) -> None:
+    put(user, "first.txt")
+    erase_object, late = erasure._erase_object, list[StoredObject]()
+
+    def store_another(*args: Any) -> None:
+        erase_object(*args)
+        if not late:
+            late.append(put(user, "late.txt"))
+
+    with mock.patch.object(erasure, "_erase_object", store_another):
+        assert erase(user).left == [f"object {late[0].pk}"]
+
+    assert User.objects.filter(pk=user.pk).exists()
+    assert erase(user).left == []
+    assert not StoredObject.objects.exists()
+
+
+def test_archives_of_others_with_their_files_are_named(
+    user: User, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bob = User.objects.create_user("bob", tenant=user.tenant, is_administrator=True)
+    file = StoredObject.objects.filter(pk=put(user, "plan.txt").pk)
+    file.update(folder="papers/2026")
+    photo = lambda: IncomingFile(io.BytesIO(b"photo"), 5, "image/jpeg")  # noqa: E731
+    description = {
+        "name": "Day",
+        "starts_at": "2026-11-29T09:00:00+00:00",
+        "place": "Hall",
+        "speakers": [{"name": "Ann", "photo": "ann.jpg"}],
+    }
+    events = [
+        documents.create(user.tenant, owner, description, {"ann.jpg": photo})
+        for owner in (user, bob)
+    ]
+    bobs = storing.store(
+        IncomingFile(io.BytesIO(b"x"), 1),
+        tenant=bob.tenant,
+        user=bob,
+        folder="papers/2025",
+        name="bobs.txt",
+    )
+    folders = ("papers", "papers/2026", "", "papers/2025", "events/day-2")
+    made = {folder: starting.start_folder(bob, folder) for folder in folders}
+    shown, others = (starting.start_event(bob, event) for event in events)
+    starting.start_folder(user, "papers")
+    run_waiting()
+    assert set(Export.objects.values_list("state", flat=True)) == {"ready"}
+    before = starting.start_folder(bob, "papers/2025")
+    run_waiting()
+    older = timezone.now() - timedelta(days=9)
+    Export.objects.filter(pk=before.pk).update(ready_at=older, folder="papers/2026")
+
+    call_command("erase_user", user.username, "--no-input")
+
+    told = capsys.readouterr().out.splitlines()
+    expected = [made["papers"], made["papers/2026"], made[""], shown]
+    assert [line.partition(": export ")[2][:36] for line in told[:-1]] == [
+        str(export.pk) for export in expected
+    ]
+    assert Export.objects.filter(pk=others.pk).exists()
+    assert bobs.storage.exists(bobs.key)

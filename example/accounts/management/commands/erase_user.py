@@ -14,7 +14,8 @@ class Command(BaseCommand):
     help = (
         "Erase a user for good: the objects they own with all versions, uploads, share "
         "links, permissions and tokens. The audit keeps their number. What others have "
-        "of it, and shares on a grid until they are collected, can't be taken back."
+        "of it, and shares on a grid until they are collected, can't be taken back; "
+        "exports that others made, in which their files may lie, are named."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -33,6 +34,11 @@ class Command(BaseCommand):
         if interactive and input(f"Type {name} to erase them for good: ") != name:
             raise CommandError("Nothing was erased.")
         erased = erase(found)
+        for export in erased.archives:
+            self.stdout.write(
+                f"Stays, and may hold their files: export {export.pk}, {export.label}, "
+                f"ready since {export.ready_at:%Y-%m-%d}."
+            )
         for one in erased.left:
             self.stderr.write(f"Left: {one}")
         if erased.left:
