@@ -152,6 +152,34 @@ class Store:
         """
         return self._walk("", None, set(avoid))
 
+    def walk_directories(self) -> Iterator[tuple[str, int]]:
+        """Yield each directory, the root ``""`` first, and how many names are in it.
+
+        None twice, also where it is in itself; none below a name that can't be asked
+        for, and none that is removed meanwhile. Raises what the storage raises.
+        """
+        pending, seen = [""], set[Hashable]()
+        while pending:
+            directory = pending.pop()
+            try:
+                listed = self._list(directory)
+                count = len(listed.directories) + sum(1 for _ in listed.files)
+            except FileNotFoundError:
+                if directory:
+                    continue
+                raise
+            if listed.place is not None:
+                if listed.place in seen:
+                    continue
+                seen.add(listed.place)
+            yield directory, count
+            start = f"{directory}/" if directory else ""
+            pending += [
+                f"{start}{name}"
+                for name in listed.directories
+                if _unusable(name) is None
+            ]
+
     def _walk(
         self, prefix: str, top: Trail | None, seen: set[Hashable] | None
     ) -> Iterator[Found]:

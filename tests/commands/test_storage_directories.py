@@ -10,7 +10,9 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from pytest_django.fixtures import Settings
 
+from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.children import Link
 from tahoestorage.testing.grid import LocalGrid
 from tests.support import commands
 from tests.support.s3_servers import S3Server
@@ -71,6 +73,38 @@ def test_where_none_is_large_it_says_so() -> None:
 
     assert made.status == 0
     assert made.out == "None of 4 directories has more than 2,000 names.\n"
+
+
+def test_a_directory_that_is_in_itself_is_looked_at_once(
+    settings: Settings, tahoe_grid: LocalGrid, root: Cap, tmp_path: Path
+) -> None:
+    folder = tmp_path / "files"
+    (folder / "a").mkdir(parents=True)
+    (folder / "a/again").symlink_to(folder / "a")
+    disk = "django.core.files.storage.FileSystemStorage"
+    given: dict[str, Any] = {"base_url": tahoe_grid.base_url, "base_cap": root.uri}
+    given["cache"] = False
+    storage = TahoeStorage(**given)
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "grid": {"BACKEND": "tahoestorage.storage.TahoeStorage", "OPTIONS": given},
+        "disk": {"BACKEND": disk, "OPTIONS": {"location": str(folder)}},
+    }
+    storage.save("a/1", ContentFile(b"x"))
+    child = storage.directories.fetch((), "a").child
+    assert child is not None
+    assert child.write_reference is not None
+    above = Cap.parse(child.write_reference)
+    # Nobody can ask for the last three of these.
+    links = dict.fromkeys(["again", "..", "", "b/c"], Link(above))
+    storage.directories.gateway.set_children(above, links, label="a")
+
+    on_grid = run("grid", "--more-than", "0", "--json")
+    on_disk = run("disk", "--more-than", "0", "--json")
+
+    assert [each.json["looked_at"] for each in (on_grid, on_disk)] == [2, 2]
+    assert on_grid.json["large"][0] == {"directory": "a", "names": 5}
+    assert on_disk.json["large"][1] == {"directory": "a", "names": 1}
 
 
 def test_what_is_wrong_is_said(settings: Settings) -> None:

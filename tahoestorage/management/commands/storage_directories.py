@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -13,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tahoestorage.exceptions import TahoeStorageError
 from tahoestorage.management.usage import unexpected_errors_end_with
-from tahoestorage.moving.resolve import label, storage_of
+from tahoestorage.moving.resolve import label, storage_of, store_of
 from tahoestorage.moving.summary import reason, shown
 
 TOO_LARGE = 1
@@ -85,7 +84,7 @@ class Command(BaseCommand):
         """Return how many directories there are, and the names in the large ones."""
         looked, found = 0, {}
         shown_at = time.monotonic()
-        for directory, count in directories(storage):
+        for directory, count in store_of(storage).walk_directories():
             looked += 1
             if count > more_than:
                 found[directory] = count
@@ -109,22 +108,3 @@ class Command(BaseCommand):
             self.stdout.write(
                 f"None of {looked:,} directories has more than {more_than:,} names."
             )
-
-
-def directories(storage: Storage) -> Iterator[tuple[str, int]]:
-    """Yield each directory, the root ``""`` first, and how many names are in it.
-
-    One that is removed meanwhile is passed over.
-    """
-    waiting = [""]
-    while waiting:
-        directory = waiting.pop()
-        try:
-            below, files = storage.listdir(directory)
-        except FileNotFoundError:
-            if directory:
-                continue
-            raise
-        yield directory, len(below) + len(files)
-        start = f"{directory}/" if directory else ""
-        waiting += [f"{start}{name}" for name in below]
