@@ -5,23 +5,25 @@
     digest = ContentDigest(storage, size)
     for piece in content.chunks():
         digest.update(piece)
-    ...
+    with digest.sending():
+        name = storage.save(name, content)
     if not digest.is_stored(name): ...
 
-A store may lose or change bytes on their way, or say that it has them too early.
+A store may lose or change bytes on their way.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django.core.files.storage import Storage
 
 from tahoestorage.backends import digests
 from tahoestorage.backends.digests import SHA256
+from tahoestorage.backends.receipts import Receipts, receipts_of
 from tahoestorage.backends.sentparts import SentPart
 from tahoestorage.cache import from_the_store
 
@@ -39,6 +41,7 @@ class ContentDigest:
         self._storage: Any = storage
         self._size = size
         self._taken = 0
+        self._receipts: Receipts = {}
         tells = getattr(storage, "content_algorithms", None)
         algorithms = () if tells is None else tells(size)
         self._hashers = {
@@ -51,6 +54,16 @@ class ContentDigest:
         for each in self._hashers.values():
             each.update(data)
 
+    @contextlib.contextmanager
+    def sending(self) -> Iterator[None]:
+        """Keep what the store says of the file in its response to the save, in a block.
+
+        ``is_stored`` asks it no more then. Only saves by this storage and thread count.
+        """
+        with receipts_of(self._storage) as receipts:
+            yield
+        self._receipts = receipts
+
     @property
     def sha256(self) -> str:
         """The SHA-256 of what was taken, in hex."""
@@ -60,7 +73,8 @@ class ContentDigest:
         """Return whether the store holds just this content by this name, whole.
 
         S3 tells the SHA-256 that it compared when the file was saved, Google Cloud
-        Storage its own CRC-32C: a request each. Whatever tells neither, a grid or a
+        Storage its own CRC-32C: a request each, or none where it was saved within
+        ``sending`` and the response had it. Whatever tells neither, a grid or a
         disk, is read back, and so is what is stored packed, or in parts of another
         length than this storage's. A grid has up to 55 bytes in the cap itself (LIT),
         and is asked nothing. Raises what the storage raises where it can't be asked.
@@ -69,7 +83,9 @@ class ContentDigest:
             return False
         with contextlib.suppress(FileNotFoundError):
             known = {name: each.digest() for name, each in self._hashers.items()}
-            said = _said(self._storage, name, known)
+            said = _agrees(self._receipts.get(name, {}), known)
+            if said is None:
+                said = _said(self._storage, name, known)
             if said is None:
                 found = _read_back(self._storage, name, SHA256)
                 return found == (self._size, known[SHA256])
@@ -125,8 +141,12 @@ def _said(storage: Any, name: str, known: Mapping[str, bytes]) -> bool | None:
     None where it says nothing of use. Raises FileNotFoundError.
     """
     tells = getattr(storage, "stored_checksums", None)
-    told: Mapping[str, bytes] = {} if tells is None else tells(name)
-    agrees = {each: known[each] == told[each] for each in told if each in known}
+    return _agrees({} if tells is None else tells(name), known)
+
+
+def _agrees(found: Mapping[str, bytes], known: Mapping[str, bytes]) -> bool | None:
+    """Return whether digests that a store told are these; None if they say nothing."""
+    agrees = {each: known[each] == found[each] for each in found if each in known}
     whole = [agrees[each] for each in agrees if not digests.is_of_parts(each)]
     if whole:
         return all(whole)

@@ -32,6 +32,35 @@ def test_google_tells_its_crc32c(gcs: GCS) -> None:
     assert not digest_of(storage, b"content").is_stored("nothing")
 
 
+@pytest.mark.parametrize("size", [0, 7, 300_000])
+def test_google_tells_it_in_the_response_to_a_save(gcs: GCS, size: int) -> None:
+    storage = GCSStorage(bucket_name=gcs.make_bucket(), cache=False, **gcs.options)
+    content = os.urandom(size)
+    digest, other = digest_of(storage, content), digest_of(storage, b"x" * size + b"y")
+
+    with digest.sending():
+        name = storage.save("a.bin", ContentFile(content))
+
+    # Asked, the store would say that there is none.
+    storage.delete(name)
+    assert digest.is_stored(name)
+    with other.sending():
+        name = storage.save("b.bin", ContentFile(content))
+    assert not other.is_stored(name)
+
+
+def test_a_grid_that_tells_nothing_is_read_back(storage: TahoeStorage) -> None:
+    content = os.urandom(1000)
+    digest = digest_of(storage, content)
+    with digest.sending():
+        name = storage.save("a.bin", ContentFile(content))
+
+    with requests_sent() as sent:
+        assert digest.is_stored(name)
+
+    assert sent.verbs == ["GET"]
+
+
 @pytest.mark.parametrize("size", [0, 55, 56, 10_000])
 def test_a_grid_is_read_back_once(storage: TahoeStorage, size: int) -> None:
     content = os.urandom(size)

@@ -105,10 +105,11 @@ def _send(export: Export, archive: Archive, work: Work) -> None:
     archive.on_read = lambda: work.progress(archive.taken, archive.size)
     digest = archive.digest_for(storage)
     work.progress(0, archive.size)
-    if hasattr(storage, "create"):
-        stored = storage.create(export.key, archive, unique=True)
-    else:
-        stored = storage.save(export.key, archive)
+    with digest.sending():
+        if hasattr(storage, "create"):
+            stored = storage.create(export.key, archive, unique=True)
+        else:
+            stored = storage.save(export.key, archive)
     work.check()
     if stored != export.key:
         with contextlib.suppress(Exception):

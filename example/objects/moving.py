@@ -129,10 +129,11 @@ def _copy(version: Version, target: Any, key: str) -> None:
     with version.storage.open(version.key) as source:
         content = IncomingFile(source, version.size or 0)
         digest = content.digest_for(target)
-        if hasattr(target, "create"):
-            stored = target.create(key, content, unique=True)
-        else:
-            stored = target.save(key, content)
+        with digest.sending():
+            if hasattr(target, "create"):
+                stored = target.create(key, content, unique=True)
+            else:
+                stored = target.save(key, content)
     if stored == key and digest.sha256 == version.sha256 and digest.is_stored(stored):
         return
     with contextlib.suppress(Exception):

@@ -202,15 +202,16 @@ def _add(
 def save(version: Version, content: IncomingFile) -> None:
     """Send the bytes to the store; raises NotStored unless it holds just these.
 
-    S3 is sent their SHA-256, and asked for it, and Google for its CRC-32C: a request
-    more. A grid and a disk are read once.
+    S3 is sent their SHA-256, and must tell it in its response, Google its CRC-32C. A
+    grid and a disk are read once.
     """
     storage: Any = version.storage
     digest = content.digest_for(storage)
-    if hasattr(storage, "create"):
-        stored = storage.create(version.key, content, unique=True)
-    else:
-        stored = storage.save(version.key, content)
+    with digest.sending():
+        if hasattr(storage, "create"):
+            stored = storage.create(version.key, content, unique=True)
+        else:
+            stored = storage.save(version.key, content)
     if stored != version.key:
         # Nobody else writes names of this id: what was stored is a second copy.
         version.storage.delete(stored)

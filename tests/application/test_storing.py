@@ -28,14 +28,16 @@ def on_s3(settings: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Any:
     return storages["default"]
 
 
-def test_s3_is_sent_the_sha256_and_asked_for_it(user: User, on_s3: Any) -> None:
+def test_s3_is_sent_the_sha256_and_tells_it_in_its_response(
+    user: User, on_s3: Any
+) -> None:
     put(user, os.urandom(9_000))  # The first one tries what the store heeds.
 
     with s3_requests(on_s3) as sent:
         version = put(user, os.urandom(10_000))
 
-    # The upload, which is refused where the key is taken; and what arrived.
-    assert [each.method for each in sent] == ["PUT", "HEAD"]
+    # It is refused where the key is taken.
+    assert [each.method for each in sent] == ["PUT"]
     assert sent[0].headers["if-none-match"] == "*"
     assert "x-amz-checksum-sha256" in sent[0].headers
     assert version.state == Version.State.STORED

@@ -15,6 +15,7 @@ import secrets
 from collections.abc import Iterator
 from typing import Any
 
+from tahoestorage.backends import receipts
 from tahoestorage.backends.content import BodyReader, body_of, media_type_of
 from tahoestorage.backends.gcs.clients import CALL, LONG
 from tahoestorage.backends.gcs.conditions import (
@@ -24,7 +25,7 @@ from tahoestorage.backends.gcs.conditions import (
     is_google_s_own,
 )
 from tahoestorage.backends.gcs.errors import ask, no_bucket
-from tahoestorage.backends.gcs.objects import entry_of, generation_in
+from tahoestorage.backends.gcs.objects import content_hashes, entry_of, generation_in
 from tahoestorage.backends.gcs.reading import GCSReading
 from tahoestorage.backends.gcs.uploads import packed
 from tahoestorage.backends.objectstore import PACKED, TRIAL
@@ -159,7 +160,9 @@ class GCSWriting(GCSReading):
             blob = self._with_token(key, token, label)
             if blob is None:
                 raise
-        return entry_of(blob)
+        entry = entry_of(blob)
+        receipts.keep(self, label, functools.partial(content_hashes, entry))
+        return entry
 
     def _made_ready(
         self, key: str, content: Any, chunks: Iterator[bytes]

@@ -9,6 +9,9 @@ from typing import Any
 
 from tahoestorage.backends import digests
 from tahoestorage.backends.keys import Keys
+from tahoestorage.backends.objectstore import TRIAL
+from tahoestorage.backends.s3 import checksums
+from tahoestorage.backends.s3.conditions import is_trusted
 from tahoestorage.backends.s3.errors import BeyondTheEnd
 from tahoestorage.backends.s3.objects import entry_of, is_packed, part_of
 from tahoestorage.backends.s3.options import S3Options
@@ -105,6 +108,28 @@ class S3Reading(Keys, S3Options):
         while page := self.call(prefix or "the root", next, pages, None):
             found = page.get("Contents", ())
             yield [(each["Key"], entry_of(each, each["Size"])) for each in found]
+
+    def compared_checksums(
+        self, response: Mapping[str, Any], size: int
+    ) -> dict[str, bytes]:
+        """Return the SHA-256 in a response to a save or a HeadObject, by algorithm.
+
+        ``size`` is the object's, in bytes. Empty where there is none, or where the
+        store was not seen to compare it with the bytes.
+        """
+        lengths = {*digests.PARTS, part_length(self.transfer_config, size)}
+        found = checksums.sha256_in(response, size, lengths)
+        return found if found and self._refuses_damage() else {}
+
+    def _refuses_damage(self) -> bool:
+        if is_trusted(self.client, self.bucket_name):
+            return True
+        seen = self._clients.refusing_damage
+        if self.bucket_name not in seen:
+            key = self.key_of(f"{TRIAL}-checksums")
+            label = "a trial of checksums"
+            seen[self.bucket_name] = checksums.refuses_damage(self, key, label)
+        return seen[self.bucket_name]
 
     def stored_digests(self, entry: Entry) -> dict[str, bytes]:
         digest = entry.reference.strip('"')

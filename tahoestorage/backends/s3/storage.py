@@ -17,13 +17,11 @@ from tahoestorage.backends.directupload import DirectUpload
 from tahoestorage.backends.names import path_of, url_name
 from tahoestorage.backends.objectreader import ObjectReader
 from tahoestorage.backends.objectstore import (
-    TRIAL,
     Signed,
     is_hidden,
     is_named_as_packed,
 )
-from tahoestorage.backends.s3 import checksums
-from tahoestorage.backends.s3.conditions import Operation, is_at_amazon, is_trusted
+from tahoestorage.backends.s3.conditions import Operation, is_at_amazon
 from tahoestorage.backends.s3.multipart import Multipart
 from tahoestorage.backends.s3.objects import encoding_in, is_packed, marked
 from tahoestorage.backends.s3.signing import direct_upload, seconds_left
@@ -226,20 +224,7 @@ class S3Storage(Multipart):
         head = self.head_object(key, name, checksums=True)
         if is_packed(head, key, self._packed_unmarked):
             return {}
-        size = head["ContentLength"]
-        lengths = {*digests.PARTS, part_length(self.transfer_config, size)}
-        found = checksums.sha256_in(head, size, lengths)
-        return found if found and self._refuses_damage() else {}
-
-    def _refuses_damage(self) -> bool:
-        if is_trusted(self.client, self.bucket_name):
-            return True
-        seen = self._clients.refusing_damage
-        if self.bucket_name not in seen:
-            key = self.key_of(f"{TRIAL}-checksums")
-            label = "a trial of checksums"
-            seen[self.bucket_name] = checksums.refuses_damage(self, key, label)
-        return seen[self.bucket_name]
+        return self.compared_checksums(head, head["ContentLength"])
 
     def content_algorithms(self, size: int) -> tuple[str, ...]:
         """Return by which algorithms ``stored_checksums`` tells of a saved content.

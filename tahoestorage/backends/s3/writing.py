@@ -15,6 +15,7 @@ from typing import Any
 
 from boto3.s3.transfer import TransferConfig
 
+from tahoestorage.backends import receipts
 from tahoestorage.backends.content import CHUNK, BodyReader, reader_of, sized
 from tahoestorage.backends.objectreader import ObjectReader
 from tahoestorage.backends.objectstore import TRIAL
@@ -151,6 +152,9 @@ class S3Writing(S3Reading):
             send = partial(self._send_new, key, reader, label)
             response = self._create(key, label, parameters, send)
         size = reader.taken if reader.size is None else reader.size
+        if "ContentEncoding" not in parameters:  # Else it may be of packed bytes.
+            digests = partial(self.compared_checksums, response, size)
+            receipts.keep(self, label, digests)
         return entry_of({"ETag": response.get("ETag", "")}, size)
 
     def _made_ready(self, key: str, content: Any) -> tuple[BodyReader, dict[str, Any]]:

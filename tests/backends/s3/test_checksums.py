@@ -51,6 +51,35 @@ def test_s3_tells_the_sha256_that_it_compared(checked: S3Storage, size: int) -> 
     assert checked.listdir("") == ([], [name])
 
 
+@pytest.mark.parametrize("size", [0, 10_000, 9 << 20])
+def test_the_response_to_a_save_tells_it_too(checked: S3Storage, size: int) -> None:
+    content = os.urandom(size)
+    checked.stored_checksums(checked.save("first", ContentFile(b"tries the store")))
+    digest, other = digest_of(checked, content), digest_of(checked, b"x" * size + b"y")
+    with digest.sending():
+        name = checked.save("a.bin", ContentFile(content))
+
+    with s3_requests(checked) as sent:
+        assert digest.is_stored(name)
+        assert not digest_of(checked, content).is_stored("another")
+
+    assert [each.method for each in sent] == ["HEAD"]  # Of the other name.
+    with other.sending():
+        name = checked.save("b.bin", ContentFile(content))
+    assert not other.is_stored(name)
+
+
+def test_what_is_packed_is_read_back(make_strict_s3: MakeS3) -> None:
+    storage = make_strict_s3(gzip=True, **CHECKED)
+    content = b"text " * 100
+    digest = digest_of(storage, content)
+
+    with digest.sending():
+        name = storage.save("a.css", ContentFile(content))
+
+    assert digest.is_stored(name)
+
+
 @pytest.mark.parametrize("size", [10_000, 9 << 20])
 def test_what_was_damaged_on_its_way_is_refused(checked: S3Storage, size: int) -> None:
     def flip(request: Any, **kwargs: Any) -> None:
