@@ -338,6 +338,8 @@ NOT_PRIVATE = {
     # nor Google's library for its session, its credentials and an object's properties.
     *("_http", "_credentials", "_properties"),
     *("_get_download_url", "_bucket_metadata_cache"),
+    # nor urllib3 for the response of http.client; requests reads it, too.
+    "_original_response",
 }
 
 

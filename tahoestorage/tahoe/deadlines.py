@@ -54,6 +54,16 @@ class _DeadlineReader(io.RawIOBase):
         super().close()
 
 
+def extend(response: Any, seconds: float) -> None:
+    """Let the body of urllib3's ``response`` take so many seconds longer in all.
+
+    As before, none of its bytes may come later after another than the socket's limit.
+    """
+    original = response._original_response
+    if isinstance(original, DeadlineResponse):
+        original.extend(seconds)
+
+
 class DeadlineResponse(http.client.HTTPResponse):
     """A response that ends in time, however slowly the server sends, whatever it sends.
 
@@ -82,6 +92,10 @@ class DeadlineResponse(http.client.HTTPResponse):
         finally:
             self._left = reader.deadline - time.monotonic()
             reader.deadline = math.inf
+
+    def extend(self, seconds: float) -> None:
+        """Let the body take longer, by so many seconds in all; not each byte of it."""
+        self._left += seconds
 
     def begin(self) -> None:
         with self._in_time(FRAME_LIMIT):

@@ -35,6 +35,7 @@ from tahoestorage.tahoe.checkresults import (
 )
 from tahoestorage.tahoe.children import Child, Link, LinkTarget, Node, encode_children
 from tahoestorage.tahoe.connections import UploadTimeout
+from tahoestorage.tahoe.deadlines import extend
 from tahoestorage.tahoe.parsing import NodeParser, Server
 from tahoestorage.tahoe.transport import Transport
 from tahoestorage.tahoe.uploads import UploadBody
@@ -44,6 +45,7 @@ TRANSIENT_ERRORS = GatewayUnreachable | NotEnoughServers
 PAUSE, LONGEST_PAUSE = 0.25, 60.0
 # Bytes. A file up to this size is one segment, which is there before the response.
 _SEGMENT = 1 << 17
+STREAM_SILENCE = 30.0  # seconds, beyond the time for a request, from line to line
 _STATUS_LABEL = "the gateway's status (GET /?t=json)"
 # From a proxy that hides the gateway's pages, or another program that has none.
 _HIDDEN_STATUSES = (400, 401, 403, 404)
@@ -368,15 +370,17 @@ class Gateway:
     ) -> Iterator[StreamedResults]:
         """Yield what is found of a directory and of all below it, as it is found.
 
-        It may take ``seconds`` longer than other requests. Raises UnexpectedResponse
-        where the gateway gives up on the way. Not retried.
+        It may take ``seconds`` longer than other requests, but a single object no more
+        than ``STREAM_SILENCE``. Raises UnexpectedResponse where the gateway gives up on
+        the way. Not retried.
 
         Source: the web API, "Debugging and Testing Features", ``t=stream-deep-check``.
         """
         query = f"t=stream-deep-check{_check_options(False, False, add_lease)}"
         with self._ask(
-            "POST", cap, (), query, label=label, body=b"", seconds=seconds
+            "POST", cap, (), query, label=label, body=b"", seconds=STREAM_SILENCE
         ) as response:
+            extend(response.raw, seconds)
             yield from parse_stream(blocks(response, label, self._transport), label)
 
     def probe_upload(self) -> None:
