@@ -23,6 +23,7 @@ class PublicProxy:
     :param server_name: the names of the host, as nginx's `server_name` takes them.
     :param cache_directory: where fetched files are kept; the last folder is made.
     :param cache_size: how much is kept, such as ``10g``.
+    :param access_log: the file to log to, or ``off``.
     :param mutable: whether mutable files may be read by their read-only caps.
     :param directories: whether directories may be listed by their read-only caps.
     """

@@ -178,6 +178,9 @@ def test_no_cap_is_in_it() -> None:
         ("--server-name", "a;b"),
         ("--server-name", "a b"),
         ("--server-name", ""),
+        ("--access-log", "/a b"),
+        ("--access-log", "off; evil"),
+        ("--access-log", ""),
         ("--cache", "/var/cache"),
         ("--cache", "/var/cache:"),
         ("--cache", ":1g"),
@@ -242,6 +245,18 @@ def test_all_that_it_writes_is_below_its_directory(tmp_path: Path) -> None:
     assert {"access.log", "cache", "cache-parts", "nginx.pid"} <= written
 
 
+@pytest.mark.parametrize("log", ["other.log", "off"])
+def test_its_log_is_where_somebody_wants_it_or_nowhere(
+    tmp_path: Path, log: str
+) -> None:
+    port = free_port()
+    text = printed("--standalone", "--listen", f"127.0.0.1:{port}", "--access-log", log)
+    with running(tmp_path, text, port):
+        logs = {path.name for path in tmp_path.glob("*.log")} - {"error.log"}
+
+    assert logs == {log} - {"off"}
+
+
 def test_an_unprivileged_user_can_run_it(tmp_path: Path) -> None:
     directory = tmp_path / "of-nobody"
     directory.mkdir()
@@ -273,6 +288,6 @@ def test_help_suffices() -> None:
         text=True,
         check=True,
     )
-    for option in ("--listen", "--server-name", "--cache", "--mutable"):
+    for option in ("--access-log", "--listen", "--server-name", "--cache", "--mutable"):
         assert option in run.stdout
     assert "nginx -p DIR -c FILE" in " ".join(run.stdout.split())

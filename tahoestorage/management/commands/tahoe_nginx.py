@@ -57,6 +57,14 @@ class Command(BaseCommand):
             "(default: /var/lib/nginx/tahoe:1g; with --standalone cache:1g, below DIR)",
         )
         parser.add_argument(
+            "--access-log",
+            type=word,
+            metavar="FILE",
+            help="where nginx writes who fetched something, without caps: a file, "
+            "/dev/stdout in a container, or off (default: /var/log/nginx/tahoe.log; "
+            "with --standalone access.log, below DIR)",
+        )
+        parser.add_argument(
             "--mutable",
             action="store_true",
             help="let mutable files pass too, by their read-only caps",
@@ -87,6 +95,7 @@ class Command(BaseCommand):
         listen: str,
         server_name: list[str] | None,
         cache: tuple[str, str] | None,
+        access_log: str | None,
         mutable: bool,
         directories: bool,
         standalone: bool,
@@ -107,7 +116,8 @@ class Command(BaseCommand):
                 server_name=" ".join(server_name or [host or "_"]),
                 cache_directory=kept,
                 cache_size=size,
-                access_log="access.log" if standalone else "/var/log/nginx/tahoe.log",
+                access_log=access_log
+                or ("access.log" if standalone else "/var/log/nginx/tahoe.log"),
                 mutable=mutable,
                 directories=directories,
             )
@@ -146,9 +156,12 @@ def accel_location(site: Options) -> str:
 
 
 def word(text: str) -> str:
-    """Return a host's name that is one word to nginx. Raises ArgumentTypeError."""
+    """Return a name that is one word to nginx. Raises ArgumentTypeError."""
     if not _WORD.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not the name of a host")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no name here: it must not be empty, nor have a space, quote, "
+            "brace, backslash, semicolon, # or $ in it"
+        )
     return text
 
 

@@ -143,6 +143,36 @@ def test_a_node_learns_of_its_introducer_by_a_file(tmp_path: Path) -> None:
     assert "--introducer" not in "\n".join(own_commands())
 
 
+def test_without_the_introducer_s_furl_a_node_gets_none_that_is_empty(
+    tmp_path: Path,
+) -> None:
+    (function,) = (one for one in own_commands() if one.startswith("introduce()"))
+    (tmp_path / "server" / "private").mkdir(parents=True)
+
+    done = subprocess.run(
+        ["bash", "-c", f"chown() {{ :; }}; {function}; introduce server"],
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+    )
+
+    assert done.returncode != 0
+    assert list((tmp_path / "server" / "private").iterdir()) == []
+
+
+def test_nothing_is_installed_but_by_its_hash() -> None:
+    installs = re.findall(r"pip install [^&\n]+", "\n".join(own_commands()))
+    by_hash = [one for one in installs if "--require-hashes" in one]
+    # What is here is built by what is there already.
+    own = [one for one in installs if one.rstrip().endswith(" .")]
+
+    assert len(by_hash) > 2
+    assert sorted(by_hash + own) == sorted(installs)
+    for one in own:
+        assert {"--no-deps", "--no-index", "--no-build-isolation"} <= set(one.split())
+    assert any("requirements/build.txt" in one for one in by_hash)
+
+
 def test_containers_get_every_secret_that_they_name_before_they_start() -> None:
     secrets = yaml.safe_load((OWN / "compose.yaml").read_text())["secrets"]
     told = own_commands()

@@ -9,25 +9,22 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
-import requests
-import yaml
-from docker.utils.build import exclude_paths
 
-from tests.application.site import EXAMPLE, ROOT, settings_of
-from tests.support.nginx_server import LISTEN, errors, run_nginx, whole
+from tests.application.deploy.units import (
+    COMPOSE,
+    GUIDE,
+    OWN,
+    SERVICES,
+    UNITS,
+    lines_of,
+)
+from tests.application.site import settings_of
 from tests.support.ports import free_port
 from tests.support.programs import program, running_program
-
-OWN = EXAMPLE / "deploy" / "own"
-UNITS = OWN / "systemd"
-COMPOSE = yaml.safe_load((OWN / "compose.yaml").read_text())
-SERVICES = sorted(path.name for path in UNITS.glob("*.service"))
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +71,18 @@ def test_a_unit_may_do_little_by_systemd_s_own_measure(units: Path, unit: str) -
         units, "security", "--offline=true", "--no-pager", threshold, str(units / unit)
     )
     assert done.returncode == 0, done.stdout[-2000:]
+    (said,) = re.findall(r"Overall exposure level for \S+: (\S+ \S+)", done.stdout)
+    # As the guide prints it.
+    assert re.findall(rf"^    {re.escape(unit)} +(\S+ \S+)$", GUIDE, re.MULTILINE) == [
+        said
+    ]
+
+
+@pytest.mark.parametrize("unit", SERVICES)
+def test_what_is_always_begun_anew_is_never_given_up(unit: str) -> None:
+    # By itself systemd gives up after five starts in ten seconds.
+    always = lines_of(unit, "Restart") == ["always"]
+    assert lines_of(unit, "StartLimitIntervalSec") == (["0"] if always else [])
 
 
 @pytest.mark.parametrize("unit", SERVICES)
@@ -83,13 +92,6 @@ def test_a_unit_sees_what_of_proc_is_no_process(units: Path, unit: str) -> None:
     found = json.loads(analyze(units, "security", *command).stdout)
 
     assert [one["set"] for one in found if one["json_field"] == "ProcSubset"] == [False]
-
-
-def lines_of(unit: str, name: str) -> list[str]:
-    """Return the values of a name in a unit, as a program is given them."""
-    text = (UNITS / unit).read_text().replace("\\\n", " ")
-    found = re.findall(rf"^{name}=(.*)$", text, re.MULTILINE)
-    return [one.replace("$$", "$").replace("%%", "%") for one in found]
 
 
 @pytest.fixture(scope="module")
@@ -224,12 +226,33 @@ def test_each_timer_starts_a_unit_and_each_regular_command_has_a_timer() -> None
     }
 
 
-def test_the_environment_is_one_that_the_site_starts_with(tmp_path: Path) -> None:
+def of_units() -> dict[str, str]:
+    """The environment of the units, with secrets in a folder DIRECTORY."""
     given = {}
     for line in (OWN / "store.env").read_text().splitlines():
         if line and not line.startswith("#"):
             name, _, value = line.partition("=")
-            given[name] = value.strip('"').replace("/etc/store", str(tmp_path))
+            given[name] = value.strip('"').replace("/etc/store", "DIRECTORY")
+    return given
+
+
+def of_containers() -> dict[str, str]:
+    """The environment of the container of the site, in the same way."""
+    given = {}
+    for name, said in COMPOSE["services"]["site"]["environment"].items():
+        value = re.sub(r"\$\{HOST[^}]*\}", "example.org", str(said))
+        value = value.replace("root-cap", "root.cap")
+        given[name] = value.replace("/run/secrets", "DIRECTORY")
+    return given
+
+
+@pytest.mark.parametrize(
+    "given", [of_units(), of_containers()], ids=["unit", "container"]
+)
+def test_the_environment_is_one_that_the_site_starts_with(
+    tmp_path: Path, given: dict[str, str]
+) -> None:
+    given = {n: value.replace("DIRECTORY", str(tmp_path)) for n, value in given.items()}
     for name in ("secret-key", "token-signing-key", "database-password", "root.cap"):
         (tmp_path / name).write_text("planted-value-of-a-secret" * 2)
     (tmp_path / "email-url").write_text("smtp+tls://u:planted-value@mail.example:587")
@@ -239,6 +262,8 @@ def test_the_environment_is_one_that_the_site_starts_with(tmp_path: Path) -> Non
         "PROXIES",
         "DATABASES['default']['ENGINE']",
         "CELERY_BROKER_URL.startswith('redis')",
+        "PUBLIC_LINKS",
+        "SHOWN",
     )
 
     assert settings_of(given, said) == [
@@ -247,6 +272,9 @@ def test_the_environment_is_one_that_the_site_starts_with(tmp_path: Path) -> Non
         1,
         "config.postgresql",
         True,
+        # Pages show photos from the proxy, and from nowhere else.
+        True,
+        ["'self'", "https://public.example.org"],
     ]
 
 
@@ -266,157 +294,6 @@ def test_redis_takes_its_configuration_and_keeps_locks_when_it_is_full(
 
     # What has no lifetime, as counters, locks and messages, is never dropped.
     assert found == {"maxmemory-policy": "volatile-lru", "save": "", "appendonly": "no"}
-
-
-def unprivileged(text: str) -> str:
-    """Return a whole configuration that listens where anybody may.
-
-    nginx opens its ports to test a configuration, and does not mind if they are taken.
-    """
-    return whole(re.sub(r"(listen (?:\[::\]:)?)(80|443)\b", r"\g<1>18\2", text))
-
-
-@pytest.mark.parametrize("name", ["nginx.conf", "nginx-compose.conf"])
-def test_nginx_takes_its_configuration(tmp_path: Path, name: str) -> None:
-    openssl = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    subprocess.run(
-        [*openssl, "-subj", "/CN=x", "-keyout", "privkey.pem", "-out", "fullchain.pem"],
-        cwd=tmp_path,
-        check=True,
-        capture_output=True,
-    )
-    text = (OWN / name).read_text()
-    text = re.sub(r"/etc/\S*/(fullchain|privkey)\.pem", rf"{tmp_path}/\1.pem", text)
-
-    assert errors(tmp_path, unprivileged(text)) == ""
-
-
-@pytest.mark.parametrize("name", ["nginx.conf", "nginx-compose.conf"])
-def test_visitors_have_no_store_asked(tmp_path: Path, name: str) -> None:
-    # By plain HTTP, on one free port: nobody answers behind it.
-    text = (OWN / name).read_text().replace("resolver 127.0.0.11 valid=10s;", "")
-    text = re.sub(r"http://(site|127\.0\.0\.1):\d+;", "http://127.0.0.1:1;", text)
-    text = re.sub(r"^server \{\n    listen 80.*?^\}\n", "", text, flags=re.M | re.S)
-    text = re.sub(r"^    listen \[::\].*\n|^    ssl_.*\n", "", text, flags=re.M)
-    text = text.replace("listen 443 ssl http2", f"listen {LISTEN}")
-
-    with run_nginx(tmp_path, text) as address:
-        found = {
-            path: requests.get(address + path, timeout=60).status_code
-            for path in ("/health", "/health/store", "/health/", "/healthz", "/a")
-        }
-
-    assert found == {
-        "/health": 404,
-        "/health/store": 404,
-        "/health/": 404,
-        "/healthz": 502,
-        "/a": 502,
-    }
-
-
-def test_nginx_takes_the_site_where_debian_s_own_is_away(tmp_path: Path) -> None:
-    # Debian's own says of itself that it is the default, too.
-    debian = "server { listen 80 default_server; listen [::]:80 default_server; }"
-    text = (OWN / "nginx.conf").read_text().replace(" ssl http2", "")
-    text = re.sub(r"ssl_certificate\S* .*", "", text)
-    guide = (ROOT / "docs" / "deploy" / "own-hosts.md").read_text()
-
-    assert "duplicate default server" in errors(tmp_path, unprivileged(debian + text))
-    assert errors(tmp_path, unprivileged(text)) == ""
-    assert "# rm /etc/nginx/sites-enabled/default\n" in guide
-
-
-def test_the_compose_file_is_one_by_its_published_schema() -> None:
-    command = ["-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
-    done = subprocess.run(
-        [sys.executable, *command, OWN / "compose.yaml"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-
-
-def environment_of(service: dict[str, Any]) -> dict[str, str]:
-    found: dict[str, str] = service["environment"]
-    return found
-
-
-def test_the_gateway_is_reached_from_the_site_s_network_alone() -> None:
-    services = COMPOSE["services"]
-    open_to_others = {name for name, found in services.items() if found.get("ports")}
-
-    for name in ("site", "gateway", "worker", "manage", "public"):
-        assert services[name]["network_mode"] == "service:pod"
-        # A pod that is made anew takes them with it.
-        assert services[name]["depends_on"]["pod"]["restart"]
-    assert "build" not in services["pod"]
-    assert "//127.0.0.1:3456/" in environment_of(services["site"])["STORAGE_URL"]
-    assert open_to_others == {"nginx"}
-
-
-def test_containers_write_to_volumes_alone_and_have_what_they_name() -> None:
-    services = COMPOSE["services"]
-    for name in ("site", "worker", "beat", "manage", "gateway"):
-        assert services[name]["read_only"], name
-        assert services[name]["cap_drop"] == ["ALL"], name
-    wanted = {
-        value.removeprefix("/run/secrets/")
-        for name, value in environment_of(services["site"]).items()
-        if name.endswith("_FILE")
-    }
-    assert wanted | {"root-cap", "passphrase"} == set(COMPOSE["secrets"])
-    for found in (services["site"], services["gateway"], services["manage"]):
-        place = (OWN / found["build"]["context"]).resolve()
-        assert (place / found["build"]["dockerfile"]).is_file()
-        assert place == ROOT
-    lines = (ROOT / ".dockerignore").read_text().splitlines()
-    rules = [line for line in lines if line and not line.startswith("#")]
-    assert "requirements/gateway.txt" in exclude_paths(str(ROOT), rules)
-
-
-def test_a_backup_has_the_database_s_own_pg_dump_and_a_place_to_write() -> None:
-    services = COMPOSE["services"]
-    text = (OWN / "manage.Dockerfile").read_text()
-    (client,) = re.findall(r"postgresql-client-(\d+)", text)
-    (made,) = re.findall(
-        r"install -d -o 10001 .*? ((?:/srv/\S+ ?)+)$", text, re.MULTILINE
-    )
-    mounted = {volume.partition(":")[2] for volume in services["manage"]["volumes"]}
-
-    assert services["database"]["image"].startswith(f"postgres:{client}-")
-    assert set(made.split()) == mounted == {"/srv/backup", "/srv/state"}
-    # Where a check of the grid notes how far it is, which outlives its container.
-    assert environment_of(services["manage"])["XDG_STATE_HOME"] == "/srv/state"
-
-
-def test_a_container_s_health_is_asked_where_it_has_the_site() -> None:
-    services = COMPOSE["services"]
-    assert "healthcheck" not in services["site"]
-    for name in ("worker", "beat", "manage"):
-        assert services[name]["healthcheck"] == {"disable": True}, name
-
-
-def test_what_runs_regularly_does_so_by_units_and_by_containers() -> None:
-    lines = (OWN / "compose.cron").read_text()
-    by_cron = set(re.findall(r"\$MANAGE (\w+)", lines))
-    by_units: set[str] = set()
-    for timer in UNITS.glob("*.timer"):
-        (unit,) = re.findall(r"^Unit=(.+)$", timer.read_text(), re.MULTILINE)
-        name, _, instance = unit.removesuffix(".service").partition("@")
-        by_units |= {instance} if instance else commands_of(f"{name}.service")
-    (before,) = lines_of("store-backup.service", "Wants")
-    by_units |= set(re.findall(r"store-manage@(\w+)\.service", before))
-
-    assert by_cron == by_units
-    checks = re.findall(r"flock (\S+) \$MANAGE tahoe_check", lines)
-    assert len(checks) == lines.count("tahoe_check")
-    assert len(set(checks)) == 1
-
-
-def commands_of(unit: str) -> set[str]:
-    return set(re.findall(r"manage\.py (\w+)", " ".join(lines_of(unit, "ExecStart"))))
 
 
 def test_the_gateway_listens_to_its_host_and_its_numbers_fit() -> None:
