@@ -91,7 +91,7 @@ class RangeReader(io.RawIOBase):
         self._position = 0
         self._failed = False
         # What the caller relies on: the size it was told, and whether it has bytes.
-        self._told: int | None = None
+        self._said_size: int | None = None
         self._has_given = False
         self._encoding: str | None = None
         self._part: Part | None = None
@@ -124,7 +124,7 @@ class RangeReader(io.RawIOBase):
             raise UnexpectedResponse(
                 f"{self._label}: {self._policy.sender} does not say its length"
             )
-        self._told = self._size
+        self._said_size = self._size
         return self._size
 
     @property
@@ -357,7 +357,7 @@ class RangeReader(io.RawIOBase):
         size = part.entry.size
         if size is None and not self._policy.exact:
             raise self._damaged(f"{self._policy.sender} does not say its length")
-        is_settled = self._told is not None or self._reference is not None
+        is_settled = self._said_size is not None or self._reference is not None
         if self._is_mutable and not first:
             is_settled = False
         if is_settled and size != self._size and None not in (size, self._size):
@@ -379,7 +379,7 @@ class RangeReader(io.RawIOBase):
         origin = None if again is None else again()
         if origin is None or (self._has_given and self._position):
             return False
-        if self._told not in (None, origin.size):
+        if self._said_size not in (None, origin.size):
             return False
         self._take(origin)
         return True

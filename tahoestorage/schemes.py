@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import warnings
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 PROBE_SECONDS = 1.0
@@ -35,7 +37,7 @@ def spoken_instead(url: str) -> str | None:
     return None
 
 
-def told(url: str, other: str, option: str) -> str:
+def wrong_scheme(url: str, other: str, option: str) -> str:
     """Return what an error says where ``other`` is spoken in place of ``url``."""
     schemes = [each.partition(":")[0] for each in (other, url)]
     spoken = " and not ".join(schemes)
@@ -93,3 +95,15 @@ def is_no_tls(error: BaseException) -> bool:
     return isinstance(error, NoTLS) or (
         isinstance(error, ssl.SSLError) and error.reason in _NO_TLS
     )
+
+
+def __getattr__(name: str) -> Callable[[str, str, str], str]:
+    """Return what was called otherwise before 0.2.0, with a DeprecationWarning."""
+    if name != "told":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(
+        "tahoestorage.schemes.told is called wrong_scheme now",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return wrong_scheme

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tahoestorage import exceptions
+from tahoestorage import exceptions, schemes
 from tahoestorage.config.secrets import KeyFile
 from tahoestorage.testing.grid import LocalGrid
 
@@ -25,12 +25,20 @@ def test_what_a_module_never_had_it_does_not_have() -> None:
         grid.NoSuchThing  # noqa: B018
     with pytest.raises(AttributeError):
         exceptions.NoSuchThing  # noqa: B018
+    with pytest.raises(AttributeError):
+        schemes.NoSuchThing  # noqa: B018
 
 
 def test_an_exception_is_caught_by_its_old_name() -> None:
     with pytest.warns(DeprecationWarning, match="is called UnexpectedResponse now"):
         old = exceptions.UnexpectedAnswer
     assert old is exceptions.UnexpectedResponse
+
+
+def test_the_text_on_a_wrong_scheme_is_found_by_its_old_name() -> None:
+    with pytest.warns(DeprecationWarning, match="told is called wrong_scheme now"):
+        old = schemes.told
+    assert old is schemes.wrong_scheme
 
 
 def test_the_plugin_is_loaded_by_its_old_path() -> None:

@@ -119,9 +119,9 @@ class Shell:
         return out, err
 
 
-def wait_until(label: Callable[[], object]) -> None:
+def wait_until(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + PATIENCE
-    while not label():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.1)
 

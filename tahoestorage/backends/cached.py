@@ -80,17 +80,17 @@ class Cached(Lookups):
         """Raise NotImplementedError: no store of objects keeps it."""
         raise NotImplementedError("Object stores do not keep when a file was read.")
 
-    def _whole(self, name: str, label: str) -> float:
+    def _whole(self, name: str, figure: str) -> float:
         """Return a figure of a file, "size" or a time, of the store if need be."""
         check_file(name)
         name = self._spelled(name)
-        cached = getattr(self.file_entry(name), label)
+        cached = getattr(self.file_entry(name), figure)
         if cached is None:
             # Of what was saved just now, the cache knows only what was sent.
-            cached = getattr(self._ask(name, self._item(name)), label)
+            cached = getattr(self._ask(name, self._item(name)), figure)
         if cached is None:
             raise FileMissing(f"{name}: there is no such file")
-        return float(cached) if label != "size" else cached
+        return float(cached) if figure != "size" else cached
 
     def whole_entry(self, name: str) -> Entry:
         """Return the entry of a file, with its size and the time of its last write.

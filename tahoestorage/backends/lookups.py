@@ -206,14 +206,14 @@ class Lookups(ObjectStore):
         depends on besides the name, as JSON; ``seconds`` is how long it works at most.
         """
         namespace = self._urls(name)
-        label = json.dumps(asked, sort_keys=True, default=str)
-        cached = self._entries.text(namespace, label, seconds / 2)
+        variant = json.dumps(asked, sort_keys=True, default=str)
+        cached = self._entries.text(namespace, variant, seconds / 2)
         if cached is not None:
             return cached
         ticket = self._entries.ticket()
         signed = sign()
         half = min(signed.seconds, seconds) / 2
-        self._entries.keep_text(ticket, namespace, label, signed.url, half)
+        self._entries.keep_text(ticket, namespace, variant, signed.url, half)
         return signed.url
 
     def listed(self, prefix: str = "") -> Iterator[tuple[str, Entry]]:

@@ -109,7 +109,7 @@ class DiskAccess:
             self._disk = None
             self.warn("failed", error)
 
-    def warn(self, label: str, error: Exception) -> None:
+    def warn(self, trouble: str, error: Exception) -> None:
         """Log what is the matter with the directory, once in a lifetime."""
         now = time.monotonic()
         if now - self._warned > self._lifetime:
@@ -124,7 +124,7 @@ class DiskAccess:
                 "The cache directory %s %s (%s). Everything works without it, "
                 "slower%s.",
                 self.directory,
-                label,
+                trouble,
                 error,
                 late,
             )

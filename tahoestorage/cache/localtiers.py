@@ -50,7 +50,7 @@ class LocalTiers(Tiers[Snapshot]):
         self.generations = Generations(None)
         # While this process can only read the counters: whether it changed something
         # meanwhile, the lock that announces it, and from when on all have noticed.
-        self._untold = False
+        self._has_unshared_changes = False
         self._announcement: int | None = None
         self._noticed = float("-inf")
         # When everybody has noticed that the files of this process were removed.
@@ -79,9 +79,9 @@ class LocalTiers(Tiers[Snapshot]):
                 private_directory(self._directory)
                 path = self._directory / "generations"
                 counters = Generations(path, anew=anew)
-                if self._untold:
+                if self._has_unshared_changes:
                     counters.invalidate_all()
-                    self._untold = False
+                    self._has_unshared_changes = False
                 if self._announcement is not None:
                     os.close(self._announcement)
                     self._announcement = None
@@ -144,7 +144,7 @@ class LocalTiers(Tiers[Snapshot]):
     def _stop_sharing(self, error: OSError) -> None:
         """Share nothing more: what this process changes the others would not know."""
         self._access.warn("can't be told of changes", error)
-        self._untold = True
+        self._has_unshared_changes = True
         self.generations = Generations(None)
         self.memory = MemoryTier(self._memory_entries)
 
@@ -152,7 +152,7 @@ class LocalTiers(Tiers[Snapshot]):
         """Where this process can't tell the others what it changes, tell them that."""
         if self._tells or self._directory is None:
             return
-        self._untold = True
+        self._has_unshared_changes = True
         if self._announcement is None:
             self._announcement = announce(self._directory / "generations")
             self._noticed = time.monotonic() + LOOK_SECONDS + 0.1

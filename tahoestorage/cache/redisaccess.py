@@ -47,7 +47,7 @@ class RedisAccess:
         self._trying = threading.Lock()
         self._state = RedisState(self._url)
         self._again: float | None = None
-        self._untold: set[int] = set()
+        self._unsent: set[int] = set()
         self._thread: threading.Thread | None = None
         self.refuses = False
         """Whether it is there, and does not let itself be written to."""
@@ -70,7 +70,7 @@ class RedisAccess:
             return
         with self._guard:
             if slot is not None:
-                self._untold.add(slot)
+                self._unsent.add(slot)
                 if not isinstance(error, RedisRefused):
                     self._state.leave_word(slot)
             self._again = time.monotonic() + AWAY_SECONDS
@@ -85,7 +85,7 @@ class RedisAccess:
                 self._thread.start()
         self.warn("can't be used", error)
 
-    def warn(self, label: str, error: RedisUnusable) -> None:
+    def warn(self, trouble: str, error: RedisUnusable) -> None:
         """Log what is the matter with it, once in a lifetime."""
         now = time.monotonic()
         if now - self._warned > self._lifetime:
@@ -93,7 +93,7 @@ class RedisAccess:
             logger.warning(
                 "The cache in Redis %s (%s). Everything works without it, slower; what "
                 "a host writes that can't reach it, others may see late by %g s.",
-                label,
+                trouble,
                 error,
                 self._lifetime,
             )
@@ -120,7 +120,7 @@ class RedisAccess:
             except RedisAway:
                 with self._guard:
                     if self._again is not None:
-                        self._untold.add(slot)
+                        self._unsent.add(slot)
                         self._state.leave_word(slot)
                         return False
             except RedisUnusable as error:
@@ -138,7 +138,7 @@ class RedisAccess:
             while self._tell_some():
                 pass
         except RedisRefused:
-            if self._untold:
+            if self._unsent:
                 self._state.distrust()
             raise
         finally:
@@ -148,8 +148,8 @@ class RedisAccess:
     def _tell_some(self) -> bool:
         """Tell of some changes; False where there were none, so that it is back."""
         with self._guard:
-            some = list(itertools.islice(self._untold, BATCH))
-            self._untold.difference_update(some)
+            some = list(itertools.islice(self._unsent, BATCH))
+            self._unsent.difference_update(some)
             if not some:
                 self._state.dismiss()
                 self._again, self.refuses = None, False
@@ -158,7 +158,7 @@ class RedisAccess:
             self._state.invalidate(some)
         except BaseException:
             with self._guard:
-                self._untold.update(some)
+                self._unsent.update(some)
             raise
         return True
 
@@ -174,7 +174,7 @@ class RedisAccess:
 
     def finish(self) -> None:
         """Tell of what is left, before the process ends."""
-        if self._untold:
+        if self._unsent:
             with contextlib.suppress(RedisUnusable):
                 self._return()
 

@@ -181,7 +181,7 @@ class RedisState:
         except (redis.ResponseError, IndexError):
             self._run = b"unknown"  # Some services forbid to ask.
 
-    def _answered(self, ask: Callable[[], Any]) -> Any:
+    def _asking(self, ask: Callable[[], Any]) -> Any:
         try:
             try:
                 return ask()
@@ -209,7 +209,7 @@ class RedisState:
                 if run and run == self._run:
                     return response
 
-        return self._answered(ask)
+        return self._asking(ask)
 
     def _is_trusted(self, name: int) -> bool:
         """Whether nobody distrusts the counters of this name (see ``distrust``).
@@ -220,7 +220,7 @@ class RedisState:
         if trusted == (self._run, name) and time.monotonic() < until:
             return True
         started = time.monotonic()
-        if not self._answered(
+        if not self._asking(
             lambda: self._redis.script_exists(_distrust_script(name)[1])
         )[0]:
             self._trusted = (self._run, name), started + TRUST_SECONDS
@@ -238,14 +238,14 @@ class RedisState:
         """
         distrusted: int | None = None
         while True:
-            found = self._answered(lambda: self._redis.hget(STATE, "name"))
+            found = self._asking(lambda: self._redis.hget(STATE, "name"))
             if found is None:
                 return time.monotonic()
             if int(found) == distrusted:
                 return self._distrusted[1]
             distrusted = int(found)
             script = _distrust_script(distrusted)[0]
-            self._answered(lambda: self._redis.script_load(script))  # noqa: B023
+            self._asking(lambda: self._redis.script_load(script))  # noqa: B023
             if self._distrusted[0] != (self._run, distrusted):
                 # Whoever has looked before it came believes for as long.
                 until = time.monotonic() + TRUST_SECONDS * 1.1
@@ -316,8 +316,8 @@ class RedisState:
     def prepare(self) -> None:
         """Open a connection for ``leave_word``, which then waits for nothing."""
         if self._spare is None:
-            spare = self._answered(lambda: self._client(single_connection_client=True))
-            self._answered(lambda: spare.script_load(_INVALIDATE))
+            spare = self._asking(lambda: self._client(single_connection_client=True))
+            self._asking(lambda: spare.script_load(_INVALIDATE))
             self._spare = spare
 
     def leave_word(self, slot: int) -> None:
@@ -343,7 +343,7 @@ class RedisState:
 
     def lock(self, do: Callable[[RedisLocks], bool]) -> bool:
         """Return what ``do`` says when it is given the locks."""
-        return bool(self._answered(lambda: do(self._locks)))
+        return bool(self._asking(lambda: do(self._locks)))
 
 
 def _distrust_script(name: int) -> tuple[str, str]:

@@ -59,12 +59,12 @@ def judge(results: CheckResults) -> Verdict:
         reasons.append(f"{results.good} of {results.expected} shares are sound")
     if results.corrupt:
         reasons.append(f"damaged shares: {results.corrupt}")
-    if results.good >= results.expected and results.old == 0 and results.versions < 2:
+    if results.good >= results.expected and results.stale == 0 and results.versions < 2:
         # What is damaged has a sound copy elsewhere, and no gateway repairs it.
         if results.healthy or not results.expected:
             return Verdict(State.WHOLE, "; ".join(reasons))
         reasons.append("the gateway calls it unhealthy")
-    if results.old or results.versions > 1:
+    if results.stale or results.versions > 1:
         reasons.append("a server has an older version, having missed a change")
     return Verdict(State.HURT, "; ".join(reasons))
 

@@ -41,8 +41,8 @@ class CheckResults:
     ``good`` counts the different sound shares of the newest version. Any ``needed`` of
     them restore the object, and there should be ``expected``; of a mutable object that
     is not ``recoverable`` the gateway makes up both. ``corrupt`` counts damaged shares,
-    ``old`` those of another version. ``attempted``: the gateway tried to repair it, and
-    these are the results after that.
+    ``stale`` those of another version. ``attempted``: the gateway tried to repair it,
+    and these are the results after that.
     """
 
     healthy: bool
@@ -51,7 +51,7 @@ class CheckResults:
     needed: int = 0
     expected: int = 0
     corrupt: int = 0
-    old: int = 0
+    stale: int = 0
     versions: int = 1
     attempted: bool = False
     damaged: tuple[DamagedShare, ...] = ()
@@ -149,7 +149,7 @@ def _results(results: dict[str, Any], attempted: bool = False) -> CheckResults:
             ("needed", "shares-needed"),
             ("expected", "shares-expected"),
             ("corrupt", "corrupt-shares"),
-            ("old", "wrong-shares"),
+            ("stale", "wrong-shares"),
             ("versions", "recoverable-versions"),
         )
     }

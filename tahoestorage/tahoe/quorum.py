@@ -167,7 +167,9 @@ class Quorum:
         """
         state = self._state
         with state.reading:
-            while (facts := self._known(servers, since)) is None and state.is_reading:
+            while (
+                facts := self._cached_facts(servers, since)
+            ) is None and state.is_reading:
                 self._wait_for_reading()
             if facts is not None:
                 return facts
@@ -193,7 +195,7 @@ class Quorum:
         ):
             raise _timeout(self._gateway)
 
-    def _known(self, servers: tuple[Server, ...], since: float) -> Facts | None:
+    def _cached_facts(self, servers: tuple[Server, ...], since: float) -> Facts | None:
         """Return the facts that were read if they are still current, else None."""
         facts = self._state.facts
         reading = self._state.readings.get(self._gateway.base_url)

@@ -57,9 +57,9 @@ def processes(directory: Path) -> list[str]:
     return found
 
 
-def wait_until(label: Callable[[], object]) -> None:
+def wait_until(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + PATIENCE
-    while not label():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
 

@@ -30,7 +30,7 @@ def test_who_looked_just_before_believes_no_longer_than_the_change_takes(
         client.config_set("min-replicas-to-write", 0)
         assert reader.entry(namespace, "a") is None
         change.done(None)
-        writer._tiers._redis._untold.clear()  # type: ignore[attr-defined]
+        writer._tiers._redis._unsent.clear()  # type: ignore[attr-defined]
 
 
 def test_who_gets_no_lock_looks_whether_what_he_wrote_is_there() -> None:

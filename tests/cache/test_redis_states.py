@@ -60,7 +60,7 @@ COUNT_WAITS = """
 import threading
 from tahoestorage.cache.errors import RedisUnusable
 from tahoestorage.cache.redisstate import RedisState
-waits, usual = 0, RedisState._answered
+waits, usual = 0, RedisState._asking
 
 def counted(self, ask):
     try:
@@ -70,7 +70,7 @@ def counted(self, ask):
         waits += threading.current_thread() is threading.main_thread()
         raise
 
-RedisState._answered = counted
+RedisState._asking = counted
 """
 
 

@@ -155,8 +155,8 @@ def running(site: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def wait_until(label: Callable[[], object]) -> None:
+def wait_until(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + PATIENCE
-    while not label():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)

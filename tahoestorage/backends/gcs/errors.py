@@ -22,7 +22,7 @@ from tahoestorage.exceptions import (
     TahoeStorageError,
     printable,
 )
-from tahoestorage.schemes import is_no_tls, reasons_of, spoken_instead, told
+from tahoestorage.schemes import is_no_tls, reasons_of, spoken_instead, wrong_scheme
 
 try:
     from google.cloud.storage.exceptions import (
@@ -93,9 +93,9 @@ def mapped(error: BaseException, label: str) -> TahoeStorageError:
     if misspoken is not None:
         return misspoken
     if isinstance(error, api.GoogleAPICallError):
-        return _answered(error.code or 0, said(error.response), label)
+        return _of_status(error.code or 0, said(error.response), label)
     if isinstance(error, InvalidResponse):
-        return _answered(error.response.status_code, said(error.response), label)
+        return _of_status(error.response.status_code, said(error.response), label)
     if isinstance(error, auth.GoogleAuthError):
         return _refused(error, label)
     if isinstance(error, OSError | api.RetryError):
@@ -126,10 +126,10 @@ def _misspoken(error: BaseException, label: str) -> StoreUnreachable | None:
         return None
     if other is None:
         return None
-    return StoreUnreachable(f"{label}: {told(endpoint, other, EMULATOR)}")
+    return StoreUnreachable(f"{label}: {wrong_scheme(endpoint, other, EMULATOR)}")
 
 
-def _answered(code: int, text: str, label: str) -> TahoeStorageError:
+def _of_status(code: int, text: str, label: str) -> TahoeStorageError:
     reason = f" ({text})" if text else ""
     if code == 404:
         if _NO_BUCKET in text:

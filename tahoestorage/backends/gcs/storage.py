@@ -131,8 +131,8 @@ class GCSStorage(Composing):
         """
         if is_named_as_packed(name):
             return None
-        told = {"response_type": content_type, "response_disposition": disposition}
-        return self.url(name, {"method": method, **told})
+        headers = {"response_type": content_type, "response_disposition": disposition}
+        return self.url(name, {"method": method, **headers})
 
     def _signed(self, key: str, asked: Mapping[str, Any], label: str) -> Signed:
         parameters, seconds = dict(asked), seconds_until(asked)

@@ -21,7 +21,7 @@ from tahoestorage.exceptions import (
     UploadEnded,
     printable,
 )
-from tahoestorage.schemes import spoken_instead, told
+from tahoestorage.schemes import spoken_instead, wrong_scheme
 
 T = TypeVar("T")
 
@@ -118,11 +118,11 @@ def harmless(error: Exception) -> Exception | None:
     if not isinstance(error, botocore.ClientError):
         return None
     given: Any = error.response
-    told = given.get("Error", {})
-    text = printable(str(told.get("Message", "")))
+    detail = given.get("Error", {})
+    text = printable(str(detail.get("Message", "")))
     response: Any = {
         "Error": {
-            "Code": str(told.get("Code", "")),
+            "Code": str(detail.get("Code", "")),
             "Message": "" if _TELLING.search(text) else text[:_LONGEST],
         },
         "ResponseMetadata": {
@@ -138,12 +138,12 @@ def meaning(error: Exception, label: str, place: Place) -> TahoeStorageError:
         response: Any = error.response
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         code = str(response.get("Error", {}).get("Code", status))
-        return _answered(status, code, label, place)
+        return _of_status(status, code, label, place)
     name = type(error).__name__
     if isinstance(error, NO_CREDENTIALS):
         return no_credentials(error, label, str(place))
-    unanswered = isinstance(error, _HUNG_UP) and not isinstance(error, _NOBODY)
-    if unanswered and (other := spoken_instead(place.endpoint)):
+    hung_up = isinstance(error, _HUNG_UP) and not isinstance(error, _NOBODY)
+    if hung_up and (other := spoken_instead(place.endpoint)):
         return _misspoken(other, label, place)
     if isinstance(error, botocore.SSLError):
         return StoreUnreachable(
@@ -173,7 +173,7 @@ def no_credentials(error: Exception, label: str, place: str) -> StoreForbids:
     )
 
 
-def _answered(status: int, code: str, label: str, place: Place) -> TahoeStorageError:
+def _of_status(status: int, code: str, label: str, place: Place) -> TahoeStorageError:
     if code == "NoSuchBucket":
         return StoreError(
             f"{label}: {place} does not exist; make it, or correct bucket_name"
@@ -223,4 +223,6 @@ def _answered(status: int, code: str, label: str, place: Place) -> TahoeStorageE
 
 
 def _misspoken(other: str, label: str, place: Place) -> StoreUnreachable:
-    return StoreUnreachable(f"{label}: {told(place.endpoint, other, 'endpoint_url')}")
+    return StoreUnreachable(
+        f"{label}: {wrong_scheme(place.endpoint, other, 'endpoint_url')}"
+    )

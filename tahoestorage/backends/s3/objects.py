@@ -48,8 +48,8 @@ def encoding_in(response: Mapping[str, Any]) -> str | None:
 
     Without "aws-chunked", which is of the request that wrote it; SeaweedFS keeps it.
     """
-    told = str(response.get("ContentEncoding") or "").split(",")
-    found = [each.strip() for each in told]
+    encodings = str(response.get("ContentEncoding") or "").split(",")
+    found = [each.strip() for each in encodings]
     return ", ".join(each for each in found if each not in ("", _FRAMING)) or None
 
 

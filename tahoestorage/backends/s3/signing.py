@@ -56,9 +56,11 @@ def direct_upload(
     members: Any = client.meta.service_model.operation_model("PutObject").input_shape
     headers: dict[str, str] = {}
     for name, value in asked.items():
-        told = members.members[name].serialization
-        if told["location"] == "headers":
-            headers |= {told["name"] + each: text for each, text in value.items()}
+        serialization = members.members[name].serialization
+        if serialization["location"] == "headers":
+            headers |= {
+                serialization["name"] + each: text for each, text in value.items()
+            }
         else:
-            headers[told["name"]] = str(value)
+            headers[serialization["name"]] = str(value)
     return DirectUpload("PUT", url, {}, headers)

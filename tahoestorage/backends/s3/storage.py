@@ -160,14 +160,14 @@ class S3Storage(Multipart):
         if self.custom_domain or not self.querystring_auth:
             return None if is_named_as_packed(name) else self.url(name)
         name = self._shown(name)
-        told = {
+        headers = {
             "ResponseContentType": content_type,
             "ResponseContentDisposition": disposition,
         }
-        also = functools.partial(self._encoding_told, name)
-        return self._signed_url(name, told, None, method, also)
+        also = functools.partial(self._encoding_header, name)
+        return self._signed_url(name, headers, None, method, also)
 
-    def _encoding_told(self, name: str) -> dict[str, Any]:
+    def _encoding_header(self, name: str) -> dict[str, Any]:
         """Return the parameter that sets the response's Content-Encoding, if needed."""
         if is_named_as_packed(name):
             return {"ResponseContentEncoding": "identity"}
