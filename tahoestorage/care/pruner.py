@@ -18,6 +18,7 @@ from tahoestorage.exceptions import (
     NameTaken,
     ParentIsFile,
     StoreError,
+    TahoeStorageError,
 )
 from tahoestorage.moving.summary import reason
 from tahoestorage.redaction import redact
@@ -26,6 +27,10 @@ from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.children import Child, Link
 from tahoestorage.tahoe.directories import Directory, Path
 from tahoestorage.tahoe.links import WRITING_SECONDS
+from tahoestorage.tahoe.urlpaths import is_addressable
+
+LINK_PAUSES = (0.5, 2.0, 8.0)
+"""Seconds between the tries to link again what was unlinked and is not empty."""
 
 
 class SomebodyWrites(Exception):
@@ -36,10 +41,12 @@ class SomebodyWrites(Exception):
 class PruneCounts:
     """What was found and done; ``pruned`` and ``linked_again`` have paths.
 
-    ``young`` and ``read_only`` count empty directories that are left alone.
+    ``young`` and ``read_only`` count empty directories that are left alone, ``odd``
+    directories with names that can't be asked for, such as "..".
     """
 
     directories: int = 0
+    odd: int = 0
     young: int = 0
     read_only: int = 0
     pruned: list[str] = field(default_factory=list)
@@ -50,6 +57,7 @@ class PruneCounts:
         """Return all of it for JSON, with secrets left out."""
         return {
             "directories": self.directories,
+            "odd": self.odd,
             "young": self.young,
             "read_only": self.read_only,
             "pruned": [redact(path) for path in self.pruned],
@@ -179,6 +187,9 @@ class Pruner:
         return [c for c in found if not marker.is_reserved_name(c.name)]
 
     def _below(self, here: _Visit, child: Child) -> _Visit | None:
+        if not is_addressable(child.name):
+            self.counts.odd += 1
+            return None
         try:
             directory = Directory.of(child.entry.reference, child.write_reference)
         except InvalidCap:
@@ -223,18 +234,34 @@ class Pruner:
                 self._directories.forget(here.path)
             change.done(MISSING if failure is None else None)
             self._ticket = cache.ticket()
+        is_empty = False
         try:
             is_empty = not self._children(here.directory.best, (), here.path)
         except StoreError:
-            is_empty = False  # Nobody knows: it had better be linked.
+            pass  # Nobody knows: it had better be linked.
+        finally:
+            # Also after a Ctrl-C.
+            if not is_empty:
+                self._put_back(write, name, here, label)
+                cache.forget(namespace)
         if not is_empty:
-            self._link_again(write, name, here, label)
-            cache.forget(namespace)
             raise SomebodyWrites
         if failure is not None:
             raise failure
         self.counts.pruned.append(label)
         return True
+
+    def _put_back(self, write: Cap, name: str, here: _Visit, label: str) -> None:
+        """Link a directory again; what can't be linked is a failure, in the counts."""
+        for pause in (*LINK_PAUSES, None):
+            try:
+                self._link_again(write, name, here, label)
+                return
+            except TahoeStorageError as error:
+                why = f"unlinked with something in it: {reason(error)}"
+            if pause is not None:
+                time.sleep(pause)
+        self.counts.failures.append((label, why))
 
     def _link_again(self, write: Cap, name: str, here: _Visit, label: str) -> None:
         """Link a directory; by another name where somebody has made one of its own."""

@@ -39,6 +39,7 @@ from tahoestorage.tahoe.deadlines import extend
 from tahoestorage.tahoe.parsing import NodeParser, Server
 from tahoestorage.tahoe.transport import Transport
 from tahoestorage.tahoe.uploads import UploadBody
+from tahoestorage.tahoe.urlpaths import url_path
 
 # After these an upload is retried. Not after a time-out, which may happen each time.
 TRANSIENT_ERRORS = GatewayUnreachable | NotEnoughServers
@@ -409,7 +410,7 @@ class Gateway:
         if seconds:
             connect, read = self._transport.timeout
             timeout = UploadTimeout(connect, read + seconds, math.inf)
-        names = "".join("/" + quote(name, safe="") for name in path)
+        names = url_path(path, label)
         query = "?" + query if query else ""
         response = self._transport.send(
             method,

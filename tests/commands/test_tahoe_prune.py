@@ -9,6 +9,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from pytest_django.fixtures import Settings
 
+from tahoestorage.care import pruner
 from tahoestorage.exceptions import GatewayTimeout
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import literal_cap
@@ -195,3 +196,40 @@ def test_what_is_saved_where_the_answer_is_lost_is_linked_again(
     fresh = TahoeStorage(**{**site._given, "cache": False})
     assert fresh.exists(f"{again}/saved")
     assert fresh.exists("a/b/c/other")
+
+
+@pytest.mark.parametrize("failures", [2, 3])
+def test_what_cant_be_linked_again_is_tried_thrice_and_then_named(
+    failures: int, site: TahoeStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far = TahoeStorage(**{**site._given, "cache": False})
+    inner = far.directories.fetch(("e",)).directory
+    link, unlink = Gateway.set_children, Gateway.unlink
+    tries: list[str] = []
+
+    def meanwhile(self: Gateway, *arguments: Any, **options: Any) -> None:
+        unlink(self, *arguments, **options)
+        link(self, inner.best, {"saved": Link(literal_cap(b"saved"))}, label="saved")
+
+    def away(self: Gateway, *arguments: Any, **options: Any) -> None:
+        tries.append("link")
+        if len(tries) <= failures:
+            raise GatewayTimeout("no response in time")
+        link(self, *arguments, **options)
+
+    monkeypatch.setattr(pruner, "LINK_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(Gateway, "unlink", meanwhile)
+    monkeypatch.setattr(Gateway, "set_children", away)
+
+    made = run(*NOW, "--json")
+
+    assert (made.status, len(tries)) == (1, 3)
+    assert made.json["pruned"] == []
+    if failures == 2:
+        assert (made.json["linked_again"], made.json["failures"]) == (["e"], [])
+        assert far.exists("e/saved")
+    else:
+        assert made.json["linked_again"] == []
+        why = "unlinked with something in it: no response in time"
+        assert made.json["failures"] == [{"path": "e", "reason": why}]
+        assert "or linked again: see above" in made.err

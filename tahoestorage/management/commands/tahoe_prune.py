@@ -127,18 +127,19 @@ class Command(BaseCommand):
                 pruner.prune(below)
             except SomebodyWrites:
                 why = (
-                    "Somebody writes to the storage: stopped. What was unlinked was "
-                    "empty. Stop who it is, and run it again."
+                    "Somebody writes to the storage: stopped. Stop who it is, and run "
+                    "it again."
                 )
             except KeyboardInterrupt:
-                why, status = "Interrupted. What was unlinked was empty.", INTERRUPTED
+                why, status = "Interrupted.", INTERRUPTED
             except (TahoeStorageError, OSError) as error:
                 why = reason(error)
         counts = pruner.counts
         document |= {**counts.as_dict(), "error": why}
         self._print(document, counts, as_json=json)
-        if why is None and counts.failures:
-            why = "Not all directories could be listed: see above."
+        if counts.failures:
+            text = "Not all directories could be listed, or linked again: see above."
+            why = text if why is None else f"{why} {text}"
         if why is not None:
             raise CommandError(why, returncode=status)
 
@@ -165,6 +166,7 @@ class Command(BaseCommand):
         for count, words in (
             (counts.young, "empty, and too young"),
             (counts.read_only, "empty, and read-only"),
+            (counts.odd, "with names that can't be asked for"),
         ):
             text += f", {count:,} {words}" if count else ""
         lines.append(text)
