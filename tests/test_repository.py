@@ -183,8 +183,9 @@ BELOW = {
     "config": {"exceptions", "redaction", "tahoe"},
     "backends": {*CORE, "config", "installed"},
     "serving": STORES,
-    "moving": {*STORES, "env"},
-    "care": {*STORES, "filenames", "moving"},
+    "progress": {"display"},
+    "moving": {*STORES, "display", "env", "progress"},
+    "care": {*STORES, "display", "filenames", "moving"},
     "checks": STORES,
     "proxy": {*STORES, "serving"},
     "testing": CORE,
@@ -193,8 +194,8 @@ BELOW = {
     "verification": STORES,
     "urls": {"serving"},
 }
-ON_THEIR_OWN = {"errorpages", "filenames", "installed", "middleware", "naming"}
-ON_THEIR_OWN |= {"widgets"}
+ON_THEIR_OWN = {"display", "errorpages", "filenames", "installed", "middleware"}
+ON_THEIR_OWN |= {"naming", "widgets"}
 
 
 @pytest.mark.parametrize("part", sorted({*BELOW, *ON_THEIR_OWN}))

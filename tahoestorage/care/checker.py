@@ -18,6 +18,7 @@ from tahoestorage.care.verdicts import (
     judge,
     line_of,
 )
+from tahoestorage.display import reason
 from tahoestorage.entries import EntryKind
 from tahoestorage.exceptions import (
     GatewayUnreachable,
@@ -26,7 +27,6 @@ from tahoestorage.exceptions import (
     StoreError,
 )
 from tahoestorage.moving.pool import Impatient, WorkerThreads
-from tahoestorage.moving.summary import reason
 from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap, Kind
 from tahoestorage.tahoe.children import Child, Node

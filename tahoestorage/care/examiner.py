@@ -10,6 +10,7 @@ from typing import TypeVar
 from tahoestorage.backends.tahoe import TahoeStorage
 from tahoestorage.care.record import LEASED, VERIFIED
 from tahoestorage.care.verdicts import WHOLE, State, Verdict, better, judge
+from tahoestorage.display import reason
 from tahoestorage.entries import EntryKind
 from tahoestorage.exceptions import (
     GatewayUnreachable,
@@ -18,7 +19,6 @@ from tahoestorage.exceptions import (
     StoreError,
     WriteCollision,
 )
-from tahoestorage.moving.summary import reason
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.checkresults import CheckResults
 from tahoestorage.tahoe.directories import Directory, Path

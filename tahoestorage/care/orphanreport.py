@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from tahoestorage.care.orphans import DAY
+from tahoestorage.display import ReadableError
 from tahoestorage.moving.store import Store
 
 FORMAT = "tahoestorage-orphans-1"
 
 
-class BadReport(ValueError):
+class BadReport(ReadableError, ValueError):
     """A report that nothing may be deleted by, and why."""
 
 

@@ -12,10 +12,10 @@ from django.core.exceptions import SuspiciousOperation
 
 from tahoestorage.care.namedfiles import inside_of, named_files, other_stores
 from tahoestorage.care.orphantable import ListedFile, OrphanTable, endings
+from tahoestorage.display import LISTED, reason
 from tahoestorage.moving.disk import Disk
 from tahoestorage.moving.names import BadName, NoFile
 from tahoestorage.moving.store import OtherStore, Stat, Store
-from tahoestorage.moving.summary import LISTED, reason
 from tahoestorage.redaction import redact
 
 DAY = 86400.0

@@ -11,6 +11,7 @@ from typing import Any
 from tahoestorage.backends.tahoe import TahoeStorage
 from tahoestorage.cache import MISSING
 from tahoestorage.care.namedfiles import all_storages
+from tahoestorage.display import reason
 from tahoestorage.entries import EntryKind
 from tahoestorage.exceptions import (
     FileMissing,
@@ -20,7 +21,6 @@ from tahoestorage.exceptions import (
     StoreError,
     TahoeStorageError,
 )
-from tahoestorage.moving.summary import reason
 from tahoestorage.redaction import redact
 from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap

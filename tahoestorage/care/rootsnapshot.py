@@ -19,6 +19,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from tahoestorage.display import ReadableError
 from tahoestorage.entries import EntryKind
 from tahoestorage.exceptions import InvalidCap, NotEnoughServers, NotEnoughShares
 from tahoestorage.tahoe import marker, quorum
@@ -34,7 +35,7 @@ _BY_PATHS = "tahoestorage-root-1"
 _N, _R, _P = 1 << 17, 8, 1
 
 
-class BadSnapshot(ValueError):
+class BadSnapshot(ReadableError, ValueError):
     """The file is no snapshot, or is damaged, or the passphrase is another one."""
 
 

@@ -16,8 +16,8 @@ from tahoestorage.cache.inspection import InspectedDisk, InspectedTier, TierStat
 from tahoestorage.care.record import LEASED, PastCheck, past_checks
 from tahoestorage.care.verdicts import State, judge
 from tahoestorage.config.settings import CacheOptions
+from tahoestorage.display import reason, shown
 from tahoestorage.exceptions import NotEnoughServers, StoreError
-from tahoestorage.moving.summary import reason, shown
 from tahoestorage.tahoe.caps import Shares
 from tahoestorage.tahoe.parsing import Server
 

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from tahoestorage.moving.summary import LISTED, shown
+from tahoestorage.display import LISTED, shown
 from tahoestorage.redaction import redact
 from tahoestorage.tahoe.checkresults import CheckResults
 

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from django.core.management.base import CommandError, CommandParser
 
-from tahoestorage.moving.summary import reason
+from tahoestorage.display import reason
 
 
 class UsageParser(CommandParser):

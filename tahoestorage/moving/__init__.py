@@ -8,7 +8,7 @@
 ``pool``, ``processes``            threads, and processes, that copy several at a time
 ``linkqueue``                      links of several threads, as one change
 ``throttle``                       bytes per second, and the stop, for all of them
-``progress``, ``summary``          what is shown meanwhile, and in the end
+``summary``                        what is shown in the end
 ``resolve``                        stores, by what the command line named
 ``space``                          what the files will take on a grid's servers
 ``warming``                        filling a cache from listings

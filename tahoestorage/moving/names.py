@@ -7,8 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from tahoestorage.display import ReadableError
 
-class BadName(ValueError):
+
+class BadName(ReadableError, ValueError):
     """A name that no file can have, or that can't be asked for."""
 
 

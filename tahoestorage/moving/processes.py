@@ -17,13 +17,14 @@ from dataclasses import replace
 from types import TracebackType
 from typing import NamedTuple
 
+from tahoestorage.display import reason
 from tahoestorage.exceptions import TahoeStorageError
 from tahoestorage.moving.copier import Copier, Outcome
 from tahoestorage.moving.disk import Disk
 from tahoestorage.moving.objects import Objects
 from tahoestorage.moving.pool import Pool
 from tahoestorage.moving.store import Found
-from tahoestorage.moving.summary import passes, reason
+from tahoestorage.moving.summary import passes
 from tahoestorage.moving.throttle import Stopped, Throttle
 
 SMALL = 1 << 20

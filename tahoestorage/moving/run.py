@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from tahoestorage.display import LISTED, reason, shown, shown_bytes
 from tahoestorage.moving.copier import Copier, Outcome
 from tahoestorage.moving.grid import Grid
 from tahoestorage.moving.names import BadName, FolderMark, Names, NoFile
@@ -17,18 +18,11 @@ from tahoestorage.moving.processes import (
     WorkerProcesses,
     worker_processes,
 )
-from tahoestorage.moving.progress import Progress
 from tahoestorage.moving.space import SHARES, Space, Spread
 from tahoestorage.moving.store import Found, Store
-from tahoestorage.moving.summary import (
-    LISTED,
-    Summary,
-    passes,
-    reason,
-    shown,
-    shown_bytes,
-)
+from tahoestorage.moving.summary import Summary, passes
 from tahoestorage.moving.throttle import Stopped, Throttle
+from tahoestorage.progress import Progress
 
 RESTING = 56
 """So many files that were uploaded to a grid may wait to be linked together."""

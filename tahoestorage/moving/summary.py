@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
-
+from tahoestorage.display import LISTED, shown_bytes
 from tahoestorage.exceptions import (
     DamagedDownload,
     NameTaken,
     NotEnoughServers,
     NotEnoughShares,
-    TahoeStorageError,
     WriteCollision,
-    printable,
 )
 from tahoestorage.moving.content import SourceChanged
 from tahoestorage.moving.copier import Outcome
-from tahoestorage.moving.names import BadName
 from tahoestorage.redaction import redact
-
-LISTED = 10_000
-"""How many names are kept of each: failed, refused, to be copied, deleted."""
-
-# The texts of these are written for people; of others the class says most.
-_READABLE = (OSError, TahoeStorageError, BadName, ImproperlyConfigured)
 
 # The cause of these ends by itself: an outage, or what another process does.
 _TEMPORARY = (
@@ -45,27 +34,6 @@ _TEMPORARY = (
 def passes(error: Exception) -> bool:
     """Whether the next run may succeed where this error was, without any help."""
     return isinstance(error, _TEMPORARY)
-
-
-def reason(error: Exception) -> str:
-    """Return the text of an error in one line, without caps or other secrets."""
-    text = str(getattr(error, "strerror", None) or error)
-    if not text or not isinstance(error, _READABLE):
-        text = f"{type(error).__name__} {text}".strip()
-    return redact(printable(" ".join(text.split())))
-
-
-def shown(name: str) -> str:
-    """Return a name, quoted and safe for a terminal, without caps."""
-    return redact(repr(name))
-
-
-def shown_bytes(count: float) -> str:
-    """Return a number of bytes in a unit for people, such as 1.5 MiB."""
-    if count < 1024:
-        return f"{count:.0f} bytes"
-    power = min(int(math.log(count, 1024)), 4)
-    return f"{count / 1024**power:,.1f} {'KMGT'[power - 1]}iB"
 
 
 class Summary:

@@ -452,7 +452,7 @@ def test_warm_can_be_interrupted(
         raise KeyboardInterrupt
 
     fill(site)
-    monkeypatch.setattr("tahoestorage.moving.progress.Progress.looked", stop)
+    monkeypatch.setattr("tahoestorage.progress.Progress.looked", stop)
     done = run("warm", "--json")
     assert done.status == 130
     assert done.json["names"] == 1

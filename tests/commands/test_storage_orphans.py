@@ -202,7 +202,7 @@ def test_wrong_arguments_and_ctrl_c(make: Add, monkeypatch: pytest.MonkeyPatch) 
     assert run().status == 0
     assert run("none").status == 2
     assert "less than a day" in run("--older-than", "23h").err
-    assert run("--report", "a", "--delete", "b").status == 1
+    assert run("--report", "a", "--delete", "b").status == 2
 
     def interrupted(*arguments: object) -> Iterator[str]:
         raise KeyboardInterrupt

@@ -21,11 +21,11 @@ from django.core.files.storage import (
 from tahoestorage.moving import copier, disk
 from tahoestorage.moving.content import Content, SourceChanged
 from tahoestorage.moving.names import NoFile
-from tahoestorage.moving.progress import Progress
 from tahoestorage.moving.resolve import store_of
 from tahoestorage.moving.run import Plan, Run
 from tahoestorage.moving.store import Found, Store
 from tahoestorage.moving.throttle import Stopped, Throttle
+from tahoestorage.progress import Progress
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.children import Link
 from tahoestorage.testing.grid import LocalGrid

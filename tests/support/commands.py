@@ -24,12 +24,12 @@ class Made(NamedTuple):
         return document
 
 
-def run(command: str, *arguments: str) -> Made:
-    """Run a command, which must not say any cap."""
+def run(command: str, *arguments: str, **options: Any) -> Made:
+    """Run a command, which must not say any cap; with options of call_command."""
     out, err = io.StringIO(), io.StringIO()
     status = 0
     try:
-        call_command(command, *arguments, stdout=out, stderr=err)
+        call_command(command, *arguments, stdout=out, stderr=err, **options)
     except CommandError as error:
         status = error.returncode
         err.write(f"CommandError: {error}\n")

@@ -17,9 +17,9 @@ from django.core.files.storage import (
     Storage,
 )
 
-from tahoestorage.moving.progress import Progress
 from tahoestorage.moving.resolve import store_of
 from tahoestorage.moving.run import Plan, Run
+from tahoestorage.progress import Progress
 from tests.support import commands
 
 KINDS = ["disk", "memory", "grid"]

@@ -16,6 +16,7 @@ from django.core.management.base import CommandError, CommandParser
 from tahoestorage.backends.cached import Cached
 from tahoestorage.backends.content import CHUNK
 from tahoestorage.exceptions import StoreError, printable
+from tahoestorage.management.storecommand import add_jobs
 from tahoestorage.storage import TahoeStorage
 
 
@@ -34,13 +35,11 @@ class Command(collectstatic.Command):
     def add_arguments(self, parser: CommandParser) -> None:
         """Add --jobs to Django's arguments."""
         super().add_arguments(parser)
-        parser.add_argument(
-            "--jobs",
-            type=int,
+        add_jobs(
+            parser,
+            "How many files are uploaded at a time to S3 or Google Cloud Storage",
             default=8,
-            metavar="N",
-            help="How many files are uploaded at a time to S3 or Google Cloud Storage "
-            "(default: 8).",
+            most=256,
         )
 
     def set_options(self, **options: Any) -> None:

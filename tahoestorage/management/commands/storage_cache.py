@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import Storage
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from tahoestorage.cache.inspection import TierStats
 from tahoestorage.care.livecounts import (
@@ -20,16 +18,20 @@ from tahoestorage.care.livecounts import (
 )
 from tahoestorage.care.status import tiers_of
 from tahoestorage.config.settings import CacheOptions
-from tahoestorage.moving.progress import Progress, shown_on
+from tahoestorage.display import reason, shown, shown_bytes
+from tahoestorage.management.storecommand import (
+    INTERRUPTED,
+    USAGE,
+    StoreCommand,
+    add_alias,
+    add_json,
+    errors_of,
+)
 from tahoestorage.moving.resolve import label, storage_of
-from tahoestorage.moving.summary import reason, shown, shown_bytes
 from tahoestorage.moving.warming import cache_options, warm
 
-USAGE = 2
-INTERRUPTED = 130
 
-
-class Command(BaseCommand):
+class Command(StoreCommand):
     """Inspect, clear or fill the cache of a storage."""
 
     help = (
@@ -47,29 +49,15 @@ class Command(BaseCommand):
             choices=["stats", "clear", "warm"],
             help="what to do with the cache",
         )
-        parser.add_argument(
-            "alias",
-            nargs="?",
-            default="default",
-            metavar="ALIAS",
-            help="the storage, by its alias in STORAGES (default: default)",
-        )
-        parser.add_argument(
-            "--json",
-            action="store_true",
-            help="print one JSON document on standard output, and nothing else there",
-        )
+        add_alias(parser)
+        add_json(parser)
 
     def handle(
         self, *, action: str, alias: str, json: bool, verbosity: int, **options: Any
     ) -> None:
-        try:
+        with errors_of(alias, USAGE):
             storage = storage_of(alias)
             cache = cache_options(storage)
-        except ImproperlyConfigured as error:
-            raise CommandError(
-                f"{label(alias)}: {reason(error)}", returncode=USAGE
-            ) from None
         document: dict[str, Any] = {"alias": label(alias), "action": action}
         if cache is None:
             if action != "stats":
@@ -78,9 +66,9 @@ class Command(BaseCommand):
                     "TAHOE_STORAGE_CACHE, to have one."
                 )
             document["lifetime"], document["tiers"] = None, []
-            self._print(document, json, "The cache is off.")
+            self.put(document, "The cache is off.", as_json=json)
         elif action == "warm":
-            self._warm(storage, cache, document, as_json=json, quiet=not verbosity)
+            self._warm(storage, cache, document, as_json=json, verbosity=verbosity)
         else:
             tiers = tiers_of(cache)
             stats = [
@@ -97,7 +85,7 @@ class Command(BaseCommand):
                 live = live_counts()
                 document["live"] = live.as_dict()
                 lines += _live_lines(live)
-            self._print(document, json, *lines)
+            self.put(document, *lines, as_json=json)
             errors = [each for each in stats if each.error is not None]
             if errors and action == "clear":
                 raise CommandError(
@@ -112,15 +100,12 @@ class Command(BaseCommand):
         document: dict[str, Any],
         *,
         as_json: bool,
-        quiet: bool,
+        verbosity: int,
     ) -> None:
         started = time.monotonic()
         names, failures, interrupted = 0, [], False
-        progress = Progress(self._say, seconds=float("inf"))
-        if not quiet:
-            progress = shown_on(self.stderr._out, self._say)
         try:
-            with progress:
+            with self.progress(verbosity) as progress:
                 for found in warm(storage):
                     if found.error is None:
                         names += 1
@@ -133,10 +118,10 @@ class Command(BaseCommand):
             interrupted = True
         seconds = time.monotonic() - started
         document.update(names=names, failures=failures, seconds=round(seconds, 3))
-        self._print(
+        self.put(
             document,
-            as_json,
             f"{names:,} names in the cache for {cache.lifetime:g} s; {seconds:.1f} s",
+            as_json=as_json,
         )
         if interrupted:
             raise CommandError(
@@ -148,15 +133,6 @@ class Command(BaseCommand):
                 f"{len(failures):,} listings could not be read; they are named above. "
                 "Run it again when the store can be reached."
             )
-
-    def _say(self, text: str) -> None:
-        # The style of errors is for errors only.
-        self.stderr.write(text, str)
-        self.stderr.flush()
-
-    def _print(self, document: dict[str, Any], as_json: bool, *lines: str) -> None:
-        text = json.dumps(document, indent=2) if as_json else "\n".join(lines)
-        self.stdout.write(text)
 
 
 def _shown(stats: TierStats) -> str:

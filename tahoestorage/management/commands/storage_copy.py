@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from tahoestorage.exceptions import TahoeStorageError
-from tahoestorage.moving.progress import Progress, shown_on
+from tahoestorage.display import shown_bytes
+from tahoestorage.management.storecommand import (
+    INTERRUPTED,
+    USAGE,
+    StoreCommand,
+    add_jobs,
+    add_json,
+    errors_of,
+)
 from tahoestorage.moving.resolve import label, storage_of, store_of
 from tahoestorage.moving.run import Plan, Run
 from tahoestorage.moving.space import SHARES, Spread
 from tahoestorage.moving.store import Store
-from tahoestorage.moving.summary import Summary, reason, shown_bytes
+from tahoestorage.moving.summary import Summary
 from tahoestorage.moving.throttle import parse_rate
 
-USAGE = 2
 NAMED = 50
 """How many of the files to be copied a dry run names, unless -v 2 asks for all."""
-INTERRUPTED = 130
 REFUSED = (
     "{count:,} names can't be kept in TO as they are, and nothing was copied. Rename "
     "those files in FROM, and where they are referred to, or delete them."
@@ -32,7 +34,7 @@ REFUSED = (
 T = TypeVar("T")
 
 
-class Command(BaseCommand):
+class Command(StoreCommand):
     """Copy what TO does not have yet; a second run copies what has changed since."""
 
     help = (
@@ -57,13 +59,7 @@ class Command(BaseCommand):
             metavar="P",
             help="only the names that begin with P, in FROM and in TO",
         )
-        parser.add_argument(
-            "--jobs",
-            type=_checked(_jobs),
-            default=8,
-            metavar="N",
-            help="how many files to copy at a time, 1 to 256 (default: 8)",
-        )
+        add_jobs(parser, "how many files to copy at a time", default=8, most=256)
         parser.add_argument(
             "--verify",
             action="store_true",
@@ -100,11 +96,7 @@ class Command(BaseCommand):
             help="for the estimate of space on a grid: the gateway's shares.needed and "
             "shares.total (default: 3/10)",
         )
-        parser.add_argument(
-            "--json",
-            action="store_true",
-            help="print one JSON document on standard output, and nothing else there",
-        )
+        add_json(parser)
 
     def handle(
         self,
@@ -144,34 +136,15 @@ class Command(BaseCommand):
             named=(0, NAMED, sys.maxsize)[min(verbosity, 2)],
             is_needed=is_needed,
         )
-        times = 2 if verify else 1
-        if verbosity:
-            progress = shown_on(self.stderr._out, self._say, times=times)
-        else:
-            progress = Progress(self._say, times=times, seconds=float("inf"))
-        run = Run(plan, progress)
+        run = Run(plan, self.progress(verbosity, times=2 if verify else 1))
         run.carry_out()
-        summary = run.summary
-        if json:
-            self._print_json(source, target, run, plan)
-        else:
-            self._print(summary, run, plan)
+        self._print(source, target, run, plan, as_json=json)
         self._end(run)
 
-    def _say(self, text: str) -> None:
-        # The style of errors is for errors only.
-        self.stderr.write(text, str)
-        self.stderr.flush()
-
-    def _print(self, summary: Summary, run: Run, plan: Plan) -> None:
-        self.stdout.write(summary.text(dry_run=plan.dry_run))
-        if run.space is not None:
-            self.stdout.write(
-                f"On the grid's servers, with {plan.shares} shares (--shares): about "
-                f"{shown_bytes(run.space.bytes)}"
-            )
-
-    def _print_json(self, source: str, target: str, run: Run, plan: Plan) -> None:
+    def _print(
+        self, source: str, target: str, run: Run, plan: Plan, *, as_json: bool
+    ) -> None:
+        lines = [run.summary.text(dry_run=plan.dry_run)]
         document: dict[str, Any] = {
             "from": label(source),
             "to": label(target),
@@ -181,17 +154,18 @@ class Command(BaseCommand):
             **run.summary.as_dict(),
         }
         if run.space is not None:
+            lines.append(
+                f"On the grid's servers, with {plan.shares} shares (--shares): about "
+                f"{shown_bytes(run.space.bytes)}"
+            )
             document["space"] = {"shares": str(plan.shares), "bytes": run.space.bytes}
-        self.stdout.write(json.dumps(document, indent=2))
+        self.put(document, *lines, as_json=as_json)
 
     def _end(self, run: Run) -> None:
         summary = run.summary
         if summary.status == "interrupted":
             if run.is_busy:
-                # Python itself would wait for what does not end.
-                self.stdout.flush()
-                self.stderr.flush()
-                os._exit(INTERRUPTED)
+                self.exit_at_once()
             raise CommandError(
                 "Interrupted. The next run goes on from here.", returncode=INTERRUPTED
             )
@@ -221,12 +195,6 @@ def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:
     return parsed
 
 
-def _jobs(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 256:
-        raise ValueError(f"{text!r} is not a number of jobs from 1 to 256")
-    return int(text)
-
-
 def _check_prefix(prefix: str) -> None:
     parts = prefix.split("/")
     if prefix.startswith("/") or ".." in parts or "." in parts or "" in parts[:-1]:
@@ -240,12 +208,8 @@ def _stores(*arguments: str) -> tuple[Store, Store]:
     """Return the stores to copy from and to. Raises CommandError."""
     stores = []
     for argument in arguments:
-        try:
+        with errors_of(argument, USAGE):
             stores.append(store_of(storage_of(argument)))
-        except (ImproperlyConfigured, TahoeStorageError, OSError) as error:
-            raise CommandError(
-                f"{label(argument)}: {reason(error)}", returncode=USAGE
-            ) from None
     source, target = stores
     if source.overlaps(target):
         raise CommandError(

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import json
-import time
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import Storage
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from tahoestorage.exceptions import TahoeStorageError
+from tahoestorage.display import shown
+from tahoestorage.management.storecommand import (
+    INTERRUPTED,
+    USAGE,
+    StoreCommand,
+    add_alias,
+    add_json,
+    errors_of,
+    number_of,
+)
 from tahoestorage.management.usage import unexpected_errors_end_with
 from tahoestorage.moving.resolve import label, storage_of, store_of
-from tahoestorage.moving.summary import reason, shown
+from tahoestorage.progress import Progress
 
 TOO_LARGE = 1
-USAGE = 2
-INTERRUPTED = 130
 MANY = 2_000
-LINE_SECONDS = 5.0
 
 
-class Command(BaseCommand):
+class Command(StoreCommand):
     """List the directories that have more names than are good for them."""
 
     help = (
@@ -33,35 +36,29 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "alias",
-            nargs="?",
-            default="default",
-            metavar="ALIAS",
-            help="the storage, by its alias in STORAGES or a URL (default: default)",
-        )
+        add_alias(parser, or_url=True)
         parser.add_argument(
             "--more-than",
-            type=int,
+            type=number_of("names", 0, 999_999_999),
             default=MANY,
             metavar="N",
             help=f"how many names a directory may have (default: {MANY:,})",
         )
-        parser.add_argument(
-            "--json",
-            action="store_true",
-            help="print one JSON document on standard output, and nothing else there",
-        )
+        add_json(parser)
 
     @unexpected_errors_end_with(USAGE)
-    def handle(self, *, alias: str, more_than: int, json: bool, **options: Any) -> None:
+    def handle(
+        self,
+        *,
+        alias: str,
+        more_than: int,
+        json: bool,
+        verbosity: int,
+        **options: Any,
+    ) -> None:
         try:
-            storage = storage_of(alias)
-            looked, found = self._look(storage, more_than)
-        except (TahoeStorageError, ImproperlyConfigured, OSError) as error:
-            raise CommandError(
-                f"{label(alias)}: {reason(error)}", returncode=USAGE
-            ) from None
+            with errors_of(alias, USAGE), self.progress(verbosity) as progress:
+                looked, found = _look(storage_of(alias), more_than, progress)
         except NotImplementedError:
             raise CommandError(
                 f"{label(alias)} has no directories that can be listed.",
@@ -80,31 +77,25 @@ class Command(BaseCommand):
                 returncode=TOO_LARGE,
             )
 
-    def _look(self, storage: Storage, more_than: int) -> tuple[int, dict[str, int]]:
-        """Return how many directories there are, and the names in the large ones."""
-        looked, found = 0, {}
-        shown_at = time.monotonic()
-        for directory, count in store_of(storage).walk_directories():
-            looked += 1
-            if count > more_than:
-                found[directory] = count
-            if time.monotonic() - shown_at >= LINE_SECONDS:
-                shown_at = time.monotonic()
-                self.stderr.write(f"{looked:,} directories so far", self.style.NOTICE)
-        return looked, found
-
     def _print(
         self, looked: int, found: dict[str, int], more_than: int, *, as_json: bool
     ) -> None:
         largest = sorted(found.items(), key=lambda each: (-each[1], each[0]))
-        if as_json:
-            rows = [{"directory": name, "names": count} for name, count in largest]
-            document = {"looked_at": looked, "more_than": more_than, "large": rows}
-            self.stdout.write(json.dumps(document, indent=2))
-            return
-        for name, count in largest:
-            self.stdout.write(f"{count:>12,}  {shown(name or '/')}")
-        if not largest:
-            self.stdout.write(
-                f"None of {looked:,} directories has more than {more_than:,} names."
-            )
+        rows = [{"directory": name, "names": count} for name, count in largest]
+        document = {"looked_at": looked, "more_than": more_than, "large": rows}
+        lines = [f"{count:>12,}  {shown(name or '/')}" for name, count in largest]
+        none = f"None of {looked:,} directories has more than {more_than:,} names."
+        self.put(document, *lines or [none], as_json=as_json)
+
+
+def _look(
+    storage: Storage, more_than: int, progress: Progress
+) -> tuple[int, dict[str, int]]:
+    """Return how many directories there are, and the names in the large ones."""
+    looked, found = 0, {}
+    for directory, count in store_of(storage).walk_directories():
+        looked += 1
+        if count > more_than:
+            found[directory] = count
+        progress.tell(f"{looked:,} directories so far")
+    return looked, found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from argparse import ArgumentTypeError
 from datetime import timedelta
@@ -11,7 +10,7 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import Storage
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from tahoestorage.care import orphanreport
 from tahoestorage.care.orphanreport import BadReport
@@ -25,14 +24,21 @@ from tahoestorage.care.orphans import (
 )
 from tahoestorage.care.orphantable import OrphanTable
 from tahoestorage.config.settings import storage_of_alias
-from tahoestorage.management.commands.storage_uploads import age
+from tahoestorage.display import reason, shown, shown_bytes
+from tahoestorage.management.storecommand import (
+    INTERRUPTED,
+    USAGE,
+    StoreCommand,
+    add_alias,
+    add_json,
+    age,
+    errors_of,
+)
 from tahoestorage.management.usage import unexpected_errors_end_with
-from tahoestorage.moving.progress import shown_on
 from tahoestorage.moving.resolve import store_of
-from tahoestorage.moving.summary import reason, shown, shown_bytes
 from tahoestorage.redaction import redact
 
-DIFFERENT, USAGE, FAILED, INTERRUPTED = 1, 2, 3, 130
+DIFFERENT, FAILED = 1, 3
 NAMED = 50
 """How many names of each kind are shown, unless -v 2 asks for all that are kept."""
 
@@ -48,7 +54,7 @@ def least_age(text: str) -> timedelta:
     return found
 
 
-class Command(BaseCommand):
+class Command(StoreCommand):
     """Compare a store with the database, and delete what nothing names if told so."""
 
     help = (
@@ -62,13 +68,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "alias",
-            nargs="?",
-            default="default",
-            metavar="ALIAS",
-            help="the storage, by its alias in STORAGES (default: default)",
-        )
+        add_alias(parser)
         action = parser.add_mutually_exclusive_group()
         action.add_argument(
             "--report",
@@ -91,11 +91,7 @@ class Command(BaseCommand):
             help="only files last changed longer ago than this, such as 36h or 30d; a "
             "day at least (default: 1d)",
         )
-        parser.add_argument(
-            "--json",
-            action="store_true",
-            help="print one JSON document on standard output, and nothing else there",
-        )
+        add_json(parser)
 
     @unexpected_errors_end_with(FAILED)
     def handle(
@@ -109,21 +105,19 @@ class Command(BaseCommand):
         verbosity: int,
         **options: Any,
     ) -> None:
-        try:
+        with errors_of(alias, USAGE):
             storage = storage_of_alias(alias)
-        except ImproperlyConfigured as error:
-            raise CommandError(f"{alias}: {reason(error)}", returncode=USAGE) from None
         started = now()
         counts = OrphanCounts()
         document: dict[str, Any] = {"alias": alias, "status": "done"}
         why = None
         try:
-            with OrphanTable() as table, shown_on(self.stderr._out, self._say) as shown:
+            with OrphanTable() as table, self.progress(verbosity) as progress:
                 search = OrphanSearch(
                     store_of(storage),
                     table,
                     before=started - older_than.total_seconds(),
-                    looked=shown.looked,
+                    looked=progress.looked,
                 )
                 counts = search.counts
                 search.find()
@@ -171,11 +165,6 @@ class Command(BaseCommand):
             search.delete(orphanreport.read(delete, store, started))
         return None
 
-    def _say(self, text: str) -> None:
-        # The style of errors is for errors only.
-        self.stderr.write(text, str)
-        self.stderr.flush()
-
     def _print(
         self,
         document: dict[str, Any],
@@ -184,9 +173,6 @@ class Command(BaseCommand):
         *,
         as_json: bool,
     ) -> None:
-        if as_json:
-            self.stdout.write(json.dumps(document, indent=2))
-            return
         lines = [
             *(f"orphan: {shown(name)}" for name in counts.orphan_names[:most]),
             *(
@@ -202,11 +188,9 @@ class Command(BaseCommand):
                 for name, why in counts.failures[:most]
             ),
         ]
-        for line in lines:
-            self.stdout.write(line)
         if most is not None and len(counts.orphan_names) > most:
-            self.stdout.write("There are more: see --report, --json, or -v 2.")
-        self.stdout.write(_text(counts))
+            lines.append("There are more: see --report, --json, or -v 2.")
+        self.put(document, *lines, _text(counts), as_json=as_json)
 
     def _end(
         self,

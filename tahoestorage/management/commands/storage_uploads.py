@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import re
-from argparse import ArgumentTypeError
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from tahoestorage.backends.objectstore import ObjectStore
-from tahoestorage.exceptions import TahoeStorageError
+from tahoestorage.display import shown
+from tahoestorage.management.storecommand import (
+    INTERRUPTED,
+    USAGE,
+    StoreCommand,
+    add_alias,
+    add_json,
+    age,
+    errors_of,
+)
 from tahoestorage.moving.resolve import label, storage_of
-from tahoestorage.moving.summary import reason, shown
 
-USAGE = 2
-INTERRUPTED = 130
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+FAILED = 1
 
 
-def age(text: str) -> timedelta:
-    """Return the time span of a text such as 90m, 24h or 7d.
-
-    Raises ArgumentTypeError.
-    """
-    found = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
-    if found is None:
-        raise ArgumentTypeError(
-            f"{text!r} is no time span; give one such as 90m, 24h or 7d"
-        )
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
-
-
-class Command(BaseCommand):
+class Command(StoreCommand):
     """List the unfinished multipart uploads of a storage on S3, or abort them."""
 
     help = (
@@ -44,13 +33,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "alias",
-            nargs="?",
-            default="default",
-            metavar="ALIAS",
-            help="the storage, by its alias in STORAGES or a URL (default: default)",
-        )
+        add_alias(parser, or_url=True)
         parser.add_argument(
             "--older-than",
             type=age,
@@ -64,11 +47,7 @@ class Command(BaseCommand):
             action="store_true",
             help="abort the uploads, and delete their parts",
         )
-        parser.add_argument(
-            "--json",
-            action="store_true",
-            help="print one JSON document on standard output, and nothing else there",
-        )
+        add_json(parser)
 
     def handle(
         self,
@@ -79,21 +58,16 @@ class Command(BaseCommand):
         json: bool,
         **options: Any,
     ) -> None:
-        try:
+        with errors_of(alias, USAGE):
             storage = storage_of(alias)
-        except ImproperlyConfigured as error:
-            raise CommandError(
-                f"{label(alias)}: {reason(error)}", returncode=USAGE
-            ) from None
         if not isinstance(storage, ObjectStore) or not _is_on_s3(storage):
             raise CommandError(
                 f"{label(alias)} is not on S3, and has no such uploads.",
                 returncode=USAGE,
             )
         try:
-            found = self._found(storage, older_than, abort=abort)
-        except (TahoeStorageError, ImproperlyConfigured) as error:
-            raise CommandError(f"{label(alias)}: {reason(error)}") from None
+            with errors_of(alias, FAILED):
+                found = self._found(storage, older_than, abort=abort)
         except KeyboardInterrupt:
             raise CommandError(
                 "Interrupted. What was aborted so far stays so; run it again for the "
@@ -119,17 +93,14 @@ class Command(BaseCommand):
     def _print(
         self, alias: str, found: list[dict[str, Any]], *, abort: bool, as_json: bool
     ) -> None:
-        if as_json:
-            document = {"alias": alias, "aborted": abort, "uploads": found}
-            self.stdout.write(json.dumps(document, indent=2))
-            return
-        for each in found:
-            self.stdout.write(f"{each['begun']}  {shown(each['name'])}")
+        document = {"alias": alias, "aborted": abort, "uploads": found}
+        lines = [f"{each['begun']}  {shown(each['name'])}" for each in found]
         count = f"{len(found)} unfinished upload{'' if len(found) == 1 else 's'}"
         ended = ", ended" if abort else ""
-        self.stdout.write(f"{count}{ended}.")
+        lines.append(f"{count}{ended}.")
         if found and not abort:
-            self.stdout.write("Run it again with --abort to delete their parts.")
+            lines.append("Run it again with --abort to delete their parts.")
+        self.put(document, *lines, as_json=as_json)
 
 
 def _is_on_s3(storage: ObjectStore) -> bool:

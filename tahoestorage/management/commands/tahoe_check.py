@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import json
 import os
-import re
 import sqlite3
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from tahoestorage.backends.reservednames import grid_path
-from tahoestorage.backends.tahoe import TahoeStorage
 from tahoestorage.care.checker import Checker
 from tahoestorage.care.examiner import CheckPlan
 from tahoestorage.care.record import CheckRecord, RecordBusy, default_record
 from tahoestorage.care.verdicts import CheckSummary
-from tahoestorage.config.settings import storage_of_alias
+from tahoestorage.display import reason
 from tahoestorage.exceptions import TahoeStorageError
-from tahoestorage.management.usage import (
-    unexpected_errors_end_with,
-    with_usage_status,
+from tahoestorage.management.storecommand import (
+    INTERRUPTED,
+    StoreCommand,
+    add_alias,
+    add_jobs,
+    add_json,
+    age,
+    path_on_grid,
+    storage_on_grid,
 )
-from tahoestorage.moving.summary import reason
+from tahoestorage.management.usage import unexpected_errors_end_with
+from tahoestorage.progress import Progress
 
 NOT_LOOKED = 4
-INTERRUPTED = 130
-LINE_SECONDS = 5.0
-_AGE = re.compile(r"(\d{1,6})([smhd])")
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 ADVICE = {
     1: "Some were hurt, and are repaired now.",
@@ -49,7 +45,7 @@ ADVICE = {
 }
 
 
-class Command(BaseCommand):
+class Command(StoreCommand):
     """Check everything below a directory of a storage on a grid."""
 
     help = (
@@ -60,12 +56,7 @@ class Command(BaseCommand):
         "1 all that was hurt is repaired, 2 some is readable and to be repaired, 3 "
         "some is not readable, 4 not all could be looked at, 64 wrong arguments."
     )
-    # Their status would be that of something repaired.
-    requires_system_checks = ()
-
-    def create_parser(self, *arguments: Any, **options: Any) -> CommandParser:
-        parser = super().create_parser(*arguments, **options)
-        return with_usage_status(parser, os.EX_USAGE)
+    usage_status = os.EX_USAGE
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -75,12 +66,7 @@ class Command(BaseCommand):
             metavar="PATH",
             help="a directory or file of the storage (default: all of it)",
         )
-        parser.add_argument(
-            "--storage",
-            default="default",
-            metavar="ALIAS",
-            help="the storage, by its alias in STORAGES (default: default)",
-        )
+        add_alias(parser, "--storage")
         parser.add_argument(
             "--add-lease",
             action="store_true",
@@ -100,18 +86,12 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--since",
-            type=_age,
+            type=age,
             metavar="AGE",
             help="do not look again at what was found whole within AGE, such as 12h or "
             "7d, by a check that did the same",
         )
-        parser.add_argument(
-            "--jobs",
-            type=_jobs,
-            default=4,
-            metavar="N",
-            help="how many requests at a time, 1 to 64 (default: 4)",
-        )
+        add_jobs(parser, "how many requests at a time", default=4, most=64)
         parser.add_argument(
             "--restart",
             action="store_true",
@@ -124,11 +104,7 @@ class Command(BaseCommand):
             help="where to note what was checked (default: a file in "
             "$XDG_STATE_HOME/tahoestorage, or ~/.local/state/tahoestorage)",
         )
-        parser.add_argument(
-            "--json",
-            action="store_true",
-            help="print one JSON document on standard output, and nothing else there",
-        )
+        add_json(parser)
 
     @unexpected_errors_end_with(NOT_LOOKED)
     def handle(
@@ -139,7 +115,7 @@ class Command(BaseCommand):
         add_lease: bool,
         verify: bool,
         repair: bool,
-        since: float | None,
+        since: timedelta | None,
         jobs: int,
         restart: bool,
         state: Path | None,
@@ -147,7 +123,7 @@ class Command(BaseCommand):
         verbosity: int,
         **options: Any,
     ) -> None:
-        found = _storage(storage)
+        found = storage_on_grid(storage, NOT_LOOKED)
         root = found.directories.root
         if repair and root.write is None:
             raise CommandError(
@@ -156,11 +132,11 @@ class Command(BaseCommand):
                 returncode=NOT_LOOKED,
             )
         plan = CheckPlan(
-            _path(path),
+            path_on_grid(path, NOT_LOOKED),
             verify=verify,
             repair=repair,
             add_lease=add_lease,
-            since=None if since is None else time.time() - since,
+            since=None if since is None else time.time() - since.total_seconds(),
             jobs=jobs,
         )
         record = _record(state or default_record(root.best.fingerprint))
@@ -170,53 +146,29 @@ class Command(BaseCommand):
             )
             if begun is not None and verbosity:
                 when = datetime.fromtimestamp(begun).astimezone()
-                self._say(f"Going on with the check that began at {when:%F %T %Z}.")
-            checker = Checker(found, plan, record, self._say, self._tick(verbosity))
+                self.say(f"Going on with the check that began at {when:%F %T %Z}.")
             try:
-                checker.carry_out()
+                with self.progress(verbosity) as progress:
+                    checker = Checker(
+                        found, plan, record, progress.say, _teller(progress)
+                    )
+                    checker.carry_out()
             except (TahoeStorageError, OSError) as error:
                 raise CommandError(reason(error), returncode=NOT_LOOKED) from None
             if record.error is not None:
-                self._say(f"Not noted what was checked: {record.error}")
+                self.say(f"Not noted what was checked: {record.error}")
             self._print(checker.summary, storage, path, as_json=json)
             if checker.is_busy:
-                # Python itself would wait for what does not end.
-                self.stdout.flush()
-                self.stderr.flush()
-                os._exit(INTERRUPTED)
+                self.exit_at_once()
         finally:
             record.close()
         self._end(checker.summary)
 
-    def _tick(self, verbosity: int) -> Callable[[CheckSummary], None]:
-        """Return what shows the progress, one line every few seconds."""
-        shown = time.monotonic()
-
-        def tick(summary: CheckSummary) -> None:
-            nonlocal shown
-            now = time.monotonic()
-            if verbosity and now - shown >= LINE_SECONDS:
-                shown = now
-                rate = summary.checked / max(summary.seconds, 0.001)
-                self._say(f"{summary.checked:,} checked, {rate:,.0f}/s")
-
-        return tick
-
-    def _say(self, text: str) -> None:
-        # Leases matter more than what is told on the way: the end tells it once more.
-        with contextlib.suppress(OSError):
-            # The style of errors is for errors only.
-            self.stderr.write(text, str)
-            self.stderr.flush()
-
     def _print(
         self, summary: CheckSummary, storage: str, path: str, *, as_json: bool
     ) -> None:
-        text = summary.text()
-        if as_json:
-            document = {"storage": storage, "path": path, **summary.as_dict()}
-            text = json.dumps(document, indent=2)
-        self.stdout.write(text)
+        document = {"storage": storage, "path": path, **summary.as_dict()}
+        self.put(document, summary.text(), as_json=as_json)
 
     def _end(self, summary: CheckSummary) -> None:
         if summary.interrupted:
@@ -231,22 +183,12 @@ class Command(BaseCommand):
             raise CommandError(ADVICE[status], returncode=status)
 
 
-def _storage(alias: str) -> TahoeStorage:
-    try:
-        storage = storage_of_alias(alias)
-        if not isinstance(storage, TahoeStorage):
-            raise ImproperlyConfigured("it is not on a grid")
-        storage.options.root  # noqa: B018 - read now, for its errors
-    except (ImproperlyConfigured, TahoeStorageError, OSError) as error:
-        raise CommandError(f"{alias}: {reason(error)}", returncode=NOT_LOOKED) from None
-    return storage
+def _teller(progress: Progress) -> Callable[[CheckSummary], None]:
+    def tell(summary: CheckSummary) -> None:
+        rate = summary.checked / max(summary.seconds, 0.001)
+        progress.tell(f"{summary.checked:,} checked, {rate:,.0f}/s")
 
-
-def _path(text: str) -> tuple[str, ...]:
-    try:
-        return grid_path(text.rstrip("/"))
-    except (SuspiciousFileOperation, ValueError, TahoeStorageError) as error:
-        raise CommandError(reason(error), returncode=NOT_LOOKED) from None
+    return tell
 
 
 def _record(path: Path) -> CheckRecord:
@@ -263,18 +205,3 @@ def _record(path: Path) -> CheckRecord:
             "file if it is damaged, or name another one by --state.",
             returncode=NOT_LOOKED,
         ) from None
-
-
-def _age(text: str) -> float:
-    found = _AGE.fullmatch(text)
-    if found is None:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no age; give a number with s, m, h or d, such as 12h"
-        )
-    return float(int(found[1]) * _UNITS[found[2]])
-
-
-def _jobs(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 64:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 64")
-    return int(text)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,14 +13,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tahoestorage.config.options import help_on
-from tahoestorage.config.settings import (
-    Options,
-    backends,
-    read_options,
-    storage_of_alias,
-)
+from tahoestorage.config.settings import Options, backends, read_options
 from tahoestorage.entries import EntryKind
 from tahoestorage.exceptions import NotEnoughServers, TahoeStorageError
+from tahoestorage.management.secretfile import new_secret_file
+from tahoestorage.management.storecommand import INTERRUPTED, errors_of, storage_on_grid
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import quorum
 from tahoestorage.tahoe.gateway import Gateway
@@ -33,8 +28,7 @@ This cap is the only key to the files that will be kept below it. Whoever loses 
 loses all of them; whoever has it can read, change and delete them. Keep a copy in a
 safe place, and keep it out of version control."""
 
-
-INTERRUPTED = 130
+FAILED = 1
 BACKENDS = (
     "tahoestorage.storage.TahoeStorage",
     "tahoestorage.backends.tahoe.TahoeStorage",
@@ -120,12 +114,9 @@ class Command(BaseCommand):
     def _mark(self, alias: str) -> None:
         """Put the marker into each empty directory of a storage."""
         try:
-            storage = storage_of_alias(alias)
-            if not isinstance(storage, TahoeStorage):
-                raise CommandError(f'STORAGES["{alias}"] is not on a grid.')
-            count = marked(storage)
-        except (ImproperlyConfigured, TahoeStorageError) as error:
-            raise CommandError(f"{alias}: {error}") from error
+            storage = storage_on_grid(alias, FAILED)
+            with errors_of(alias, FAILED):
+                count = marked(storage)
         except KeyboardInterrupt:
             raise CommandError(
                 "Interrupted. Run it again: directories that are marked stay so.",
@@ -212,65 +203,6 @@ def create_root(site: Options) -> str:
             f"{site.base_url}? Start it, or set TAHOE_STORAGE_BASE_URL or give "
             "--base-url. For a grid to try things out: manage.py tahoe_grid"
         ) from error
-
-
-@contextmanager
-def new_secret_file(path: Path) -> Iterator[Callable[[str], None]]:
-    """Make a file of mode 0600, and yield a function that writes to it.
-
-    A file that exists is refused before anything else happens. The file appears when
-    the block has ended, and is whole then; a killed process leaves ``.NAME.new-*``.
-    """
-    if os.path.lexists(path):
-        raise _exists(path)
-    try:
-        prefix = f".{path.name[:200]}.new-"
-        descriptor, beside = tempfile.mkstemp(prefix=prefix, dir=path.parent)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-    def write(secret: str) -> None:
-        try:
-            file.write(f"{secret}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        except OSError as error:
-            raise _unwritable(path, error) from error
-
-    try:
-        with open(descriptor, "w", encoding="ascii") as file:
-            yield write
-        _publish(beside, path)
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(beside)
-
-
-def _publish(beside: str, path: Path) -> None:
-    """Give a file its name, which nothing has."""
-    try:
-        os.link(beside, path)
-    except FileExistsError:
-        raise _exists(path) from None
-    except OSError as error:
-        # Some network disks have no links.
-        if os.path.lexists(path):
-            raise _exists(path) from None
-        try:
-            os.rename(beside, path)
-        except OSError:
-            raise _unwritable(path, error) from error
-
-
-def _exists(path: Path) -> CommandError:
-    return CommandError(
-        f"{path} exists, and is not overwritten: the cap in it may be the only key to "
-        "files. Give another name."
-    )
-
-
-def _unwritable(path: Path, error: OSError) -> CommandError:
-    return CommandError(f"Cannot write {path}: {error.strerror}.")
 
 
 def quoted(text: str) -> str:

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from datetime import timedelta
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from tahoestorage.backends.reservednames import grid_path
-from tahoestorage.backends.tahoe import TahoeStorage
 from tahoestorage.care.pruner import PruneCounts, Pruner, SomebodyWrites
-from tahoestorage.config.settings import storage_of_alias
+from tahoestorage.display import reason, shown
 from tahoestorage.exceptions import TahoeStorageError
-from tahoestorage.management.commands.storage_uploads import age
-from tahoestorage.moving.progress import shown_on
-from tahoestorage.moving.summary import reason, shown
+from tahoestorage.management.storecommand import (
+    INTERRUPTED,
+    USAGE,
+    StoreCommand,
+    add_alias,
+    add_json,
+    age,
+    number_of,
+    path_on_grid,
+    storage_on_grid,
+)
 
-STOPPED, USAGE, INTERRUPTED = 1, 2, 130
+STOPPED = 1
 
 
-class Command(BaseCommand):
+class Command(StoreCommand):
     """Unlink the empty directories of a storage on a grid."""
 
     help = (
@@ -45,12 +48,7 @@ class Command(BaseCommand):
             metavar="PATH",
             help="a directory of the storage (default: all of it)",
         )
-        parser.add_argument(
-            "--storage",
-            default="default",
-            metavar="ALIAS",
-            help="the storage, by its alias in STORAGES (default: default)",
-        )
+        add_alias(parser, "--storage")
         parser.add_argument(
             "--no-writers",
             action="store_true",
@@ -58,7 +56,7 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--watch",
-            type=_seconds,
+            type=number_of("seconds", 0, 99_999),
             default=60,
             metavar="SECONDS",
             help="for how long to see whether anybody writes, before anything is "
@@ -77,11 +75,7 @@ class Command(BaseCommand):
             action="store_true",
             help="name what is empty, and unlink nothing; at any time",
         )
-        parser.add_argument(
-            "--json",
-            action="store_true",
-            help="print one JSON document on standard output, and nothing else there",
-        )
+        add_json(parser)
 
     def handle(
         self,
@@ -93,6 +87,7 @@ class Command(BaseCommand):
         older_than: timedelta,
         dry_run: bool,
         json: bool,
+        verbosity: int,
         **options: Any,
     ) -> None:
         if not (no_writers or dry_run):
@@ -101,13 +96,13 @@ class Command(BaseCommand):
                 "--no-writers; or look first, by --dry-run.",
                 returncode=USAGE,
             )
-        found, below = _storage(storage), _path(path)
+        found, below = storage_on_grid(storage, USAGE), path_on_grid(path, USAGE)
         if found.directories.root.write is None and not dry_run:
             raise CommandError(
                 f"{storage}: its root cap is a read cap; nothing is unlinked by that.",
                 returncode=USAGE,
             )
-        with shown_on(self.stderr._out, self._say) as progress:
+        with self.progress(verbosity) as progress:
             pruner = Pruner(
                 found,
                 before=time.time() - older_than.total_seconds(),
@@ -143,17 +138,9 @@ class Command(BaseCommand):
         if why is not None:
             raise CommandError(why, returncode=status)
 
-    def _say(self, text: str) -> None:
-        # The style of errors is for errors only.
-        self.stderr.write(text, str)
-        self.stderr.flush()
-
     def _print(
         self, document: dict[str, Any], counts: PruneCounts, *, as_json: bool
     ) -> None:
-        if as_json:
-            self.stdout.write(json.dumps(document, indent=2))
-            return
         dry_run = document["dry_run"]
         word = "empty" if dry_run else "unlinked"
         lines = [f"{word}: {shown(path)}" for path in counts.pruned]
@@ -172,7 +159,7 @@ class Command(BaseCommand):
         lines.append(text)
         if not dry_run:
             lines.append(_how_it_is_known(document))
-        self.stdout.write("\n".join(lines))
+        self.put(document, *lines, as_json=as_json)
 
 
 def _how_it_is_known(document: dict[str, Any]) -> str:
@@ -184,27 +171,3 @@ def _how_it_is_known(document: dict[str, Any]) -> str:
             "and until the end. Writers that do not share it are not seen."
         )
     return f"{told} alone: there is no cache by which other processes could be seen."
-
-
-def _storage(alias: str) -> TahoeStorage:
-    try:
-        storage = storage_of_alias(alias)
-        if not isinstance(storage, TahoeStorage):
-            raise ImproperlyConfigured("it is not on a grid")
-        storage.options.root  # noqa: B018 - read now, for its errors
-    except (ImproperlyConfigured, TahoeStorageError, OSError) as error:
-        raise CommandError(f"{alias}: {reason(error)}", returncode=USAGE) from None
-    return storage
-
-
-def _path(text: str) -> tuple[str, ...]:
-    try:
-        return grid_path(text.rstrip("/"))
-    except (SuspiciousFileOperation, ValueError, TahoeStorageError) as error:
-        raise CommandError(reason(error), returncode=USAGE) from None
-
-
-def _seconds(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 5:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
-    return int(text)

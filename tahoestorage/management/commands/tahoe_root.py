@@ -10,25 +10,30 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from tahoestorage.backends.tahoe import TahoeStorage
-from tahoestorage.care.rootsnapshot import BadSnapshot, Restoration, RootSnapshot, take
-from tahoestorage.config.settings import storage_of_alias
-from tahoestorage.exceptions import TahoeStorageError
-from tahoestorage.management.commands.tahoe_create_root import new_secret_file
-from tahoestorage.moving.progress import shown_on
-from tahoestorage.moving.summary import reason, shown
+from tahoestorage.care.rootsnapshot import Restoration, RootSnapshot, take
+from tahoestorage.display import shown
+from tahoestorage.management.secretfile import new_secret_file
+from tahoestorage.management.storecommand import (
+    INTERRUPTED,
+    USAGE,
+    StoreCommand,
+    add_alias,
+    add_json,
+    errors_of,
+    storage_on_grid,
+)
 from tahoestorage.redaction import Secret, redact
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.serverfacts import ServerRules
 
-USAGE, INTERRUPTED = 2, 130
+FAILED = 1
 LEAST = 12  # characters
 
 
-class Command(BaseCommand):
+class Command(StoreCommand):
     """Export the root cap and all caps below it, or make a new root of them."""
 
     help = (
@@ -37,20 +42,13 @@ class Command(BaseCommand):
         "file, where the root directory or others are lost: what can still be read is "
         "linked as it is, the rest is made as it was. It changes nothing that is there."
     )
-    # No root cap may be set any more.
-    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("action", choices=["export", "restore"])
         parser.add_argument(
             "file", type=Path, metavar="FILE", help="the encrypted file"
         )
-        parser.add_argument(
-            "--storage",
-            default="default",
-            metavar="ALIAS",
-            help="the storage, by its alias in STORAGES (default: default)",
-        )
+        add_alias(parser, "--storage")
         parser.add_argument(
             "--output",
             type=Path,
@@ -65,11 +63,7 @@ class Command(BaseCommand):
             help=f"read the passphrase, {LEAST} characters or more, from this file "
             "(default: ask for it)",
         )
-        parser.add_argument(
-            "--json",
-            action="store_true",
-            help="print one JSON document on standard output, and nothing else there",
-        )
+        add_json(parser)
 
     def handle(
         self,
@@ -80,30 +74,23 @@ class Command(BaseCommand):
         output: Path | None,
         passphrase_file: Path | None,
         json: bool,
+        verbosity: int,
         **options: Any,
     ) -> None:
+        # A root that is lost may be set no more.
+        found = storage_on_grid(storage, FAILED, has_root=False)
         try:
-            found = storage_of_alias(storage)
-            if not isinstance(found, TahoeStorage):
-                raise ImproperlyConfigured("it is not on a grid")
-            if action == "export":
-                document = self._export(found, file, passphrase_file)
-            elif output is None:
-                raise CommandError(
-                    "Give --output CAPFILE: the new root's cap is a secret, and goes "
-                    "to a file.",
-                    returncode=USAGE,
-                )
-            else:
-                document = self._restore(found, file, output, passphrase_file)
-        except (
-            ImproperlyConfigured,
-            TahoeStorageError,
-            BadSnapshot,
-            OSError,
-        ) as error:
-            text = str(error) if isinstance(error, BadSnapshot) else reason(error)
-            raise CommandError(f"{storage}: {text}") from None
+            with errors_of(storage, FAILED):
+                if action == "export":
+                    document = self._export(found, file, passphrase_file, verbosity)
+                elif output is None:
+                    raise CommandError(
+                        "Give --output CAPFILE: the new root's cap is a secret, and "
+                        "goes to a file.",
+                        returncode=USAGE,
+                    )
+                else:
+                    document = self._restore(found, file, output, passphrase_file)
         except KeyboardInterrupt:
             raise CommandError(
                 "Interrupted. Nothing that was there is changed; run it again.",
@@ -112,7 +99,11 @@ class Command(BaseCommand):
         self._print(action, document, as_json=json)
 
     def _export(
-        self, storage: TahoeStorage, file: Path, passphrase_file: Path | None
+        self,
+        storage: TahoeStorage,
+        file: Path,
+        passphrase_file: Path | None,
+        verbosity: int,
     ) -> dict[str, Any]:
         directories = storage.directories
         if directories.root.write is None:
@@ -123,7 +114,7 @@ class Command(BaseCommand):
         passphrase = _passphrase(passphrase_file, confirm=True)
         with (
             new_secret_file(Path(os.path.abspath(file))) as write,
-            shown_on(self.stderr._out, self._say) as progress,
+            self.progress(verbosity) as progress,
         ):
             snapshot = take(directories.gateway, directories.root.best, progress.looked)
             write(snapshot.sealed(passphrase))
@@ -170,14 +161,8 @@ class Command(BaseCommand):
             "odd": [redact(path) for path in restoration.odd],
         }
 
-    def _say(self, text: str) -> None:
-        # The style of errors is for errors only.
-        self.stderr.write(text, str)
-
     def _print(self, action: str, document: dict[str, Any], *, as_json: bool) -> None:
-        if as_json:
-            text = json.dumps(document, indent=2)
-        elif action == "export":
+        if action == "export":
             text = (
                 f"{document['files']:,} files in {document['directories']:,} "
                 "directories. Keep the passphrase elsewhere than the file."
@@ -189,7 +174,7 @@ class Command(BaseCommand):
                 f"{len(document['made']):,} made as they were. Set this:\n"
                 f"TAHOE_STORAGE_BASE_CAP_FILE = {json.dumps(document['output'])}"
             )
-        self.stdout.write(text)
+        self.put(document, text, as_json=as_json)
         texts = []
         for names, words in (
             (

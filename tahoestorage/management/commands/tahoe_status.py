@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from tahoestorage.backends.tahoe import TahoeStorage
 from tahoestorage.care.record import PastCheck, default_record
 from tahoestorage.care.status import GridStatus, status_of
 from tahoestorage.config.settings import backends, storage_of_alias
+from tahoestorage.display import reason, shown_bytes
 from tahoestorage.exceptions import TahoeStorageError
-from tahoestorage.management.usage import (
-    unexpected_errors_end_with,
-    with_usage_status,
-)
-from tahoestorage.moving.summary import reason, shown_bytes
+from tahoestorage.management.storecommand import StoreCommand, add_json
+from tahoestorage.management.usage import unexpected_errors_end_with
 
 UNKNOWN = 3
 
 
-class Command(BaseCommand):
+class Command(StoreCommand):
     """Say how each storage on a grid is, with an exit status for monitors."""
 
     help = (
@@ -34,11 +31,7 @@ class Command(BaseCommand):
         "changes nothing. Exit status, as monitors have it: 0 well, 1 a warning, 2 "
         "critical, 3 it could not be found out."
     )
-    # Their status would be that of a warning.
-    requires_system_checks = ()
-
-    def create_parser(self, *arguments: Any, **options: Any) -> CommandParser:
-        return with_usage_status(super().create_parser(*arguments, **options), UNKNOWN)
+    usage_status = UNKNOWN
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -53,11 +46,7 @@ class Command(BaseCommand):
             metavar="FILE",
             help="where tahoe_check notes what was checked, if it was told so",
         )
-        parser.add_argument(
-            "--json",
-            action="store_true",
-            help="print one JSON document on standard output, and nothing else there",
-        )
+        add_json(parser)
 
     @unexpected_errors_end_with(UNKNOWN)
     def handle(
@@ -89,13 +78,9 @@ class Command(BaseCommand):
             )
 
     def _print(self, found: list[GridStatus], *, as_json: bool) -> None:
-        if as_json:
-            text = json.dumps(
-                {"storages": [each.as_dict() for each in found]}, indent=2
-            )
-        else:
-            text = "\n".join(line for each in found for line in _lines(each))
-        self.stdout.write(text)
+        document = {"storages": [each.as_dict() for each in found]}
+        lines = (line for each in found for line in _lines(each))
+        self.put(document, *lines, as_json=as_json)
 
 
 def _lines(status: GridStatus) -> Iterator[str]:

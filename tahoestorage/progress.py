@@ -1,4 +1,4 @@
-"""The progress of a run, shown as lines or as a bar."""
+"""The progress of a command, shown as lines or as a bar."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-from tahoestorage.moving.summary import shown_bytes
+from tahoestorage.display import shown_bytes
 
 LINE_SECONDS = 5.0
 
 
 class Progress:
-    """Shows progress as one line every ``seconds``, by ``say``. Safe in threads.
+    """Shows progress as one line every ``seconds`` (5), by ``say``. Safe in threads.
 
     Each byte is read ``times`` times: twice where files are verified.
     """
@@ -25,12 +25,13 @@ class Progress:
         say: Callable[[str], None],
         *,
         times: int = 1,
-        seconds: float = LINE_SECONDS,
+        seconds: float | None = None,
     ) -> None:
         self._say = say
         self._times = times
-        self._seconds = seconds
+        self._seconds = LINE_SECONDS if seconds is None else seconds
         self._lock = threading.Lock()
+        self._told: str | None = None
         self._looked = self._files = self._all_files = 0
         self._bytes = self._handled = self._all_bytes = 0
         self._started = self._shown = time.monotonic()
@@ -49,6 +50,11 @@ class Progress:
     def say(self, text: str) -> None:
         """Print another line in between."""
         self._say(text)
+
+    def tell(self, text: str) -> None:
+        """Note in a caller's own words how far it is; they are shown as the rest is."""
+        self._told = text
+        self._tick()
 
     def looked(self, count: int) -> None:
         """Note that so many names were looked at."""
@@ -85,6 +91,8 @@ class Progress:
 
     def text(self) -> str:
         """Return the progress in one line."""
+        if self._told is not None:
+            return self._told
         if not self._all_files:
             return f"{self._looked:,} names seen"
         passed = max(time.monotonic() - self._started, 0.001)
@@ -109,7 +117,7 @@ class Progress:
 
 
 class Bar(Progress):
-    """A bar in a terminal, drawn by rich."""
+    """A bar in a terminal, drawn by rich. A terminal that is gone ends nothing."""
 
     def __init__(self, stream: TextIO, *, times: int = 1) -> None:
         from rich.console import Console
@@ -131,24 +139,28 @@ class Bar(Progress):
         super().__init__(self._print, times=times, seconds=0.1)
 
     def _print(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        with contextlib.suppress(OSError):
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Self:
-        self._rich.start()
+        with contextlib.suppress(OSError):
+            self._rich.start()
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._rich.stop()
+        with contextlib.suppress(OSError):
+            self._rich.stop()
 
     def _show(self) -> None:
         total = 1.0 if self._all_files else None
-        self._rich.update(
-            self._task,
-            description=self.text(),
-            total=total,
-            completed=self._fraction(),
-            refresh=True,
-        )
+        with contextlib.suppress(OSError):
+            self._rich.update(
+                self._task,
+                description=self.text(),
+                total=total,
+                completed=self._fraction(),
+                refresh=True,
+            )
 
 
 def shown_on(stream: Any, say: Callable[[str], None], *, times: int = 1) -> Progress:

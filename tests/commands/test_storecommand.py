@@ -1,0 +1,147 @@
+"""What the commands on a store have in common: exit statuses, progress, options."""
+
+from __future__ import annotations
+
+import io
+from argparse import ArgumentTypeError
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.checks import Error
+from django.core.checks.registry import registry
+
+from tahoestorage import progress
+from tahoestorage.care import rootsnapshot
+from tahoestorage.management.storecommand import StoreCommand, age
+from tests.support.commands import run
+from tests.support.moves import Add, fill
+
+pytestmark = pytest.mark.django_db
+
+# Each command with progress: its arguments, and what it tells on the way.
+TELLING = [
+    ("storage_cache", ["warm"], "names seen"),
+    ("storage_copy", ["default", "other", "--jobs", "1"], "6 of 6 files"),
+    ("storage_directories", [], "directories so far"),
+    ("storage_orphans", [], "names seen"),
+    ("tahoe_check", ["--state", "{folder}/checks", "--jobs", "1"], "1 checked, "),
+    ("tahoe_prune", ["--dry-run"], "names seen"),
+    (
+        "tahoe_root",
+        ["export", "{folder}/{again}", "--passphrase-file", "{folder}/passphrase"],
+        "names seen",
+    ),
+]
+
+
+@pytest.fixture
+def site(add: Add, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A site with files on a grid; its folder has a passphrase for tahoe_root."""
+    fill(add("default", "grid"))
+    add("other", "memory")
+    add("disk", "disk")
+    (tmp_path / "passphrase").write_text("a passphrase of this test\n")
+    # That a key is made of it quickly.
+    monkeypatch.setattr(rootsnapshot, "_N", 1 << 10)
+    return tmp_path
+
+
+def given(arguments: list[str], folder: Path, again: str = "1") -> list[str]:
+    return [each.format(folder=folder, again=again) for each in arguments]
+
+
+@pytest.mark.parametrize(("command", "arguments", "told"), TELLING)
+def test_progress_is_told_plainly_and_not_at_all_with_v_0(
+    command: str,
+    arguments: list[str],
+    told: str,
+    site: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
+    telling = run(command, *given(arguments, site), force_color=True)
+    assert telling.status == 0
+    assert told in telling.err
+    assert "\x1b" not in telling.err
+
+    silent = run(command, *given(arguments, site, "2"), "--verbosity", "0")
+    assert (silent.status, silent.err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    # The threads of tahoe_check are another story.
+    [each[:2] for each in TELLING if each[0] != "tahoe_check"],
+)
+def test_ctrl_c_on_the_way_has_a_status_of_its_own(
+    command: str, arguments: list[str], site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(progress.Progress, "looked", interrupted)
+    monkeypatch.setattr(progress.Progress, "tell", interrupted)
+    made = run(command, *given(arguments, site))
+    assert made.status == 130
+    assert "Interrupted. " in made.err
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "status"),
+    [
+        ("storage_cache", ["stats", "disk"], 2),
+        ("storage_copy", ["disk", "other"], 0),
+        ("storage_directories", ["disk"], 0),
+        ("storage_orphans", ["disk"], 0),
+        ("storage_uploads", ["disk"], 2),
+        ("tahoe_check", ["--storage", "disk"], 4),
+        ("tahoe_prune", ["--storage", "disk", "--dry-run"], 2),
+        ("tahoe_status", ["disk"], 3),
+    ],
+)
+def test_a_site_s_failing_check_is_no_finding_of_a_command(
+    command: str,
+    arguments: list[str],
+    status: int,
+    site: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def failing(**given: Any) -> list[Error]:
+        return [Error("something else is wrong")]
+
+    monkeypatch.setattr(registry, "registered_checks", {failing})
+    assert run(command, *arguments, skip_checks=False).status == status
+    assert run(command, *arguments, "--skip-checks").status == status
+
+
+def test_what_is_said_is_there_at_once_and_harms_nothing_where_it_cant_be() -> None:
+    raw = io.BytesIO()
+    with io.TextIOWrapper(raw) as stream:
+        StoreCommand(stderr=stream).say("on the way")
+        assert raw.getvalue() == b"on the way\n"
+    with (
+        open("/dev/full", "wb", buffering=0) as full,
+        io.TextIOWrapper(full, write_through=True) as stream,
+    ):
+        StoreCommand(stderr=stream).say("on the way")
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [
+        ("0s", timedelta()),
+        ("90m", timedelta(minutes=90)),
+        ("24h", timedelta(days=1)),
+        ("36525d", timedelta(days=36_525)),
+    ],
+)
+def test_an_age_is_a_number_with_a_unit(text: str, span: timedelta) -> None:
+    assert age(text) == span
+
+
+@pytest.mark.parametrize("text", ["", "7", "d", "-7d", "1.5h", "٣d", "36526d", "7d "])
+def test_what_is_no_age_is_said(text: str) -> None:
+    with pytest.raises(ArgumentTypeError, match="such as 90m, 24h or 7d"):
+        age(text)
