@@ -21,11 +21,14 @@ from tahoestorage.storage import TahoeStorage
 class Grid:
     """The status of one store, in sentences for people.
 
-    ``checks`` are pairs of a time and a sentence; ``problems`` of a CSS class and one.
+    ``gateway`` is the address of the first, by which directories are changed; all of
+    ``gateways`` are pairs of whether one answers and its address. ``checks`` are pairs
+    of a time and a sentence; ``problems`` of a CSS class and one.
     """
 
     alias: str
     gateway: str
+    gateways: list[tuple[bool, str]]
     servers: list[tuple[bool, str]]
     facts: list[str]
     checks: list[tuple[datetime, str]]
@@ -48,6 +51,7 @@ def grid_of(alias: str) -> Grid | None:
     return Grid(
         alias,
         found.gateway,
+        [(each.error is None, each.address) for each in found.gateways],
         [(each.connected, _server(each)) for each in found.servers or ()],
         list(_facts(found)),
         [(datetime.fromtimestamp(c.started, UTC), _check(c)) for c in found.checks[:3]],

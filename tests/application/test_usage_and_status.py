@@ -258,6 +258,12 @@ def test_an_operator_sees_how_a_grid_is_and_others_do_not(
     call_command("tahoe_check", stdout=io.StringIO())
     assert "Check of everything: whole" in browser.get("/status/grids/").text
 
+    options = {**entry["OPTIONS"], "base_url": [gateway, "http://127.0.0.1:1"]}
+    several = {**entry, "OPTIONS": options}
+    settings.STORAGES = {**settings.STORAGES, "default": several}
+    text = browser.get("/status/grids/").text
+    assert f">answers</span> {gateway}<" in text
+    assert ">away</span> http://127.0.0.1:1<" in text
     options = {**entry["OPTIONS"], "base_url": "http://127.0.0.1:1"}
     entry = {**entry, "OPTIONS": options}
     settings.STORAGES = {**settings.STORAGES, "default": entry}
