@@ -60,7 +60,11 @@ class Pool:
                 self._room.release()
 
         self._room.acquire()
-        future = self._executor.submit(task, *arguments)
+        try:
+            future = self._executor.submit(task, *arguments)
+        except BaseException:
+            self._room.release()
+            raise
         hooked = False
         try:
             with self._changed:

@@ -58,9 +58,10 @@ Note = Callable[[Found, Result], None]
 class WorkerProcesses(Pool):
     """``processes`` forks of this process, each copying ``each`` files at a time.
 
-    ``note`` is called once for each file that they take, in another thread, unless the
-    run was stopped before the file was copied. This process must have one thread only
-    when they are made. They end with the block, or with this process, whatever ends it.
+    ``note`` is called once for each file that they take, in another thread, whatever
+    happens to them, unless the run was stopped before the file was copied. This process
+    must have one thread only when they are made. They end with the block, or with this
+    process, whatever ends it.
     """
 
     def __init__(
@@ -117,14 +118,13 @@ class WorkerProcesses(Pool):
         def note_all(future: Future[list[Result | None]]) -> None:
             if future.cancelled():
                 return
-            results: list[Result | None]
-            try:
+            error = future.exception()
+            if error is None:
                 results = future.result()
-            except BrokenProcessPool:
-                self._is_broken = True
-                if self._stopped.is_set():
-                    return
-                results = [Result(None, why=_DIED, passes=True)] * len(batch)
+            elif self._stopped.is_set():
+                return
+            else:
+                results = [self._failed(error)] * len(batch)
             for found, result in zip(batch, results, strict=True):
                 if result is not None:
                     self._note(found, result)
@@ -133,10 +133,20 @@ class WorkerProcesses(Pool):
             return
         try:
             self.submit(_copy_batch, batch, then=note_all)
-        except BrokenProcessPool:
+        except Exception as error:
+            # Threads copy what comes after it.
             self._is_broken = True
+            result = self._failed(error)
             for found in batch:
-                self._note(found, Result(None, why=_DIED, passes=True))
+                self._note(found, result)
+
+    def _failed(self, error: BaseException) -> Result:
+        """Return what became of each file of a batch that has no results."""
+        if isinstance(error, BrokenProcessPool):
+            self._is_broken = True
+            return Result(None, why=_DIED, passes=True)
+        why = reason(error) if isinstance(error, Exception) else type(error).__name__
+        return Result(None, why=f"the process that copied it failed: {why}")
 
     def __exit__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -72,6 +73,9 @@ class Run:
             target.rules, lambda name: target.refuses(name) or source.refuses(name)
         )
         self._totals = Totals()
+        # Results are counted in many threads.
+        self._counting = threading.Lock()
+        self._given = self._results = 0
         self.summary = Summary()
         self.is_busy = False
         """Whether threads still work: a second Ctrl-C ended the wait for them."""
@@ -175,8 +179,18 @@ class Run:
                         self._failed(found.name, BadName(error))
                         continue
                 self.summary.seen += 1
+                self._given += 1
                 if processes is None or not processes.take(found):
                     threads.do(self._copy, found)
+        self._require_results("copied")
+
+    def _require_results(self, done: str) -> None:
+        """Fail the run if nothing was heard again of a file that was given out."""
+        lost = self._given - self._results
+        if lost:
+            why = f"{lost:,} files may not be {done}: their workers told no result"
+            self._fail("", why, passes=True)
+        self._given = self._results = 0
 
     def _processes(self) -> WorkerProcesses | None:
         """Return processes that copy small files; None where they gain nothing."""
@@ -226,7 +240,12 @@ class Run:
                     passed = True
                 if self.space is not None:
                     self.space.add(name, size)
+        self._has_result()
         self._progress.file(0 if passed else _size(found))
+
+    def _has_result(self) -> None:
+        with self._counting:
+            self._results += 1
 
     def _would_copy(self, name: str, size: int) -> None:
         count = self.summary.would_copy(name)
@@ -256,6 +275,7 @@ class Run:
                     if plan.is_needed is not None and plan.is_needed(found.name):
                         refused = "FROM has lost it, and it is still needed"
                     if refused is None:
+                        self._given += 1
                         threads.do(self._delete, found.name)
                         continue
                     # Another file has the name that would be deleted; or it is the
@@ -263,6 +283,7 @@ class Run:
                     error = BadName(f"it can't be deleted: {refused}")
                 if error is not None:
                     self._failed(found.name, error)
+        self._require_results("deleted")
 
     def _is_spared(self, name: str) -> bool:
         """Whether a file that only TO has is not deleted; say why."""
@@ -279,16 +300,17 @@ class Run:
     def _delete(self, name: str) -> None:
         plan = self._plan
         try:
-            if self._has_come(name):
-                return
-            if not plan.dry_run:
+            stays = self._has_come(name)
+            if not stays and not plan.dry_run:
                 plan.target.delete(name)
         except Exception as error:
             self._failed(name, error)
-            return
-        self.summary.delete(name)
-        if plan.dry_run:
-            self._progress.say(f"only in TO: {shown(name)}")
+        else:
+            if not stays:
+                self.summary.delete(name)
+                if plan.dry_run:
+                    self._progress.say(f"only in TO: {shown(name)}")
+        self._has_result()
 
     def _has_come(self, name: str) -> bool:
         """Whether the source has a file of this name by now."""

@@ -51,7 +51,7 @@ pytestmark = pytest.mark.usefixtures("no_waiting")
 class Faulty(FileSystemStorage):
     """A folder of which some files can't be read."""
 
-    errors: dict[str, Exception]
+    errors: dict[str, BaseException]
 
     def open(self, name: str, mode: str = "rb") -> File[Any]:
         if name in self.errors:
@@ -74,6 +74,26 @@ def test_a_file_that_can_t_be_read_is_named_and_the_others_are_copied(
 
     assert move.summary.failures == [("photos/a.jpg", "Permission denied")]
     assert move.summary.status == "failed"
+    rest = {name: each for name, each in FILES.items() if name != "photos/a.jpg"}
+    assert contents(there) == {**rest, "extra": b"1"}
+
+
+def test_a_file_of_which_nothing_is_heard_again_fails_the_run(tmp_path: Path) -> None:
+    here, there = (
+        Faulty(str(tmp_path / "from")),
+        FileSystemStorage(str(tmp_path / "to")),
+    )
+    # It ends the thread's task, and is no error that a copy knows.
+    here.errors = {"photos/a.jpg": SystemExit(3)}
+    fill(here)
+    fill(there, {"extra": b"1"})
+
+    move = moved(here, there, delete_extra=True)
+
+    assert move.summary.status == "failed"
+    ((name, why),) = move.summary.failures
+    assert not name
+    assert "1 files may not be copied" in why
     rest = {name: each for name, each in FILES.items() if name != "photos/a.jpg"}
     assert contents(there) == {**rest, "extra": b"1"}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -55,3 +56,20 @@ def test_while_a_task_rests_another_works_and_no_more_than_that() -> None:
         for number in range(3):
             threads.do(task, number)
     assert most == [1] * 6
+
+
+def test_a_task_that_is_not_taken_leaves_room_for_another() -> None:
+    class Full(ThreadPoolExecutor):
+        is_full = True
+
+        def submit(self, *arguments: Any) -> Future[Any]:  # type: ignore[override]
+            if self.is_full:
+                raise RuntimeError("can't start new thread")
+            return super().submit(*arguments)
+
+    executor = Full(1)
+    with Pool(executor, 1, stop=lambda: None) as pool:
+        with pytest.raises(RuntimeError, match="new thread"):
+            pool.submit(int, "1")
+        executor.is_full = False
+        assert pool.submit(int, "1").result() == 1

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage
 
 from tahoestorage.backends.s3 import S3Storage
@@ -29,6 +30,18 @@ from tahoestorage.moving import processes
 
 processes.MANY = 100
 os.sched_getaffinity = lambda pid: {0, 1}
+FIRST = os.getpid()
+
+
+class Threads(processes.ThreadPoolExecutor):
+    # Of a machine on which a user may have no more of them.
+    def submit(self, *arguments):
+        if os.getpid() != FIRST and Path("threadless").exists():
+            raise RuntimeError("can't start new thread")
+        return super().submit(*arguments)
+
+
+processes.ThreadPoolExecutor = Threads
 
 
 class Store(S3Storage):
@@ -220,6 +233,22 @@ def test_a_process_that_dies_takes_no_file_with_it_in_silence(site: Site) -> Non
     again, _ = site.copy()
     assert again.status == 0
     assert site.stored() == FILES
+
+
+def test_a_batch_that_fails_as_a_whole_is_a_failure_of_each_of_its_files(
+    site: Site,
+) -> None:
+    (site.path / "threadless").touch()
+    site.bucket.save("extra", ContentFile(b"1"))
+
+    done, _ = site.copy("--delete-extra")
+
+    assert done.status == 1
+    assert done.counts == {"failed": len(FILES)}
+    assert {each["name"] for each in done.json["failures"]} == {*FILES}
+    assert "can't start new thread" in done.err
+    assert "Traceback" not in done.err
+    assert site.stored() == {"extra": b"1"}
 
 
 @pytest.mark.parametrize("to_all", [False, True])
