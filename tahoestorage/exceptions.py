@@ -169,7 +169,11 @@ class GatewayError(StoreError):
 
 
 class GatewayUnreachable(GatewayError, StoreUnreachable):
-    """Nothing answers at the gateway's address, or it hung up."""
+    """Nothing answers at the gateway's address, or it hung up.
+
+    Also where a proxy before it says so (502, 503). What was asked may be done all the
+    same, if the gateway went away on the way.
+    """
 
 
 class GatewayTimeout(GatewayError, TimeoutError):

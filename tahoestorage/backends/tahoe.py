@@ -135,7 +135,8 @@ class TahoeStorage(Saving, Configured):
         directories = self.directories
 
         def again() -> Cap | None:
-            child = directories.fetch(path[:-1], path[-1]).child
+            gateways = directories.gateways
+            child = directories.fetch(path[:-1], path[-1], gateways).child
             if child is None or child.entry.kind is not EntryKind.FILE:
                 return None
             return Cap.parse(child.entry.reference)
@@ -285,7 +286,8 @@ class TahoeStorage(Saving, Configured):
         literal = body.literal()
         if literal is not None:
             return literal_cap(literal)
-        return self.directories.gateways.upload(body, label=name)
+        directories = self.directories
+        return directories.gateways.upload(body, directories.root.read, label=name)
 
     def link(
         self,

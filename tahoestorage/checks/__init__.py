@@ -13,6 +13,8 @@ tahoestorage.W008  the gateway does not show its storage servers, so that change
 tahoestorage.W009  the root directory is empty (``check --deploy`` only)
 tahoestorage.W010  something else has the marker's name (``check --deploy`` only)
 tahoestorage.W011  static files are in a store, and collectstatic is Django's own
+tahoestorage.W012  a further gateway may be of another grid, and gets no uploads
+                   (``check --deploy`` only)
 tahoestorage.E001  options are wrong or unknown, or the cap file is of no use
 tahoestorage.E002  the root directory is read-only
 tahoestorage.E003  the gateway is spoken to over plain http on a network that
@@ -46,7 +48,7 @@ from django.utils.module_loading import import_string
 
 from tahoestorage.backends.objectstore import ObjectStore
 from tahoestorage.checks.findings import Finding
-from tahoestorage.checks.gateways import ask, look_for_root
+from tahoestorage.checks.gateways import ask, compare, look_for_root
 from tahoestorage.checks.objectstores import ask_objects
 from tahoestorage.checks.options import (
     look_at,
@@ -95,7 +97,7 @@ def check_static(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
 @register(Tags.files, deploy=True)
 def check_gateways(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
     """Check that each gateway responds and can read the root; ask each once."""
-    asked, looked = cache(ask), cache(look_for_root)
+    asked, looked, compared = cache(ask), cache(look_for_root), cache(compare)
     found: list[tuple[str, Finding]] = []
     for place, storage in _places(app_configs):
         if not isinstance(storage, TahoeStorage):
@@ -106,10 +108,13 @@ def check_gateways(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
         except ImproperlyConfigured:
             continue  # check_options says so.
         locked = options.cache is not None and options.cache.redis is not None
+        first = options.base_url
         for url in options.base_urls:
             findings = asked(url)
             if root is not None and findings[0].level is Info:
                 findings = looked(url, root, locked=locked) or findings
+                if url != first and findings[0].level is Info:
+                    findings = compared(url, first, root) or findings
             found += [(place, finding) for finding in findings]
     return _joined(found)
 

@@ -13,6 +13,7 @@ from tahoestorage.tahoe.caps import Cap, literal_cap
 from tahoestorage.tahoe.children import Child
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.marker import NAME
+from tahoestorage.tahoe.samegrid import objection
 
 _EMPTY = (
     "the root directory is empty, and without the hidden file that keeps those of this "
@@ -94,6 +95,23 @@ def look_for_root(base_url: str, root: Cap, *, locked: bool) -> list[Finding]:
         "letter, and base_url with the address of that grid's gateway."
     )
     return [Finding(Error, "E008", text, hint)]
+
+
+def compare(base_url: str, first: str, root: Cap) -> list[Finding]:
+    """Return a finding where the gateway gets no uploads that ``first`` would link."""
+    with closing(_gateway(base_url)) as gateway, closing(_gateway(first)) as other:
+        try:
+            found = objection(gateway, root, other.servers())
+        except TahoeStorageError as error:
+            found = str(error)
+    if found is None:
+        return []
+    text = f"the gateway at {base_url} gets no uploads: {found}."
+    hint = (
+        f"Give it the same servers as {first} has, by the same names where they stand "
+        "in servers.yaml, or leave it out of base_url."
+    )
+    return [Finding(Warning, "W012", text, hint)]
 
 
 def _gateway(base_url: str) -> Gateway:

@@ -25,6 +25,7 @@ from tahoestorage.moving.store import Found, Listed, Stat, Store
 from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.directories import Directory, FreshListing, Path
+from tahoestorage.tahoe.gateways import Gateways
 from tahoestorage.tahoe.serverlist import now
 
 _NO_CAP = (
@@ -68,7 +69,8 @@ class Grid(Store):
 
     def ready(self, prefix: str) -> AbstractContextManager[None]:
         self._directories.root.writable("the root directory")
-        self._list("")
+        # By the gateway that is to change directories.
+        self._relist((), None)
         return contextlib.nullcontext()
 
     def refuses(self, name: str) -> str | None:
@@ -77,7 +79,7 @@ class Grid(Store):
         return super().refuses(name)
 
     def _list(self, directory: str) -> Listed:
-        response = self._relist(grid_path(directory))
+        response = self._relist(grid_path(directory), self._directories.gateways)
         directories: list[str] = []
         files: list[Found] = []
         for name, entry in response.listing.items():
@@ -93,8 +95,8 @@ class Grid(Store):
         files.sort(key=lambda each: each.name)
         return Listed(directories, files, response.directory.namespace.identity)
 
-    def _relist(self, path: Path) -> FreshListing:
-        response = self._directories.fetch(path)
+    def _relist(self, path: Path, source: Gateways | None) -> FreshListing:
+        response = self._directories.fetch(path, None, source)
         self._fresh.add(path)
         for name, entry in response.listing.items():
             if entry.kind is EntryKind.DIRECTORY:
@@ -115,13 +117,14 @@ class Grid(Store):
                 if length and self._directories.cached(here) is MISSING:
                     return
                 try:
-                    self._relist(here)
+                    self._relist(here, self._directories.gateways)
                 except (FileMissing, ParentIsFile):
                     return
 
     def look_again(self, name: str) -> Stat | None:
         with contextlib.suppress(FileMissing, ParentIsFile):
-            self._directories.fetch(grid_path(name)[:-1])
+            directories = self._directories
+            directories.fetch(grid_path(name)[:-1], None, directories.gateways)
         return self.stat(name)
 
     def stat(self, name: str) -> Stat | None:
@@ -136,7 +139,8 @@ class Grid(Store):
             return None
         if _is_mutable(entry):
             cap = Cap.parse(entry.reference)
-            size = self._directories.gateway.list(cap, label=name).size
+            ask = self._directories.gateways.ask
+            size = ask(lambda gateway: gateway.list(cap, label=name)).size
             return Stat(size, None, entry.modified, changes_unseen=True)
         return _stat(entry)
 

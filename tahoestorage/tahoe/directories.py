@@ -305,7 +305,7 @@ class Directories:
                 recall=recall,
                 ticket=cache.ticket,
                 holds=holds,
-                seconds=2 * gateway.request_seconds,
+                seconds=(1 + len(self.gateways.all)) * gateway.request_seconds,
             )
         except FlightTimeout:
             raise GatewayTimeout(
@@ -348,6 +348,17 @@ class Directories:
         name: str | None,
         source: Gateways | None = None,
     ) -> FreshListing:
+        request = functools.partial(self._request, base, path, rest, name)
+        return request(self.gateway) if source is None else source.ask(request)
+
+    def _request(
+        self,
+        base: Directory,
+        path: Path,
+        rest: Path,
+        name: str | None,
+        gateway: Gateway,
+    ) -> FreshListing:
         listing = Listing()
         child: Child | None = None
 
@@ -361,7 +372,7 @@ class Directories:
 
         label = _label_of(path, name)
         ticket = self.cache.ticket()
-        node = (source or self.gateway).list(base.best, rest, add, label=label)
+        node = gateway.list(base.best, rest, add, label=label)
         if rest and node.kind is not EntryKind.DIRECTORY:
             raise ParentIsFile(f"{'/'.join(path)} is not a directory")
         directory = base if rest == () else _directory(node)
@@ -388,7 +399,8 @@ class Directories:
 
         So the cache has what hosts that do not share it changed before. ``asked`` maps
         paths to the directories already requested, None where there is none; they are
-        not requested again, and new ones are added. Raises a GatewayError.
+        not requested again, and new ones are added. By the first gateway that can be
+        reached. Raises a GatewayError.
         """
         here = self.root
         for length in range(len(path) + 1):
@@ -397,7 +409,7 @@ class Directories:
                 there = self._child(here, at) if length else here
                 self.forget_if_moved(at, there)
                 if there is not None:
-                    self._fetch(there, at, (), None)
+                    self._fetch(there, at, (), None, self.gateways)
                 asked[at] = there
             found = asked[at]
             if found is None:
@@ -410,7 +422,8 @@ class Directories:
         entry = self.cache.entry(parent.namespace, name)
         write = self.cache.write_reference(parent.namespace, name)
         if entry is None:
-            child = self._fetch(parent, tuple(before), (), name).child
+            fetched = self._fetch(parent, tuple(before), (), name, self.gateways)
+            child = fetched.child
             if child is not None:
                 entry, write = child.entry, child.write_reference
         if not isinstance(entry, Entry) or entry.kind is not EntryKind.DIRECTORY:

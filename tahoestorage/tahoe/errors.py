@@ -67,13 +67,24 @@ _MESSAGES: tuple[tuple[str, type[StoreError | ReadOnly], str], ...] = (
     ("UnrecoverableFileError", NotEnoughShares, _TOO_FEW_SHARES),
 )
 
+_AWAY = GatewayUnreachable, "a proxy there does not reach the gateway; is that running?"
+# The gateway may be at it: what changes something is not to be repeated unseen.
+_LATE = (
+    GatewayTimeout,
+    "the gateway did not answer a proxy there in time; what was asked may be done all "
+    "the same",
+)
+# RFC 9110, sections 15.6.3 to 15.6.5. No gateway says these itself.
+_BY_A_PROXY = {502: _AWAY, 503: _AWAY, 504: _LATE}
+
 
 def error_from_response(status: int, text: str, label: str) -> Exception:
     """Return the error that a response of status ``status`` and body ``text`` means.
 
     ``label`` names the file in the message. FileMissing for a 404 or 400 of a gateway's
     own; NameTaken or ParentIsFile for a 409; else by the name of Tahoe's exception in
-    the text; NotEnoughShares for a 410; else UnexpectedResponse.
+    the text; NotEnoughShares for a 410; GatewayUnreachable and GatewayTimeout for what
+    a proxy before the gateway says of it; else UnexpectedResponse.
 
     Source: RFC 9110, section 15 (status codes); ``allmydata.web.common``, which maps
     Tahoe's exceptions to them.
@@ -113,6 +124,10 @@ def error_from_response(status: int, text: str, label: str) -> Exception:
             "let base_url begin with https"
         )
     quoted = redact_quoted(" ".join(re.sub("<[^<>]*>", " ", text).split()))[:200]
+    if status in _BY_A_PROXY:
+        kind, meaning = _BY_A_PROXY[status]
+        said = f"answered {status}: {quoted or 'nothing'}"
+        return kind(f"{label}: what listens at base_url {said}; {meaning}")
     return UnexpectedResponse(
         f"{label}: what listens at base_url answered {status}, as no Tahoe-LAFS "
         f"gateway should: {quoted or 'nothing'}"

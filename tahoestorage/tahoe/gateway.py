@@ -210,12 +210,12 @@ class Gateway:
         with self._ask(method, directory, path, query, label=label) as response:
             bodies.read_text(response, label, self._transport)
 
-    def upload(self, body: UploadBody, *, label: str) -> Cap:
+    def upload(self, body: UploadBody, *, patient: bool = True, label: str) -> Cap:
         """Upload content as an immutable file, linked nowhere; return its read cap.
 
         Equal content has an equal cap, so that a retry does no harm. Raises what
         reading the content raises, as it is; NotEnoughServers where fewer than
-        ``shares.happy`` servers take shares.
+        ``shares.happy`` servers take shares: at once unless it is ``patient``.
 
         Source: the web API, "Writing/Uploading a File", ``PUT /uri``.
         """
@@ -227,8 +227,9 @@ class Gateway:
             try:
                 return self._upload(body.begin(), label)
             except StoreError as error:
-                again = isinstance(error, TRANSIENT_ERRORS) and attempts
                 crowded = isinstance(error, NotEnoughServers)
+                again = isinstance(error, TRANSIENT_ERRORS) and attempts
+                again = again and (patient or not crowded)
                 if body.error is None and not again:
                     raise
             if body.error is not None:

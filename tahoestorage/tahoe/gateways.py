@@ -13,24 +13,41 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from tahoestorage import forks
-from tahoestorage.exceptions import GatewayUnreachable
+from tahoestorage.exceptions import (
+    DamagedDownload,
+    GatewayTimeout,
+    GatewayUnreachable,
+    NotEnoughServers,
+    NotEnoughShares,
+    StoreError,
+    TahoeStorageError,
+)
 from tahoestorage.tahoe.bodies import Response
 from tahoestorage.tahoe.caps import Cap
-from tahoestorage.tahoe.children import Child, Node
 from tahoestorage.tahoe.gateway import Gateway
+from tahoestorage.tahoe.samegrid import GridProofs
 from tahoestorage.tahoe.uploads import UploadBody
 
 T = TypeVar("T")
 AGAIN_SECONDS = 30.0
-"""For so long a gateway that could not be reached comes last; then one request tries
-it."""
+"""For so long a gateway that could not be reached, or was too slow, comes last; then
+one request tries it."""
+
+_AWAY = (GatewayUnreachable, GatewayTimeout)
+# What another gateway may do better: one may be cut off from its servers.
+_OF_THE_SERVERS = (NotEnoughShares, NotEnoughServers)
+_GOES_ON = (*_AWAY, *_OF_THE_SERVERS, DamagedDownload)
+
+
+class _PassedOver(Exception):
+    """A gateway does not get this request."""
 
 
 class Gateways:
     """The gateways of one grid, the first of which changes directories.
 
-    Safe in threads and forks. The methods raise what those of ``Gateway`` do, and
-    GatewayUnreachable only where no gateway can be reached.
+    Safe in threads and forks. The methods raise what those of ``Gateway`` do where no
+    gateway does better: GatewayUnreachable only where none responds.
     """
 
     def __init__(self, all_: Sequence[Gateway]) -> None:
@@ -38,8 +55,11 @@ class Gateways:
         """All of them, the first one first."""
         self._sources: weakref.WeakKeyDictionary[Response, Gateway]
         self._sources = weakref.WeakKeyDictionary()
-        # When each that could not be reached is tried again.
+        # When each that was away is tried again.
         self._again: dict[Gateway, float] = {}
+        # Until when each that had too few servers comes last for uploads.
+        self._crowded_until: dict[Gateway, float] = {}
+        self._proofs = GridProofs()
         self._uploads = 0
         self.after_fork()
         forks.register(self)
@@ -60,45 +80,52 @@ class Gateways:
                     return [gateway, *(each for each in order if each is not gateway)]
             return sorted(order, key=lambda gateway: gateway in self._again)
 
+    def ask(self, ask: Callable[[Gateway], T]) -> T:
+        """Return what ``ask`` does with the first gateway that can do it.
+
+        For what may be repeated, and only reads. It is called again, with the next one,
+        where a gateway does not respond, hangs up on the way, or reaches too few
+        servers.
+        """
+        return self._ask(ask, self._in_order())
+
     def _ask(
         self,
         ask: Callable[[Gateway], T],
-        first: int = 0,
-        *,
+        order: Sequence[Gateway],
         may_repeat: Callable[[], bool] = lambda: True,
     ) -> T:
-        failures: list[GatewayUnreachable] = []
-        for gateway in self._in_order(first):
+        failures: list[StoreError] = []
+        for gateway in order:
             try:
                 found = ask(gateway)
-            except GatewayUnreachable as error:
+            except _PassedOver:
+                continue
+            except _GOES_ON as error:
                 if not may_repeat():
                     raise
                 failures.append(error)
-                with self._lock:
-                    self._again[gateway] = time.monotonic() + AGAIN_SECONDS
+                self._note(gateway, error)
+            except TahoeStorageError as error:
+                self._note(gateway, error)
+                raise
             else:
-                with self._lock:
-                    self._again.pop(gateway, None)
+                self._note(gateway, None)
                 return found
-        raise failures[0]
+        raise _worst(failures)
 
-    def list(
-        self,
-        cap: Cap,
-        path: Sequence[str] = (),
-        add: Callable[[Child], None] | None = None,
-        *,
-        label: str,
-    ) -> Node:
-        """Return what ``Gateway.list`` does, by the first one that can be reached."""
-        # One that was reached is not unreachable in the middle: no child comes twice.
-        return self._ask(lambda each: each.list(cap, path, add, label=label))
+    def _note(self, gateway: Gateway, error: TahoeStorageError | None) -> None:
+        """Remember whether a gateway has responded."""
+        with self._lock:
+            if isinstance(error, _AWAY):
+                self._again[gateway] = time.monotonic() + AGAIN_SECONDS
+            else:
+                self._again.pop(gateway, None)
 
     def fetch(
         self, cap: Cap, first: int = 0, last: int | None = None, *, label: str
     ) -> Response:
-        """Return what ``Gateway.fetch`` does, by the first one that can be reached."""
+        """Return what ``Gateway.fetch`` does, by the first one that can do it."""
 
         def fetch(gateway: Gateway) -> Response:
             response = gateway.fetch(cap, first, last, label=label)
@@ -106,26 +133,64 @@ class Gateways:
                 self._sources[response] = gateway
             return response
 
-        return self._ask(fetch)
+        return self.ask(fetch)
 
     def blocks(self, response: Response, *, label: str) -> Iterator[bytes]:
         """Yield the body of what ``fetch`` returned, as ``Gateway.blocks`` does."""
         with self._lock:
             gateway = self._sources.get(response, self.all[0])
-        return gateway.blocks(response, label=label)
+        try:
+            yield from gateway.blocks(response, label=label)
+        except GatewayTimeout as error:
+            # Some of the content was given away already; whoever tries again gets all.
+            self._note(gateway, error)
+            raise
 
-    def upload(self, body: UploadBody, *, label: str) -> Cap:
+    def upload(self, body: UploadBody, root: Cap, *, label: str) -> Cap:
         """Upload content as ``Gateway.upload`` does, by each gateway in turn.
 
-        What can be sent only once goes to the first one.
+        For a file that is to be linked below ``root``: gateways that can't be shown to
+        be of its grid are left out. What can be sent only once goes to the first one.
         """
+        first = self.all[0]
         if not body.repeatable or len(self.all) == 1:
-            return self.all[0].upload(body, label=label)
+            return first.upload(body, label=label)
+
+        def upload(gateway: Gateway) -> Cap:
+            if gateway is not first and not self._proofs.allow(gateway, first, root):
+                raise _PassedOver
+            try:
+                return gateway.upload(body, patient=False, label=label)
+            except NotEnoughServers:
+                with self._lock:
+                    until = time.monotonic() + AGAIN_SECONDS
+                    self._crowded_until[gateway] = until
+                raise
+
         with self._lock:
             self._uploads += 1
-            first = self._uploads % len(self.all)
-        return self._ask(
-            lambda each: each.upload(body, label=label),
-            first,
-            may_repeat=lambda: body.error is None,
+            turn = self._uploads % len(self.all)
+        now = time.monotonic()
+        order = sorted(
+            self._in_order(turn),
+            key=lambda each: self._crowded_until.get(each, 0.0) > now,
         )
+        try:
+            return self._ask(upload, order, lambda: body.error is None)
+        except NotEnoughServers:
+            if body.error is not None:
+                raise
+        # The servers may be in use by another upload, which ends.
+        return first.upload(body, label=label)
+
+
+def _worst(failures: Sequence[StoreError]) -> StoreError:
+    """Return which of the errors of all gateways is raised.
+
+    What one of them was told by its servers says more than that another is away.
+    """
+    for kinds in (_OF_THE_SERVERS, _AWAY):
+        for failure in failures:
+            if isinstance(failure, kinds):
+                return failure
+    return failures[0]

@@ -97,6 +97,13 @@ class SendResponse:
     body: bytes | Iterable[bytes] = b""
 
 
+@dataclass(frozen=True)
+class Misreport:
+    """Lets the gateway do it, and answers another status, as if it had not."""
+
+    status: int
+
+
 Action = (
     CutBody
     | LoseResponse
@@ -107,6 +114,7 @@ Action = (
     | HoldRequest
     | Change
     | SendResponse
+    | Misreport
 )
 
 
@@ -343,6 +351,11 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             response = self._forward(connection, seen, body)
             chunks = _counted(response, seen)
+            if isinstance(action, Misreport):
+                for _ in chunks:
+                    pass
+                self._made_up(seen, SendResponse(action.status, {}, b"bad"))
+                return
             if isinstance(action, Hold | LoseResponse):
                 chunks = iter([b"".join(chunks)])
                 assert rule is not None

@@ -15,6 +15,8 @@ from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import (
     FileMissing,
     GatewayError,
+    GatewayTimeout,
+    GatewayUnreachable,
     NameTaken,
     NotEnoughServers,
     NotEnoughShares,
@@ -398,7 +400,7 @@ def test_a_trace_counts_for_the_error_it_ends_with() -> None:
     assert str(error).endswith("builtins.AssertionError: URI:*** is odd")
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 413, 500, 502, 503])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 413, 500, 501])
 def test_a_response_of_another_server_is_quoted_shortly(status: int) -> None:
     page = f"<html><h1>No luck</h1><p>with /uri/{CHK}</p>{'x' * 9999}</html>"
     error = error_from_response(status, page, "a.jpg")
@@ -407,6 +409,19 @@ def test_a_response_of_another_server_is_quoted_shortly(status: int) -> None:
     assert "No luck with /uri/URI:***" in str(error)
     assert len(str(error)) < 400
     assert isinstance(error, GatewayError)
+    assert_hides_caps(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(502, GatewayUnreachable), (503, GatewayUnreachable), (504, GatewayTimeout)],
+)
+def test_what_a_proxy_says_of_its_gateway_is_as_if_nothing_were_between(
+    status: int, kind: type[GatewayError]
+) -> None:
+    error = error_from_response(status, f"<h1>Bad</h1> /uri/{CHK}", "a.jpg")
+    assert type(error) is kind
+    assert f"answered {status}: Bad /uri/URI:***" in str(error)
     assert_hides_caps(error)
 
 

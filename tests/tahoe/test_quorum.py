@@ -776,7 +776,7 @@ LOGIN = {"Location": "https://login.example/"}
     ("response", "said"),
     [
         (SendResponse(500), "answered 500"),
-        (SendResponse(503), "answered 503"),
+        (SendResponse(501), "answered 501"),
         (SendResponse(429), "no more requests for now"),
         (SendResponse(405), "answered 405"),
         (SendResponse(301, LOGIN), "redirects elsewhere; set base_url"),
