@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from contextvars import copy_context
 from typing import Any
 
@@ -16,6 +16,7 @@ from django.contrib.staticfiles.storage import (
 from django.core.files.storage import Storage
 
 from tahoestorage.backends.names import url_name
+from tahoestorage.cache import from_the_store
 
 JOBS = 8
 # What a site may have set on its class, and is about how files are processed.
@@ -81,9 +82,10 @@ class HashedFirst(_Manifest):  # type: ignore[misc]
     def _looking_afresh(self) -> AbstractContextManager[None]:
         """Return a block in which the cache is not asked for the manifest.
 
-        Stores of objects read a file by its name, and not by what is known of it.
+        Stores of objects read a file by its name, and not by what is known of it, but
+        where its content is kept here.
         """
-        return nullcontext()
+        return from_the_store()
 
     def stored_name(self, name: str) -> str:
         """Return the hashed name. Slashes at the start of ``name`` count for nothing.

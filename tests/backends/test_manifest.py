@@ -94,7 +94,9 @@ def on_host(request: pytest.FixtureRequest, site: Site) -> Callable[[str], Site]
         backend = f"tahoestorage.backends.{request.param}.{kind}"
 
     def start(host: str) -> Site:
-        site.on(backend, **made, cache={"directory": str(tmp_path / host)})
+        # Contents are kept, too: none of an old manifest may be taken for the new one.
+        cache = {"directory": str(tmp_path / host), "content_size_limit": 8 << 20}
+        site.on(backend, **made, cache=cache)
         return site
 
     return start
