@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import itertools
 import threading
+import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,6 +25,9 @@ AHEAD = 2
 """So many files for each thread are taken from the caller before they are sent."""
 FIRST, MOST = 64, 4096
 """How many files are linked at once: first, and after that twice as many each time."""
+SECONDS = 30.0
+"""After so many seconds what was sent is linked, however few files it is: until then
+nothing of it is safe, and no name is yielded."""
 ATTEMPTS = 100
 
 
@@ -135,15 +139,17 @@ def save_together(
     """Upload the contents, link many at once, and yield the names in their order.
 
     The more files a directory has, the longer a change of it takes, and the more of
-    them are linked by one. Raises NotAllSaved after the first error: what was under way
-    is ended first, and what can be linked is.
+    them are linked by one; but none waits for much longer than ``SECONDS``. Raises
+    NotAllSaved after the first error: what was under way is ended first, and what can
+    be linked is.
     """
     source, count = enumerate(pairs), FIRST
     while True:
-        batch = _Batch(storage, sender)
+        batch, ends = _Batch(storage, sender), time.monotonic() + SECONDS
         for number, (asked, content) in itertools.islice(source, count):
             batch.send(number, asked, content)
-            if batch.errors or sender.has_failed:
+            is_late = time.monotonic() >= ends
+            if batch.errors or sender.has_failed or is_late:
                 break
         if not batch.asked:
             return
@@ -154,7 +160,8 @@ def save_together(
             yield batch.names.pop(number)
         if batch.errors:
             raise not_all_saved(batch.errors, batch.names)
-        count = min(2 * count, MOST)
+        if len(batch.asked) == count:
+            count = min(2 * count, MOST)
 
 
 class _Batch(Generic[U]):

@@ -6,11 +6,13 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.core.files.base import ContentFile, File
 
+from tahoestorage.backends import savingmany
 from tahoestorage.backends.gcs import GCSStorage
 from tahoestorage.backends.s3 import S3Storage
 from tahoestorage.exceptions import NotAllSaved, ParentIsFile
@@ -196,6 +198,28 @@ def test_many_are_linked_by_few_changes(far: TahoeStorage, proxy: Proxy) -> None
     proxy.clear()
     assert all(far.exists(name) and far.size(name) for name in names)
     assert proxy.seen == []
+
+
+def test_large_files_are_safe_before_many_more_are_sent(
+    far: TahoeStorage, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file takes 12 seconds: at the third the first ones are linked, and yielded."""
+    clock, taken = [0.0], 0
+    monkeypatch.setattr(savingmany, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    def large() -> Iterator[tuple[str, File[Any]]]:
+        nonlocal taken
+        for pair in pairs(numbered(8)):
+            clock[0] += 12
+            taken += 1
+            yield pair
+
+    saved = far.save_many(large(), jobs=1)
+    assert next(saved) == "dir/0000.txt"
+    assert taken == 3
+    assert len([*saved]) == 7
+    # One made the directory, with a first name in it.
+    assert sum(map(is_link, proxy.seen)) == 4
 
 
 @pytest.mark.parametrize("retries", [0, 2])
