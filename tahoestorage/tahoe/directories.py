@@ -348,45 +348,35 @@ class Directories:
         name: str | None,
         source: Gateways | None = None,
     ) -> FreshListing:
-        request = functools.partial(self._request, base, path, rest, name)
-        return request(self.gateway) if source is None else source.ask(request)
-
-    def _request(
-        self,
-        base: Directory,
-        path: Path,
-        rest: Path,
-        name: str | None,
-        gateway: Gateway,
-    ) -> FreshListing:
-        listing = Listing()
-        child: Child | None = None
-
-        def add(each: Child) -> None:
-            nonlocal child
-            if marker.is_reserved_name(each.name):
-                return
-            listing.add(each.name, each.entry, each.write_reference)
-            if each.name == name:
-                child = each
-
         label = _label_of(path, name)
-        ticket = self.cache.ticket()
-        node = gateway.list(base.best, rest, add, label=label)
-        if rest and node.kind is not EntryKind.DIRECTORY:
-            raise ParentIsFile(f"{'/'.join(path)} is not a directory")
-        directory = base if rest == () else _directory(node)
-        if node.kind is not EntryKind.DIRECTORY or node.read is None or not directory:
-            raise UnexpectedResponse(
-                f"{label}: the gateway's response is not a directory; is it a "
-                "Tahoe-LAFS node?"
-            )
-        self.cache.fill(ticket, directory.namespace, listing)
-        if rest:
-            self.cache.fill_path(
-                ticket, self.root.namespace, "/".join(path), node.read, node.write
-            )
-        return FreshListing(directory, listing, child)
+
+        def request(gateway: Gateway) -> FreshListing:
+            listing, child = Listing(), None
+
+            def add(each: Child) -> None:
+                nonlocal child
+                if not marker.is_reserved_name(each.name):
+                    listing.add(each.name, each.entry, each.write_reference)
+                    child = each if each.name == name else child
+
+            ticket = self.cache.ticket()
+            node = gateway.list(base.best, rest, add, label=label)
+            if rest and node.kind is not EntryKind.DIRECTORY:
+                raise ParentIsFile(f"{'/'.join(path)} is not a directory")
+            found = base if rest == () else _directory(node)
+            if node.kind is not EntryKind.DIRECTORY or node.read is None or not found:
+                raise UnexpectedResponse(
+                    f"{label}: the gateway's response is not a directory; is it a "
+                    "Tahoe-LAFS node?"
+                )
+            self.cache.fill(ticket, found.namespace, listing)
+            if rest:
+                self.cache.fill_path(
+                    ticket, self.root.namespace, "/".join(path), node.read, node.write
+                )
+            return FreshListing(found, listing, child)
+
+        return request(self.gateway) if source is None else source.ask(request)
 
     def fetch_directory(
         self, directory: Directory, path: Path, name: str
@@ -399,8 +389,7 @@ class Directories:
 
         So the cache has what hosts that do not share it changed before. ``asked`` maps
         paths to the directories already requested, None where there is none; they are
-        not requested again, and new ones are added. By the first gateway that can be
-        reached. Raises a GatewayError.
+        not requested again, and new ones are added. Raises a GatewayError.
         """
         here = self.root
         for length in range(len(path) + 1):
@@ -418,12 +407,11 @@ class Directories:
 
     def _child(self, parent: Directory, path: Path) -> Directory | None:
         """Return the directory at ``path``; its parent's listing was just requested."""
-        *before, name = path
+        name = path[-1]
         entry = self.cache.entry(parent.namespace, name)
         write = self.cache.write_reference(parent.namespace, name)
         if entry is None:
-            fetched = self._fetch(parent, tuple(before), (), name, self.gateways)
-            child = fetched.child
+            child = self._fetch(parent, path[:-1], (), name, self.gateways).child
             if child is not None:
                 entry, write = child.entry, child.write_reference
         if not isinstance(entry, Entry) or entry.kind is not EntryKind.DIRECTORY:
