@@ -26,7 +26,7 @@ from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.children import Child, Link
 from tahoestorage.tahoe.directories import Directory, Path
-from tahoestorage.tahoe.links import WRITING_SECONDS
+from tahoestorage.tahoe.directorychanges import WRITING_SECONDS
 from tahoestorage.tahoe.urlpaths import is_addressable
 
 LINK_PAUSES = (0.5, 2.0, 8.0)

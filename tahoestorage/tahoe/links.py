@@ -8,12 +8,11 @@ by one change.
 
 from __future__ import annotations
 
-import contextlib
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Literal
 
 from tahoestorage.cache import MISSING, WriteLock
 from tahoestorage.entries import Entry, EntryKind
@@ -29,34 +28,24 @@ from tahoestorage.exceptions import (
     UnexpectedResponse,
     WriteCollision,
 )
-from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
-from tahoestorage.tahoe.checkresults import CheckResults
 from tahoestorage.tahoe.children import Child, Link
 from tahoestorage.tahoe.directories import Directories, Directory, FreshListing, Path
+from tahoestorage.tahoe.directorychanges import DirectoryChanges
 from tahoestorage.tahoe.linkreading import read_entry
-from tahoestorage.tahoe.marker import FactsChange, MarkerFacts
-from tahoestorage.tahoe.quorum import Quorum
+from tahoestorage.tahoe.linkstogether import link_together
 from tahoestorage.tahoe.serverfacts import ServerRules
 from tahoestorage.tahoe.serverlist import now
 from tahoestorage.tahoe.trees import Tree, build_locks, deepest_directory
-from tahoestorage.tahoe.writecollisions import lost_lock_warning, pause
+from tahoestorage.tahoe.writecollisions import pause
 
-WRITING_SECONDS = 40.0
-LOCK_ATTEMPTS = 4  # of one change whose lock is lost each time
-
-P = ParamSpec("P")
-T = TypeVar("T")
 Replace = Literal["false", "only-files"]
 
 
-class Links:
+class Links(DirectoryChanges):
     """Makes and removes links in ``directories``; safe in threads and forks.
 
-    ``layout`` is the format of new directories, "SDMF" or "MDMF". Every change raises
-    NotEnoughServers, before anything is done, where so many servers are away that the
-    change could be lost when they come back; ``rules`` is what the site's options say
-    of them. It raises other StoreErrors where the gateway fails.
+    ``layout`` is the format of new directories, "SDMF" or "MDMF".
     """
 
     def __init__(
@@ -65,11 +54,8 @@ class Links:
         layout: str = "SDMF",
         rules: ServerRules | None = None,
     ) -> None:
-        self._directories = directories
-        self._gateway = directories.gateway
-        self._cache = directories.cache
+        super().__init__(directories, rules)
         self._layout = layout
-        self._quorum = Quorum(self._gateway, directories.root.best, rules)
 
     def add(
         self,
@@ -92,16 +78,16 @@ class Links:
 
     def _add(self, path: Path, link: Link, replace: Replace, since: float) -> None:
         parents = path[:-1]
-        directory, length = deepest_directory(self._directories, parents)
+        directory, length = deepest_directory(self.directories, parents)
         if length < len(parents):
-            seconds, label = self._gateway.request_seconds, "/".join(path[: length + 1])
+            seconds, label = self.gateway.request_seconds, "/".join(path[: length + 1])
             with build_locks.lock(
-                self._cache, directory, path[length], seconds=seconds, label=label
+                self.cache, directory, path[length], seconds=seconds, label=label
             ) as was_free:
                 # Whoever had the lock before us has made it.
-                entry = self._cache.entry(directory.namespace, path[length])
+                entry = self.cache.entry(directory.namespace, path[length])
                 if not was_free or isinstance(entry, Entry):
-                    directory, length = deepest_directory(self._directories, parents)
+                    directory, length = deepest_directory(self.directories, parents)
                 if length < len(parents):
                     below = self._make_missing(directory, path, length, link, since)
                     if below is None:
@@ -127,7 +113,7 @@ class Links:
         }
         errors: dict[str, NameTaken | StoreError] = {}
         rest = dict(links)
-        directory, length = deepest_directory(self._directories, parents)
+        directory, length = deepest_directory(self.directories, parents)
         while rest and length < len(parents):
             name = next(iter(rest))
             link = rest.pop(name)
@@ -138,82 +124,12 @@ class Links:
                 if isinstance(error, StoreError):
                     return errors | dict.fromkeys(rest, error)
             try:
-                directory, length = deepest_directory(self._directories, parents)
+                directory, length = deepest_directory(self.directories, parents)
             except StoreError as error:
                 return errors | dict.fromkeys(rest, error)
         if rest:
-            errors |= self._put_together(directory, parents, rest, since)
+            errors |= link_together(self, directory, parents, rest, since)
         return errors
-
-    def _put_together(
-        self, directory: Directory, parents: Path, links: dict[str, Link], since: float
-    ) -> dict[str, NameTaken | StoreError]:
-        """Link files in a directory that exists; return the errors by name."""
-        label = "/".join((*parents, f"{next(iter(links))} and others"))
-        write = directory.writable("/".join(parents) or "the root directory")
-        pending, taken = dict(links), dict[str, NameTaken | StoreError]()
-
-        def settle() -> tuple[bool, None]:
-            """Read which are there; what is not is pending again."""
-            pending.clear()
-            pending.update({k: v for k, v in links.items() if k not in taken})
-
-            def look(child: Child) -> None:
-                link = pending.pop(child.name, None)
-                if link is not None and not link.is_seen_in(child):
-                    name = "/".join((*parents, child.name))
-                    taken[child.name] = NameTaken(f"{name}: the name is taken")
-
-            for number in range(self._gateway.retries):
-                try:
-                    self._gateway.list(directory.best, (), look, label=label)
-                except (NotEnoughShares, UnexpectedResponse):
-                    # While another gateway writes, shares seem to be missing.
-                    pause(number)
-                else:
-                    return not pending, None
-            self._gateway.list(directory.best, (), look, label=label)
-            return not pending, None
-
-        def put(lock: WriteLock) -> None:
-            failure: StoreError | None = None
-            number = 0
-            while number <= self._gateway.retries:
-                self._quorum.require(label, since=since)
-                lock.renew()
-                change = self._cache.change_many(directory.namespace, pending)
-                try:
-                    self._send(self._gateway.set_children, write, pending, label=label)
-                except (NameTaken, StoreError) as error:
-                    change.done({})
-                    known = len(taken)
-                    if settle()[0]:
-                        return
-                    # As with one link: what is late would be refused, or is ours.
-                    if isinstance(error, GatewayTimeout) and number:
-                        raise
-                    failure = error if isinstance(error, StoreError) else None
-                    if isinstance(error, WriteCollision):
-                        pause(number)
-                    # What was found to be taken is left out: that is no failure.
-                    number += len(taken) == known
-                else:
-                    linked = {name: link.cap for name, link in pending.items()}
-                    change.done(
-                        {name: _file(cap) for name, cap in linked.items()},
-                        {n: cap.uri for n, cap in linked.items() if cap.is_writable},
-                    )
-                    pending.clear()
-                    return
-            raise failure or NameTaken(f"{label}: the names come and go")
-
-        try:
-            since_ = self._prepare(label, since=since)
-            since = since if since_ is None else since_
-            self._with_lock(directory, label, put, settle)
-        except (NameTaken, StoreError) as error:
-            return taken | dict.fromkeys(pending, error)
-        return taken
 
     def _make_missing(
         self, directory: Directory, path: Path, length: int, link: Link, began: float
@@ -225,16 +141,16 @@ class Links:
         """
         directory.writable("/".join(path[:length]) or "the root directory")
         label = "/".join(path[: length + 1])
-        since = self._prepare(label, making=True, since=began)
-        ticket = self._cache.ticket()
+        since = self.prepare(label, making=True, since=began)
+        ticket = self.cache.ticket()
         tree = Tree(path, length, link, partial(self._make, since=since))
         # If a server went away meanwhile, the facts must have it before the link.
-        self._prepare(label, making=True, since=since)
+        self.prepare(label, making=True, since=since)
         for number, cap in enumerate(tree.caps):
             here = path[: length + number + 1]
             theirs = self._put(directory, here, Link(cap), since=since)
             if theirs is None:
-                tree.keep(self._cache, ticket, number)
+                tree.keep(self.cache, ticket, number)
                 return None
             if theirs.entry.kind is not EntryKind.DIRECTORY:
                 raise ParentIsFile(
@@ -245,17 +161,17 @@ class Links:
 
     def _make(self, children: dict[str, Link], label: str, since: float | None) -> Cap:
         """Make a directory; another if the response is lost, for none is linked."""
-        make = self._gateway.make_directory
-        for _ in range(self._gateway.retries):
-            self._quorum.require(label, making=True, since=since)
+        make = self.gateway.make_directory
+        for _ in range(self.gateway.retries):
+            self.quorum.require(label, making=True, since=since)
             try:
-                return self._send(make, children, self._layout, label=label)
+                return self.send(make, children, self._layout, label=label)
             except GatewayTimeout:
                 raise
             except StoreError:
                 pass
-        self._quorum.require(label, making=True, since=since)
-        return self._send(make, children, self._layout, label=label)
+        self.quorum.require(label, making=True, since=since)
+        return self.send(make, children, self._layout, label=label)
 
     def check(self, path: Path) -> None:
         """Raise ReadOnly or ParentIsFile if the cache shows that a save would fail.
@@ -263,48 +179,30 @@ class Links:
         And NotEnoughServers where nothing may be changed now. To be called before an
         upload, so that it is not in vain; ``add`` checks again.
         """
-        self._directories.root.writable("the root directory")
+        self.directories.root.writable("the root directory")
         self._check_way(path)
-        self._prepare("/".join(path))
-
-    def require_quorum(self, label: str) -> None:
-        """Raise NotEnoughServers where nothing may be changed now; change nothing."""
-        self._quorum.require(label)
-
-    def _prepare(
-        self, label: str, *, making: bool = False, since: float | None = None
-    ) -> float | None:
-        """Raise NotEnoughServers where nothing may be changed. Hold no lock.
-
-        Returns when the change began, for the quorum; None where the root has no write
-        cap, so that nothing is changed.
-        """
-        if self._directories.root.write is None:
-            return None
-        return self._quorum.prepare(
-            label, self.change_facts, making=making, since=since
-        )
+        self.prepare("/".join(path))
 
     def _check_way(self, path: Path) -> None:
         for length in range(1, len(path)):
-            parent = self._directories.cached(path[: length - 1])
+            parent = self.directories.cached(path[: length - 1])
             if not isinstance(parent, Directory):
                 return
             label = "/".join(path[:length])
-            entry = self._cache.entry(parent.namespace, path[length - 1])
+            entry = self.cache.entry(parent.namespace, path[length - 1])
             if isinstance(entry, Entry) and entry.kind is not EntryKind.DIRECTORY:
                 raise ParentIsFile(f"{'/'.join(path)}: {label} is a file")
-            cached = self._directories.cached(path[:length])
+            cached = self.directories.cached(path[:length])
             if isinstance(cached, Directory) and not cached.read.is_mutable:
                 cached.writable(label)
 
     def _read_listing(self, parent: Directory, path: Path) -> FreshListing:
         """Read ``parent`` by its cap, now."""
         try:
-            return self._directories.fetch_directory(parent, path[:-1], path[-1])
+            return self.directories.fetch_directory(parent, path[:-1], path[-1])
         except NotEnoughShares:
             # It may have been replaced: the next attempt resolves the path anew.
-            self._directories.forget(path)
+            self.directories.forget(path)
             raise
 
     def _read_child(self, directory: Directory, path: Path) -> Child | None:
@@ -312,7 +210,7 @@ class Links:
 
         Retried: while another gateway writes, shares seem to be missing.
         """
-        for number in range(self._gateway.retries):
+        for number in range(self.gateway.retries):
             try:
                 return self._read_listing(directory, path).child
             except (NotEnoughShares, UnexpectedResponse):
@@ -365,13 +263,13 @@ class Links:
 
         def put(lock: WriteLock) -> Child | None:
             failure: StoreError | None = None
-            for number in range(self._gateway.retries + 1):
-                self._quorum.require(label, since=since)
+            for number in range(self.gateway.retries + 1):
+                self.quorum.require(label, since=since)
                 lock.renew()
-                change = self._cache.change(directory.namespace, name)
+                change = self.cache.change(directory.namespace, name)
                 try:
-                    self._send(
-                        self._gateway.set_children,
+                    self.send(
+                        self.gateway.set_children,
                         write,
                         {name: link},
                         replace=replace,
@@ -397,135 +295,8 @@ class Links:
                 f"{label} comes and goes while it is being linked"
             )
 
-        since = self._prepare(label, since=since)
-        return self._with_lock(directory, label, put, settled)
-
-    def _with_lock(
-        self,
-        directory: Directory,
-        label: str,
-        act: Callable[[WriteLock], T],
-        settled: Callable[[], tuple[bool, T]],
-    ) -> T:
-        """Return the result of ``act``, called with the lock on a directory held.
-
-        The lock outlives a dead holder, for a gateway may go on writing after its
-        client is gone. If the lock was lost meanwhile, ``settled`` reads whether the
-        change is there, and what the result is; if it is not, ``act`` is called again.
-        Raises WriteCollision after ``LOCK_ATTEMPTS``.
-        """
-        seconds, longest = WRITING_SECONDS, self._gateway.request_seconds
-        for _ in range(LOCK_ATTEMPTS):
-            with self._cache.lock(directory.namespace, label, seconds, longest) as lock:
-                result = act(lock)
-            if lock.lost:
-                lost_lock_warning.log(label)
-                # What was noted of it may have been undone.
-                self._cache.forget(directory.namespace)
-                is_settled, result = settled()
-            if not lock.lost or is_settled:
-                return result
-        raise WriteCollision(
-            f"{label}: other writers undo it each time, for the Redis drops the lock "
-            "on its directory; give it room, and try again"
-        )
-
-    def _send(
-        self, request: Callable[P, T], *arguments: P.args, **keywords: P.kwargs
-    ) -> T:
-        """Send one change of a directory; each goes through here.
-
-        After an error the list of servers is read again.
-        """
-        try:
-            return request(*arguments, **keywords)
-        except (NameTaken, StoreError):
-            self._quorum.invalidate()
-            raise
-
-    def change_facts(self, change: FactsChange) -> dict[str, Any] | None:
-        """Change the facts in the root's marker; return them as they are stored.
-
-        ``change`` takes the stored facts and returns the new ones; it may be called
-        several times. A root without a marker gets one. None where something else has
-        the marker's name that can't store facts. Raises ReadOnly or a StoreError.
-        """
-        root, gateway = self._directories.root, self._gateway
-        root.writable("the root directory")
-
-        def look() -> tuple[bool, MarkerFacts]:
-            there = marker.read(gateway, root.best)
-            return there.needs_no_change(change(dict(there.facts))), there
-
-        def write(lock: WriteLock) -> MarkerFacts:
-            def send(children: dict[str, Link]) -> None:
-                lock.renew()
-                self._send(
-                    gateway.set_children,
-                    root.best,
-                    children,
-                    replace="only-files",
-                    label=marker.LABEL,
-                )
-
-            return marker.write_facts(gateway, root.best, change, send)
-
-        there = self._with_lock(root, marker.LABEL, write, look)
-        return None if there.link is None else there.facts
-
-    def mark(self, directory: Directory, label: str) -> bool:
-        """Put the marker into an empty directory; return False if it is not empty.
-
-        A write to it through another gateway at the same time can be lost.
-        """
-        write = directory.writable(label)
-
-        def is_empty() -> bool:
-            found: list[Child] = []
-            self._gateway.list(directory.best, (), found.append, label=label)
-            return not found
-
-        def put(lock: WriteLock) -> bool:
-            self._quorum.require(label)
-            lock.renew()
-            with contextlib.suppress(NameTaken):
-                self._send(
-                    self._gateway.set_children, write, marker.child(), label=label
-                )
-            return True
-
-        return is_empty() and self._with_lock(
-            directory, label, put, lambda: (not is_empty(), True)
-        )
-
-    def repair(
-        self, directory: Directory, label: str, *, verify: bool, seconds: float
-    ) -> CheckResults:
-        """Make new shares of a mutable object where some are missing, damaged or old.
-
-        That writes the newest version there is once more, so it is a change like
-        others. ``directory`` may stand for a mutable file, too. Raises ReadOnly.
-        """
-        write = directory.writable(label)
-        self._prepare(label)
-
-        def repair(lock: WriteLock) -> CheckResults:
-            self._quorum.require(label)
-            lock.renew()
-            return self._send(
-                self._gateway.check,
-                write,
-                verify=verify,
-                repair=True,
-                seconds=seconds,
-                label=label,
-            )
-
-        def look() -> tuple[bool, CheckResults]:
-            results = self._gateway.check(write, seconds=seconds, label=label)
-            return results.healthy, results
-
-        return self._with_lock(directory, label, repair, look)
+        since = self.prepare(label, since=since)
+        return self.with_lock(directory, label, put, settled)
 
     def unlink(self, path: Path, *, only: str | None = None) -> None:
         """Unlink the file at ``path``; no error if there is none.
@@ -537,8 +308,8 @@ class Links:
         *parents, name = path
         label = "/".join(path)
         # While too many servers are away a listing may be old, without the name.
-        since = self._prepare(label)
-        found = read_entry(self._directories, path, only)
+        since = self.prepare(label)
+        found = read_entry(self.directories, path, only)
         if found is None or only not in (None, found[0].reference):
             return
         first, directory = found
@@ -559,13 +330,13 @@ class Links:
 
         def unlink(lock: WriteLock) -> None:
             failure: StoreError | None = None
-            for number in range(self._gateway.retries + 1):
-                self._quorum.require(label, since=since)
+            for number in range(self.gateway.retries + 1):
+                self.quorum.require(label, since=since)
                 lock.renew()
-                change = self._cache.change(directory.namespace, name)
+                change = self.cache.change(directory.namespace, name)
                 try:
-                    self._send(
-                        self._gateway.unlink,
+                    self.send(
+                        self.gateway.unlink,
                         write,
                         name,
                         leads_nowhere=leads_nowhere,
@@ -590,10 +361,4 @@ class Links:
             if failure is not None:
                 raise failure
 
-        self._with_lock(directory, label, unlink, lambda: (not is_there(), None))
-
-
-def _file(cap: Cap) -> Entry:
-    """Return the entry of a file that was linked just now."""
-    # Whoever reads an entry may not write by it.
-    return Entry(EntryKind.FILE, cap.read_only.uri, cap.size)
+        self.with_lock(directory, label, unlink, lambda: (not is_there(), None))

@@ -17,7 +17,7 @@ from tahoestorage.backends.gcs import GCSStorage
 from tahoestorage.backends.s3 import S3Storage
 from tahoestorage.exceptions import NotAllSaved, ParentIsFile
 from tahoestorage.storage import TahoeStorage
-from tahoestorage.tahoe import links
+from tahoestorage.tahoe import directorychanges
 from tests.conftest import MakeStorage
 from tests.support.proxy import (
     Action,
@@ -327,7 +327,7 @@ def test_what_a_locked_directory_lost_is_linked_again(
     monkeypatch.setattr(
         storage.directories.cache, "lock", lambda *arguments, **given: Lock()
     )
-    monkeypatch.setattr(links, "lost_lock_warning", os)
+    monkeypatch.setattr(directorychanges, "lost_lock_warning", os)
     monkeypatch.setattr(os, "log", lambda label: None, raising=False)
     names = numbered(5)[1:]
     assert list(storage.save_many(pairs(names))) == names

@@ -136,7 +136,7 @@ def plant(grid: LocalGrid, site: TahoeStorage) -> dict[str, str]:
     assert root is not None
     missed = cap_of(site, "one")
     grid.stop_server(0)
-    site.links._quorum.invalidate()
+    site.links.quorum.invalidate()
     site.save("one/missed", ContentFile(LONG))
     grid.start_server(0)
     lose(grid, cap_of(site, "two/0"), 4)
@@ -376,7 +376,7 @@ def test_nothing_mutable_is_repaired_while_too_few_servers_are_there(
     share.unlink()
     for server in (2, 3):
         grid.stop_server(server)
-    site.links._quorum.invalidate()
+    site.links.quorum.invalidate()
     try:
         made = check("--repair", "one")
     finally:

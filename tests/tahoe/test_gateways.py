@@ -19,7 +19,7 @@ from tahoestorage.cache import EntryCache, redislocks
 from tahoestorage.cache.locks import WriteLock
 from tahoestorage.exceptions import WriteCollision
 from tahoestorage.storage import TahoeStorage
-from tahoestorage.tahoe import links
+from tahoestorage.tahoe import directorychanges
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.writecollisions import LostLockWarning
 from tahoestorage.testing.grid import LocalGrid
@@ -64,7 +64,7 @@ def test_a_lock_outlives_its_holder_by_as_long_as_a_gateway_may_write(
         seconds, _ = client.time()
         may.set()
         saved.result()
-    assert ends - seconds <= links.WRITING_SECONDS * 9 / 8 + 1
+    assert ends - seconds <= directorychanges.WRITING_SECONDS * 9 / 8 + 1
 
 
 class Losing(WriteLock):
@@ -84,7 +84,7 @@ def others(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
     """What those do who are given the locks of others, one after another."""
     acts: list[Callable[[], object]] = []
     monkeypatch.setattr(EntryCache, "lock", lambda *a, **k: Losing(acts))
-    monkeypatch.setattr(links, "lost_lock_warning", LostLockWarning())
+    monkeypatch.setattr(directorychanges, "lost_lock_warning", LostLockWarning())
     return acts
 
 

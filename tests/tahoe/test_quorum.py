@@ -464,7 +464,7 @@ def test_a_change_reads_once_what_takes_longer_than_a_second_to_read(
     storage.links.unlink(("a",))
     assert len(readings) - 1 == 3
     # Nor what arrived more than a second ago, however long a change takes.
-    quorum = storage.links._quorum
+    quorum = storage.links.quorum
     since = quorum.prepare("x", lambda change: None)
     clock.now += 1.1
     quorum.require("x", since=since)
@@ -555,7 +555,7 @@ def test_facts_that_the_marker_has_lost_are_stored_again(
     gateway = storage.directories.gateway
     gateway.unlink(root, marker.NAME, label="x")
     listing(TEN[:-1], away=TEN[-1])
-    storage.links._quorum.invalidate()
+    storage.links.quorum.invalidate()
     storage.save("b", ContentFile(b"literal"))
     kept = Facts.parse(marker.read_facts(gateway, root))
     assert set(kept.servers) == {"node", *TEN}
@@ -635,7 +635,7 @@ def test_a_child_of_a_fork_waits_for_no_thread_of_its_parent(
     make_storage: MakeStorage,
 ) -> None:
     storage = make_storage()
-    quorum = storage.links._quorum
+    quorum = storage.links.quorum
     with quorum._state.reading, quorum._state.keeping, quorum._list._lock:
         child = os.fork()
         if child == 0:
@@ -699,7 +699,7 @@ def test_nothing_is_sent_of_a_change_that_is_refused(
 ) -> None:
     listing("ab")
     far.save("dir/file", ContentFile(LONG))
-    far.links._quorum.invalidate()
+    far.links.quorum.invalidate()
     listing("a", away="b")
     with pytest.raises(NotEnoughServers, match=r": B \(b\) is away\."):
         CHANGES[change](far)
@@ -712,7 +712,7 @@ def test_what_is_new_of_the_servers_is_kept_with_the_root(
     listing("ab")
     far.save("a", ContentFile(b"literal"))
     listing("abc")
-    far.links._quorum.invalidate()
+    far.links.quorum.invalidate()
     with requests_sent() as sent:
         far.save("b", ContentFile(b"literal"))
         far.save("c", ContentFile(b"literal"))
@@ -819,7 +819,7 @@ def test_a_storage_takes_both_options_from_the_settings(
     settings.TAHOE_STORAGE_SERVER_COUNT = 4
     settings.TAHOE_STORAGE_RETIRED_SERVERS = ["v0-gone"]
     storage = make_storage()
-    assert storage.links._quorum._rules == ServerRules(4, ("v0-gone",))
+    assert storage.links.quorum._rules == ServerRules(4, ("v0-gone",))
     with pytest.raises(NotEnoughServers, match="3 more should be there"):
         storage.save("a", ContentFile(b"literal"))
 

@@ -30,7 +30,7 @@ def grid(four_servers: LocalGrid) -> LocalGrid:
 def on(grid: LocalGrid, root: Cap) -> TahoeStorage:
     """Return a storage that asks who is there before its next change, as after 1 s."""
     made = TahoeStorage(base_url=grid.base_url, base_cap=root.uri, cache=False)
-    made.links._quorum.invalidate()
+    made.links.quorum.invalidate()
     return made
 
 
