@@ -326,7 +326,7 @@ UPLOAD_LIFETIME = timedelta(hours=number("UPLOAD_HOURS") or 24)
 # A sender of fewer bytes a second, for so many seconds, is cut off.
 UPLOAD_MIN_RATE = 1 << 10
 UPLOAD_PATIENCE = number("UPLOAD_PATIENCE") or 60
-# A picture of more is not unpacked: 4 bytes of memory each.
+# A picture of more is not unpacked, and a WebP of a third: 8 bytes of memory each.
 PICTURE_MAX_PIXELS = number("PICTURE_MAX_PIXELS") or 50_000_000
 
 # What is slow is done outside of requests, by `manage.py jobs_worker`; or by Celery's

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -13,8 +16,8 @@ from PIL import Image, ImageFile
 
 from events.forms import SpeakerForm
 from objects import pictures
-from objects.pictures import BadPicture, PictureTooLarge, open_picture, thumbnail
-from tests.application.site import image
+from objects.pictures import LESS, BadPicture, PictureTooLarge, open_picture, thumbnail
+from tests.application.site import EXAMPLE, image
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP")
 TURNED = 0x0112
@@ -84,6 +87,95 @@ def test_pictures_of_all_kinds_of_pixels_have_thumbnails(mode: str) -> None:
     assert made.has_transparency_data == (mode in {"LA", "RGBA"})
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+@pytest.mark.parametrize("size", [(1601, 799), (799, 1601), (4001, 3), (3, 4001)])
+def test_a_reduced_picture_shows_the_whole(mode: str, size: tuple[int, int]) -> None:
+    content = io.BytesIO()
+    Image.open(drawn(size)).convert(mode).save(content, "PNG")
+    content.seek(0)
+
+    with mock.patch.object(pictures, "BAND", 20_000):  # In many pieces.
+        made = Image.open(io.BytesIO(thumbnail(content, 100)))
+
+    width, height = made.size
+    scale = 100 / max(size)
+    assert max(made.size) == 100
+    assert min(made.size) == max(1, round(min(size) * scale))
+    if width > 3:
+        middle = height // 2
+        assert colour(made, width // 4, middle) == "blue"
+        assert colour(made, 3 * width // 4, middle) == "red"
+    assert not made.has_transparency_data
+
+
+_PROBE = """
+import io, resource, sys
+from django.conf import settings
+from PIL import Image
+settings.configure(PICTURE_MAX_PIXELS=int(sys.argv[3]))
+from objects.pictures import thumbnail
+def of(side):
+    content = io.BytesIO()
+    picture = Image.new(sys.argv[2], (side, side), "red")
+    picture.save(content, sys.argv[1], **eval(sys.argv[4]))
+    content.seek(0)
+    return content
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+thumbnail(of(9), 4)
+# Not in this process, whose peak it would raise.
+import os
+path, child = sys.argv[5], os.fork()
+if not child:
+    open(path, "wb").write(of(int(sys.argv[6])).read())
+    os._exit(0)
+os.waitpid(child, 0)
+before = peak()
+thumbnail(open(path, "rb"), 384)
+print(peak() - before)
+"""
+
+
+@pytest.mark.parametrize(
+    ("format", "mode", "options"),
+    [
+        ("PNG", "RGBA", {"compress_level": 1}),
+        ("PNG", "P", {"compress_level": 1}),
+        ("WEBP", "RGBA", {"method": 0}),
+        ("JPEG", "CMYK", {"progressive": True, "subsampling": 0}),
+    ],
+)
+def test_a_thumbnail_takes_no_more_memory_than_is_said(
+    format: str, mode: str, options: dict[str, Any], tmp_path: Path
+) -> None:
+    side = 3000 if format != "WEBP" else 1732  # 9 and 3 million pixels
+
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", _PROBE),
+            *(format, mode, "9000000", repr(options), str(tmp_path / "x"), str(side)),
+        ],
+        cwd=EXAMPLE,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert int(done.stdout) < 8 * 9_000_000 + (16 << 20)
+
+
+def test_a_process_makes_one_thumbnail_at_a_time() -> None:
+    reduced = mock.Mock(
+        wraps=lambda *given: pictures._alone.locked() and reduce(*given)
+    )
+    reduce = pictures._reduced
+    with mock.patch.object(pictures, "_reduced", reduced):
+        thumbnail(drawn((40, 30)), 20)
+
+    reduced.assert_called_once()
+    assert not pictures._alone.locked()
+
+
 def test_an_animation_shows_its_first_frame() -> None:
     content = io.BytesIO()
     frames = [Image.new("RGB", (40, 30), colour) for colour in ("red", "blue")]
@@ -97,7 +189,7 @@ def test_an_animation_shows_its_first_frame() -> None:
 def test_a_picture_of_too_many_pixels_is_refused_before_it_is_unpacked(
     format: str, settings: Any
 ) -> None:
-    settings.PICTURE_MAX_PIXELS = 400 * 200 - 1
+    settings.PICTURE_MAX_PIXELS = 400 * 200 * LESS.get(format, 1) - 1
     for call in (open_picture, lambda file: thumbnail(file, 100)):
         with (
             mock.patch.object(ImageFile.ImageFile, "load") as load,
