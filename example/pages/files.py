@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -126,10 +127,13 @@ def deleted(request: HttpRequest) -> HttpResponse:
     objects = access.visible(user, Access.EDIT).filter(
         tenant=user.tenant_id, deleted_at__isnull=False
     )
+    pages = Paginator(objects.order_by("-deleted_at", "pk"), PER_PAGE)
+    page = pages.get_page(request.GET.get("page"))
+    here = reverse("pages:deleted")
     context = {
-        "objects": objects.order_by("-deleted_at", "pk")[:PER_PAGE],
+        "page": page,
         "days": user.tenant.undo_days,
-        "here": reverse("pages:deleted"),
+        "here": here if page.number == 1 else f"{here}?page={page.number}",
         "title": _("Deleted files"),
     }
     return shown(request, "deleted", context, target="deleted")

@@ -8,8 +8,8 @@ from datetime import date, timedelta
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.db.models import Case, Count, F, QuerySet, Sum, Value, When
-from django.db.models.functions import Left, StrIndex, TruncDate
+from django.db.models import Case, Count, F, Q, QuerySet, Sum, Value, When
+from django.db.models.functions import Coalesce, Left, StrIndex, TruncDate
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -18,6 +18,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import operates, user_of
 from accounts.models import Tenant, User
+from exports.models import Export
 from objects.models import StoredObject, Version
 from pages.listing import seen
 
@@ -82,18 +83,30 @@ def usage(request: HttpRequest) -> HttpResponse:
 
 
 def parts_of(tenant: Tenant) -> list[Part]:
-    """Return what the tenant's bytes are: used, being uploaded, and free."""
-    deleted = (
-        Version.objects.filter(object__tenant=tenant, object__deleted_at__isnull=False)
-        .exclude(state=Version.State.PENDING)
-        .aggregate(size=Sum("size"))["size"]
-        or 0
+    """Return what the tenant's bytes are: used, under way, and free.
+
+    Exports are no files: they are counted apart, and so are those that are being made.
+    """
+    # What is pending or was given up is reserved, and not used.
+    counted = (Version.State.STORED, Version.State.GOING)
+    deleted = Version.objects.filter(
+        object__tenant=tenant, object__deleted_at__isnull=False, state__in=counted
+    ).aggregate(size=Coalesce(Sum("size"), 0))["size"]
+    of_exports = Export.objects.filter(tenant=tenant).aggregate(
+        ready=Coalesce(Sum("size", filter=Q(ready_at__isnull=False)), 0),
+        making=Coalesce(Sum("reserved"), 0),
     )
+    exports, making = of_exports["ready"], of_exports["making"]
+    files = max(tenant.used_bytes - deleted - exports, 0)
     sizes = [
-        ("used", _("files and their versions"), max(tenant.used_bytes - deleted, 0)),
+        ("used", _("files and their versions"), files),
         ("deleted", _("deleted, and not yet gone"), deleted),
-        ("reserved", _("being uploaded"), tenant.reserved_bytes),
+        ("exports", _("exports"), exports),
+        ("reserved", _("being uploaded"), max(tenant.reserved_bytes - making, 0)),
+        ("making", _("exports being made"), making),
     ]
+    always = ("used", "deleted", "reserved")
+    sizes = [one for one in sizes if one[2] or one[0] in always]
     taken = sum(size for _name, _label, size in sizes)
     if tenant.max_bytes is not None:
         sizes.append(("free", _("free"), max(tenant.max_bytes - taken, 0)))

@@ -15,6 +15,7 @@ from audit.models import Entry
 from objects import changing, storing
 from objects.incoming import IncomingFile
 from objects.models import StoredObject
+from pages import files
 from sharing.models import ShareLink
 from tests.application.callers import (
     ADMINISTRATOR,
@@ -342,6 +343,26 @@ def test_htmx_gets_the_part_alone_with_the_messages(user: User) -> None:
     assert 'hx-swap-oob="innerHTML:#messages"' in response.text
     assert "was deleted" in response.text
     assert response.headers["HX-Retarget"] == "#list"
+
+
+def test_all_that_was_deleted_can_be_had_back(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "PER_PAGE", 2)
+    made = [put(user, b"x", f"{number}.txt").object for number in range(5)]
+    for one in made:
+        changing.delete(one.pk, actor=user)
+    browser = browser_of(user)
+
+    pages = [browser.get("/files/deleted/", {"page": n}).text for n in (1, 2, 3)]
+
+    shown = [[f"{n}.txt" for n in range(5) if f"{n}.txt" in page] for page in pages]
+    assert shown == [["3.txt", "4.txt"], ["1.txt", "2.txt"], ["0.txt"]]
+    assert "Page 2 of 3, 5 files" in pages[1]
+    assert [page.count('rel="next"') for page in pages] == [1, 1, 0]
+    url = f"/files/{made[0].pk}/undelete/"
+    back = browser.post(url, {"next": "/files/deleted/?page=3"}, follow=True)
+    assert "Page 2 of 2, 4 files" in back.text
 
 
 def test_a_list_of_a_hundred_pictures_is_few_queries_and_asks_no_store(

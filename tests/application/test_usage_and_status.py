@@ -17,11 +17,14 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
+from accounts import quotas
 from accounts.models import Tenant, User
+from exports import starting
+from exports.models import Export
 from jobs import kinds, running
 from jobs.models import Job
 from jobs.starting import start
-from objects import changing
+from objects import changing, storing
 from objects.models import Version
 from pages import failures, listing, usage
 from pages.models import Failure
@@ -57,6 +60,43 @@ def test_the_bar_shows_what_is_used_deleted_and_free(user: User) -> None:
     assert parts["deleted"] == (200, 20.0)
     assert parts["free"] == (500, 50.0)
     assert re.search(r'<rect class="deleted" x="30" y="0" width="20"', response.text)
+
+
+def test_exports_are_no_files_and_no_uploads(user: User) -> None:
+    put(user, b"x" * 300, "kept")
+    gone = put(user, b"x" * 200, "gone").object
+    begun = storing.begin(
+        tenant=user.tenant,
+        user=user,
+        folder=gone.folder,
+        name=gone.name,
+        size=70,
+        content_type="",
+    )
+    changing.delete(gone.pk, actor=user)
+    Version.objects.filter(pk=begun.pk).update(state=Version.State.GIVEN_UP)
+    pending = {"folder": "c", "name": "d", "size": 30, "content_type": ""}
+    storing.begin(tenant=user.tenant, user=user, **pending)  # type: ignore[arg-type]
+    starting.start_folder(user, "b")
+    running.run_waiting()
+    ready = Export.objects.get()
+    Export.objects.create(tenant=user.tenant, reserved=1000)
+    quotas.reserve(user.tenant_id, size=1000, objects=0)
+    tenant = Tenant.objects.get()
+
+    parts = {part.name: part.bytes for part in usage.parts_of(tenant)}
+
+    assert parts == {
+        "used": 300,
+        "deleted": 200,
+        "exports": ready.size,
+        "reserved": 100,
+        "making": 1000,
+    }
+    assert sum(parts.values()) == tenant.used_bytes + tenant.reserved_bytes
+    page = browser_of(user).get("/usage/").text
+    for label in ("exports being made", 'class="exports"', 'class="making"'):
+        assert label in page
 
 
 def test_folders_are_those_at_the_top_with_all_below(user: User) -> None:
@@ -216,7 +256,7 @@ def test_a_store_that_is_away_is_said_and_what_it_said_is_not(
     def fail(*args: object) -> None:
         raise OSError("secret-of-the-store")
 
-    monkeypatch.setattr(InMemoryStorage, "exists", fail)
+    monkeypatch.setattr(InMemoryStorage, "size", fail)
 
     page = browser_of(callers[SUPER_TENANT].user).get("/status/checks/").text
 
@@ -237,6 +277,8 @@ def test_an_operator_sees_how_a_grid_is_and_others_do_not(
     gateway = settings.STORAGES["default"]["OPTIONS"]["base_url"]
 
     browser = browser_of(callers[SUPER_TENANT].user)
+    # The cache knows the root from here on.
+    assert "It answers in" in browser.get("/status/checks/").text
     page = browser.get("/status/grids/")
     other = browser_of(callers[TENANT_ADMINISTRATOR].user)
 
@@ -302,7 +344,7 @@ def test_what_failed_lately_is_told_to_operators_without_secrets(
     def fail(*args: object) -> None:
         raise next(told)
 
-    monkeypatch.setattr(InMemoryStorage, "exists", fail)
+    monkeypatch.setattr(InMemoryStorage, "size", fail)
     operator = browser_of(callers[SUPER_TENANT].user)
     for _ in range(3):
         operator.get("/status/checks/")
