@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.core.files.storage import InMemoryStorage
+from django.core.files.base import ContentFile
+from django.core.files.storage import InMemoryStorage, storages
 from django.core.management import call_command
 from django.db import InterfaceError, connection, transaction
 from django.test import Client
@@ -26,7 +27,7 @@ from jobs.models import Job
 from jobs.starting import start
 from objects import changing, storing
 from objects.models import Version
-from pages import failures, listing, usage
+from pages import failures, listing, status, usage
 from pages.models import Failure
 from tahoestorage.exceptions import GatewayTimeout, StoreUnreachable
 from tests.application.callers import (
@@ -42,6 +43,7 @@ from tests.application.callers import (
 )
 from tests.application.stores import put, store_entry
 from tests.application.test_pages import browser_of, browsers
+from tests.support.proxy import Proxy
 
 pytestmark = pytest.mark.django_db
 
@@ -277,8 +279,6 @@ def test_an_operator_sees_how_a_grid_is_and_others_do_not(
     gateway = settings.STORAGES["default"]["OPTIONS"]["base_url"]
 
     browser = browser_of(callers[SUPER_TENANT].user)
-    # The cache knows the root from here on.
-    assert "It answers in" in browser.get("/status/checks/").text
     page = browser.get("/status/grids/")
     other = browser_of(callers[TENANT_ADMINISTRATOR].user)
 
@@ -311,6 +311,23 @@ def test_an_operator_sees_how_a_grid_is_and_others_do_not(
     settings.STORAGES = {**settings.STORAGES, "default": entry}
     assert "critical" in browser.get("/status/grids/").text
     assert "It does not answer" in browser.get("/status/checks/").text
+
+
+def test_a_grid_is_asked_and_not_the_cache(
+    settings: Settings, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    entry = store_entry("grid", tmp_path, request)
+    with Proxy(entry["OPTIONS"]["base_url"]) as proxy:
+        entry["OPTIONS"]["base_url"] = proxy.url
+        settings.STORAGES = {"default": entry}
+        storages["default"].save("status/known", ContentFile(b"x" * 99))
+        proxy.clear()
+        asked = []
+        for _ in range(3):
+            assert status.check_store("default").is_good
+            asked.append(len(proxy.seen))
+
+    assert 0 < asked[0] < asked[1] < asked[2]
 
 
 def test_a_cache_that_is_away_is_said(callers: Callers, settings: Settings) -> None:
