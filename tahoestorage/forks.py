@@ -1,4 +1,4 @@
-"""What is shut before this process forks, and made anew in the child.
+"""One registry of what is closed before a fork, and made anew in the child.
 
 A child has one thread, and a copy of all memory: locks that other threads held are
 held for ever, and connections are still the parent's. Whatever has such a thing is

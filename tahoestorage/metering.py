@@ -1,4 +1,4 @@
-"""Where this package counts what it does, for whoever wants to know. Knows no Django.
+"""Counts what this package does, for whoever sets a meter. Knows no Django.
 
 Nothing is counted until ``use`` is called, as ``tahoestorage.metrics`` does.
 """

@@ -1,4 +1,4 @@
-"""Whether http or https is spoken at a port, for the error when it is the other one."""
+"""Finds out whether a port speaks http or https, for the error when it is wrong."""
 
 from __future__ import annotations
 

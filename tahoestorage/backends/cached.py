@@ -208,7 +208,7 @@ class Cached(Lookups):
     def save(
         self, name: str | None, content: Any, max_length: int | None = None
     ) -> str:
-        """Save content, and return the name by which it was: a free one, in NFC.
+        """Save content under a free name, in NFC, and return that name.
 
         Where others have put an object there by just the name that is given, and that
         is not in NFC, it counts as taken; with ``allow_overwrite`` it is replaced.

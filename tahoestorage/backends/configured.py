@@ -1,4 +1,4 @@
-"""What a storage on the grid is made of: its options, and what follows from them."""
+"""The options of a storage on a grid, and what follows from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many files that are saved on a grid at once: uploaded, and then linked together."""
+"""Saves many files on a grid at once: uploads them, then links them together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Things that are made once in a process, also where threads ask at the same moment."""
+"""Values that are made once in a process, also where threads ask at once."""
 
 from __future__ import annotations
 

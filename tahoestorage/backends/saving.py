@@ -63,7 +63,7 @@ class Saving(Storage):
     def save(
         self, name: str | None, content: Any, max_length: int | None = None
     ) -> str:
-        """Save content, and return the name by which it was: a free one."""
+        """Save content under a free name, and return that name."""
         before = _longest.set(max_length)
         try:
             return super().save(name, content, max_length)

@@ -1,4 +1,4 @@
-"""Objects that are stored packed, read as they were before."""
+"""Reads objects that are stored packed (gzip), unpacked."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Unpacked(io.RawIOBase):
         return self._rarely and self._file is None and self._stored.reference is None
 
     def _learn(self, position: int) -> None:
-        """Read at a position what is held then, so that its entry is known."""
+        """Read one byte at ``position``, to learn how the object is stored."""
         stored = self._stored
         before, stored.until = stored.tell(), self.until
         stored.seek(position)

@@ -1,4 +1,4 @@
-"""The contents of small files on disk, sealed, for who has named them by their caps.
+"""Caches the contents of small files on disk, encrypted.
 
 A content is kept by what names it and no other: a file's cap, or an object's key with
 its ETag or generation. So it never is stale, and nothing has to be forgotten.
@@ -103,7 +103,7 @@ class Contents:
         return None if content is None else KeptContent(content, entry.reference)
 
     def keeping(self, fetch: Fetch, namespace: Namespace) -> Fetch:
-        """Return what asks for a file by ``fetch``, and keeps it where all of it comes.
+        """Wrap ``fetch``: a small file that is read whole is cached.
 
         ``namespace`` is the file's own.
         """

@@ -1,4 +1,4 @@
-"""What is known of stores, and for how long: entries, listings, paths, texts."""
+"""The cache that stores use: entries, listings, paths and texts, each for a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong with a tier. None of these leaves the cache."""
+"""The errors of tiers. None of them leaves the cache."""
 
 from __future__ import annotations
 

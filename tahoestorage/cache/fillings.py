@@ -1,4 +1,4 @@
-"""A directory's whole listing, kept as pages: each time it is, that is a filling."""
+"""Stores a directory's listing in the cache, divided into pages: a filling."""
 
 from __future__ import annotations
 

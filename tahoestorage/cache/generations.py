@@ -1,4 +1,4 @@
-"""Counters of change, which the processes of a host share through one small file.
+"""Counters of change that the processes of a host share in one small file.
 
 By them each process learns what another has changed. The file is a row of numbers of 8
 bytes::

@@ -1,4 +1,4 @@
-"""What a cache holds, and making it forget all, for the people who look after it.
+"""Reports what a cache holds, and empties it, for operators.
 
 One object for each tier that processes share. A tier needs ``stats`` and ``forget``.
 """

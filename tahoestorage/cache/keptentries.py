@@ -1,4 +1,4 @@
-"""An entry that was looked up, kept in memory with what it rests on."""
+"""A resolved entry in memory, with the pages it depends on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages in memory: the oldest go first, and one that was used stays once more."""
+"""Pages in memory, evicted by second chance (the clock algorithm)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""diskcache, kept to bytes, to short waits, and to connections that can be closed."""
+"""A diskcache of raw bytes, with short waits, and connections that can be closed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A lock by which a process that cannot write the counters of change is noticed.
+"""A lock that shows the others a process that cannot write the counters of change.
 
 On a disk that it may only read, or that takes no more writes, a process can't note in
 the counters what it changes. It locks the file of counters instead, for reading. While

@@ -1,4 +1,4 @@
-"""What the cache in a Redis holds, and making it forget all."""
+"""Reports what the cache in a Redis holds, and empties it."""
 
 from __future__ import annotations
 

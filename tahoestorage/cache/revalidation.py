@@ -1,4 +1,4 @@
-"""Whether what is cached is still valid: one read of the counters for a response."""
+"""Checks by one read of the counters that a cached response is still valid."""
 
 from __future__ import annotations
 

@@ -190,7 +190,7 @@ class Examiner:
         )
 
     def once_more(self, request: Callable[[], T]) -> T:
-        """Return what a request does, the second time where others may disturb it."""
+        """Return the result of ``request``, which is retried once after a collision."""
         try:
             return request()
         except (NotEnoughShares, WriteCollision):

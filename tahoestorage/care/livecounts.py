@@ -1,4 +1,4 @@
-"""What the caches did for a live site: read from where its processes count."""
+"""The hits and misses of a live site's caches, as its processes count them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a storage on a grid is, at a glance."""
+"""The state of a storage on a grid, at a glance: gateway, servers, cache, checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a check says of an object, and of all of them."""
+"""The verdict of a check on an object, and the sum of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options of each store, and how they are read from text: the ``parse_…`` here.
+"""The options of each store, and how each is read from text.
 
 They are taken from where they are declared, so no list here can go out of date. Whether
 a value may be used, ``validators`` says, when a storage is made of it.
@@ -47,12 +47,12 @@ class Option(NamedTuple):
 
 
 def placed(place: str, wrong: InvalidValue) -> InvalidValue:
-    """Return the same errors after the place where they are."""
+    """Return the errors, each behind the place where its value was given."""
     return InvalidValue(*(place + error for error in wrong.args))
 
 
 def parse_flag(text: str) -> bool:
-    """Return what a word says."""
+    """Return True or False, as a word such as ``yes`` or ``off`` says it."""
     if text.lower() in ("true", "yes", "on", "1"):
         return True
     if text.lower() in ("false", "no", "off", "0"):
@@ -109,7 +109,7 @@ def parse_mode(text: str) -> int:
 
 
 def parse_flag_or_text(text: str) -> bool | str:
-    """Return what a word says, or a path."""
+    """Return True or False where the text is a word for one, else the text."""
     try:
         return parse_flag(text)
     except InvalidValue:

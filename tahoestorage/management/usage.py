@@ -1,4 +1,4 @@
-"""Exit statuses, where those that argparse and Python have mean something else."""
+"""Exit statuses of our own for wrong arguments and for unexpected errors."""
 
 from __future__ import annotations
 

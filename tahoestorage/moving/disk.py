@@ -1,4 +1,4 @@
-"""Django's FileSystemStorage as a store of a run."""
+"""A folder (FileSystemStorage) as the source or target of a copy."""
 
 from __future__ import annotations
 

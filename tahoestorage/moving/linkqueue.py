@@ -1,4 +1,4 @@
-"""Links that threads make at the same time, made by one change of each directory."""
+"""Group commit: links made by several threads go into one change of a directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run needs of a store, by Django's API alone, and what it knows of files."""
+"""The source or target of a copy, by Django's API alone, and its files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One change of a directory on a grid: who may make it, its lock, and its request.
+"""What every change of a directory goes through: quorum, lock, request.
 
 A lost or unclear response does not count as a failure: what is there is read then.
 """

@@ -1,4 +1,4 @@
-"""Several gateways of one grid: reads go on through the next, uploads to all in turn.
+"""Several gateways of one grid: reads fail over, uploads go round-robin.
 
 Directories are changed through the first alone, and so is all read that such a change
 rests on: two gateways that write to one directory disturb each other.

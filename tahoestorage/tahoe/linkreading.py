@@ -1,4 +1,4 @@
-"""What a name leads to now, read without the other names where that does."""
+"""Reads one link of a directory; the whole listing only if needed."""
 
 from __future__ import annotations
 

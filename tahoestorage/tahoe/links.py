@@ -1,4 +1,4 @@
-"""Changes to directories that lose nothing: links are made, replaced and removed.
+"""Makes, replaces and removes the links in directories, so that none is lost.
 
 A lost or unclear response does not count as a failure. The child is read then, and a
 random token in the link's metadata, or the cap of a directory we made, tells whether

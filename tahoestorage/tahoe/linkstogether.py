@@ -1,4 +1,4 @@
-"""Many links in one directory, by one change of it."""
+"""Links many files in a directory by one change of it."""
 
 from __future__ import annotations
 

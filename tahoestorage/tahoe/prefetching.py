@@ -1,4 +1,4 @@
-"""Listings of all directories below one, requested beside each other."""
+"""Fetches the listings of a subtree in parallel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process remembers of a root: its servers' facts, and when they were read.
+"""The state of a root in this process: its servers' facts, and when they were read.
 
 All storages of the root share it, by whichever gateway. For ``Quorum``.
 """

@@ -1,4 +1,4 @@
-"""Missing directories on the way to a file: found, made, and only then linked."""
+"""Makes the missing directories on the way to a file, before any is linked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a write is tried again that met another gateway's, and a warning of that."""
+"""Pauses before retries of a collided write, and the warning of a lost lock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that the store makes of others, without a byte that comes here (compose)."""
+"""Composing: the store makes a file of others, and no byte comes here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who signs URLs, and how long they work: a key, or IAM where there is no key."""
+"""Signs URLs by a key, or by IAM where there is none; and how long they work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SHA-256 as S3 takes it with a body, compares it, and tells it again.
+"""The SHA-256 that S3 compares with a body, keeps, and returns.
 
 It is sent where ``object_parameters`` has ``ChecksumAlgorithm`` "SHA256", in a header.
 By https boto3 itself would send it behind the body, which some stores take for content.

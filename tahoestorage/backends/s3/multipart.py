@@ -1,4 +1,4 @@
-"""Files that are made of several requests, from several processes, one after another.
+"""Files made of parts that several processes may send, one after another.
 
 A multipart upload of S3: its parts are in the store as they come, and there is a file
 of them once it is completed.

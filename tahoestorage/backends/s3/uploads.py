@@ -58,7 +58,7 @@ def is_sent_at_once(size: int, config: TransferConfig) -> bool:
 
 
 def part_length(config: TransferConfig, size: int | None) -> int:
-    """Return how long the parts are of what has so many bytes, as far as is known.
+    """Return the length of an upload's parts, in bytes; ``size`` is None if unknown.
 
     It is the ``multipart_chunksize``, doubled until 10,000 parts suffice, as s3transfer
     does it.
