@@ -7,12 +7,17 @@ import json
 import os
 import re
 from argparse import SUPPRESS, ArgumentTypeError
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, NoReturn
 
 from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import (
+    BaseCommand,
+    CommandError,
+    CommandParser,
+    DjangoHelpFormatter,
+)
 
 from tahoestorage.backends.reservednames import grid_path
 from tahoestorage.backends.tahoe import TahoeStorage
@@ -24,8 +29,16 @@ from tahoestorage.moving.resolve import label
 from tahoestorage.progress import Progress, shown_on
 
 USAGE, INTERRUPTED = 2, 130
+CTRL_C = (INTERRUPTED, "ended by Ctrl-C")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _LONGEST = timedelta(days=36_525)
+
+
+class _Help(DjangoHelpFormatter):
+    """Leaves text of several lines as it is."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if "\n" in text else super()._fill_text(text, width, indent)
 
 
 class StoreCommand(BaseCommand):
@@ -40,13 +53,23 @@ class StoreCommand(BaseCommand):
     requires_system_checks = ()
     usage_status = USAGE
     """The exit status where the arguments are wrong."""
+    examples: Sequence[str] = ()
+    """Lines for a shell that ``--help`` shows, each with what it does after a #."""
+    statuses: Sequence[tuple[int, str]] = ()
+    """The exit statuses and their meanings, for ``--help``."""
 
     def create_parser(self, *arguments: Any, **options: Any) -> CommandParser:
         """Return Django's parser, with this command's status for wrong arguments."""
+        options = {"formatter_class": _Help, "epilog": self._epilog(), **options}
         parser = super().create_parser(*arguments, **options)
         # Django has this option where there are checks. Who gives it may go on so.
         parser.add_argument("--skip-checks", action="store_true", help=SUPPRESS)
         return with_usage_status(parser, self.usage_status)
+
+    def _epilog(self) -> str:
+        statuses = [f"  {status:<4} {what}" for status, what in self.statuses]
+        examples = [f"  {example}" for example in self.examples]
+        return "\n".join(["exit status:", *statuses, "", "examples:", *examples])
 
     def say(self, text: str) -> None:
         """Print a line on standard error at once, if that can be written to.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 from argparse import ArgumentTypeError
 from datetime import timedelta
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 import pytest
 from django.core.checks import Error
 from django.core.checks.registry import registry
+from django.core.management import load_command_class
 
-from tahoestorage import progress
+from tahoestorage import management, progress
 from tahoestorage.care import rootsnapshot
 from tahoestorage.management.storecommand import StoreCommand, age
 from tests.support.commands import run
@@ -145,3 +147,28 @@ def test_an_age_is_a_number_with_a_unit(text: str, span: timedelta) -> None:
 def test_what_is_no_age_is_said(text: str) -> None:
     with pytest.raises(ArgumentTypeError, match="such as 90m, 24h or 7d"):
         age(text)
+
+
+HELPED = [
+    path.stem
+    for path in sorted(Path(management.__file__).parent.glob("commands/[a-z]*.py"))
+    if isinstance(load_command_class("tahoestorage", path.stem), StoreCommand)
+]
+
+
+@pytest.mark.parametrize("name", HELPED)
+def test_help_shows_exit_statuses_and_examples_that_can_be_run(name: str) -> None:
+    command = load_command_class("tahoestorage", name)
+    assert isinstance(command, StoreCommand)
+    parser = command.create_parser("manage.py", name)
+    statuses = [status for status, _ in command.statuses]
+    assert statuses == sorted({0, command.usage_status, *statuses})
+    assert command.examples
+    for example in command.examples:
+        words = shlex.split(example, comments=True)
+        assert words[:2] == ["manage.py", name]
+        parser.parse_args(words[2:])
+    lines = parser.format_help().splitlines()
+    assert {f"  {example}" for example in command.examples} <= {*lines}
+    assert {f"  {status:<4} {what}" for status, what in command.statuses} <= {*lines}
+    assert max(map(len, lines[lines.index("exit status:") :])) <= 80

@@ -20,6 +20,7 @@ from tahoestorage.care.status import tiers_of
 from tahoestorage.config.settings import CacheOptions
 from tahoestorage.display import reason, shown, shown_bytes
 from tahoestorage.management.storecommand import (
+    CTRL_C,
     INTERRUPTED,
     USAGE,
     StoreCommand,
@@ -36,20 +37,31 @@ class Command(StoreCommand):
 
     help = (
         "Inspects, clears or fills the cache of a storage, while the site runs. stats: "
-        "print where it is, how much it holds, and what it does for the live site. "
-        "clear: empty it for every process that shares it, and for other storages in "
-        "the same directory or Redis. warm: "
-        "read all listings of the store into it, so that the site need not wait for "
-        "them."
+        "prints where it is, how much it holds, and what it does for the live site. "
+        "clear: empties it for every process that shares it, and for other storages in "
+        "the same directory or Redis. warm: reads all listings of the store into it, "
+        "so that the site need not wait for them. Run it as the user that the site "
+        "runs as: another user has another cache."
+    )
+    examples = (
+        "manage.py storage_cache stats",
+        "manage.py storage_cache clear     # after other tools changed the store",
+        "manage.py storage_cache warm new  # before the site moves to STORAGES['new']",
+    )
+    statuses = (
+        (0, "done"),
+        (1, "it is off, or not all could be cleared or read"),
+        (USAGE, "wrong arguments, or no storage with a cache"),
+        CTRL_C,
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "action",
             choices=["stats", "clear", "warm"],
-            help="what to do with the cache",
+            help="what to do with the cache, see above",
         )
-        add_alias(parser)
+        add_alias(parser, or_url=True)
         add_json(parser)
 
     def handle(

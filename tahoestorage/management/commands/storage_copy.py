@@ -11,6 +11,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from tahoestorage.display import shown_bytes
 from tahoestorage.management.storecommand import (
+    CTRL_C,
     INTERRUPTED,
     USAGE,
     StoreCommand,
@@ -39,11 +40,22 @@ class Command(StoreCommand):
 
     help = (
         "Copies the files of one store to another, if they are not there yet or have "
-        "changed. FROM and TO are aliases in "
-        "STORAGES, or URLs such as s3://BUCKET/PREFIX or file:///DIR. Never put a "
-        "secret into them, for everybody on this machine can read a command line: let "
-        "the URL name a file that holds it, or set up an alias. Whatever ends a run, "
-        "the next one goes on where it was."
+        "changed. FROM and TO are aliases in STORAGES, or URLs such as "
+        "s3://BUCKET/PREFIX or file:///DIR. Never put a secret into them, for "
+        "everybody on this machine can read a command line: let the URL name a file "
+        "that holds it, or set up an alias. Whatever ends a run, the next one goes on "
+        "where it was."
+    )
+    examples = (
+        "manage.py storage_copy default new --dry-run  # what would be done",
+        "manage.py storage_copy default new            # again: what has changed since",
+        "manage.py storage_copy default new --verify   # compare all contents",
+    )
+    statuses = (
+        (0, "all is copied"),
+        (1, "a file failed, or a name was refused; they are named"),
+        (USAGE, "wrong arguments, or a store that can't be used"),
+        CTRL_C,
     )
 
     # For call_command alone: a function of a name, whether --delete-extra has to spare

@@ -9,6 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from tahoestorage.display import shown
 from tahoestorage.management.storecommand import (
+    CTRL_C,
     INTERRUPTED,
     USAGE,
     StoreCommand,
@@ -31,8 +32,18 @@ class Command(StoreCommand):
     help = (
         "Lists the directories of a storage that have more names than are good for "
         "them. On a grid a directory is one file: each new name in it rewrites it, and "
-        "a process that does not know it reads it whole. Exit status: 0 there is none, "
-        "1 there are some, 2 the storage is wrong or away."
+        "a process that does not know it reads it whole. It changes nothing. "
+        "upload_to=HashedPath(...), from tahoestorage.naming, spreads new files."
+    )
+    examples = (
+        "manage.py storage_directories",
+        "manage.py storage_directories new --more-than 10000",
+    )
+    statuses = (
+        (0, "no directory is too large"),
+        (TOO_LARGE, "some are; they are named"),
+        (USAGE, "wrong arguments, or the store can't be listed"),
+        CTRL_C,
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -26,6 +26,7 @@ from tahoestorage.care.orphantable import OrphanTable
 from tahoestorage.config.settings import storage_of_alias
 from tahoestorage.display import reason, shown, shown_bytes
 from tahoestorage.management.storecommand import (
+    CTRL_C,
     INTERRUPTED,
     USAGE,
     StoreCommand,
@@ -58,13 +59,25 @@ class Command(StoreCommand):
     """Compare a store with the database, and delete what nothing names if told so."""
 
     help = (
-        "Finds the files in a store that no FileField names, and no function that an "
-        "application has registered for this (tahoestorage.filenames); and the names "
-        "that no file has. Files younger than a day are never counted. It deletes "
-        "nothing by itself: --report writes the names of the orphans to a file; look "
-        "at it; --delete, with that file and within a day, deletes what is in it and "
-        "is still an orphan. Exit status: 0 store and database agree, 1 they do not, 2 "
-        "wrong arguments, 3 not all could be looked at or deleted."
+        "Compares a store with the database: finds orphans, which are files that "
+        "nothing names, and names that no file has. What names files are all "
+        "FileFields, and the functions that applications have registered for this "
+        "(tahoestorage.filenames). Files younger than a day count as no orphans. "
+        "Nothing is deleted without a report: let --report write the orphans' names "
+        "to a file, read it, take out what is to stay, and give it to --delete within "
+        "a day. That deletes what is in the report and still an orphan."
+    )
+    examples = (
+        "manage.py storage_orphans",
+        "manage.py storage_orphans --report orphans.txt",
+        "manage.py storage_orphans --delete orphans.txt  # after reading it",
+    )
+    statuses = (
+        (0, "store and database agree"),
+        (DIFFERENT, "there are orphans, or names without a file"),
+        (USAGE, "wrong arguments, or no such storage"),
+        (FAILED, "not all could be looked at, written or deleted"),
+        CTRL_C,
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -10,6 +10,7 @@ from django.core.management.base import CommandError, CommandParser
 from tahoestorage.backends.objectstore import ObjectStore
 from tahoestorage.display import shown
 from tahoestorage.management.storecommand import (
+    CTRL_C,
     INTERRUPTED,
     USAGE,
     StoreCommand,
@@ -30,6 +31,16 @@ class Command(StoreCommand):
         "Lists the multipart uploads to S3 that were begun and neither completed nor "
         "aborted, as when a process was killed: the store keeps their parts, and "
         "charges for them. --abort deletes them; completed files stay."
+    )
+    examples = (
+        "manage.py storage_uploads",
+        "manage.py storage_uploads --older-than 7d --abort",
+    )
+    statuses = (
+        (0, "done, whether there are any or not"),
+        (FAILED, "the store could not be asked, or one could not be aborted"),
+        (USAGE, "wrong arguments, or no storage on S3"),
+        CTRL_C,
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -19,6 +19,7 @@ from tahoestorage.care.verdicts import CheckSummary
 from tahoestorage.display import reason
 from tahoestorage.exceptions import TahoeStorageError
 from tahoestorage.management.storecommand import (
+    CTRL_C,
     INTERRUPTED,
     StoreCommand,
     add_alias,
@@ -50,11 +51,24 @@ class Command(StoreCommand):
 
     help = (
         "Checks that the files and directories below PATH are whole on the grid's "
-        "servers, through the gateway that the site saves by. It writes nothing "
-        "unless asked to, and may run while the site does. A check that was killed is "
-        "gone on with by the next one of the same kind. Exit status: 0 all is whole, "
-        "1 all that was hurt is repaired, 2 some is readable and to be repaired, 3 "
-        "some is not readable, 4 not all could be looked at, 64 wrong arguments."
+        "servers, through the gateway that the site saves by, while the site runs. It "
+        "writes nothing unless it is told to (--add-lease, --repair). After a kill the "
+        "next check of the same kind goes on from there. Leases end after 31 days: "
+        "run it with --add-lease each week, by cron."
+    )
+    examples = (
+        "manage.py tahoe_check --add-lease        # each week",
+        "manage.py tahoe_check --verify --repair  # each month",
+        "manage.py tahoe_check photos/2026        # one directory, now",
+    )
+    statuses = (
+        (0, "all is whole"),
+        (1, "what was hurt is repaired"),
+        (2, "some is hurt, and can still be read: run it with --repair"),
+        (3, "some can't be read now: are all storage servers connected?"),
+        (NOT_LOOKED, "not all could be looked at: correct what is said, run it again"),
+        (os.EX_USAGE, "wrong arguments"),
+        CTRL_C,
     )
     usage_status = os.EX_USAGE
 

@@ -10,14 +10,21 @@ from typing import Any
 from urllib.parse import quote
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from tahoestorage.config.options import help_on
 from tahoestorage.config.settings import Options, backends, read_options
 from tahoestorage.entries import EntryKind
 from tahoestorage.exceptions import NotEnoughServers, TahoeStorageError
 from tahoestorage.management.secretfile import new_secret_file
-from tahoestorage.management.storecommand import INTERRUPTED, errors_of, storage_on_grid
+from tahoestorage.management.storecommand import (
+    CTRL_C,
+    INTERRUPTED,
+    USAGE,
+    StoreCommand,
+    errors_of,
+    storage_on_grid,
+)
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import quorum
 from tahoestorage.tahoe.gateway import Gateway
@@ -35,15 +42,25 @@ BACKENDS = (
 )
 
 
-class Command(BaseCommand):
+class Command(StoreCommand):
     """Make a root directory, and print its cap or write it to a file, this once."""
 
     help = (
         "Makes the root directory on the grid and prints the setting to add. The cap "
-        "in it is a secret: it is shown here only, or written to a file."
+        "in it is a secret: it is shown here only, or written to a file. Whoever loses "
+        "it loses all files: keep a copy in a safe place."
     )
-    # No root cap can be set before it is made.
-    requires_system_checks = ()
+    examples = (
+        "manage.py tahoe_create_root --output root.cap  # the cap goes to a file",
+        "manage.py tahoe_create_root                    # the cap is printed",
+        "manage.py tahoe_create_root --mark             # of other tools' directories",
+    )
+    statuses = (
+        (0, "done"),
+        (FAILED, "there is no new root, and why is said"),
+        (USAGE, "wrong arguments"),
+        CTRL_C,
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(

@@ -12,6 +12,7 @@ from tahoestorage.care.pruner import PruneCounts, Pruner, SomebodyWrites
 from tahoestorage.display import reason, shown
 from tahoestorage.exceptions import TahoeStorageError
 from tahoestorage.management.storecommand import (
+    CTRL_C,
     INTERRUPTED,
     USAGE,
     StoreCommand,
@@ -30,14 +31,23 @@ class Command(StoreCommand):
     """Unlink the empty directories of a storage on a grid."""
 
     help = (
-        "Unlinks the empty directories below PATH, for times when nobody writes to the "
-        "storage. What is saved into one of them just then, or later by whoever knew "
-        "it before, is lost: so stop the site's processes, its jobs, and all other "
-        "tools that save, on all hosts; then say --no-writers. It looks too: it "
+        "Unlinks the empty directories below PATH, while nobody writes to the storage: "
+        "what is saved into one of them just then, or later by whoever knew it before, "
+        "is lost. Stop the site's processes, its jobs, and all other tools that save, "
+        "on all hosts; then say --no-writers. The command looks for itself as well. It "
         "watches the cache, by which the processes of this host, or of all that share "
-        "a Redis, tell each other of changes; and at each directory right before and "
-        "right after it is unlinked. Exit status: 0 done, 1 stopped or not all done, 2 "
-        "wrong arguments."
+        "a Redis, tell each other of changes; and it reads each directory right before "
+        "and right after it is unlinked."
+    )
+    examples = (
+        "manage.py tahoe_prune --dry-run     # what is empty; at any time",
+        "manage.py tahoe_prune --no-writers  # when all is stopped",
+    )
+    statuses = (
+        (0, "done"),
+        (STOPPED, "stopped, for somebody writes; or it failed, or not all was listed"),
+        (USAGE, "wrong arguments, or no storage whose directories can be unlinked"),
+        CTRL_C,
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

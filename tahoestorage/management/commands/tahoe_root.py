@@ -17,6 +17,7 @@ from tahoestorage.care.rootsnapshot import Restoration, RootSnapshot, take
 from tahoestorage.display import shown
 from tahoestorage.management.secretfile import new_secret_file
 from tahoestorage.management.storecommand import (
+    CTRL_C,
     INTERRUPTED,
     USAGE,
     StoreCommand,
@@ -42,11 +43,26 @@ class Command(StoreCommand):
         "file, where the root directory or others are lost: what can still be read is "
         "linked as it is, the rest is made as it was. It changes nothing that is there."
     )
+    examples = (
+        "manage.py tahoe_root export root.snapshot",
+        "manage.py tahoe_root restore root.snapshot --output new-root.cap",
+    )
+    statuses = (
+        (0, "done"),
+        (FAILED, "it failed; or the file or the root is made, and lacks what is named"),
+        (USAGE, "wrong arguments, or a passphrase that is too short"),
+        CTRL_C,
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("action", choices=["export", "restore"])
         parser.add_argument(
-            "file", type=Path, metavar="FILE", help="the encrypted file"
+            "action", choices=["export", "restore"], help="what to do, see above"
+        )
+        parser.add_argument(
+            "file",
+            type=Path,
+            metavar="FILE",
+            help="the encrypted file: export makes it, restore reads it",
         )
         add_alias(parser, "--storage")
         parser.add_argument(

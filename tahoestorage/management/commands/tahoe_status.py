@@ -27,9 +27,15 @@ class Command(StoreCommand):
 
     help = (
         "Says how the storages on grids are: the gateway, its storage servers and "
-        "their free space, what of them can be lost, the cache, the last checks. It "
-        "changes nothing. Exit status, as monitors have it: 0 well, 1 a warning, 2 "
-        "critical, 3 it could not be found out."
+        "their free space, how many of them can be lost, the cache, the last checks. "
+        "It changes nothing. The exit statuses are those of monitors such as Nagios."
+    )
+    examples = ("manage.py tahoe_status", "manage.py tahoe_status default --json")
+    statuses = (
+        (0, "all is well"),
+        (1, "a warning"),
+        (2, "critical: the gateway is away, or files can't be saved or read"),
+        (UNKNOWN, "not known: wrong arguments, or no storage on a grid"),
     )
     usage_status = UNKNOWN
 
@@ -44,7 +50,7 @@ class Command(StoreCommand):
             "--state",
             type=Path,
             metavar="FILE",
-            help="where tahoe_check notes what was checked, if it was told so",
+            help="the file that tahoe_check was given as its own --state, if it was",
         )
         add_json(parser)
 
