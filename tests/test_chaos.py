@@ -76,6 +76,20 @@ def test_the_page_has_a_row_for_each_day() -> None:
         assert cells["Acknowledged"] != "0", row[0]
 
 
+def test_each_day_has_a_small_one_among_the_tests() -> None:
+    from benchmarks.chaos.days import DAYS
+
+    small = re.findall(r"^- (.+): `(\S+)::(\w+)`$", PAGE.read_text(), re.MULTILINE)
+
+    assert [title for title, _, _ in small] == [day.title for day in DAYS]
+    missing = [
+        (title, name)
+        for title, module, name in small
+        if f"\ndef {name}(" not in (ROOT / module).read_text()
+    ]
+    assert missing == []
+
+
 def test_days_are_listed_and_a_wrong_name_says_which_there_are() -> None:
     assert chaos("--list").stdout.startswith("gateway-upload ")
     none = chaos("--only", "no such day")
