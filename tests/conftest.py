@@ -321,6 +321,26 @@ def add(settings: Settings, tmp_path: Path, tahoe_grid: LocalGrid) -> Add:
 
 
 @pytest.fixture
+def no_store_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable that names a store, or belongs to one, is set outside."""
+    ours = ("AWS_", "GS_", "GZIP_", "GOOGLE_", "TAHOE_", "STORAGE_", "STATIC_")
+    for name in os.environ:
+        if name.startswith(ours):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def setenv(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Sets variables of the environment, for the test."""
+
+    def setenv(**variables: str) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    return setenv
+
+
+@pytest.fixture
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let copies take a file for settled at once."""
     monkeypatch.setattr(copier, "SETTLED_SECONDS", 0.0)
