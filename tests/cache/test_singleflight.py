@@ -382,7 +382,7 @@ class SharedWorld(World):
 
     def sharer(self, process: int, text: str = "a") -> Script:
         """Look a name up by a request that others may share, and keep its response."""
-        cache = self.caches[process]
+        cache = self.cache_of(process)
 
         def ask() -> dict[str, Known]:
             ticket = cache.ticket()
