@@ -1,5 +1,7 @@
 """The Django app; with it in INSTALLED_APPS come the system checks and commands."""
 
+from importlib import import_module
+
 from django.apps import AppConfig
 
 
@@ -12,7 +14,7 @@ class TahoeStorageConfig(AppConfig):
     def ready(self) -> None:
         """Register the system checks, and keep secrets out of error pages."""
         # Importing them is enough, and does it once.
-        from tahoestorage import checks  # noqa: F401
+        import_module("tahoestorage.checks")
         from tahoestorage.config.settings import (
             filter_error_pages,
             hide_secrets,

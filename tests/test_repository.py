@@ -315,6 +315,25 @@ def test_a_module_has_400_lines_at_most_or_was_reviewed(module: Path) -> None:
     assert lines <= REVIEWED.get(dotted(module), 400)
 
 
+IGNORED = re.compile(r"# (?:noqa|type: ignore)\b[^#]*?(?P<reason> - .+)?$")
+
+
+def ignored_without_reason(path: Path) -> Iterator[str]:
+    """Yield the lines that are left out of a rule, with no comment that says why."""
+    lines = path.read_text("utf-8").splitlines()
+    for number, line in enumerate(lines):
+        found = IGNORED.search(line)
+        above = lines[number - 1].strip() if number else ""
+        if found and not found["reason"] and not above.startswith("# "):
+            yield f"{path.relative_to(ROOT)}:{number + 1}: {line.strip()}"
+
+
+@pytest.mark.parametrize("folder", ["tahoestorage", "example"])
+def test_what_breaks_a_rule_says_why(folder: str) -> None:
+    files = (ROOT / folder).rglob("*.py")
+    assert [line for path in files for line in ignored_without_reason(path)] == []
+
+
 # Django has one of its own in each command.
 OF_ONE_NAME = {"Command"}
 

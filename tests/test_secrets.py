@@ -603,7 +603,7 @@ def test_the_key_of_a_service_account_is_let_out_nowhere(seen: Seen) -> None:
     )
     marks = Marks()
     marks.add("the private key", pem.splitlines()[10])
-    credentials = service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
+    credentials = service_account.Credentials.from_service_account_info(
         {
             "client_email": "a@b.example",
             "project_id": "p",

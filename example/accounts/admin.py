@@ -31,6 +31,7 @@ OPERATORS = ("slug", "store", "max_bytes", "max_objects")
 USED = ("is_super", "used_bytes", "used_objects")
 
 
+# Django's class takes no type argument at run time.
 class Scoped(admin.ModelAdmin):  # type: ignore[type-arg]
     """Rows that the administrator may see; ``rows`` says which."""
 
@@ -99,6 +100,7 @@ class TenantAdmin(Scoped):
         record(action, obj, tenant_id=obj.pk, actor=request.user)
 
 
+# Django's class takes no type argument at run time.
 class UserForm(forms.ModelForm):  # type: ignore[type-arg]
     """A user's fields. A group of another tenant is refused."""
 
@@ -196,6 +198,7 @@ class UserAdmin(Scoped):
             self.message_user(request, _("A link was sent to %s.") % user.email)
 
 
+# Django's class takes no type argument at run time.
 class GroupForm(forms.ModelForm):  # type: ignore[type-arg]
     """A group's name, which its tenant has once."""
 

@@ -157,6 +157,7 @@ class TenantGroup(Group):
         Tenant, models.CASCADE, related_name="groups", verbose_name=_("tenant")
     )
     # Group types its own as one of groups.
+    # Django's own Group has a manager of another type.
     objects: ClassVar[models.Manager[TenantGroup]]  # type: ignore[assignment]
 
     class Meta:

@@ -57,6 +57,7 @@ class ResetForm(PasswordResetForm):
         passwords.request_reset(self.cleaned_data["email"], request)
 
 
+# Django's class takes no type argument at run time.
 class PasswordForm(SetPasswordForm):  # type: ignore[type-arg]
     """Sets the password, and writes that down."""
 

@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from accounts.models import User
 
 
+# Django's class takes no type argument at run time.
 class OwnTenantAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Rows of the staff's own tenant; the super-tenant's administrators see all.
 

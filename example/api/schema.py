@@ -37,6 +37,7 @@ PROBLEM = {
 }
 
 
+# drf-spectacular registers it by an untyped call.
 class TokenScheme(SimpleJWTScheme):  # type: ignore[no-untyped-call]
     """Describes the access token in ``Authorization``."""
 

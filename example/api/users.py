@@ -168,11 +168,13 @@ class UserViewSet(
         fields: dict[str, Any] = dict(given.validated_data)
         tenant = fields.pop("tenant", me.tenant)
         user = people.invite(by=me, tenant=tenant, **fields)
+        # For the serializer alone; it is no field.
         user.mail_sent = True  # type: ignore[attr-defined]
         try:
             passwords.send_link(user, request)
         except OSError as error:
             logger.error("An invitation was not sent: %s", error)
+            # For the serializer alone; it is no field.
             user.mail_sent = False  # type: ignore[attr-defined]
         return Response(InvitedSerializer(user).data, status=201)
 

@@ -33,10 +33,12 @@ class Action(enum.StrEnum):
     EXPORT_PIN = "export.pin"
     EXPORT_DELETE = "export.delete"
     EXPORT_IMPORT = "export.import"
+    # The name of an action, not a token.
     TOKEN_REVOKE = "token.revoke"  # noqa: S105
     USER_INVITE = "user.invite"
     USER_CREATE = "user.create"
     USER_CHANGE = "user.change"
+    # The name of an action, not a password.
     USER_PASSWORD = "user.password"  # noqa: S105
     USER_ERASE = "user.erase"
     GROUP_CREATE = "group.create"

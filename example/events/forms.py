@@ -27,6 +27,7 @@ WORDS = {
 }
 
 
+# Django's class takes no type argument at run time.
 class EventForm(forms.ModelForm):  # type: ignore[type-arg]
     """What an event's page says."""
 
@@ -45,6 +46,7 @@ class EventForm(forms.ModelForm):  # type: ignore[type-arg]
         self.label_suffix = ""
 
 
+# Django's class takes no type argument at run time.
 class PartForm(forms.ModelForm):  # type: ignore[type-arg]
     """A speaker or a session, with a file that may be sent, or taken away."""
 

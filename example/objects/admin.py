@@ -114,6 +114,7 @@ class DefaultPermissionAdmin(GrantAdmin):
     raw_id_fields = ("user",)
 
 
+# Django's class takes no type argument at run time.
 class VersionInline(admin.TabularInline):  # type: ignore[type-arg]
     """The versions of an object, to be looked at by whoever may look at that."""
 

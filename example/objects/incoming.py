@@ -19,6 +19,7 @@ class Truncated(Exception):
     """The content ended before its announced length."""
 
 
+# Django's class takes no type argument at run time.
 class StreamedFile(File):  # type: ignore[type-arg]
     """A file for ``Storage.save`` that reads at most ``size`` bytes of a stream, once.
 

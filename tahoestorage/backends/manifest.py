@@ -34,6 +34,7 @@ _OF_THE_CLASS = (
 _Manifest: Any = ManifestFilesMixin
 
 
+# It stands on Any, as said above.
 class HashedFirst(_Manifest):  # type: ignore[misc]
     """Django's ManifestFilesMixin for a store that is asked by requests.
 

@@ -51,16 +51,21 @@ def _plain(value: object) -> Any:
         if issubclass(kind, plain):
             return plain(value)
     if issubclass(kind, timedelta):
+        # By its type, for a lazy object would be loaded; mypy then sees an object.
         seconds = value.total_seconds()  # type: ignore[attr-defined]
         return int(seconds) if seconds.is_integer() else seconds
     if issubclass(kind, os.PathLike):
+        # As above.
         return _plain(os.fspath(value))  # type: ignore[call-overload]
     if issubclass(kind, Mapping):
+        # As above.
         pairs = value.items()  # type: ignore[attr-defined]
         return {_text(key): _plain(each) for key, each in pairs}
     if issubclass(kind, list | tuple):
+        # As above.
         return [_plain(each) for each in value]  # type: ignore[attr-defined]
     if issubclass(kind, set | frozenset):
+        # As above.
         return sorted(map(_plain, value), key=repr)  # type: ignore[call-overload]
     raise _NotPlain
 

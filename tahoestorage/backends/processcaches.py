@@ -43,7 +43,9 @@ def _has_password(value: object) -> bool:
     if issubclass(kind, str):
         return redact(str(value)) != str(value)
     if issubclass(kind, Mapping):
+        # mypy sees an object, for it was narrowed by its type.
         parts = value.values()  # type: ignore[attr-defined]
     elif not issubclass(kind, list | tuple | set | frozenset):
         return False
+    # As above.
     return any(map(_has_password, parts))  # type: ignore[call-overload]

@@ -74,6 +74,7 @@ def mode_of(mode: str) -> str:
     return f"{action.pop()}{binary}{both}"
 
 
+# Django's class takes no type argument at run time.
 class StoredFile(File):  # type: ignore[type-arg]
     """An open file: read from the store as it is asked for, or written here first.
 
@@ -104,6 +105,7 @@ class StoredFile(File):  # type: ignore[type-arg]
         if self._reader is not None:
             self._binary = io.BufferedReader(cast(io.RawIOBase, self._reader), BLOCK)
         else:
+            # It is closed with this file, not at the end of a block.
             self._binary = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
         file: Any = self._binary
         if "b" not in mode:

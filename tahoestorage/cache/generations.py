@@ -364,6 +364,7 @@ class Snapshot:
             and len(self._numbers) == HEADER_BYTES + 8 * SLOTS
         )
 
+    # As Python does it where __slots__ and __eq__ are: mypy expects a function.
     __hash__ = None  # type: ignore[assignment]
 
     def generation(self, slot: int) -> int:

@@ -30,6 +30,7 @@ PRAGMAS = {
 }
 
 
+# diskcache has no types.
 class RawDisk(diskcache.Disk):  # type: ignore[misc]
     """Keeps bytes as bytes, and gives back nothing else.
 
@@ -81,6 +82,7 @@ def close_connections() -> None:
         connection.close()
 
 
+# diskcache has no types.
 class RawCache(diskcache.Cache):  # type: ignore[misc]
     """A diskcache whose connections are known, and that is not waited for for long."""
 

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha1
 from typing import Any, NamedTuple
 
@@ -245,7 +246,7 @@ class RedisState:
                 return self._distrusted[1]
             distrusted = int(found)
             script = _distrust_script(distrusted)[0]
-            self._asking(lambda: self._redis.script_load(script))  # noqa: B023
+            self._asking(partial(self._redis.script_load, script))
             if self._distrusted[0] != (self._run, distrusted):
                 # Whoever has looked before it came believes for as long.
                 until = time.monotonic() + TRUST_SECONDS * 1.1

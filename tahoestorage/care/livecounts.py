@@ -101,7 +101,7 @@ def live_counts() -> LiveCounts:
     for file in files:
         if (name := _FILE.fullmatch(file.name)) and int(name[1]) != os.getpid():
             try:
-                metrics = list(MultiProcessCollector.merge([str(file)]))  # type: ignore[no-untyped-call]
+                metrics = list(MultiProcessCollector.merge([str(file)]))
             except (OSError, ValueError):
                 # Its process has just begun it.
                 continue

@@ -19,6 +19,7 @@ SECRET_FILES: set[Path] = set()
 """The files from which secrets were read in this process, for the system checks."""
 
 
+# Django's class takes no type argument at run time.
 class KeyFile(SimpleLazyObject):  # type: ignore[type-arg]
     """The credentials of a service account, read from its key file when first used.
 
@@ -29,6 +30,7 @@ class KeyFile(SimpleLazyObject):  # type: ignore[type-arg]
         super().__init__(partial(_read_key, file))
         self.__dict__["_file"] = file
 
+    # object's says a text or any tuple, and this tuple is one.
     def __reduce__(self) -> tuple[Any, tuple[str]]:  # type: ignore[override]
         return KeyFile, (self.__dict__["_file"],)
 
@@ -42,7 +44,7 @@ class KeyFile(SimpleLazyObject):  # type: ignore[type-arg]
 def _read_key(file: str) -> object:
     from google.oauth2.service_account import Credentials
 
-    credentials: object = Credentials.from_service_account_file(file)  # type: ignore[no-untyped-call]
+    credentials: object = Credentials.from_service_account_file(file)
     return credentials
 
 

@@ -55,9 +55,11 @@ class Streamed(StreamingHttpResponse):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         # A middleware may have put something else in its place.
         if self.is_async:
+            # Where the response is asynchronous, so is its content.
             async for block in self.streaming_content:  # type: ignore[union-attr]
                 yield block
             return
+        # And where it is not, its content is not.
         blocks = iter(self.streaming_content)  # type: ignore[arg-type]
         # In the request's own thread, where the file was opened.
         while (block := await sync_to_async(_following)(blocks)) is not None:

@@ -168,15 +168,18 @@ class _DeadlinePool:
                     connect=min(timeout.connect_timeout, left),
                     read=min(timeout.read_timeout, left),
                 )
+        # A mixin: the pools that it is mixed into have the method.
         return super().urlopen(  # type: ignore[misc]
             method, url, body, headers, retries, *rest, timeout=timeout, **more
         )
 
 
+# The signature of urlopen is narrower than the pools'.
 class _Pool(_DeadlinePool, HTTPConnectionPool):  # type: ignore[misc]
     pass
 
 
+# As above.
 class _SecurePool(_DeadlinePool, HTTPSConnectionPool):  # type: ignore[misc]
     pass
 

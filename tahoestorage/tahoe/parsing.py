@@ -120,6 +120,7 @@ class NodeParser:
             f"{self._label}: the gateway's listing {how}; is it a Tahoe-LAFS node?"
         )
 
+    # ijson has no types.
     @ijson.coroutine  # type: ignore[untyped-decorator]
     def _sink(self) -> Any:
         while True:

@@ -186,6 +186,7 @@ class Transport:
                 self.base_url + target,
                 headers=headers,
                 data=body,
+                # requests takes urllib3's Timeout, which its stubs do not say.
                 timeout=timeout or self.timeout,  # type: ignore[arg-type]
                 allow_redirects=False,
                 stream=True,

@@ -55,6 +55,7 @@ def make_certificate() -> tuple[bytes, bytes]:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
+    # Foolscap names a node by it; nothing is secret about that.
     return pem, certificate.fingerprint(hashes.SHA1())  # noqa: S303
 
 

@@ -150,6 +150,7 @@ class LocalNode:
             (self.directory / left_over).unlink(missing_ok=True)
         with self.log_path.open("wb") as log:
             try:
+                # No shell, and the program is the one that was found.
                 self.process = subprocess.Popen(  # noqa: S603
                     [tahoe, "run", str(self.directory)],
                     stdin=subprocess.PIPE,

@@ -81,7 +81,7 @@ def test_credentials_that_cannot_sign_are_a_warning_where_urls_are_signed(
     options = {
         **gcs.options,
         "bucket_name": gcs.make_bucket(),
-        "credentials": AnonymousCredentials(),  # type: ignore[no-untyped-call]
+        "credentials": AnonymousCredentials(),
         "querystring_auth": signed,
     }
     settings.STORAGES = {

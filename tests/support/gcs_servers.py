@@ -562,9 +562,7 @@ class Accounts(Server):
     def credentials(self) -> service_account.Credentials:
         """Return new credentials that have a key."""
         made: service_account.Credentials
-        made = service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
-            self.key_file()
-        )
+        made = service_account.Credentials.from_service_account_info(self.key_file())
         return made
 
 

@@ -62,4 +62,4 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def of_cloud_run() -> Any:
     """Return credentials whose tokens come from the metadata server."""
-    return MetadataCredentials()  # type: ignore[no-untyped-call]
+    return MetadataCredentials()

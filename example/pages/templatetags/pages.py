@@ -100,6 +100,7 @@ def icon(name: str) -> SafeString:
         '<svg class="icon {0}" viewBox="0 0 24 24" width="24" height="24" '
         'aria-hidden="true" focusable="false">{1}</svg>',
         name,
+        # The icons are this application's own.
         mark_safe(ICONS[name]),  # noqa: S308
     )
 

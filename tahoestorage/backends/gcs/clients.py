@@ -80,9 +80,7 @@ def _connect(project: str | None, credentials: Any, by_iam: bool) -> GCSConnecti
     if credentials is None and not os.environ.get(_EMULATOR):
         credentials, _ = google.auth.default()
     if credentials is not None and (by_iam or not isinstance(credentials, Signing)):
-        credentials = with_scopes_if_required(  # type: ignore[no-untyped-call]
-            credentials, _FOR_IAM
-        )
+        credentials = with_scopes_if_required(credentials, _FOR_IAM)
     client = Client(project=project, credentials=credentials)
     # It would ask for the bucket in a thread of its own, to tell traces about it.
     client._bucket_metadata_cache = None

@@ -81,7 +81,8 @@ def harmless(error: BaseException) -> Exception | None:
     text = said(error.response)
     text = "" if "://" in text else printable(text)
     if isinstance(error, InvalidResponse):
-        return api.from_http_status(error.response.status_code, text)  # type: ignore[no-any-return, no-untyped-call]
+        made: Exception = api.from_http_status(error.response.status_code, text)
+        return made
     return type(error)(text)
 
 

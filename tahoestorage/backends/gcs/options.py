@@ -28,6 +28,7 @@ from tahoestorage.config.secrets import KeyFile
 _TELLING = ("service_account_email", "client_id", "audience", "_target_principal")
 
 
+# django-storages has no types.
 class GCSOptions(HiddenCredentials, GoogleCloudStorage):  # type: ignore[misc]
     """The storage of django-storages, with one client for all that are configured
     alike, and overwriting only where that is asked.

@@ -159,7 +159,7 @@ class GCSReading(Keys, GCSOptions):
         if response.status_code in (200, 206, 416):
             return response
         with response:
-            raise from_http_response(response)  # type: ignore[no-untyped-call]
+            raise from_http_response(response)
 
 
 def _replaced(label: str) -> DamagedDownload:

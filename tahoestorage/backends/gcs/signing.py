@@ -86,9 +86,7 @@ def signer_for(
             "URLs: name it by GS_SA_EMAIL (the option sa_email), or set "
             "GS_QUERYSTRING_AUTH to False."
         )
-    signer = iam.Signer(  # type: ignore[no-untyped-call]
-        connection.request, credentials, email
-    )
+    signer = iam.Signer(connection.request, credentials, email)
     return RemoteSigning(email, signer.sign)
 
 

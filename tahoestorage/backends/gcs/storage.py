@@ -190,9 +190,7 @@ class GCSStorage(Composing):
                 "signed URLs"
             )
         if response.status >= 300:
-            raise from_http_status(  # type: ignore[no-untyped-call]
-                response.status, "an upload by a signed URL"
-            )
+            raise from_http_status(response.status, "an upload by a signed URL")
 
     def _direct_upload(
         self, key: str, label: str, content_type: str, size: int

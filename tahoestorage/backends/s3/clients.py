@@ -131,6 +131,7 @@ class Clients:
             client = made.meta.client
             if not is_at_amazon(client) and not self._says_when(config):
                 # Read with each request; a second client takes as long as the first.
+                # botocore sets it by what it was given, so the stubs lack it.
                 client.meta.config.request_checksum_calculation = PLAIN  # type: ignore[attr-defined]
             events: Any = made.meta.client.meta.events
             events.register("before-send.s3.PutObject", _send_at_once)

@@ -87,6 +87,7 @@ def is_trusted(client: S3Client, bucket: str) -> bool:
     It does for buckets in all regions and at all endpoints (dual-stack, FIPS, of a
     VPC), but not on Outposts, and not by signatures of version 2.
     """
+    # botocore sets it by what it was given, so the stubs lack it.
     signature = client.meta.config.signature_version  # type: ignore[attr-defined]
     outposts = bucket.startswith("arn:") and ":s3-outposts:" in bucket
     return is_at_amazon(client) and not outposts and signature != "s3"

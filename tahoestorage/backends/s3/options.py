@@ -33,6 +33,7 @@ CONNECTIONS = 50
 KEY = "SSECustomerKey"
 
 
+# django-storages has no types.
 class S3Options(HiddenCredentials, s3.S3Storage):  # type: ignore[misc]
     """The storage of django-storages, with one client for all that are configured
     alike, and overwriting only where that is asked.

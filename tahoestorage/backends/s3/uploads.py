@@ -121,8 +121,10 @@ def upload(
     alone = small or not config.use_threads
     executor: Any = NonThreadedExecutor if alone else _executor
     # Not boto3's own choice, which may be a client in C that knows no conditions.
+    # s3transfer takes any class with these methods.
     with TransferManager(client, config, executor_cls=executor) as manager:  # type: ignore[arg-type]
         manager.upload(
+            # And anything with read; the stubs want a file.
             reader,  # type: ignore[arg-type]
             place["Bucket"],
             place["Key"],

@@ -18,7 +18,7 @@ from tests.support.gcs_storages import Make, asked, chain, headers_of, of_cloud_
 
 
 def of_a_user() -> Any:
-    return UserCredentials("secret-token-of-a-user")  # type: ignore[no-untyped-call]
+    return UserCredentials("secret-token-of-a-user")
 
 
 def compute(gcs: GCS, tmp_path: Path) -> Any:
@@ -26,9 +26,7 @@ def compute(gcs: GCS, tmp_path: Path) -> Any:
 
 
 def impersonated(gcs: GCS, tmp_path: Path) -> Any:
-    return impersonated_credentials.Credentials(  # type: ignore[no-untyped-call]
-        of_a_user(), EMAIL, []
-    )
+    return impersonated_credentials.Credentials(of_a_user(), EMAIL, [])
 
 
 def external(gcs: GCS, tmp_path: Path) -> Any:
@@ -36,7 +34,7 @@ def external(gcs: GCS, tmp_path: Path) -> Any:
     subject.write_text("secret-token-of-elsewhere")
     accounts = gcs.accounts.url
     account = f"{accounts}/v1/projects/-/serviceAccounts/{EMAIL}"
-    return identity_pool.Credentials(  # type: ignore[no-untyped-call]
+    return identity_pool.Credentials(
         audience="//iam.googleapis.com/projects/1/pools/2",
         subject_token_type="urn:ietf:params:oauth:token-type:jwt",
         token_url=f"{accounts}/sts",
