@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from tahoestorage.testing.grid import LocalGrid
+from tests.application.deploy.units import GUIDE, UNITS
 from tests.application.postgres import Postgres
 from tests.application.site import EXAMPLE, Environment, bare_environment, manage
 
-UNITS = EXAMPLE / "deploy" / "own" / "systemd"
 FILL = """
 import io
 from accounts.models import Tenant, User
@@ -39,7 +39,17 @@ print(json.dumps(sorted(
     [v.object.path, hashed(v.storage, v.key) == (v.size, v.sha256)]
     for v in Version.objects.all())))
 """
-WHOLE = [["a/large", True], ["a/small", True]]
+LATER = """
+import io
+from accounts.models import Tenant
+from objects import storing
+from objects.incoming import IncomingFile
+tenant = Tenant.objects.get()
+storing.store(IncomingFile(io.BytesIO(b"y" * 200), 200), tenant=tenant,
+              user=tenant.users.get(), folder="a", name="later")
+"""
+BACKED_UP = [["a/large", True], ["a/small", True]]
+WHOLE = [["a/large", True], ["a/later", True], ["a/small", True]]
 
 
 @dataclass
@@ -82,10 +92,22 @@ def site(
             "TAHOE_STORAGE_CACHE_DIRECTORY": str(directory / "cache"),
         }
         manage(environment, "migrate", "--verbosity=0")
-        assert shell(environment, FILL, LOOK) == WHOLE
+        assert shell(environment, FILL, LOOK) == BACKED_UP
         backup = directory / "backup"
         manage(environment, "backup", str(backup))
+        # Somebody uploads before the host is lost.
+        assert shell(environment, LATER, LOOK) == WHOLE
         yield Site(grid, cap, environment, backup)
+
+
+def bring_back(site: Site, environment: Environment) -> None:
+    """Give the commands of the guide."""
+    (lost,) = re.findall(r"## Lost, and brought back\n(.*?)^## ", GUIDE, re.M | re.S)
+    commands = [line.split() for line in re.findall(r"# manage (.+)", lost)]
+    assert [name for name, *_ in commands] == ["restore", "migrate", "objects_sweep"]
+    for command in commands:
+        given = [part.replace("/srv/backup/site", str(site.backup)) for part in command]
+        manage(environment, *given)
 
 
 def test_a_new_web_host_needs_the_root_cap_and_the_backup(
@@ -99,7 +121,7 @@ def test_a_new_web_host_needs_the_root_cap_and_the_backup(
         "SECRET_KEY": "another-key-than-before-" * 3,
     }
 
-    manage(other, "restore", str(site.backup))
+    bring_back(site, other)
 
     assert shell(other, LOOK) == WHOLE
 
@@ -109,8 +131,7 @@ def test_a_lost_database_comes_back_from_the_backup(
 ) -> None:
     other = site.environment | {"DATABASE_URL": postgres.make_database("template0")}
 
-    manage(other, "restore", str(site.backup))
-    manage(other, "objects_sweep", "--force", "--older-than=0")
+    bring_back(site, other)
 
     assert shell(other, LOOK) == WHOLE
 
