@@ -30,7 +30,7 @@ from tests.application.deploy.trials import (
     use_small_disk,
 )
 from tests.application.postgres import running as running_postgres
-from tests.application.site import ROOT
+from tests.application.site import ROOT, manage
 from tests.support.gcs_servers import GCS, running_gcs
 
 MIB = 1 << 20
@@ -205,6 +205,8 @@ def main(arguments: Sequence[str]) -> int:
             running_gcs(work) as gcs,
             made_cloud(postgres, gcs, work / "secrets") as cloud,
         ):
+            # What is measured asks for a page.
+            manage(cloud.environment, "collectstatic", "--no-input", "--verbosity=0")
             for name in given.only or PARTS:
                 (work / name).mkdir()
                 figures += measures[name](cloud, gcs, work / name)

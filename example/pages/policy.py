@@ -7,8 +7,11 @@ from urllib.parse import urlsplit
 
 from csp.constants import HEADER
 from csp.middleware import CSPMiddleware, PolicyParts
-from django.contrib.staticfiles.storage import staticfiles_storage
+from django.conf import STATICFILES_STORAGE_ALIAS
+from django.contrib.staticfiles.storage import HashedFilesMixin
+from django.core.files.storage import storages
 
+NAMED = "pages/icon.svg"
 LOADED = ("script-src", "style-src", "img-src", "font-src")
 
 
@@ -47,10 +50,21 @@ class ContentPolicy(CSPMiddleware):
 
 
 def origin_of_static_files() -> str:
-    """Return scheme and host of another host's, or the empty string for this site."""
+    """Return what the URLs of another host's static files begin with.
+
+    The empty string where this site has them. Of a bucket's host that is the bucket
+    alone: others have theirs beside it. No store is asked, so that it is right also
+    when the first request comes while that is away.
+    """
+    storage: Any = storages[STATICFILES_STORAGE_ALIAS]
+    # Hashed names stand in a list in the store, and the plain ones lie beside them.
+    if isinstance(storage, HashedFilesMixin):
+        storage = super(HashedFilesMixin, storage)
     try:
-        url = staticfiles_storage.url("pages/icon.svg")
-    except (OSError, ValueError):  # They were not collected, or their store is away.
+        url = storage.url(NAMED)
+    except (OSError, ValueError):  # Its URLs are made of caps.
         return ""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
+    if not parts.netloc:
+        return ""
+    return f"{parts.scheme}://{parts.netloc}{parts.path.removesuffix(NAMED)}"

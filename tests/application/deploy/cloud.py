@@ -40,6 +40,7 @@ class Cloud:
 
     directory: Path
     bucket: str
+    static_bucket: str
     environment: Environment = field(repr=False)
     host: str
     """Where PostgreSQL is by TCP, as HOST:PORT."""
@@ -66,7 +67,10 @@ def set_password(postgres: Postgres, password: str) -> None:
 
 @contextlib.contextmanager
 def made_cloud(postgres: Postgres, gcs: GCS, directory: Path) -> Iterator[Cloud]:
-    """Make a user with a password, a database, a bucket and secrets, and migrate."""
+    """Make a user with a password, a database, buckets and secrets, and migrate.
+
+    Static files are not collected: that is `collectstatic`, where pages are asked for.
+    """
     url = postgres.make_database()
     host, database = url.rpartition("@")[2].split("/")
     password = secrets.token_urlsafe()
@@ -81,14 +85,14 @@ def made_cloud(postgres: Postgres, gcs: GCS, directory: Path) -> Iterator[Cloud]
             connection.execute("SELECT pg_reload_conf()")
         connection.execute(f'ALTER DATABASE "{database}" OWNER TO {USER}')
     set_password(postgres, password)
-    bucket = gcs.make_bucket()
+    bucket, static = gcs.make_bucket(), gcs.make_bucket()
     # A path of a socket has about a hundred bytes at most.
     with tempfile.TemporaryDirectory(prefix="sql-") as short:
         instance = Path(short, "project:region:name")
         instance.mkdir()
         port = host.rpartition(":")[2]
         (instance / ".s.PGSQL.5432").symlink_to(Path(sockets, f".s.PGSQL.{port}"))
-        cloud = Cloud(directory, bucket, {}, host, str(instance), database)
+        cloud = Cloud(directory, bucket, static, {}, host, str(instance), database)
         key = directory / "key.json"
         key.write_text(json.dumps(gcs.accounts.key_file()))
         cloud.environment |= {
@@ -103,6 +107,10 @@ def made_cloud(postgres: Postgres, gcs: GCS, directory: Path) -> Iterator[Cloud]
             "DATABASE_URL": cloud.database_url(by_socket=False),
             "STORAGE_URL": f"gs://{bucket}?project_id=tests&conditional_writes=true"
             f"&credentials_file={key}",
+            "STATIC_STORAGE_URL": f"gs://{static}?project_id=tests"
+            f"&credentials_file={key}",
+            "RELEASE": "0123456789abcdef",
+            "PUBLIC_LINKS": "1",
             "STORAGE_EMULATOR_HOST": gcs.url,
             "TAHOE_STORAGE_CACHE_SIZE_LIMIT": str(16 << 20),
             **cloud.set_secret("SECRET_KEY", secrets.token_urlsafe(48)),
@@ -154,9 +162,16 @@ class Service:
         url = f"{self.address}/api/v1/content/{name}"
         return self.visitor.put(url, data=content, timeout=PATIENCE)  # type: ignore[arg-type]
 
+    def fetch(self, path: str) -> requests.Response:
+        """GET it, from the bucket where the service leads there by a signed URL."""
+        answer = self.get(path)
+        if answer.status_code == 302:
+            return requests.get(answer.headers["Location"], timeout=PATIENCE)
+        return answer
+
     def content(self, object_id: object) -> bytes | None:
         """Return what an object holds, or None where there is nothing to be had."""
-        read = self.get(f"/api/v1/objects/{object_id}/content/")
+        read = self.fetch(f"/api/v1/objects/{object_id}/content/")
         return read.content if read.status_code == 200 else None
 
     def wait(self) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import secrets
 import signal
 import zipfile
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.application.deploy.cloud import Cloud, service, set_password
 from tests.application.postgres import Postgres
@@ -32,7 +34,7 @@ def test_it_serves_from_its_database_and_its_bucket(
         (version,) = run.get(f"/api/v1/objects/{made.json()['id']}/versions/").json()[
             "results"
         ]
-        read = run.get(f"/api/v1/objects/{made.json()['id']}/content/")
+        read = run.fetch(f"/api/v1/objects/{made.json()['id']}/content/")
         run.visitor.headers["X-Forwarded-Proto"] = "http"
         plain = run.get("/accounts/sign-in/")
 
@@ -47,6 +49,39 @@ def test_it_serves_from_its_database_and_its_bucket(
     assert (plain.status_code, plain.headers["Location"][:8]) == (301, "https://")
 
 
+def test_a_release_has_its_own_static_files_from_the_bucket(
+    cloud: Cloud, gcs: GCS, tmp_path: Path
+) -> None:
+    """As the build does it: by a job first, and then by a revision."""
+    manage(cloud.environment, "collectstatic", "--no-input", "--verbosity=0")
+    release = cloud.environment["RELEASE"]
+
+    with service(cloud.environment, tmp_path / "disk") as run:
+        before = len(gcs.front.sent)
+        page = run.get("/accounts/sign-in/")
+        asked = [sent.path for sent in gcs.front.sent[before:]]
+        again = run.get("/accounts/sign-in/")
+        asked_again = len(gcs.front.sent) - before - len(asked)
+        found = re.findall(r'(?:href|src)="(http[^"]+)"', page.text)
+        loaded = [requests.get(url, timeout=60).status_code for url in found]
+
+    assert page.status_code == again.status_code == 200
+    # One look at the list, for all that it serves.
+    assert [path.rpartition("/")[2] for path in asked] == [
+        f"staticfiles-{release}.json"
+    ]
+    assert asked_again == 0
+    assert len(found) > 3
+    assert all(re.search(r"\.[0-9a-f]{12}\.\w+$", url) for url in found)
+    assert set(loaded) == {200}
+    # Pages may load from this bucket, and from no other that is beside it.
+    directives = page.headers["Content-Security-Policy"].split("; ")
+    policy = {name: shown for name, *shown in (one.split() for one in directives)}
+    place = f"{gcs.url}/{cloud.static_bucket}/"
+    assert policy["script-src"] == policy["style-src"] == ["'self'", place]
+    assert all(url.startswith(place) for url in found)
+
+
 def test_an_export_is_made_by_a_job_and_fetched_from_the_service(
     cloud: Cloud, tmp_path: Path
 ) -> None:
@@ -59,7 +94,7 @@ def test_an_export_is_made_by_a_job_and_fetched_from_the_service(
         manage(cloud.environment, "jobs_worker", "--once")
         url = f"/api/v1/exports/{begun.json()['id']}/"
         state = run.get(url).json()["state"]
-        fetched = run.get(f"{url}content/")
+        fetched = run.fetch(f"{url}content/")
 
     assert (begun.status_code, state) == (201, "ready")
     with zipfile.ZipFile(io.BytesIO(fetched.content)) as archive:

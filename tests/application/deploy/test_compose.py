@@ -18,6 +18,7 @@ from tests.application.deploy.units import (
     UNITS,
     commands_of,
     lines_of,
+    told,
 )
 from tests.application.site import ROOT
 
@@ -42,7 +43,7 @@ def test_the_gateway_is_reached_from_the_site_s_network_alone() -> None:
     services = COMPOSE["services"]
     open_to_others = {name for name, found in services.items() if found.get("ports")}
 
-    for name in ("site", "gateway", "worker", "manage", "public"):
+    for name in ("site", "stand-in", "gateway", "worker", "manage", "public"):
         assert services[name]["network_mode"] == "service:pod"
         # A pod that is made anew takes them with it.
         assert services[name]["depends_on"]["pod"]["restart"]
@@ -53,7 +54,7 @@ def test_the_gateway_is_reached_from_the_site_s_network_alone() -> None:
 
 def test_containers_write_to_volumes_alone_and_have_what_they_name() -> None:
     services = COMPOSE["services"]
-    for name in ("site", "worker", "beat", "manage", "gateway"):
+    for name in ("site", "stand-in", "worker", "beat", "manage", "gateway"):
         assert services[name]["read_only"], name
         assert services[name]["cap_drop"] == ["ALL"], name
     wanted = {
@@ -84,6 +85,19 @@ def test_a_backup_has_the_database_s_own_pg_dump_and_a_place_to_write() -> None:
     assert set(made.split()) == mounted == {"/srv/backup", "/srv/state"}
     # Where a check of the grid notes how far it is, which outlives its container.
     assert environment_of(services["manage"])["XDG_STATE_HOME"] == "/srv/state"
+
+
+def test_the_site_s_stand_in_differs_by_its_port_alone() -> None:
+    site, other = (dict(COMPOSE["services"][name]) for name in ("site", "stand-in"))
+    mounted = COMPOSE["services"]["nginx"]["volumes"]
+
+    assert other.pop("profiles") == ["stand-in"]
+    port = other["environment"]["PORT"]
+    assert other == site | {"environment": site["environment"] | {"PORT": port}}
+    # nginx asks the site, unless it is told otherwise.
+    assert (OWN / "site.conf").read_text() == "set $site http://site:8080;\n"
+    assert "./site.conf:/etc/nginx/site.conf:ro" in mounted
+    assert sum(f"ask {port}" in one for one in told()) == 1
 
 
 def test_a_container_s_health_is_asked_where_it_has_the_site() -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import re
 import shlex
+import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,14 +20,17 @@ import pytest
 import requests
 
 from tests.application.deploy.trials import processes
-from tests.application.deploy.units import lines_of
+from tests.application.deploy.units import COMPOSE, OWN, lines_of, told
 from tests.application.site import (
+    EXAMPLE,
     Environment,
     bare_environment,
     make_tables_and_user,
     manage,
     served_by,
 )
+from tests.support.nginx_server import running, whole
+from tests.support.ports import free_port
 
 PATIENCE = 60  # seconds; only an error takes so long
 CONTENT = b"0123456789abcdef" * 4096
@@ -53,7 +60,8 @@ def upload(address: str, environment: Environment) -> Iterator[Callable[[], byte
     token = json.loads(manage(environment, "createusertoken", "ann"))["access"]
     parts = urlsplit(address)
     head = (
-        f"PUT /api/v1/content/a.bin HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+        f"PUT /api/v1/content/{time.monotonic_ns()}.bin HTTP/1.1\r\n"
+        f"Host: {parts.netloc}\r\n"
         f"Authorization: Bearer {token}\r\nContent-Length: {len(CONTENT)}\r\n"
         "Expect: 100-continue\r\nConnection: close\r\n\r\n"
     )
@@ -73,7 +81,7 @@ def upload(address: str, environment: Environment) -> Iterator[Callable[[], byte
 
 def is_alive(address: str) -> bool:
     # A connection each time, as from another visitor.
-    found = requests.get(f"{address}/health/process", timeout=PATIENCE)
+    found = requests.get(f"{address}/accounts/sign-in/", timeout=PATIENCE)
     return found.status_code == 200
 
 
@@ -103,4 +111,85 @@ def test_a_reload_lets_uploads_end_while_the_new_code_answers(
     assert all(meanwhile)
     assert len(busy) == 1
     assert told == b"HTTP/1.1 201 Created"
+    assert after
+
+
+@contextlib.contextmanager
+def container(
+    environment: Environment, log: Path, port: int
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run what the site's container runs, within the block."""
+    site = COMPOSE["services"]["site"]["environment"]
+    given = {name: str(site[name]) for name in ("WEB_WORKERS", "WEB_GRACE")}
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [EXAMPLE / "deploy" / "gcp" / "entrypoint.sh"],
+            cwd=EXAMPLE,
+            env=environment | given | {"PORT": str(port), "PATH": programs},
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        wait_until(lambda: "Listening at" in log.read_text())
+        yield process
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+def workers(nginx: subprocess.Popen[bytes]) -> set[int]:
+    return set(processes(nginx.pid)[1:])
+
+
+def test_a_stand_in_answers_while_the_site_is_begun_anew(
+    environment: Environment, tmp_path: Path
+) -> None:
+    """As the guide has it, with nginx before both."""
+    front, ports = free_port(), {"8080": free_port(), "8082": free_port()}
+    included, log = tmp_path / "site.conf", tmp_path / "error.log"
+    (ask,) = (one for one in told() if one.startswith("ask()"))
+    text = (OWN / "nginx-compose.conf").read_text()
+    (server,) = (
+        one for one in re.findall(r"(?ms)^server .*?^}", text) if "site.conf" in one
+    )
+    server = re.sub(r"^    (?:listen|ssl_|error_log).*\n", "", server, flags=re.M)
+    server = server.replace("resolver 127.0.0.11 valid=10s;", "")
+    server = server.replace("server_name _;", f"listen 127.0.0.1:{front};")
+    server = server.replace("/etc/nginx/site.conf", str(included))
+    server = server.replace("Host $host;", "Host 127.0.0.1;")
+
+    def lead_to(port: str) -> None:
+        """Have the guide's function write where nginx asks."""
+        function = ask.replace("docker compose exec nginx", ":")
+        command = ["bash", "-euc", f"{function}; ask {port}"]
+        subprocess.run(command, cwd=tmp_path, check=True)
+        said = included.read_text().replace(f"site:{port}", f"127.0.0.1:{ports[port]}")
+        included.write_text(said)
+
+    lead_to("8080")
+    address = f"http://127.0.0.1:{front}"
+    with (
+        container(environment, tmp_path / "site", ports["8080"]) as site,
+        container(environment, tmp_path / "stand-in", ports["8082"]),
+        running(tmp_path, whole(server), front) as nginx,
+        upload(address, environment) as go_on,
+    ):
+        before = workers(nginx)
+        lead_to("8082")
+        # What `nginx -s reload` does.
+        nginx.send_signal(signal.SIGHUP)
+        wait_until(lambda: workers(nginx) - before)
+        wait_until(lambda: "gracefully shutting down" in log.read_text())
+        site.send_signal(signal.SIGTERM)
+        meanwhile = [is_alive(address) for _ in range(20)]
+        is_draining = site.poll() is None
+        answered = go_on()
+        status = site.wait(PATIENCE)
+        after = is_alive(address)
+
+    assert all(meanwhile)
+    assert is_draining
+    assert answered == b"HTTP/1.1 201 Created"
+    assert status == 0
     assert after

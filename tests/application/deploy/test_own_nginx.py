@@ -34,6 +34,12 @@ def unprivileged(text: str) -> str:
     return whole(re.sub(r"(listen (?:\[::\]:)?)(80|443)\b", r"\g<1>18\2", text))
 
 
+def whole_site(name: str) -> str:
+    """Return a configuration with what it includes in its place."""
+    site = (OWN / "site.conf").read_text()
+    return (OWN / name).read_text().replace("include /etc/nginx/site.conf;", site)
+
+
 @BOTH
 def test_nginx_takes_its_configuration(tmp_path: Path, name: str) -> None:
     openssl = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
@@ -43,7 +49,7 @@ def test_nginx_takes_its_configuration(tmp_path: Path, name: str) -> None:
         check=True,
         capture_output=True,
     )
-    text = (OWN / name).read_text()
+    text = whole_site(name)
     text = re.sub(r"/etc/\S*/(fullchain|privkey)\.pem", rf"{tmp_path}/\1.pem", text)
 
     assert errors(tmp_path, unprivileged(text)) == ""
@@ -51,7 +57,7 @@ def test_nginx_takes_its_configuration(tmp_path: Path, name: str) -> None:
 
 def by_plain_http(name: str, redirecting: int) -> str:
     """Return a configuration whose servers listen on free ports; nobody is behind."""
-    text = (OWN / name).read_text().replace("resolver 127.0.0.11 valid=10s;", "")
+    text = whole_site(name).replace("resolver 127.0.0.11 valid=10s;", "")
     text = re.sub(r"http://(site|127\.0\.0\.1):\d+;", "http://127.0.0.1:1;", text)
     text = re.sub(r"^    listen \[::\].*\n|^    ssl_.*\n", "", text, flags=re.M)
     text = text.replace("listen 80 default_server", f"listen 127.0.0.1:{redirecting}")
