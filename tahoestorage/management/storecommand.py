@@ -101,8 +101,9 @@ class StoreCommand(BaseCommand):
 
         Python itself would wait for threads that do not end.
         """
-        self.stdout.flush()
-        self.stderr.flush()
+        for stream in (self.stdout, self.stderr):
+            with contextlib.suppress(OSError):
+                stream.flush()
         os._exit(INTERRUPTED)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import shlex
+import sys
 from argparse import ArgumentTypeError
 from datetime import timedelta
 from pathlib import Path
@@ -128,6 +131,19 @@ def test_what_is_said_is_there_at_once_and_harms_nothing_where_it_cant_be() -> N
         io.TextIOWrapper(full, write_through=True) as stream,
     ):
         StoreCommand(stderr=stream).say("on the way")
+
+
+def test_a_full_disk_keeps_nobody_from_an_end_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Full(io.StringIO):
+        def flush(self) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    with pytest.raises(SystemExit) as ended:
+        StoreCommand(stdout=Full(), stderr=Full()).exit_at_once()
+    assert ended.value.code == 130
 
 
 @pytest.mark.parametrize(
