@@ -11,7 +11,7 @@ Each leaf is also the builtin that callers already catch::
     ├── ReadOnly               PermissionError     a write through a read-only cap
     ├── TimeUnknown            NotImplementedError nobody can tell when it was changed
     └── StoreError             OSError             the store did not do it
-        ├── StoreUnreachable   ConnectionError     nothing answers there
+        ├── StoreUnreachable   ConnectionError     nothing responds there
         ├── StoreForbids       PermissionError     the credentials may not do this
         ├── NotConditional     OSError             a save could overwrite a file
         ├── UploadEnded        OSError             an upload in parts is no more
@@ -19,8 +19,8 @@ Each leaf is also the builtin that callers already catch::
         ├── NotAllDeleted      OSError             some of many files were not deleted
         ├── DamagedDownload    OSError             a body that is not the file
         └── GatewayError       OSError             a Tahoe-LAFS gateway did not do it
-            ├── GatewayUnreachable ConnectionError     nothing answers there
-            ├── GatewayTimeout     TimeoutError        it did not answer in time
+            ├── GatewayUnreachable ConnectionError     nothing responds there
+            ├── GatewayTimeout     TimeoutError        it did not respond in time
             ├── NotEnoughServers   OSError             too few servers to write to
             ├── NotEnoughShares    OSError             too few shares reachable now
             ├── WriteCollision     OSError             another gateway wrote meanwhile
@@ -101,7 +101,7 @@ class StoreError(TahoeStorageError, OSError):
 
 
 class StoreUnreachable(StoreError, ConnectionError):
-    """Nothing answers at the store's address, it hung up, or it is too slow."""
+    """Nothing responds at the store's address, it hung up, or it is too slow."""
 
 
 class StoreForbids(StoreError, PermissionError):
@@ -169,7 +169,7 @@ class GatewayError(StoreError):
 
 
 class GatewayUnreachable(GatewayError, StoreUnreachable):
-    """Nothing answers at the gateway's address, or it hung up.
+    """Nothing responds at the gateway's address, or it hung up.
 
     Also where a proxy before it says so (502, 503). What was asked may be done all the
     same, if the gateway went away on the way.
@@ -177,7 +177,7 @@ class GatewayUnreachable(GatewayError, StoreUnreachable):
 
 
 class GatewayTimeout(GatewayError, TimeoutError):
-    """The gateway did not answer in time. What was asked may be done all the same."""
+    """The gateway did not respond in time. What was asked may be done all the same."""
 
 
 class NotEnoughServers(GatewayError):

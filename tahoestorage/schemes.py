@@ -45,7 +45,7 @@ def wrong_scheme(url: str, other: str, option: str) -> str:
 
 
 def speaks_http(host: str, port: int, seconds: float) -> bool:
-    """Whether a port answers http without TLS within ``seconds``. Raises nothing."""
+    """Whether a port speaks http without TLS. Takes ``seconds``, and raises nothing."""
     with (
         contextlib.suppress(OSError),
         socket.create_connection((host, port), seconds) as connection,
@@ -53,7 +53,7 @@ def speaks_http(host: str, port: int, seconds: float) -> bool:
         connection.settimeout(seconds)
         connection.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
         start = connection.recv(12)
-        # Servers that speak TLS there answer 400, in the clear.
+        # Servers that speak TLS there respond with 400, in the clear.
         return start.startswith(b"HTTP/") and start[9:] != b"400"
     return False
 

@@ -75,7 +75,7 @@ def test_an_outage_is_a_page_with_status_503_and_one_warning(
     (record,) = caplog.records  # None of Django's own, which would be mailed.
     assert record.name == "tahoestorage.outage"
     assert record.levelname == "WARNING"
-    assert "nothing answers at http://127.0.0.1:9" in record.getMessage()
+    assert "nothing responds at http://127.0.0.1:9" in record.getMessage()
     assert "GET /read\\u2028it/: 503" in record.getMessage()
     assert "URI:" not in caplog.text
 

@@ -541,7 +541,7 @@ def test_the_check_finds_nothing_wrong_and_says_what_it_looked_at(site: Site) ->
     out, err = site.run(block("README.md", "sh", 7))
     found = re.findall(r"tahoestorage\.\w+", out + err)
     assert found == ["tahoestorage.I001"]
-    assert "answers, and has" in out + err
+    assert "responds, and has" in out + err
 
 
 @contextlib.contextmanager

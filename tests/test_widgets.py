@@ -52,7 +52,7 @@ def shown(widget: type[StoredFileInput], value: Any, required: bool = False) -> 
         ValueError("Files have no URL"),
         NotImplementedError("no URL"),
         ImproperlyConfigured("These credentials can't sign"),
-        GatewayUnreachable("a.txt: nothing answers"),
+        GatewayUnreachable("a.txt: nothing responds"),
     ],
 )
 def test_a_file_without_a_url_is_named(

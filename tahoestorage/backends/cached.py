@@ -61,7 +61,7 @@ class Cached(Lookups):
     def exists(self, name: str) -> bool:
         """Return whether there is an object of this name. A mere prefix is none.
 
-        The cache answers, or else one request.
+        The cache knows it, or else one request.
         """
         name = str(name)
         if not path_of(name):

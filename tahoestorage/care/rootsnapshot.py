@@ -178,7 +178,7 @@ def take(
 
     ``looked`` is called with the number of names of each. A directory that can't be
     listed, for too few of its shares are there, is in ``unread``. Raises a StoreError
-    where that is the root, or the gateway does not answer as it should.
+    where that is the root, or the gateway does not respond as it should.
     """
     snapshot = RootSnapshot(root, time.time(), {})
     snapshot.facts = marker.read_facts(gateway, root)

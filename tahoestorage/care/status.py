@@ -37,7 +37,7 @@ class Level(enum.IntEnum):
 
 @dataclass(frozen=True)
 class GatewayState:
-    """Whether the gateway at an address answers; ``error`` says why it does not."""
+    """Whether the gateway at an address responds; ``error`` says why it does not."""
 
     address: str
     error: str | None = None

@@ -42,7 +42,7 @@ def ask(base_url: str) -> list[Finding]:
                 # Its pages may be kept from us, by a proxy; this asks no server.
                 gateway.list(literal_cap(b"Is it one?"), label="a question")
         except TahoeStorageError as error:  # FileMissing, where something else is
-            text = f"{base_url} does not answer as a gateway: {error}"
+            text = f"{base_url} does not respond as a gateway: {error}"
             hint = "Start the gateway, or correct TAHOE_STORAGE_BASE_URL."
             return [Finding(Error, "E005", text, hint)]
     if servers is None:
@@ -58,7 +58,7 @@ def ask(base_url: str) -> list[Finding]:
         hint = f"Open {base_url} on its machine: it says why. See docs/grid.md."
         return [Finding(Error, "E005", text, hint)]
     count = "1 storage server" if connected == 1 else f"{connected} storage servers"
-    text = f"looked at: the gateway at {base_url} answers, and has {count}."
+    text = f"looked at: the gateway at {base_url} responds, and has {count}."
     return [Finding(Info, "I001", text, "")]
 
 

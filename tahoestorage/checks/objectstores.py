@@ -24,10 +24,10 @@ def ask_objects(storage: ObjectStore) -> Iterator[Finding]:
     try:
         if storage.file_overwrite:
             storage.listdir("")
-            text = "looked at: the store answers; saves overwrite there, as it is set."
+            text = "looked at: the store responds; saves overwrite there, as it is set."
             yield Finding(Info, "I001", text, "")
         elif storage.conditional(thorough=True):
-            text = "looked at: the store answers, and refuses to overwrite."
+            text = "looked at: the store responds, and refuses to overwrite."
             yield Finding(Info, "I001", text, "")
         else:
             yield Finding(

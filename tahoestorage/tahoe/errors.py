@@ -32,7 +32,7 @@ from tahoestorage.schemes import is_no_tls, reasons_of
 
 # Whatever requests, urllib3 and http.client raise; those of requests are OSErrors.
 LIBRARY_ERRORS = (HTTPError, http.client.HTTPException, OSError, ValueError)
-# What nginx, Apache and Go answer to http at a port for https.
+# What nginx, Apache and Go say to http at a port for https.
 _EXPECTS_TLS = re.compile(
     "sent to HTTPS port|plain HTTP to an SSL|HTTP request to an HTTPS server"
 )
@@ -71,8 +71,8 @@ _AWAY = GatewayUnreachable, "a proxy there does not reach the gateway; is that r
 # The gateway may be at it: what changes something is not to be repeated unseen.
 _LATE = (
     GatewayTimeout,
-    "the gateway did not answer a proxy there in time; what was asked may be done all "
-    "the same",
+    "the gateway did not respond to a proxy there in time; what was asked may be done "
+    "all the same",
 )
 # RFC 9110, sections 15.6.3 to 15.6.5. No gateway says these itself.
 _BY_A_PROXY = {502: _AWAY, 503: _AWAY, 504: _LATE}
@@ -126,10 +126,10 @@ def error_from_response(status: int, text: str, label: str) -> Exception:
     quoted = redact_quoted(" ".join(re.sub("<[^<>]*>", " ", text).split()))[:200]
     if status in _BY_A_PROXY:
         kind, meaning = _BY_A_PROXY[status]
-        said = f"answered {status}: {quoted or 'nothing'}"
+        said = f"responded with {status}: {quoted or 'nothing'}"
         return kind(f"{label}: what listens at base_url {said}; {meaning}")
     return UnexpectedResponse(
-        f"{label}: what listens at base_url answered {status}, as no Tahoe-LAFS "
+        f"{label}: what listens at base_url responded with {status}, as no Tahoe-LAFS "
         f"gateway should: {quoted or 'nothing'}"
     )
 
@@ -175,7 +175,7 @@ def error_from_exception(error: Exception, label: str, where: str) -> StoreError
     is_a = functools.partial(_any, reasons_of(error))
     if is_a(urllib3.exceptions.NewConnectionError):
         return GatewayUnreachable(
-            f"{label}: nothing answers at {where}; is the gateway running there?"
+            f"{label}: nothing responds at {where}; is the gateway running there?"
         )
     if is_a(requests.exceptions.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError):
         return GatewayUnreachable(
@@ -193,7 +193,7 @@ def error_from_exception(error: Exception, label: str, where: str) -> StoreError
         )
     if is_a(requests.exceptions.ReadTimeout, ReadTimeoutError, TimeoutError):
         return GatewayTimeout(
-            f"{label}: the gateway at {where} did not answer in time; what was asked "
+            f"{label}: the gateway at {where} did not respond in time; what was asked "
             "may be done all the same"
         )
     if is_a(
@@ -206,7 +206,7 @@ def error_from_exception(error: Exception, label: str, where: str) -> StoreError
         )
     if is_a(requests.exceptions.ConnectionError, urllib3.exceptions.ProtocolError):
         return GatewayUnreachable(
-            f"{label}: no answer from the gateway at {where}; is it running there?"
+            f"{label}: no response from the gateway at {where}; is it running there?"
         )
     return UnexpectedResponse(
         f"{label}: the gateway at {where} can't be spoken to ({type(error).__name__})"

@@ -204,7 +204,7 @@ class Gateway:
         path: tuple[str, ...]
         method, path, query = "DELETE", (name,), ""
         if leads_nowhere:
-            # The gateway answers DELETE with 501 there.
+            # The gateway responds to DELETE with 501 there.
             method, path = "POST", ()
             query = f"t=unlink&name={quote(name, safe='')}"
         with self._ask(method, directory, path, query, label=label) as response:
@@ -317,7 +317,7 @@ class Gateway:
         servers = parsing.parse_servers(self._status_text(self._status()))
         if servers is None:
             raise UnexpectedResponse(
-                f"{self.base_url} does not answer as a Tahoe-LAFS gateway does; "
+                f"{self.base_url} does not respond as a Tahoe-LAFS gateway does; "
                 "is another program listening there?"
             )
         return sum(server.connected for server in servers)
@@ -355,7 +355,7 @@ class Gateway:
         """Return what is found of an object's shares; after a repair, if that is asked.
 
         With ``verify`` the servers' word is not taken: every share is read. The lease
-        is renewed on the servers that answer. It may take ``seconds`` longer than
+        is renewed on the servers that respond. It may take ``seconds`` longer than
         other requests. Not retried.
 
         Source: the web API, "Debugging and Testing Features", ``t=check``.

@@ -148,7 +148,7 @@ class MarkerFacts:
 def read(gateway: Gateway, root: Cap) -> MarkerFacts:
     """Return the facts in the root's marker; none where it has no marker.
 
-    One request. Raises a StoreError where the gateway can't answer.
+    One request. Raises a StoreError where the gateway can't respond.
     """
     try:
         return MarkerFacts.of(gateway.read_link(root, NAME, label=LABEL))

@@ -240,7 +240,7 @@ def parse_link(text: str, where: str) -> LinkTarget:
     if (found := _link_target(text)) is not None:
         return found
     raise UnexpectedResponse(
-        f"{where} does not answer as a Tahoe-LAFS gateway does; "
+        f"{where} does not respond as a Tahoe-LAFS gateway does; "
         "is another program listening there?"
     )
 

@@ -110,7 +110,7 @@ class Quorum:
         """Return if directories may be changed, or with ``making``, if one may be made.
 
         Raises NotEnoughServers, whose message names the servers that are away, and a
-        StoreError where the gateway can't answer. ``label`` is the file's name in
+        StoreError where the gateway can't respond. ``label`` is the file's name in
         messages. ``since`` is what ``prepare`` returned for the same change: what was
         read for the one does for the other.
         """

@@ -72,7 +72,7 @@ class ServerList:
                 return self._ask(gateway, mine)
             if not last.done.wait(gateway.request_seconds):
                 raise GatewayTimeout(
-                    f"the gateway at {gateway.base_url} did not answer in time which "
+                    f"the gateway at {gateway.base_url} did not say in time which "
                     "storage servers it is connected to; nothing was changed"
                 )
             if last.error is not None and not is_done:

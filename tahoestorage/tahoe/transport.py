@@ -130,7 +130,7 @@ class Transport:
         """
         if not self._presence.may_ask(self._responds):
             raise GatewayUnreachable(
-                f"{label}: the gateway at {self.base_url} stopped answering, and is "
+                f"{label}: the gateway at {self.base_url} stopped responding, and is "
                 f"tried again every {presence.AWAY_SECONDS:g} s; if it does not come "
                 "back, restart it"
             )

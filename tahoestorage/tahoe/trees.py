@@ -155,7 +155,7 @@ class BuildLocks:
         if not was_free and not lock.acquire(timeout=seconds):
             raise GatewayTimeout(
                 f"{label}: another thread has been making this directory for "
-                f"{seconds:.0f} seconds; does the gateway answer?"
+                f"{seconds:.0f} seconds; does the gateway respond?"
             )
         try:
             yield was_free

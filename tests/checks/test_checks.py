@@ -747,7 +747,7 @@ class TestTheGateway:
         assert message.level == checks.INFO
         assert message.msg == (
             f'STORAGES["default"]: looked at: the gateway at {tahoe_grid.base_url} '
-            "answers, and has 1 storage server."
+            "responds, and has 1 storage server."
         )
 
     def test_the_cap_of_another_grid_is_an_error(
@@ -783,7 +783,7 @@ class TestTheGateway:
         (message,) = findings(deploy=True)
 
         assert message.id == "tahoestorage.E005"
-        assert f"http://127.0.0.1:{closed_port} does not answer" in message.msg
+        assert f"http://127.0.0.1:{closed_port} does not respond" in message.msg
 
     def test_another_server_in_its_place_is_an_error(
         self, settings: Settings, other_server: str
@@ -793,7 +793,7 @@ class TestTheGateway:
         (message,) = findings(deploy=True)
 
         assert message.id == "tahoestorage.E005"
-        assert f"{other_server} does not answer as a gateway" in message.msg
+        assert f"{other_server} does not respond as a gateway" in message.msg
 
     def test_it_is_asked_with_deploy_only(
         self, settings: Settings, closed_port: int

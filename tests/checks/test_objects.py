@@ -38,7 +38,7 @@ def test_a_store_that_refuses_to_overwrite_is_well(
     bucket = weed.make_bucket()
     ((number, text),) = findings(settings, **weed.options, bucket_name=bucket)
     assert number == "tahoestorage.I001"
-    assert text.startswith('STORAGES["default"]: looked at: the store answers')
+    assert text.startswith('STORAGES["default"]: looked at: the store responds')
     assert "Contents" not in weed.client().list_objects_v2(Bucket=bucket)
 
 

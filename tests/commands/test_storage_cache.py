@@ -442,7 +442,7 @@ def test_warm_does_not_keep_what_was_changed_meanwhile(directory: Path) -> None:
 def test_warm_says_what_it_can_t_have(site: TahoeStorage) -> None:
     done = run("warm", "gone", "--json")
     assert done.status == 1
-    assert "nothing answers" in done.json["failures"][0]["reason"]
+    assert "nothing responds" in done.json["failures"][0]["reason"]
 
 
 def test_warm_can_be_interrupted(

@@ -512,7 +512,9 @@ def test_a_target_that_can_t_be_reached_is_said_once(add: Add) -> None:
 
     assert done.status == 1
     assert done.counts == {"failed": 1}
-    assert "nothing answers at http://127.0.0.1:1" in done.json["failures"][0]["reason"]
+    assert (
+        "nothing responds at http://127.0.0.1:1" in done.json["failures"][0]["reason"]
+    )
 
 
 def test_a_target_that_may_only_be_read_takes_nothing(

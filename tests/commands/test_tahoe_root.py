@@ -165,7 +165,7 @@ def test_a_directory_that_only_fails_to_answer_is_not_taken_for_lost(
 
     def slow(self: Gateway, cap: Cap, *rest: Any, label: str) -> Any:
         if label == "a":
-            raise GatewayTimeout("a: the gateway did not answer")
+            raise GatewayTimeout("a: the gateway did not respond")
         return usual(self, cap, *rest, label=label)
 
     monkeypatch.setattr(Gateway, "list", slow)
@@ -176,7 +176,7 @@ def test_a_directory_that_only_fails_to_answer_is_not_taken_for_lost(
     )
     for each in (made, exported):
         assert each.status == 1
-        assert "the gateway did not answer" in each.err
+        assert "the gateway did not respond" in each.err
     assert not (tmp_path / "new.cap").exists()
     assert not (tmp_path / "again").exists()
 

@@ -236,7 +236,7 @@ def test_leases_that_nobody_renewed_for_long_are_warned_of(site: TahoeStorage) -
     run("tahoe_check", "--add-lease")
     renewed = status()
     with closing(sqlite3.connect(record)) as database, database:
-        summary = f'{{"oldest": {long_ago}}}'
+        summary = f'{{"status": "whole", "oldest": {long_ago}}}'
         database.execute("UPDATE runs SET summary = ?", (summary,))
     old = status()
 
@@ -255,7 +255,7 @@ def test_a_gateway_that_is_away_is_critical(
     settings.STORAGES = {**settings.STORAGES, "default": entry}
     made = status()
     assert made.status == 2
-    assert "nothing answers at http://127.0.0.1:1" in problems(made)[0]
+    assert "nothing responds at http://127.0.0.1:1" in problems(made)[0]
 
 
 def test_a_site_without_a_grid_has_no_status(settings: Settings) -> None:

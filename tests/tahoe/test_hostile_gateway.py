@@ -257,7 +257,7 @@ def test_an_error_that_should_pass_is_not_waited_for_as_long_as_it_says(
     with gateway_that_says(forever(start, b"x" * 65536), retries=2) as (gateway, busy):
         with (
             growing_less_than(32 * MIB),
-            pytest.raises(GatewayUnreachable, match="answered 503"),
+            pytest.raises(GatewayUnreachable, match="responded with 503"),
         ):
             ASKS[ask](gateway)
         assert busy.accepted == 3

@@ -127,7 +127,7 @@ def test_a_gateway_that_hangs_counts_as_away_over_https(
     secure.rule(lambda seen: True, Stall(30), times=None, guards=None)
     with pytest.raises(GatewayTimeout):
         storage.exists("a")
-    with pytest.raises(GatewayUnreachable, match="stopped answering"):
+    with pytest.raises(GatewayUnreachable, match="stopped responding"):
         storage.exists("a")
     assert (len(secure.seen), len(secure.guards)) == (1, 1)
 
@@ -202,5 +202,5 @@ def test_servers_that_say_so_are_understood(proxy: Proxy, text: str) -> None:
 
 def test_a_gateway_that_hangs_up_is_none_that_speaks_tls(proxy: Proxy) -> None:
     proxy.rule(lambda seen: True, Refuse(), times=None)
-    with asking(proxy.url, "no answer from the gateway"):
+    with asking(proxy.url, "no response from the gateway"):
         pass

@@ -289,7 +289,7 @@ def test_directories_that_can_not_be_made_are_told(
     far: TahoeStorage, proxy: Proxy, tree: Callable[[], Tree], root: Cap
 ) -> None:
     proxy.rule(is_mkdir, Refuse(), times=None)
-    with pytest.raises(GatewayUnreachable, match=r"^x: no answer") as caught:
+    with pytest.raises(GatewayUnreachable, match=r"^x: no response") as caught:
         save(far, "x/a")
     assert_hides_caps(caught.value, root, root.read_only)
     assert count(proxy, is_mkdir) == 3

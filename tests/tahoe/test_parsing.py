@@ -405,7 +405,7 @@ def test_a_response_of_another_server_is_quoted_shortly(status: int) -> None:
     page = f"<html><h1>No luck</h1><p>with /uri/{CHK}</p>{'x' * 9999}</html>"
     error = error_from_response(status, page, "a.jpg")
     assert type(error) is UnexpectedResponse
-    assert f"answered {status}" in str(error)
+    assert f"responded with {status}" in str(error)
     assert "No luck with /uri/URI:***" in str(error)
     assert len(str(error)) < 400
     assert isinstance(error, GatewayError)
@@ -421,7 +421,7 @@ def test_what_a_proxy_says_of_its_gateway_is_as_if_nothing_were_between(
 ) -> None:
     error = error_from_response(status, f"<h1>Bad</h1> /uri/{CHK}", "a.jpg")
     assert type(error) is kind
-    assert f"answered {status}: Bad /uri/URI:***" in str(error)
+    assert f"responded with {status}: Bad /uri/URI:***" in str(error)
     assert_hides_caps(error)
 
 

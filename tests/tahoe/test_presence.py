@@ -197,7 +197,7 @@ def test_while_it_is_away_expired_entries_are_used_and_nothing_is_missing(
             lambda: storage.url("known/none"),
             lambda: storage.open("known/none"),
         ):
-            with pytest.raises(GatewayUnreachable, match="stopped answering"):
+            with pytest.raises(GatewayUnreachable, match="stopped responding"):
                 action()
     assert seen == []
 
@@ -262,7 +262,7 @@ def test_a_body_that_stalls_is_a_time_out(
     with pytest.raises(StoreError):
         ask(gateway, root)
     if away:
-        with pytest.raises(GatewayUnreachable, match="stopped answering"):
+        with pytest.raises(GatewayUnreachable, match="stopped responding"):
             patient.list(root, label="fine")
     else:
         patient.list(root, label="fine")

@@ -625,7 +625,7 @@ def test_a_gateway_that_hangs_is_waited_for_once(
     with ThreadPoolExecutor(8) as pool:
         errors = list(pool.map(save, range(8)))
     held.set()
-    # Who came a moment late is told that it stopped answering.
+    # Who came a moment late is told that it stopped responding.
     assert {type(e) for e in errors} <= {GatewayTimeout, GatewayUnreachable}
     assert len(proxy.guards) < 8
     assert {seen.method for seen in proxy.seen} == {"GET"}
@@ -775,14 +775,14 @@ LOGIN = {"Location": "https://login.example/"}
 @pytest.mark.parametrize(
     ("response", "said"),
     [
-        (SendResponse(500), "answered 500"),
-        (SendResponse(501), "answered 501"),
+        (SendResponse(500), "responded with 500"),
+        (SendResponse(501), "responded with 501"),
         (SendResponse(429), "no more requests for now"),
-        (SendResponse(405), "answered 405"),
+        (SendResponse(405), "responded with 405"),
         (SendResponse(301, LOGIN), "redirects elsewhere; set base_url"),
         (SendResponse(302, LOGIN), "redirects elsewhere; set base_url"),
         (SendResponse(307, LOGIN), "redirects elsewhere; set base_url"),
-        (SendResponse(204), "answered 204"),
+        (SendResponse(204), "responded with 204"),
     ],
 )
 def test_a_list_that_fails_is_not_taken_for_one_that_is_not_shown(

@@ -303,7 +303,7 @@ def test_an_error_that_stays_is_told(proxy: Proxy) -> None:
     proxy.rule(lambda seen: True, SendResponse(503, {}, b"busy"), times=None)
     with (
         gateway_at(proxy.url, retries=1) as gateway,
-        pytest.raises(GatewayUnreachable, match="answered 503: busy"),
+        pytest.raises(GatewayUnreachable, match="responded with 503: busy"),
     ):
         gateway.list(ROOT, label="photos")
     assert len(proxy.seen) == 2

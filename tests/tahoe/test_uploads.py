@@ -186,7 +186,7 @@ def test_an_upload_that_never_is_answered_fails_and_leaves_no_entry(
     far: TahoeStorage, proxy: Proxy, on_grid: ReadBack, root: Cap
 ) -> None:
     proxy.rule(is_put, LoseResponse(), times=None)
-    with pytest.raises(GatewayUnreachable, match="photos/a: no answer") as caught:
+    with pytest.raises(GatewayUnreachable, match="photos/a: no response") as caught:
         far.save("photos/a", ContentFile(CONTENT))
     assert sum(map(is_put, proxy.seen)) == 3
     assert_hides_caps(caught.value, root)
@@ -198,7 +198,7 @@ def test_content_that_can_not_be_read_twice_is_not_sent_twice(
 ) -> None:
     proxy.rule(is_put, LoseResponse())
     content = Chunks(CONTENT)
-    with pytest.raises(GatewayUnreachable, match="a: no answer"):
+    with pytest.raises(GatewayUnreachable, match="a: no response"):
         far.save("a", content)
     assert content.begun == 1
     assert on_grid() == {}

@@ -113,7 +113,7 @@ def _misspoken(error: BaseException, label: str) -> StoreUnreachable | None:
     """Return the error for an endpoint that speaks https and not http, or vice versa.
 
     Google's own speaks https. So only emulators by http are asked, and servers in whose
-    place a server of http has answered the handshake.
+    place a server of http has responded to the handshake.
     """
     response = getattr(error, "response", None)
     request = getattr(error, "request", None) or getattr(response, "request", None)
@@ -152,7 +152,7 @@ def _of_status(code: int, text: str, label: str) -> TahoeStorageError:
         return StoreUnreachable(
             f"{label}: Google Cloud Storage is not available now; try again{reason}"
         )
-    return StoreError(f"{label}: Google Cloud Storage answered {code}{reason}")
+    return StoreError(f"{label}: Google Cloud Storage responded with {code}{reason}")
 
 
 def _refused(error: auth.GoogleAuthError, label: str) -> TahoeStorageError:

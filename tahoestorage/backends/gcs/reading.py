@@ -111,7 +111,7 @@ class GCSReading(Keys, GCSOptions):
     ) -> Part:
         headers = response.headers
         if response.status_code == 200 and first:
-            raise StoreError(f"{label}: what answers for the store knows no ranges")
+            raise StoreError(f"{label}: what responds for the store knows no ranges")
         entry = entry_in(headers)
         if entry is not None and reference is not None:
             # Not all that speaks as Google does looks at the condition.

@@ -156,7 +156,7 @@ def meaning(error: Exception, label: str, place: Place) -> TahoeStorageError:
         )
     if isinstance(error, _HUNG_UP):
         return StoreUnreachable(
-            f"{label}: no answer from {place} ({name}); does the store run, is "
+            f"{label}: no response from {place} ({name}); does the store run, is "
             "endpoint_url right, is there a way through the network?"
         )
     return StoreError(
@@ -206,14 +206,14 @@ def _of_status(status: int, code: str, label: str, place: Place) -> TahoeStorage
     if status in (401, 403) or code in _OF_CREDENTIALS:
         return StoreForbids(
             f"{label}: {place} forbids it ({code}); check the credentials and what "
-            "they may do. Without the right to list the bucket, it is answered of what "
+            "they may do. Without the right to list the bucket, it is said of what "
             "is missing too"
         )
     if status in (408, 429) or status >= 500:
         return StoreUnreachable(
             f"{label}: {place} can't do it now ({status} {code}); try again later"
         )
-    # Servers that speak TLS answer http so, and a store itself gives a code.
+    # Servers that speak TLS respond to http so, and a store itself gives a code.
     if code == "400" and (other := spoken_instead(place.endpoint)):
         return _misspoken(other, label, place)
     return StoreError(

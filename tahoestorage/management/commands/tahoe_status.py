@@ -92,7 +92,7 @@ class Command(StoreCommand):
 def _lines(status: GridStatus) -> Iterator[str]:
     yield f"{status.alias}: {status.level.name}, by the gateway at {status.gateway}"
     for each in status.gateways[1:]:
-        state = "answers" if each.error is None else "does not answer"
+        state = "responds" if each.error is None else "does not respond"
         yield f"  The gateway at {each.address} {state}"
     if status.servers is not None:
         yield f"  {status.connected} of {len(status.servers)} servers connected"
