@@ -85,7 +85,7 @@ class Command(StoreCommand):
 
     def _print(self, found: list[GridStatus], *, as_json: bool) -> None:
         document = {"storages": [each.as_dict() for each in found]}
-        lines = (line for each in found for line in _lines(each))
+        lines = () if as_json else (line for each in found for line in _lines(each))
         self.put(document, *lines, as_json=as_json)
 
 
