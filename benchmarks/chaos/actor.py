@@ -217,8 +217,10 @@ def read(task: Task) -> dict[str, Any]:
 def check(task: Task) -> dict[str, Any]:
     """Check and repair so many times, and return the exit statuses, with their counts.
 
-    0 is well, 1 repaired, 2 hurt and 3 lost.
+    Each time what is in the directory below the path where the last change was made. 0
+    is well, 1 repaired, 2 hurt and 3 lost.
     """
+    history = History(Path(task.record))
     statuses: Counter[int] = Counter()
     said = io.StringIO()
     backend = "tahoestorage.storage.TahoeStorage"
@@ -226,9 +228,12 @@ def check(task: Task) -> dict[str, Any]:
     with override_settings(STORAGES=stores):
         for _ in range(task.threads):
             state = f"{task.record}.{task.who}"
+            history.read()
+            names = (line["name"] for line in reversed(history.done))
+            changed = next(name for name in names if name.startswith(f"{task.path}/"))
             try:
                 call_command(
-                    *("tahoe_check", task.path, "--state", state),
+                    *("tahoe_check", os.path.dirname(changed), "--state", state),
                     *("--repair", "--restart", "--verbosity", "0"),
                     stdout=said,
                     stderr=said,

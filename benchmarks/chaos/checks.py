@@ -20,7 +20,6 @@ def beside_checks(stage: Stage) -> None:
     stage.changes(SAVES // 2)
     stage.end(first)
     before = len(stage.history.done)
-    # In as many directories, and not so many that a pass takes long.
     writer = stage.start("write", pause=PAUSE)
     stage.changes(5)
     checker = stage.start("check", threads=PASSES, path=f"{writer.task.who}-0")

@@ -9,6 +9,7 @@ from typing import Any
 
 from tahoestorage.backends.tahoe import TahoeStorage
 from tahoestorage.care.examiner import CheckedObject, CheckPlan, Examiner
+from tahoestorage.care.givingway import GivingWay
 from tahoestorage.care.record import CheckRecord
 from tahoestorage.care.verdicts import (
     WHOLE,
@@ -60,6 +61,7 @@ class Checker:
         self._tick = tick
         self._stopped = threading.Event()
         self._examiner = Examiner(storage, plan, self._stopped)
+        self._giving_way = GivingWay(storage.directories.cache, self._stopped)
         self.summary = CheckSummary()
         self.is_busy = False
         """Whether threads still work: a second Ctrl-C ended the wait for them."""
@@ -224,7 +226,8 @@ class Checker:
         Nobody looks at what a thread raises, and the rest of the task would be missing.
         """
         try:
-            task(*arguments)
+            with self._giving_way.turn():
+                task(*arguments)
         except Exception as error:
             self._stop(error)
 
