@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from demonstration import Failed, say
+from demonstration import DemoFailed, say
 from demonstration.apitrip import USER, api_trip
 from demonstration.exporttrip import export_trip
 from demonstration.proxy import proxy
@@ -39,7 +39,7 @@ def main() -> int:
         demo(Path(os.environ.get("DEMO_DIRECTORY") or ".demo").absolute())
     except Stopped:
         say("Stopped.")
-    except (Failed, TahoeStorageError, OSError) as error:
+    except (DemoFailed, TahoeStorageError, OSError) as error:
         print(f"The demo failed: {error}", file=sys.stderr)
         return 1
     return 0
@@ -66,7 +66,7 @@ def demo(directory: Path) -> None:
                 else:
                     welcome(directory, address, environment)
                     server.wait()
-                    raise Failed(f"the site ended by itself.\n{log_end(directory)}")
+                    raise DemoFailed(f"the site ended by itself.\n{log_end(directory)}")
     say("The site, its worker and the grid are stopped.")
 
 
@@ -77,7 +77,7 @@ def only_one(directory: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Failed(
+            raise DemoFailed(
                 f"another one is running in {directory}. Stop that, or set "
                 "DEMO_DIRECTORY to another directory."
             ) from None
@@ -147,7 +147,7 @@ def manage(environment: dict[str, str], *command: str) -> str:
     )
     if done.returncode:
         said = (done.stdout + done.stderr).strip()
-        raise Failed(f"`manage.py {command[0]}` said:\n{said}")
+        raise DemoFailed(f"`manage.py {command[0]}` said:\n{said}")
     return done.stdout
 
 

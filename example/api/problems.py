@@ -25,7 +25,7 @@ from rest_framework.views import exception_handler
 from accounts.counting import CountsAway
 from accounts.logins import LockedOut
 from accounts.quotas import QuotaExceeded
-from objects.changing import Absent, NameTaken, PathTaken
+from objects.changing import ObjectGone, ObjectNameTaken, PathTaken
 from objects.conditions import Unmet
 from objects.incoming import Truncated
 from objects.pace import TooSlow
@@ -97,7 +97,7 @@ def _translated(error: Exception) -> Exception:
             _("A file has the path of a folder, or a folder has the file's."),
             "path_taken",
         )
-    if isinstance(error, NameTaken):
+    if isinstance(error, ObjectNameTaken):
         return Problem(409, _("Another object has the name."), "name_taken")
     if isinstance(error, Deleted):
         return Problem(409, _("The object was deleted meanwhile."), "deleted")
@@ -105,7 +105,7 @@ def _translated(error: Exception) -> Exception:
         return exceptions.PermissionDenied()
     if isinstance(error, Unmet):
         return Problem(412, _("It is not as the condition says."), "unmet")
-    if isinstance(error, Absent):
+    if isinstance(error, ObjectGone):
         return exceptions.NotFound()
     if isinstance(error, DataError | OverflowError) or _exceeds_limits(error):
         # Of a parameter that no column can have.

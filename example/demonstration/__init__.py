@@ -1,7 +1,7 @@
 """The parts of `demo.py`: the served site, a file's round trip, and the stopping."""
 
 
-class Failed(Exception):
+class DemoFailed(Exception):
     """What went wrong, for a person."""
 
 

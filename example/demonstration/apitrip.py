@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import requests
 
-from demonstration import Failed, say
+from demonstration import DemoFailed, say
 from demonstration.roundtrip import BLOCK, SIZE, TIMEOUT, Steps, expect, fill
 
 USER = "visitor"
@@ -20,7 +20,7 @@ RANGE = (5_000_000, 5_999_999)  # the first byte and the last
 def api_trip(address: str, steps: Steps, manage: Callable[..., str]) -> None:
     """Put an object of 10 MB, find it listed, download a part and the whole of it.
 
-    Raises Failed, and what `requests` raises, an OSError, where the site does not
+    Raises DemoFailed, and what `requests` raises, an OSError, where the site does not
     answer.
     """
     api = f"{address}/api/v1"
@@ -38,14 +38,14 @@ def api_trip(address: str, steps: Steps, manage: Callable[..., str]) -> None:
             )
             made = expect(201, response).json()
         if made["sha256"] != sent:
-            raise Failed(f"the API says another SHA-256 than that of {name}")
+            raise DemoFailed(f"the API says another SHA-256 than that of {name}")
         with steps.step("List the folder by the API"):
             response = client.get(
                 f"{api}/objects/", params={"folder": "demo"}, timeout=TIMEOUT
             )
             listed = expect(200, response).json()["results"]
         if made["id"] not in {one["id"] for one in listed}:
-            raise Failed(f"the API does not list {name}")
+            raise DemoFailed(f"the API does not list {name}")
         content = f"{api}/objects/{made['id']}/content/"
         with steps.step("Download a range of it"):
             first, last = RANGE
@@ -55,12 +55,12 @@ def api_trip(address: str, steps: Steps, manage: Callable[..., str]) -> None:
             part = expect(206, response).content
         file.seek(first)
         if part != file.read(last - first + 1):
-            raise Failed(f"the range that came down is not that of {name}")
+            raise DemoFailed(f"the range that came down is not that of {name}")
         with steps.step("Download the whole of it"):
             whole = hashlib.sha256()
             with client.get(content, stream=True, timeout=TIMEOUT) as response:
                 for block in expect(200, response).iter_content(BLOCK):
                     whole.update(block)
     if whole.hexdigest() != sent:
-        raise Failed(f"what came down is not what went up: {name}")
+        raise DemoFailed(f"what came down is not what went up: {name}")
     say(f"{SIZE:,} bytes came back from the API as they were. SHA-256: {sent}")

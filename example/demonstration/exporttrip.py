@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import requests
 
-from demonstration import Failed, say
+from demonstration import DemoFailed, say
 from demonstration.apitrip import USER
 from demonstration.roundtrip import BLOCK, TIMEOUT, Steps, expect
 
@@ -23,7 +23,7 @@ PAUSE = 0.1
 def export_trip(address: str, steps: Steps, manage: Callable[..., str]) -> None:
     """Export the folder, download the archive, and compare what is in it.
 
-    Raises Failed, and what `requests` raises, an OSError, where the site does not
+    Raises DemoFailed, and what `requests` raises, an OSError, where the site does not
     answer.
     """
     api = f"{address}/api/v1"
@@ -38,7 +38,7 @@ def export_trip(address: str, steps: Steps, manage: Callable[..., str]) -> None:
             export = f"{api}/exports/{expect(201, response).json()['id']}/"
             made = await_end(client, export)
         if made["state"] != "ready":
-            raise Failed(f"the export is {made['state']}: {made['error']}")
+            raise DemoFailed(f"the export is {made['state']}: {made['error']}")
         with steps.step("Download the archive"):
             url = f"{export}content/"
             with client.get(url, stream=True, timeout=TIMEOUT) as response:
@@ -52,7 +52,7 @@ def export_trip(address: str, steps: Steps, manage: Callable[..., str]) -> None:
             said = json.loads(zipped.read("manifest.json"))
             found = {one["name"]: digest(zipped, one["path"]) for one in said["files"]}
     if found != known:
-        raise Failed("what is in the archive is not what is in the folder")
+        raise DemoFailed("what is in the archive is not what is in the folder")
     say(f"The archive has what is in the folder, {len(found)} in all, as it was.")
 
 
@@ -64,7 +64,7 @@ def await_end(client: requests.Session, export: str) -> dict[str, str]:
         if found["state"] != "pending":
             return found
         time.sleep(PAUSE)
-    raise Failed("the worker does not make the export")
+    raise DemoFailed("the worker does not make the export")
 
 
 def digest(zipped: zipfile.ZipFile, path: str) -> str:

@@ -15,7 +15,7 @@ from typing import IO
 
 import requests
 
-from demonstration import Failed, say
+from demonstration import DemoFailed, say
 
 EVENT = "/events/storage-day/"
 SIGN_IN = "/accounts/sign-in/"
@@ -79,7 +79,7 @@ class Steps:
 def round_trip(address: str, steps: Steps, password: str) -> None:
     """Sign in, upload a file of 10 MB, find it listed, download it, and compare.
 
-    Raises Failed, and what `requests` raises, an OSError, where the site does not
+    Raises DemoFailed, and what `requests` raises, an OSError, where the site does not
     answer.
     """
     page, form_page = address + EVENT, address + EVENT + "add-slides/"
@@ -120,7 +120,7 @@ def round_trip(address: str, steps: Steps, password: str) -> None:
                 for block in expect(200, response).iter_content(BLOCK):
                     got.update(block)
     if got.hexdigest() != sent:
-        raise Failed(f"what came down is not what went up: {name}")
+        raise DemoFailed(f"what came down is not what went up: {name}")
     say(f"{SIZE:,} bytes came back as they were. SHA-256: {sent}")
 
 
@@ -137,7 +137,7 @@ def fill(file: IO[bytes]) -> str:
 
 def expect(status: int, response: requests.Response) -> requests.Response:
     if response.status_code != status:
-        raise Failed(
+        raise DemoFailed(
             f"{response.url} answered {response.status_code} and not {status}."
         )
     return response
@@ -151,5 +151,5 @@ def token_in(response: requests.Response) -> str:
 def find(pattern: str, response: requests.Response) -> str:
     found = re.search(pattern, response.text)
     if found is None:
-        raise Failed(f"the page {response.url} has nothing like {pattern}")
+        raise DemoFailed(f"the page {response.url} has nothing like {pattern}")
     return found[1]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import requests
 
-from demonstration import Failed, say
+from demonstration import DemoFailed, say
 from demonstration.stopping import hold_signals
 
 EXAMPLE = Path(__file__).resolve().parent.parent
@@ -77,7 +77,7 @@ def start(
 def listen(wanted: str) -> socket.socket:
     """Listen on 127.0.0.1, on the wanted port or one of the next, or on any other."""
     if not wanted.isdecimal() or int(wanted) > 65535:
-        raise Failed("DEMO_PORT must be a number of a port.")
+        raise DemoFailed("DEMO_PORT must be a number of a port.")
     first = int(wanted)
     for port in (*range(first, min(first + 10, 65536)), 0):
         listener = socket.socket()
@@ -90,7 +90,7 @@ def listen(wanted: str) -> socket.socket:
             say(f"Port {port} cannot be had ({error.strerror}); trying another.")
         else:
             return listener
-    raise Failed("no port is free on 127.0.0.1.")
+    raise DemoFailed("no port is free on 127.0.0.1.")
 
 
 def await_answer(
@@ -106,10 +106,10 @@ def await_answer(
             except requests.ConnectionError:
                 time.sleep(0.05)
             except requests.RequestException as error:
-                raise Failed(f"{error}\n{log_end(directory)}") from None
+                raise DemoFailed(f"{error}\n{log_end(directory)}") from None
             else:
                 return
-    raise Failed(f"the site did not start.\n{log_end(directory)}")
+    raise DemoFailed(f"the site did not start.\n{log_end(directory)}")
 
 
 def end(server: subprocess.Popen[bytes]) -> None:

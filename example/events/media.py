@@ -86,7 +86,7 @@ def put(part: Part, content: Content, name: str, user: User) -> StoredObject:
                 may_edit=may_edit,
             )
             return _renamed(found, names.clean_name(name), user)
-        except (storing.Deleted, changing.Absent):
+        except (storing.Deleted, changing.ObjectGone):
             pass  # Meanwhile: so a new one is made.
     made = store(
         content,
@@ -147,7 +147,7 @@ def _renamed(found: StoredObject, name: str, user: User) -> StoredObject:
     for candidate in _candidates(name):
         try:
             return changing.rename(found.pk, actor=user, name=candidate)
-        except changing.NameTaken:
+        except changing.ObjectNameTaken:
             continue
     return found
 

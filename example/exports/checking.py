@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from exports import manifest
 from exports.archive import MAX_MEMBERS
-from exports.manifest import Entry, Manifest, NotAManifest
+from exports.manifest import ArchivedFile, Manifest, NotAManifest
 from objects import names
 from objects.incoming import CHUNK
 
@@ -41,7 +41,7 @@ class Checked:
     manifest: Manifest
     document: dict[str, Any] | None
 
-    def open(self, entry: Entry) -> IO[bytes]:
+    def open(self, entry: ArchivedFile) -> IO[bytes]:
         """Return the file of an entry, open for reading."""
         return self.zipped.open(entry.path)
 

@@ -26,7 +26,7 @@ from events import documents, media
 from events.models import Event, Session, Speaker
 from exports import access, resuming
 from exports.checking import Checked, NotImportable, check
-from exports.manifest import Entry
+from exports.manifest import ArchivedFile
 from exports.models import Export
 from exports.names import safe_name
 from exports.resuming import Lying
@@ -176,12 +176,12 @@ def _make_event(
     kinds = (Speaker, Session)
     places = Q(folder__in=[media.folder_of(slug, kind) for kind in kinds])
 
-    def count(entry: Entry) -> None:
+    def count(entry: ArchivedFile) -> None:
         nonlocal done
         done += entry.size
         work.progress(min(total + done, 2 * total), 2 * total)
 
-    def content(entry: Entry) -> IncomingFile:
+    def content(entry: ArchivedFile) -> IncomingFile:
         count(entry)
         return _incoming(checked, entry, work)
 
@@ -209,11 +209,11 @@ def _make_event(
     return {"event": slug, "files": len(entries)}
 
 
-def _type_of(entry: Entry) -> str:
+def _type_of(entry: ArchivedFile) -> str:
     return entry.media_type if _TYPE.fullmatch(entry.media_type) else UNKNOWN_TYPE
 
 
-def _folder(root: str, entry: Entry) -> str:
+def _folder(root: str, entry: ArchivedFile) -> str:
     """Return the folder of a file; raises NotImportable where it lies too deep."""
     try:
         return names.clean_folder(f"{root}/{entry.folder}".rstrip("/"))
@@ -222,14 +222,16 @@ def _folder(root: str, entry: Entry) -> str:
         raise NotImportable(f"{entry.path[:200]}: {said}") from None
 
 
-def _incoming(checked: Checked, entry: Entry, work: Work) -> IncomingFile:
+def _incoming(checked: Checked, entry: ArchivedFile, work: Work) -> IncomingFile:
     """Return a file that is stored only while the job is this worker's."""
     file = IncomingFile(checked.open(entry), entry.size, _type_of(entry))
     file.before_stored = work.hold
     return file
 
 
-def _store(user: User, checked: Checked, entry: Entry, folder: str, work: Work) -> None:
+def _store(
+    user: User, checked: Checked, entry: ArchivedFile, folder: str, work: Work
+) -> None:
     try:
         storing.store(
             _incoming(checked, entry, work),

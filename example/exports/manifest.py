@@ -18,7 +18,7 @@ class NotAManifest(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ArchivedFile:
     """A file in the archive: its path there, and what it is an object of."""
 
     path: str
@@ -40,7 +40,7 @@ class Manifest:
     label: str
     created_at: str
     document: str | None
-    files: tuple[Entry, ...]
+    files: tuple[ArchivedFile, ...]
 
     def as_json(self) -> bytes:
         """Return the manifest as it stands in the archive."""
@@ -71,7 +71,7 @@ def parse(content: bytes) -> Manifest:
     return Manifest(*texts, created, document, tuple(map(_entry, files)))
 
 
-def _entry(said: Any) -> Entry:
+def _entry(said: Any) -> ArchivedFile:
     if not isinstance(said, dict):
         raise NotAManifest("manifest.json has a file that is none.")
     size, sha256 = said.get("size"), _text(said, "sha256", 64)
@@ -79,7 +79,7 @@ def _entry(said: Any) -> Entry:
         raise NotAManifest("manifest.json has a file without a size.")
     if not _SHA256.fullmatch(sha256):
         raise NotAManifest("manifest.json has a file without a SHA-256.")
-    return Entry(
+    return ArchivedFile(
         path=_text(said, "path", 1000),
         folder=_text(said, "folder", 1000),
         name=_text(said, "name", 1000),

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from accounts.models import User
-from exports.manifest import Entry
+from exports.manifest import ArchivedFile
 from objects import changing, storing
 from objects.models import StoredObject, Version
 
@@ -37,7 +37,7 @@ class Lying:
         for one in rows.order_by("-deleted_at", "pk").only(*fields):
             self._found[one.folder, one.sha256].append(one)
 
-    def missing(self, entries: Iterable[Entry]) -> dict[str, int]:
+    def missing(self, entries: Iterable[ArchivedFile]) -> dict[str, int]:
         """Return the bytes, and the objects, of the entries that are not there yet."""
         there = Counter[str]()
         for (_folder, sha256), found in self._found.items():
@@ -66,7 +66,7 @@ class Lying:
                 with transaction.atomic():
                     self._hold()
                     return changing.undelete(one.pk, actor=self._user)
-            except (changing.Absent, changing.NameTaken):
+            except (changing.ObjectGone, changing.ObjectNameTaken):
                 continue  # Purged, or something else has its path by now.
         return None
 
@@ -92,7 +92,7 @@ def give_up_pending(user: User, places: Q, sizes: Iterable[int], since: Any) -> 
 def delete_doubles(
     user: User,
     places: Q,
-    entries: Sequence[Entry],
+    entries: Sequence[ArchivedFile],
     named: Iterable[Any],
     hold: Callable[[], None],
 ) -> None:

@@ -18,7 +18,7 @@ STATE = Export.State
 
 
 @dataclass
-class Deleted:
+class DeletedExports:
     """What was deleted. The bytes of those that are ``left`` go another time."""
 
     exports: int = 0
@@ -62,9 +62,9 @@ def old(now: datetime | None = None) -> QuerySet[Export]:
     return Export.objects.filter(failed | ready).order_by("created_at", "pk")
 
 
-def delete(exports: Iterable[Export]) -> Deleted:
+def delete(exports: Iterable[Export]) -> DeletedExports:
     """Delete them; what somebody pinned or deleted meanwhile is left alone."""
-    deleted = Deleted()
+    deleted = DeletedExports()
     for export in exports:
         if not removing.mark(export, actor=None, unless_pinned=True):
             continue

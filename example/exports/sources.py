@@ -15,7 +15,7 @@ from events import documents
 from events.models import Event
 from exports import archive, manifest, names
 from exports.archive import Member, TooMany
-from exports.manifest import Entry, Manifest
+from exports.manifest import ArchivedFile, Manifest
 from objects import finding
 from objects.models import StoredObject
 
@@ -110,7 +110,7 @@ def members(source: Source) -> list[Member]:
     """Return what the archive has in it: manifest, document, and the files."""
     paths = names.safe_paths(one.path for one in source.files)
     entries = tuple(
-        Entry(
+        ArchivedFile(
             path=f"{FILES}/{path}",
             folder=one.folder,
             name=one.name,
@@ -131,7 +131,9 @@ def members(source: Source) -> list[Member]:
     return found + _of_files(entries, source.files)
 
 
-def _of_files(entries: Iterable[Entry], files: Iterable[SourceFile]) -> list[Member]:
+def _of_files(
+    entries: Iterable[ArchivedFile], files: Iterable[SourceFile]
+) -> list[Member]:
     return [
         Member(entry.path, one.size, one.sha256, store=one.store, key=one.key)
         for entry, one in zip(entries, files, strict=True)

@@ -20,15 +20,15 @@ from objects.conditions import NONE, Conditions, object_etag
 from objects.models import StoredObject, Version
 
 
-class NameTaken(Exception):
+class ObjectNameTaken(Exception):
     """Another object of the tenant has the name."""
 
 
-class PathTaken(NameTaken):
+class PathTaken(ObjectNameTaken):
     """A file has the path of one of the folders, or a folder has the file's."""
 
 
-class Absent(Exception):
+class ObjectGone(Exception):
     """The object, or the version, is not there any more."""
 
 
@@ -42,7 +42,7 @@ def rename(
 ) -> StoredObject:
     """Give the object another name or folder, clean ones; None leaves it.
 
-    Raises NameTaken, PathTaken, Absent and Unmet.
+    Raises ObjectNameTaken, PathTaken, ObjectGone and Unmet.
     """
     with transaction.atomic():
         found = locked(pk)
@@ -65,7 +65,7 @@ def delete(
 ) -> StoredObject:
     """Put the object among the deleted ones; its bytes stay, and count.
 
-    Raises Absent and Unmet.
+    Raises ObjectGone and Unmet.
     """
     with transaction.atomic():
         found = locked(pk)
@@ -95,14 +95,14 @@ def delete_all(pks: Iterable[uuid.UUID], *, actor: User) -> None:
 def undelete(
     pk: uuid.UUID | str, *, actor: User, conditions: Conditions = NONE
 ) -> StoredObject:
-    """Undo the object's deletion. Raises NameTaken, PathTaken, Absent and Unmet.
+    """Undo a deletion. Raises ObjectNameTaken, PathTaken, ObjectGone and Unmet.
 
     It is absent from when a purge has begun to delete its bytes.
     """
     with transaction.atomic():
         found = locked(pk, deleted=True)
         if _is_going(found):
-            raise Absent
+            raise ObjectGone
         conditions.check(object_etag(found))
         found.deleted_at = None
         _save(found)
@@ -116,14 +116,14 @@ def restore(
 ) -> StoredObject:
     """Make an old version the newest: it gets the next number, and no byte is copied.
 
-    Raises Absent and Unmet.
+    Raises ObjectGone and Unmet.
     """
     with transaction.atomic():
         found = locked(version.object_id)
         conditions.check(object_etag(found))
         there = found.versions.filter(pk=version.pk, state=Version.State.STORED)
         if not there.exists():
-            raise Absent
+            raise ObjectGone
         if found.current_id == version.pk:
             return found
         last = found.versions.aggregate(last=Max("number"))["last"]
@@ -148,13 +148,13 @@ def check_path(found: StoredObject, *, lock: bool = False) -> None:
 
 
 def locked(pk: uuid.UUID | str, *, deleted: bool = False) -> StoredObject:
-    """Return the object, locked in this transaction; raises Absent."""
+    """Return the object, locked in this transaction; raises ObjectGone."""
     objects = StoredObject.objects.select_for_update().filter(
         pk=pk, deleted_at__isnull=not deleted
     )
     found = objects.first()
     if found is None:
-        raise Absent
+        raise ObjectGone
     return found
 
 
@@ -177,4 +177,4 @@ def _save(found: StoredObject) -> None:
         with transaction.atomic():
             found.save()
     except IntegrityError:
-        raise NameTaken from None
+        raise ObjectNameTaken from None

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from accounts.access import user_of
 from objects import access, changing
 from objects.access import Access
-from objects.changing import Absent, NameTaken
+from objects.changing import ObjectGone, ObjectNameTaken
 from objects.conditions import Conditions, Unmet, object_etag
 from objects.models import StoredObject
 from pages import files
@@ -54,14 +54,14 @@ def edit(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
                 folder=given["folder"],
                 conditions=conditions,
             )
-        except NameTaken:
+        except ObjectNameTaken:
             form.add_error("name", _("There is another file of this name there."))
         except Unmet:
             form.add_error(
                 None,
                 _("Somebody changed it meanwhile: load the page again, and look."),
             )
-        except Absent:
+        except ObjectGone:
             raise Http404 from None
         else:
             messages.success(request, said_of(found, changed))
@@ -113,7 +113,7 @@ def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     found = access.find(request.user, pk, Access.EDIT)
     try:
         changing.delete(pk, actor=user_of(request))
-    except Absent:
+    except ObjectGone:
         raise Http404 from None
     undo = reverse("pages:undelete", args=[pk])
     tell_undo(request, _("“%(name)s” was deleted.") % {"name": found.name}, undo)
@@ -127,7 +127,7 @@ def undelete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     found = access.find(request.user, pk, Access.EDIT, deleted=True)
     try:
         changing.undelete(pk, actor=user_of(request))
-    except NameTaken:
+    except ObjectNameTaken:
         messages.error(
             request,
             _(
@@ -137,7 +137,7 @@ def undelete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
             % {"name": found.name},
         )
         return SeeOther(reverse("pages:deleted"))
-    except Absent:
+    except ObjectGone:
         raise Http404 from None
     messages.success(request, _("“%(name)s” is back.") % {"name": found.name})
     return SeeOther(next_of(request) or folder_of(found).url())
@@ -151,7 +151,7 @@ def restore(request: HttpRequest, pk: uuid.UUID, number: int) -> HttpResponse:
     version = get_object_or_404(files.stored_versions(found), number=number)
     try:
         changing.restore(version, actor=user_of(request))
-    except Absent:
+    except ObjectGone:
         raise Http404 from None
     messages.success(
         request, _("Version %(number)s is the newest again.") % {"number": number}

@@ -16,18 +16,18 @@ import pytest
 from exports import checking, manifest
 from exports.archive import Archive, Member
 from exports.checking import Checked, NotImportable, check
-from exports.manifest import Entry, Manifest
+from exports.manifest import ArchivedFile, Manifest
 
 FILES = {"files/a.txt": b"first", "files/b/c.txt": b"second" * 1000}
 
 
-def entry(path: str, content: bytes) -> Entry:
+def entry(path: str, content: bytes) -> ArchivedFile:
     folder, _, name = path.removeprefix("files/").rpartition("/")
     sha256 = hashlib.sha256(content).hexdigest()
-    return Entry(path, folder, name, len(content), sha256, "text/plain")
+    return ArchivedFile(path, folder, name, len(content), sha256, "text/plain")
 
 
-def said_of(entries: list[Entry], document: str | None = None) -> bytes:
+def said_of(entries: list[ArchivedFile], document: str | None = None) -> bytes:
     now = "2026-11-29T00:00:00+00:00"
     return Manifest("folder", "papers", now, document, tuple(entries)).as_json()
 

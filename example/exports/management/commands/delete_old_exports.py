@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from exports import removing, retention
-from exports.retention import Deleted
+from exports.retention import DeletedExports
 
 
 class Command(BaseCommand):
@@ -29,7 +29,7 @@ class Command(BaseCommand):
         found = list(retention.old())
         if options["dry_run"]:
             sizes = [export.size for export in found if export.ready_at]
-            deleted = Deleted(len(found), sum(sizes))
+            deleted = DeletedExports(len(found), sum(sizes))
         else:
             deleted = retention.delete(found)
             removing.tidy()
