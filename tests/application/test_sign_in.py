@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 from django.urls import reverse
+from pytest_django.fixtures import Settings
 
 from accounts.logins import FREE_OF_NAME
 from accounts.models import User
+from pages.policy import origin_of_static_files
 from tests.application.callers import VIEWER, Callers
 
 pytestmark = pytest.mark.django_db
@@ -69,6 +71,25 @@ def test_pages_load_only_what_is_the_sites_own(callers: Callers) -> None:
     assert "default-src 'self'" in policy
     assert "object-src 'none'" in policy
     assert "unsafe" not in policy
+
+
+def test_the_bucket_of_static_files_is_known_while_it_is_away(
+    settings: Settings,
+) -> None:
+    """And it alone: on the host of a bucket others have theirs."""
+    options = {
+        "bucket_name": "static",
+        "endpoint_url": "http://127.0.0.1:1",
+        "addressing_style": "path",
+        "region_name": "us-east-1",
+        "access_key": "a",
+        "secret_key": "b",
+    }
+    kind = "tahoestorage.backends.s3.S3ManifestStaticStorage"
+    hashed = {"BACKEND": kind, "OPTIONS": options}
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": hashed}
+
+    assert origin_of_static_files() == "http://127.0.0.1:1/static/"
 
 
 def test_the_apis_page_keeps_its_own_policy(callers: Callers) -> None:
