@@ -19,6 +19,8 @@ _SHOWN = "URI:***"
 _KEY = re.compile(r"[a-z2-7]{24,}", re.IGNORECASE)
 # Names and passwords in URLs, such as that of a Redis.
 _LOGIN = re.compile(r"(?<=://)[^\s'\"/?#@]*@|(?<=[?&]password=)[^\s'\"&]*")
+# Keys of new directories.
+_PRIVATE = re.compile(r"private-key=[^\s'\"&]*")
 
 _RUN = re.compile(r'[^\s"]+')
 _SECRET_NAME = re.compile(r"(?:^|_)(?:cap|credentials|key|password|secret|token)$")
@@ -27,8 +29,9 @@ _SECRET_NAME = re.compile(r"(?:^|_)(?:cap|credentials|key|password|secret|token)
 def redact(text: str) -> str:
     """Return ``text`` with every cap in it made unreadable, quoted ones too.
 
-    So are the passwords of URLs.
+    So are the passwords of URLs, and private keys in them.
     """
+    text = _PRIVATE.sub("private-key=***", text)
     return _LOGIN.sub("***@", _CAP.sub(_SHOWN, text))
 
 

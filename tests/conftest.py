@@ -26,7 +26,7 @@ from tahoestorage.backends.s3 import S3Storage
 from tahoestorage.config.secrets import SECRET_FILES
 from tahoestorage.moving import copier
 from tahoestorage.storage import TahoeStorage
-from tahoestorage.tahoe import marker, presence, serverlist
+from tahoestorage.tahoe import directorykeys, marker, presence, serverlist
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.testing.grid import LocalGrid
 from tests.support import quick_tahoe
@@ -122,6 +122,16 @@ def one_loader() -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.session, "create_loader", functools.cache(create_loader))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_keys() -> Iterator[None]:
+    """Make the keys of directories as quickly as the tests' grids do."""
+    keys = quick_tahoe.Keys()
+    with pytest.MonkeyPatch.context() as patch:
+        bits = directorykeys.BITS
+        patch.setattr(directorykeys, "generate", lambda: keys.make(bits)[0])
         yield
 
 

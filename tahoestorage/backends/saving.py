@@ -98,7 +98,8 @@ class Saving(Storage):
         there is no error. ``names`` may be a generator. Raises NotAllDeleted where
         files could not be deleted, whose ``errors`` name them; those after them that
         were not begun stay. Whoever stops iterating may have deleted some more than
-        were yielded.
+        were yielded. On a grid each file is a change of its directory: a gateway
+        unlinks one name by a request.
         """
         sender = Sender(jobs)
         with sender.running():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, NoReturn
@@ -249,15 +249,26 @@ class TahoeStorage(Saving, Configured):
     def _save(self, name: str, content: Any) -> str:
         name = str(name)
         since = now()
-        cap = self.upload(name, body_of(content))
         replace: Literal["false", "only-files"] = "false"
         if self.options.allow_overwrite:
             replace = "only-files"
+        # If the name was found free, and its way is not known, some of that is missing.
+        with self._preparing(name, is_missing=replace == "false"):
+            cap = self.upload(name, body_of(content))
 
-        def link(name: str) -> None:
-            self.link(name, cap, replace, since=since)
+            def link(name: str) -> None:
+                self.link(name, cap, replace, since=since)
 
-        return "/".join(grid_path(self._by_free_name(name, link)))
+            return "/".join(grid_path(self._by_free_name(name, link)))
+
+    def _preparing(
+        self, name: str, *, is_missing: bool = False
+    ) -> AbstractContextManager[None]:
+        if self.options.cache is None:
+            # What the preparing thread reads, nobody would know when it is needed.
+            return nullcontext()
+        parents = grid_path(name)[:-1]
+        return self.links.preparations.preparing(parents, is_missing=is_missing)
 
     def _save_all(
         self, pairs: Iterable[tuple[str, Any]], sender: Sender
@@ -269,8 +280,9 @@ class TahoeStorage(Saving, Configured):
 
     def _create_file(self, name: str, content: Any, *, unique: bool) -> str:
         since = now()
-        cap = self.upload(name, body_of(content))
-        self.link(name, cap, "false", since=since)
+        with self._preparing(name):
+            cap = self.upload(name, body_of(content))
+            self.link(name, cap, "false", since=since)
         return "/".join(grid_path(name))
 
     def upload(self, name: str, body: UploadBody) -> Cap:

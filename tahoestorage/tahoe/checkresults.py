@@ -16,7 +16,15 @@ from tahoestorage.tahoe.caps import Cap
 
 # Bytes of one line of a stream.
 LINE_LIMIT = 1 << 20
+CHECK_LIMIT = 1 << 22
+"""Bytes of the results of one check at most."""
 _INDEX = re.compile("[a-z2-7]{26}")
+
+
+def check_options(verify: bool, repair: bool, add_lease: bool) -> str:
+    """Return the part of a query that says what a check does besides."""
+    chosen = {"verify": verify, "repair": repair, "add-lease": add_lease}
+    return "".join(f"&{name}=true" for name, is_on in chosen.items() if is_on)
 
 
 class DamagedShare(NamedTuple):

@@ -28,14 +28,17 @@ from tahoestorage.tahoe import bodies, parsing
 from tahoestorage.tahoe.bodies import blocks, read_cap, read_directory, require_success
 from tahoestorage.tahoe.caps import LITERAL_LIMIT, Cap, Shares
 from tahoestorage.tahoe.checkresults import (
+    CHECK_LIMIT,
     CheckResults,
     StreamedResults,
+    check_options,
     parse_check,
     parse_stream,
 )
 from tahoestorage.tahoe.children import Child, Link, LinkTarget, Node, encode_children
 from tahoestorage.tahoe.connections import UploadTimeout
 from tahoestorage.tahoe.deadlines import extend
+from tahoestorage.tahoe.directorykeys import DirectoryKey
 from tahoestorage.tahoe.parsing import NodeParser, Server
 from tahoestorage.tahoe.transport import Transport
 from tahoestorage.tahoe.uploads import UploadBody
@@ -50,7 +53,6 @@ STREAM_SILENCE = 30.0  # seconds, beyond the time for a request, from line to li
 _STATUS_LABEL = "the gateway's status (GET /?t=json)"
 # From a proxy that hides the gateway's pages, or another program that has none.
 _HIDDEN_STATUSES = (400, 401, 403, 404)
-_CHECK_LIMIT = 1 << 22
 _STATUS_LIMIT = 1 << 20  # A line for each of a thousand servers.
 
 
@@ -167,29 +169,34 @@ class Gateway:
             bodies.read_text(response, label, self._transport)
 
     def make_directory(
-        self, children: Mapping[str, Link], layout: str = "SDMF", *, label: str
+        self,
+        children: Mapping[str, Link],
+        layout: str = "SDMF",
+        *,
+        key: DirectoryKey | None = None,
+        label: str,
     ) -> Cap:
         """Make a directory with ``children``, linked nowhere; return its write cap.
 
-        ``layout`` is its format, "SDMF" or "MDMF". One request for SDMF, else two.
+        ``layout`` is its format, "SDMF" or "MDMF". One request for SDMF, else two. With
+        SDMF a ``key`` may be its own.
 
         Source: the web API, "Creating a New Directory".
         """
-        if layout == "SDMF":
-            body = encode_children(children, timed=True)
-            return self._make_directory("t=mkdir-with-children", body, label)
-        # The gateway ignores format= for mkdir-with-children.
-        cap = self._make_directory(f"t=mkdir&format={layout}", b"", label)
-        self.set_children(cap, children, label=label)
-        return cap
-
-    def _make_directory(self, query: str, body: bytes, label: str) -> Cap:
-        target = f"/uri?{query}"
+        query, body = "t=mkdir-with-children", encode_children(children, timed=True)
+        if layout != "SDMF":
+            # The gateway ignores format= for mkdir-with-children.
+            query, body = f"t=mkdir&format={layout}", b""
+        shown = f"/uri?{query}"
+        target = Secret(shown if key is None else f"{shown}&private-key={key.private}")
         response = self._transport.send(
-            "POST", target, shown=target, label=label, body=body
+            "POST", target, shown=shown, label=label, body=body
         )
         with require_success(response, label, self._transport) as checked:
-            return read_directory(checked, label, self._transport)
+            cap = read_directory(checked, label, self._transport)
+        if layout != "SDMF":
+            self.set_children(cap, children, label=label)
+        return cap
 
     def unlink(
         self, directory: Cap, name: str, *, leads_nowhere: bool = False, label: str
@@ -360,11 +367,11 @@ class Gateway:
 
         Source: the web API, "Debugging and Testing Features", ``t=check``.
         """
-        query = f"t=check&output=JSON{_check_options(verify, repair, add_lease)}"
+        query = f"t=check&output=JSON{check_options(verify, repair, add_lease)}"
         with self._ask(
             "POST", cap, (), query, label=label, body=b"", seconds=seconds
         ) as response:
-            text = bodies.read_text(response, label, self._transport, _CHECK_LIMIT)
+            text = bodies.read_text(response, label, self._transport, CHECK_LIMIT)
         return parse_check(text, label)
 
     def deep_check(
@@ -378,7 +385,7 @@ class Gateway:
 
         Source: the web API, "Debugging and Testing Features", ``t=stream-deep-check``.
         """
-        query = f"t=stream-deep-check{_check_options(False, False, add_lease)}"
+        query = f"t=stream-deep-check{check_options(False, False, add_lease)}"
         with self._ask(
             "POST", cap, (), query, label=label, body=b"", seconds=STREAM_SILENCE
         ) as response:
@@ -386,10 +393,7 @@ class Gateway:
             yield from parse_stream(blocks(response, label, self._transport), label)
 
     def probe_upload(self) -> None:
-        """Upload a small random file, linked nowhere, to see that it can be stored.
-
-        Raises NotEnoughServers if it can't.
-        """
+        """Upload a small random file, linked nowhere. Raises NotEnoughServers."""
         content = secrets.token_bytes(LITERAL_LIMIT + 1)
         body = UploadBody(lambda: [content], repeatable=False)
         self.upload(body, label="a probe of the gateway")
@@ -423,8 +427,3 @@ class Gateway:
             timeout=timeout,
         )
         return require_success(response, label, self._transport, accepted)
-
-
-def _check_options(verify: bool, repair: bool, add_lease: bool) -> str:
-    chosen = {"verify": verify, "repair": repair, "add-lease": add_lease}
-    return "".join(f"&{name}=true" for name, is_on in chosen.items() if is_on)

@@ -32,11 +32,13 @@ from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.children import Child, Link
 from tahoestorage.tahoe.directories import Directories, Directory, FreshListing, Path
 from tahoestorage.tahoe.directorychanges import DirectoryChanges
+from tahoestorage.tahoe.directorykeys import DirectoryKey
 from tahoestorage.tahoe.linkreading import read_entry
 from tahoestorage.tahoe.linkstogether import link_together
+from tahoestorage.tahoe.preparations import Preparations
 from tahoestorage.tahoe.serverfacts import ServerRules
 from tahoestorage.tahoe.serverlist import now
-from tahoestorage.tahoe.trees import Tree, build_locks, deepest_directory
+from tahoestorage.tahoe.trees import build_locks, deepest_directory
 from tahoestorage.tahoe.writecollisions import pause
 
 Replace = Literal["false", "only-files"]
@@ -56,6 +58,12 @@ class Links(DirectoryChanges):
     ) -> None:
         super().__init__(directories, rules)
         self._layout = layout
+        self.preparations = Preparations(
+            directories,
+            partial(self.prepare, making=True),
+            self._make if layout == "SDMF" else None,
+        )
+        """Makes what is missing on the way to a file while that is uploaded."""
 
     def add(
         self,
@@ -143,7 +151,8 @@ class Links(DirectoryChanges):
         label = "/".join(path[: length + 1])
         since = self.prepare(label, making=True, since=began)
         ticket = self.cache.ticket()
-        tree = Tree(path, length, link, partial(self._make, since=since))
+        make = partial(self._make, since=since)
+        tree = self.preparations.tree(directory, path, length, link, make)
         # If a server went away meanwhile, the facts must have it before the link.
         self.prepare(label, making=True, since=since)
         for number, cap in enumerate(tree.caps):
@@ -159,10 +168,19 @@ class Links(DirectoryChanges):
             directory = Directory.of(theirs.entry.reference, theirs.write_reference)
         return directory
 
-    def _make(self, children: dict[str, Link], label: str, since: float | None) -> Cap:
-        """Make a directory; another if the response is lost, for none is linked."""
-        make = self.gateway.make_directory
-        for _ in range(self.gateway.retries):
+    def _make(
+        self,
+        children: dict[str, Link],
+        label: str,
+        since: float | None,
+        key: DirectoryKey | None = None,
+    ) -> Cap:
+        """Make a directory; another if the response is lost, for none is linked.
+
+        With a ``key`` it is tried once.
+        """
+        make = partial(self.gateway.make_directory, key=key)
+        for _ in range(self.gateway.retries if key is None else 0):
             self.quorum.require(label, making=True, since=since)
             try:
                 return self.send(make, children, self._layout, label=label)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from weakref import WeakValueDictionary
 
 from tahoestorage import forks
@@ -41,6 +41,14 @@ def deepest_directory(directories: Directories, path: Path) -> tuple[Directory, 
             return directories.listing(path, recall=recall).directory, len(path)
         except FileMissing:
             pass
+    return walk_down(directories, path)
+
+
+def walk_down(directories: Directories, path: Path) -> tuple[Directory, int]:
+    """Return what ``deepest_directory`` does, asked for level by level.
+
+    For a path of which some is known to be missing.
+    """
     here = directories.root
     for length in range(len(path)):
         below = _below(directories, here, path[: length + 1])
@@ -81,18 +89,21 @@ class Tree:
 
     ``caps`` are the write caps of the directories from ``path[:first + 1]`` down to
     ``path[:-1]``; the file is linked in the last one. None is ever empty, and none can
-    be reached before it is complete. Raises what ``make`` raises.
+    be reached before it is complete. Raises what ``make`` raises. ``outer`` are those
+    that were made before, from the outermost on.
     """
 
-    def __init__(self, path: Path, first: int, file: Link, make: Make) -> None:
+    def __init__(
+        self, path: Path, first: int, file: Link, make: Make, outer: Sequence[Cap] = ()
+    ) -> None:
         self._path = path
         self._first = first
         self._file = file
-        self.caps: list[Cap] = []
+        self.caps = [*outer]
         name, link = path[-1], file
-        for length in range(len(path) - 1, first, -1):
+        for length in range(len(path) - 1, first + len(outer), -1):
             cap = make({**marker.child(), name: link}, "/".join(path[:length]))
-            self.caps.insert(0, cap)
+            self.caps.insert(len(outer), cap)
             name, link = path[length - 1], Link(cap)
 
     def keep(self, cache: EntryCache, ticket: Ticket, start: int) -> None:
