@@ -1,9 +1,9 @@
 """A large upload by PUT and by tus, on S3 and on a grid, beside ``storage.save``.
 
 PUT and save take turns, and the rates are medians. The upload by tus is cut ten times;
-once the web process is killed, and once another one goes on. How much the web processes
-grow is what their kernel says (VmHWM). No two uploads have equal content, which a grid
-would know already.
+once the web process is killed, and once another one goes on. It ends when a worker has
+stored it, where a job does that. How much the web processes grow is what their kernel
+says (VmHWM). No two uploads have equal content, which a grid would know already.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from tests.application.site import (
     make_tables_and_user,
     manage,
     served,
+    working,
 )
 from tests.support.relay import Relay
 from tests.support.s3_servers import ACCESS_KEY, SECRET_KEY, running_weed
@@ -132,6 +133,7 @@ def measure(
     make_tables_and_user(environment)
     storage = make()
     with (
+        working(environment, work / "worker.log"),
         served(environment, work / "first.log") as first,
         served(environment, work / "second.log") as second,
     ):
@@ -193,7 +195,7 @@ def measure(
 def by_tus(
     first: Site, second: Site, access: str, content: Path, starting: list[float]
 ) -> None:
-    """Upload by tus: cut, killed, and gone on with at the other site.
+    """Upload by tus, until it is stored: cut, killed, and gone on with elsewhere.
 
     To ``starting`` the seconds are added that gunicorn takes for another worker.
     """
@@ -245,7 +247,8 @@ def by_tus(
                     head = requests.head(url, headers=headers, timeout=600)
                     if head.status_code == 200:
                         offset = int(head.headers["Upload-Offset"])
-                        break
+                        if "Job-Id" not in head.headers:
+                            break
                 time.sleep(0.02)
 
 

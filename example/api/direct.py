@@ -22,11 +22,9 @@ from api.serializers import NamedSerializer
 from api.tusheaders import UNKNOWN_TYPE
 from objects import access, storing
 from objects.models import Version
-from uploads import direct, finishing
+from uploads import deferring, direct, finishing
 from uploads.leases import Busy, expiry
 from uploads.models import Upload
-
-HASHED_AT_ONCE = 256 << 20  # bytes; the sweep hashes what is larger
 
 
 class NewDirectSerializer(NamedSerializer):
@@ -59,10 +57,11 @@ class DirectSerializer(serializers.Serializer[Any]):
 
 
 class FinishedSerializer(serializers.Serializer[Any]):
-    """Whether the object is stored, or its bytes are still to be hashed."""
+    """Whether the object is stored, or its bytes are still to be hashed by a job."""
 
     object = serializers.UUIDField()
     state = serializers.ChoiceField(("stored", "pending"))
+    job = serializers.UUIDField(allow_null=True)
 
 
 class DirectUploadsView(APIView):
@@ -144,19 +143,20 @@ class DirectUploadView(APIView):
         },
     )
     def post(self, request: Request, pk: uuid.UUID) -> Response:
-        """Say that it was uploaded: it is hashed now, or later where it is large.
+        """Say that it was uploaded: it is hashed now, or by a job where it is large.
 
         409 where nothing was uploaded yet. 422 where the bucket holds another number of
         bytes than was announced: the upload is given up then.
         """
         upload = own(request, pk)
-        object_id = upload.version.object_id if upload.version else None
         if upload.finished_at is not None:
-            return finished(object_id, "stored")
-        if upload.size > HASHED_AT_ONCE:
-            return finished(object_id, "pending")
+            return finished(upload)
         try:
-            direct.verify(upload)
+            if deferring.is_quick(upload):
+                direct.verify(upload)
+            elif not deferring.is_under_way(upload):
+                direct.check(upload)
+                deferring.start(upload)
         except Busy:
             raise Problem(423, _("The upload is being worked on."), "busy") from None
         except direct.NotThere:
@@ -165,7 +165,7 @@ class DirectUploadView(APIView):
             raise Problem(
                 422, _("Another number of bytes was uploaded."), "wrong_size"
             ) from None
-        return finished(object_id, "stored")
+        return finished(upload)
 
     @extend_schema(
         operation_id="uploads_direct_delete", responses={204: None, 423: None}
@@ -185,11 +185,18 @@ class DirectUploadView(APIView):
 
 def own(request: Request, pk: uuid.UUID) -> Upload:
     """Return a direct upload that the user began."""
-    uploads = Upload.objects.select_related("version").filter(kind=Upload.Kind.DIRECT)
+    uploads = Upload.objects.select_related("version__object__tenant", "user", "job")
+    uploads = uploads.filter(kind=Upload.Kind.DIRECT)
     uploads = uploads.exclude(version__state=Version.State.GIVEN_UP)
     return get_object_or_404(uploads, pk=pk, user=cast(User, request.user))
 
 
-def finished(object_id: uuid.UUID | None, state: str) -> Response:
-    data = FinishedSerializer({"object": object_id, "state": state}).data
-    return Response(data, status=200 if state == "stored" else 202)
+def finished(upload: Upload) -> Response:
+    """Say that the object is stored, or which job is to see to that."""
+    is_stored = upload.finished_at is not None
+    found = {
+        "object": upload.version.object_id if upload.version else None,
+        "state": "stored" if is_stored else "pending",
+        "job": None if is_stored else upload.job_id,
+    }
+    return Response(FinishedSerializer(found).data, status=200 if is_stored else 202)

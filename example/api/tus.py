@@ -44,7 +44,7 @@ from api.tusheaders import (
 )
 from objects import access, storing
 from objects.access import Access
-from uploads import finishing
+from uploads import deferring, finishing
 from uploads.assembly import Lost
 from uploads.authors import is_revoked
 from uploads.leases import Busy, acquire, expiry
@@ -185,22 +185,20 @@ class UploadView(TusView):
         """Say how much has come; 423 while somebody works on it.
 
         It is 423 too while the store or the database is away: clients take any other
-        error for the end of the upload, and begin anew.
+        error for the end of the upload, and begin anew. Where all has come and nobody
+        stores it, a job is started that does.
         """
         try:
             upload = found(pk)
+            if upload.finished_at is None and not deferring.is_under_way(upload):
+                if upload.is_leased:
+                    raise Busy
+                if upload.is_complete:
+                    deferring.start(upload)
+        except Busy:
+            return Response(status=423)
         except (OperationalError, InterfaceError) as error:
             logger.error("The database failed: %s", error)
-            return Response(status=423)
-        if upload.finished_at is None and upload.is_leased:
-            return Response(status=423)
-        try:
-            finishing.finish_if_complete(upload)
-        except Exception as error:
-            if isinstance(error, Lost):
-                raise lost() from None
-            if not isinstance(error, Busy):
-                logger.error("An upload could not be finished: %s", error)
             return Response(status=423)
         headers = told(upload) | {"Upload-Length": str(upload.size)}
         if upload.metadata:
@@ -224,7 +222,8 @@ class UploadView(TusView):
     def patch(self, request: Request, pk: uuid.UUID) -> Response:
         """Add the body to what has come; with the last byte the object is stored.
 
-        Where the body breaks off, what came of it is kept.
+        Where that takes long a job does it, and `Job-Id` says which. Where the body
+        breaks off, what came of it is kept.
         """
         if request.content_type != BODY_TYPE:
             raise UnsupportedMediaType(request.content_type)
@@ -293,13 +292,16 @@ def begin(request: Request, size: int, described: Described) -> Upload:
 def take(
     request: Request, upload: Upload, length: int, checksum: tuple[str, bytes] | None
 ) -> None:
-    """Keep what comes, and finish the upload if that is all of it."""
+    """Keep what comes, and finish the upload if that is all of it, or have it done."""
+    if upload.is_complete and not deferring.is_quick(upload):
+        deferring.start(upload)
+        return
     lease = acquire(upload)
     with finishing.returned(lease):
         if length:
             with body_of(request) as stream:
                 receive(lease, stream, length, checksum)
-        if upload.offset == upload.size:
+        if upload.is_complete and not deferring.is_under_way(upload):
             finishing.finish(lease)
 
 
@@ -310,13 +312,16 @@ def found(pk: uuid.UUID) -> Upload:
     were revoked since.
     """
     upload = (
-        Upload.objects.select_related("version__object", "user")
+        Upload.objects.select_related("version__object__tenant", "user", "job")
         .filter(pk=pk, kind=Upload.Kind.TUS)
         .first()
     )
     if upload is None or is_revoked(upload, upload.user):
         raise Http404
-    if upload.is_expired or (upload.version is None and upload.finished_at is None):
+    is_finished = upload.finished_at is not None
+    # One all of which has come waits for whoever stores it.
+    is_expired = upload.is_expired and (is_finished or not upload.is_complete)
+    if is_expired or (upload.version is None and not is_finished):
         raise Problem(410, _("The upload has expired."), "expired")
     if upload.is_given_up:
         # Its rows wait for a store that could not delete: nobody goes on with it.
@@ -344,4 +349,6 @@ def told(upload: Upload) -> dict[str, str]:
     }
     if upload.version is not None:
         headers["Object-Id"] = str(upload.version.object_id)
+    if upload.finished_at is None and deferring.is_under_way(upload):
+        headers["Job-Id"] = str(upload.job_id)
     return headers

@@ -119,7 +119,7 @@ CORS_ALLOW_HEADERS = [
 ]
 CORS_EXPOSE_HEADERS = [
     *("accept-ranges", "content-disposition", "content-range", "retry-after"),
-    *("etag", "location", "object-id", "tus-extension", "tus-max-size"),
+    *("etag", "job-id", "location", "object-id", "tus-extension", "tus-max-size"),
     *("tus-resumable", "tus-version", "upload-expires", "upload-length"),
     *("upload-metadata", "upload-offset"),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import uuid
 from typing import ClassVar
 
 from django.conf import settings
@@ -11,10 +12,11 @@ from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.core.handlers.wsgi import WSGIRequest
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.request import Request
 
@@ -23,12 +25,14 @@ from accounts.models import User
 from accounts.quotas import QuotaExceeded
 from api.tus import UploadsView
 from api.tusheaders import MEDIA_TYPE, UNKNOWN_TYPE
+from jobs import control
 from objects import access, names, storing
 from objects.changing import PathTaken
 from objects.incoming import IncomingFile
 from pages.forms import check_limit
 from pages.listing import Place
 from pages.showing import SeeOther
+from uploads import deferring
 
 
 class HeaderSession(SessionAuthentication):
@@ -52,6 +56,16 @@ class ResumableView(UploadsView):
 
     authentication_classes = (HeaderSession,)
     schema: ClassVar[None] = None
+
+
+@login_required
+@require_safe
+def job(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Say, as JSON, how far a job is that stores an upload."""
+    jobs = control.visible(user_of(request)).filter(kind=deferring.KIND)
+    found = get_object_or_404(jobs, pk=pk)
+    told = {name: getattr(found, name) for name in ("state", "error", "done", "of")}
+    return JsonResponse(told, headers={"Cache-Control": "no-store"})
 
 
 @login_required

@@ -10,6 +10,7 @@ urlpatterns = [
     path("files/", files.files, name="files"),
     path("files/upload/", uploads.upload, name="upload"),
     path("files/uploads/", uploads.ResumableView.as_view(), name="uploads"),
+    path("files/uploads/jobs/<uuid:pk>/", uploads.job, name="upload-job"),
     path("files/new-folder/", actions.new_folder, name="new-folder"),
     path("files/deleted/", files.deleted, name="deleted"),
     path("usage/", usage.usage, name="usage"),

@@ -164,6 +164,11 @@ def _begin(lease: Lease) -> None:
         raise
 
 
+def known_sha256(upload: Upload) -> str | None:
+    """Return the SHA-256 of what has come; None where it has to be read back."""
+    return RunningHash(upload.offset, upload.hash_state).sha256
+
+
 def complete(lease: Lease) -> str:
     """Make the object of all its parts, and return its SHA-256. Raises Lost.
 
@@ -177,8 +182,7 @@ def complete(lease: Lease) -> str:
         raise Lost("Parts of the upload are missing.")
     with _lost():
         storage.complete_parts(upload.assembly_key, upload.assembly, parts)
-    known = RunningHash(upload.offset, upload.hash_state).sha256
-    digest = PartsDigest(storage, parts, upload.part_bytes, known)
+    digest = PartsDigest(storage, parts, upload.part_bytes, known_sha256(upload))
     sha256 = digest.stored(upload.assembly_key)
     if sha256 is None:
         raise Lost("The store does not hold what was sent.")

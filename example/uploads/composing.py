@@ -23,16 +23,25 @@ def running_hash(upload: Upload) -> RunningHash:
     return RunningHash(upload.offset, upload.hash_state, crc32c=True)
 
 
-def compose(upload: Upload, version: Version) -> str | None:
-    """Make the object, and return its SHA-256; None where it has to be copied.
+def known_hash(upload: Upload, version: Version) -> RunningHash | None:
+    """Return the hash of all of it; None where the object has to be copied.
 
     That is where nobody could hand on the state of the hash, and where the tenant was
-    moved meanwhile. Raises storing.NotStored, and what the store raises.
+    moved meanwhile.
     """
     if not is_for(upload) or upload.store != version.store or not upload.size:
         return None
     known = running_hash(upload)
-    if known.sha256 is None:
+    return None if known.sha256 is None else known
+
+
+def compose(upload: Upload, version: Version) -> str | None:
+    """Make the object, and return its SHA-256; None where it has to be copied.
+
+    Raises storing.NotStored, and what the store raises.
+    """
+    known = known_hash(upload, version)
+    if known is None or known.sha256 is None:
         return None
     storage: Any = version.storage
     kept = upload.parts.filter(is_kept=True).order_by("start")

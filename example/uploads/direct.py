@@ -11,8 +11,8 @@ from objects.incoming import CHUNK, IncomingFile
 from objects.models import Version
 from tahoestorage.backends.directupload import DirectUpload
 from tahoestorage.exceptions import NotConditional
-from uploads.finishing import give_up, returned, settle
-from uploads.leases import Lease, acquire
+from uploads.finishing import Progress, give_up, returned, settle
+from uploads.leases import Busy, Lease, acquire
 from uploads.models import Upload
 
 
@@ -52,32 +52,52 @@ def end_of(signed: DirectUpload) -> datetime | None:
     return None
 
 
-def verify(upload: Upload) -> None:
+def check(upload: Upload) -> None:
+    """Ask the store whether it has what was announced, as far as its size tells.
+
+    Raises what `verify` does.
+    """
+    if upload.version is None:
+        raise Busy
+    try:
+        _check_size(upload.version)
+    except WrongSize:
+        give_up(upload)
+        raise
+
+
+def verify(upload: Upload, progress: Progress | None = None) -> None:
     """Hash what was uploaded, and let its version be stored.
 
     Raises NotThere, and may be tried again then; WrongSize, and then the upload is
-    given up; Busy, and what the store raises.
+    given up; Busy, what ``progress`` raises, and what the store raises.
     """
     try:
         lease = acquire(upload)
         with returned(lease):
-            settle(lease, lease.version, _hash(lease, lease.version))
+            settle(lease, lease.version, _hash(lease, lease.version, progress))
     except WrongSize:
         give_up(Upload.objects.get(pk=upload.pk))
         raise
 
 
-def _hash(lease: Lease, version: Version) -> str:
-    """Return the SHA-256 of the stored bytes, all of which are read."""
-    storage: Any = version.storage
+def _check_size(version: Version) -> None:
     try:
-        size = storage.size(version.key)
+        size = version.storage.size(version.key)
     except FileNotFoundError:
         raise NotThere from None
     if size != version.size:
         raise WrongSize
-    with storage.open(version.key) as file:
+
+
+def _hash(lease: Lease, version: Version, progress: Progress | None) -> str:
+    """Return the SHA-256 of the stored bytes, all of which are read."""
+    _check_size(version)
+    size = version.size or 0
+    with version.storage.open(version.key) as file:
         content = IncomingFile(file, size)
         while content.read(CHUNK):
             lease.renew()
+            if progress is not None:
+                progress(content.taken, size)
     return content.sha256

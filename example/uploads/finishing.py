@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
+from jobs.kinds import Cancelled
 from objects import quarantine, storing
 from objects.incoming import IncomingFile
 from objects.keys import moved_key
 from objects.models import Version
 from objects.reading import whole
 from tahoestorage.exceptions import TahoeStorageError
-from uploads import assembly, composing
+from uploads import assembly, composing, deferring
 from uploads.assembly import Lost
 from uploads.authors import check_user
 from uploads.leases import AWAY, LEASE, Busy, Lease, acquire
@@ -24,6 +25,12 @@ from uploads.models import Upload
 from uploads.parts import discard
 
 logger = logging.getLogger(__name__)
+Progress = Callable[[int, int], None]
+"""Told how many bytes were read, and of how many; what it raises ends that."""
+
+
+def _untold(done: int, of: int) -> None:
+    """Tell nobody."""
 
 
 class PartsReader:
@@ -57,7 +64,7 @@ class PartsReader:
             self._file = None
 
 
-def finish(lease: Lease) -> None:
+def finish(lease: Lease, progress: Progress = _untold) -> None:
     """Make one file in the store of all the parts, and let its version be stored.
 
     Whatever goes wrong, the parts are still there, and it can be tried again; unless
@@ -71,7 +78,7 @@ def finish(lease: Lease) -> None:
             else:
                 _claim(lease, version)
                 composed = composing.compose(lease.upload, version)
-                sha256 = composed or _copy_parts(lease, version)
+                sha256 = composed or _copy_parts(lease, version, progress)
         settle(lease, version, sha256)
     except Exception:
         with contextlib.suppress(Exception):
@@ -96,11 +103,13 @@ def _claim(lease: Lease, version: Version) -> None:
     version.storage.delete(last)
 
 
-def _copy_parts(lease: Lease, version: Version) -> str:
+def _copy_parts(lease: Lease, version: Version, progress: Progress) -> str:
     """Return the SHA-256 of what was stored."""
     with contextlib.closing(PartsReader(lease)) as parts:
         content = IncomingFile(parts, lease.upload.size, version.content_type)
+        content.on_read = lambda: progress(content.taken, content.size)
         storing.save(version, content)
+    progress(content.size, content.size)
     return content.sha256
 
 
@@ -170,7 +179,7 @@ def finish_if_complete(upload: Upload) -> None:
     Raises Busy while somebody else does, and what the store raises; for some seconds
     nobody tries again then.
     """
-    if upload.finished_at is not None or upload.offset < upload.size:
+    if upload.finished_at is not None or not upload.is_complete:
         return
     lease = acquire(upload)
     with returned(lease):
@@ -181,11 +190,11 @@ def finish_if_complete(upload: Upload) -> None:
 def returned(lease: Lease) -> Iterator[None]:
     """Release the lease after the block; some seconds later where the store failed.
 
-    Where what had come is lost, the upload is given up.
+    Where what had come is lost, or its job was cancelled, the upload is given up.
     """
     try:
         yield
-    except Lost:
+    except (Lost, Cancelled):
         cancel(lease.upload)
         raise
     except (OSError, TahoeStorageError, storing.NotStored):
@@ -200,9 +209,10 @@ def returned(lease: Lease) -> Iterator[None]:
 def terminate(upload: Upload) -> None:
     """Give an upload up; of a finished one only the row goes, not what it became.
 
-    Raises Busy while somebody works on it.
+    Raises Busy while somebody works on it; a job does so for some seconds more.
     """
     if upload.finished_at is None:
+        deferring.cancel(upload)
         give_up(upload)
     else:
         remove(upload)

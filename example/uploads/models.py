@@ -10,6 +10,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from jobs.models import Job
 from objects.models import Version
 from tahoestorage.backends.sentparts import SentPart
 from uploads.processes import has_ended
@@ -59,6 +60,10 @@ class Upload(models.Model):
     assembly_key = models.CharField(max_length=255, blank=True, editable=False)
     part_bytes = models.PositiveBigIntegerField(default=0, editable=False)
     hash_state = models.BinaryField(null=True, editable=False)
+    # What finishes it, where that takes long. See `uploads.deferring`.
+    job = models.ForeignKey(
+        Job, models.SET_NULL, null=True, related_name="+", editable=False
+    )
     created_at = models.DateTimeField(_("begun"), auto_now_add=True)
     expires_at = models.DateTimeField(_("expires"), db_index=True)
     finished_at = models.DateTimeField(_("finished"), null=True)
@@ -76,6 +81,11 @@ class Upload(models.Model):
     def storage(self) -> Storage:
         """The store that holds the parts."""
         return storages[self.store]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of it has come, in parts."""
+        return self.kind == self.Kind.TUS and self.offset == self.size
 
     @property
     def is_given_up(self) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from uploads import assembly, composing
+from uploads import assembly, composing, deferring
 from uploads.assembly import AssembledPart
 from uploads.bodies import Body
 from uploads.hashing import RunningHash
@@ -123,7 +123,11 @@ def _next(lease: Lease, start: int, body: Body) -> Part:
 
 
 def keep(lease: Lease, parts: list[Part]) -> None:
-    """Let parts that follow each other count, from the upload's offset on."""
+    """Let parts that follow each other count, from the upload's offset on.
+
+    With the last of them a job is started, or none counts, where the end of the upload
+    takes long; the lease is given back for it.
+    """
     if not parts:
         return
     with transaction.atomic():
@@ -134,5 +138,8 @@ def keep(lease: Lease, parts: list[Part]) -> None:
             hash_state=parts[-1].hash_state,
             expires_at=expiry(lease.upload),
         )
+        if lease.upload.is_complete and not deferring.is_quick(lease.upload):
+            deferring.start(lease.upload)
+            lease.update(lease=None, leased_until=None)
     for part in parts:
         part.clean()

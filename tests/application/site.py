@@ -189,6 +189,21 @@ def served_by(
         server.wait(30)
 
 
+@contextlib.contextmanager
+def working(environment: Environment, log: Path) -> Iterator[None]:
+    """Have a worker do the site's jobs."""
+    command = [sys.executable, "manage.py", "jobs_worker"]
+    with log.open("wb") as output:
+        worker = subprocess.Popen(
+            command, cwd=EXAMPLE, env=environment, stdout=output, stderr=output
+        )
+    try:
+        yield
+    finally:
+        worker.terminate()
+        worker.wait(30)
+
+
 def grid_environment(grid: LocalGrid, directory: Path) -> Environment:
     """The environment of a new site on the grid, with its demonstration data."""
     cap_file = directory / "root.cap"

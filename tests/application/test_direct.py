@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts.models import Tenant, User
+from jobs import running, sweeping
+from jobs.models import Job
 from objects.models import StoredObject, Version
 from tahoestorage.backends.directupload import DirectUpload
 from tests.application.callers import client_of
@@ -111,13 +114,104 @@ def test_what_was_uploaded_is_stored_once_it_was_hashed(
 
     response = api.post(f"{NEW}{upload['id']}/")
 
-    assert response.json() == {"object": upload["object"], "state": "stored"}
+    assert response.json() == {
+        "object": upload["object"],
+        "state": "stored",
+        "job": None,
+    }
     found = StoredObject.objects.get()
     assert found.sha256 == hashlib.sha256(CONTENT).hexdigest()
     assert counts() == [3000, 0]
     assert api.post(f"{NEW}{upload['id']}/").status_code == 200
     # By the same request nobody puts other bytes in their place.
     assert send(upload, CONTENT[::-1]).status_code == 412
+
+
+@pytest.fixture
+def large() -> Iterator[None]:
+    """Have what is uploaded be more than is hashed in a request."""
+    with override_settings(UPLOAD_PART_BYTES=len(CONTENT) - 1):
+        yield
+
+
+def test_what_is_large_is_hashed_by_a_job(
+    stores: None, large: None, api: APIClient
+) -> None:
+    upload = begin(api)
+    assert api.post(f"{NEW}{upload['id']}/").status_code == 409
+    send(upload, CONTENT)
+
+    for _ in range(2):  # The job of the first is the second's.
+        response = api.post(f"{NEW}{upload['id']}/")
+        assert response.status_code == 202
+    job = Job.objects.get()
+    assert response.json() == {
+        "object": upload["object"],
+        "state": "pending",
+        "job": str(job.pk),
+    }
+    assert StoredObject.objects.get().state == "pending"
+    running.run_waiting()
+
+    assert StoredObject.objects.get().sha256 == hashlib.sha256(CONTENT).hexdigest()
+    job.refresh_from_db()
+    assert (job.state, job.done, job.of) == ("done", len(CONTENT), len(CONTENT))
+    assert counts() == [3000, 0]
+    assert api.post(f"{NEW}{upload['id']}/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("instead", "error"),
+    [
+        (b"something else", "Another number of bytes was uploaded."),
+        (None, "The store has lost what had come of it."),
+    ],
+)
+def test_a_job_says_why_it_lets_nothing_be_stored(
+    stores: None, large: None, api: APIClient, instead: bytes | None, error: str
+) -> None:
+    upload = begin(api)
+    send(upload, CONTENT)
+    assert api.post(f"{NEW}{upload['id']}/").status_code == 202
+    version = Version.objects.get()
+    version.storage.delete(version.key)
+    if instead is not None:
+        version.storage.save(version.key, io.BytesIO(instead))
+
+    running.run_waiting()
+
+    job = Job.objects.get()
+    assert (job.state, job.error) == ("failed", error)
+    assert not StoredObject.objects.exclude(current=None).exists()
+
+
+def test_who_gives_it_up_cancels_the_job(
+    stores: None, large: None, api: APIClient
+) -> None:
+    upload = begin(api)
+    send(upload, CONTENT)
+    api.post(f"{NEW}{upload['id']}/")
+
+    assert api.delete(f"{NEW}{upload['id']}/").status_code == 204
+
+    assert Job.objects.get().state == "cancelled"
+    assert running.run_waiting() == 0
+    assert not StoredObject.objects.exclude(current=None).exists()
+    assert api.post(f"{NEW}{upload['id']}/").status_code == 404
+
+
+def test_where_workers_run_they_hash_what_nobody_said_was_uploaded(
+    stores: None, large: None, api: APIClient
+) -> None:
+    send(begin(api), CONTENT)
+    begin(api, name="other.bin", size=0)
+
+    sweeping.sweep()
+    running.run_waiting()
+
+    assert [found.name for found in StoredObject.objects.exclude(current=None)] == [
+        "a.bin"
+    ]
 
 
 def test_the_sweep_hashes_what_nobody_said_was_uploaded(

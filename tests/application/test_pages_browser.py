@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,13 +21,13 @@ from tests.application.browser import (
 )
 from tests.application.cutting import upload_through_restart, upload_with_cuts
 from tests.application.site import (
-    EXAMPLE,
     ROOT,
     Environment,
     Site,
     grid_environment,
     manage,
     served,
+    working,
 )
 
 FILL = (
@@ -55,17 +53,11 @@ def site(
     environment: Environment, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
     directory = tmp_path_factory.mktemp("log")
-    command = [sys.executable, "manage.py", "jobs_worker"]
-    with (directory / "worker.log").open("wb") as output:
-        worker = subprocess.Popen(
-            command, cwd=EXAMPLE, env=environment, stdout=output, stderr=output
-        )
-    try:
-        with served(environment, directory / "site.log") as site:
-            yield site
-    finally:
-        worker.terminate()
-        worker.wait(30)
+    with (
+        working(environment, directory / "worker.log"),
+        served(environment, directory / "site.log") as site,
+    ):
+        yield site
 
 
 @pytest.fixture
@@ -289,6 +281,32 @@ def test_an_upload_goes_on_when_the_site_behind_its_web_server_has_started_again
 
     assert outcome.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
     assert outcome.begun == 1
+
+
+def test_what_a_job_stores_shows_its_progress_and_is_stopped(
+    ann: WatchedPage, tmp_path: Path
+) -> None:
+    page, file = ann.page, tmp_path / "long.bin"
+    file.write_bytes(random.Random(5).randbytes((1 << 20) + 1))
+    # As a job of a larger one has it for longer.
+    told = {"state": "running", "error": "", "done": 4, "of": 10}
+    page.route("**/files/uploads/jobs/**", lambda route: route.fulfill(json=told))
+    page.goto("/files/?folder=long")
+    page.get_by_label("Upload files").set_input_files(file)
+    item = page.get_by_role("region", name="Uploads").get_by_role("listitem")
+    expect(item).to_contain_text("Being stored… 40 %")
+
+    with page.expect_request(lambda request: request.method == "DELETE"):
+        item.get_by_role("button", name="Stop long.bin").click()
+
+    expect(item).to_contain_text("Stopped")
+    told |= {"state": "failed", "error": "The object was deleted meanwhile."}
+    page.get_by_label("Upload files").set_input_files(file)
+    item = page.get_by_role("region", name="Uploads").get_by_role("listitem").last
+    expect(item).to_contain_text("The object was deleted meanwhile.")
+    expect(item.get_by_role("button", name="Try again long.bin")).to_be_visible()
+    # The browser tells of each 423 until the worker has stopped.
+    ann.errors[:] = [one for one in ann.errors if "Failed to load" not in one]
 
 
 def test_what_is_refused_says_why(ann: WatchedPage, tmp_path: Path) -> None:

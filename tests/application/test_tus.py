@@ -24,6 +24,7 @@ from rest_framework.test import APIClient
 from accounts import passwords, people
 from accounts.models import Tenant, User
 from accounts.tokens import revoke_tokens
+from jobs import running
 from objects import storing
 from objects.models import StoredObject, UserPermission, Version
 from tests.application.callers import KINDS, NOBODY, Callers, client_of
@@ -157,6 +158,7 @@ def test_what_comes_in_pieces_becomes_one_object(api: APIClient) -> None:
             assert response.status_code == 204, response.content
             assert int(response["Upload-Offset"]) == end
 
+    assert running.run_waiting() == 1
     assert stored() == content
     found = StoredObject.objects.get()
     assert (found.path, found.content_type) == ("a/b/Übersicht.bin", "image/png")
@@ -389,18 +391,20 @@ def test_while_the_store_is_away_it_says_so_and_goes_on_afterwards(
     assert stored() == b"abcde"
 
 
-def test_what_could_not_be_finished_is_by_the_next_who_asks(
+def test_what_could_not_be_finished_is_by_a_job_once_somebody_asks(
     api: APIClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = create(api, 5)
     with monkeypatch.context() as patched:
         patched.setattr("uploads.finishing.storing.save", away_at_the_end)
         assert patch(url, 0, b"abcde").status_code == 503
-        Upload.objects.update(leased_until=timezone.now())
         assert tus(APIClient(), "HEAD", url).status_code == 423
     Upload.objects.update(leased_until=timezone.now())
 
+    # Not by itself, however long that takes: by a job.
     assert offset(url) == 5
+    assert StoredObject.objects.get().state == "pending"
+    assert running.run_waiting() == 1
     assert stored() == b"abcde"
 
 
@@ -446,6 +450,7 @@ def test_who_deletes_an_earlier_try_deletes_no_other_s_bytes(
 
     monkeypatch.setattr(store, "delete", slow)
     tus(APIClient(), "HEAD", url)
+    running.run_waiting()
 
     assert others
     assert stored() == b"abcde"

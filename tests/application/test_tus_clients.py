@@ -15,6 +15,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -26,7 +27,9 @@ from tests.application.site import (
     make_tables_and_user,
     manage,
     served,
+    working,
 )
+from tests.application.workers import wait_for
 from tests.support.relay import Relay
 
 NODE = Path(__file__).parent / "node"
@@ -54,6 +57,7 @@ def sites(
     """Two servers of the application, as on two hosts."""
     logs = tmp_path_factory.mktemp("logs")
     with (
+        working(environment, logs / "worker.log"),
         served(environment, logs / "first.log") as first,
         served(environment, logs / "second.log") as second,
     ):
@@ -111,15 +115,21 @@ def worker_of(site: Site) -> int:
 
 
 def is_stored(site: Site, token: str, name: str, content: Path) -> bool:
+    """Whether it is just that, as soon as a worker has made one file of the parts."""
     headers = {"Authorization": f"Bearer {token}"}
-    found = requests.get(
-        f"{site.address}/api/v1/objects/",
-        params={"name": name},
-        headers=headers,
-        timeout=60,
-    ).json()["results"]
-    assert len(found) == 1
-    url = f"{site.address}/api/v1/objects/{found[0]['id']}/content/"
+
+    def listed() -> list[dict[str, Any]]:
+        response = requests.get(
+            f"{site.address}/api/v1/objects/",
+            params={"name": name},
+            headers=headers,
+            timeout=60,
+        )
+        found: list[dict[str, Any]] = response.json()["results"]
+        assert len(found) == 1
+        return found if found[0]["state"] == "stored" else []
+
+    url = f"{site.address}/api/v1/objects/{wait_for(listed)[0]['id']}/content/"
     response = requests.get(url, headers=headers, timeout=60)
     return response.content == content.read_bytes()
 

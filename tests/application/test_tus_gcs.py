@@ -17,6 +17,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts.models import User
+from jobs import running
 from objects.models import StoredObject
 from tests.application.callers import client_of
 from tests.application.test_tus import (
@@ -110,6 +111,8 @@ def test_who_has_no_state_of_the_hash_reads_the_parts(
     gcs.front.reset()
 
     assert patch(url, PART, CONTENT[PART:]).status_code == 204
+    assert "read" not in gcs.front.kinds
+    assert running.run_waiting() == 1
 
     assert "compose" not in gcs.front.kinds
     assert only_the_object_is_there(storage)

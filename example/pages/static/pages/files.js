@@ -196,7 +196,9 @@ function setUp(form) {
       },
       onShouldRetry: (error) => {
         const status = error.originalResponse?.getStatus() ?? 0;
-        if (status === 0) show(words.offline, words.pause, words.stop);
+        if (status === 0 && item.state === "running") {
+          show(words.offline, words.pause, words.stop);
+        }
         return status === 0 || passes(status) || status === 409 || status === 423;
       },
       onProgress: (sent) => {
@@ -205,20 +207,54 @@ function setUp(form) {
         const all = sent === file.size;
         show(all ? words.finishing : amounts(words.uploading), words.pause, words.stop);
       },
-      onSuccess: () => {
-        item.state = "done";
+      onSuccess: ({ lastResponse }) => {
         bar.value = bar.max;
-        show(words.done, null, words.remove, "done");
-        refresh();
+        // Where it takes long to make one file of what came, a job does it.
+        const job = lastResponse?.getHeader("Job-Id");
+        if (job) storeBy(job);
+        else stored();
         next();
       },
       onError: (error) => {
-        item.state = "failed";
-        bar.className = "error";
-        show(why(error), words.retry, words.remove, "error");
+        fail(why(error));
         next();
       },
     });
+
+    function stored() {
+      item.state = "done";
+      show(words.done, null, words.remove, "done");
+      refresh();
+    }
+
+    function fail(text) {
+      item.state = "failed";
+      bar.className = "error";
+      show(text, words.retry, words.remove, "error");
+    }
+
+    async function storeBy(job) {
+      item.state = "storing";
+      show(words.finishing, null, words.stop);
+      while (item.state === "storing") {
+        const told = await ask(`${words.endpoint}jobs/${job}/`);
+        if (item.state !== "storing") return;
+        if (told.state === "done") stored();
+        else if (told.state === "cancelled") stopped();
+        else if (told.state === "failed") fail(told.error || words.signedOut);
+        else {
+          const part = told.of ? ` ${Math.floor((100 * told.done) / told.of)} %` : "";
+          show(words.finishing + part, null, words.stop);
+          await new Promise((resolve) => setTimeout(resolve, 1000));
+        }
+      }
+      next();
+    }
+
+    function stopped() {
+      item.state = "stopped";
+      show(words.stopped, null, words.remove);
+    }
 
     async function start() {
       item.state = "running";
@@ -255,10 +291,9 @@ function setUp(form) {
         (list.querySelector("button:not([hidden])") ?? input).focus();
         return;
       }
-      item.state = "stopped";
+      stopped();
       // What has come of it is given up on the server, too; its sweep does it else.
       await upload.abort(true).catch(() => {});
-      show(words.stopped, null, words.remove);
       next();
     });
 
@@ -317,6 +352,18 @@ function setUp(form) {
       event.preventDefault();
     }
   });
+}
+
+// Return what a job's address says; nothing while the site is away. A job that is gone,
+// or whoever is not signed in any more, gets no JSON: it has failed for all that is known.
+async function ask(address) {
+  try {
+    const response = await fetch(address, { redirect: "manual" });
+    if (passes(response.status)) return {};
+    return response.ok ? await response.json() : { state: "failed" };
+  } catch {
+    return {};
+  }
 }
 
 function size(bytes, units) {
