@@ -158,9 +158,10 @@ def nothing_known_of_gateways() -> None:
 
 
 @pytest.fixture(scope="session")
-def tahoe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What makes grids that make directories quickly."""
-    return quick_tahoe.executable(tmp_path_factory.mktemp("tahoe"))
+def tahoe() -> Iterator[Path]:
+    """What makes grids that start and make directories quickly."""
+    with quick_tahoe.quick_nodes() as executable:
+        yield executable
 
 
 @pytest.fixture(scope="session")

@@ -19,10 +19,10 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(scope="module")
-def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalGrid]:
+def grid(tahoe: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalGrid]:
     """A grid with two gateways, each with a convergence secret of its own."""
     directory = tmp_path_factory.mktemp("grid")
-    with LocalGrid(directory, servers=1, gateways=2) as grid:
+    with LocalGrid(directory, servers=1, gateways=2, tahoe=tahoe) as grid:
         yield grid
 
 

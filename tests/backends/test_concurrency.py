@@ -454,9 +454,9 @@ def test_workers_that_gunicorn_preloaded_serve_uploads(
 
 
 def test_storages_of_different_grids_and_roots_are_not_mixed_up(
-    make_storage: MakeStorage, tahoe_grid: LocalGrid, tmp_path: Path
+    make_storage: MakeStorage, tahoe_grid: LocalGrid, tahoe: Path, tmp_path: Path
 ) -> None:
-    with LocalGrid() as other_grid:
+    with LocalGrid(tahoe=tahoe) as other_grid:
         storages = [
             make_storage(),
             make_storage(base_cap=tahoe_grid.create_root().uri),

@@ -32,9 +32,9 @@ def site(settings: Settings, tahoe_grid: LocalGrid) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def unhappy_grid() -> Iterator[LocalGrid]:
+def unhappy_grid(tahoe: Path) -> Iterator[LocalGrid]:
     """A grid of one server, where uploads ask for two."""
-    with LocalGrid(happy=2, total=2) as grid:
+    with LocalGrid(happy=2, total=2, tahoe=tahoe) as grid:
         yield grid
 
 
@@ -193,8 +193,8 @@ def test_too_few_servers_for_a_file_are_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_gateway_without_servers_is_refused(site: Settings) -> None:
-    with LocalGrid(gateways=1, servers=2) as grid:
+def test_a_gateway_without_servers_is_refused(site: Settings, tahoe: Path) -> None:
+    with LocalGrid(gateways=1, servers=2, tahoe=tahoe) as grid:
         grid.stop_server(0)
         grid.stop_server(1)
         site.TAHOE_STORAGE_BASE_URL = grid.base_url

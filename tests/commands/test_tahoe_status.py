@@ -29,9 +29,9 @@ LONG = b"longer than a cap can hold " * 4
 
 
 @pytest.fixture(scope="module")
-def grid() -> Iterator[LocalGrid]:
+def grid(tahoe: Path) -> Iterator[LocalGrid]:
     """Two servers, either of which is enough."""
-    with LocalGrid(servers=2, introducer=True, needed=1, happy=1) as grid:
+    with LocalGrid(servers=2, introducer=True, needed=1, happy=1, tahoe=tahoe) as grid:
         yield grid
 
 

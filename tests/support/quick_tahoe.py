@@ -1,22 +1,43 @@
-"""Run ``tahoe``, whose directories cost no search for primes.
+"""Run ``tahoe``, whose directories cost no search for primes; start its nodes quickly.
 
 Each mutable directory has an RSA key of 2048 bits, and to find the two primes of one
 takes longer than all else that a small test has a gateway do. Here any two of the
 primes that were found make a key: as long as any other and no secret, which suits
 the grid of a test.
+
+A node imports a thousand modules, which is most of what its start takes. `quick_nodes`
+has a fork server import those of other packages once. None of them makes Twisted's
+reactor, which a process can't share.
 """
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
 import os
 import shlex
+import subprocess
 import sys
+import tempfile
 import threading
+from collections.abc import Iterable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+from unittest import mock
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 EXPONENT = 65537
+PRELOADED = [
+    *("asyncio", "autobahn.twisted.websocket", "cbor2", "click", "eliot", "filelock"),
+    *("collections_extended", "hyperlink", "psutil", "pycddl", "pyrsistent", "treq"),
+    *("twisted.internet.endpoints", "twisted.internet.epollreactor"),
+    *("twisted.internet.ssl", "twisted.protocols.tls", "twisted.scripts.twistd"),
+    *("twisted.web.client", "twisted.web.server", "twisted.web.static"),
+    *("twisted.web.template", "werkzeug.routing", "wormhole", "yaml", "zfec"),
+]
 
 
 class Keys:
@@ -59,9 +80,81 @@ def executable(directory: Path) -> Path:
     return path
 
 
-if __name__ == "__main__":
+class ForkedNode:
+    """A node of the fork server, with what a LocalNode asks of a Popen."""
+
+    returncode: int | None = None
+
+    def __init__(self, command: list[str], *, pass_fds: Iterable[int], **how: Any):
+        context = multiprocessing.get_context("forkserver")
+        read, self.stdin = context.Pipe(duplex=False)
+        files = [
+            Connection(os.dup(each)) for each in (how["stdout"].fileno(), *pass_fds)
+        ]
+        self._process = context.Process(
+            target=be_node, args=(command, how["env"], [read, *files]), daemon=True
+        )
+        # It needs nothing of the program that starts it, and is not to import that.
+        program, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("main")
+        try:
+            self._process.start()
+        finally:
+            sys.modules["__main__"] = program
+        for file in (read, *files):
+            file.close()
+        self.pid = self._process.pid
+        self.terminate, self.kill = self._process.terminate, self._process.kill
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> None:
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired("tahoe", timeout or 0.0)
+
+
+def be_node(command: list[str], environment: dict[str, str], files: list[Any]) -> None:
+    """Do what ``tahoe run`` does; the first two files are its input and output."""
+    # It measures all that multiprocessing starts, where it measures.
+    coverage = sys.modules.get("coverage")
+    if coverage and (measuring := coverage.Coverage.current()):
+        measuring.stop()
+    os.setsid()
+    for number, file in enumerate([*files[:2], files[1]]):
+        os.dup2(file.fileno(), number)
+    os.environ.clear()
+    os.environ.update(environment)
+    run_tahoe(command)
+
+
+def run_tahoe(command: list[str]) -> None:
+    """Do what ``tahoe`` does, with its arguments after its name, and exit."""
+    sys.argv = command
     from allmydata.crypto import rsa as of_tahoe
     from allmydata.scripts.runner import run
 
     of_tahoe.create_signing_keypair = Keys().make
     sys.exit(run())
+
+
+@contextlib.contextmanager
+def quick_nodes() -> Iterator[Path]:
+    """Within the block, grids of this executable start and make directories quickly."""
+    from tahoestorage.testing import localnode
+
+    multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
+    with tempfile.TemporaryDirectory() as folder:
+        made = executable(Path(folder))
+
+        def start(command: list[str], **how: Any) -> Any:
+            kind = ForkedNode if command[0] == str(made) else subprocess.Popen
+            return kind(command, **how)
+
+        forking = SimpleNamespace(**vars(subprocess) | {"Popen": start})
+        with mock.patch.object(localnode, "subprocess", forking):
+            yield made
+
+
+if __name__ == "__main__":
+    run_tahoe(sys.argv)

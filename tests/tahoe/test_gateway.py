@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -50,9 +51,12 @@ def gateway(proxy: Proxy) -> Iterator[Gateway]:
 
 
 @pytest.fixture(scope="module")
-def broken_grid() -> Iterator[tuple[LocalGrid, Cap, Cap]]:
+def broken_grid(tahoe: Path) -> Iterator[tuple[LocalGrid, Cap, Cap]]:
     """A grid of two servers, one of which has stopped, and a directory and a file."""
-    with LocalGrid(servers=2) as grid, contextlib.closing(Gateway(grid.base_url)) as it:
+    with (
+        LocalGrid(servers=2, tahoe=tahoe) as grid,
+        contextlib.closing(Gateway(grid.base_url)) as it,
+    ):
         root = marker.make_root(it)
         cap = it.upload(content(), label="a file")
         grid.stop_server(1)

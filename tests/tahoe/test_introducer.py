@@ -114,23 +114,25 @@ def test_a_server_that_was_away_is_found_again(grid: LocalGrid, make: Make) -> N
     assert names == ["after", "before", "meanwhile"]
 
 
-def test_a_kept_grid_keeps_its_introducer(tmp_path: Path) -> None:
+def test_a_kept_grid_keeps_its_introducer(tahoe: Path, tmp_path: Path) -> None:
     place = tmp_path / "grid"
-    with LocalGrid(place, introducer=True) as first:
+    with LocalGrid(place, introducer=True, tahoe=tahoe) as first:
         root, urls = first.create_root(), first.base_urls
         assert len(first.pids) == 2
         storage = TahoeStorage(base_url=urls[0], base_cap=root.uri, cache=False)
         storage.save("a", ContentFile(LONG))
     with pytest.raises(ValueError, match="with an introducer"):
         LocalGrid(place).start()
-    with LocalGrid(place, introducer=True) as second:
+    with LocalGrid(place, introducer=True, tahoe=tahoe) as second:
         assert second.base_urls == urls
         assert read(storage, "a") == LONG
 
 
-def test_a_grid_of_a_release_without_introducers_is_started(tmp_path: Path) -> None:
+def test_a_grid_of_a_release_without_introducers_is_started(
+    tahoe: Path, tmp_path: Path
+) -> None:
     place = tmp_path / "grid"
-    with LocalGrid(place):
+    with LocalGrid(place, tahoe=tahoe):
         pass
     file = place / "grid.json"
     kept = json.loads(file.read_text("utf-8"))
@@ -138,5 +140,5 @@ def test_a_grid_of_a_release_without_introducers_is_started(tmp_path: Path) -> N
     file.write_text(json.dumps(kept), "utf-8")
     with pytest.raises(ValueError, match="without an introducer"):
         LocalGrid(place, introducer=True).start()
-    with LocalGrid(place):
+    with LocalGrid(place, tahoe=tahoe):
         pass

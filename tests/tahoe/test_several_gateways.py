@@ -29,8 +29,8 @@ pytestmark = pytest.mark.usefixtures("no_cap_is_logged")
 
 
 @pytest.fixture(scope="module")
-def grid() -> Iterator[LocalGrid]:
-    with LocalGrid(servers=1, gateways=2) as grid:
+def grid(tahoe: Path) -> Iterator[LocalGrid]:
+    with LocalGrid(servers=1, gateways=2, tahoe=tahoe) as grid:
         yield grid
 
 

@@ -71,7 +71,7 @@ def shell(environment: Environment, *scripts: str) -> Any:
 
 @pytest.fixture(scope="module")
 def site(
-    postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
+    postgres: Postgres, tahoe: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
     directory = tmp_path_factory.mktemp("own")
     with LocalGrid(
@@ -82,6 +82,7 @@ def site(
         needed=2,
         happy=4,
         total=5,
+        tahoe=tahoe,
     ) as grid:
         cap = directory / "root.cap"
         cap.write_text(grid.create_root().uri)
