@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.files.uploadedfile import UploadedFile
+from django.db.models import Count, Sum
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
@@ -85,6 +86,9 @@ def delete_event(request: HttpRequest, slug: str) -> HttpResponse:
         "files": files,
         "bytes": sum(file.size for file in files),
         "folder": f"{media.ROOT}/{event.slug}",
+        "exports": event.exports.filter(state="ready").aggregate(
+            count=Count("pk"), size=Sum("size")
+        ),
     }
     return render(request, "events/event_delete.html", context)
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
+from django.template.defaultfilters import filesizeformat
 from django.test import Client
 from django.utils import timezone
 
@@ -354,6 +355,24 @@ def test_who_may_not_edit_it_any_more_makes_no_export(user: User, event: Event) 
     export.refresh_from_db()
     assert export.state == "failed"
     assert "may not edit" in export.error
+
+
+def test_who_deletes_an_event_is_told_what_its_exports_cost(
+    user: User, event: Event
+) -> None:
+    client = Client()
+    client.force_login(user)
+    url = f"/events/{event.slug}/delete/"
+    assert (
+        "export" not in client.get(url).text.partition("<h1>")[2].partition("</main")[0]
+    )
+    export = exported(user, event)
+    starting.start_event(user, event)
+
+    page = client.get(url).text
+
+    assert "Its export stays" in page
+    assert f"{filesizeformat(export.size)} count as used" in page
 
 
 def test_a_deleted_events_exports_stay_with_who_made_them(
