@@ -100,7 +100,11 @@ def files_of(objects: QuerySet[StoredObject], folder: str) -> list[SourceFile]:
     ]
     if len(found) > archive.MAX_MEMBERS:
         raise TooMany(
-            _("There are more than %(most)s files. Export folders below one by one.")
+            _(
+                "There are more than %(most)s files. Export the folders below one by "
+                "one; where one folder alone has so many, move some of its files into "
+                "another one first: that copies nothing."
+            )
             % {"most": archive.MAX_MEMBERS}
         )
     return found

@@ -5,6 +5,7 @@ What decides is told in ``granting``.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
@@ -31,13 +32,17 @@ OBJECTS = Granted(
 
 
 def visible(
-    user: User | AnonymousUser, access: Access = Access.VIEW
+    user: User | AnonymousUser,
+    access: Access = Access.VIEW,
+    *,
+    among: Collection[Any] | None = None,
 ) -> QuerySet[StoredObject]:
     """Return the objects, deleted ones too, that the user has that access to.
 
-    The database decides, by subqueries: no list of ids is fetched.
+    Of those keys alone where ``among`` has some. The database decides, by subqueries:
+    no list of ids is fetched.
     """
-    return OBJECTS.visible(user, access)
+    return OBJECTS.visible(user, access, among=among)
 
 
 def allows(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
@@ -185,11 +185,13 @@ def by_day(user: User) -> list[Day]:
     """Return what was uploaded on each of the last days, in files that one sees."""
     today = timezone.localdate()
     first = today - timedelta(days=DAYS - 1)
+    # Compared as a time: as a date each version's would have to be made into one.
+    since = timezone.make_aware(datetime.combine(first, time.min))
     found = (
         Version.objects.filter(
             object__in=seen(user),
             state=Version.State.STORED,
-            created_at__date__gte=first,
+            created_at__gte=since,
         )
         .annotate(day=TruncDate("created_at"))
         .values("day")

@@ -21,7 +21,7 @@ from django.utils import timezone
 from accounts import erasure
 from accounts.models import Tenant, User
 from audit.models import Entry
-from exports import access, places, removing, running, starting, tasks, telling
+from exports import access, archive, places, removing, running, starting, tasks, telling
 from exports.models import Export
 from jobs import control
 from jobs.models import Job
@@ -151,6 +151,19 @@ def test_an_empty_folder_is_said_to_be_empty(user: User, storage: Any) -> None:
 
     assert (export.state, names_in(storage, "exports")) == ("failed", [])
     assert "no files" in export.error
+
+
+def test_a_folder_of_too_many_files_says_what_to_do(
+    user: User, storage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(user)
+    monkeypatch.setattr(archive, "MAX_MEMBERS", 3)
+
+    export = exported(user)
+
+    assert (export.state, names_in(storage, "exports")) == ("failed", [])
+    assert export.error.startswith("There are more than 3 files.")
+    assert "move some of its files" in export.error
 
 
 def test_the_quota_counts_it_beforehand(user: User, storage: Any) -> None:

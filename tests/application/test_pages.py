@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
 from audit.models import Entry
-from objects import changing, storing
+from objects import access, changing, storing
 from objects.incoming import IncomingFile
 from objects.models import StoredObject
 from pages import files
@@ -343,6 +343,25 @@ def test_htmx_gets_the_part_alone_with_the_messages(user: User) -> None:
     assert 'hx-swap-oob="innerHTML:#messages"' in response.text
     assert "was deleted" in response.text
     assert response.headers["HX-Retarget"] == "#list"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_may_be_done_to_those_of_a_page_is_asked_of_them_alone(
+    callers: Callers, kind: str
+) -> None:
+    if kind == NOBODY:
+        return
+    user, shown = callers[kind].user, callers.object
+    other = put(callers[EDITOR].user, b"x", "other.txt").object
+
+    for wanted in access.Access:
+        everything = access.visible(user, wanted)
+        rows = access.visible(user, wanted, among=[shown.pk])
+        assert set(rows) == set(everything) - {other}
+        assert not access.visible(user, wanted, among=[]).exists()
+    if kind == VIEWER:
+        # Of a hundred thousand grants those of the page's objects are looked at.
+        assert str(rows.query).count('"content_object_id" IN (') == 2
 
 
 def test_all_that_was_deleted_can_be_had_back(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import re
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 
 import pytest
@@ -136,6 +136,21 @@ def test_each_day_has_its_column(user: User) -> None:
     assert len(days) == usage.DAYS
     assert [day.bytes for day in days if day.bytes] == [50, 100]
     assert days[-1].height == 100
+
+
+def test_the_first_day_begins_at_midnight_where_somebody_is(user: User) -> None:
+    with timezone.override("Asia/Kolkata"):
+        today = timezone.localdate()
+        midnight = timezone.make_aware(datetime.combine(today, time.min))
+        begins = midnight - timedelta(days=usage.DAYS - 1)
+        for name, at in (("first", begins), ("before", begins - timedelta(seconds=1))):
+            made = put(user, name.encode(), name)
+            Version.objects.filter(pk=made.pk).update(created_at=at)
+
+        days = usage.by_day(user)
+
+    assert [day.bytes for day in days if day.bytes] == [len("first")]
+    assert days[0].bytes == len("first")
 
 
 def test_nobody_learns_of_folders_they_may_not_see(callers: Callers) -> None:
