@@ -90,7 +90,7 @@ def test_ctrl_c_on_the_way_has_a_status_of_its_own(
     monkeypatch.setattr(progress.Progress, "tell", interrupted)
     made = run(command, *given(arguments, site))
     assert made.status == 130
-    assert "Interrupted. " in made.err
+    assert "Interrupted." in made.err
 
 
 @pytest.mark.parametrize(
