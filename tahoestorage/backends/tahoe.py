@@ -35,7 +35,7 @@ from tahoestorage.tahoe.directories import Directory, Path
 from tahoestorage.tahoe.files import FileReader, kept_file
 from tahoestorage.tahoe.prefetching import fetch_below
 from tahoestorage.tahoe.publicurls import public_url
-from tahoestorage.tahoe.serverlist import now
+from tahoestorage.tahoe.serverlist import monotonic_now
 from tahoestorage.tahoe.uploads import UploadBody
 
 _WAY_OF_A_SAVE = ("save", "_save", "upload", "link")
@@ -248,7 +248,7 @@ class TahoeStorage(Saving, Configured):
 
     def _save(self, name: str, content: Any) -> str:
         name = str(name)
-        since = now()
+        since = monotonic_now()
         replace: Literal["false", "only-files"] = "false"
         if self.options.allow_overwrite:
             replace = "only-files"
@@ -279,7 +279,7 @@ class TahoeStorage(Saving, Configured):
         return save_together(ManyLinks(self), pairs, sender)
 
     def _create_file(self, name: str, content: Any, *, unique: bool) -> str:
-        since = now()
+        since = monotonic_now()
         with self._preparing(name):
             cap = self.upload(name, body_of(content))
             self.link(name, cap, "false", since=since)
@@ -313,7 +313,7 @@ class TahoeStorage(Saving, Configured):
 
         ``replace`` is "false" (NameTaken where the name is taken) or "only-files" (a
         file is replaced, a directory is not). ``since`` is the time before its upload,
-        by ``serverlist.now``, lest a slow root be read twice while a server is away.
+        by the monotonic clock, lest a slow root be read twice while a server is away.
         """
         self.links.add(grid_path(name), cap, replace=replace, since=since)
 
@@ -337,7 +337,7 @@ class TahoeStorage(Saving, Configured):
         return errors
 
     def publish_file(self, file: StoredFile) -> None:
-        name, since = str(file.name), now()
+        name, since = str(file.name), monotonic_now()
         cap = self.upload(name, UploadBody(file.written, repeatable=True))
         is_new = file.mode.startswith("x")
         self.link(name, cap, "false" if is_new else "only-files", since=since)
@@ -397,7 +397,7 @@ class TahoeStorage(Saving, Configured):
 
     def _duplicate(self, source: str, target: str, *, moved: bool = False) -> str:
         """Link at ``target`` what is at ``source``, and return its reference."""
-        since = now()
+        since = monotonic_now()
         path, entry = self._file(source)
         if not grid_path(target) or path == grid_path(target):
             raise NameTaken(f"{target or 'the root'}: the name is taken")

@@ -274,6 +274,6 @@ def _modified(stat: Stat) -> float | None:
     return None if stat.changes_unseen or not times else max(times)
 
 
-def now() -> float:
+def epoch_now() -> float:
     """Return the time, in seconds since 1970."""
     return time.time()

@@ -26,7 +26,7 @@ from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.directories import Directory, FreshListing, Path
 from tahoestorage.tahoe.gateways import Gateways
-from tahoestorage.tahoe.serverlist import now
+from tahoestorage.tahoe.serverlist import monotonic_now
 
 _NO_CAP = (
     "it is no file: its link has no cap, as other tools leave it where a file was "
@@ -155,7 +155,7 @@ class Grid(Store):
 
     def write(self, name: str, content: File[Any], *, replace: bool) -> None:
         # Not save() nor open(): neither takes exactly one name and needs no disk.
-        since, path = now(), grid_path(name)
+        since, path = monotonic_now(), grid_path(name)
         if replace or self._is_dead(path):
             cap = self.storage.upload(name, body_of(content))
             # Somebody may have put a file there meanwhile.

@@ -37,7 +37,7 @@ from tahoestorage.tahoe.linkreading import read_entry
 from tahoestorage.tahoe.linkstogether import link_together
 from tahoestorage.tahoe.preparations import Preparations
 from tahoestorage.tahoe.serverfacts import ServerRules
-from tahoestorage.tahoe.serverlist import now
+from tahoestorage.tahoe.serverlist import monotonic_now
 from tahoestorage.tahoe.trees import build_locks, deepest_directory
 from tahoestorage.tahoe.writecollisions import pause
 
@@ -75,14 +75,14 @@ class Links(DirectoryChanges):
     ) -> None:
         """Link the file ``cap`` at ``path``, and make the directories that are missing.
 
-        ``since`` is when the save began, by ``serverlist.now``: what was read of the
+        ``since`` is when the save began, by the monotonic clock: what was read of the
         servers after that does, for a second. With ``replace="only-files"`` it replaces
         a file. Raises NameTaken where the name is taken, NameIsDirectory where it would
         replace a directory, ParentIsFile where a file is in the way, ReadOnly where
         there is no write cap.
         """
         link = Link.with_token(cap, secrets.token_hex(16))
-        self._add(path, link, replace, now() if since is None else since)
+        self._add(path, link, replace, monotonic_now() if since is None else since)
 
     def _add(self, path: Path, link: Link, replace: Replace, since: float) -> None:
         parents = path[:-1]
@@ -114,7 +114,7 @@ class Links(DirectoryChanges):
         nothing is done, so the others are linked by a second one. Raises what ``add``
         raises of the way to the directory; nothing is linked then.
         """
-        since = now() if since is None else since
+        since = monotonic_now() if since is None else since
         links = {
             name: Link.with_token(cap, secrets.token_hex(16))
             for name, cap in caps.items()

@@ -32,7 +32,7 @@ from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.parsing import Server
 from tahoestorage.tahoe.rootstate import Reading, root_state, server_states
 from tahoestorage.tahoe.serverfacts import Availability, Facts, ServerRules
-from tahoestorage.tahoe.serverlist import now, server_list
+from tahoestorage.tahoe.serverlist import monotonic_now, server_list
 
 logger = logging.getLogger("tahoestorage.quorum")
 
@@ -114,7 +114,7 @@ class Quorum:
         messages. ``since`` is what ``prepare`` returned for the same change: what was
         read for the one does for the other.
         """
-        self._check(label, making, now() if since is None else since)
+        self._check(label, making, monotonic_now() if since is None else since)
 
     def prepare(
         self,
@@ -129,7 +129,7 @@ class Quorum:
         To be called before a change, while no lock is held. Returns when the change
         began, by ``now``: ``since``, or the time of this call.
         """
-        since = now() if since is None else since
+        since = monotonic_now() if since is None else since
         if self._check(label, making, since) is None:
             return since
         state = self._state
@@ -210,7 +210,7 @@ class Quorum:
 
     def _read(self, servers: tuple[Server, ...], label: str) -> Facts:
         """Read the facts of the root, and return all that is known."""
-        state, began = self._state, now()
+        state, began = self._state, monotonic_now()
         try:
             there = marker.read(self._gateway, self._root)
         except NotEnoughShares:
@@ -224,7 +224,7 @@ class Quorum:
         state.stored = state.refused if there.link is None else stored
         facts = state.learn(stored)
         state.readings[self._gateway.base_url] = Reading(
-            server_states(servers), began, now()
+            server_states(servers), began, monotonic_now()
         )
         state.readings_done += 1
         return facts

@@ -13,7 +13,7 @@ from tahoestorage import forks
 from tahoestorage.tahoe.caps import Cap, Shares
 from tahoestorage.tahoe.parsing import Server
 from tahoestorage.tahoe.serverfacts import Facts
-from tahoestorage.tahoe.serverlist import SECONDS, now
+from tahoestorage.tahoe.serverlist import SECONDS, monotonic_now
 
 
 def server_states(
@@ -27,7 +27,7 @@ def server_states(
 class Reading:
     """A reading of a root's facts through one gateway: what servers it had, and when.
 
-    ``began`` and ``ended`` are by ``now``.
+    ``began`` and ``ended`` are by ``monotonic_now``.
     """
 
     servers: frozenset[tuple[str, bool, bool, bool]]
@@ -42,7 +42,7 @@ class Reading:
         gateway may take longer than that to read it.
         """
         start = self.ended if self.began >= since else self.began
-        return now() - start <= SECONDS
+        return monotonic_now() - start <= SECONDS
 
 
 class RootState:

@@ -15,7 +15,7 @@ SECONDS = 1.0
 """How old, in seconds, a list may be that is used."""
 
 
-def now() -> float:
+def monotonic_now() -> float:
     """Return the time, in seconds, by which the age of lists is measured."""
     return time.monotonic()
 
@@ -60,13 +60,13 @@ class ServerList:
         StoreError where the request fails, GatewayTimeout where that of another thread
         takes longer than ``gateway.request_seconds``.
         """
-        came = now()
+        came = monotonic_now()
         while True:
             mine = None
             with self._lock:
                 last = self._last
                 if last is None or (last.done.is_set() and not self._holds(last, came)):
-                    last = mine = self._last = _Request(now())
+                    last = mine = self._last = _Request(monotonic_now())
                 is_done = last.done.is_set()
             if mine is not None:
                 return self._ask(gateway, mine)
@@ -84,7 +84,7 @@ class ServerList:
         """Whether the response is new enough for a caller who came at ``came``."""
         if request.error is not None or request.is_invalidated:
             return False
-        return request.sent >= came or now() - request.sent <= SECONDS
+        return request.sent >= came or monotonic_now() - request.sent <= SECONDS
 
     def _ask(self, gateway: Gateway, request: _Request) -> tuple[Server, ...] | None:
         try:

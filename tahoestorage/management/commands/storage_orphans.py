@@ -20,7 +20,7 @@ from tahoestorage.care.orphans import (
     NothingNamed,
     OrphanCounts,
     OrphanSearch,
-    now,
+    epoch_now,
 )
 from tahoestorage.care.orphantable import OrphanTable
 from tahoestorage.config.settings import storage_of_alias
@@ -120,7 +120,7 @@ class Command(StoreCommand):
     ) -> None:
         with errors_of(alias, USAGE):
             storage = storage_of_alias(alias)
-        started = now()
+        started = epoch_now()
         counts = OrphanCounts()
         document: dict[str, Any] = {"alias": alias, "status": "done"}
         why = None
@@ -155,7 +155,7 @@ class Command(StoreCommand):
             document["status"] = "failed"
         document |= counts.as_dict() | {"error": why}
         document["report"] = str(report) if report else None
-        document["seconds"] = round(now() - started, 3)
+        document["seconds"] = round(epoch_now() - started, 3)
         self._print(document, counts, NAMED if verbosity < 2 else None, as_json=json)
         self._end(document, counts, why, is_deleted=delete is not None)
 
