@@ -133,7 +133,8 @@ def test_where_a_backup_is_under_way_no_purge_begins(tmp_path: Path) -> None:
     manage, done, pipe = (tmp_path / name for name in ("manage", "done", "pipe"))
     os.mkfifo(pipe)
     manage.write_text(
-        f'#!/bin/sh\necho "$1" >>{done}\n[ "$1" != backup ] || echo >{pipe}\n'
+        f'#!/bin/sh\necho "$1" >>{done}\n'
+        f'[ "$1" != backup ] || timeout 60 sh -c "echo >{pipe}"\n'
     )
     manage.chmod(0o755)
     given = {"PATH": os.environ["PATH"], "MANAGE": str(manage)}
