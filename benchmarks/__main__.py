@@ -58,6 +58,7 @@ def main() -> None:
         proxy,
         readers,
         small,
+        twogateways,
     )
     from benchmarks.rows import Row
     from tahoestorage.testing.grid import LocalGrid
@@ -65,6 +66,7 @@ def main() -> None:
     measurements = (
         small.lookups,
         small.deep_lookups,
+        small.many_names,
         small.large_directory,
         huge.huge_directory,
         small.cold_lookup,
@@ -75,6 +77,7 @@ def main() -> None:
         small.many_saves,
         firstsaves.first_saves,
         copies.copies,
+        twogateways.two_gateways,
         large.imports,
         large.transfers,
         proxy.public_downloads,

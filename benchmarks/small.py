@@ -6,6 +6,7 @@ import itertools
 import json
 import secrets
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -172,6 +173,59 @@ def deep_lookups(grid: LocalGrid, work: Path) -> Iterator[Row]:
                 ratio = taken[who] / taken["files"]
                 label = f"warm {verb}() {levels} levels down, process {where}"
                 yield at_most(label, ratio, "x", 1, beside)
+
+
+MANY = (10, 10_000)
+THREADS = 8
+
+
+def many_names(grid: LocalGrid, work: Path) -> Iterator[Row]:
+    """Cached names in directories of few and many, by one thread and by several."""
+    root = grid.create_root()
+    storage = storage_on(grid, root, work / "many-names", memory_entries=12_000)
+    files = FileSystemStorage(work / "many-files", base_url="/media/")
+    storage.save("file", ContentFile(b"x" * 100))
+    cap = Cap.parse(storage.file_entry("file").reference)
+    for count in MANY:
+        names = [f"{count}/{number:05}.jpg" for number in range(count)]
+        refused = storage.link_together(dict.fromkeys(names, cap))
+        if refused:
+            raise RuntimeError(f"{len(refused)} names were not linked")
+        for name in names:
+            path = Path(files.path(name))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        asked = names[:: max(1, count // 500)]
+        yield from _in_threads(storage, files, asked, f"{count:,} names")
+
+
+def _in_threads(
+    storage: TahoeStorage, files: FileSystemStorage, names: list[str], where: str
+) -> Iterator[Row]:
+    for threads in (1, THREADS):
+        with ThreadPoolExecutor(threads) as pool:
+            parts = [names] * threads
+            calls = {
+                "ours": partial(call_in, pool, storage.exists, parts),
+                "files": partial(call_in, pool, files.exists, parts),
+            }
+            for call in calls.values():
+                call()
+            taken = best_of_each(calls, rounds=30)
+        each = {who: time / len(names) / threads for who, time in taken.items()}
+        beside = (
+            f"{each['ours'] * 1e6:.1f} us, "
+            f"FileSystemStorage {each['files'] * 1e6:.1f} us"
+        )
+        label = f"warm exists() of {where}, {threads} threads"
+        yield at_most(label, taken["ours"] / taken["files"], "x", 1, beside)
+
+
+def call_in(
+    pool: Executor, call: Callable[[str], object], parts: list[list[str]]
+) -> None:
+    """Call with each name, one part in each thread."""
+    list(pool.map(partial(call_each, call), parts))
 
 
 def call_each(call: Callable[[str], object], names: list[str]) -> None:
