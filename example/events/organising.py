@@ -199,9 +199,9 @@ def _lock(event: Event) -> None:
         raise Http404
 
 
-def _record_part(part: Part, actor: User, what: str) -> None:
+def _record_part(part: Part, actor: User, change: str) -> None:
     kind = str(part._meta.model_name)
-    _record(Action.EVENT_CHANGE, part.event, actor, **{kind: part.pk, "what": what})
+    _record(Action.EVENT_CHANGE, part.event, actor, **{kind: part.pk, "what": change})
 
 
 def _record(action: Action, event: Event, actor: User, **details: Any) -> None:

@@ -120,14 +120,14 @@ def _fields() -> Iterator[tuple[type[Model], FileField]]:
 def _aliases(store: Store) -> Iterator[tuple[str, KeyMaker]]:
     """Yield each alias whose files may be in the store."""
     for alias in backends():
-        with _told(alias):
+        with _skipping_unusable(alias):
             found = key_of(store, storages[alias])
             if found is not None:
                 yield alias, found
 
 
 @contextlib.contextmanager
-def _told(alias: str) -> Iterator[None]:
+def _skipping_unusable(alias: str) -> Iterator[None]:
     """Pass over what nobody can make; raise where only this process can't.
 
     By Django's own storages the settings are wrong, as without a STATIC_URL, and nobody
@@ -188,7 +188,7 @@ def all_storages() -> Iterator[Storage]:
     """Yield the storage of each alias that somebody can make."""
     for alias in backends():
         made: Storage | None = None
-        with _told(alias):
+        with _skipping_unusable(alias):
             made = storages[alias]
         if made is not None:
             yield made

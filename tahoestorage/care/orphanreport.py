@@ -25,8 +25,8 @@ class BadReport(ReadableError, ValueError):
 def fingerprint(store: Store, alias: str) -> str:
     """Return what tells a store from all others; it has no secret in it."""
     kind = type(store.storage)
-    what = (store.realm(), store.base(), kind.__module__, kind.__qualname__, alias)
-    return hashlib.sha256(repr(what).encode("utf-8", "surrogatepass")).hexdigest()
+    identity = (store.realm(), store.base(), kind.__module__, kind.__qualname__, alias)
+    return hashlib.sha256(repr(identity).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def write(path: Path, names: Iterable[str], store: str, taken: float) -> None:

@@ -126,9 +126,9 @@ class OrphanTable:
         query += f" ORDER BY key LIMIT {_BATCH}"
         last = b""
         while page := self._database.execute(query, (last,)).fetchall():
-            for key, name, *told in page:
+            for key, name, *rest in page:
                 if not (key.startswith(tuple(self._below)) or self._is_spared(key)):
-                    yield ListedFile(_text(key), _text(name), *told)
+                    yield ListedFile(_text(key), _text(name), *rest)
             last = page[-1][0]
 
     def missing(self, bits: int) -> Iterator[tuple[str, str, str]]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal
 
-import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
@@ -92,11 +91,11 @@ class WatchedPage:
         small.save(folder / f"{name}-{size}-{self.theme}.png", optimize=True)
 
 
-@pytest.fixture
-def browser_page(browser: Browser) -> Iterator[MakePage]:
-    """Opens pages: ``browser_page(address, theme="dark", width=PHONE)``.
+@contextmanager
+def opening_pages(browser: Browser) -> Iterator[MakePage]:
+    """Give what opens pages, each with cookies of its own.
 
-    Each has cookies of its own; at the end none may have an error on its console.
+    At the end none may have an error on its console.
     """
     made: list[WatchedPage] = []
     with ExitStack() as stack:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Browser
 
-from tests.application.browser import browser_page as browser_page
+from tests.application.browser import MakePage, opening_pages
 from tests.application.postgres import Postgres
 from tests.application.postgres import running as running_postgres
 from tests.application.site import bare_environment, manage
@@ -73,3 +73,10 @@ def no_counts() -> Iterator[None]:
     yield
     cache.clear()
     failures._noted.clear()
+
+
+@pytest.fixture
+def browser_page(browser: Browser) -> Iterator[MakePage]:
+    """Opens pages: ``browser_page(address, theme="dark", width=PHONE)``."""
+    with opening_pages(browser) as make:
+        yield make

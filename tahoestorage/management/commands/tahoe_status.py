@@ -118,8 +118,8 @@ def _lines(status: GridStatus) -> Iterator[str]:
     for check in _shown_checks(status.checks):
         when = datetime.fromtimestamp(check.started).astimezone()
         word = "has not ended" if check.summary is None else check.summary["status"]
-        what = (check.path or "all") + (" with --verify" if check.is_verifying else "")
-        yield f"  Check of {what}, {when:%F %T %Z}: {word}"
+        place = (check.path or "all") + (" with --verify" if check.is_verifying else "")
+        yield f"  Check of {place}, {when:%F %T %Z}: {word}"
     for level, text in status.problems:
         yield f"  {level.name}: {text}"
 

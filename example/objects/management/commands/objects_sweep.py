@@ -100,8 +100,8 @@ class Command(BaseCommand):
             return
         for alias, one in told.items():
             self.stdout.write(f"{alias}: {one.get('names', 0)} names")
-            for what, count in (one.get("found", {}) | one.get("done", {})).items():
-                self.stdout.write(f"  {what}: {count}")
+            for name, count in (one.get("found", {}) | one.get("done", {})).items():
+                self.stdout.write(f"  {name}: {count}")
             if one["expired"]:
                 self.stdout.write(f"  out of quarantine: {one['expired']}")
             for key in one.get("missing", ()):

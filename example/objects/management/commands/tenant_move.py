@@ -76,7 +76,7 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps(told))
             return
-        for what, count in told.items():
-            self.stdout.write(f"{what}: {count}")
+        for name, count in told.items():
+            self.stdout.write(f"{name}: {count}")
         if told.get("under way"):
             self.stdout.write("Uploads go on in the old store: call it again later.")
