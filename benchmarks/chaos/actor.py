@@ -38,6 +38,7 @@ from tahoestorage.storage import TahoeStorage
 SIZES, TOGETHER = (40, 3_000, 3_000, 100_000), 25
 PAUSE = 0.05  # seconds after an error
 RECENT = 10
+PASSES, RESTED = 8, 8
 BACK = 7200.0  # seconds
 stop = threading.Event()
 
@@ -218,17 +219,24 @@ def check(task: Task) -> dict[str, Any]:
     """Check and repair so many times, and return the exit statuses, with their counts.
 
     Each time what is in the directory below the path where the last change was made. 0
-    is well, 1 repaired, 2 hurt and 3 lost.
+    is well, 1 repaired, 2 hurt and 3 lost. It rests for `RESTED` changes by others
+    before each `PASSES`, and returns from when to when: these were made alone.
     """
+    rests: list[tuple[float, float]] = []
     history = History(Path(task.record))
     statuses: Counter[int] = Counter()
     said = io.StringIO()
     backend = "tahoestorage.storage.TahoeStorage"
     stores = {"default": {"BACKEND": backend, "OPTIONS": task.options}}
     with override_settings(STORAGES=stores):
-        for _ in range(task.threads):
+        for number in range(task.threads):
             state = f"{task.record}.{task.who}"
             history.read()
+            if number % PASSES == 0:
+                began, until = time.monotonic(), len(history.done) + RESTED
+                while len(history.done) < until and not stop.wait(PAUSE):
+                    history.read()
+                rests.append((began, time.monotonic()))
             names = (line["name"] for line in reversed(history.done))
             changed = next(name for name in names if name.startswith(f"{task.path}/"))
             try:
@@ -241,7 +249,7 @@ def check(task: Task) -> dict[str, Any]:
                 statuses[0] += 1
             except CommandError as error:
                 statuses[error.returncode] += 1
-    return {"statuses": statuses}
+    return {"statuses": statuses, "rests": rests}
 
 
 def look(task: Task) -> dict[str, Any]:
