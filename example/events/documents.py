@@ -65,6 +65,7 @@ def create(
     *,
     hold: Callable[[], None] = lambda: None,
     there: Callable[[str, str], StoredObject | None] | None = None,
+    then: Callable[[Event], None] = lambda event: None,
 ) -> Event:
     """Make an event of a description as ``describe`` returns, and return it.
 
@@ -74,7 +75,8 @@ def create(
     is taken. All of the description is checked before anything is written: raises
     ValidationError. Raises QuotaExceeded and what storing does; nothing is left then
     but files among the deleted objects. The event is made last, with all of its files,
-    in a transaction in which ``hold`` is called first: it may raise.
+    in a transaction in which ``hold`` is called first, and ``then`` last: they may
+    raise.
 
     ``there`` is for who tries again: given a path and the folder for it, it returns an
     object of that content that was stored before, or None. Files are left as they are
@@ -107,6 +109,7 @@ def create(
             hold()
             organising.create(event, owner)
             _save_parts(event, speakers, sessions)
+            then(event)
     except BaseException:
         if there is None:
             with transaction.atomic():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 
@@ -150,6 +151,11 @@ def _renamed(found: StoredObject, name: str, user: User) -> StoredObject:
         except changing.ObjectNameTaken:
             continue
     return found
+
+
+def is_named_after(found: str, name: str) -> bool:
+    """Whether `store`, asked for the one name, may have given the other."""
+    return found in _candidates(unicodedata.normalize("NFC", name))
 
 
 def _candidates(name: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ what was there. A job that is begun anew goes on where the one before was killed
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -37,7 +38,7 @@ from jobs.starting import start
 from objects import access as object_access
 from objects import changing, finding, names, storing
 from objects.incoming import IncomingFile
-from objects.models import StoredObject
+from objects.models import StoredObject, Version
 
 KIND = "exports.import"
 FOLDER = "imported"
@@ -116,14 +117,28 @@ def _archive(user: User, arguments: dict[str, Any]) -> tuple[str, str, int]:
     return found.current.store, found.current.key, found.current.size or 0
 
 
-def _lying(user: User, checked: Checked, places: Q, work: Work) -> Lying:
+def _lying(
+    user: User,
+    checked: Checked,
+    places: Q,
+    work: Work,
+    is_of: Callable[[StoredObject, ArchivedFile], bool],
+) -> Lying:
     """Return what attempts before this one stored in these places.
 
-    Raises QuotaExceeded, before anything is made, where there is no room for the rest.
+    ``is_of`` says whether an object bears the name that an entry gets. Raises
+    QuotaExceeded, before anything is made, where there is no room for the rest.
     """
     files = checked.manifest.files
-    sizes = (one.size for one in files)
-    resuming.give_up_pending(user, places, sizes, work.job.created_at)
+
+    def is_ours(version: Version) -> bool:
+        return any(
+            (version.size, version.content_type) == (one.size, _type_of(one))
+            and is_of(version.object, one)
+            for one in files
+        )
+
+    resuming.give_up_pending(user, places, work.job.created_at, is_ours)
     lying = Lying(user, places, work.hold)
     held = lying.missing(files)
     with transaction.atomic():
@@ -148,7 +163,11 @@ def _make(user: User, checked: Checked, work: Work) -> dict[str, Any]:
     said = checked.manifest
     root = f"{_root(work.job)}/{safe_name(said.label)}"
     places = [(entry, _folder(root, entry)) for entry in said.files]
-    lying = _lying(user, checked, finding.below(_root(work.job)), work)
+
+    def is_of(found: StoredObject, entry: ArchivedFile) -> bool:
+        return (found.folder, found.name) == (_folder(root, entry), entry.name)
+
+    lying = _lying(user, checked, finding.below(_root(work.job)), work, is_of)
     total = sum(one.size for one in said.files)
     done = 0
     for entry, folder in places:
@@ -193,19 +212,31 @@ def _make_event(
             count(entry)
         return found
 
+    def is_of(found: StoredObject, entry: ArchivedFile) -> bool:
+        return media.is_named_after(found.name, entry.name)
+
+    def then(event: Event) -> None:
+        named = [one.pk for one in media.of(event)]
+        since = work.job.created_at
+        resuming.delete_doubles(user, places, said.files, named, since)
+
     # An attempt before this one may have been killed when all was done.
     if not made.exists():
-        lying = _lying(user, checked, places, work)
+        lying = _lying(user, checked, places, work, is_of)
         described = document | {"slug": slug, "published": False}
         files = {path: partial(content, entry) for path, entry in entries.items()}
         try:
             documents.create(
-                user.tenant, user, described, files, hold=work.hold, there=there
+                user.tenant,
+                user,
+                described,
+                files,
+                hold=work.hold,
+                there=there,
+                then=then,
             )
         except ValidationError as error:
             raise NotImportable(" ".join(error.messages)) from None
-    named = [one.pk for event in made for one in media.of(event)]
-    resuming.delete_doubles(user, places, said.files, named, work.hold)
     return {"event": slug, "files": len(entries)}
 
 

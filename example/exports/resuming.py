@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -71,10 +72,13 @@ class Lying:
         return None
 
 
-def give_up_pending(user: User, places: Q, sizes: Iterable[int], since: Any) -> None:
+def give_up_pending(
+    user: User, places: Q, since: datetime, is_ours: Callable[[Version], bool]
+) -> None:
     """Give up what killed attempts were about to store, and what that holds.
 
-    What the user uploads there is of another size, or has a row of its own.
+    ``is_ours`` tells it from what the user uploads there at the same time: by all that
+    a row says, for nothing says what made it. Resumable uploads have rows of their own.
     """
     pending = Version.objects.filter(
         object__in=StoredObject.objects.filter(places, tenant=user.tenant_id),
@@ -83,9 +87,8 @@ def give_up_pending(user: User, places: Q, sizes: Iterable[int], since: Any) -> 
         state__in=(STATE.PENDING, STATE.GIVEN_UP),
         upload=None,
     )
-    wanted = set(sizes)
-    for version in pending:
-        if version.size in wanted:
+    for version in pending.select_related("object"):
+        if is_ours(version):
             storing.abandon(version)
 
 
@@ -94,14 +97,20 @@ def delete_doubles(
     places: Q,
     entries: Sequence[ArchivedFile],
     named: Iterable[Any],
-    hold: Callable[[], None],
+    since: datetime,
 ) -> None:
-    """Delete files of the entries that two attempts stored, and nothing names."""
+    """Delete files of the entries that two attempts stored, and nothing names.
+
+    To be called within the transaction that makes what names the others, and never
+    later: what is left unnamed after that, somebody left so.
+    """
     contents = {entry.sha256 for entry in entries}
     rows = StoredObject.objects.filter(
-        places, tenant=user.tenant_id, owner=user, deleted_at=None
+        places,
+        tenant=user.tenant_id,
+        owner=user,
+        created_at__gte=since,
+        deleted_at=None,
     ).exclude(pk__in=list(named))
     doubles = [one.pk for one in rows.only("pk", "sha256") if one.sha256 in contents]
-    with transaction.atomic():
-        hold()
-        changing.delete_all(doubles, actor=user)
+    changing.delete_all(doubles, actor=user)

@@ -184,3 +184,51 @@ def test_what_two_attempts_stored_stays_once(user: User, export: Export) -> None
     named = {one.pk for one in documents.media(event)}
     left = {one.name for one in made_by(job) if one.pk not in named}
     assert (len(named), left) == (4, {"own.jpg"})
+
+
+@pytest.mark.parametrize("export", ["event"], indirect=True)
+def test_what_was_changed_in_the_event_since_stays_as_it_is(
+    user: User, export: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = importing.start_import(user, export)
+    work = claim(job.pk)
+    assert work is not None
+    importing.run(work)  # Killed before that was written, and then given up.
+    event = Event.objects.get(slug__endswith=importing._mark(job))
+    Job.objects.filter(pk=job.pk).update(state=Job.State.FAILED, token=None)
+    unlinked = event.speakers.all()[0].media
+    assert unlinked is not None
+    event.speakers.filter(photo_object=unlinked).update(photo_object=None)
+    put(user, PHOTO, "copy.jpg", unlinked.folder)
+    before = {one.pk for one in made_by(job)}
+
+    assert control.try_again(job, actor=user)
+    run_waiting()
+
+    job.refresh_from_db()
+    assert job.state == "done"
+    assert {one.pk for one in made_by(job)} == before
+    assert len(before) == 5
+
+
+def test_what_the_user_uploads_there_meanwhile_is_not_given_up(
+    user: User, export: Export
+) -> None:
+    job = importing.start_import(user, export)
+    folder = f"{importing._root(job)}/papers"
+    if export.kind == "event":
+        folder = f"events/storage-day{importing._mark(job)}/photos"
+    version = storing.begin(
+        tenant=user.tenant,
+        user=user,
+        folder=folder,
+        name="own.jpg",
+        size=1000,
+        content_type="image/jpeg",
+    )
+
+    run_waiting()
+
+    job.refresh_from_db()
+    version.refresh_from_db()
+    assert (job.state, version.state) == ("done", "pending")
