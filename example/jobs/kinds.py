@@ -48,6 +48,7 @@ class Kind:
     name: str
     run: Run
     retry_on: tuple[type[Exception], ...] = ()
+    patience: timedelta = timedelta()
     ended: Callable[[Job], None] | None = None
     every: timedelta | None = None
     priority: Priority = Priority.AWAITED
@@ -60,17 +61,21 @@ def kind(
     name: str,
     *,
     retry_on: tuple[type[Exception], ...] = (),
+    patience: timedelta = timedelta(),
     ended: Callable[[Job], None] | None = None,
     priority: Priority = Priority.AWAITED,
 ) -> Callable[[Run], Run]:
     """Register what does the jobs of that name; it returns the job's result, for JSON.
 
     ``retry_on``: errors after which it is worth to try again, later; after any other
-    the job has failed. ``ended`` is called once when the job has ended in whatever way,
-    also where no worker had it, and within the transaction that ends it. ``priority``:
-    BACKGROUND for what nobody looks at while it is done.
+    the job has failed. Such errors never use up the last attempt until the job is older
+    than its ``patience``. ``ended`` is called once when the job has ended in whatever
+    way, also where no worker had it, and within the transaction that ends it.
+    ``priority``: BACKGROUND for what nobody looks at while it is done.
     """
-    return _register(name, retry_on=retry_on, ended=ended, priority=priority)
+    return _register(
+        name, retry_on=retry_on, patience=patience, ended=ended, priority=priority
+    )
 
 
 def periodic(

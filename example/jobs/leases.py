@@ -86,18 +86,26 @@ def renew(job: Job, **values: Any) -> Seen:
     return Seen.CANCELLED if held(job).update(**values) else Seen.LOST
 
 
-def put_back(job: Job, *, after: timedelta | None = None, error: str = "") -> bool:
+def put_back(
+    job: Job,
+    *,
+    after: timedelta | None = None,
+    error: str = "",
+    counts: bool = True,
+) -> bool:
     """Let others begin the job anew; False where it is another's, or cancelled.
 
     Without ``after`` it is due now and keeps its turn, and this attempt does not count.
-    Else it has a new turn: who has much that fails takes no more turns than others.
+    Else it has a new turn: who has much that fails takes no more turns than others; and
+    the attempt counts if it ``counts``.
     """
     now = timezone.now()
-    if after is None:
-        values = {"attempts": F("attempts") - 1, "due_at": now}
-    else:
+    values: dict[str, Any] = {"due_at": now}
+    if after is not None:
         turn = turn_for(job.tenant_id, Priority(job.priority))
         values = {"turn": turn, "due_at": now + after, "started_at": None}
+    if after is None or not counts:
+        values["attempts"] = F("attempts") - 1
     return bool(
         held(job)
         .filter(cancel_requested=False)

@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 from django.dispatch import Signal
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.quotas import QuotaExceeded
@@ -93,9 +94,13 @@ def _fail(work: Work, kind: kinds.Kind, error: Exception) -> str:
     else:
         logger.error("Job %s, %s failed", job.pk, job.kind, exc_info=error)
     told = _told(error)
-    if isinstance(error, kind.retry_on) and job.attempts < settings.JOBS_ATTEMPTS:
-        pause = min(FIRST_PAUSE * 2 ** (job.attempts - 1), LONGEST_PAUSE)
-        if leases.put_back(job, after=pause, error=told):
+    counts = job.attempts < settings.JOBS_ATTEMPTS
+    is_worth_it = counts or timezone.now() < job.created_at + kind.patience
+    if isinstance(error, kind.retry_on) and is_worth_it:
+        pause = LONGEST_PAUSE
+        if counts:
+            pause = min(FIRST_PAUSE * 2 ** (job.attempts - 1), LONGEST_PAUSE)
+        if leases.put_back(job, after=pause, error=told, counts=counts):
             return f"tried again in {pause.total_seconds():.0f} s"
         return _end(work, Job.State.CANCELLED, "cancelled")
     return _end(work, Job.State.FAILED, "failed", error=told)

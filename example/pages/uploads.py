@@ -65,6 +65,11 @@ def job(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     jobs = control.visible(user_of(request)).filter(kind=deferring.KIND)
     found = get_object_or_404(jobs, pk=pk)
     told = {name: getattr(found, name) for name in ("state", "error", "done", "of")}
+    if deferring.is_kept(found):
+        told["error"] = _(
+            "It could not be stored yet. All of it is kept, and will be tried again: "
+            "you need not upload it again."
+        )
     return JsonResponse(told, headers={"Cache-Control": "no-store"})
 
 

@@ -4,8 +4,11 @@ parts, and hashing what went past the site.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
 
 from jobs import control, starting
 from jobs.models import Job
@@ -15,6 +18,8 @@ from uploads.leases import Busy
 from uploads.models import Upload
 
 KIND = "uploads.finish"
+PAUSE = timedelta(minutes=5)
+"""After a job has failed, for so long none is started: whoever asks may ask often."""
 
 
 def is_quick(upload: Upload) -> bool:
@@ -36,8 +41,20 @@ def is_under_way(upload: Upload) -> bool:
     return upload.job is not None and not upload.job.is_ended
 
 
+def is_kept(job: Job) -> bool:
+    """Whether all of an upload is there yet whose job has failed.
+
+    The sweep, or whoever asks for the upload, starts another job for it then.
+    """
+    if job.state != Job.State.FAILED:
+        return False
+    pending = Version.objects.filter(state=Version.State.PENDING)
+    found = pending.filter(pk=job.arguments["version"])
+    return Upload.objects.filter(version__in=found, finished_at=None).exists()
+
+
 def start(upload: Upload) -> None:
-    """Start the job that finishes an upload, unless one is under way.
+    """Start the job that finishes an upload, unless one is under way, or failed lately.
 
     Raises Busy where it was finished or given up, or somebody else started one.
     """
@@ -47,6 +64,10 @@ def start(upload: Upload) -> None:
     if is_under_way(upload):
         return
     last = upload.job
+    if last is not None and last.state == Job.State.FAILED:
+        ended_at = last.finished_at
+        if ended_at is not None and timezone.now() < ended_at + PAUSE:
+            return
     with transaction.atomic():
         job = starting.start(
             KIND,

@@ -15,10 +15,14 @@ from uploads.assembly import Lost
 from uploads.leases import Busy, acquire
 from uploads.models import Upload
 
+PATIENCE = timedelta(hours=2)
+"""All of it is there: so long an outage of the store makes no job fail."""
+
 
 @kind(
     deferring.KIND,
     retry_on=(OSError, TahoeStorageError, storing.NotStored, Busy),
+    patience=PATIENCE,
     ended=deferring.ended,
 )
 def finish(work: Work) -> dict[str, Any]:

@@ -132,20 +132,69 @@ def test_small_ones_need_no_worker(api: APIClient) -> None:
     assert not Job.objects.exists()
 
 
-def test_whoever_asks_starts_another_where_it_has_failed(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def fail(monkeypatch: pytest.MonkeyPatch) -> Job:
+    """Let the job fail, as after hours without the store."""
+    Job.objects.update(created_at=timezone.now() - timedelta(days=1))
     with monkeypatch.context() as patched, override_settings(JOBS_ATTEMPTS=1):
         patched.setattr(type(storages["default"]), "_open", away)
         running.run_waiting()
-    first = Job.objects.get()
-    assert (first.state, first.error) == (
-        "failed",
-        "The store failed. Please try again later.",
-    )
+    job = Job.objects.get()
+    assert job.state == "failed"
+    return job
+
+
+def test_an_outage_of_an_hour_makes_it_not_fail(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = timezone.now() - timedelta(hours=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(type(storages["default"]), "_open", away)
+        for _attempt in range(8):
+            Job.objects.update(due_at=timezone.now(), created_at=begun)
+            Upload.objects.update(leased_until=timezone.now())
+            assert running.run_waiting() == 1
+            assert state() == "waiting"
+    job = Job.objects.get()
+    assert job.due_at > timezone.now() + timedelta(minutes=4)
+    Job.objects.update(due_at=timezone.now())
+    Upload.objects.update(leased_until=timezone.now())
+
+    running.run_waiting()
+
+    assert stored() == CONTENT
+
+
+def test_the_page_says_that_all_of_one_that_failed_is_kept(
+    url: str, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = fail(monkeypatch)
+    ann = Client()
+    ann.force_login(user)
+
+    told = ann.get(f"/files/uploads/jobs/{job.pk}/").json()
+
+    assert "All of it is kept" in told["error"]
+    delete()
+    assert control.try_again(job, actor=user)
+    Upload.objects.update(leased_until=timezone.now())
+    running.run_waiting()
+    told = ann.get(f"/files/uploads/jobs/{job.pk}/").json()
+    assert told["error"] == "The object was deleted meanwhile."
+
+
+def test_whoever_asks_starts_another_where_it_has_failed(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = fail(monkeypatch)
+    assert first.error == "The store failed. Please try again later."
     assert tus(APIClient(), "HEAD", url).status_code == 423
     Upload.objects.update(leased_until=timezone.now())
 
+    # Not at once, however often somebody asks.
+    head = tus(APIClient(), "HEAD", url)
+    assert (head.status_code, head["Upload-Offset"]) == (200, "10")
+    assert "Job-Id" not in head
+    Job.objects.update(finished_at=timezone.now() - timedelta(minutes=5))
     assert tus(APIClient(), "HEAD", url)["Job-Id"] != str(first.pk)
 
     assert running.run_waiting() == 1
