@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 
+from django.conf import settings
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
@@ -99,7 +100,11 @@ def sweep(upload: Upload, *, by_jobs: bool = False) -> str:
 
 
 def _end(upload: Upload, *, by_jobs: bool) -> str:
-    """Finish one in parts, if all of it has come; else give it up."""
+    """Finish one in parts, if all of it has come; else give it up; or have it done."""
+    if by_jobs and upload.size > settings.UPLOAD_PART_BYTES:
+        # It may have to be read, or copied: no other waits for that.
+        deferring.start(upload)
+        return "waiting"
     # Before anything is given up, or made anew in another place.
     if finishing.settle_whole(upload):
         return "finished"
@@ -107,9 +112,6 @@ def _end(upload: Upload, *, by_jobs: bool) -> str:
     if not upload.is_complete or upload.version is None:
         finishing.give_up(upload)
         return "given up"
-    if by_jobs and not deferring.is_quick(upload) and not upload.is_expired:
-        deferring.start(upload)
-        return "waiting"
     try:
         finishing.finish_if_complete(upload)
     except (FileNotFoundError, Truncated):

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from jobs.kinds import Failed, Work, kind, periodic
 from objects import storing
+from objects.incoming import Truncated
 from tahoestorage.exceptions import TahoeStorageError
 from uploads import deferring, direct, finishing, sweeping
 from uploads.assembly import Lost
@@ -26,14 +27,18 @@ PATIENCE = timedelta(hours=2)
     ended=deferring.ended,
 )
 def finish(work: Work) -> dict[str, Any]:
-    """Let an upload become an object, all of which is in the store."""
+    """Let an upload become an object; one that expired with too few bytes is given up.
+
+    In its result there is no object then.
+    """
     rows = Upload.objects.select_related("version__object", "user")
     upload = rows.filter(version=work.arguments["version"]).first()
     if upload is None or upload.is_given_up:
         raise Failed(_("The upload was given up."))
     if upload.finished_at is None:
         try:
-            _finish(upload, work)
+            if not _finish(upload, work):
+                return {"object": None}
         except (Lost, direct.NotThere):
             raise Failed(_("The store has lost what had come of it.")) from None
         except direct.WrongSize:
@@ -46,13 +51,29 @@ def finish(work: Work) -> dict[str, Any]:
     return {"object": None if version is None else str(version.object_id)}
 
 
-def _finish(upload: Upload, work: Work) -> None:
+def _finish(upload: Upload, work: Work) -> bool:
+    """Finish it; False where it was given up, for not all of it had come."""
     if upload.kind == Upload.Kind.DIRECT:
         direct.verify(upload, work.progress)
-        return
+        return True
+    # Before anything is given up, or made anew in another place.
+    if finishing.settle_whole(upload):
+        return True
+    upload.refresh_from_db()
+    if not upload.is_complete:
+        finishing.give_up(upload)
+        return False
     lease = acquire(upload)
-    with finishing.returned(lease):
-        finishing.finish(lease, work.progress)
+    try:
+        with finishing.returned(lease):
+            finishing.finish(lease, work.progress)
+    except (FileNotFoundError, Truncated):
+        if not upload.is_expired:
+            raise
+        # A part is lost: no later try finds it.
+        finishing.cancel(upload)
+        raise Lost from None
+    return True
 
 
 @periodic("uploads.sweep", every=timedelta(minutes=15))

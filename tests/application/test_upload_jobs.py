@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, NoReturn
 
 import pytest
+from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage, storages
 from django.core.management import call_command
 from django.test import Client, override_settings
@@ -271,6 +272,50 @@ def test_where_workers_run_the_sweep_starts_what_nobody_did(url: str) -> None:
     assert Job.objects.get(kind="uploads.sweep").state == "done"
     assert state() == "done"
     assert stored() == CONTENT
+
+
+def test_the_sweep_itself_reads_no_large_object_that_is_in_the_store_already(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = Version.objects.get()
+    default_storage.save(version.key, ContentFile(CONTENT))
+    Job.objects.all().delete()
+    # As of a database from before the last bytes came.
+    past = timezone.now() - timedelta(hours=1)
+    Upload.objects.update(offset=4, expires_at=past)
+    with monkeypatch.context() as patched:
+        patched.setattr("uploads.finishing.whole", away)
+        assert sweep_all(by_jobs=True)["waiting"] == 1
+
+    running.run_waiting()
+
+    assert (state(), stored()) == ("done", CONTENT)
+
+
+def test_a_large_one_that_expired_is_given_up_by_a_job(api: APIClient) -> None:
+    made = create(api, len(CONTENT))
+    patch(made, 0, CONTENT[:4])
+    Upload.objects.update(expires_at=timezone.now() - timedelta(hours=1))
+    assert sweep_all(by_jobs=True)["waiting"] == 1
+
+    running.run_waiting()
+
+    job = Job.objects.get()
+    assert (job.state, job.result) == ("done", {"object": None})
+    assert nothing_is_left()
+
+
+def test_a_large_one_that_expired_and_lacks_a_part_is_given_up(url: str) -> None:
+    default_storage.delete(UploadPart.objects.all()[0].key)
+    Upload.objects.update(expires_at=timezone.now() - timedelta(hours=1))
+    Job.objects.all().delete()
+    assert sweep_all(by_jobs=True)["waiting"] == 1
+
+    running.run_waiting()
+
+    job = Job.objects.get()
+    assert job.error == "The store has lost what had come of it."
+    assert nothing_is_left()
 
 
 def test_one_that_is_cancelled_before_it_began_leaves_nothing(
