@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -61,7 +62,11 @@ class Checker:
         self._tick = tick
         self._stopped = threading.Event()
         self._examiner = Examiner(storage, plan, self._stopped)
-        self._giving_way = GivingWay(storage.directories.cache, self._stopped)
+        self._giving_way = GivingWay(
+            storage.directories.cache,
+            self._stopped,
+            record.patient_until("/".join(plan.path)) if plan.add_lease else math.inf,
+        )
         self.summary = CheckSummary()
         self.is_busy = False
         """Whether threads still work: a second Ctrl-C ended the wait for them."""

@@ -19,6 +19,10 @@ VERIFIED, LEASED = 1, 2
 """What was done with an object, beyond looking at it; to be combined by ``|``."""
 RESUMED_SECONDS = 7 * 86400.0
 """A check that was killed longer ago is begun anew."""
+PATIENT_SECONDS = 14 * 86400.0
+"""Leases end after 31 days; with older ones than this, a check gives way to nobody."""
+PATIENT_FIRST_SECONDS = 7 * 86400.0
+"""So with the first check that renews leases, for nobody knows how old they are."""
 KEPT_SECONDS = 400 * 86400.0
 _WAIT_SECONDS = 10.0
 _DAMAGED = (TypeError, ValueError)
@@ -172,6 +176,28 @@ class CheckRecord:
         except (sqlite3.Error, *_DAMAGED) as error:
             self.error = str(error)
         return None
+
+    def patient_until(self, path: str) -> float:
+        """Return until when a check that renews leases may give way to others.
+
+        In seconds since 1970, by the last one of the same path that came to the end, or
+        else by the first one that was begun.
+        """
+        first = time.time()
+        with self._lock:
+            try:
+                for started, ended, summary in self._database.execute(
+                    "SELECT started, ended, summary FROM runs "
+                    "WHERE path = ? AND wanted & ? ORDER BY id DESC",
+                    (path, LEASED),
+                ):
+                    if ended is not None:
+                        oldest = json.loads(summary or "{}").get("oldest", started)
+                        return float(oldest) + PATIENT_SECONDS
+                    first = min(first, float(started))
+            except (sqlite3.Error, AttributeError, *_DAMAGED) as error:
+                self.error = str(error)
+        return first + PATIENT_FIRST_SECONDS
 
     def end(self, summary: dict[str, Any], *, is_complete: bool) -> None:
         """Note what was found; the next check goes on if this was not complete."""

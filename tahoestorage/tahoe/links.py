@@ -60,7 +60,7 @@ class Links(DirectoryChanges):
         self._layout = layout
         self.preparations = Preparations(
             directories,
-            partial(self.prepare, making=True),
+            self.quorum.are_all_there,
             self._make if layout == "SDMF" else None,
         )
         """Makes what is missing on the way to a file while that is uploaded."""

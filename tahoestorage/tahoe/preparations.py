@@ -3,30 +3,43 @@
 All but the innermost one are made at the same time, for their keys are made here (see
 ``directorykeys``). Nothing links to them until the file is there: if the upload fails
 they are never seen, and the grid forgets them with their leases.
+
+Nothing is prepared while a server is away: for a directory made then, more servers must
+be up at later changes. That is stored with the root, and not for an upload that fails.
 """
 
 from __future__ import annotations
 
 import contextlib
 import contextvars
+import math
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
 from tahoestorage import forks
-from tahoestorage.exceptions import GatewayTimeout, StoreError, TahoeStorageError
+from tahoestorage.exceptions import (
+    GatewayTimeout,
+    NotEnoughServers,
+    StoreError,
+    TahoeStorageError,
+)
 from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.children import Link
 from tahoestorage.tahoe.directories import Directories, Directory, Path
 from tahoestorage.tahoe.directorykeys import DirectoryKey, make_key
+from tahoestorage.tahoe.serverlist import monotonic_now
 from tahoestorage.tahoe.trees import Tree, deepest_directory, walk_down
 
 AT_ONCE = 4
 """So many paths are prepared at once in a process, and so many directories of each are
 made at the same time."""
+REFUSED_SECONDS = 30.0
+"""For so long nothing is prepared after a save that found too few servers: if it is
+tried again and again, each time would leave directories on a grid that may be full."""
 
 
 Makes = Callable[..., Cap]
@@ -55,10 +68,21 @@ class _Preparation:
         self._lock = threading.Lock()
         self._is_taken = False
 
-    def take(self, directory: Directory, length: int) -> Outer | None:
-        """Wait for it; return it to the first caller whom it fits, else None."""
-        # It ends: each request that it sends has its time.
-        prepared = self.done.result()
+    def end(self, prepared: _Prepared | None) -> None:
+        """Let all who wait have what was prepared; only the first call does so."""
+        with self._lock:
+            if not self.done.done():
+                self.done.set_result(prepared)
+
+    def take(self, directory: Directory, length: int, seconds: float) -> Outer | None:
+        """Return it to the first caller whom it fits, else None.
+
+        Waits for it, at most for ``seconds``.
+        """
+        try:
+            prepared = self.done.result(seconds)
+        except TimeoutError:
+            return None
         if prepared is None or prepared.length != length:
             return None
         if prepared.directory.namespace.identity != directory.namespace.identity:
@@ -71,22 +95,22 @@ class _Preparation:
 class Preparations:
     """The paths that are prepared below one root. Safe in threads and forks.
 
-    ``prepare`` is called with a label before directories are made, and after; it
-    returns when that began. ``make`` makes one, and is None where it takes no keys.
-    Both are those of ``Links``.
+    ``are_all_there`` says whether all servers are, and is called with a label.
+    ``make`` makes a directory, and is None where it takes no keys: that of ``Links``.
     """
 
     def __init__(
         self,
         directories: Directories,
-        prepare: Callable[[str], float | None],
+        are_all_there: Callable[[str], bool],
         make: Makes | None,
     ) -> None:
         self._directories = directories
-        self._prepare = prepare
+        self._are_all_there = are_all_there
         self._make = make
         self.is_on = make is not None
         """Whether anything is prepared: not where the gateway makes its own keys."""
+        self._refused_until = -math.inf
         self.after_fork()
         forks.register(self)
 
@@ -101,29 +125,34 @@ class Preparations:
 
         With ``is_missing`` it is known that not all of it is there, which spares a
         request. One thread prepares a path, for all. Errors are not raised: what was
-        not prepared is made when it is to be linked. At the end of the block, what is
-        under way is waited for.
+        not prepared is made when it is to be linked. The block's end waits for nothing:
+        what is under way then ends by itself.
         """
         mine = self._begun(parents)
         if mine is None:
             yield
             return
+        threads = ThreadPoolExecutor(1 + AT_ONCE, "preparing")
+        begun: Future[None] = Future()
         try:
-            with ThreadPoolExecutor(1 + AT_ONCE, "preparing") as threads:
-                run = contextvars.copy_context().run
-                task = partial(self._carry_out, mine, threads, parents, is_missing)
-                try:
-                    threads.submit(run, task)
-                except RuntimeError:
-                    # No thread can be started: the save needs none.
-                    mine.done.set_result(None)
-                try:
-                    yield
-                finally:
-                    mine.is_ended.set()
+            run = contextvars.copy_context().run
+            task = partial(self._carry_out, mine, threads, parents, is_missing)
+            try:
+                begun = threads.submit(run, task)
+            except RuntimeError:
+                # No thread can be started: the save needs none.
+                begun.cancel()
+                mine.end(None)
+            yield
+        except NotEnoughServers:
+            self._refused_until = monotonic_now() + REFUSED_SECONDS
+            raise
         finally:
-            with self._lock:
-                self._under_way.pop(parents, None)
+            mine.is_ended.set()
+            mine.end(None)
+            threads.shutdown(wait=False, cancel_futures=True)
+            # It counts for as long as it is under way.
+            begun.add_done_callback(lambda _: self._forget(parents, mine))
 
     def tree(
         self, directory: Directory, path: Path, length: int, file: Link, make: Makes
@@ -135,7 +164,8 @@ class Preparations:
         """
         with self._lock:
             preparation = self._under_way.get(path[:-1])
-        outer = preparation and preparation.take(directory, length)
+        seconds = self._directories.gateway.request_seconds
+        outer = preparation and preparation.take(directory, length, seconds)
         if outer:
             try:
                 last = partial(make, key=outer.key)
@@ -150,8 +180,15 @@ class Preparations:
                 pass
         return Tree(path, length, file, make)
 
+    def _forget(self, parents: Path, mine: _Preparation) -> None:
+        with self._lock:
+            if self._under_way.get(parents) is mine:
+                del self._under_way[parents]
+
     def _begun(self, parents: Path) -> _Preparation | None:
         if len(parents) < 2 or not self.is_on:
+            return None
+        if monotonic_now() < self._refused_until:
             return None
         known = self._directories.cached(parents, writing=True)
         if isinstance(known, Directory) and known.write is not None:
@@ -176,11 +213,11 @@ class Preparations:
             if len(parents) - length >= 2 and directory.write is not None:
                 outer = self._outer(mine, threads, parents, length)
                 prepared = outer and _Prepared(directory, length, outer)
-        except TahoeStorageError:
-            # Whoever links the file is told.
+        except (TahoeStorageError, CancelledError, RuntimeError):
+            # Whoever links the file is told. The others: the block has ended.
             pass
         finally:
-            mine.done.set_result(prepared)
+            mine.end(prepared)
 
     def _outer(
         self,
@@ -191,7 +228,9 @@ class Preparations:
     ) -> Outer | None:
         """Make the directories of ``parents`` from ``length`` on, but the innermost."""
         label = "/".join(parents[: length + 1])
-        since = self._prepare(label)
+        since = monotonic_now()
+        if not self._are_all_there(label):
+            return None
         making: list[tuple[DirectoryKey | None, Future[Cap]]] = []
         # That of the outermost one is the gateway's: nothing links to it yet.
         key: DirectoryKey | None = None
@@ -211,6 +250,7 @@ class Preparations:
             # The gateway is of before Tahoe-LAFS 1.19.
             self.is_on = False
             return None
-        # If a server went away meanwhile, the facts must have it before the link.
-        self._prepare(label)
-        return None if key is None else Outer(caps, key)
+        # If a server went away meanwhile, they may be on fewer than the facts have.
+        if key is None or not self._are_all_there(label):
+            return None
+        return Outer(caps, key)

@@ -20,11 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from tahoestorage.exceptions import (
-    GatewayTimeout,
-    NotEnoughServers,
-    NotEnoughShares,
-)
+from tahoestorage.exceptions import GatewayTimeout, NotEnoughServers, NotEnoughShares
 from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap, Shares
 from tahoestorage.tahoe.children import Link
@@ -115,6 +111,14 @@ class Quorum:
         read for the one does for the other.
         """
         self._check(label, making, monotonic_now() if since is None else since)
+
+    def are_all_there(self, label: str) -> bool:
+        """Whether no server is missing, as far as they are shown. Changes nothing."""
+        servers = self._list.look(self._gateway)
+        if servers is None:
+            return True
+        facts = self._facts(servers, label, monotonic_now())
+        return not Availability.of(servers, facts, self._rules).missing
 
     def prepare(
         self,

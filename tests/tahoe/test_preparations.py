@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
 from django.core.files.base import ContentFile
 
+from tahoestorage.exceptions import NotEnoughServers
 from tahoestorage.storage import TahoeStorage
-from tahoestorage.tahoe import marker
+from tahoestorage.tahoe import marker, preparations
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.children import Link
 from tahoestorage.tahoe.directorykeys import make_key
 from tahoestorage.tahoe.gateway import Gateway
+from tahoestorage.tahoe.preparations import Preparations
 from tahoestorage.testing.grid import LocalGrid
 from tests.conftest import MakeStorage
 from tests.support.leaks import everything_logged
+from tests.support.preparing import join_preparing
 from tests.support.proxy import Hold, LoseResponse, Proxy, Seen, SendResponse
 
 LONG = b"longer than a cap can hold " * 4
@@ -199,3 +204,68 @@ def test_threads_that_save_there_at_once_lose_nothing(
     assert sorted(afresh.listdir("a/b/c/d")[1]) == [str(n) for n in range(8)]
     for name in names:
         assert read(afresh, name) == LONG
+
+
+def test_an_upload_that_fails_waits_for_nothing_that_is_prepared(
+    far: TahoeStorage, proxy: Proxy, afresh: TahoeStorage
+) -> None:
+    may_end = threading.Event()
+    rule = proxy.rule(is_making, Hold(may_end))
+
+    class Broken(ContentFile):  # type: ignore[type-arg]
+        def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
+            assert rule.reached.wait(60)
+            raise OSError("the disk is gone")
+
+    with everything_logged() as lines, ThreadPoolExecutor(1) as pool:
+        saved = pool.submit(far.save, DEEP, Broken(LONG))
+        try:
+            assert "the disk is gone" in str(saved.exception(20))
+        finally:
+            may_end.set()
+        far.directories.gateway.close()
+        join_preparing()
+    assert not [line for line in lines if "Traceback" in line]
+    assert afresh.listdir("") == ([], [])
+    assert far.save(DEEP, ContentFile(LONG)) == DEEP
+
+
+def test_a_link_waits_for_what_is_prepared_no_longer_than_for_a_request(
+    make_storage: MakeStorage,
+) -> None:
+    storage = make_storage(connect_timeout=1, read_timeout=1)
+    is_made, was_made = threading.Event(), []
+
+    def look(label: str) -> bool:
+        was_made.append(is_made.wait(30))
+        return False
+
+    links, path = storage.links, ("a", "b", "c", "file")
+    make = partial(links._make, since=None)
+    prepared = Preparations(storage.directories, look, links._make)
+    with prepared.preparing(path[:-1], is_missing=True):
+        link = Link(marker.CAP)
+        tree = prepared.tree(storage.directories.root, path, 0, link, make)
+        is_made.set()
+    join_preparing()
+    assert len(tree.caps) == 3
+    assert was_made == [True]
+
+
+def test_after_one_that_found_too_few_servers_nothing_is_prepared_for_a_while(
+    far: TahoeStorage, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepared(name: str) -> int:
+        proxy.seen.clear()
+        far.save(name, ContentFile(LONG))
+        join_preparing()
+        return sum("private-key" in seen.target for seen in proxy.seen)
+
+    proxy.rule(is_upload, SendResponse(500, {}, b"UploadUnhappinessError"), 3)
+    with pytest.raises(NotEnoughServers):
+        far.save(DEEP, ContentFile(LONG))
+    join_preparing()
+    assert prepared("b/b/c/d/file") == 0
+    later = time.monotonic() + preparations.REFUSED_SECONDS
+    monkeypatch.setattr(preparations, "monotonic_now", lambda: later)
+    assert prepared("c/b/c/d/file") == 3

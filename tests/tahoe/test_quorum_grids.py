@@ -13,9 +13,11 @@ from pytest_django.fixtures import Settings
 
 from tahoestorage.exceptions import NotEnoughServers
 from tahoestorage.storage import TahoeStorage
+from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.testing.grid import LocalGrid
 from tests.support.moves import Add, copy
+from tests.support.preparing import join_preparing
 
 LONG = b"longer than a cap can hold " * 4
 SHORT = b"literal"
@@ -229,3 +231,27 @@ def test_a_grid_of_one_node_is_changed_as_ever(tahoe_grid: LocalGrid) -> None:
         storage.save(name, ContentFile(kept))
     for change in CHANGES.values():
         change(on(tahoe_grid, root))
+
+
+def test_a_save_that_fails_while_a_server_is_away_lets_as_many_be_away_later(
+    tahoe: Path, tmp_path: Path
+) -> None:
+    with LocalGrid(servers=5, needed=1, happy=5, total=5, tahoe=tahoe) as grid:
+        root = grid.create_root()
+        cache = {"directory": str(tmp_path)}
+        storage = TahoeStorage(
+            base_url=grid.base_url, base_cap=root.uri, cache=cache, retries=0
+        )
+        storage.save("dir/file", ContentFile(LONG))
+        before = marker.read(storage.directories.gateway, root).facts
+        grid.stop_server(4)
+        storage.links.quorum.invalidate()
+        for number in range(2):
+            with pytest.raises(NotEnoughServers):
+                storage.save(f"new {number}/a/b/c", ContentFile(LONG))
+            join_preparing()
+        assert marker.read(storage.directories.gateway, root).facts == before
+        # Of five, two may be away.
+        grid.stop_server(3)
+        on(grid, root).delete("dir/file")
+        assert everything(on(grid, root)) == {}
