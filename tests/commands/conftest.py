@@ -21,7 +21,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Let the command believe that so many seconds have passed."""
 
     def pass_by(seconds: float) -> None:
-        monkeypatch.setattr(f"{COMMAND}.now", lambda: time.time() + seconds)
+        monkeypatch.setattr(f"{COMMAND}.epoch_now", lambda: time.time() + seconds)
 
     return pass_by
 
