@@ -266,6 +266,8 @@ def test_whoever_waits_for_too_long_for_somebody_else_s_tree_is_told(
     background: Callable[..., Future[Any]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # What is prepared is waited for as long, and made anew then.
+    far.links.preparations.is_on = False
     may_make = threading.Event()
     making = proxy.rule(is_tree, HoldRequest(may_make))
     slow = background(save, far, "a/b/one")
