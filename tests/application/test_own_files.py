@@ -48,7 +48,7 @@ def test_versions_parts_thumbnails_and_quarantine_are_no_orphans(
     for name in (small.key, "uploads/1/0", "quarantine/2026-01-01/x", *nobodys):
         storage.save(name, ContentFile(b"1"))
     storage.delete(lost.key)
-    monkeypatch.setattr(f"{COMMAND}.now", lambda: time.time() + 2 * 86400)
+    monkeypatch.setattr(f"{COMMAND}.epoch_now", lambda: time.time() + 2 * 86400)
 
     out = io.StringIO()
     with pytest.raises(CommandError) as caught:

@@ -119,7 +119,7 @@ def test_the_readme_lists_the_variables_that_the_settings_read() -> None:
     source = (EXAMPLE / "config/settings.py").read_text("utf-8")
     readme = (EXAMPLE / "README.md").read_text("utf-8")
     readers = "get|flag|words|number|rate|db|cache|email_url"
-    reads = rf'\b(?:{readers})\("([A-Z_]+)"'
+    reads = rf'(?<![.\w])(?:{readers})\("([A-Z_]+)"'
 
     read = set(re.findall(reads, source))
     listed = set(re.findall(r"`([A-Z_]+)`", readme))
