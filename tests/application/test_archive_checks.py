@@ -7,7 +7,6 @@ import io
 import json
 import struct
 import zipfile
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -263,7 +262,9 @@ def test_one_byte_that_changed_is_found_or_does_not_matter() -> None:
 
 def test_it_is_told_how_far_it_is() -> None:
     content, told = made(), list[tuple[int, int]]()
-    note: Callable[[int, int], None] = lambda done, of: told.append((done, of))  # noqa: E731
+
+    def note(done: int, of: int) -> None:
+        told.append((done, of))
 
     check(io.BytesIO(content), len(content), note)
 

@@ -297,7 +297,10 @@ def test_archives_of_others_with_their_files_are_named(
     bob = User.objects.create_user("bob", tenant=user.tenant, is_administrator=True)
     file = StoredObject.objects.filter(pk=put(user, "plan.txt").pk)
     file.update(folder="papers/2026")
-    photo = lambda: IncomingFile(io.BytesIO(b"photo"), 5, "image/jpeg")  # noqa: E731
+
+    def photo() -> IncomingFile:
+        return IncomingFile(io.BytesIO(b"photo"), 5, "image/jpeg")
+
     description = {
         "name": "Day",
         "starts_at": "2026-11-29T09:00:00+00:00",

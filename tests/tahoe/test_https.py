@@ -204,3 +204,25 @@ def test_a_gateway_that_hangs_up_is_none_that_speaks_tls(proxy: Proxy) -> None:
     proxy.rule(lambda seen: True, Refuse(), times=None)
     with asking(proxy.url, "no response from the gateway"):
         pass
+
+
+def test_thirty_first_saves_six_levels_down_are_all_there_for_who_has_no_cache(
+    make_storage: MakeStorage, secure: Proxy, tmp_path: Path
+) -> None:
+    def place(number: int) -> str:
+        return f"a/b/{number % 3}/d/e/{number}"
+
+    def make(host: str) -> TahoeStorage:
+        return make_storage(base_url=secure.url, cache={"directory": tmp_path / host})
+
+    here, there = make("here"), make("there")
+    with ThreadPoolExecutor(30) as threads:
+        saves = [
+            threads.submit(here.save, place(number), ContentFile(LONG + b"%d" % number))
+            for number in range(30)
+        ]
+        assert [save.result() for save in saves] == [place(n) for n in range(30)]
+
+    for number in range(30):
+        with there.open(place(number)) as file:
+            assert file.read() == LONG + b"%d" % number
