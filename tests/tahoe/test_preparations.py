@@ -192,6 +192,18 @@ def test_somebody_else_makes_some_of_it_meanwhile(
     assert read(afresh, "a/b/theirs") == LONG * 2
 
 
+def test_what_was_prepared_is_handed_out_once(storage: TahoeStorage) -> None:
+    """Linked twice it would show the first one's file at the second place."""
+    prepared = preparations._Preparation()
+    outer = preparations.Outer([], make_key())
+    root = storage.directories.root
+    prepared.end(preparations._Prepared(root, 0, outer))
+
+    assert prepared.take(root, 1, 1.0) is None
+    assert prepared.take(root, 0, 1.0) is outer
+    assert prepared.take(root, 0, 1.0) is None
+
+
 def test_threads_that_save_there_at_once_lose_nothing(
     far: TahoeStorage, proxy: Proxy, afresh: TahoeStorage
 ) -> None:
