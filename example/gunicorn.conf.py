@@ -11,4 +11,8 @@ SocketUnreader.max_body_chunk = 1 << 16
 worker_class = "gthread"
 threads = 8
 graceful_timeout = 5  # seconds
+# Longer than a front leaves a connection to the site unused (nginx: a minute), so that
+# it is the front that closes it, never the site while a request is on its way: that
+# would be a 502. What is idle holds no thread.
+keepalive = 75  # seconds
 control_socket_disable = True

@@ -8,13 +8,16 @@ import os
 import re
 import secrets
 import signal
+import time
 import zipfile
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 
-from tests.application.deploy.cloud import Cloud, service, set_password
+from tests.application.deploy.cloud import HOST, Cloud, service, set_password
 from tests.application.postgres import Postgres
 from tests.application.site import manage
 from tests.support.gcs_servers import GCS
@@ -47,6 +50,24 @@ def test_it_serves_from_its_database_and_its_bucket(
     assert read.content == content
     # Cloud Run's front ends TLS, and says how the visitor came.
     assert (plain.status_code, plain.headers["Location"][:8]) == (301, "https://")
+
+
+def test_a_connection_that_is_unused_for_a_while_stays_open(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    """Fronts keep theirs for the next request: one closed meanwhile is a 502."""
+    with service(cloud.environment, tmp_path / "disk") as run:
+        front = HTTPConnection(urlsplit(run.address).netloc, timeout=30)
+        statuses = []
+        for pause in (3, 0):  # gunicorn's own default is 2 seconds
+            front.request("GET", "/health/process", headers={"Host": HOST})
+            response = front.getresponse()
+            statuses.append(response.status)
+            response.read()
+            time.sleep(pause)
+        front.close()
+
+    assert statuses == [200, 200]
 
 
 def test_a_release_has_its_own_static_files_from_the_bucket(
