@@ -39,10 +39,10 @@ from tahoestorage.config.keywords import TahoeKeywords
 from tahoestorage.config.settings import hide_secrets
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import gateway as gateways
-from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
-from tahoestorage.tahoe.children import Child
+from tahoestorage.tahoe.children import Link
 from tahoestorage.tahoe.gateway import Gateway
+from tahoestorage.tahoe.uploads import UploadBody
 from tahoestorage.testing.grid import LocalGrid
 from tests.support.marks import Marks, Seen, command_lines, everything_seen, quoted
 from tests.support.ports import free_port
@@ -69,31 +69,38 @@ GATEWAY_AWAY = "http://127.0.0.1:9"
 
 @pytest.fixture
 def marks(root: Cap, tahoe_grid: LocalGrid) -> Marks:
-    """The root's keys, and those of a directory with a file that are below it."""
+    """The root's keys, and those of the directories and files that are below it."""
+    return fill(root, tahoe_grid)
+
+
+@pytest.fixture(scope="module")
+def kept(tahoe_grid: LocalGrid) -> tuple[Cap, Marks]:
+    """A root and its marks, for tests that send no request that could change it."""
+    root = tahoe_grid.create_root()
+    return root, fill(root, tahoe_grid)
+
+
+def fill(root: Cap, grid: LocalGrid) -> Marks:
+    """Put ``dir/kept.txt`` and ``other/dir/kept.txt`` there, in few requests."""
+    with contextlib.closing(Gateway(grid.base_url)) as gateway:
+        put = functools.partial(gateway.upload, label="the marks")
+        make = functools.partial(gateway.make_directory, label="the marks")
+        files = [
+            put(UploadBody(lambda text=text: [text], repeatable=True))  # type: ignore[misc]
+            for text in (LONG, LONG + b"!")
+        ]
+        first, deep = (make({"kept.txt": Link(file)}) for file in files)
+        other = make({"dir": Link(deep)})
+        children = {"dir": Link(first), "other": Link(other)}
+        gateway.set_children(root, children, label="the marks")
     marks = Marks()
     marks.add_cap("write cap of the root", root)
     marks.add_cap("read cap of the root", root.read_only)
-    storage = TahoeStorage(base_url=tahoe_grid.base_url, base_cap=root, cache=False)
-    storage.save("dir/kept.txt", ContentFile(LONG))
-    storage.save("other/dir/kept.txt", ContentFile(LONG + b"!"))
-    gateway = Gateway(tahoe_grid.base_url)
-    for directory in ((), ("dir",), ("other",), ("other", "dir")):
-        gateway.list(
-            root,
-            directory,
-            functools.partial(add_child, marks),
-            label="the marks",
-        )
-    gateway.close()
+    for directory in (first, other, deep):
+        marks.add_cap("write cap of a child", directory)
+        marks.add_cap("read cap of a child", directory.read_only)
+    marks.add_cap("read cap of a child", *files)
     return marks
-
-
-def add_child(marks: Marks, child: Child) -> None:
-    if child.name == marker.NAME:
-        return  # What is in it stands in our source.
-    marks.add_cap("read cap of a child", Cap.parse(child.entry.reference))
-    if child.write_reference is not None:
-        marks.add_cap("write cap of a child", Cap.parse(child.write_reference))
 
 
 @pytest.fixture
@@ -457,13 +464,13 @@ def pages(settings: Settings, options: dict[str, Any], name: str) -> list[str]:
 
 @pytest.mark.parametrize("wrong", WRONG_OPTIONS)
 def test_wrong_options_let_no_secret_out(
-    root: Cap,
-    marks: Marks,
+    kept: tuple[Cap, Marks],
     seen: Seen,
     settings: Settings,
     tmp_path: Path,
     wrong: str,
 ) -> None:
+    root, marks = kept
     options = WRONG_OPTIONS[wrong](root, tmp_path / "cap")
     for each in pages(settings, options, "listdir"):
         # Somebody's own names of options are shown; a cap is none.
@@ -482,13 +489,13 @@ def test_wrong_options_let_no_secret_out(
     "wrong", [each for each in WRONG_OPTIONS if "file" not in each]
 )
 def test_wrong_settings_let_no_secret_out(
-    root: Cap,
-    marks: Marks,
+    kept: tuple[Cap, Marks],
     seen: Seen,
     settings: Settings,
     tmp_path: Path,
     wrong: str,
 ) -> None:
+    root, marks = kept
     for name, value in WRONG_OPTIONS[wrong](root, tmp_path / "cap").items():
         if name.isidentifier():
             setattr(settings, f"TAHOE_STORAGE_{name.upper()}", value)

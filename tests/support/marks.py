@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import io
 import logging
 import math
@@ -14,8 +15,10 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
+from unittest import mock
 from urllib.parse import quote
 
+from django.views import debug
 from django.views.debug import ExceptionReporter
 
 from tahoestorage.tahoe.caps import Cap
@@ -27,6 +30,8 @@ PART = 12
 START = 4
 # The places of errors of which there was a page.
 _SHOWN: set[object] = set()
+# Django compiles the templates of its pages each time.
+_template = functools.cache(debug.DEBUG_ENGINE.from_string)
 
 
 def forms(secret: bytes) -> list[tuple[bytes, float]]:
@@ -108,12 +113,15 @@ class Seen(logging.Handler):
         super().__init__(logging.DEBUG)
         self.lines: set[bytes] = set()
         self.errors: list[BaseException] = []
+        self._settings: set[tuple[str, str]] = set()
 
     def add(self, *texts: object) -> None:
         """Note what was shown, and how it would be in a shell."""
         for each in texts:
             # A text that hides what it is must be hidden where its value is shown.
-            spoken = [repr(each), pprint.pformat(each)]
+            spoken = [repr(each)]
+            if type(each) is not str:  # Of which it would only break the lines.
+                spoken.append(pprint.pformat(each))
             if not isinstance(each, str) or type(each) is str:
                 spoken.append(str(each))
             for text in spoken:
@@ -150,7 +158,17 @@ class Seen(logging.Handler):
         if place not in _SHOWN:
             _SHOWN.add(place)
             reporter = ExceptionReporter(None, type(error), error, error.__traceback__)
+            # Both pages tell the same; and of the settings, what no other page told.
+            told = reporter.get_traceback_data()
+            told["settings"] = self._new_settings(told["settings"])
+            reporter.get_traceback_data = lambda: told  # type: ignore[method-assign]
             self.add(reporter.get_traceback_html(), reporter.get_traceback_text())
+
+    def _new_settings(self, settings: dict[str, object]) -> dict[str, object]:
+        named = {(name, repr(value)): value for name, value in settings.items()}
+        new = {each[0]: named[each] for each in named.keys() - self._settings}
+        self._settings |= named.keys()
+        return new
 
     def _add_variables(self, start: TracebackType | None) -> None:
         for frame, _ in traceback.walk_tb(start):
@@ -200,7 +218,8 @@ def everything_seen() -> Iterator[Seen]:
         each.setLevel(logging.DEBUG)
     logging.getLogger("django.template").setLevel(logging.INFO)
     try:
-        yield seen
+        with mock.patch.object(debug.DEBUG_ENGINE, "from_string", _template):
+            yield seen
     finally:
         for each in (logging.root, *silent):
             each.removeHandler(seen)
