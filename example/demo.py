@@ -32,6 +32,12 @@ from demonstration.worker import worker
 from tahoestorage.exceptions import TahoeStorageError
 from tahoestorage.testing.grid import LocalGrid
 
+INHERITED = {
+    *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TERM", "TMPDIR"),
+    *("VIRTUAL_ENV", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+}
+INHERITED_BEGINNINGS = ("DEMO_", "LC_", "PYTHON", "COV")
+
 
 def main() -> int:
     await_signals()
@@ -95,14 +101,16 @@ def secret(file: Path, size: int) -> str:
 
 
 def settings(directory: Path, base_url: str) -> dict[str, str]:
-    """The environment for the site; nothing that is set outside may lead it astray."""
-    stores = ("TAHOE_", "STORAGE_URL", "STATIC_STORAGE_URL", "AWS_", "GS_")
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(stores)}
-    for name in (
-        *("DEBUG", "HTTPS", "STATIC_ROOT", "UPLOAD_LIMIT", "GUNICORN_CMD_ARGS"),
-        *("DATABASE_URL", "CACHE_URL", "CELERY_BROKER_URL"),
-    ):
-        inherited.pop(name, None)
+    """The environment for the site.
+
+    Of what is set outside it has what programs need, and nothing of a site: that could
+    be another database, with users in it, another store, or a mail server.
+    """
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name in INHERITED or name.startswith(INHERITED_BEGINNINGS)
+    }
     return inherited | {
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "SECRET_KEY": secret(directory / "secret.key", 32),

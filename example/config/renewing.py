@@ -7,7 +7,8 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 
-from django.db import DatabaseError, connection
+from django.core.exceptions import ImproperlyConfigured
+from django.db import Error, connection
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ def _go_on(
             try:
                 if renew() is False:
                     return
-            except DatabaseError as error:
+            except (Error, ImproperlyConfigured) as error:
                 logger.warning("%s: the lease was not renewed: %s", label, error)
                 connection.close()
     finally:

@@ -52,6 +52,13 @@ def describe(event: Event) -> dict[str, Any]:
     }
 
 
+def paths(description: Mapping[str, Any]) -> set[str]:
+    """Return the paths of the photos and slides in what ``describe`` returned."""
+    photos = [one["photo"] for one in description["speakers"]]
+    slides = [one["slides"] for one in description["sessions"]]
+    return {path for path in photos + slides if path is not None}
+
+
 def media(event: Event) -> list[StoredObject]:
     """Return the event's files that are stored and not deleted, each once."""
     return files_of_events.of(event)

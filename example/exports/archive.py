@@ -17,6 +17,7 @@ from django.core.files.storage import storages
 from django.utils.translation import gettext as _
 from zipstream import ZIP_STORED, ZipStream
 
+from jobs.kinds import ForPeople
 from objects.incoming import CHUNK, IncomingFile
 from tahoestorage.exceptions import TahoeStorageError
 
@@ -35,7 +36,7 @@ class SourceFailed(Exception):
     """A member could not be read as it was announced; the message is for people."""
 
 
-class SourceAway(OSError):
+class SourceAway(ForPeople, OSError):
     """The store of a member cannot be read now; the message is for people."""
 
 
@@ -117,6 +118,12 @@ class Archive(IncomingFile):
         self.stop(ValueError("The archive is closed."))
         self._zip.ahead.close()
 
+    @property
+    def source_error(self) -> SourceFailed | SourceAway | None:
+        """Why a member could not be read, where reading has raised that."""
+        error = self._zip.error
+        return error if isinstance(error, SourceFailed | SourceAway) else None
+
     def stop(self, error: BaseException) -> None:
         """Let the next reading raise the error; any thread may say so."""
         self._zip.stop(error)
@@ -134,16 +141,16 @@ class _Zip:
         self.size = len(zipped)
         self._pieces = iter(zipped)
         self._rest = memoryview(b"")
-        self._error: BaseException | None = None
+        self.error: BaseException | None = None
 
     def stop(self, error: BaseException) -> None:
-        self._error = self._error or error
+        self.error = self.error or error
 
     def read(self, size: int) -> bytes:
         found: list[memoryview] = []
         while size:
-            if self._error is not None:
-                raise self._error
+            if self.error is not None:
+                raise self.error
             if not self._rest:
                 self._rest = memoryview(self._next())
                 continue

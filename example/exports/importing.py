@@ -185,7 +185,9 @@ def _make_event(
 ) -> dict[str, Any]:
     """Make an event that is not published; its address bears the job's id."""
     said, job = checked.manifest, work.job
-    slug = f"{slugify(str(document.get('slug')))[:36] or 'event'}{_mark(job)}"
+    # As `organising.free_slug` leaves it: it folds hyphens, and takes those off an end.
+    stem = slugify(str(document.get("slug")))[:36].strip("-_") or "event"
+    slug = f"{stem}{_mark(job)}"
     total = sum(one.size for one in said.files)
     done = 0
     entries = {
@@ -226,7 +228,7 @@ def _make_event(
         described = document | {"slug": slug, "published": False}
         files = {path: partial(content, entry) for path, entry in entries.items()}
         try:
-            documents.create(
+            event = documents.create(
                 user.tenant,
                 user,
                 described,
@@ -237,6 +239,7 @@ def _make_event(
             )
         except ValidationError as error:
             raise NotImportable(" ".join(error.messages)) from None
+        slug = event.slug
     return {"event": slug, "files": len(entries)}
 
 

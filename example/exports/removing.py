@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from typing import NamedTuple
 
 from django.core.files.storage import storages
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -31,12 +33,24 @@ LATE = timedelta(hours=1)
 """After so long no worker writes still that lost its job to another."""
 
 
-def mark(export: Export, *, actor: User | None, unless_pinned: bool = False) -> bool:
-    """Let the export be nobody's any more; False where it is not ended, or gone."""
+class Tidied(NamedTuple):
+    """How many exports have nothing left that is to be deleted, and how many have."""
+
+    exports: int
+    left: int
+
+
+def mark(
+    export: Export, *, actor: User | None, among: QuerySet[Export] | None = None
+) -> bool:
+    """Let the export be nobody's any more; False where it is not ended, or gone.
+
+    With ``among``, only where it is one of those still.
+    """
     with transaction.atomic():
         rows = Export.objects.filter(pk=export.pk, state__in=ENDED)
-        if unless_pinned:
-            rows = rows.filter(is_pinned=False)
+        if among is not None:
+            rows = rows.filter(pk__in=among.order_by().values("pk"))
         if not rows.update(state=STATE.GOING):
             return False
         # It may have become ready since it was read.
@@ -88,12 +102,12 @@ def _end(export: Export, state: Export.State, error: str) -> None:
     Export.objects.filter(pk=export.pk).update(state=state, error=error, reserved=0)
 
 
-def tidy() -> int:
-    """Delete what attempts left that did not win; return of how many exports.
+def tidy() -> Tidied:
+    """Delete what attempts left that did not win, and what is marked to go.
 
     An export that is said to be made still, and is not, has ended.
     """
-    count = 0
+    count = left = 0
     for pk in Export.objects.filter(state=STATE.PENDING, job=None).values("pk"):
         # The job went with its owner's row.
         with transaction.atomic():
@@ -116,10 +130,13 @@ def tidy() -> int:
         deleted = [delete_key(export, attempt) for attempt in others]
         if all(deleted):
             Export.objects.filter(pk=export.pk).update(is_tidy=True)
-            count += 1
+        count += all(deleted)
+        left += not all(deleted)
     for export in Export.objects.filter(state=STATE.GOING):
-        count += finish(export)
-    return count
+        is_gone = finish(export)
+        count += is_gone
+        left += not is_gone
+    return Tidied(count, left)
 
 
 def delete_key(export: Export, attempt: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -19,10 +19,14 @@ STATE = Export.State
 
 @dataclass
 class DeletedExports:
-    """What was deleted. The bytes of those that are ``left`` go another time."""
+    """What was deleted; of how many more exports something was left that is gone now.
+
+    The bytes of those that are ``left`` go another time.
+    """
 
     exports: int = 0
     bytes: int = 0
+    tidied: int = 0
     left: int = 0
 
 
@@ -58,17 +62,23 @@ def old(now: datetime | None = None) -> QuerySet[Export]:
     )
     beyond = ranked.filter(rank__gt=settings.EXPORT_KEEP_LATEST)
     failed = Q(state__in=(STATE.FAILED, STATE.CANCELLED), created_at__lt=before)
-    ready = Q(pk__in=beyond.values("pk"), ready_at__lt=before, is_pinned=False)
-    return Export.objects.filter(failed | ready).order_by("created_at", "pk")
+    ready = Q(pk__in=beyond.values("pk"), ready_at__lt=before)
+    found = Export.objects.filter(failed | ready, is_pinned=False)
+    return found.order_by("created_at", "pk")
 
 
-def delete(exports: Iterable[Export]) -> DeletedExports:
-    """Delete them; what somebody pinned or deleted meanwhile is left alone."""
+def delete_old(tell: Callable[[Export], None] = lambda export: None) -> DeletedExports:
+    """Delete those that are too old, and what was left of others; tell of each.
+
+    What became the latest of its event meanwhile, or was pinned, is left alone.
+    """
     deleted = DeletedExports()
-    for export in exports:
-        if not removing.mark(export, actor=None, unless_pinned=True):
+    for export in list(old()):
+        if not removing.mark(export, actor=None, among=old()):
             continue
+        tell(export)
         deleted.exports += 1
         deleted.bytes += export.size if export.ready_at else 0
-        deleted.left += not removing.finish(export)
+        removing.finish(export)
+    deleted.tidied, deleted.left = removing.tidy()
     return deleted

@@ -12,7 +12,7 @@ import logging
 from typing import Any
 
 from django.core.files.storage import storages
-from django.db import DatabaseError, transaction
+from django.db import Error, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -22,7 +22,7 @@ from audit.actions import Action
 from exports import access, removing, sources
 from exports.archive import Archive, SourceFailed, TooMany
 from exports.models import Export
-from exports.sources import NothingThere, Source
+from exports.sources import Changing, NothingThere, Source
 from exports.starting import note
 from jobs.kinds import Failed, Work
 from objects import access as object_access
@@ -53,14 +53,17 @@ def make(export: Export, work: Work) -> Export:
             except BaseException:
                 # It is nobody else's, whoever has the job by now: unless it is the
                 # export, and the answer of the COMMIT was lost. Tidying does the rest.
-                with contextlib.suppress(DatabaseError):
+                with contextlib.suppress(Error):
                     won = Export.objects.filter(
                         pk=export.pk, state=STATE.READY, attempts=export.attempts
                     )
                     if not won.exists():
                         removing.delete_key(export, export.attempts)
+                # Whatever the store made of it: what could not be read is to be named.
+                if archive.source_error is not None:
+                    raise archive.source_error from None
                 raise
-    except (NothingThere, TooMany, SourceFailed) as error:
+    except (Changing, NothingThere, TooMany, SourceFailed) as error:
         raise Failed(str(error)) from error
     except QuotaExceeded:
         raise Failed(

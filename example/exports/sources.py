@@ -23,6 +23,8 @@ DOCUMENT = "event.json"
 FILES = "files"
 """The folder in the archive in which the files are."""
 UNKNOWN_TYPE = "application/octet-stream"
+READS = 5
+"""So often an event is read that is changed meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,10 @@ class Source:
     files: list[SourceFile]
 
 
+class Changing(Exception):
+    """It is not the same for long enough; the message is for people."""
+
+
 class NothingThere(Exception):
     """There is nothing to export; the message is for people."""
 
@@ -68,12 +74,20 @@ def of_folder(objects: QuerySet[StoredObject], folder: str) -> Source:
 
 
 def of_event(event: Event) -> Source:
-    """Return an event with its speakers, sessions and files; raises TooMany."""
-    described = documents.describe(event)
-    used = StoredObject.objects.filter(
-        pk__in=[one.pk for one in documents.media(event)]
-    )
-    return Source("event", event.name, described, files_of(used, ""))
+    """Return an event with its speakers, sessions and files.
+
+    Raises TooMany, and Changing where its files are renamed again and again meanwhile.
+    """
+    for _attempt in range(READS):
+        described = documents.describe(event)
+        used = StoredObject.objects.filter(
+            pk__in=[one.pk for one in documents.media(event)]
+        )
+        files = files_of(used, "")
+        # Each is read by itself, and what the document names must be there.
+        if documents.paths(described) == {one.path for one in files}:
+            return Source("event", event.name, described, files)
+    raise Changing(_("The files of the event are changing. Start the export again."))
 
 
 def files_of(objects: QuerySet[StoredObject], folder: str) -> list[SourceFile]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from exports import importing, removing, retention, running, telling
 from exports.models import Export
 from exports.starting import KIND
@@ -20,7 +22,7 @@ def export(work: Work) -> dict[str, Any]:
     rows = Export.objects.select_related("owner__tenant", "tenant", "event")
     found = rows.filter(pk=work.arguments["export"]).first()
     if found is None:
-        raise Failed("The export is gone.")
+        raise Failed(_("The export is gone."))
     made = running.make(found, work)
     telling.send_mail_of(made)
     return {"export": str(made.pk), "size": made.size, "files": made.files}
@@ -43,5 +45,5 @@ def import_(work: Work) -> dict[str, Any]:
 @periodic("exports.tidy", every=timedelta(hours=1))
 def tidy(work: Work) -> dict[str, Any]:
     """Delete old exports, and what killed workers left."""
-    deleted = retention.delete(retention.old())
-    return {"deleted": deleted.exports, "tidied": removing.tidy()}
+    deleted = retention.delete_old()
+    return {"deleted": deleted.exports, "tidied": deleted.tidied}

@@ -70,6 +70,8 @@ def _text(export: Export) -> str:
     said = format_html(_("The export “{}” is ready."), export.label)
     if (expires := retention.expiry(export)) is not None:
         kept = _("It is kept until {} at least.")
-        said = format_html("{} {}", said, format_html(kept, f"{expires:%Y-%m-%d}"))
+        said = format_html(
+            "{} {}", said, format_html(kept, f"{timezone.localtime(expires):%Y-%m-%d}")
+        )
     link, text = export.get_absolute_url(), _("Download it")
     return format_html('{} <a href="{}">{}</a>', said, link, text)

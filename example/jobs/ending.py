@@ -14,6 +14,8 @@ from jobs import kinds
 from jobs.models import Job
 
 logger = logging.getLogger(__name__)
+DATABASE_AWAY = (OperationalError, InterfaceError)
+"""Errors of a database that is away, or locked for too long: worth trying again."""
 
 
 def unexpected() -> str:
@@ -42,7 +44,7 @@ def end(pk: Any, rows: QuerySet[Job], state: Job.State, **values: Any) -> bool:
             if not rows.update(**values):
                 return False
             _tell(pk)
-    except (OperationalError, InterfaceError):
+    except DATABASE_AWAY:
         raise
     except Exception:
         logger.exception("The end of job %s could not be written as it was", pk)

@@ -24,11 +24,20 @@ from typing import Any
 
 from jobs.models import Job
 from jobs.turns import Priority
-from jobs.work import Cancelled, Failed, GivenBack, Interrupted, LeaseLost, Work
+from jobs.work import (
+    Cancelled,
+    Failed,
+    ForPeople,
+    GivenBack,
+    Interrupted,
+    LeaseLost,
+    Work,
+)
 
 __all__ = [
     "Cancelled",
     "Failed",
+    "ForPeople",
     "GivenBack",
     "Interrupted",
     "Kind",
@@ -67,10 +76,11 @@ def kind(
 ) -> Callable[[Run], Run]:
     """Register what does the jobs of that name; it returns the job's result, for JSON.
 
-    ``retry_on``: errors after which it is worth to try again, later; after any other
-    the job has failed. Such errors never use up the last attempt until the job is older
-    than its ``patience``. ``ended`` is called once when the job has ended in whatever
-    way, also where no worker had it, and within the transaction that ends it.
+    ``retry_on``: errors after which it is worth to try again, later, beside those of a
+    database that is away; after any other the job has failed. Such errors never use up
+    the last attempt until the job is older than its ``patience``. ``ended`` is called
+    once when the job has ended in whatever way, also where no worker had it, and within
+    the transaction that ends it.
     ``priority``: BACKGROUND for what nobody looks at while it is done.
     """
     return _register(

@@ -16,7 +16,7 @@ from accounts.quotas import QuotaExceeded
 from config.renewing import renewed
 from jobs import ending, kinds, leases, sending
 from jobs.models import Job
-from jobs.work import Cancelled, Failed, GivenBack, LeaseLost, Work
+from jobs.work import Cancelled, Failed, ForPeople, GivenBack, LeaseLost, Work
 from tahoestorage.exceptions import TahoeStorageError
 
 logger = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ def _fail(work: Work, kind: kinds.Kind, error: Exception) -> str:
     told = _told(error)
     counts = job.attempts < settings.JOBS_ATTEMPTS
     is_worth_it = counts or timezone.now() < job.created_at + kind.patience
-    if isinstance(error, kind.retry_on) and is_worth_it:
+    if isinstance(error, (*kind.retry_on, *ending.DATABASE_AWAY)) and is_worth_it:
         pause = LONGEST_PAUSE
         if counts:
             pause = min(FIRST_PAUSE * 2 ** (job.attempts - 1), LONGEST_PAUSE)
@@ -108,10 +108,12 @@ def _fail(work: Work, kind: kinds.Kind, error: Exception) -> str:
 
 def _told(error: Exception) -> str:
     """Return a sentence for people, without what the error's own text may tell."""
-    if isinstance(error, Failed | QuotaExceeded):
+    if isinstance(error, ForPeople | QuotaExceeded):
         return str(error)
     if isinstance(error, OSError | TahoeStorageError):
         return _("The store failed. Please try again later.")
+    if isinstance(error, ending.DATABASE_AWAY):
+        return _("The database failed. Please try again later.")
     return ending.unexpected()
 
 

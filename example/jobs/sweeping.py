@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -118,7 +118,7 @@ def _end(pk: Any, rows: QuerySet[Job], state: Job.State, **values: Any) -> bool:
     """End a job, or leave it to the next sweep where the database fails just then."""
     try:
         return ending.end(pk, rows, state, **values)
-    except (OperationalError, InterfaceError):
+    except ending.DATABASE_AWAY:
         logger.exception("The end of job %s is not written", pk)
         return False
 

@@ -31,8 +31,12 @@ class LeaseLost(Interrupted):
     """The job is another worker's by now, or is gone: nothing of it may be changed."""
 
 
-class Failed(Exception):
-    """The job has failed; the text is a sentence for people, and tells no secret."""
+class ForPeople(Exception):
+    """An error whose text is a sentence for people, and tells no secret."""
+
+
+class Failed(ForPeople):
+    """The job has failed."""
 
 
 class Work:

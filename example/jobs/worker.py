@@ -8,12 +8,15 @@ import queue
 import threading
 import time
 
-from django.db import DatabaseError, close_old_connections, connections
+from django.core.exceptions import ImproperlyConfigured
+from django.db import Error, close_old_connections, connections
 
 from jobs import running, sweeping
 from jobs.work import Work
 
 logger = logging.getLogger(__name__)
+AWAY = (Error, ImproperlyConfigured)
+"""What asking the database raises while it, or the file of its password, is away."""
 PATIENCE = 15.0
 """For so many seconds an ending worker waits for work that it wants back."""
 
@@ -37,14 +40,20 @@ class Worker:
         self._stops += 1
 
     def run(self, *, once: bool = False) -> None:
-        """Work until `stop`; with ``once`` until nothing is due."""
+        """Work until `stop`; with ``once`` until nothing is due.
+
+        While the database is away it waits; with ``once`` it raises what that said.
+        """
         is_away = False
         while not self._stops:
             close_old_connections()
             try:
                 sweeping.sweep_if_due()
                 self._begin()
-            except DatabaseError as error:
+            except AWAY as error:
+                if once:
+                    self._end()
+                    raise
                 if not is_away:  # Said once, and not each second.
                     logger.warning("Waiting, for the database failed: %s", error)
                 is_away = True
@@ -96,7 +105,10 @@ class Worker:
         for work in self._under_way:
             # It goes on until the process ends, and may write nothing any more.
             logger.warning("Job %s is taken from who does it", work.job.pk)
-            running.give_back(work)
+            try:
+                running.give_back(work)
+            except AWAY as error:  # Its lease runs out, and another worker has it.
+                logger.warning("Job %s is not given back: %s", work.job.pk, error)
 
     def _await_end(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds

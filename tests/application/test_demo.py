@@ -25,9 +25,23 @@ PATIENCE = 120  # seconds; only an error takes so long
 SERVERS = r"GET (/\?t=json|/uri/<[^>]*>/\.tahoestorage\S*) "
 
 
+OUTSIDE = {
+    "DEBUG": "1",
+    "DATABASE_URL": "postgres://nobody@127.0.0.1:1/none",
+    "CACHE_URL_FILE": "/nowhere/cache",
+    "CELERY_BROKER_URL_SECRET": "projects/p/secrets/s",
+    "EMAIL_URL": "smtp://127.0.0.1:1",
+    "EXPORT_STORAGE": "elsewhere",
+    "STORAGE_URL": "s3://bucket",
+    "GUNICORN_CMD_ARGS": "--bind=127.0.0.1:1",
+}
+"""What a shell may have of a real site: the demo must keep away from it."""
+
+
 def environment(directory: Path, **more: str) -> dict[str, str]:
     inherited = {k: v for k, v in os.environ.items() if k != "DEMO_EXIT"}
-    return inherited | {"DEMO_DIRECTORY": str(directory), "DEMO_PORT": "0"} | more
+    own = {"DEMO_DIRECTORY": str(directory), "DEMO_PORT": "0"}
+    return inherited | OUTSIDE | own | more
 
 
 def run_demo(directory: Path) -> subprocess.CompletedProcess[str]:

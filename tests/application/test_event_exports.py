@@ -146,6 +146,56 @@ def test_one_that_was_killed_when_all_was_made_makes_no_second_event(
     assert Event.objects.count() == 2
 
 
+def test_a_long_short_name_leads_to_the_one_event(user: User, event: Event) -> None:
+    """Cut, it ends in a hyphen: the name is the same when it is looked for again."""
+    Event.objects.filter(pk=event.pk).update(slug=f"{'a' * 35}-bcd")
+    event.refresh_from_db()
+    job = imported(user, exported(user, event))
+    assert job.result is not None
+    found = Event.objects.get(slug=job.result["event"])
+    Job.objects.filter(pk=job.pk).update(
+        state=Job.State.WAITING, finished_at=None, due_at=timezone.now(), result=None
+    )
+
+    run_waiting()
+
+    job.refresh_from_db()
+    assert job.result == {"event": found.slug, "files": len(FILES)}
+    assert Event.objects.exclude(pk=event.pk).get() == found
+
+
+def test_a_file_that_is_renamed_meanwhile_is_in_the_document(
+    user: User, event: Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    media = documents.media
+
+    def media_after_a_rename(event: Event) -> Any:
+        monkeypatch.setattr(documents, "media", media)
+        photo = StoredObject.objects.get(name="ann.jpg")
+        changing.rename(photo.pk, actor=user, name="anna.jpg")
+        return media(event)
+
+    monkeypatch.setattr(documents, "media", media_after_a_rename)
+    export = exported(user, event)
+
+    described = json.loads(members(export)["event.json"])
+    assert described["speakers"][0]["photo"] == "events/day/photos/anna.jpg"
+    assert imported(user, export).state == "done"
+
+
+def test_an_event_that_is_never_the_same_is_not_exported(
+    user: User, event: Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "paths", lambda description: {"another"})
+
+    export = exported(user, event)
+
+    assert (export.state, export.error) == (
+        "failed",
+        "The files of the event are changing. Start the export again.",
+    )
+
+
 def test_an_uploaded_archive_is_imported_by_another_tenant(
     user: User, event: Event
 ) -> None:
@@ -406,6 +456,30 @@ def test_a_file_that_is_damaged_ends_the_export(user: User, event: Event) -> Non
 
     assert export.state == "failed"
     assert "CON.pdf is damaged" in export.error
+
+
+def test_a_file_whose_store_is_away_is_named(
+    user: User, event: Event, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.JOBS_ATTEMPTS = 1
+    key = StoredObject.objects.get(name="ann.jpg").current.key  # type: ignore[union-attr]
+    storage: Any = storages["default"]
+    opened = storage.open
+
+    def fail(name: str, mode: str = "rb") -> Any:
+        if name == key:
+            raise OSError("its secret address is away")
+        return opened(name, mode)
+
+    monkeypatch.setattr(storage, "open", fail)
+    export = exported(user, event)
+
+    said = "could not be read: its store is away, or damaged."
+    assert (export.state, export.error) == (
+        "failed",
+        f"files/events/day/photos/ann (2).jpg {said}",
+    )
+    assert Job.objects.get().error == export.error
 
 
 def test_the_event_page_starts_it(user: User, event: Event) -> None:

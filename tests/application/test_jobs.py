@@ -11,6 +11,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.test import Client
@@ -47,9 +48,8 @@ def do(work: Work) -> dict[str, Any] | None:
     for step in range(said.get("steps", 0)):
         work.progress(step + 1, said["steps"])
     if "fails" in said:
-        raise {"people": Failed, "away": Away}.get(said["fails"], ValueError)(
-            f"It can't, by {said['fails']}."
-        )
+        kinds_of = {"people": Failed, "away": Away, "database": OperationalError}
+        raise kinds_of.get(said["fails"], ValueError)(f"It can't, by {said['fails']}.")
     return {"steps": said.get("steps", 0)}
 
 
@@ -479,6 +479,48 @@ def test_a_worker_does_what_is_due_and_ends() -> None:
     Worker(threads=1, poll=0.01, grace=1).run(once=True)
 
     assert {now_of(job).state for job in jobs} == {STATE.DONE}
+
+
+def test_a_job_whose_database_was_away_is_tried_again(settings: Any) -> None:
+    settings.JOBS_ATTEMPTS = 2
+    job = started(fails="database")
+    running.run_waiting()
+    waiting = now_of(job)
+    Job.objects.filter(pk=job.pk).update(due_at=timezone.now(), arguments={})
+
+    running.run_waiting()
+
+    assert (waiting.state, waiting.attempts) == (STATE.WAITING, 1)
+    assert waiting.error == "The database failed. Please try again later."
+    job = now_of(job)
+    assert (job.state, job.error) == (STATE.DONE, "")
+
+
+@pytest.mark.parametrize(
+    "error", [OperationalError, InterfaceError, ImproperlyConfigured]
+)
+def test_a_worker_waits_for_its_database(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(threads=1, poll=0.01, grace=1)
+    asked = mock.Mock(side_effect=[error("gone"), None])
+    monkeypatch.setattr(running, "claim", asked)
+    monkeypatch.setattr(worker, "_wait", lambda seconds: worker.stop())
+    monkeypatch.setattr("jobs.worker.connections", mock.Mock())
+
+    worker.run()
+
+    assert asked.call_count == 2
+
+
+@pytest.mark.parametrize("error", [OperationalError, ImproperlyConfigured])
+def test_a_worker_that_is_to_end_does_not_wait_for_its_database(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "claim", mock.Mock(side_effect=error("gone")))
+
+    with pytest.raises(error, match="gone"):
+        Worker(threads=1, poll=0.01, grace=1).run(once=True)
 
 
 def test_a_job_that_is_gone_is_nobodys() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tahoestorage.testing.grid import LocalGrid
 from tests.application.browser import (
@@ -223,6 +223,50 @@ def test_files_are_dropped_and_each_shows_its_progress(ann: WatchedPage) -> None
     expect(uploads.get_by_role("status")).to_have_text("5 files are uploaded.")
     expect(page.locator("a.entry")).to_have_count(5)
     expect(uploads.get_by_role("progressbar", name="Progress of a.txt")).to_be_visible()
+
+
+def test_a_dropped_folder_comes_with_all_that_is_in_it(
+    ann: WatchedPage, tmp_path: Path
+) -> None:
+    page, trip = ann.page, tmp_path / "trip"
+    (trip / "day 1").mkdir(parents=True)
+    (trip / "none").mkdir()
+    for name in ("plan.txt", "day 1/a.txt", "day 1/b.txt"):
+        (trip / name).write_text(name)
+    beside = tmp_path / "beside.txt"
+    beside.write_text("beside")
+    page.goto("/files/?folder=with-folders")
+
+    drop(page, trip, beside)
+
+    uploads = page.get_by_role("region", name="Uploads")
+    expect(uploads.get_by_role("status")).to_have_text("4 files are uploaded.")
+    shown = uploads.get_by_role("listitem").locator(".name").all_inner_texts()
+    assert sorted(shown) == [
+        "with-folders/beside.txt",
+        "with-folders/trip/day 1/a.txt",
+        "with-folders/trip/day 1/b.txt",
+        "with-folders/trip/plan.txt",
+    ]
+    page.goto("/files/?folder=with-folders/trip/day 1")
+    expect(page.locator("a.entry")).to_have_count(2)
+
+    drop(page, trip / "none")
+
+    expect(page.get_by_text("There are no files in that folder.")).to_be_visible()
+
+
+def drop(page: Page, *paths: Path) -> None:
+    """Drop files and folders of this machine, as somebody's mouse does."""
+    devtools = page.context.new_cdp_session(page)
+    data = {
+        "items": [],
+        "files": [str(path) for path in paths],
+        "dragOperationsMask": 1,
+    }
+    for kind in ("dragEnter", "dragOver", "drop"):
+        event = {"type": kind, "x": 200, "y": 200, "data": data}
+        devtools.send("Input.dispatchDragEvent", event)
 
 
 def test_an_upload_is_paused_gone_on_with_and_stopped(

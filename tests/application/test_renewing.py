@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 
 import pytest
-from django.db import DatabaseError
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError, InterfaceError
 
 from config.renewing import renewed
 
 PATIENCE = 60  # seconds; only an error takes so long
 
 
+@pytest.mark.parametrize("error", [DatabaseError, InterfaceError, ImproperlyConfigured])
 def test_a_database_that_fails_is_asked_again(
-    caplog: pytest.LogCaptureFixture,
+    error: type[Exception], caplog: pytest.LogCaptureFixture
 ) -> None:
     calls: list[None] = []
     is_renewed = threading.Event()
@@ -21,7 +23,7 @@ def test_a_database_that_fails_is_asked_again(
     def renew() -> None:
         calls.append(None)
         if len(calls) == 1:
-            raise DatabaseError("away")
+            raise error("away")
         is_renewed.set()
 
     with renewed(renew, 0.001, "An upload"):

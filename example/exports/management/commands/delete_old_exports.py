@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from exports import removing, retention
+from exports import retention
 from exports.retention import DeletedExports
 
 
@@ -26,13 +26,13 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print counts as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        found = list(retention.old())
         if options["dry_run"]:
+            found = list(retention.old())
             sizes = [export.size for export in found if export.ready_at]
             deleted = DeletedExports(len(found), sum(sizes))
         else:
-            deleted = retention.delete(found)
-            removing.tidy()
+            found = []
+            deleted = retention.delete_old(found.append)
         if options["json"]:
             self.stdout.write(json.dumps(asdict(deleted)))
         else:

@@ -8,10 +8,10 @@ from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from jobs import kinds
-from jobs.worker import Worker
+from jobs.worker import AWAY, Worker
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -46,7 +46,9 @@ class Command(BaseCommand):
             help="for what is under way at the end (default: %(default)s)",
         )
         parser.add_argument(
-            "--once", action="store_true", help="do what is due, and end"
+            "--once",
+            action="store_true",
+            help="do what is due, and end; with status 1 where the database is away",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -61,7 +63,12 @@ class Command(BaseCommand):
                     "Ctrl-C ends this."
                 )
                 self.stdout.flush()
-            worker.run(once=options["once"])
+            try:
+                worker.run(once=options["once"])
+            except AWAY as error:
+                raise CommandError(
+                    f"The database is away: {error}\nWhat is due stays due."
+                ) from error
 
 
 @contextlib.contextmanager

@@ -96,15 +96,49 @@ function setUp(form) {
     event.preventDefault();
     depth = 0;
     curtain.hidden = true;
-    take([...event.dataTransfer.files]);
+    takeDropped(event.dataTransfer);
   });
+
+  async function takeDropped(data) {
+    // Both are there only while the event is handled, and a folder is among the files
+    // as one that can't be read.
+    const entries = [...data.items].map((one) => one.webkitGetAsEntry?.());
+    const files = [...data.files];
+    if (!entries.some((entry) => entry?.isDirectory)) return take(files);
+    const found = [];
+    const folder = folderNow();
+    try {
+      for (const entry of entries) if (entry) await collect(entry, folder, found);
+    } catch (error) {
+      say(words.unreadable, "error");
+      return;
+    }
+    if (!found.length) say(words.empty, "error");
+    for (const [file, place] of found) items.push(makeItem(file, place));
+    take([]);
+  }
+
+  // Adds each file at or below an entry to those that are found, with its folder.
+  async function collect(entry, folder, found) {
+    if (entry.isFile) {
+      found.push([await new Promise((done, fail) => entry.file(done, fail)), folder]);
+      return;
+    }
+    const below = folder ? `${folder}/${entry.name}` : entry.name;
+    const reader = entry.createReader();
+    for (;;) {
+      const some = await new Promise((done, fail) => reader.readEntries(done, fail));
+      if (!some.length) return; // it tells some at a time
+      for (const one of some) await collect(one, below, found);
+    }
+  }
 
   // -- the queue
 
   function take(files) {
     const folder = folderNow();
     for (const file of files) items.push(makeItem(file, folder));
-    if (files.length) box.hidden = false;
+    if (items.length) box.hidden = false;
     next();
   }
 
