@@ -231,19 +231,29 @@ def test_where_a_newer_commit_is_on_the_branch_its_own_build_deploys(
         commits.append(git("-C", origin, "rev-parse", "HEAD").strip())
     git("clone", "--quiet", origin, clone)
 
-    def ended(commit: str, branch: str) -> int:
+    def ended(commit: str, branch: str) -> tuple[int, str]:
         text = script("newest", tmp_path, COMMIT_SHA=commit, BRANCH_NAME=branch)
-        return subprocess.run(
-            ["bash", "-euc", text], cwd=clone, check=False, capture_output=True
-        ).returncode
+        done = subprocess.run(
+            ["bash", *step("newest")["args"][:-1], text],
+            cwd=clone,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        return done.returncode, done.stdout
 
-    assert ended(commits[1], "main") == 0
-    assert ended(commits[0], "main") == 1
+    assert ended(commits[1], "main") == (0, "")
+    status, said = ended(commits[0], "main")
+    assert (status, said.split()[0]) == (1, commits[1])
     # Asked for by --sha, as somebody does who goes back.
-    assert ended(commits[0], "") == 0
-    # A repository that can't be asked is no hindrance.
+    assert ended(commits[0], "")[0] == 0
+    # Who can't tell that this one is the newest does not deploy it.
+    assert ended(commits[1], "gone")[0] == 1
     git("-C", clone, "remote", "set-url", "origin", tmp_path / "none")
-    assert ended(commits[0], "main") == 0
+    status, said = ended(commits[1], "main")
+    assert status == 1
+    assert "could not be asked" in said
+    assert ended(commits[1], "")[0] == 0
 
 
 GCLOUD = """#!/bin/sh
