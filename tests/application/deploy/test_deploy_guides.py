@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from html import unescape
 from pathlib import Path
+from typing import Any
 
+import hcl2
 import pytest
 import yaml
 
@@ -31,10 +34,41 @@ def test_a_service_takes_twelve_commands_at_most_and_bash_reads_them() -> None:
     assert len(commands()) <= 12
 
 
-def test_the_commands_name_what_terraform_and_the_build_make() -> None:
+def written(command: str, directory: Path) -> dict[str, Any]:
+    """Return what a command's printf writes for Terraform, below ``directory``."""
+    (line,) = re.findall(r"printf .*?\.tfvars", command)
+    (name,) = re.findall(r">(\S+/terraform/\S+)$", line)
+    (directory / name).parent.mkdir(parents=True, exist_ok=True)
+    given = {"PATH": os.environ["PATH"], "address": "10.0.0.9"}
+    subprocess.run(["bash", "-euc", line], cwd=directory, env=given, check=True)
+    found = hcl2.loads((directory / name).read_text())
+    return {k: v for k, v in found.items() if not k.startswith("__")}
+
+
+def test_terraform_is_told_once_and_by_files_that_each_apply_reads(
+    tmp_path: Path,
+) -> None:
+    # An apply without a value that an earlier one had would undo what came of it.
+    (told,) = (one for one in commands() if "terraform.tfvars" in one)
+    (again,) = (one for one in BACK["database"].splitlines() if "tfvars" in one)
+    for _ in range(2):
+        later = written(again, tmp_path)
+
+    assert "my-project" in str(written(told, tmp_path)["project"])
+    # Its name is one of those that are read without being named.
+    assert ".auto.tfvars" in again
+    assert list(later) == ["database_host"]
+    guide = (DOCS / "google-cloud.md").read_text()
+    assert re.findall(r"[\s`]-var=", guide) == []
+    rules = (ROOT / ".gitignore").read_text().splitlines()
+    assert "*.tfvars" in rules
+
+
+def test_the_commands_name_what_terraform_and_the_build_make(tmp_path: Path) -> None:
     text = "\n".join(commands())
     terraform = "".join(p.read_text() for p in (GCP / "terraform").glob("*.tf"))
-    given = set(re.findall(r"-var=(\w+)=", text))
+    (told,) = (one for one in commands() if "terraform.tfvars" in one)
+    given = set(written(told, tmp_path))
     needed = set()
     for name, body in re.findall(
         r'^variable "(\w+)" {\n(.*?)^}', terraform, re.MULTILINE | re.DOTALL
@@ -101,6 +135,15 @@ def test_who_goes_back_changes_all_that_the_build_made(
     assert set(re.findall(r"-env-vars=\"?(\w+)", text)) == {changed} <= names
 
 
+def test_visitors_get_an_older_database_only_when_it_is_migrated() -> None:
+    # A probe does not notice which tables there are.
+    text = BACK["database"]
+    order = ["jobs update", "migrate,", "services update store", "services update-t"]
+    places = [text.index(one) for one in [*order, "objects_sweep,"]]
+
+    assert places == sorted(places)
+
+
 def test_no_command_has_a_secret_in_its_arguments() -> None:
     for command in commands():
         for part in command.split("|"):
@@ -118,6 +161,55 @@ def own_commands() -> list[str]:
 def test_bash_reads_the_commands_on_one_s_own_hosts() -> None:
     for command in own_commands():
         subprocess.run(["bash", "-n", "-c", command], check=True)
+
+
+def test_no_password_gets_into_the_shell_s_history() -> None:
+    shown = [one for one in own_commands() + commands() if "PASSWORD@" in one]
+
+    assert len(shown) == 3
+    for command in shown:
+        (prompt,) = re.findall(r'read -rsp "[^"]+" mail', command)
+        assert "PASSWORD@" in prompt
+        assert "PASSWORD@" not in command.replace(prompt, "")
+
+
+@pytest.mark.parametrize("folder", ["/etc/store", "secrets"])
+def test_keys_that_were_brought_back_stay(tmp_path: Path, folder: str) -> None:
+    (tmp_path / folder.strip("/")).mkdir(parents=True)
+    made = [one for one in own_commands() if re.search(rf"-s {folder}/", one)]
+    script = "chown() { :; }; install() { cat >email-url; }; read() { mail=new; }\n"
+    script += "\n".join(made).replace(folder, str(tmp_path / folder.strip("/")))
+    place = tmp_path / folder.strip("/")
+
+    def run() -> dict[str, str]:
+        subprocess.run(["bash", "-euc", script], cwd=place, check=True)
+        return {path.name: path.read_text() for path in place.iterdir()}
+
+    (place / "passphrase").write_text("planted")
+    first = run()
+    (place / "email-url").write_text("planted")
+    second = run()
+
+    assert len(made) == 2
+    assert first["email-url"] == "new\n"
+    assert first["passphrase"] == "planted"
+    assert len(first["secret-key"]) == 65
+    assert second == first | {"email-url": "planted"}
+
+
+def test_what_is_brought_back_belongs_to_the_users_of_the_new_host() -> None:
+    units = "".join(
+        path.read_text() for path in (OWN / "systemd").glob("store-*.service")
+    )
+    text = (OWN / "store.env").read_text() + units
+    kept = set(re.findall(r"/etc/store/([a-z.-]+[a-z])\b", text))
+    given = "\n".join(one for one in own_commands() if "chown" in one)
+    (loop,) = re.findall(r"for name in ([a-z -]+); do .*chown store /etc/store", given)
+
+    assert {"root.cap", "passphrase", "secret-key", "store.env"} <= kept
+    assert kept == {*loop.split(), *re.findall(r" /etc/store/([a-z.-]+\w)\b", given)}
+    for folder in ("/srv/backup", "/srv/tahoe/gateway/private"):
+        assert re.search(rf"chown -R (store|tahoe) {folder}", given)
 
 
 def test_a_node_learns_of_its_introducer_by_a_file(tmp_path: Path) -> None:
