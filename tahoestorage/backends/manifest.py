@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from contextvars import copy_context
 from typing import Any
 
 from django.contrib.staticfiles.storage import (
@@ -15,7 +13,8 @@ from django.contrib.staticfiles.storage import (
 )
 from django.core.files.storage import Storage
 
-from tahoestorage.backends.names import url_name
+from tahoestorage.backends.content import ContentOf
+from tahoestorage.backends.names import normal, url_name
 from tahoestorage.cache import from_the_store
 
 JOBS = 8
@@ -41,7 +40,7 @@ class HashedFirst(_Manifest):  # type: ignore[misc]
     Django's own saves each style sheet and script three times and deletes it twice,
     each time that ``collectstatic`` runs, and meanwhile a name that pages refer to is
     missing. Here all is worked out in a temporary folder. Then only the names that the
-    store does not have are sent, several at a time; the manifest comes last, and only
+    store does not have are sent, by ``save_many``; the manifest comes last, and only
     if it changed. Nothing is deleted: pages of the release before find their files.
 
     The manifest is read when the first URL is made, not when the site starts.
@@ -143,18 +142,11 @@ class HashedFirst(_Manifest):  # type: ignore[misc]
     def _send_hashed(self, staging: ManifestStaticFilesStorage) -> None:
         names = sorted(set(staging.hashed_files.values()))
         missing = [name for name in names if not self.exists(name)]
-        with ThreadPoolExecutor(JOBS) as pool:
-            # In this context, in which a listing may be kept.
-            sent = [
-                pool.submit(copy_context().run, self._send_hashed_file, staging, name)
-                for name in missing
-            ]
-            try:
-                for each in sent:
-                    each.result()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        pairs = ((name, ContentOf(staging, name)) for name in missing)
+        for name, saved in zip(missing, self.save_many(pairs, jobs=JOBS), strict=True):
+            if saved != normal(name):
+                # Whoever else has sent it meanwhile has sent this content.
+                self.delete(saved)
         self._manifest = dict(staging.hashed_files), staging.manifest_hash
         with staging.open(self.manifest_name) as file:
             manifest = file.read()
@@ -166,9 +158,3 @@ class HashedFirst(_Manifest):  # type: ignore[misc]
                 target.write(manifest)
         else:
             self.save_manifest()
-
-    def _send_hashed_file(self, staging: Storage, name: str) -> None:
-        # Whoever else sends this name sends this content.
-        with staging.open(name) as source, self.open(name, "wb") as target:
-            for chunk in source.chunks():
-                target.write(chunk)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.core.files.utils import validate_file_name
@@ -11,6 +11,7 @@ from django.core.files.utils import validate_file_name
 from tahoestorage.backends.content import body_of
 from tahoestorage.backends.reservednames import grid_path
 from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.links import Replace
 
 if TYPE_CHECKING:
     from tahoestorage.backends.tahoe import TahoeStorage
@@ -21,13 +22,16 @@ class ManyLinks:
 
     def __init__(self, storage: TahoeStorage) -> None:
         self._storage = storage
-        self.link = storage.link_together
+        self._overwrites = bool(storage.options.allow_overwrite)
 
     def free_name(self, name: str, is_chosen: Callable[[str], bool]) -> str:
-        """Return a free name for ``name``, for which ``is_chosen`` is False."""
+        """Return a free name for ``name``, for which ``is_chosen`` is False.
+
+        Where a save overwrites it is that name: of two files the later one stays.
+        """
         storage = self._storage
         free = self._as_stored(storage.get_available_name(name))
-        while is_chosen(free):
+        while is_chosen(free) and not self._overwrites:
             root, extension = posixpath.splitext(free)
             another = storage.get_alternative_name(root, extension)
             free = self._as_stored(storage.get_available_name(another))
@@ -41,3 +45,8 @@ class ManyLinks:
     def send(self, name: str, content: Any) -> Cap:
         """Upload content that no name leads to yet."""
         return self._storage.upload(name, body_of(content))
+
+    def link(self, caps: Mapping[str, Cap]) -> Mapping[str, Exception]:
+        """Link uploads by their names; return what was not linked, and why."""
+        replace: Replace = "only-files" if self._overwrites else "false"
+        return self._storage.link_together(caps, replace)

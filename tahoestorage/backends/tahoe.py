@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from django.core.files.base import File
 
@@ -33,6 +33,7 @@ from tahoestorage.redaction import Secret
 from tahoestorage.tahoe.caps import Cap, literal_cap
 from tahoestorage.tahoe.directories import Directory, Path
 from tahoestorage.tahoe.files import FileReader, kept_file
+from tahoestorage.tahoe.links import Replace
 from tahoestorage.tahoe.prefetching import fetch_below
 from tahoestorage.tahoe.publicurls import public_url
 from tahoestorage.tahoe.serverlist import monotonic_now
@@ -249,9 +250,7 @@ class TahoeStorage(Saving, Configured):
     def _save(self, name: str, content: Any) -> str:
         name = str(name)
         since = monotonic_now()
-        replace: Literal["false", "only-files"] = "false"
-        if self.options.allow_overwrite:
-            replace = "only-files"
+        replace: Replace = "only-files" if self.options.allow_overwrite else "false"
         # If the name was found free, and its way is not known, some of that is missing.
         with self._preparing(name, is_missing=replace == "false"):
             cap = self.upload(name, body_of(content))
@@ -274,7 +273,7 @@ class TahoeStorage(Saving, Configured):
         self, pairs: Iterable[tuple[str, Any]], sender: Sender
     ) -> Iterator[str]:
         # A subclass's own way to save a file is gone for each of them.
-        if self.options.allow_overwrite or not is_ours(self, *_WAY_OF_A_SAVE):
+        if not is_ours(self, *_WAY_OF_A_SAVE):
             return super()._save_all(pairs, sender)
         return save_together(ManyLinks(self), pairs, sender)
 
@@ -305,7 +304,7 @@ class TahoeStorage(Saving, Configured):
         self,
         name: str,
         cap: Cap,
-        replace: Literal["false", "only-files"],
+        replace: Replace,
         *,
         since: float | None = None,
     ) -> None:
@@ -317,19 +316,20 @@ class TahoeStorage(Saving, Configured):
         """
         self.links.add(grid_path(name), cap, replace=replace, since=since)
 
-    def link_together(self, caps: Mapping[str, Cap]) -> dict[str, Exception]:
-        """Link caps by free names, those of a directory by one change.
+    def link_together(
+        self, caps: Mapping[str, Cap], replace: Replace = "false"
+    ) -> dict[str, Exception]:
+        """Link caps by these names as ``link`` does, a directory's by one change.
 
         Returns what was not linked, with the error of each.
         """
         errors: dict[str, Exception] = {}
         for directory, names in by_directory(caps).items():
             paths = {grid_path(name)[-1]: name for name in names}
+            links = {last: caps[name] for last, name in paths.items()}
+            where = grid_path(directory)
             try:
-                refused = self.links.add_together(
-                    grid_path(directory),
-                    {last: caps[name] for last, name in paths.items()},
-                )
+                refused = self.links.add_together(where, links, replace=replace)
             except TahoeStorageError as error:
                 errors |= dict.fromkeys(names, error)
             else:

@@ -34,7 +34,7 @@ from tahoestorage.tahoe.directories import Directories, Directory, FreshListing,
 from tahoestorage.tahoe.directorychanges import DirectoryChanges
 from tahoestorage.tahoe.directorykeys import DirectoryKey
 from tahoestorage.tahoe.linkreading import read_entry
-from tahoestorage.tahoe.linkstogether import link_together
+from tahoestorage.tahoe.linkstogether import Refusal, link_together
 from tahoestorage.tahoe.preparations import Preparations
 from tahoestorage.tahoe.serverfacts import ServerRules
 from tahoestorage.tahoe.serverlist import monotonic_now
@@ -104,30 +104,36 @@ class Links(DirectoryChanges):
         self._link(directory, path, link, replace, since)
 
     def add_together(
-        self, parents: Path, caps: Mapping[str, Cap], *, since: float | None = None
-    ) -> dict[str, NameTaken | StoreError]:
-        """Link files by free names in the directory at ``parents``, by one change.
+        self,
+        parents: Path,
+        caps: Mapping[str, Cap],
+        *,
+        replace: Replace = "false",
+        since: float | None = None,
+    ) -> dict[str, Refusal]:
+        """Link files in the directory at ``parents``, by one change.
 
-        What is missing of the path is made with the first of them. Returns what was not
-        linked, with the error of each: NameTaken, or a StoreError, after which a name
-        may be there all the same. Of a change that is refused for one taken name
-        nothing is done, so the others are linked by a second one. Raises what ``add``
-        raises of the way to the directory; nothing is linked then.
+        What is missing of the path is made with the first of them. ``replace`` is as
+        ``add`` has it. Returns what was not linked, with the error of each: NameTaken,
+        NameIsDirectory, or a StoreError, after which a name may be there all the same.
+        Of a change that is refused for one taken name nothing is done, so the others
+        are linked by a second one. Raises what ``add`` raises of the way to the
+        directory; nothing is linked then.
         """
         since = monotonic_now() if since is None else since
         links = {
             name: Link.with_token(cap, secrets.token_hex(16))
             for name, cap in caps.items()
         }
-        errors: dict[str, NameTaken | StoreError] = {}
+        errors: dict[str, Refusal] = {}
         rest = dict(links)
         directory, length = deepest_directory(self.directories, parents)
         while rest and length < len(parents):
             name = next(iter(rest))
             link = rest.pop(name)
             try:
-                self._add((*parents, name), link, "false", since)
-            except (NameTaken, StoreError) as error:
+                self._add((*parents, name), link, replace, since)
+            except (NameTaken, NameIsDirectory, StoreError) as error:
                 errors[name] = error
                 if isinstance(error, StoreError):
                     return errors | dict.fromkeys(rest, error)
@@ -136,7 +142,7 @@ class Links(DirectoryChanges):
             except StoreError as error:
                 return errors | dict.fromkeys(rest, error)
         if rest:
-            errors |= link_together(self, directory, parents, rest, since)
+            errors |= link_together(self, directory, parents, rest, since, replace)
         return errors
 
     def _make_missing(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from tahoestorage.cache import WriteLock
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import (
     GatewayTimeout,
+    NameIsDirectory,
     NameTaken,
     NotEnoughShares,
     StoreError,
@@ -18,6 +21,8 @@ from tahoestorage.tahoe.directories import Directory, Path
 from tahoestorage.tahoe.directorychanges import DirectoryChanges
 from tahoestorage.tahoe.writecollisions import pause
 
+Refusal = NameTaken | NameIsDirectory | StoreError
+
 
 def link_together(
     changes: DirectoryChanges,
@@ -25,16 +30,18 @@ def link_together(
     parents: Path,
     links: dict[str, Link],
     since: float,
-) -> dict[str, NameTaken | StoreError]:
-    """Link files by free names in a directory that exists, by one change.
+    replace: Literal["false", "only-files"] = "false",
+) -> dict[str, Refusal]:
+    """Link files in a directory that exists, by one change.
 
     ``parents`` is its path, and ``since`` when the change began. Returns what was not
     linked, with the error of each. Of a change that is refused for one taken name
-    nothing is done, so the others are linked by a second one.
+    nothing is done, so the others are linked by a second one. With
+    ``replace="only-files"`` files are replaced, and a directory is NameIsDirectory.
     """
     label = "/".join((*parents, f"{next(iter(links))} and others"))
     write = directory.writable("/".join(parents) or "the root directory")
-    pending, taken = dict(links), dict[str, NameTaken | StoreError]()
+    pending, taken = dict(links), dict[str, Refusal]()
 
     def settle() -> tuple[bool, None]:
         """Read which are there; what is not is pending again."""
@@ -42,10 +49,18 @@ def link_together(
         pending.update({k: v for k, v in links.items() if k not in taken})
 
         def look(child: Child) -> None:
-            link = pending.pop(child.name, None)
-            if link is not None and not link.is_seen_in(child):
-                name = "/".join((*parents, child.name))
+            link = pending.get(child.name)
+            if link is None:
+                return
+            name = "/".join((*parents, child.name))
+            if link.is_seen_in(child):
+                del pending[child.name]
+            elif replace == "false":
                 taken[child.name] = NameTaken(f"{name}: the name is taken")
+                del pending[child.name]
+            elif child.entry.kind is EntryKind.DIRECTORY:
+                taken[child.name] = NameIsDirectory(f"{name} is a directory")
+                del pending[child.name]
 
         for number in range(changes.gateway.retries):
             try:
@@ -66,14 +81,22 @@ def link_together(
             lock.renew()
             change = changes.cache.change_many(directory.namespace, pending)
             try:
-                changes.send(changes.gateway.set_children, write, pending, label=label)
+                changes.send(
+                    changes.gateway.set_children,
+                    write,
+                    pending,
+                    replace=replace,
+                    label=label,
+                )
             except (NameTaken, StoreError) as error:
                 change.done({})
                 known = len(taken)
                 if settle()[0]:
                     return
-                # As with one link: what is late would be refused, or is ours.
-                if isinstance(error, GatewayTimeout) and number:
+                # As with one link: what is late would be refused, or is ours; but what
+                # replaces could undo a later save.
+                once = replace == "false" and number == 0
+                if isinstance(error, GatewayTimeout) and not once:
                     raise
                 failure = error if isinstance(error, StoreError) else None
                 if isinstance(error, WriteCollision):

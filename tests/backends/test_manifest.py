@@ -21,10 +21,12 @@ from pytest_django.fixtures import Settings
 
 from tahoestorage.backends.s3 import S3ManifestStaticStorage
 from tahoestorage.serving import Download
+from tahoestorage.storage import TahoeStorage
 from tahoestorage.testing.grid import LocalGrid
 from tests.commands.test_collectstatic import sent_by
 from tests.conftest import requests_sent
 from tests.support.gcs_servers import GCS
+from tests.support.proxy import Proxy
 from tests.support.s3_servers import S3Server
 from tests.support.static_site import Site, static_site
 
@@ -172,36 +174,40 @@ def test_nothing_is_sent_again_and_nothing_is_deleted(hashed: Site) -> None:
 
 def count(storage: Any, writes: list[str]) -> None:
     """Note each name that is written, and fail where one is deleted."""
-    usual: Callable[..., Any] = storage.publish_file
-
-    def publish(file: Any) -> None:
-        writes.append(str(file.name))
-        usual(file)
 
     def delete(name: str) -> None:
         raise AssertionError(f"{name} was deleted")
 
-    storage.publish_file = publish
+    before_each(storage, writes.append)
     storage.delete = delete
 
 
-def test_the_manifest_comes_last_and_not_where_something_failed(
-    hashed: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def before_each(storage: Any, call: Callable[[str], None]) -> None:
+    """Call with the name of each file before its content is sent."""
+    verb = "upload" if isinstance(storage, TahoeStorage) else "write"
+    usual: Callable[..., Any] = getattr(storage, verb)
+
+    def send(name: str, *rest: Any, **options: Any) -> Any:
+        call(name)
+        return usual(name, *rest, **options)
+
+    setattr(storage, verb, send)
+
+
+def test_the_manifest_comes_last_and_not_where_something_failed(hashed: Site) -> None:
     storage: Any = hashed.storage
-    usual = storage.publish_file
+    is_broken = True
 
-    def publish(file: Any) -> None:
-        if re.search(r"back\.[0-9a-f]{12}\.svg", str(file.name)):
+    def fail(name: str) -> None:
+        if is_broken and re.search(r"back\.[0-9a-f]{12}\.svg", name):
             raise OSError("the store hung up")
-        usual(file)
 
-    storage.publish_file = publish
-    with pytest.raises(OSError, match="hung up"):
+    before_each(storage, fail)
+    with pytest.raises(OSError, match=r"img/back\.[0-9a-f]{12}\.svg.*hung up"):
         hashed.collect()
     assert not storage.exists("staticfiles.json")
 
-    storage.publish_file = usual
+    is_broken = False
     hashed.collect()
     assert storage.exists("staticfiles.json")
 
@@ -392,6 +398,53 @@ def test_on_a_grid_each_directory_is_asked_for_once(
         assert "0 static files copied, 9 unmodified" in site.collect()
     # The root and css, then the root once more for the manifest, and the manifest.
     assert len(requests) == 4
+
+
+def test_on_a_grid_a_directory_s_files_are_linked_together(
+    site: Site, tahoe_grid: LocalGrid, proxy: Proxy, tmp_path: Path
+) -> None:
+    for number in range(40):
+        site.write(f"css/{number}.css", f"p {{ width: {number}px }}" * 9)
+    site.on(
+        "tahoestorage.staticfiles.TahoeManifestStaticStorage",
+        base_url=proxy.url,
+        base_cap=tahoe_grid.create_root().uri,
+        cache={"directory": str(tmp_path / "cache")},
+    )
+    assert "40 static files copied, 40 post-processed" in site.collect()
+    # The directory with the first, the other 39, the hashed ones, and the manifest.
+    assert sum("t=set_children" in seen.target for seen in proxy.seen) == 4
+    for number in range(40):
+        site.write(f"css/{number}.css", f"p {{ height: {number}px }}" * 9)
+    proxy.clear()
+    assert "40 static files copied, 40 post-processed" in site.collect()
+    assert sum("t=set_children" in seen.target for seen in proxy.seen) == 3
+    for number in range(40):
+        text = f"p {{ height: {number}px }}" * 9
+        assert text_of(site.storage, f"css/{number}.css") == text
+        hashed = site.storage.stored_name(f"css/{number}.css")
+        assert text_of(site.storage, hashed) == text
+
+
+def test_what_another_release_sends_at_the_same_time_is_there_once(
+    hashed: Site,
+) -> None:
+    (stored,) = settings.STORAGES.values()
+    hashed.on(stored["BACKEND"], **stored["OPTIONS"], allow_overwrite=False)
+    other: Any = storages.create_storage(stored)
+    sent: list[str] = []
+
+    def send(name: str) -> None:
+        if re.fullmatch(r"[a-z/]+\.[0-9a-f]{12}\.[a-z]+", name):
+            sent.append(name)
+            other.save(name, ContentFile(b"the same"))
+
+    before_each(hashed.storage, send)
+    hashed.collect()
+
+    assert len(sent) == 5
+    names = sorted(hashed.storage.listdir("img")[1])
+    assert names == sorted(["back.svg", *(n[4:] for n in sent if n.startswith("img/"))])
 
 
 def test_releases_beside_each_other_read_lists_of_their_own(on_host: OnHost) -> None:

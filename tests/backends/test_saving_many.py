@@ -15,7 +15,7 @@ from django.core.files.base import ContentFile, File
 from tahoestorage.backends import savingmany
 from tahoestorage.backends.gcs import GCSStorage
 from tahoestorage.backends.s3 import S3Storage
-from tahoestorage.exceptions import NotAllSaved, ParentIsFile
+from tahoestorage.exceptions import NameIsDirectory, NotAllSaved, ParentIsFile
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import directorychanges
 from tests.conftest import MakeStorage
@@ -198,6 +198,58 @@ def test_many_are_linked_by_few_changes(far: TahoeStorage, proxy: Proxy) -> None
     proxy.clear()
     assert all(far.exists(name) and far.size(name) for name in names)
     assert proxy.seen == []
+
+
+def test_many_are_replaced_by_few_changes(
+    proxy: Proxy, make_storage: MakeStorage
+) -> None:
+    far = make_storage(base_url=proxy.url, allow_overwrite=True)
+    names = numbered(60)
+    list(far.save_many((name, ContentFile(b"before")) for name in names[:40]))
+    proxy.clear()
+    twice = [*pairs(names), (names[3], ContentFile(LONG + b"the later one"))]
+
+    assert list(far.save_many(iter(twice))) == [*names, names[3]]
+
+    assert sum(map(is_link, proxy.seen)) == 1
+    fresh = make_storage(cache=False)
+    for storage in (far, fresh):
+        assert read(storage, names[3]) == LONG + b"the later one"
+        assert read(storage, names[4]) == LONG + names[4].encode()
+        assert len(storage.listdir("dir")[1]) == 60
+
+
+def test_where_they_are_replaced_a_directory_is_not(
+    make_storage: MakeStorage,
+) -> None:
+    storage = make_storage(allow_overwrite=True)
+    storage.save("dir/sub/file", ContentFile(b"x"))
+    names = ["dir/a", "dir/sub", "dir/b"]
+    with pytest.raises(NotAllSaved) as info:
+        list(storage.save_many(pairs(names)))
+    ((name, error),) = info.value.errors.values()
+    assert (name, type(error)) == ("dir/sub", NameIsDirectory)
+    # What was before it was yielded, what is after it is saved all the same.
+    assert info.value.saved == {2: "dir/b"}
+    fresh = make_storage(cache=False)
+    assert fresh.listdir("dir") == (["sub"], ["a", "b"])
+    assert read(fresh, "dir/sub/file") == b"x"
+
+
+@pytest.mark.parametrize(
+    "action", [LoseResponse(), Refuse(), CutBody(0)], ids=["lost", "refused", "cut"]
+)
+def test_where_they_are_replaced_an_unclear_response_is_cleared_up(
+    proxy: Proxy, make_storage: MakeStorage, action: Action
+) -> None:
+    far = make_storage(base_url=proxy.url, allow_overwrite=True)
+    names = numbered(20)
+    list(far.save_many((name, ContentFile(b"before")) for name in names))
+    proxy.rule(is_link, action)
+    assert list(far.save_many(pairs(names))) == names
+    fresh = make_storage(cache=False)
+    for storage in (far, fresh):
+        assert all(read(storage, name) == LONG + name.encode() for name in names)
 
 
 def test_large_files_are_safe_before_many_more_are_sent(

@@ -19,7 +19,10 @@ from pytest_django.fixtures import Settings
 from tahoestorage.backends.gcs import GCSStorage
 from tahoestorage.backends.s3 import S3Storage
 from tahoestorage.exceptions import StoreUnreachable
+from tahoestorage.tahoe.caps import Cap
+from tests.conftest import MakeStorage
 from tests.support.gcs_servers import GCS
+from tests.support.proxy import Proxy, Seen
 from tests.support.s3_servers import S3Server
 from tests.support.static_site import Site, static_site
 
@@ -230,6 +233,91 @@ def test_a_file_of_several_parts_is_compared_by_its_parts(
     assert "0 static files copied, 1 unmodified" in site.collect()
     site.write("large.js", "x" * (17 << 20) + "y")
     assert "1 static file copied" in site.collect()
+
+
+@pytest.fixture
+def on_grid(site: Site, root: Cap, proxy: Proxy, tmp_path: Path) -> Site:
+    cache = {"directory": str(tmp_path / "cache")}
+    site.on(
+        "tahoestorage.storage.TahoeStorage",
+        base_url=proxy.url,
+        base_cap=root.uri,
+        cache=cache,
+    )
+    for number in range(40):
+        site.write(f"css/{number}.css", f"p {{ width: {number}px }}" * 9)
+    return site
+
+
+def is_link(seen: Seen) -> bool:
+    return "t=set_children" in seen.target
+
+
+def test_on_a_grid_a_directory_s_new_files_are_linked_together(
+    on_grid: Site, proxy: Proxy, make_storage: MakeStorage
+) -> None:
+    assert "40 static files copied" in on_grid.collect()
+    # The directory is made with the first of them.
+    assert sum(map(is_link, proxy.seen)) == 2
+    assert "0 static files copied, 40 unmodified" in on_grid.collect()
+    on_grid.write("css/7.css", "p { color: teal }" * 9)
+    on_grid.write("css/new.css", "p { color: gold }" * 9)
+    proxy.clear()
+    assert "2 static files copied, 39 unmodified" in on_grid.collect()
+    assert sum(map(is_link, proxy.seen)) == 2
+    other = make_storage(cache=False)
+    assert len(other.listdir("css")[1]) == 41
+    assert text_of(other, "css/7.css") == "p { color: teal }" * 9
+    assert text_of(other, "css/8.css") == "p { width: 8px }" * 9
+
+
+def test_on_a_grid_a_dry_run_sends_nothing_and_clear_deletes_first(
+    on_grid: Site, proxy: Proxy
+) -> None:
+    assert "40 static files copied" in on_grid.collect("--dry-run")
+    assert {seen.method for seen in proxy.seen} == {"GET"}
+    on_grid.storage.save("css/old.css", ContentFile("old"))
+    assert "40 static files copied" in on_grid.collect("--clear")
+    assert not on_grid.storage.exists("css/old.css")
+    assert len(on_grid.storage.listdir("css")[1]) == 40
+
+
+def test_what_somebody_saves_meanwhile_is_replaced(
+    on_grid: Site, make_storage: MakeStorage
+) -> None:
+    other = make_storage(cache=False)
+    on_grid.storage.save("css/first.css", ContentFile("first"))
+    usual = on_grid.storage.link_together
+
+    def link(caps: Any, *rest: Any) -> Any:
+        if not other.exists("css/7.css"):
+            other.save("css/7.css", ContentFile("of another"))
+        return usual(caps, *rest)
+
+    on_grid.storage.link_together = link
+    assert "40 static files copied" in on_grid.collect()
+    fresh = make_storage(cache=False)
+    assert text_of(fresh, "css/7.css") == "p { width: 7px }" * 9
+    assert len(fresh.listdir("css")[1]) == 41
+
+
+def test_on_a_grid_what_fails_is_named_and_the_rest_is_uploaded(
+    on_grid: Site, make_storage: MakeStorage
+) -> None:
+    on_grid.storage.save("js", ContentFile("a file where a directory must be"))
+    on_grid.write("js/a.js", "a();")
+    on_grid.write("js/b.js", "b();")
+    with pytest.raises(CommandError) as info:
+        on_grid.collect()
+    first, *failed = str(info.value).splitlines()
+    assert first == "These files were not uploaded; run collectstatic again:"
+    assert sorted(line.rpartition("/static/")[2][:7] for line in failed) == [
+        "js/a.js",
+        "js/b.js",
+    ]
+    fresh = make_storage(cache=False)
+    assert len(fresh.listdir("css")[1]) == 40
+    assert text_of(fresh, "css/39.css") == "p { width: 39px }" * 9
 
 
 def test_other_storages_are_collected_to_as_django_does_it(

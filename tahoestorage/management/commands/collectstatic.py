@@ -14,21 +14,24 @@ from django.core.files.storage import Storage
 from django.core.management.base import CommandError, CommandParser
 
 from tahoestorage.backends.cached import Cached
-from tahoestorage.backends.content import CHUNK
-from tahoestorage.exceptions import StoreError, printable
+from tahoestorage.backends.content import CHUNK, ContentOf
+from tahoestorage.backends.names import normal
+from tahoestorage.exceptions import NotAllSaved, StoreError, printable
 from tahoestorage.management.storecommand import add_jobs
 from tahoestorage.storage import TahoeStorage
 
 
 class Command(collectstatic.Command):
-    """Uploads only what changed, several files at a time; for other storages Django's.
+    """Uploads only what changed, many files at a time; for other storages Django's.
 
     Contents are compared by the hashes in one listing of the store. A grid tells none:
     there a file of the same size that is newer here is compared by reading it. A file
-    is replaced without being deleted first, so none is missing meanwhile.
+    is replaced without being deleted first, so none is missing meanwhile. What a save
+    may write, which is what is new, goes by ``save_many``.
     """
 
     _uploads: list[tuple[str, Future[None]]]
+    _saves: list[tuple[str, str, Storage]]
     _pool: ThreadPoolExecutor | None = None
     _post_process = False
 
@@ -37,7 +40,7 @@ class Command(collectstatic.Command):
         super().add_arguments(parser)
         add_jobs(
             parser,
-            "How many files are uploaded at a time to S3 or Google Cloud Storage",
+            "How many files are uploaded at a time to a grid, to S3 or Google Cloud",
             default=8,
             most=256,
         )
@@ -57,7 +60,7 @@ class Command(collectstatic.Command):
         """Collect the files; return the paths by what was done, as Django does."""
         if not isinstance(self.storage, Cached | TahoeStorage) or self.symlink:
             return super().collect()
-        self._uploads = []
+        self._uploads, self._saves = [], []
         with self.storage.prefetch(), ThreadPoolExecutor(self._jobs) as pool:
             self._pool = pool
             try:
@@ -84,19 +87,46 @@ class Command(collectstatic.Command):
 
     def _finish(self) -> None:
         """Wait for the uploads. Raises CommandError with what failed."""
-        errors = []
+        errors = self._save_all()
         uploads, self._uploads = self._uploads, []
         for path, upload in uploads:
             try:
                 upload.result()
             except OSError as error:
-                errors.append(printable(f"{path}: {error}"))
+                errors.append((path, error))
         if errors:
+            failed = [printable(f"{path}: {error}") for path, error in errors]
             raise CommandError(
                 "\n".join(
-                    ["These files were not uploaded; run collectstatic again:", *errors]
+                    ["These files were not uploaded; run collectstatic again:", *failed]
                 )
             )
+
+    def _save_all(self) -> list[tuple[str, Exception]]:
+        """Save what can be saved; return what could not, and why."""
+        errors: list[tuple[str, Exception]] = []
+        saves, self._saves = self._saves, []
+        while saves:
+            done: dict[int, str] = {}
+            pairs = ((name, ContentOf(source, path)) for path, name, source in saves)
+            try:
+                for saved in self.storage.save_many(pairs, jobs=self._jobs):
+                    done[len(done)] = saved
+            except NotAllSaved as error:
+                done |= error.saved
+                for number, (_, reason) in error.errors.items():
+                    if not isinstance(reason, OSError):
+                        raise reason from None
+                    errors.append((saves[number][0], reason))
+                    done[number] = ""
+            for number, saved in done.items():
+                path, name, source = saves[number]
+                if saved and saved != normal(name):
+                    # Somebody has saved another file by this name meanwhile.
+                    self._begin(path, name, source)
+                    self.storage.delete(saved)
+            saves = [save for n, save in enumerate(saves) if n not in done]
+        return errors
 
     def clear_dir(self, path: str) -> None:
         """Delete all files below a path; with --dry-run name them only."""
@@ -128,12 +158,21 @@ class Command(collectstatic.Command):
                 self.log(f"Pretending to copy '{path}'", level=1)
             else:
                 self.log(f"Copying '{path}'", level=2)
-                # In this context, so that the listing learns of it.
-                copying = copy_context().run
-                upload = self._pool.submit(
-                    copying, self._upload, path, prefixed_path, source_storage
-                )
-                self._uploads.append((path, upload))
+                if self.storage.is_name_available(prefixed_path):
+                    self._saves.append((path, prefixed_path, source_storage))
+                else:
+                    self._begin(path, prefixed_path, source_storage)
+
+    def _begin(self, path: str, prefixed_path: str, source_storage: Storage) -> None:
+        """Begin to upload a file in the place of what is there."""
+        if self._pool is None:
+            raise RuntimeError("nothing is uploaded but while files are collected")
+        # In this context, so that the listing learns of it.
+        copying = copy_context().run
+        upload = self._pool.submit(
+            copying, self._upload, path, prefixed_path, source_storage
+        )
+        self._uploads.append((path, upload))
 
     def _upload(self, path: str, prefixed_path: str, source_storage: Storage) -> None:
         with (
