@@ -29,7 +29,7 @@ from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import directorykeys, marker, presence, serverlist
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.testing.grid import LocalGrid
-from tests.support import quick_tahoe
+from tests.support import order, quick_tahoe
 from tests.support.gcs_servers import GCS, running_gcs
 from tests.support.leaks import everything_logged
 from tests.support.moves import STUCK, Add
@@ -59,6 +59,13 @@ collect_ignore = (
 )
 
 MakeStorage = Callable[..., TahoeStorage]
+
+
+# pytest-django has its order before: what uses no database comes last.
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put first what the others would wait for."""
+    items.sort(key=order.place)
 
 
 @pytest.fixture(autouse=True)
@@ -178,11 +185,13 @@ def two_gateways(tahoe: Path) -> Iterator[LocalGrid]:
         yield grid
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def four_servers(tahoe: Path) -> Iterator[LocalGrid]:
-    """A grid for all tests: 2-of-4, happy 3, two gateways that speak HTTPS to servers.
+    """A grid for a module: 2-of-4, happy 3, two gateways that speak HTTPS to servers.
 
-    The servers come back within seconds. Who stops one starts it again.
+    The servers come back within seconds. Who stops one starts it again. Gateways that
+    speak HTTPS ask each server each second: to keep them for all tests would cost more
+    of a processor than to start them.
     """
     with LocalGrid(servers=4, gateways=2, introducer=True, tahoe=tahoe) as grid:
         yield grid
