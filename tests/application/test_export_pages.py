@@ -6,6 +6,7 @@ import io
 import json
 import re
 import zipfile
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -100,6 +101,22 @@ def test_its_owner_is_told_on_the_next_page_once(ann: Client, user: User) -> Non
 
     assert "The export “papers” is ready. It is kept until" in first
     assert "is ready. It is kept" not in second
+
+
+def test_a_message_tells_the_day_in_its_owners_zone(
+    ann: Client, user: User, settings: Any
+) -> None:
+    User.objects.filter(pk=user.pk).update(time_zone="Pacific/Auckland")
+    export = starting.start_folder(user, "papers")
+    run_waiting()
+    # In Auckland it is the next morning by then.
+    evening = datetime(2026, 5, 1, 20, tzinfo=UTC)
+    Export.objects.filter(pk=export.pk).update(ready_at=evening)
+    settings.EXPORT_KEEP_DAYS = 2
+
+    page = ann.get("/exports/").content.decode()
+
+    assert "It is kept until 2026-05-04 at least." in page
 
 
 def test_what_is_asked_each_second_takes_few_queries(ann: Client, user: User) -> None:
