@@ -2,7 +2,7 @@
 
 How much the worker grows is what its kernel says (VmHWM); what it has on the local disk
 is looked at 20 times a second: its folder for temporary files, and files that it has
-open. With ``--kills``, workers are killed at random moments besides.
+open. ``--many`` exports tiny files, and ``--kills`` kills workers at random moments.
 """
 
 from __future__ import annotations
@@ -46,6 +46,35 @@ for number in range({files}):
     storing.store(content, tenant=user.tenant, user=user, folder="{folder}",
                   name=f"{{number}}.bin")
 """
+# Rows and files are made at once, as no upload makes them: only reading is measured.
+FILL_MANY = """
+import hashlib
+from django.core.files.base import ContentFile
+from django.core.files.storage import storages
+from django.db.models import OuterRef, Subquery
+from accounts.models import Tenant, User
+from objects.models import StoredObject, Version
+user, _ = User.objects.get_or_create(
+    username="ann", tenant=Tenant.objects.get_or_create(name="Acme", slug="acme")[0])
+user.is_administrator = True
+user.save()
+objects, versions = [], []
+for number in range({files}):
+    content = b"%d" % number
+    said = dict(size=len(content), sha256=hashlib.sha256(content).hexdigest(),
+                content_type="text/plain")
+    one = StoredObject(tenant=user.tenant, owner=user,
+                       folder=f"{folder}/{{number % 100}}",
+                       name=f"A tiny file, {{number}}.txt", **said)
+    key = storages["default"].save(f"many/{{one.pk}}", ContentFile(content))
+    objects.append(one)
+    versions.append(Version(object=one, number=1, state="stored", store="default",
+                            key=key, created_by=user, **said))
+StoredObject.objects.bulk_create(objects, batch_size=500)
+Version.objects.bulk_create(versions, batch_size=500)
+own = Version.objects.filter(object=OuterRef("pk")).values("pk")
+StoredObject.objects.filter(current=None).update(current=Subquery(own))
+"""
 START = """
 from accounts.models import User
 from exports import starting
@@ -62,7 +91,7 @@ if export.state == "pending":
 else:
     with storages[export.store].open(export.key) as file, zipfile.ZipFile(file) as it:
         found = [hashlib.sha256(it.read(name)).hexdigest() for name in it.namelist()]
-    known = StoredObject.objects.filter(folder="{folder}")
+    known = StoredObject.objects.filter(folder__startswith="{folder}")
     job = export.job
     print(json.dumps([(job.finished_at - job.started_at).total_seconds(), export.size,
           sorted(found[1:]) == sorted(known.values_list("sha256", flat=True))]))
@@ -81,11 +110,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--files", type=int, default=2000, help="%(default)s")
     parser.add_argument("--mib", type=int, default=2048, help="in all, %(default)s")
     parser.add_argument("--store", choices=("s3", "tahoe", "both"), default="both")
+    parser.add_argument("--many", type=int, default=0, help="tiny files, nothing else")
     parser.add_argument("--kills", type=int, default=0, help="and nothing else")
     given = parser.parse_args(arguments)
     settings.configure(SECRET_KEY=secrets.token_hex(), USE_TZ=True)
     rows: list[Row] = []
-    if given.kills:
+    if given.many:
+        rows += very_many(given.many)
+    elif given.kills:
         for runner in (DATABASE, CELERY):
             rows += killed(runner, given.kills)
     else:
@@ -136,6 +168,30 @@ def measured(kind: str, files: int, mib: int) -> list[Row]:
         at_most(label, taken / (copying + saving), "x both", SLOWER, beside),
         at_most(f"{kind}: growth of the worker", grown, "MiB", GROWTH, ""),
         at_most(f"{kind}: local disk of the worker", watched.most, "MiB", DISK, ""),
+    ]
+
+
+def very_many(files: int) -> list[Row]:
+    """Return the figures of an export of so many tiny files of a folder on the disk."""
+    with tempfile.TemporaryDirectory() as made:
+        work = Path(made)
+        spool = work / "tmp"
+        spool.mkdir()
+        environment = bare_environment(work) | {"TMPDIR": str(spool)}
+        manage(environment, "migrate", "--verbosity=0")
+        shell(environment, FILL_MANY.format(files=3, folder="warm"))
+        shell(environment, FILL_MANY.format(files=files, folder="many"))
+        with worker(environment, work) as process:
+            export(environment, "warm")
+            grown = -memory(process.pid)
+            with Watched(process.pid, spool, set()) as watched:
+                taken, _whole, same = export(environment, "many")
+            grown += memory(process.pid)
+    beside = f"{files} files in {taken:.0f} s"
+    return [
+        at_least("many: all SHA-256 equal", float(same), "", 1, ""),
+        at_most("many: growth of the worker", grown, "MiB", GROWTH, beside),
+        at_most("many: local disk of the worker", watched.most, "MiB", DISK, ""),
     ]
 
 

@@ -8,26 +8,35 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Self
+from zipfile import (  # type: ignore[attr-defined]
+    ZIP64_LIMIT,
+    ZIP_FILECOUNT_LIMIT,
+    sizeEndCentDir64,
+    sizeEndCentDir64Locator,
+)
 
 from django.core.files.storage import storages
 from django.utils.translation import gettext as _
-from zipstream import ZIP_STORED, ZipStream
+from zipstream import ZIP_STORED, ZipStream, ZipStreamInfo
 
+from exports.packed import Packed
 from jobs.kinds import ForPeople
 from objects.incoming import CHUNK, IncomingFile
 from tahoestorage.exceptions import TahoeStorageError
 
-MAX_MEMBERS = 20_000
-"""What is known of each is in memory while the archive is made."""
+MAX_MEMBERS = 100_000
+"""What is known of each is in memory while the archive is made: some 300 bytes."""
 BESIDE = 2
 """Members that are no files: the manifest and a document."""
 READERS = 4
 AHEAD = 8 << 20
 """Bytes of the following members that are read while one is sent."""
+MOST_AHEAD = 64
+"""Members that are read before they are sent, however small."""
 SMALL = 2 << 20
 """A larger member is read as it is sent."""
 
@@ -46,25 +55,27 @@ class TooMany(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file of the archive: bytes that are given, or those of a key in a store."""
+    """A file of the archive: what ``content`` yields, or the bytes of a key in a store.
+
+    ``content`` yields the same each time, ``size`` bytes in all.
+    """
 
     path: str
     size: int
-    sha256: str
+    sha256: str = ""
     store: str = ""
     key: str = ""
-    content: bytes | None = None
+    content: Callable[[], Iterable[bytes]] | None = None
 
     @classmethod
     def of(cls, path: str, content: bytes) -> Member:
         """Return one with these bytes."""
-        sha256 = hashlib.sha256(content).hexdigest()
-        return cls(path, len(content), sha256, content=content)
+        return cls(path, len(content), content=lambda: (content,))
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the content as it was announced; raises SourceFailed."""
         if self.content is not None:
-            yield self.content
+            yield from self.content()
             return
         size, digest = 0, hashlib.sha256()
         try:
@@ -93,18 +104,14 @@ class Member:
 class Archive(IncomingFile):
     """A zip of the members for ``Storage.save``, read once.
 
-    Their paths are safe and different (``names``). ``size`` is that of the whole zip.
+    Their paths are safe and different (``names``). They are iterated over twice, each
+    time one after the other: for the ``size`` of the whole zip, and while it is read.
     Reading raises SourceFailed, SourceAway, and whatever `stop` was given; once it has
     raised, it does so again. The next members are read by threads while one is sent.
     """
 
-    def __init__(self, members: Sequence[Member]) -> None:
-        if len(members) > MAX_MEMBERS + BESIDE:
-            raise TooMany(
-                _("There are %(count)s files; an export has %(most)s at most.")
-                % {"count": len(members), "most": MAX_MEMBERS}
-            )
-        self._zip = _Zip(members)
+    def __init__(self, members: Iterable[Member]) -> None:
+        self._zip = _Zip(members, size_of(members))
         super().__init__(self._zip, self._zip.size, "application/zip")
 
     def __enter__(self) -> Self:
@@ -129,19 +136,83 @@ class Archive(IncomingFile):
         self._zip.stop(error)
 
 
+class _Stream(ZipStream):
+    """One that holds no member that was sent, or is only counted."""
+
+    def __init__(self) -> None:
+        # Contents are compressed already, for the most part, and so the size is known.
+        super().__init__(compress_type=ZIP_STORED, sized=True)
+        self._filelist = _Sent()
+
+    def count(self, path: str, size: int) -> int:
+        """Let the length be that with one more; return how many these are."""
+        self._add_size_from_file(path, size)
+        return self._size_prog[0]
+
+    def __len__(self) -> int:
+        size: int = super().__len__()
+        count, *sizes = self._size_prog
+        # The library writes 76 bytes from so many members on, and counts them from one
+        # more on.
+        if count == ZIP_FILECOUNT_LIMIT and max(sizes) <= ZIP64_LIMIT:
+            size += sizeEndCentDir64 + sizeEndCentDir64Locator
+        return size
+
+
+class _Sent:
+    """What the zip's end says of the members, packed, as `ZipStream` asks for it."""
+
+    def __init__(self) -> None:
+        self._packed = Packed(_Header)
+
+    def __len__(self) -> int:
+        return len(self._packed)
+
+    def __iter__(self) -> Iterator[_Header]:
+        return iter(self._packed)
+
+    def append(self, info: ZipStreamInfo) -> None:
+        self._packed.add(info._central_directory_header_data().hex())
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    text: str
+
+    def _central_directory_header_data(self) -> bytes:
+        return bytes.fromhex(self.text)
+
+
+def size_of(members: Iterable[Member]) -> int:
+    """Return the bytes of a zip of these; raises TooMany."""
+    counted, count = _Stream(), 0
+    for member in members:
+        count = counted.count(member.path, member.size)
+    if count > MAX_MEMBERS + BESIDE:
+        raise TooMany(
+            _("There are %(count)s files; an export has %(most)s at most.")
+            % {"count": count, "most": MAX_MEMBERS}
+        )
+    return len(counted)
+
+
 class _Zip:
     """The zip's bytes, in pieces of the size that is asked for."""
 
-    def __init__(self, members: Sequence[Member]) -> None:
-        # Contents are compressed already, for the most part, and so the size is known.
-        zipped = ZipStream(compress_type=ZIP_STORED, sized=True)
+    def __init__(self, members: Iterable[Member], size: int) -> None:
+        self.size = size
         self.ahead = _Ahead(members)
-        for index, member in enumerate(members):
-            zipped.add(self.ahead.pieces(index), member.path, size=member.size)
-        self.size = len(zipped)
-        self._pieces = iter(zipped)
+        self._pieces = self._all()
+        self._left = size  # bytes that the library has to give
         self._rest = memoryview(b"")
         self.error: BaseException | None = None
+
+    def _all(self) -> Iterator[bytes]:
+        zipped = _Stream()
+        for member, pieces in self.ahead:
+            zipped.add(pieces, member.path, size=member.size)
+            yield from zipped.file()
+        yield from zipped.footer()
 
     def stop(self, error: BaseException) -> None:
         self.error = self.error or error
@@ -163,9 +234,14 @@ class _Zip:
 
     def _next(self) -> bytes:
         try:
-            return next(self._pieces)
+            piece = next(self._pieces)
+            self._left -= len(piece)
+            # Its end is in it, or it is none.
+            if self._left > 0 or (self._left == 0 and not any(self._pieces)):
+                return piece
+            error: BaseException = SourceFailed("The archive is longer than said.")
         except StopIteration:
-            error: BaseException = SourceFailed("The archive ended too early.")
+            error = SourceFailed("The archive ended too early.")
         except BaseException as caught:
             error = caught
         # The library would go on to a valid zip that lacks the member.
@@ -174,45 +250,47 @@ class _Zip:
 
 
 class _Ahead:
-    """Small members, read by threads some bytes before they are sent.
+    """The members with their contents; threads read small ones beforehand."""
 
-    The members are asked for in their order, each once.
-    """
-
-    def __init__(self, members: Sequence[Member]) -> None:
-        self._members = members
+    def __init__(self, members: Iterable[Member]) -> None:
+        self._members = iter(members)
+        self._following = next(self._members, None)
         self._threads = ThreadPoolExecutor(READERS, "export")
-        self._loads: deque[Future[bytes]] = deque()
-        self._next = 0  # the first member that no thread reads
-        self._held = 0  # bytes
+        self._coming: deque[tuple[Member, Future[bytes] | None]] = deque()
+        self._held = 0  # bytes that threads read
 
     def close(self) -> None:
         self._threads.shutdown(cancel_futures=True)
-        self._loads.clear()
+        self._coming.clear()
 
-    def pieces(self, index: int) -> Iterator[bytes]:
-        """Yield the content of a member."""
+    def __iter__(self) -> Iterator[tuple[Member, Iterable[bytes]]]:
+        """Yield each; the content is to be read before the next is asked for."""
         self._load()
-        if self._next == index:
-            # It is not for the threads: but what follows it may be.
-            self._next += 1
-            self._load()
-            yield from self._members[index].pieces()
-            return
-        content = self._loads.popleft().result()
-        self._held -= len(content)
-        self._load()
-        yield content
+        while self._coming:
+            member, load = self._coming.popleft()
+            if load is None:
+                self._load()
+                yield member, member.pieces()
+            else:
+                content = load.result()
+                self._held -= member.size
+                self._load()
+                yield member, (content,)
 
     def _load(self) -> None:
-        while self._next < len(self._members):
-            member = self._members[self._next]
-            is_full = self._loads and self._held + member.size > AHEAD
-            if is_full or member.size > SMALL or member.content is not None:
+        while self._following is not None and len(self._coming) < MOST_AHEAD:
+            member = self._following
+            if self._coming and (
+                # The last one is read as it is sent, and what follows it then.
+                self._coming[-1][1] is None or self._held + member.size > AHEAD
+            ):
                 return
-            self._held += member.size
-            self._loads.append(self._threads.submit(_whole, member))
-            self._next += 1
+            load = None
+            if member.content is None and member.size <= SMALL:
+                load = self._threads.submit(_whole, member)
+                self._held += member.size
+            self._coming.append((member, load))
+            self._following = next(self._members, None)
 
 
 def _whole(member: Member) -> bytes:

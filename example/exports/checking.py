@@ -21,9 +21,9 @@ from objects.incoming import CHUNK
 
 MAX_RATIO = 100
 """Bytes that come of one byte of the archive: a bomb has thousands."""
-MAX_JSON = 32 << 20  # bytes of the manifest, and of the document
-MAX_VALUES = 50 * MAX_MEMBERS
-"""Of JSON, counted before it is parsed: each needs far more memory than in the text."""
+MAX_JSON = 32 << 20  # bytes of the document
+MAX_VALUES = 1_000_000
+"""Of the document, counted before it is parsed: each needs more than its text."""
 MAX_READ = 64 << 20  # bytes of one reading: the archive's own list of what is in it
 _ENCRYPTED = 0x1 | 0x40
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
@@ -129,15 +129,16 @@ def _manifest(zipped: zipfile.ZipFile, by_path: dict[str, zipfile.ZipInfo]) -> M
         raise NotImportable(
             _("It has no manifest.json, so it is no export of this site's kind.")
         )
+    _check_size(info, manifest.MAX_SIZE)
     try:
-        return manifest.parse(_small(zipped, info))
+        return manifest.parse(_pieces(zipped, info), MAX_MEMBERS)
     except NotAManifest as error:
         raise NotImportable(str(error)) from None
 
 
 def _check_entries(said: Manifest, by_path: dict[str, zipfile.ZipInfo]) -> None:
     known = {manifest.PATH, said.document} - {None}
-    places: set[tuple[str, str]] = set()
+    places: set[str] = set()
     for entry in said.files:
         shown = {"path": entry.path[:200]}
         info = by_path.get(entry.path)
@@ -145,10 +146,11 @@ def _check_entries(said: Manifest, by_path: dict[str, zipfile.ZipInfo]) -> None:
             raise NotImportable(
                 _("%(path)s is missing: the manifest names it.") % shown
             )
-        if entry.path in known or (entry.folder, entry.name) in places:
+        place = f"{entry.folder}/{entry.name}"
+        if entry.path in known or place in places:
             raise NotImportable(_("%(path)s is in the manifest twice.") % shown)
-        known.add(entry.path)
-        places.add((entry.folder, entry.name))
+        known.add(info.filename)
+        places.add(place)
         if info.file_size != entry.size:
             raise NotImportable(
                 _("%(path)s has another size than the manifest says.") % shown
@@ -187,12 +189,16 @@ def _document(
 
 
 def _small(zipped: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    if info.file_size > MAX_JSON:
-        raise NotImportable(_("%(path)s is too large.") % {"path": info.filename})
+    _check_size(info, MAX_JSON)
     content = b"".join(_pieces(zipped, info))
     if sum(map(content.count, (b"{", b"[", b","))) > MAX_VALUES:
         raise NotImportable(_("%(path)s is too large.") % {"path": info.filename[:200]})
     return content
+
+
+def _check_size(info: zipfile.ZipInfo, most: int) -> None:
+    if info.file_size > most:
+        raise NotImportable(_("%(path)s is too large.") % {"path": info.filename})
 
 
 def _pieces(zipped: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:

@@ -42,6 +42,8 @@ from objects.models import StoredObject, Version
 
 KIND = "exports.import"
 FOLDER = "imported"
+AT_ONCE = 1000
+"""Objects that are deleted by one query: databases take so many values and no more."""
 _TYPE = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}(?:\s*;[ -~]*)?", re.ASCII)
 
 
@@ -99,7 +101,9 @@ def end(job: Job) -> None:
             owner=job.owner,
         )
     made = StoredObject.objects.filter(places, tenant=job.tenant, deleted_at=None)
-    changing.delete_all(list(made.values_list("pk", flat=True)), actor=job.owner)
+    pks = list(made.order_by("pk").values_list("pk", flat=True))
+    for start_at in range(0, len(pks), AT_ONCE):
+        changing.delete_all(pks[start_at : start_at + AT_ONCE], actor=job.owner)
 
 
 def _archive(user: User, arguments: dict[str, Any]) -> tuple[str, str, int]:
@@ -162,22 +166,25 @@ def _make(user: User, checked: Checked, work: Work) -> dict[str, Any]:
         return _make_event(user, checked, checked.document, work)
     said = checked.manifest
     root = f"{_root(work.job)}/{safe_name(said.label)}"
-    places = [(entry, _folder(root, entry)) for entry in said.files]
+    count = total = 0
+    for entry in said.files:
+        _folder(root, entry)  # Each of them, before anything is made.
+        count, total = count + 1, total + entry.size
 
     def is_of(found: StoredObject, entry: ArchivedFile) -> bool:
         return (found.folder, found.name) == (_folder(root, entry), entry.name)
 
     lying = _lying(user, checked, finding.below(_root(work.job)), work, is_of)
-    total = sum(one.size for one in said.files)
     done = 0
-    for entry, folder in places:
+    for entry in said.files:
+        folder = _folder(root, entry)
         there = lying.take(folder, entry.name, entry.sha256, is_exact=True)
         if there is None:
             _store(user, checked, entry, folder, work)
         done += entry.size
         work.progress(total + done, 2 * total)
     work.check()
-    return {"folder": root, "files": len(places)}
+    return {"folder": root, "files": count}
 
 
 def _make_event(

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Sequence
+from functools import lru_cache
 
 MAX_PART = 100  # characters of a folder or a name
 MAX_PART_BYTES = 200  # UTF-8: file systems take 255, some less when encrypted
@@ -28,32 +29,46 @@ _JOINERS = {"\u200c", "\u200d", " "}
 _MAX_SUFFIX = 16  # characters of an extension that is kept
 
 
-def safe_paths(paths: Iterable[str]) -> list[str]:
-    """Return a path in the archive for each path, in the same order.
+class SafePaths:
+    """Gives paths in an archive: no two alike on any system, none a folder of another.
 
-    No two are the same on any system, and none is a folder of another. A name that was
-    taken gets a number.
+    A name that was taken gets a number. Of each path a few bytes are held. Where two
+    hashes of paths are equal by chance, one gets a number that it needs not.
     """
-    cleaned = [_short_path(path) for path in paths]
-    folders = {
-        _key("/".join(parts[:end]))
-        for parts in (path.split("/") for path in cleaned)
-        for end in range(1, len(parts))
-    }
-    taken: set[str] = set()
-    next_numbers: dict[str, int] = {}
-    found = []
-    for path in cleaned:
-        first, number, trial = _key(path), 1, path
-        while (key := _key(trial)) in taken or key in folders:
-            number = next_numbers.get(first, 1) + 1
-            next_numbers[first] = number
+
+    def __init__(self) -> None:
+        self._folders: set[int] = set()
+        self._taken: set[int] = set()
+        self._numbers: dict[int, int] = {}
+
+    def announce(self, path: str) -> None:
+        """Keep the path's folders free of files; to be told of all before the first."""
+        folder = _short_path(path).rpartition("/")[0]
+        while folder and (key := hash(_key(folder))) not in self._folders:
+            self._folders.add(key)
+            folder = folder.rpartition("/")[0]
+
+    def take(self, path: str) -> str:
+        """Return the path in the archive for a path that was announced."""
+        path = trial = _short_path(path)
+        first = hash(_key(path))
+        while (key := hash(_key(trial))) in self._taken or key in self._folders:
+            self._numbers[first] = number = self._numbers.get(first, 1) + 1
             trial = _numbered(path, number)
-        taken.add(key)
-        found.append(trial)
-    return found
+        self._taken.add(key)
+        return trial
 
 
+def safe_paths(paths: Sequence[str]) -> list[str]:
+    """Return a path in the archive for each path, in the same order."""
+    safe = SafePaths()
+    for path in paths:
+        safe.announce(path)
+    return [safe.take(path) for path in paths]
+
+
+# Files come folder by folder.
+@lru_cache(maxsize=1024)
 def safe_name(name: str) -> str:
     """Return a name for one file or folder, never empty."""
     name = unicodedata.normalize("NFC", name)

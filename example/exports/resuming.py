@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -95,7 +95,7 @@ def give_up_pending(
 def delete_doubles(
     user: User,
     places: Q,
-    entries: Sequence[ArchivedFile],
+    entries: Iterable[ArchivedFile],
     named: Iterable[Any],
     since: datetime,
 ) -> None:

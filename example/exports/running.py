@@ -45,7 +45,7 @@ def make(export: Export, work: Work) -> Export:
         return export  # By a worker that was killed before it could say so.
     try:
         source = source_of(export)
-        with Archive(sources.members(source)) as archive:
+        with Archive(sources.Members(source)) as archive:
             export = begin(export, archive.size, len(source.files), work)
             try:
                 _send(export, archive, work)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,11 @@ from django.utils.translation import gettext as _
 
 from events import documents
 from events.models import Event
-from exports import archive, manifest, names
+from exports import archive, manifest
 from exports.archive import Member, TooMany
 from exports.manifest import ArchivedFile, Manifest
+from exports.names import SafePaths
+from exports.packed import BLOCK, Packed
 from objects import finding
 from objects.models import StoredObject
 
@@ -51,7 +53,7 @@ class Source:
     kind: str
     label: str
     document: dict[str, Any] | None
-    files: list[SourceFile]
+    files: Packed[SourceFile]
 
 
 class Changing(Exception):
@@ -90,28 +92,20 @@ def of_event(event: Event) -> Source:
     raise Changing(_("The files of the event are changing. Start the export again."))
 
 
-def files_of(objects: QuerySet[StoredObject], folder: str) -> list[SourceFile]:
+def files_of(objects: QuerySet[StoredObject], folder: str) -> Packed[SourceFile]:
     """Return the newest content of each, by one query; raises TooMany.
 
     What is deleted, or of which nothing is stored yet, is left out.
     """
     rows = objects.filter(deleted_at=None).exclude(current=None)
     rows = rows.order_by("folder", "name", "pk")
-    found = [
-        SourceFile(
-            folder=each[0][len(folder) :].lstrip("/"),
-            name=each[1],
-            size=each[2],
-            sha256=each[3],
-            media_type=each[4] or UNKNOWN_TYPE,
-            store=each[5],
-            key=each[6],
-        )
-        for each in rows.values_list(
-            *("folder", "name", "current__size", "current__sha256"),
-            *("current__content_type", "current__store", "current__key"),
-        )[: archive.MAX_MEMBERS + 1]
-    ]
+    found = Packed(SourceFile)
+    for inside, name, size, sha256, media_type, store, key in rows.values_list(
+        *("folder", "name", "current__size", "current__sha256"),
+        *("current__content_type", "current__store", "current__key"),
+    )[: archive.MAX_MEMBERS + 1].iterator(chunk_size=BLOCK):
+        inside = inside[len(folder) :].lstrip("/")
+        found.add(inside, name, size, sha256, media_type or UNKNOWN_TYPE, store, key)
     if len(found) > archive.MAX_MEMBERS:
         raise TooMany(
             _(
@@ -124,35 +118,63 @@ def files_of(objects: QuerySet[StoredObject], folder: str) -> list[SourceFile]:
     return found
 
 
-def members(source: Source) -> list[Member]:
-    """Return what the archive has in it: manifest, document, and the files."""
-    paths = names.safe_paths(one.path for one in source.files)
-    entries = tuple(
-        ArchivedFile(
-            path=f"{FILES}/{path}",
-            folder=one.folder,
-            name=one.name,
-            size=one.size,
-            sha256=one.sha256,
-            media_type=one.media_type,
-        )
-        for path, one in zip(paths, source.files, strict=True)
-    )
-    document = None if source.document is None else DOCUMENT
-    said = Manifest(
-        source.kind, source.label, timezone.now().isoformat(), document, entries
-    )
-    found = [Member.of(manifest.PATH, said.as_json())]
-    if source.document is not None:
-        text = json.dumps(source.document, ensure_ascii=False, indent=1)
-        found.append(Member.of(DOCUMENT, text.encode()))
-    return found + _of_files(entries, source.files)
+class Members:
+    """What the archive has in it: manifest, document, and the files.
+
+    They are made anew each time they are iterated over, and alike. Raises TooMany where
+    the manifest would be larger than an import takes.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._files = Files(source.files)
+        document, self._beside = None, list[Member]()
+        if source.document is not None:
+            text = json.dumps(source.document, ensure_ascii=False, indent=1)
+            document = DOCUMENT
+            self._beside.append(Member.of(DOCUMENT, text.encode()))
+        now = timezone.now().isoformat()
+        said = Manifest(source.kind, source.label, now, document, self._files)
+        size = sum(map(len, said.pieces()))
+        if size > manifest.MAX_SIZE:
+            raise TooMany(
+                _(
+                    "There are so many files with so long names that they could not be "
+                    "imported again. Export the folders below one by one."
+                )
+            )
+        self._beside.insert(0, Member(manifest.PATH, size, content=said.pieces))
+
+    def __iter__(self) -> Iterator[Member]:
+        yield from self._beside
+        for path, one in self._files.pairs():
+            yield Member(path, one.size, one.sha256, store=one.store, key=one.key)
 
 
-def _of_files(
-    entries: Iterable[ArchivedFile], files: Iterable[SourceFile]
-) -> list[Member]:
-    return [
-        Member(entry.path, one.size, one.sha256, store=one.store, key=one.key)
-        for entry, one in zip(entries, files, strict=True)
-    ]
+class Files:
+    """The files as the manifest has them, with their paths in the archive."""
+
+    def __init__(self, files: Packed[SourceFile]) -> None:
+        self._files, self._paths = files, Packed(str)
+        safe = SafePaths()
+        for one in files:
+            safe.announce(one.path)
+        for one in files:
+            self._paths.add(f"{FILES}/{safe.take(one.path)}")
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __iter__(self) -> Iterator[ArchivedFile]:
+        for path, one in self.pairs():
+            yield ArchivedFile(
+                path=path,
+                folder=one.folder,
+                name=one.name,
+                size=one.size,
+                sha256=one.sha256,
+                media_type=one.media_type,
+            )
+
+    def pairs(self) -> Iterator[tuple[str, SourceFile]]:
+        """Yield each file with its path."""
+        return zip(self._paths, self._files, strict=True)

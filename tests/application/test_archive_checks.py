@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import struct
+import tracemalloc
 import zipfile
 from dataclasses import replace
 from typing import Any
@@ -91,9 +92,12 @@ def test_one_that_was_packed_anew_is_taken() -> None:
         (zip_of({manifest.PATH: b"{", **FILES}), "no JSON"),
         (zip_of({manifest.PATH: b'{"format": "other"}'}), "no export of this site"),
         (zip_of({manifest.PATH: said_of([])[:-1] + b"x"}), "no JSON"),
-        (zip_of({manifest.PATH: b"[" * 100_000}), "no JSON"),
+        (zip_of({manifest.PATH: b"[" * 100_000}), "no export of this site"),
+        (zip_of({manifest.PATH: b"5"}), "no export of this site"),
+        (zip_of({manifest.PATH: b'{"a": \xff}'}), "no JSON"),
+        (zip_of({manifest.PATH: b""}), "no JSON"),
     ],
-    ids=range(8),
+    ids=range(11),
 )
 def test_what_is_of_another_make_is_refused(content: bytes, said: str) -> None:
     assert said in refused(content)
@@ -242,8 +246,55 @@ def test_values_are_counted_before_they_are_parsed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(checking, "MAX_VALUES", 3)
+    members = {manifest.PATH: said_of([], "event.json"), "event.json": b"[1,2,3,4]"}
 
-    assert "too large" in refused(made())
+    assert "event.json is too large" in refused(zip_of(members))
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ("5", "lacks what an export says"),
+        ("{}", "what no export says"),
+        ("[5]", "a file that is none"),
+        ("[[]]", "what no export says"),
+        ('[{"size": [1]}]', "what no export says"),
+        ('[{"size": {}}]', "what no export says"),
+        ("[{}]", "no right sha256"),
+        ('[], "more": [[]]', "what no export says"),
+    ],
+)
+def test_a_manifest_of_another_form_is_refused(files: str, said: str) -> None:
+    whole = said_of([]).replace(b'"files": []', f'"files": {files}'.encode())
+
+    assert said in refused(zip_of({manifest.PATH: whole}))
+
+
+def test_a_manifest_holds_no_more_than_its_files(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever it has besides: that would be some 10 MB as objects."""
+    more = ",".join(f'"{number}": "{number}"' for number in range(100_000))
+    whole = said_of([]).replace(b'"files": []', f'{more}, "files": []'.encode())
+    content = zip_of({manifest.PATH: whole})
+
+    tracemalloc.start()
+    looked_at(content)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert most < 5_000_000
+    monkeypatch.setattr(manifest, "MAX_SIZE", 1000)
+    assert "manifest.json is too large" in refused(content)
+
+
+def test_files_of_a_manifest_are_counted_as_they_are_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(checking, "_check_members", lambda *_: None)
+    monkeypatch.setattr(checking, "MAX_MEMBERS", 1)
+
+    assert "more files than are taken" in refused(made())
 
 
 def test_one_byte_that_changed_is_found_or_does_not_matter() -> None:

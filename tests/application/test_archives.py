@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import tracemalloc
 import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import zipstream
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from hypothesis import given
@@ -204,6 +208,93 @@ def test_little_is_read_ahead(storage: Any, monkeypatch: pytest.MonkeyPatch) -> 
         made.read(500)
 
     assert len(opened) <= 4
+
+
+def test_however_small_few_are_read_ahead(
+    storage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "MOST_AHEAD", 3)
+    asked = list[int]()
+    content = member(storage, "a", b"x")
+
+    def members() -> Iterator[Member]:
+        for number in range(50):
+            asked.append(number)
+            yield replace(content, path=f"files/{number}")
+
+    class Again:
+        def __iter__(self) -> Iterator[Member]:
+            return members()
+
+    with Archive(Again()) as made:
+        asked.clear()
+        whole = made.read(50)
+        asked_first = len(asked)
+        whole += made.read()
+
+    assert asked_first <= 5
+    with zipfile.ZipFile(io.BytesIO(whole)) as zipped:
+        assert len(zipped.namelist()) == 50
+
+
+@pytest.mark.parametrize("count", [65_535, 2, 3, 4, 5])
+def test_a_zip_of_very_many_members_is_as_long_as_said(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if count < 10:
+        # The same around a limit of 3: what is written changes there.
+        for module in (archive, zipstream.ng):
+            monkeypatch.setattr(module, "ZIP_FILECOUNT_LIMIT", 3)
+    members = [Member.of(f"{number}", b"x") for number in range(count)]
+
+    with Archive(members) as made:
+        content = made.read()
+
+    assert made.taken == made.size == len(content)
+    with zipfile.ZipFile(io.BytesIO(content)) as zipped:
+        assert zipped.namelist() == [member.path for member in members]
+        assert zipped.read(members[-1].path) == b"x"
+
+
+def test_places_and_sizes_beyond_32_bits_are_written(
+    storage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No such file is made: the limit is a small one, in the library and here."""
+    for module in (archive, zipstream.ng, zipfile):
+        monkeypatch.setattr(module, "ZIP64_LIMIT", 100)
+    members = [member(storage, str(number), b"x" * 150) for number in range(3)]
+
+    with Archive(members) as made:
+        content = made.read()
+
+    assert made.taken == made.size == len(content)
+    with zipfile.ZipFile(io.BytesIO(content)) as zipped:
+        assert [zipped.read(one.path) for one in members] == [b"x" * 150] * 3
+
+
+def test_an_archive_that_goes_on_after_its_size_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    size_of = archive.size_of
+    monkeypatch.setattr(archive, "size_of", lambda members: size_of(members) - 22)
+
+    with Archive([Member.of("a", b"x")]) as made, pytest.raises(SourceFailed):
+        made.read()
+
+
+def test_little_is_held_of_what_was_sent() -> None:
+    """A member's object of the library has 500 bytes and more."""
+
+    def of(count: int) -> int:
+        with Archive([Member.of(f"files/{n:06}", b"") for n in range(count)]) as made:
+            made.read(1)
+            tracemalloc.start()
+            made.read()
+            held: int = tracemalloc.get_traced_memory()[0]
+            tracemalloc.stop()
+        return held
+
+    assert (of(6000) - of(2000)) / 4000 < 100
 
 
 def test_too_many_files_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

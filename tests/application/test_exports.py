@@ -16,12 +16,27 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts import erasure
 from accounts.models import Tenant, User
 from audit.models import Entry
-from exports import access, archive, places, removing, running, starting, tasks, telling
+from exports import (
+    access,
+    archive,
+    checking,
+    importing,
+    manifest,
+    packed,
+    places,
+    removing,
+    running,
+    sources,
+    starting,
+    tasks,
+    telling,
+)
 from exports.models import Export
 from jobs import control
 from jobs.models import Job
@@ -151,6 +166,51 @@ def test_an_empty_folder_is_said_to_be_empty(user: User, storage: Any) -> None:
 
     assert (export.state, names_in(storage, "exports")) == ("failed", [])
     assert "no files" in export.error
+
+
+def test_rows_come_in_pieces_and_none_is_lost_between_two(
+    user: User, storage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is done for 100,000 files, with pieces of 2 and just as many files as go."""
+    for module in (packed, sources):
+        monkeypatch.setattr(module, "BLOCK", 2)
+    monkeypatch.setattr(manifest, "LINES", 2)
+    for module in (archive, checking):
+        monkeypatch.setattr(module, "MAX_MEMBERS", 7)
+    contents = {("", f"{n}.txt"): b"x" * n for n in range(5)}
+    contents |= {("sub", "0.txt"): b"below", ("SUB", "0.TXT"): b"below it, too"}
+    for (inside, name), content in contents.items():
+        put(user, content, name, f"papers/{inside}".rstrip("/"))
+    iterated, iterator = list[int](), QuerySet.iterator
+
+    def note(self: Any, chunk_size: int | None = None) -> Any:
+        iterated.append(chunk_size or 0)
+        return iterator(self, chunk_size)
+
+    monkeypatch.setattr(QuerySet, "iterator", note)
+
+    export = exported(user)
+
+    assert 2 in iterated
+    assert (export.state, export.files) == ("ready", 7)
+    assert files_in(export) == contents
+    job = importing.start_import(user, export)
+    run_waiting()
+    job.refresh_from_db()
+    assert (job.error, (job.result or {})["files"]) == ("", 7)
+
+
+def test_a_manifest_that_no_import_would_take_is_not_made(
+    user: User, storage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(user)
+    monkeypatch.setattr(manifest, "MAX_SIZE", 200)
+
+    export = exported(user)
+
+    assert (export.state, export.attempts) == ("failed", 0)
+    assert "so long names" in export.error
+    assert names_in(storage, "exports") == []
 
 
 def test_a_folder_of_too_many_files_says_what_to_do(
