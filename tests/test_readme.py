@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
@@ -691,22 +692,94 @@ def private_grid(shell: Shell, command: str) -> Iterator[str]:
         grid.wait(PATIENCE)
 
 
-def test_the_quick_start_ends_in_a_page_with_the_file(tmp_path: Path) -> None:
+def test_the_quick_start_gives_a_file_back_from_a_folder_and_from_a_grid(
+    tmp_path: Path,
+) -> None:
     shell = Shell(tmp_path)
     # The environment of this test has the package already, with the extra.
-    assert "python3 -m venv .venv" in block("docs/quickstart.md", "sh", 1)
-    install = block("docs/quickstart.md", "sh", 2)
+    assert block("docs/quickstart.md", "sh", 1) == block("README.md", "sh", 3)
+    (tmp_path / "page.py").write_text(block("docs/quickstart.md", "python", 1))
+
+    run = block("docs/quickstart.md", "sh", 2)
+    with served_page(shell, run) as address:
+        assert_given_back(address, "two words.txt", CONTENT)
+    assert (tmp_path / "files" / "two words.txt").read_bytes() == CONTENT
+
+    install, command = block("docs/quickstart.md", "sh", 3).splitlines()
+    assert install == block("README.md", "sh", 4).strip()
+    here = {"SECRET_KEY": "of-the-test", "STORAGE_URL": "memory://"}
+    shell.environment |= here  # As in the terminal of before.
+    with private_grid(shell, command) as output:
+        told = re.search(r"Gateway: http://([\d.:]+)", output)
+        assert told
+        with served_page(
+            shell,
+            block("docs/quickstart.md", "sh", 4, replacing={"127.0.0.1:3456": told[1]}),
+        ) as address:
+            assert_given_back(address, "two words.txt", CONTENT)
+    shares = [path for path in (tmp_path / "grid").rglob("*") if path.is_file()]
+    assert shares
+    assert not any(CONTENT[:40] in path.read_bytes() for path in shares)
+
+
+@contextlib.contextmanager
+def served_page(shell: Shell, commands: str) -> Iterator[str]:
+    """Run commands of which the last serves a page, and yield its address."""
+    port, last = free_port(), "python page.py runserver\n"
+    assert commands.endswith(last)
+    commands = commands.removesuffix(last)
+    log = shell.folder / "page.output"
+    with log.open("w") as output:
+        server = shell.start(
+            f"{commands}exec python page.py runserver --noreload 127.0.0.1:{port}",
+            stdout=output,
+            stderr=output,
+        )
+    address = f"http://127.0.0.1:{port}/"
+
+    def responds() -> bool:
+        assert server.poll() is None, log.read_text()
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(address, timeout=PATIENCE).close()
+            return True
+        return False
+
+    try:
+        wait_until(responds)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(PATIENCE)
+
+
+def assert_given_back(address: str, name: str, content: bytes) -> None:
+    """Upload a file by the form of a page, as a browser does, and get it back."""
+    form = requests.get(address, timeout=PATIENCE).text
+    assert 'enctype="multipart/form-data"' in form
+    field = re.search(r'type="file" name="(\w+)"', form)
+    assert field
+    files = {field[1]: (name, content)}
+    response = requests.post(address, files=files, timeout=PATIENCE)
+    assert (response.status_code, response.content) == (200, content)
+    assert response.url == address + name.replace(" ", "%20")
+
+
+def test_a_first_site_ends_in_a_page_with_the_file(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    # The environment of this test has the package already, with the extra.
+    assert "python3 -m venv .venv" in block("docs/first-site.md", "sh", 1)
+    install = block("docs/first-site.md", "sh", 2)
     assert install == block("README.md", "sh", 4)
-    shell.run(block("docs/quickstart.md", "sh", 3))
+    shell.run(block("docs/first-site.md", "sh", 3))
     for file, text in {
-        "mysite/settings.py": block("docs/quickstart.md", "python", 1),
-        "mysite/urls.py": block("docs/quickstart.md", "python", 2),
-        "documents/models.py": block("docs/quickstart.md", "python", 3),
-        "documents/admin.py": block("docs/quickstart.md", "python", 4),
+        "mysite/settings.py": block("docs/first-site.md", "python", 1),
+        "mysite/urls.py": block("docs/first-site.md", "python", 2),
+        "documents/models.py": block("docs/first-site.md", "python", 3),
+        "documents/admin.py": block("docs/first-site.md", "python", 4),
     }.items():
         with (tmp_path / file).open("a", encoding="utf-8") as target:
             target.write(text)
-    command = block("docs/quickstart.md", "sh", 4).strip()
+    command = block("docs/first-site.md", "sh", 4).strip()
     second = CONTENT[::-1]
     with contextlib.ExitStack() as until_the_end:
         with private_grid(shell, command) as output:
@@ -714,12 +787,12 @@ def test_the_quick_start_ends_in_a_page_with_the_file(tmp_path: Path) -> None:
             assert told
             with (tmp_path / "mysite/settings.py").open("a") as settings:
                 settings.write(f"{told[0]}\n")
-            *commands, superuser = block("docs/quickstart.md", "sh", 5).splitlines()
+            *commands, superuser = block("docs/first-site.md", "sh", 5).splitlines()
             shell.run("\n".join(commands))
             assert superuser == "python manage.py createsuperuser"
-            out, err = shell.run(block("docs/quickstart.md", "sh", 6))
+            out, err = shell.run(block("docs/first-site.md", "sh", 6))
             assert re.findall(r"tahoestorage\.\w+", out + err) == ["tahoestorage.I001"]
-            run = block("docs/quickstart.md", "sh", 7)
+            run = block("docs/first-site.md", "sh", 7)
             assert run == "python manage.py runserver\n"
             address = until_the_end.enter_context(served(shell))
             page = until_the_end.enter_context(browser_in_admin(shell, address))

@@ -289,7 +289,7 @@ def test_little_is_held_of_what_was_sent() -> None:
         with Archive([Member.of(f"files/{n:06}", b"") for n in range(count)]) as made:
             made.read(1)
             tracemalloc.start()
-            made.read()
+            made.read(made.size - 30)  # Of its last record the end is left.
             held: int = tracemalloc.get_traced_memory()[0]
             tracemalloc.stop()
         return held
