@@ -12,18 +12,18 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Self
-from zipfile import (  # type: ignore[attr-defined]
+
+from django.core.files.storage import storages
+from django.utils.translation import gettext as _
+from zipstream import ZIP_STORED, ZipStream, ZipStreamInfo
+from zipstream.ng import (
     ZIP64_LIMIT,
     ZIP_FILECOUNT_LIMIT,
     sizeEndCentDir64,
     sizeEndCentDir64Locator,
 )
 
-from django.core.files.storage import storages
-from django.utils.translation import gettext as _
-from zipstream import ZIP_STORED, ZipStream, ZipStreamInfo
-
-from exports.packed import Packed
+from exports.packed import PackedRows
 from jobs.kinds import ForPeople
 from objects.incoming import CHUNK, IncomingFile
 from tahoestorage.exceptions import TahoeStorageError
@@ -163,7 +163,7 @@ class _Sent:
     """What the zip's end says of the members, packed, as `ZipStream` asks for it."""
 
     def __init__(self) -> None:
-        self._packed = Packed(_Header)
+        self._packed = PackedRows(_Header)
 
     def __len__(self) -> int:
         return len(self._packed)

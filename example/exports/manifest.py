@@ -10,7 +10,7 @@ from typing import Any
 
 import ijson
 
-from exports.packed import Packed
+from exports.packed import PackedRows
 
 PATH = "manifest.json"
 FORMAT = "tahoestorage-example-export"
@@ -120,7 +120,7 @@ class _Reader:
         self._key = ""
         self._head: dict[str, Any] = {}
         self._entry: dict[str, Any] = {}
-        self._files: Packed[ArchivedFile] | None = None
+        self._files: PackedRows[ArchivedFile] | None = None
 
     def take(self, event: str, value: Any) -> None:
         if event == "map_key":
@@ -154,14 +154,14 @@ class _Reader:
     def _begin(self, event: str) -> None:
         self._inside.append(event.removeprefix("start_"))
         if self._inside == ["map", "array"] and self._key == "files":
-            self._files = Packed(ArchivedFile)
+            self._files = PackedRows(ArchivedFile)
         elif self._inside == _ENTRY:
             self._entry = {}
         elif self._inside != ["map"]:
             self._check_head()
             raise NotAManifest("manifest.json has what no export says.")
 
-    def _add(self, files: Packed[ArchivedFile]) -> None:
+    def _add(self, files: PackedRows[ArchivedFile]) -> None:
         if len(files) >= self._most:
             raise NotAManifest("manifest.json has more files than are taken.")
         files.add(*astuple(_entry(self._entry)))

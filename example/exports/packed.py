@@ -12,7 +12,7 @@ BLOCK = 1000
 """Rows that are packed together."""
 
 
-class Packed(Generic[T]):
+class PackedRows(Generic[T]):
     """Rows that are added once and read in their order, as often as wanted.
 
     ``make`` makes one of the values that were added, which JSON must be able to hold.

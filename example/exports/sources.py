@@ -17,7 +17,7 @@ from exports import archive, manifest
 from exports.archive import Member, TooMany
 from exports.manifest import ArchivedFile, Manifest
 from exports.names import SafePaths
-from exports.packed import BLOCK, Packed
+from exports.packed import BLOCK, PackedRows
 from objects import finding
 from objects.models import StoredObject
 
@@ -53,7 +53,7 @@ class Source:
     kind: str
     label: str
     document: dict[str, Any] | None
-    files: Packed[SourceFile]
+    files: PackedRows[SourceFile]
 
 
 class Changing(Exception):
@@ -92,14 +92,14 @@ def of_event(event: Event) -> Source:
     raise Changing(_("The files of the event are changing. Start the export again."))
 
 
-def files_of(objects: QuerySet[StoredObject], folder: str) -> Packed[SourceFile]:
+def files_of(objects: QuerySet[StoredObject], folder: str) -> PackedRows[SourceFile]:
     """Return the newest content of each, by one query; raises TooMany.
 
     What is deleted, or of which nothing is stored yet, is left out.
     """
     rows = objects.filter(deleted_at=None).exclude(current=None)
     rows = rows.order_by("folder", "name", "pk")
-    found = Packed(SourceFile)
+    found = PackedRows(SourceFile)
     for inside, name, size, sha256, media_type, store, key in rows.values_list(
         *("folder", "name", "current__size", "current__sha256"),
         *("current__content_type", "current__store", "current__key"),
@@ -153,8 +153,8 @@ class Members:
 class Files:
     """The files as the manifest has them, with their paths in the archive."""
 
-    def __init__(self, files: Packed[SourceFile]) -> None:
-        self._files, self._paths = files, Packed(str)
+    def __init__(self, files: PackedRows[SourceFile]) -> None:
+        self._files, self._paths = files, PackedRows(str)
         safe = SafePaths()
         for one in files:
             safe.announce(one.path)
