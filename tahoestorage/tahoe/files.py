@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from tahoestorage.cache import Contents, KeptContent, Namespace
 from tahoestorage.entries import Entry, EntryKind
+from tahoestorage.exceptions import NotEnoughShares
 from tahoestorage.parts import TO_THE_END, Fetch, Part
 from tahoestorage.rangereader import Origin, Policy, RangeReader, damaged
 from tahoestorage.redaction import Secret
@@ -25,6 +26,12 @@ POLICY = Policy(
     exact=True,
     holds=True,
 )
+
+_WORDS = b"problem during download\n"
+"""What a gateway sends in place of a segment that is lost, once it sends the body."""
+_SEGMENTS = (1 << 17, 1 << 20)
+"""Bytes of an immutable file's segment, by older gateways and by newer ones, before
+they are rounded up to a multiple of the shares that are needed."""
 
 
 def kept_file(contents: Contents, cap: Cap) -> KeptContent | None:
@@ -120,9 +127,51 @@ def _fetched(gateway: Gateway | Gateways, cap: Cap, label: str) -> Fetch:
             else gateway.blocks(response, label=label)
         )
         entry = Entry(EntryKind.FILE, cap.uri, size)
+        until = size if stop == TO_THE_END else stop
+        if until is not None:
+            blocks = _without_words(blocks, gateway, cap, (first, until), label)
         return Part(entry, _FileBody(response, blocks), end=stop)
 
     return fetch
+
+
+def _without_words(
+    blocks: Iterator[bytes],
+    gateway: Gateway | Gateways,
+    cap: Cap,
+    extent: tuple[int, int],
+    label: str,
+) -> Iterator[bytes]:
+    """Yield a body that has a file's bytes from the first to before the second.
+
+    Where the last segment is lost and shorter than the gateway's words, the body is as
+    long as it should be, and ends with their beginning. What may be that is asked for
+    once more. Raises DamagedDownload where it is not in the file.
+    """
+    (first, until), end = extent, b""
+    at = first
+    for block in blocks:
+        at += len(block)
+        end = (end + block[-len(_WORDS) :])[-len(_WORDS) :]
+        for begin in range(max(first + 1, until - len(end)), until * (at == until)):
+            said = end[begin - until :]
+            if not (_WORDS.startswith(said) and _may_begin_segment(cap, begin)):
+                continue
+            try:
+                with gateway.fetch(cap, begin, until - 1, label=label) as response:
+                    is_there = b"".join(gateway.blocks(response, label=label)) == said
+            except NotEnoughShares:
+                is_there = False
+            if not is_there:
+                raise damaged(label, f"it ended at byte {begin}")
+        yield block
+
+
+def _may_begin_segment(cap: Cap, place: int) -> bool:
+    if cap.shares is None:
+        return True
+    needed = cap.shares.needed
+    return any(place % (-(-size // needed) * needed) == 0 for size in _SEGMENTS)
 
 
 def _extent(response: Response, first: int, label: str) -> tuple[int | None, int]:

@@ -135,6 +135,17 @@ def test_what_was_lost_of_a_small_file_is_told_by_the_status(
         storage.open("small").read()
 
 
+def test_an_end_like_the_gateway_s_words_is_content_if_it_is_there_again(
+    storage: TahoeStorage, proxy: Proxy
+) -> None:
+    """A last segment that short may be lost, and the body is as long all the same."""
+    contents = [os.urandom(MIB) + end for end in (b"problem", b"problems")]
+    names = [storage.save(f"{n}", ContentFile(each)) for n, each in enumerate(contents)]
+    proxy.clear()
+    assert [storage.open(name).read() for name in names] == contents
+    assert len(proxy.seen) == 3
+
+
 def test_words_like_the_gateway_s_are_content(proxy: Proxy) -> None:
     content = (os.urandom(MIB) + b"problem during download\n") * 2
     with closing(Gateway(proxy.url)) as gateway:
