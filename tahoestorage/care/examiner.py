@@ -13,15 +13,19 @@ from tahoestorage.care.verdicts import WHOLE, State, Verdict, better, judge
 from tahoestorage.display import reason
 from tahoestorage.entries import EntryKind
 from tahoestorage.exceptions import (
+    DamagedDownload,
+    GatewayTimeout,
     GatewayUnreachable,
     NotEnoughServers,
     NotEnoughShares,
     StoreError,
     WriteCollision,
 )
+from tahoestorage.tahoe.bodies import BLOCK
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.checkresults import CheckResults
 from tahoestorage.tahoe.directories import Directory, Path
+from tahoestorage.tahoe.files import FileReader
 
 T = TypeVar("T")
 
@@ -133,16 +137,23 @@ class Examiner:
         )
 
     def _is_readable(self, each: CheckedObject) -> bool:
+        """Whether all of an object can be read now."""
         try:
-            if each.kind is EntryKind.DIRECTORY:
-                self._gateway.list(each.best, label=each.label)
-                return True
-            with self._gateway.fetch(each.read, 0, 0, label=each.label) as response:
-                return response.status_code in (200, 206)
-        except GatewayUnreachable:
+            self.once_more(lambda: self._read(each))
+        except (GatewayUnreachable, GatewayTimeout):
             raise
         except (StoreError, FileNotFoundError):
             return False
+        return True
+
+    def _read(self, each: CheckedObject) -> None:
+        if each.kind is EntryKind.DIRECTORY:
+            self._gateway.list(each.best, label=each.label)
+            return
+        # Whatever is lost further on, the response begins as a sound one does.
+        reader = FileReader(self._gateway, each.read, each.label)
+        while reader.read(BLOCK) and not self._stopped.is_set():
+            pass
 
     def _repair(self, each: CheckedObject, verdict: Verdict) -> Verdict:
         """Return what is found after a repair. The gateway's word alone is no proof."""
@@ -159,6 +170,9 @@ class Examiner:
                 why = f"too few servers are there to repair it safely: {why}"
             return Verdict(State.HURT, f"{verdict.why}; not repaired: {why}")
         after = judge(results)
+        if after.state is State.WHOLE and self._plan.add_lease:
+            # A server that came after the first look has renewed no lease yet.
+            after = judge(self._check(each))
         if after.state is State.WHOLE and results.attempted:
             return Verdict(State.REPAIRED, verdict.why)
         if after.state is State.WHOLE:
@@ -190,10 +204,10 @@ class Examiner:
         )
 
     def once_more(self, request: Callable[[], T]) -> T:
-        """Return the result of ``request``, which is retried once after a collision."""
+        """Return the result of ``request``, which is retried once if it fails so."""
         try:
             return request()
-        except (NotEnoughShares, WriteCollision):
+        except (NotEnoughShares, WriteCollision, DamagedDownload):
             self._stopped.wait(PAUSE)
         return request()
 

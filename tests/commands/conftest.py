@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.files.storage import Storage, storages
 from pytest_django.fixtures import Settings
 
+from tahoestorage.care import examiner
+from tests.support.commands import Made, run
 from tests.support.moves import Add
 from tests.support.s3_servers import S3Server
 
@@ -42,3 +45,12 @@ def make(add: Add, settings: Settings, moto: S3Server) -> Add:
         return storages[alias]
 
     return make
+
+
+@pytest.fixture
+def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Made]:
+    """Run the command, with its record in a folder of the test."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(examiner, "PAUSE", 0.05)
+    monkeypatch.setattr(examiner, "RETRY_PAUSES", (0.05, 0.05))
+    return lambda *arguments: run("tahoe_check", "--json", *arguments)

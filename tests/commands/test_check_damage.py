@@ -1,0 +1,63 @@
+"""``manage.py tahoe_check`` tells what can be read by reading all of it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+import pytest
+from django.core.files.base import ContentFile
+from pytest_django.fixtures import Settings
+
+from tahoestorage.exceptions import DamagedDownload
+from tahoestorage.storage import TahoeStorage
+from tahoestorage.testing.grid import LocalGrid
+from tests.support.checked_sites import (
+    TOTAL,
+    cap_of,
+    corrupt,
+    make_site,
+    shares,
+    states,
+)
+from tests.support.commands import Made
+
+MIB = 1 << 20
+HEAD = 12 + 36
+"""Bytes before the first block of a share, in the file that holds it."""
+
+
+@pytest.fixture
+def grid(four_servers: LocalGrid) -> LocalGrid:
+    """Four servers, 2-of-4, segments of 1 MiB."""
+    return four_servers
+
+
+@pytest.fixture
+def site(grid: LocalGrid, settings: Settings) -> TahoeStorage:
+    return make_site(grid, settings)
+
+
+@pytest.mark.parametrize(
+    ("size", "place"),
+    [(3 * MIB, MIB // 2), (2 * MIB + 20, MIB)],
+    ids=["in the middle", "fewer bytes than the gateway's words"],
+)
+def test_a_file_that_breaks_off_in_a_later_segment_is_lost(
+    size: int,
+    place: int,
+    grid: LocalGrid,
+    site: TahoeStorage,
+    check: Callable[..., Made],
+) -> None:
+    """The first segment can be read, and so the response begins as a sound one does."""
+    site.save("one/long", ContentFile(secrets.token_bytes(size)))
+    for share in shares(grid, cap_of(site, "one/long"))[:3]:
+        corrupt(share, HEAD + place, 5)
+
+    made = check("--verify")
+
+    assert (made.status, states(made)) == (3, {"one/long": "lost"})
+    assert made.json["checked"] == TOTAL + 1
+    with pytest.raises(DamagedDownload):
+        site.open("one/long").read()
