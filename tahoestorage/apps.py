@@ -1,5 +1,6 @@
 """The Django app; with it in INSTALLED_APPS come the system checks and commands."""
 
+import os
 from importlib import import_module
 
 from django.apps import AppConfig
@@ -24,8 +25,13 @@ class TahoeStorageConfig(AppConfig):
         hide_secrets()
         filter_error_pages()
         if metrics_token() is not None:
-            # An extra, and one that reads the environment when it is imported.
             from tahoestorage import metering
+            from tahoestorage.care.livecounts import PLACE
+
+            if not os.environ.get(PLACE, PLACE):
+                # prometheus_client would take it for the current directory.
+                del os.environ[PLACE]
+            # An extra, and one that reads the environment when it is imported.
             from tahoestorage.metrics import PrometheusMeter
 
             metering.use(PrometheusMeter())

@@ -28,6 +28,7 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from tahoestorage.care.livecounts import PLACE
 from tahoestorage.config.settings import metrics_token
 
 _REQUESTS = Histogram(
@@ -139,7 +140,8 @@ class PrometheusMeter:
 def metrics(request: HttpRequest) -> HttpResponse:
     """Tell what this and all other libraries have counted, to who has the token.
 
-    It is sent as ``Authorization: Bearer TOKEN``. 404 where no token is set.
+    It is sent as ``Authorization: Bearer TOKEN``. 404 where no token is set, and 503
+    where the directory of the counts is gone.
     """
     token = metrics_token()
     if token is None:
@@ -149,7 +151,15 @@ def metrics(request: HttpRequest) -> HttpResponse:
         headers = {"WWW-Authenticate": "Bearer"}
         return HttpResponse(status=401, headers=headers)
     registry = REGISTRY
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+    if place := os.environ.get(PLACE):
+        if not os.path.isdir(place):
+            logger.error(
+                "Nothing is told to Prometheus: %s, %s, is no directory. Make it, and "
+                "restart the site's workers.",
+                PLACE,
+                place,
+            )
+            return HttpResponse(status=503)
         registry = CollectorRegistry()
-        MultiProcessCollector(registry)
+        MultiProcessCollector(registry, place)
     return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)

@@ -154,6 +154,48 @@ def test_the_view_tells_the_sums_of_all_workers(address: str) -> None:
     assert "URI:" not in after
 
 
+SINGLE = """
+import os, shutil, sys
+import site_of_metrics
+from django.test import RequestFactory
+token, place = sys.argv[1:]
+site_of_metrics.default_storage.exists("a/missing")
+if place:
+    shutil.rmtree(place)
+request = RequestFactory().get("/", headers={"Authorization": f"Bearer {token}"})
+response = site_of_metrics.metrics(request)
+print(response.status_code, b'lookups_total{result="miss"}' in response.content)
+"""
+
+
+@pytest.mark.usefixtures("address")
+@pytest.mark.parametrize(
+    ("name", "told"), [("", "200 True"), ("gone", "503 False")], ids=["empty", "gone"]
+)
+def test_without_a_directory_of_the_counts_a_process_tells_its_own_or_none(
+    name: str, told: str, folder: Path, tmp_path: Path
+) -> None:
+    """Empty is as unset: nothing is counted in files of the current directory."""
+    place = str(tmp_path / name) if name else ""
+    if place:
+        os.mkdir(place)
+    done = subprocess.run(
+        [sys.executable, "-c", SINGLE, TOKEN, place],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "PROMETHEUS_MULTIPROC_DIR": place,
+            "PYTHONPATH": os.pathsep.join([str(folder), *sys.path]),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == told, done.stderr
+    assert list(tmp_path.iterdir()) == []
+    assert ("Nothing is told to Prometheus" in done.stderr) == bool(place)
+
+
 def test_storage_cache_tells_each_worker_and_the_sums(
     address: str,
     folder: Path,
