@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -344,6 +345,21 @@ def test_what_does_not_open_is_told_and_no_root_is_made(
     assert (made.status, made.out) == (1, "")
     assert "passphrase is another one" in made.err or "no snapshot" in made.err
     assert not (tmp_path / "new.cap").exists()
+
+
+@pytest.mark.parametrize("run_it", [export, restore], ids=["export", "restore"])
+def test_a_passphrase_that_is_no_text_is_refused_and_not_told(
+    site: TahoeStorage, tmp_path: Path, run_it: Callable[..., Made]
+) -> None:
+    export(tmp_path)
+    (tmp_path / "passphrase").write_bytes(b"\xff" * 20)
+    try:
+        made = run_it(tmp_path)
+    except Exception as error:
+        pytest.fail(f"{type(error).__name__} has the passphrase")
+    assert made.status == 2
+    assert "no text in UTF-8" in made.err
+    assert "xff" not in made.err
 
 
 def test_a_short_passphrase_is_refused(site: TahoeStorage, tmp_path: Path) -> None:

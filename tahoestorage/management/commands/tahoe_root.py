@@ -211,15 +211,25 @@ class Command(StoreCommand):
 
 def _passphrase(file: Path | None, *, confirm: bool) -> Secret:
     """Return the passphrase, a secret. Raises CommandError."""
-    if file is not None:
-        text = file.read_text("utf-8").strip()
-    else:
-        text = getpass.getpass("Passphrase: ")
-        if confirm and getpass.getpass("The same again: ") != text:
-            raise CommandError("The two passphrases differ.", returncode=USAGE)
+    try:
+        text = _read_passphrase(file, confirm=confirm)
+        text.encode()
+    except UnicodeError:
+        # It has the passphrase.
+        raise CommandError(
+            "The passphrase is no text in UTF-8.", returncode=USAGE
+        ) from None
     if len(text) < LEAST:
-        text = ""
         raise CommandError(
             f"The passphrase must have {LEAST} characters or more.", returncode=USAGE
         )
-    return Secret(text)
+    return text
+
+
+def _read_passphrase(file: Path | None, *, confirm: bool) -> Secret:
+    if file is not None:
+        return Secret(file.read_text("utf-8").strip())
+    text = Secret(getpass.getpass("Passphrase: "))
+    if confirm and getpass.getpass("The same again: ") != text:
+        raise CommandError("The two passphrases differ.", returncode=USAGE)
+    return text
