@@ -8,6 +8,7 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from configparser import ConfigParser
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -437,3 +438,26 @@ def test_the_package_under_test_is_what_this_tree_builds() -> None:
     if os.environ.get("TAHOESTORAGE_WHEEL") == "1":
         assert installed.parent == Path(sysconfig.get_path("purelib"))
     assert contents(installed) == contents(PACKAGE)
+
+
+def for_cron(text: str) -> Iterator[str]:
+    """Yield the lines of a page that cron is to run, by their form or what is said."""
+    fields = re.compile(r"\s*((\*|\d)[\d*/,-]*\s+){5}\S")
+    paragraphs = re.split(r"\n\s*\n", text)
+    for before, paragraph in pairwise(["", *paragraphs]):
+        is_code = paragraph.startswith(("```crontab", "    ", "`manage.py"))
+        is_said = is_code and re.search(r"\bcron", before) is not None
+        yield from (x for x in paragraph.splitlines() if is_said or fields.match(x))
+
+
+def test_no_percent_sign_cuts_off_what_cron_runs() -> None:
+    """Source: crontab(5): an unescaped % is a newline, and what follows is input."""
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("example/*.md")]
+    lines = {
+        line: page.name
+        for page in (*pages, *ROOT.glob("example/deploy/**/*.cron"))
+        for line in for_cron(page.read_text())
+    }
+    cut = {x: name for x, name in lines.items() if re.search(r"(?<!\\)%", x)}
+    assert any("tahoe_root export" in line for line in lines)
+    assert cut == {}
