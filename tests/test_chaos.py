@@ -6,13 +6,24 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
+import pytest
+
+from benchmarks.chaos import checks
+from benchmarks.chaos.checks import SAVES
 from benchmarks.chaos.outcome import Outcome
 from benchmarks.chaos.record import History, Record
+from benchmarks.chaos.stage import Stage
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reliability.md"
@@ -24,10 +35,13 @@ def rows(page: Path) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-def chaos(*arguments: object) -> subprocess.CompletedProcess[str]:
+def chaos(
+    *arguments: object, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "benchmarks.chaos", *map(str, arguments)],
         cwd=ROOT,
+        env=env,
         capture_output=True,
         text=True,
         check=False,
@@ -95,6 +109,89 @@ def test_days_are_listed_and_a_wrong_name_says_which_there_are() -> None:
     assert days.startswith("gateway-upload ")
     none = chaos("--only", "no such day")
     assert (none.returncode, none.stdout) == (2, days)
+
+
+def test_a_day_that_cant_be_tried_here_did_not_go_well(tmp_path: Path) -> None:
+    environment = {n: v for n, v in os.environ.items() if n != "CHAOS_MAY_MOUNT"}
+    counts = tmp_path / "chaos.json"
+    done = chaos(
+        *("--only", "cache-full", "--json", counts),
+        # Nothing there can make a namespace.
+        env={**environment, "PATH": str(tmp_path)},
+    )
+    assert done.returncode == 3, done.stderr
+    assert "not tried" in done.stdout
+    assert "0 of 1 days went well, 1 were not tried" in done.stdout
+
+
+def test_a_day_that_breaks_off_has_a_row_that_says_so(tmp_path: Path) -> None:
+    counts, page = tmp_path / "chaos.json", tmp_path / "page.md"
+    page.write_text("<!-- made by `make chaos` -->\n<!-- end -->\n")
+    before = {"days": {"server-old": Outcome(acknowledged=7).as_json()}}
+    counts.write_text(json.dumps(before))
+
+    # No grid can be made.
+    code = (
+        "import sys\n"
+        "from benchmarks.chaos import __main__ as chaos\n"
+        "from tahoestorage.testing import grid\n"
+        "grid.LocalGrid = None\n"
+        "sys.exit(chaos.main())"
+    )
+    days = ("--only", "server-old", "--json", counts, "--write", page)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, days)],
+        cwd=ROOT,
+        env={**os.environ, "CHAOS_MAY_MOUNT": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1, done.stderr
+    (kept,) = json.loads(counts.read_text())["days"].values()
+    assert kept["failed"]
+    _, _, row, _ = rows(page)
+    assert row[:2] == ["A server comes back with an old state", "FAILED"]
+
+
+class Staged:
+    """A stage on which changes take ``beside`` seconds beside a check, and 1 alone."""
+
+    def __init__(self, beside: float) -> None:
+        self.outcome = Outcome(acknowledged=1)
+        now = time.monotonic()
+        took = [(now, 1.0), (now + 20.0, beside)]
+        self.history = SimpleNamespace(
+            done=[{"begun": at, "at": at + each} for at, each in took] * SAVES
+        )
+        self.rests = [(now, now + 10.0)]
+
+    def start(self, *given: object, **more: object) -> SimpleNamespace:
+        return SimpleNamespace(task=SimpleNamespace(who="writer"))
+
+    def changes(self, count: int) -> None:
+        pass
+
+    def wait(self, is_so: Callable[[], bool]) -> None:
+        assert is_so()
+
+    def wait_for_end(self, actor: object) -> dict[str, object]:
+        return {"statuses": {"0": 64}, "rests": self.rests}
+
+
+@pytest.mark.parametrize(("beside", "is_well"), [(1.4, True), (2.0, False)])
+def test_a_day_on_which_a_check_slows_changes_down_too_much_is_not_well(
+    beside: float, is_well: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Staged(beside)
+    # The check ends after all that is done beside it.
+    monkeypatch.setattr(
+        checks, "time", SimpleNamespace(monotonic=iter([0.0, math.inf]).__next__)
+    )
+    checks.beside_checks(cast("Stage", stage))
+    assert stage.outcome.is_well == is_well
+    assert f"{beside:.2f} times" in stage.outcome.note
 
 
 def begin(record: Record, number: int, name: str, digest: str | None) -> None:

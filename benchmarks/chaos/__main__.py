@@ -4,7 +4,8 @@ Processes write, read, move and delete files on a grid of four servers, of which
 suffice, while something breaks. Each acknowledged change is recorded. Afterwards a new
 process with an empty cache compares all that is there with the record, and one with the
 old cache must say the same. The status is 1 where anything was lost, half-written or
-wrong, an error was unclear, or the service did not come back.
+wrong, an error was unclear, a figure was missed, or the service did not come back; else
+3 where a day could not be tried here.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import django
 from django.conf import settings
 
 MOUNTS = "CHAOS_MAY_MOUNT"
+NOT_TRIED = 3
 
 
 def _may_mount(arguments: Sequence[str] | None) -> None:
@@ -102,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.only and given.json.exists():
         before = json.loads(given.json.read_text("utf-8"))["days"]
         outcomes = {name: Outcome.of_json(found) for name, found in before.items()}
-    wrong = 0
+    wrong = untried = 0
     with ExitStack() as nodes, ExitStack() as grids:
         grid: LocalGrid | None = None
         tahoe = nodes.enter_context(quick_nodes()) if given.quick_nodes else None
@@ -110,14 +112,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{number}/{len(days)} {day.title}", flush=True)
             if day.mounts and MOUNTS not in os.environ:
                 print("    not tried: nothing can be mounted here", flush=True)
+                untried += 1
                 continue
             started = time.monotonic()
-            outcomes.pop(day.name, None)
-            if grid is None:
-                grid = grids.enter_context(
-                    LocalGrid(servers=4, introducer=True, tahoe=tahoe)
-                )
             try:
+                if grid is None:
+                    grid = grids.enter_context(
+                        LocalGrid(servers=4, introducer=True, tahoe=tahoe)
+                    )
                 with (
                     tempfile.TemporaryDirectory() as folder,
                     stage_on(grid, Path(folder)) as stage,
@@ -125,12 +127,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     day.act(stage)
                     outcome = stage.finish()
             except Exception as error:
-                print(f"    FAILED: {error}", flush=True)
-                wrong += 1
+                outcome = Outcome(failed=f"{type(error).__name__}: {error}")
+                print(f"    FAILED: {outcome.failed}", flush=True)
                 # It may be broken: the next one gets a new one.
                 grids.close()
                 grid = None
-                continue
             outcomes[day.name] = outcome
             wrong += not outcome.is_well
             verdict = "well" if outcome.is_well else "WRONG"
@@ -145,8 +146,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             given.json.write_text(f"{text}\n", "utf-8")
     if given.write is not None:
         write_page(given.write, table(DAYS, outcomes))
-    print(f"{len(days) - wrong} of {len(days)} days went well; counts: {given.json}")
-    return 1 if wrong else 0
+    well = len(days) - wrong - untried
+    print(
+        f"{well} of {len(days)} days went well, {untried} were not tried; "
+        f"counts: {given.json}"
+    )
+    if wrong:
+        return 1
+    return NOT_TRIED if untried else 0
 
 
 if __name__ == "__main__":

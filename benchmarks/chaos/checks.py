@@ -12,6 +12,8 @@ PASSES, SAVES = 64, 60
 PAUSE = 0.3  # seconds
 WELL = {"0", "1"}
 LOST = "3"
+LONGEST = 1.5
+"""A change beside a check may take so many times as long as alone."""
 
 
 def beside_checks(stage: Stage) -> None:
@@ -40,6 +42,7 @@ def beside_checks(stage: Stage) -> None:
         f"{ratio:.2f} times as long as alone"
     )
     stage.outcome.unclear += failed
+    stage.outcome.missed += ratio > LONGEST
 
 
 DAYS = (

@@ -20,6 +20,10 @@ class Outcome:
     errors: dict[str, int] = field(default_factory=dict)
     unclear: int = 0
     """Errors that are not this package's, or say nothing, or a secret."""
+    missed: int = 0
+    """Figures that were to be met, and were not."""
+    failed: str = ""
+    """Why the day broke off, if it did: nothing was counted then."""
     note: str = ""
     """What else there is to say."""
     back: float | None = None
@@ -29,8 +33,8 @@ class Outcome:
     @property
     def is_well(self) -> bool:
         """Whether it was survived, and anything was tried at all."""
-        bad = self.lost + self.strange + self.wrong + self.unclear
-        return bad == 0 and self.acknowledged > 0
+        bad = self.lost + self.strange + self.wrong + self.unclear + self.missed
+        return bad == 0 and self.acknowledged > 0 and not self.failed
 
     def count_errors(self, errors: dict[str, int], unclear: dict[str, int]) -> None:
         """Add errors that somebody was told of, by their types."""

@@ -41,6 +41,8 @@ def _title(day: Day, outcome: Outcome) -> str:
 
 def cells(outcome: Outcome) -> list[str]:
     """Return what a row says of a day."""
+    if outcome.failed:
+        return ["FAILED", *[""] * (len(HEAD) - 2)]
     errors = ", ".join(f"{n} {kind}" for kind, n in outcome.errors.items())
     numbers = (
         *(outcome.acknowledged, outcome.lost, outcome.strange),
