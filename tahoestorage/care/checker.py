@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -32,6 +31,8 @@ from tahoestorage.moving.pool import Impatient, WorkerThreads
 from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap, Kind
 from tahoestorage.tahoe.children import Child, Node
+from tahoestorage.tahoe.parsing import Server
+from tahoestorage.tahoe.serverfacts import Availability, Facts, ServerRules
 
 STREAMED = 500
 """A directory without directories, and with so many children at most, is checked by
@@ -56,6 +57,8 @@ class Checker:
     ) -> None:
         self._gateway = storage.directories.gateway
         self._root = storage.directories.root
+        options = storage.options
+        self._rules = ServerRules(options.server_count, options.retired_servers)
         self._plan = plan
         self._record = record
         self._say = say
@@ -65,7 +68,7 @@ class Checker:
         self._giving_way = GivingWay(
             storage.directories.cache,
             self._stopped,
-            record.patient_until("/".join(plan.path)) if plan.add_lease else math.inf,
+            record.patient_until("/".join(plan.path)),
         )
         self.summary = CheckSummary()
         self.is_busy = False
@@ -101,7 +104,24 @@ class Checker:
         if servers is None:
             return None
         self._examiner.names.update({s.id: s.nickname for s in servers if s.nickname})
+        self._note_missing(servers)
         return sorted(s.nickname or s.id[:12] for s in servers if s.connected)
+
+    def _note_missing(self, servers: tuple[Server, ...]) -> None:
+        facts = Facts()
+        try:
+            known = self._examiner.patiently(
+                lambda: marker.read_facts(self._gateway, self._root.best)
+            )
+            facts = Facts.parse(known)
+        except GatewayUnreachable:
+            raise
+        except StoreError:
+            # What is wrong with the root is told where that is checked.
+            pass
+        missing = Availability.of(servers, facts, self._rules).unconnected()
+        self.summary.missing.update(missing)
+        self._record.note_missing(missing)
 
     # Walking
 
@@ -112,18 +132,23 @@ class Checker:
         if start.kind is not EntryKind.DIRECTORY:
             threads.do(self._attend, self._check_all, [start])
             return
-        pending, seen = [start], {start.read.storage_index}
-        while pending and not self._stopped.is_set():
-            here = pending.pop()
+        # What is found by a read cap alone comes last: what is hurt of it can't be
+        # repaired, and there may be a link by its write cap.
+        pending, seen = [start], set[bytes]()
+        read_only: list[CheckedObject] = []
+        while (pending or read_only) and not self._stopped.is_set():
+            here = (pending or read_only).pop()
+            # A directory may be in itself.
+            if here.read.storage_index in seen:
+                continue
+            seen.add(here.read.storage_index)
             children = self._list(here)
             if children is None:
                 continue
             below = [each for each in children if each.kind is EntryKind.DIRECTORY]
             for each in reversed(below):
-                # A directory may be in itself.
                 if each.read.storage_index not in seen:
-                    seen.add(each.read.storage_index)
-                    pending.append(each)
+                    (read_only if each.write is None else pending).append(each)
             files = [each for each in children if each.kind is EntryKind.FILE]
             self._submit(threads, here, files, is_leaf=not below)
 

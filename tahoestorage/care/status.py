@@ -13,7 +13,7 @@ from typing import Any
 from tahoestorage.backends.tahoe import TahoeStorage
 from tahoestorage.cache.contents import FOLDER
 from tahoestorage.cache.inspection import InspectedDisk, InspectedTier, TierStats
-from tahoestorage.care.record import LEASED, PastCheck, past_checks
+from tahoestorage.care.record import PastCheck, past_checks
 from tahoestorage.care.verdicts import State, judge
 from tahoestorage.config.settings import CacheOptions
 from tahoestorage.display import reason, shown
@@ -211,12 +211,14 @@ def _problems_of(checks: list[PastCheck]) -> list[tuple[Level, str]]:
             if count := counts.get(state.value):
                 text = f"by the last {which} {count:,} files or directories {words}"
                 found.append((level, text))
-    leased = [check.oldest for check in checks if _has_renewed_all(check)]
+    leased = [
+        check.oldest for check in checks if check.has_renewed_all and not check.path
+    ]
     if checks and (not leased or time.time() - max(leased) > RENEWED_DAYS * _DAY):
         text = (
             f"no check has renewed all leases in {RENEWED_DAYS} days, and they end "
-            f"after {LEASE_DAYS}: run tahoe_check --add-lease, until it finds nothing "
-            "lost or failed"
+            f"after {LEASE_DAYS}: run tahoe_check --add-lease while all servers are "
+            "connected, until it finds nothing lost, hurt or failed"
         )
         found.append((Level.WARNING, text))
     return found
@@ -236,10 +238,3 @@ def _latest(checks: list[PastCheck]) -> Iterator[PastCheck]:
         if not any((path, way) in seen for path in ("", check.path) for way in by):
             seen.add((check.path, check.is_verifying))
             yield check
-
-
-def _has_renewed_all(check: PastCheck) -> bool:
-    """Whether all leases were renewed. What is below a lost directory has old ones."""
-    counts = check.summary or {}
-    missed = counts.get(State.LOST.value) or counts.get(State.FAILED.value)
-    return bool(check.wanted & LEASED and check.ended and not check.path and not missed)

@@ -89,6 +89,8 @@ class CheckSummary:
         """How many names were not looked at, for the record has them."""
         self.notable: list[tuple[str, Verdict]] = []
         self.servers: dict[str, list[str] | None] = {"start": None, "end": None}
+        self.missing: set[str] = set()
+        """Servers that were not connected then, of all that were ever seen."""
         self.outage: str | None = None
         """Why the check ended early, where it did."""
         self.interrupted = False
@@ -151,6 +153,9 @@ class CheckSummary:
             if names is not None:
                 said = ", ".join(names) or "none"
                 lines.append(f"Servers connected at the {when}: {len(names)} ({said})")
+        if self.missing:
+            said = ", ".join(sorted(self.missing))
+            lines.append(f"Servers that were away, whose leases are old: {said}")
         return "\n".join(lines)
 
     def counts_as_dict(self) -> dict[str, Any]:
@@ -162,6 +167,7 @@ class CheckSummary:
             **{state.value: self.counts[state] for state in State},
             "seconds": round(self.seconds, 3),
             "servers": self.servers,
+            "missing": sorted(self.missing),
             "outage": self.outage,
         }
 

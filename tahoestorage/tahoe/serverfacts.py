@@ -137,12 +137,25 @@ class Availability:
 
     def describe_missing(self) -> str:
         """Return which servers are away or full, as a text for people."""
-        parts = []
-        for id in sorted(self.away, key=lambda id: (self.expected[id], id)):
-            short = id if len(id) <= 2 * SHORT_ID else id[:SHORT_ID]
-            name = self.expected[id]
-            shown = short if name in ("", id) else f"{name} ({short})"
-            parts.append(f"{shown} is {'full' if id in self.full else 'away'}")
+        parts = [
+            f"{self._shown(id)} is {'full' if id in self.full else 'away'}"
+            for id in self._sorted(self.away)
+        ]
         if unseen := self.missing - len(parts):
             parts.append(f"{unseen} more should be there (option server_count)")
         return "; ".join(parts)
+
+    def unconnected(self) -> list[str]:
+        """Return the servers that are not there, full or not, as names for people."""
+        parts = [self._shown(id) for id in self._sorted(self.away - self.full)]
+        if unseen := self.count - len(self.expected):
+            parts.append(f"{unseen} more (option server_count)")
+        return parts
+
+    def _sorted(self, ids: frozenset[str]) -> list[str]:
+        return sorted(ids, key=lambda id: (self.expected[id], id))
+
+    def _shown(self, id: str) -> str:
+        short = id if len(id) <= 2 * SHORT_ID else id[:SHORT_ID]
+        name = self.expected[id]
+        return short if name in ("", id) else f"{name} ({short})"

@@ -11,11 +11,13 @@ from pytest_django.fixtures import Settings
 
 from tahoestorage.exceptions import DamagedDownload
 from tahoestorage.storage import TahoeStorage
+from tahoestorage.tahoe.children import Link
 from tahoestorage.testing.grid import LocalGrid
 from tests.support.checked_sites import (
     TOTAL,
     cap_of,
     corrupt,
+    lose,
     make_site,
     shares,
     states,
@@ -61,3 +63,26 @@ def test_a_file_that_breaks_off_in_a_later_segment_is_lost(
     assert made.json["checked"] == TOTAL + 1
     with pytest.raises(DamagedDownload):
         site.open("one/long").read()
+
+
+def test_a_directory_that_is_linked_by_both_of_its_caps_is_repaired(
+    grid: LocalGrid, site: TahoeStorage, check: Callable[..., Made]
+) -> None:
+    gateway, root = site.directories.gateway, site.directories.root.write
+    assert root is not None
+    below = gateway.make_directory({"file": Link(cap_of(site, "one/0"))}, label="")
+    both = gateway.make_directory({"below": Link(below)}, label="")
+    gateway.set_children(
+        root, {"a": Link(both.read_only), "z": Link(both)}, label="both"
+    )
+    for cap in (both, below):
+        lose(grid, cap, 1)
+
+    made = check("--repair")
+
+    assert (made.status, states(made)) == (
+        1,
+        {"z": "repaired", "z/below": "repaired"},
+    )
+    assert [len(shares(grid, cap)) for cap in (both, below)] == [4, 4]
+    assert made.json["checked"] == TOTAL + 3

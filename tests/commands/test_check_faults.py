@@ -76,8 +76,8 @@ def execute(path: Path, *statements: str) -> None:
             "CREATE TRIGGER full BEFORE INSERT ON runs "
             "BEGIN SELECT RAISE(FAIL, 'full'); END"
         ],
-        ["UPDATE objects SET state = 'x'"],
-        ["UPDATE objects SET done = 'x', at = 'x'"],
+        ["UPDATE found SET state = 'x'"],
+        ["UPDATE found SET done = 'x', at = 'x'"],
     ],
     ids=["tables", "time", "full", "state", "done"],
 )

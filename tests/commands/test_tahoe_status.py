@@ -17,7 +17,7 @@ from pytest_django.fixtures import Settings
 
 from tahoestorage.care import checker
 from tahoestorage.care.examiner import CheckedObject, Examiner
-from tahoestorage.care.record import default_record
+from tahoestorage.care.record import CheckRecord, default_record
 from tahoestorage.care.verdicts import Verdict
 from tahoestorage.exceptions import GatewayError
 from tahoestorage.storage import TahoeStorage
@@ -177,7 +177,40 @@ def test_a_check_that_lost_something_has_not_renewed_all_leases(
         run("tahoe_check", "--add-lease")
         made = status()
     assert problems(made)[0] == LOST
-    assert "until it finds nothing lost or failed" in problems(made)[1]
+    assert "until it finds nothing lost, hurt or failed" in problems(made)[1]
+
+
+def test_leases_on_a_server_that_was_away_have_not_been_renewed(
+    site: TahoeStorage, grid: LocalGrid
+) -> None:
+    grid.stop_server(0)
+    try:
+        without = run("tahoe_check", "--add-lease", "--json")
+    finally:
+        grid.start_server(0)
+    run("tahoe_check", "--repair")
+    warned = status()
+    run("tahoe_check", "--add-lease")
+    renewed = status()
+
+    assert len(without.json["missing"]) == 1
+    assert warned.status == 1
+    assert "no check has renewed all leases in 21 days" in problems(warned)[0]
+    assert (renewed.status, problems(renewed)) == (0, [])
+
+
+def test_what_a_check_of_everything_found_is_told_after_many_checks_of_parts(
+    site: TahoeStorage, grid: LocalGrid
+) -> None:
+    run("tahoe_check", "--add-lease")
+    with lost(site, grid, "a/lost"):
+        run("tahoe_check", "--add-lease")
+    with closing(CheckRecord(default_record(site.options.root.fingerprint))) as record:
+        for number in range(110):
+            record.begin(f"b/{number % 3}", 0, repair=False)
+            record.end({"status": "whole", "whole": 1}, is_complete=True)
+    made = status()
+    assert (made.status, problems(made)) == (2, [LOST])
 
 
 def test_a_check_in_which_something_failed_is_warned_of_and_gone_on_with(
@@ -229,7 +262,7 @@ def test_leases_that_nobody_renewed_for_long_are_warned_of(site: TahoeStorage) -
     record = default_record(site.options.root.fingerprint)
     long_ago = time.time() - 22 * 86400
     with closing(sqlite3.connect(record)) as database, database:
-        database.execute("UPDATE objects SET at = ?", (long_ago,))
+        database.execute("UPDATE found SET at = ?", (long_ago,))
         database.execute("UPDATE runs SET wanted = 0")
     leaving_out = run("tahoe_check", "--add-lease", "--since", "30d", "--json")
     left_out = status()

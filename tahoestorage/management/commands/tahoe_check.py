@@ -153,7 +153,7 @@ class Command(StoreCommand):
             since=None if since is None else time.time() - since.total_seconds(),
             jobs=jobs,
         )
-        record = _record(state or default_record(root.best.fingerprint))
+        record = _record(state or default_record(root.best.fingerprint), add_lease)
         try:
             begun = record.begin(
                 "/".join(plan.path), plan.wanted, repair=repair, restart=restart
@@ -205,12 +205,13 @@ def _teller(progress: Progress) -> Callable[[CheckSummary], None]:
     return tell
 
 
-def _record(path: Path) -> CheckRecord:
+def _record(path: Path, leases: bool) -> CheckRecord:
     try:
-        return CheckRecord(path)
+        return CheckRecord(path, leases=leases)
     except RecordBusy:
+        which = "that renews leases" if leases else "that renews no leases"
         raise CommandError(
-            "Another check of this storage runs now; let it end, or stop it.",
+            f"Another check of this storage {which} runs now; let it end, or stop it.",
             returncode=NOT_LOOKED,
         ) from None
     except (OSError, sqlite3.Error) as error:

@@ -179,7 +179,7 @@ def test_a_repair_is_a_success_and_a_program_that_breaks_off_is_none(
     assert (done.returncode, done.stdout) == (status, f"{said}\n")
 
 
-def test_checks_of_the_grid_wait_for_each_other() -> None:
+def test_a_long_repair_keeps_no_lease_from_being_renewed() -> None:
     locks = set()
     for unit in ("store-leases.service", "store-repair.service"):
         (line,) = lines_of(unit, "ExecStart")
@@ -187,7 +187,7 @@ def test_checks_of_the_grid_wait_for_each_other() -> None:
         assert flock == "/usr/bin/flock"
         locks.add(lock)
 
-    assert len(locks) == 1
+    assert len(locks) == 2
 
 
 def test_a_backup_waits_for_the_purge_and_is_made_where_that_fails() -> None:
