@@ -140,6 +140,24 @@ def test_the_refusal_names_those_that_are_away_and_says_what_to_do() -> None:
     assert "retired_servers" in said
 
 
+@pytest.mark.parametrize(
+    ("listed", "rules", "named"),
+    [
+        (servers("abcd"), {}, []),
+        # The leases on one that is full can be renewed.
+        (servers("ab", away="c", full="d"), {}, ["C (c)"]),
+        (servers("abc"), {}, ["D (d)"]),
+        (servers("abc", away="d"), {"retired": ("d",)}, []),
+        (servers("abcd"), {"count": 5}, ["1 more (option server_count)"]),
+    ],
+)
+def test_those_that_are_not_connected_are_named(
+    listed: Any, rules: dict[str, Any], named: list[str]
+) -> None:
+    availability = Availability.of(listed, facts("abcd"), ServerRules(**rules))
+    assert availability.unconnected() == named
+
+
 def test_one_that_no_gateway_of_ours_ever_saw_is_not_waited_for() -> None:
     judge(servers("ab", unseen="xyz"), facts("ab"), Shares(1, 2))
 
