@@ -138,7 +138,7 @@ def hanging(pids: Sequence[int]) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("count", [1, 2, 3])
 def test_a_save_while_storage_servers_hang_is_done_once_they_go_on(
     count: int, on_four: TahoeStorage, four_servers: LocalGrid
 ) -> None:
@@ -162,6 +162,22 @@ def test_a_save_while_storage_servers_hang_is_done_once_they_go_on(
     assert saved == ["d/meanwhile"]
     for name, content in (("d/before", LONG), ("d/meanwhile", LONG + b"2")):
         assert read(on_four, name) == content
+
+
+def test_nothing_is_read_while_too_many_servers_are_away_and_all_is_after_that(
+    on_four: TahoeStorage, four_servers: LocalGrid
+) -> None:
+    on_four.save("d/file", ContentFile(LONG))
+    for server in range(3):
+        four_servers.stop_server(server)
+    try:
+        for ask in (on_four.exists, on_four.size, lambda name: read(on_four, name)):
+            with pytest.raises(NotEnoughShares):
+                ask("d/file")
+    finally:
+        for server in range(3):
+            four_servers.start_server(server)
+    assert read(on_four, "d/file") == LONG
 
 
 def test_damaged_shares_are_read_around_and_too_many_are_an_error_until_mended(

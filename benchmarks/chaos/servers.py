@@ -140,8 +140,10 @@ def old(count: int) -> Callable[[Stage], None]:
 DAYS = (
     Day("server-killed", "A storage server is killed, and started", killed(1)),
     Day("servers-killed", "Two of four storage servers are killed", killed(2)),
+    Day("three-killed", "Three of four storage servers are killed", killed(3)),
     Day("server-hung", "A storage server hangs", hung(1)),
     Day("servers-hung", "Two of four storage servers hang", hung(2)),
+    Day("three-hung", "Three of four storage servers hang", hung(3)),
     Day("server-corrupted", "All shares of a server are damaged", corrupted),
     Day(
         "servers-corrupted",
