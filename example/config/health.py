@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import tempfile
 import threading
 from collections.abc import Callable
 from time import monotonic
@@ -23,12 +24,22 @@ def ask_database() -> None:
 
 
 def ask_cache() -> None:
-    """Write to what processes share, and read it again."""
+    """Write to what processes share and read it again; write to the store's cache.
+
+    Without CACHE_URL the first is a process's own memory, which always answers.
+    """
     key = f"health:{secrets.token_hex(8)}"
     cache.set(key, 1, 10)
     if cache.get(key) != 1:
         raise OSError("it does not keep what is put into it")
     cache.delete(key)
+    # Storages of other packages have none.
+    options = getattr(storages["default"], "cache_options", None)
+    if options is not None and options.directory is not None:
+        options.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # It has no name, so that whoever counts the cache's files does not find it.
+        with tempfile.TemporaryFile(dir=options.directory) as file:
+            file.write(b"1")
 
 
 def ask_store() -> None:
@@ -66,7 +77,8 @@ class Health:
     """Answers 200 ``{"database": "ok"}``, or 503 where something does not answer.
 
     ``/healthz`` asks the database only: where the store is away, no other process could
-    do better. ``/health`` asks the database, the cache and the store, each by itself;
+    do better. ``/health`` asks the database, the caches (what processes share, and the
+    store's directory on disk) and the store, each by itself;
     ``/health/database``, ``/health/cache`` and ``/health/store`` one of them, and
     ``/health/process`` nothing: it tells that this process still takes requests. What a
     process says of the cache and of the store is up to `KEPT` seconds old, or older by

@@ -12,6 +12,7 @@ from django.core.files.storage import storages
 from django.test import Client
 
 from config import health
+from tahoestorage.config.settings import CacheOptions
 from tests.application.site import Environment, bare_environment, manage
 
 # By plain HTTP, and by a name that is none of the site's.
@@ -72,6 +73,25 @@ def test_each_part_is_told_apart(
     assert Client().get("/health/database").json() == {"database": "ok"}
     assert Client().get("/health/process").status_code == 200
     assert Client().get("/health/other").status_code == 404
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("is_usable", [True, False], ids=["usable", "unusable"])
+def test_the_store_s_cache_must_be_written_to(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_usable: bool
+) -> None:
+    # Without a CACHE_URL what processes share is in memory, and always answers.
+    directory = tmp_path / "disk" / "cache"
+    if not is_usable:
+        directory.parent.write_text("no directory")
+    options = CacheOptions(directory=directory)
+    monkeypatch.setattr(health, "_said", {})
+    monkeypatch.setattr(storages["default"], "cache_options", options, raising=False)
+
+    answer = Client().get("/health/cache")
+
+    assert answer.json() == {"cache": "ok" if is_usable else "away"}
+    assert list(tmp_path.rglob("cache/*")) == []
 
 
 class Asked:
