@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -119,6 +120,23 @@ def test_what_runs_regularly_does_so_by_units_and_by_containers() -> None:
     by_units |= set(re.findall(r"store-manage@(\w+)\.service", before))
 
     assert by_cron == by_units
+    # What a unit does besides, as to delete old files, is done here, too.
+    started = "\n".join(
+        line
+        for unit in UNITS.glob("*.service")
+        if (UNITS / f"{unit.stem}.timer").exists()
+        for line in lines_of(unit.name, "ExecStart")
+        if "manage.py" not in line
+    )
+    finds = [
+        [shlex.split(one) for one in re.findall(rf"{find} (/srv/.*)", text)]
+        for find, text in (
+            (r"/usr/bin/find", started),
+            ("--entrypoint find manage", lines),
+        )
+    ]
+    assert len(started.splitlines()) == len(finds[0]) == 1
+    assert finds[0] == finds[1]
     checks = re.findall(r"flock (\S+) \$MANAGE tahoe_check", lines)
     assert len(checks) == lines.count("tahoe_check")
     assert len(set(checks)) == len(checks)
