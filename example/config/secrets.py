@@ -1,7 +1,9 @@
 """Secrets of the site: in a variable, in a file, or in Google's Secret Manager.
 
 A file that is mounted and a secret that is read by name may change while the site runs;
-whoever asks here each time has the newest within `RENEWED_AFTER` seconds.
+whoever asks here each time has the newest within `RENEWED_AFTER` seconds. That is the
+database's password alone (`config.postgresql`): the settings ask for all others once,
+when a process starts, for Django and what stands on it keep them.
 """
 
 from __future__ import annotations

@@ -101,6 +101,40 @@ def test_the_services_are_on_that_resources_are_made_by() -> None:
         assert f" {api}.googleapis.com" in before
 
 
+@pytest.mark.parametrize(
+    ("name", "is_admitted"),
+    [("store", True), ("s2", True), ("my-store", True), ("a" * 20, True)]
+    + [(bad, False) for bad in ("store-", "s", "2s", "-s", "Store", "a" * 21)],
+    ids=str,
+)
+def test_a_name_is_one_that_all_of_google_s_take(name: str, is_admitted: bool) -> None:
+    text = (GCP / "terraform" / "variables.tf").read_text()
+    (pattern,) = re.findall(r'can\(regex\("(.+)", var.name\)\)', text)
+
+    assert bool(re.search(pattern, name)) == is_admitted
+    # Names of accounts have 6 to 30, and begin with this one.
+    assert is_admitted == bool(re.fullmatch("[a-z][a-z0-9-]{0,18}[a-z0-9]", name))
+
+
+@pytest.mark.parametrize("branch", ["main", "release/1.x", "a+b", "fix_(2)"])
+def test_the_trigger_watches_the_branch_of_that_name_alone(branch: str) -> None:
+    text = (GCP / "terraform" / "build.tf").read_text()
+    (name,) = re.findall(r'^  name += "(.*)"$', text, re.MULTILINE)
+    # As Terraform reads it: a text whose backslashes are doubled.
+    (replaced,) = re.findall(
+        r'branch = "\^\$\{replace\(var\.branch, "/(.+)/", "(.+)"\)\}\$"$',
+        text,
+        re.MULTILINE,
+    )
+    characters, by = (one.replace("\\\\", "\\") for one in replaced)
+    pattern = re.sub(characters, by.replace("\\$1", r"\\\1"), branch)
+
+    assert "branch" not in name
+    assert re.fullmatch(pattern, branch)
+    for other in ("release/12x", "aab", "aaab", "fix_2", f"{branch}b"):
+        assert not re.fullmatch(pattern, other)
+
+
 def test_no_link_that_is_as_good_as_a_password_gets_into_the_log() -> None:
     text = (GCP / "terraform" / "logging.tf").read_text()
     (pattern,) = re.findall(r'httpRequest.requestUrl=~"(.+)"', text)

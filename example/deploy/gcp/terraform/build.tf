@@ -1,5 +1,6 @@
 resource "google_cloudbuild_trigger" "main" {
-  name            = "${var.name}-${var.branch}"
+  # Not the branch's, which may have what a name may not, as a slash.
+  name            = "${var.name}-main"
   location        = var.region
   filename        = "example/deploy/gcp/cloudbuild.yaml"
   service_account = google_service_account.build.id
@@ -9,7 +10,8 @@ resource "google_cloudbuild_trigger" "main" {
     owner = var.github_owner
     name  = var.github_repository
     push {
-      branch = "^${var.branch}$"
+      # A regular expression of RE2; what means something there means itself here.
+      branch = "^${replace(var.branch, "/([^0-9A-Za-z_\\/-])/", "\\$1")}$"
     }
   }
 

@@ -15,8 +15,8 @@ variable "name" {
   default     = "store"
 
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{1,19}$", var.name))
-    error_message = "Two to 20 small letters, digits and hyphens, a letter first."
+    condition     = can(regex("^[a-z][a-z0-9-]{0,18}[a-z0-9]$", var.name))
+    error_message = "Two to 20 small letters, digits and hyphens, a letter first and no hyphen last."
   }
 }
 
