@@ -1,5 +1,9 @@
 """How gunicorn serves the example; started in this directory, it reads this itself."""
 
+import os
+import sys
+from typing import Any
+
 from gunicorn.http.unreader import SocketUnreader
 
 # Bodies are read by pieces of 32 KiB, so that a slow sender is seen to send. Of each
@@ -16,3 +20,13 @@ graceful_timeout = 5  # seconds
 # would be a 502. What is idle holds no thread.
 keepalive = 75  # seconds
 control_socket_disable = True
+
+
+def post_fork(arbiter: Any, worker: Any) -> None:
+    """Keep a worker to the release that its paths lead to when it starts.
+
+    A release may take another's place by a link. Until a reload, what a worker has not
+    read yet, as a template, must be of its own: its names of static files are.
+    """
+    os.chdir(os.path.realpath(worker.cfg.chdir))
+    sys.path[:] = map(os.path.realpath, sys.path)

@@ -257,6 +257,8 @@ USE_TZ = True
 MEDIA_ROOT = Path(os.environ.get("MEDIA_ROOT") or BASE_DIR / "media").absolute()
 STATIC_URL = "static/"
 STATIC_ROOT = os.environ.get("STATIC_ROOT") or None
+if STATIC_ROOT is not None:
+    STATIC_ROOT = str(BASE_DIR / STATIC_ROOT)
 folder = MEDIA_ROOT.as_uri() if DEBUG or os.environ.get("MEDIA_ROOT") else None
 STORAGES = env.storages(default=folder)
 for made in STORAGES.values():

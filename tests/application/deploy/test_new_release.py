@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,6 +24,7 @@ from tests.application.deploy.trials import processes
 from tests.application.deploy.units import COMPOSE, OWN, lines_of, told
 from tests.application.site import (
     EXAMPLE,
+    ROOT,
     Environment,
     bare_environment,
     make_tables_and_user,
@@ -90,7 +92,8 @@ def test_a_reload_lets_uploads_end_while_the_new_code_answers(
 ) -> None:
     """What the unit starts, and what `systemctl reload` does to it."""
     (line,) = lines_of("store-web.service", "ExecStart")
-    _, application, _, _, *options = shlex.split(line)
+    words = shlex.split(line)
+    application, _, _, _, _, *options = words[words.index("gunicorn") + 1 :]
     (reload,) = lines_of("store-web.service", "ExecReload")
 
     with served_by(environment, tmp_path / "log", *options) as (site, server):
@@ -112,6 +115,121 @@ def test_a_reload_lets_uploads_end_while_the_new_code_answers(
     assert len(busy) == 1
     assert told == b"HTTP/1.1 201 Created"
     assert after
+
+
+RELEASED = """
+import release_of_packages
+_application = application
+
+def application(environ, start_response):
+    def start(status, headers, *more):
+        headers.append(("X-Release", release_of_packages.NUMBER))
+        return start_response(status, headers, *more)
+    return _application(environ, start)
+"""
+
+
+def make_release(root: Path, number: int) -> Path:
+    """Make a release's tree, and an environment with the packages of the tests."""
+    tree = root / f"store-{number}"
+    ignored = shutil.ignore_patterns("__pycache__", "deploy", "static", "media")
+    shutil.copytree(EXAMPLE, tree / "example", ignore=ignored)
+    static = Path("example", "pages", "static")
+    shutil.copytree(ROOT / static, tree / static)
+    with (tree / "example" / "config" / "wsgi.py").open("a") as file:
+        file.write(RELEASED)
+    venv = tree / ".venv"
+    command = [sys.executable, "-m", "venv", "--without-pip", str(venv)]
+    subprocess.run(command, check=True)
+    (packages,) = venv.glob("lib/python*/site-packages")
+    (packages / "release_of_packages.py").write_text(f"NUMBER = '{number}'\n")
+    (packages / "tests.pth").write_text("\n".join(filter(None, sys.path)))
+    return tree
+
+
+def change(tree: Path) -> None:
+    """Give a page another template, with a static file that was not there before."""
+    pages, template = tree / "example" / "pages", "accounts/sign_in.html"
+    (pages / "static" / "pages" / "new.css").write_text("p { color: red }")
+    with (pages / "static" / "pages" / "site.css").open("a") as file:
+        file.write("/* changed */")
+    (path,) = (tree / "example").rglob(template)
+    text = path.read_text()
+    added = "{% load static %}<link href=\"{% static 'pages/new.css' %}\">"
+    path.write_text(text.replace("{% block content %}", "{% block content %}" + added))
+    assert added in path.read_text()
+
+
+def test_workers_keep_to_their_release_until_a_reload(
+    environment: Environment, tmp_path: Path
+) -> None:
+    """By the unit's command and the guide's, but for who is told and where that is."""
+    first, second = (make_release(tmp_path, number) for number in (1, 2))
+    change(second)
+    (tmp_path / "store").symlink_to("store-1")
+    given = environment | {"STATIC_ROOT": "static"}
+
+    def run(*script: str) -> None:
+        manage = 'manage() { ../.venv/bin/python manage.py "$@"; }'
+        lines = "\n".join([manage, *script]).replace("/srv/", f"{tmp_path}/")
+        lines = lines.replace("store-0.3.0", "store-2")
+        command = ["bash", "-euc", lines]
+        subprocess.run(
+            command, cwd=first / "example", env=given, check=True, capture_output=True
+        )
+
+    run("manage collectstatic --no-input")
+    (old,) = (first / "example/static/pages").glob("site.*.css")
+    (line,) = lines_of("store-web.service", "ExecStart")
+    port = free_port()
+    line = line.replace("/srv/", f"{tmp_path}/").replace(":8000", f":{port}")
+    (reload,) = lines_of("store-web.service", "ExecReload")
+    address, log = f"http://127.0.0.1:{port}", tmp_path / "log"
+
+    def asked(path: str) -> list[requests.Response]:
+        return [requests.get(address + path, timeout=PATIENCE) for _ in range(8)]
+
+    def told_of(pages: list[requests.Response]) -> set[tuple[int, str, bool]]:
+        return {
+            (page.status_code, page.headers["X-Release"], "pages/new." in page.text)
+            for page in pages
+        }
+
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            shlex.split(line),
+            cwd=tmp_path / "store" / "example",
+            env=given,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        wait_until(lambda: "Booting worker" in log.read_text())
+        before = {page.headers["X-Release"] for page in asked("/healthz")}
+        starts = r"cd /srv/store-0.3.0/ex|manage migrate &&|ln -s store-0.3.0"
+        commands = [one for one in told() if re.match(starts, one)]
+        run(*commands)
+        # A template that nobody has asked for yet.
+        meanwhile = told_of(asked("/accounts/sign-in/"))
+        workers = set(processes(server.pid)[1:])
+        command = reload.replace("$MAINPID", str(server.pid))
+        subprocess.run(shlex.split(command), check=True)
+        wait_until(lambda: not workers & set(processes(server.pid)))
+        pages = asked("/accounts/sign-in/")
+        (new,) = set(re.findall(r"/static/pages/new\.\w+\.css", pages[0].text))
+        styles = [
+            asked(path)[0].status_code for path in (new, f"/static/pages/{old.name}")
+        ]
+    finally:
+        server.terminate()
+        server.wait(PATIENCE)
+
+    assert len(commands) == 3
+    assert before == {"1"}
+    assert meanwhile == {(200, "1", False)}
+    assert told_of(pages) == {(200, "2", True)}
+    # Who has a page of the release before gets the style sheet that it names.
+    assert styles == [200, 200]
 
 
 @contextlib.contextmanager

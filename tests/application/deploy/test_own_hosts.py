@@ -21,6 +21,7 @@ from tests.application.deploy.units import (
     SERVICES,
     UNITS,
     lines_of,
+    told,
 )
 from tests.application.site import settings_of
 from tests.support.ports import free_port
@@ -104,6 +105,37 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
         capture_output=True,
     )
     return folder
+
+
+@pytest.mark.parametrize(
+    ("command", "count"),
+    [("create-introducer", 1), ("create-node", 1), ("create-client", 2)],
+)
+def test_tahoe_makes_the_nodes_that_the_guide_has_made(
+    tmp_path: Path, command: str, count: int
+) -> None:
+    given = [
+        line.partition(f"tahoe {command} ")[2]
+        for line in told()
+        if f"tahoe {command} " in line
+    ]
+    made = []
+    for number, line in enumerate(given):
+        *options, _ = shlex.split(line)
+        node = tmp_path / str(number)
+        arguments = [program("tahoe"), command, *options, str(node)]
+        subprocess.run(arguments, check=True, capture_output=True)
+        settings = configparser.ConfigParser()
+        settings.read(node / "tahoe.cfg")
+        made.append(settings)
+
+    assert len(given) == count
+    # Of the gateway's the folder has a copy of what matters.
+    wanted = configparser.ConfigParser()
+    wanted.read(OWN / "tahoe.cfg")
+    for settings in made if command == "create-client" else []:
+        for section in wanted.sections():
+            assert wanted[section].items() <= settings[section].items()
 
 
 @pytest.mark.parametrize(
