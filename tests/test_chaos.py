@@ -88,6 +88,8 @@ def test_the_page_has_a_row_for_each_day() -> None:
         cells = dict(zip(head, row, strict=True))
         assert [cells[each] for each in must_be_0] == ["0"] * 4, row[0]
         assert cells["Acknowledged"] != "0", row[0]
+    (ratio,) = re.findall(r"change took ([\d.]+) times", PAGE.read_text())
+    assert float(ratio) <= checks.LONGEST
 
 
 def test_each_day_has_a_small_one_among_the_tests() -> None:
