@@ -75,8 +75,13 @@ def moved_key(version: Version) -> str:
     key = version.key
     if read_key(key) is None:
         key = key_of(version)
-    start = key[:-_END] if key[-_END] == "~" and key.count("~") == 5 else key
+    start = key[:-_END] if is_moved(key) else key
     return f"{start}~{secrets.token_hex(8)}"
+
+
+def is_moved(key: str) -> bool:
+    """Whether `moved_key` made the key."""
+    return key[-_END] == "~" and key.count("~") == 5
 
 
 def read_key(key: str) -> KeyParts | None:

@@ -207,7 +207,8 @@ class Version(models.Model):
 
 
 class Copy(models.Model):
-    """Bytes of a version that its row does not name: of a move, done or under way.
+    """Bytes of a version that its row does not name: of a move, done or under way, or
+    that may come after it was given up.
 
     It is no foreign key: where the version is gone, this says what must not come back.
     """

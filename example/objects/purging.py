@@ -127,8 +127,11 @@ def _forget(version: Version) -> int | None:
         objects = StoredObject.objects.select_for_update()
         found = objects.filter(pk=version.object_id).first()
         rows = Version.objects.filter(pk=version.pk, state=Version.State.GOING)
+        ends = copies.url_ends(version)
         if found is None or not rows.delete()[0]:
             return None
+        if ends is not None:
+            copies.note(version, version.key, ends)
         gone = int(found.deleted_at is not None and not found.versions.exists())
         tenant = found.tenant_id
         if gone:

@@ -13,7 +13,7 @@ from accounts import quotas
 from accounts.models import Tenant, User
 from audit.actions import Action
 from audit.recording import record
-from objects import access, finding
+from objects import access, copies, finding
 from objects.access import Access
 from objects.changing import check_path
 from objects.conditions import NONE, Conditions, content_etag
@@ -292,11 +292,14 @@ def abandon(version: Version) -> None:
     with transaction.atomic():
         found = finding.locked(version.object_id)
         given_up = rows.filter(state=Version.State.GIVEN_UP)
+        ends = copies.url_ends(version)
         if found is not None and given_up.delete()[0]:
             objects = 0
             if found.current_id is None and not found.versions.exists():
                 found.delete()
                 objects = 1
+            # Whoever still sends them makes no object of them.
+            copies.note(version, version.key, ends)
             quotas.give_back(found.tenant_id, size=version.size or 0, objects=objects)
 
 

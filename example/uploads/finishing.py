@@ -11,9 +11,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from jobs.kinds import Cancelled
-from objects import quarantine, storing
+from objects import copies, quarantine, storing
 from objects.incoming import IncomingFile
-from objects.keys import moved_key
+from objects.keys import is_moved, moved_key
 from objects.models import Version
 from objects.reading import whole
 from tahoestorage.exceptions import TahoeStorageError
@@ -100,6 +100,8 @@ def _claim(lease: Lease, version: Version) -> None:
         if not pending.filter(key=last).update(key=key, sha256=""):
             raise storing.NotStored("The upload was given up meanwhile.")
         version.key = key
+        if is_moved(last):  # Else nobody has written there.
+            copies.note(version, last)
     version.storage.delete(last)
 
 
@@ -209,12 +211,13 @@ def returned(lease: Lease) -> Iterator[None]:
 def terminate(upload: Upload) -> None:
     """Give an upload up; of a finished one only the row goes, not what it became.
 
-    Raises Busy while somebody works on it; a job does so for some seconds more.
+    The row of a direct one stays until it expires: its URL is good until then. Raises
+    Busy while somebody works on it; a job does so for some seconds more.
     """
     if upload.finished_at is None:
         deferring.cancel(upload)
         give_up(upload)
-    else:
+    elif upload.kind == Upload.Kind.TUS or upload.is_expired:
         remove(upload)
 
 

@@ -14,18 +14,21 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 from django.conf import settings
+from django.core.files.storage import storages
 from django.core.management import call_command
 from django.db import connection
 from django.test import override_settings
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from accounts.erasure import erase
 from accounts.models import Tenant, User
 from jobs import running, sweeping
 from jobs.models import Job
-from objects.models import StoredObject, Version
+from objects.models import Copy, StoredObject, Version
 from tahoestorage.backends.directupload import DirectUpload
 from tests.application.callers import client_of
+from tests.application.stores import names_in
 from tests.support.gcs_servers import GCS
 from tests.support.s3_servers import S3Server
 from uploads.models import Upload
@@ -272,6 +275,62 @@ def test_what_comes_by_the_url_of_one_that_was_given_up_has_its_room_and_goes(
     assert not version.storage.exists(version.key)
     assert not StoredObject.objects.exists()
     assert not Upload.objects.exists()
+
+
+def comes_late(upload: dict[str, Any], key: str) -> None:
+    """Upload after all, and sweep when what the database knows is a day older."""
+    call_command("objects_sweep", older_than=-1, force=True, stdout=io.StringIO())
+    assert send(upload, CONTENT).status_code == 200
+    storage = storages["default"]
+    assert storage.exists(key)
+    Copy.objects.update(noted_at=timezone.now() - timedelta(days=2))
+
+    call_command("objects_sweep", older_than=0, force=True, stdout=io.StringIO())
+
+    assert not StoredObject.objects.exists()
+    assert not storage.exists(key)
+    assert not names_in(storage, "quarantine")
+    assert counts() == [0, 0]
+
+
+def test_what_an_erased_person_uploads_after_all_comes_to_nothing(
+    stores: None, api: APIClient, user: User
+) -> None:
+    upload, key = begin(api), Version.objects.get().key
+
+    assert erase(user).left == []
+
+    comes_late(upload, key)
+
+
+def test_the_url_of_a_finished_upload_brings_an_erased_person_back_neither(
+    stores: None, api: APIClient, user: User
+) -> None:
+    upload, key = begin(api), Version.objects.get().key
+    send(upload, CONTENT)
+    assert api.post(f"{NEW}{upload['id']}/").status_code == 200
+    assert api.delete(f"{NEW}{upload['id']}/").status_code == 204
+
+    assert erase(user).left == []
+
+    comes_late(upload, key)
+
+
+def test_what_comes_after_its_url_has_expired_comes_to_nothing(
+    stores: None, api: APIClient
+) -> None:
+    upload, key = begin(api), Version.objects.get().key
+    Upload.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    call_command("uploads_sweep", stdout=io.StringIO())
+    assert not Version.objects.exists()
+
+    # It began before that: a slow one.
+    assert send(upload, CONTENT).status_code == 200
+    Copy.objects.update(noted_at=timezone.now() - timedelta(days=2))
+    call_command("objects_sweep", older_than=0, force=True, stdout=io.StringIO())
+
+    assert not StoredObject.objects.exists()
+    assert not storages["default"].exists(key)
 
 
 def sweep_all() -> None:

@@ -9,6 +9,7 @@ from unittest import mock
 
 import pytest
 from django.contrib.admin.models import CHANGE, LogEntry
+from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.core.management import CommandError, call_command
 from django.utils import timezone
@@ -16,6 +17,7 @@ from django.utils import timezone
 from accounts import erasure
 from accounts.erasure import erase
 from accounts.models import Tenant, User
+from accounts.tokens import version_of
 from audit.models import Entry
 from events import documents
 from exports import importing, starting
@@ -24,12 +26,15 @@ from jobs.models import Job
 from jobs.running import claim, run, run_waiting
 from objects import purging, storing
 from objects.incoming import IncomingFile
-from objects.models import StoredObject, UserPermission, Version
+from objects.models import Copy, StoredObject, UserPermission, Version
 from pages import thumbnails
 from pages.models import Thumbnail
 from sharing.models import ShareLink
 from tests.application.callers import ADMINISTRATOR, EDITOR, VIEWER, Callers
 from tests.application.filling import picture
+from uploads import finishing
+from uploads.leases import acquire, expiry
+from uploads.models import Upload, UploadPart
 
 
 def put(user: User, name: str, content: bytes = b"content") -> StoredObject:
@@ -289,6 +294,42 @@ def test_what_comes_while_the_rest_is_erased_is_left_and_named(user: User) -> No
     assert User.objects.filter(pk=user.pk).exists()
     assert erase(user).left == []
     assert not StoredObject.objects.exists()
+
+
+def test_what_a_slow_process_still_writes_brings_nobody_back(user: User) -> None:
+    version = storing.begin(
+        tenant=user.tenant,
+        user=user,
+        folder="",
+        name="ann.txt",
+        size=7,
+        content_type="text/plain",
+    )
+    upload = Upload.objects.create(
+        kind=Upload.Kind.TUS,
+        version=version,
+        user=user,
+        store=version.store,
+        user_version=version_of(user),
+        size=7,
+        offset=7,
+        expires_at=expiry(),
+    )
+    part = upload.storage.save("uploads/part", ContentFile(b"content"))
+    UploadPart.objects.create(upload=upload, start=0, size=7, is_kept=True, key=part)
+    slow = acquire(upload)
+    finishing._claim(slow, version)
+    slow.release()
+    finishing.finish_if_complete(Upload.objects.get())
+    assert StoredObject.objects.get().state == "stored"
+    assert erase(user).left == []
+
+    version.storage.save(version.key, ContentFile(b"content"))
+    Copy.objects.update(noted_at=timezone.now() - timedelta(days=2))
+    call_command("objects_sweep", older_than=0, force=True, stdout=io.StringIO())
+
+    assert not StoredObject.objects.exists()
+    assert not version.storage.exists(version.key)
 
 
 def test_archives_of_others_with_their_files_are_named(
