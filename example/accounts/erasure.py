@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from dataclasses import dataclass, field
 
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
+from django.core.files.storage import storages
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Concat, Left, Length
 from django.utils import timezone
 
+from accounts import stores
 from accounts.models import User
 from audit.actions import Action
 from audit.models import ERASED
@@ -20,13 +23,15 @@ from exports import removing
 from exports.models import Export
 from jobs import control
 from jobs.models import Job
-from objects import purging, storing
-from objects.models import StoredObject, Version
+from objects import purging, quarantine, storing
+from objects.keys import PREFIX, read_key
+from objects.models import GroupPermission, StoredObject, UserPermission, Version
 from pages import thumbnails
 from uploads import finishing
 from uploads.leases import Busy
 from uploads.models import Upload
 
+logger = logging.getLogger(__name__)
 MADE = {Action.OBJECT_CREATE: StoredObject, Action.EXPORT_START: Export}
 """What the audit names for good after it was purged or deleted."""
 
@@ -67,6 +72,8 @@ def erase(user: User) -> Erased:
     owned = list(StoredObject.objects.filter(owner=user).values_list("pk", flat=True))
     for pk in owned:
         _erase_object(pk, erased)
+    for alias in stores.aliases():
+        _erase_quarantine(user, owned, alias, erased)
     if erased.left:
         return erased
     with transaction.atomic():
@@ -79,8 +86,7 @@ def erase(user: User) -> Erased:
         erase_names(user.pk)
         for action, model in MADE.items():
             erase_things(model, made_and_gone(user.pk, action, model))
-        kind = ContentType.objects.get_for_model(User)
-        LogEntry.objects.filter(content_type=kind, object_id=str(user.pk)).delete()
+        _erase_admin_log(user)
         user.delete()
     return erased
 
@@ -126,6 +132,31 @@ def _late(user: User) -> list[str]:
         *(f"export {export.pk}" for export in exports),
         *(f"object {found.pk}" for found in objects),
     ]
+
+
+def _erase_admin_log(user: User) -> None:
+    kinds = ContentType.objects.get_for_models(User, UserPermission, GroupPermission)
+    about = LogEntry.objects.filter(content_type=kinds.pop(User))
+    about.filter(object_id=str(user.pk)).delete()
+    # None is written any more: those of before name users and objects by their names.
+    LogEntry.objects.filter(content_type__in=kinds.values()).delete()
+
+
+def _erase_quarantine(
+    user: User, owned: list[uuid.UUID], alias: str, erased: Erased
+) -> None:
+    """Delete what a sweep has put aside, and whose key says that it is the user's."""
+
+    def is_theirs(key: str) -> bool:
+        said = read_key(key)
+        return said is not None and (said.user_id == user.pk or said.object_id in owned)
+
+    try:
+        directory = f"{PREFIX}/{user.tenant_id}"
+        quarantine.delete(storages[alias], directory, is_theirs)
+    except Exception:
+        logger.exception("The quarantine of the store %s could not be read", alias)
+        erased.left.append(f"quarantine of store {alias}")
 
 
 def _erase_export(export: Export, erased: Erased) -> None:

@@ -1,14 +1,14 @@
 from typing import Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.models import Group, Permission
-from django.db import transaction
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 
 from accounts.access import user_of
 from accounts.scoping import OwnTenantAdmin, ReadOnlyAdmin
-from audit.actions import Action
-from audit.recording import record
+from objects import grants
 from objects.access import Access
 from objects.models import (
     DefaultPermission,
@@ -25,8 +25,8 @@ class GrantAdmin(OwnTenantAdmin):
     What the form refuses, a grant across tenants among it, is answered with 400.
     """
 
-    granted: ClassVar[Action] = Action.PERMISSION_GRANT
-    revoked: ClassVar[Action] = Action.PERMISSION_REVOKE
+    held_by: ClassVar[str] = "user"
+    """The field with whom it is granted to."""
     tenant_field: ClassVar[str] = "content_object__tenant"
     tenant_of: ClassVar[dict[str, str | None]] = {
         "content_object": "tenant",
@@ -61,32 +61,54 @@ class GrantAdmin(OwnTenantAdmin):
             response.status_code = 400
         return response
 
+    def changeform_view(
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        return self._unless_refused(super().changeform_view, request, *args, **kwargs)
+
+    def delete_view(
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        return self._unless_refused(super().delete_view, request, *args, **kwargs)
+
+    def _unless_refused(
+        self, view: Any, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Return the view's response; where nothing was changed say why in a list's."""
+        try:
+            response: HttpResponse = view(request, *args, **kwargs)
+        except grants.NobodyAdministers as error:
+            self.message_user(request, str(error), messages.ERROR)
+        except ValidationError as error:
+            self.message_user(request, " ".join(error.messages), messages.ERROR)
+        else:
+            return response
+        meta = self.opts
+        return redirect(f"admin:{meta.app_label}_{meta.model_name}_changelist")
+
     def save_model(
         self, request: HttpRequest, obj: Any, form: Any, change: bool
     ) -> None:
-        with transaction.atomic():
-            super().save_model(request, obj, form, change)
-            self._record(self.granted, request, obj)
+        holder, actor = self._holder(obj), user_of(request)
+        access = Access(obj.permission.codename)
+        grants.grant(obj.content_object, holder, access, actor=actor)
+        made = self.model.objects.get(
+            **{name: getattr(obj, name) for name in ("content_object", self.held_by)}
+        )
+        obj.pk, obj._state.adding = made.pk, False
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        with transaction.atomic():
-            self._record(self.revoked, request, obj)
-            super().delete_model(request, obj)
+        holder = self._holder(obj)
+        grants.revoke(obj.content_object, holder, actor=user_of(request))
 
-    def _record(self, action: Action, request: HttpRequest, obj: Any) -> None:
-        if isinstance(obj, DefaultPermission):
-            target, access = obj, obj.access
-        else:
-            target, access = obj.content_object, Access(obj.permission.codename).word
-        record(
-            action,
-            target,
-            tenant_id=target.tenant_id,
-            actor=user_of(request),
-            user=getattr(obj, "user_id", None),
-            group=getattr(obj, "group_id", None),
-            access=access,
-        )
+    def _holder(self, obj: Any) -> grants.Holder:
+        return obj.user if self.held_by == "user" else obj.group.tenantgroup
+
+    def log_addition(self, *args: Any) -> Any:
+        """Write nothing: the audit does, and forgets the names of who is erased."""
+
+    def log_deletions(self, *args: Any) -> Any:
+        """Write nothing, as above."""
 
 
 @admin.register(UserPermission)
@@ -98,6 +120,7 @@ class UserPermissionAdmin(GrantAdmin):
 
 @admin.register(GroupPermission)
 class GroupPermissionAdmin(GrantAdmin):
+    held_by = "group"
     list_display = ("content_object", "group", "permission")
     list_select_related = ("content_object", "group", "permission__content_type")
     raw_id_fields = ("content_object",)
@@ -105,13 +128,25 @@ class GroupPermissionAdmin(GrantAdmin):
 
 @admin.register(DefaultPermission)
 class DefaultPermissionAdmin(GrantAdmin):
-    granted = Action.DEFAULT_GRANT
-    revoked = Action.DEFAULT_REVOKE
     tenant_field = "tenant"
     tenant_of: ClassVar = {"tenant": "pk", "user": "tenant", "group": "tenant"}
     list_display = ("tenant", "user", "group", "access")
     list_select_related = ("tenant", "user", "group")
     raw_id_fields = ("user",)
+
+    def save_model(
+        self, request: HttpRequest, obj: Any, form: Any, change: bool
+    ) -> None:
+        made = grants.grant_by_default(
+            obj.tenant_id,
+            obj.user or obj.group,
+            Access.of_word(obj.access),
+            actor=user_of(request),
+        )
+        obj.pk, obj._state.adding = made.pk, False
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        grants.revoke_default(obj, actor=user_of(request))
 
 
 # Django's class takes no type argument at run time.

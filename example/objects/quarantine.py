@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from typing import Any
 
@@ -26,16 +27,8 @@ def put(storage: Any, key: str) -> str:
 def expire(storage: Any, *, dry_run: bool = False) -> int:
     """Delete what has been in quarantine for 30 days; return how many files."""
     last = timezone.now().date() - timedelta(days=DAYS)
-    try:
-        days, _ = storage.listdir(PREFIX)
-    except FileNotFoundError:
-        return 0
     count = 0
-    for day in days:
-        try:
-            put_on = date.fromisoformat(day)
-        except ValueError:
-            continue  # Not ours.
+    for day, put_on in _days(storage):
         if put_on < last:
             for name in _files(storage, f"{PREFIX}/{day}"):
                 count += 1
@@ -44,8 +37,31 @@ def expire(storage: Any, *, dry_run: bool = False) -> int:
     return count
 
 
+def delete(storage: Any, directory: str, is_to_go: Callable[[str], bool]) -> None:
+    """Delete what was put there out of a directory, by the key that it had there."""
+    for day, _put_on in _days(storage):
+        start = f"{PREFIX}/{day}/"
+        for name in list(_files(storage, start + directory)):
+            if is_to_go(name.removeprefix(start)):
+                storage.delete(name)
+
+
+def _days(storage: Any) -> Iterator[tuple[str, date]]:
+    """Yield the directories of days, and their days."""
+    try:
+        days, _ = storage.listdir(PREFIX)
+    except FileNotFoundError:
+        return
+    for day in days:
+        with contextlib.suppress(ValueError):  # Not ours.
+            yield day, date.fromisoformat(day)
+
+
 def _files(storage: Any, directory: str) -> Iterator[str]:
-    directories, files = storage.listdir(directory)
+    try:
+        directories, files = storage.listdir(directory)
+    except FileNotFoundError:
+        return
     yield from (f"{directory}/{name}" for name in files)
     for name in directories:
         yield from _files(storage, f"{directory}/{name}")

@@ -152,7 +152,8 @@ def _end(version: Version) -> str:
     """Settle a pending version whose bytes are whole, or give it up.
 
     Whole bytes may have been acknowledged: a database from before that was restored,
-    and says nothing of their hash yet. So those of a refused user stay for a while.
+    and says nothing of their hash yet. So those of a refused user stay for a while,
+    unless the object was deleted, or erased.
     """
     with contextlib.suppress(FileNotFoundError):
         if version.state == Version.State.PENDING and (sha256 := whole(version)):
@@ -160,7 +161,8 @@ def _end(version: Version) -> str:
                 storing.check_author(version)
                 storing.settle(version, sha256)
             except storing.Refused:
-                quarantine.put(version.storage, version.key)
+                if version.object.deleted_at is None:
+                    quarantine.put(version.storage, version.key)
             except (storing.NotStored, storing.Deleted):
                 pass
             else:

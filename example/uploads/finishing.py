@@ -141,7 +141,8 @@ def settle_whole(upload: Upload) -> bool:
 
     So it is where a database was restored from before the upload's end: its bytes were
     acknowledged, and its row says that less has come. Raises Busy, and what `settle`
-    raises; what a refused user sent is put into quarantine.
+    raises; what a refused user sent is put into quarantine, unless the object was
+    deleted, or erased.
     """
     if (version := upload.version) is None:
         return False
@@ -158,7 +159,8 @@ def settle_whole(upload: Upload) -> bool:
             check_user(upload)
             storing.check_author(version)
         except storing.Refused:
-            quarantine.put(version.storage, version.key)
+            if version.object.deleted_at is None:
+                quarantine.put(version.storage, version.key)
         settle(lease, version, sha256)
     return True
 

@@ -32,6 +32,7 @@ from pages.models import Thumbnail
 from sharing.models import ShareLink
 from tests.application.callers import ADMINISTRATOR, EDITOR, VIEWER, Callers
 from tests.application.filling import picture
+from tests.application.stores import names_in
 from uploads import finishing
 from uploads.leases import acquire, expiry
 from uploads.models import Upload, UploadPart
@@ -294,6 +295,44 @@ def test_what_comes_while_the_rest_is_erased_is_left_and_named(user: User) -> No
     assert User.objects.filter(pk=user.pk).exists()
     assert erase(user).left == []
     assert not StoredObject.objects.exists()
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_nothing_of_an_erased_person_lies_in_quarantine(
+    user: User, is_known: bool
+) -> None:
+    """Whether the sweep finds a dead process's upload after the erasure, or before."""
+    file = IncomingFile(io.BytesIO(b"content"), 7, "text/plain")
+    begun = storing.begin(
+        tenant=user.tenant,
+        user=user,
+        folder="",
+        name="ann.txt",
+        size=7,
+        content_type="text/plain",
+    )
+    storing.save(begun, file)
+    if is_known:
+        assert erase(user).left == [f"object {begun.object_id}"]
+    else:
+        User.objects.filter(pk=user.pk).update(is_active=False)
+    call_command("objects_sweep", older_than=0, force=True, stdout=io.StringIO())
+    assert len(names_in(begun.storage, "quarantine")) == (0 if is_known else 1)
+
+    assert erase(user).left == []
+
+    assert not names_in(begun.storage, "quarantine")
+    assert not names_in(begun.storage, "tenants")
+
+
+def test_a_quarantine_that_is_away_is_looked_at_later(user: User) -> None:
+    away = mock.patch.object(
+        type(storages["default"]), "listdir", side_effect=OSError("away")
+    )
+    with away:
+        assert erase(user).left == ["quarantine of store default"]
+
+    assert erase(user).left == []
 
 
 def test_what_a_slow_process_still_writes_brings_nobody_back(user: User) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.contrib.admin.models import DELETION, LogEntry
 from django.contrib.auth.models import AnonymousUser, Group, Permission
 from django.core.exceptions import ValidationError
 from django.db import connection
@@ -15,6 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from guardian.shortcuts import assign_perm
 
+from accounts.erasure import erase
 from accounts.models import TenantGroup, User
 from audit.models import Entry
 from objects import access, grants, storing
@@ -390,20 +393,9 @@ def test_the_admin_grants_and_takes_back_and_the_audit_has_both(
     callers: Callers,
 ) -> None:
     operator, stranger = callers[SUPER_TENANT].user, callers[STRANGER].user
-    operator.is_staff = operator.is_superuser = True
-    operator.save()
-    site = Client()
-    site.force_login(operator)
-    permission = Permission.objects.get(codename=Access.EDIT.value)
+    site = operators_site(callers)
 
-    site.post(
-        "/admin/objects/userpermission/add/",
-        {
-            "user": stranger.pk,
-            "permission": permission.pk,
-            "content_object": callers.object.pk,
-        },
-    )
+    grant_in(site, callers.object, stranger, Access.EDIT)
     granted = held(stranger, callers.object)
     row = UserPermission.objects.get(user=stranger)
     site.post(f"/admin/objects/userpermission/{row.pk}/delete/", {"post": "yes"})
@@ -415,6 +407,99 @@ def test_the_admin_grants_and_takes_back_and_the_audit_has_both(
         ("permission.grant", stranger.pk),
         ("permission.revoke", stranger.pk),
     ]
+
+
+def operators_site(callers: Callers) -> Client:
+    """Return a browser of the operator's, for the admin."""
+    operator = callers[SUPER_TENANT].user
+    operator.is_staff = operator.is_superuser = True
+    operator.save()
+    site = Client()
+    site.force_login(operator)
+    return site
+
+
+def grant_in(site: Client, found: StoredObject, user: User, access: Access) -> Any:
+    permission = Permission.objects.get(codename=access.value)
+    return site.post(
+        "/admin/objects/userpermission/add/",
+        {"user": user.pk, "permission": permission.pk, "content_object": found.pk},
+        follow=True,
+    )
+
+
+def test_somebody_has_to_administer_an_object_whatever_the_admin_does(
+    callers: Callers,
+) -> None:
+    site, creator = operators_site(callers), callers[ADMINISTRATOR].user
+    UserPermission.objects.filter(user=callers[INACTIVE].user).delete()
+    row = UserPermission.objects.get(user=creator)
+    before = Entry.objects.count()
+
+    refused = site.post(
+        f"/admin/objects/userpermission/{row.pk}/delete/", {"post": "yes"}, follow=True
+    )
+    lowered = grant_in(site, callers.object, creator, Access.VIEW)
+
+    for response in (refused, lowered):
+        assert "Somebody has to administer it." in response.content.decode()
+    assert held(creator, callers.object) == ALL
+    assert Entry.objects.count() == before
+
+
+def test_what_the_admin_grants_takes_the_place_of_what_was_there(
+    callers: Callers,
+) -> None:
+    site, editor = operators_site(callers), callers[EDITOR].user
+
+    grant_in(site, callers.object, editor, Access.VIEW)
+
+    assert held(editor, callers.object) == {Access.VIEW}
+    group = group_of(callers)
+    for one in (Access.EDIT, Access.VIEW):
+        site.post(
+            "/admin/objects/grouppermission/add/",
+            {
+                "group": group.pk,
+                "permission": Permission.objects.get(codename=one.value).pk,
+                "content_object": callers.object.pk,
+            },
+        )
+    (row,) = GroupPermission.objects.all()
+    assert row.permission.codename == Access.VIEW.value
+    site.post(f"/admin/objects/grouppermission/{row.pk}/delete/", {"post": "yes"})
+    assert not GroupPermission.objects.exists()
+    site.post(
+        "/admin/objects/defaultpermission/add/",
+        {"tenant": callers.tenant.pk, "user": editor.pk, "access": "view"},
+    )
+    default = DefaultPermission.objects.get()
+    site.post(f"/admin/objects/defaultpermission/{default.pk}/delete/", {"post": "yes"})
+    assert not DefaultPermission.objects.exists()
+    told = [one.action for one in Entry.objects.order_by("-pk")[:6]]
+    assert told == [
+        "default.revoke",
+        "default.grant",
+        "permission.revoke",
+        *["permission.grant"] * 3,
+    ]
+
+
+def test_the_admins_own_log_names_nobody_who_was_granted_something(
+    callers: Callers,
+) -> None:
+    site, stranger = operators_site(callers), callers[STRANGER].user
+
+    grant_in(site, callers.object, stranger, Access.EDIT)
+    row = UserPermission.objects.get(user=stranger)
+    site.post(f"/admin/objects/userpermission/{row.pk}/delete/", {"post": "yes"})
+    # As a release before this one wrote it.
+    LogEntry.objects.log_actions(1, [row], DELETION, single_object=True)
+    erase(stranger)
+
+    written = str(list(LogEntry.objects.values()))
+    assert stranger.username not in written
+    assert "plan.txt" not in written
 
 
 def test_the_admin_shows_staff_their_own_tenant_s_permissions(

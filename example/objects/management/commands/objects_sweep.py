@@ -27,7 +27,8 @@ class Command(BaseCommand):
         "without bytes are marked and told, and never deleted; uploads of dead "
         "processes are settled or given up. Safe beside writers. Exit status: 0 if "
         "all is well or mended, 1 if bytes are missing, a store is away, something "
-        "could not be done, or too much is wrong to go on without --force."
+        "could not be done, or too much is wrong to go on without --force; a dry "
+        "run says so too."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -87,6 +88,7 @@ class Command(BaseCommand):
         if options["dry_run"]:
             for found in find(alias, before, result):
                 result.found[found.finding] += 1
+            told["stopped"] = result.is_suspicious and not options["force"]
         elif not sweep(alias, before, result, force=options["force"]):
             told["stopped"] = True
         storage = storages[alias]
