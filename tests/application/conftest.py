@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import Browser
@@ -53,6 +53,12 @@ def user(db: None) -> User:
 
     tenant = Tenant.objects.create(name="Acme", slug="acme")
     return User.objects.create_user("ann", password="secret", tenant=tenant)
+
+
+@pytest.fixture
+def own_store(settings: Any) -> None:
+    """A store without what other tests have left: a sweep would find it."""
+    settings.STORAGES = dict(settings.STORAGES)
 
 
 @pytest.fixture

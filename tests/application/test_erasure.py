@@ -297,6 +297,7 @@ def test_what_comes_while_the_rest_is_erased_is_left_and_named(user: User) -> No
     assert not StoredObject.objects.exists()
 
 
+@pytest.mark.usefixtures("own_store")
 @pytest.mark.parametrize("is_known", [True, False])
 def test_nothing_of_an_erased_person_lies_in_quarantine(
     user: User, is_known: bool
@@ -335,6 +336,7 @@ def test_a_quarantine_that_is_away_is_looked_at_later(user: User) -> None:
     assert erase(user).left == []
 
 
+@pytest.mark.usefixtures("own_store")
 def test_what_a_slow_process_still_writes_brings_nobody_back(user: User) -> None:
     version = storing.begin(
         tenant=user.tenant,
