@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from accounts import stores
 from accounts.models import User
+from api.models import OnceRequest
 from audit.actions import Action
 from audit.models import ERASED
 from audit.recording import erase_names, erase_things, made_and_gone, record
@@ -187,6 +188,8 @@ def _erase_object(pk: uuid.UUID, erased: Erased) -> None:
         found.folder, found.name = "", ERASED
         found.save(update_fields=["deleted_at", "folder", "name"])
         erase_things(StoredObject, [pk])
+        # What others were told of it, when they stored a version.
+        OnceRequest.objects.filter(object_id=pk).delete()
         under_way = (Version.State.PENDING, Version.State.GIVEN_UP)
         if found.versions.filter(state__in=under_way).exists():
             # An upload under way holds the object's place in the quota; it ends, or is

@@ -124,16 +124,13 @@ def put_by_name(
     """Store the content under the name, once for an Idempotency-Key."""
     user = user_of(request)
     conditions = Conditions.of(request.headers)
-    is_new = True
 
     def put() -> Version:
-        nonlocal is_new
         there = finding.of_path(user.tenant_id, folder, name)
         if there is not None and not access.allows(user, there, Access.EDIT):
             raise Problem(409, _("Another object has the name."), "name_taken")
         # Once more when it is stored; this spares the body.
         conditions.check(content_etag(there.current if there else None))
-        is_new = always_created or there is None
         return storing.store(
             content,
             tenant=user.tenant,
@@ -145,6 +142,7 @@ def put_by_name(
         )
 
     def respond(version: Version) -> Response:
+        is_new = always_created or version.number == 1
         return stored(version, status=201 if is_new else 200)
 
     return once(request, content, {"folder": folder, "name": name}, put, respond)

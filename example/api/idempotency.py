@@ -1,36 +1,45 @@
 """Requests with an Idempotency-Key: done once, however often they are sent.
 
 A client that did not get the answer sends the same again. The first result is kept for
-a day, per user and key. Nothing of a body is kept but its hash, which is known when the
-body was read: so a repeat is read to its end, and stored nowhere.
+a day, per user and key, sealed: it may name people, and hold the address of a link.
+Nothing of a body is kept but its hash, which is known when the body was read: so a
+repeat is read to its end, and stored nowhere.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
+import uuid
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
+from cryptography.fernet import Fernet, InvalidToken
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.utils.encoders import JSONEncoder
 
 from api.models import OnceRequest
 from api.problems import Problem
 from config.renewing import renewed
+from objects import storing
 from objects.incoming import IncomingFile
 from objects.models import Version
 
 KEPT = timedelta(days=1)
 LEASE = timedelta(minutes=5)
 RENEWED = 30.0  # seconds
-HEADERS = ("ETag", "Location")
+HEADERS = ("ETag", "Location", "Upload-Offset", "Upload-Expires", "Object-Id", "Job-Id")
 LONGEST = 255
+SALT = "api.idempotency"
 
 
 def once(
@@ -50,27 +59,23 @@ def once(
     of it in the transaction that does so: it is stored once also where this process is
     killed, or was held up for longer than a lease.
     """
-    key = request.headers.get("Idempotency-Key")
+    key = _key_of(request)
     if key is None:
         return respond(act())
-    if not (0 < len(key) <= LONGEST and key.isascii() and key.isprintable()):
-        message = _("A key has 1 to %(most)s printable ASCII characters.")
-        raise Problem(400, message % {"most": LONGEST}, "bad_key")
-    mark, is_first = _claim(request, key, _hash_of(request, content, parameters))
-    if not is_first:
+    known = [content.size, content.content_type, sorted(parameters.items())]
+    mark, is_taken_over = _claim(request, key, known)
+    if is_taken_over and (stored := _of_killed(mark)) is not None:
+        _keep(mark, respond(stored), object_id=stored.object_id, sha256=stored.sha256)
+    if mark.status is not None:
         return _repeated(mark, content)
     kept: list[Response] = []
 
     def keep(version: Version) -> None:
-        response = respond(version)
-        _mine(mark).update(
-            status=response.status_code,
-            headers={name: response[name] for name in HEADERS if name in response},
-            body=response.data,
-            content=content.sha256,
-        )
-        kept.append(response)
+        kept.append(respond(version))
+        of, sha256 = version.object_id, content.sha256
+        _keep(mark, kept[0], object_id=of, sha256=sha256)
 
+    content.version_id = mark.version
     content.before_stored, content.on_stored = partial(_confirm, mark), keep
     try:
         with renewed(partial(_renew, mark), RENEWED, "A request that is done once"):
@@ -81,29 +86,44 @@ def once(
     return kept[-1]
 
 
-def _hash_of(
-    request: Request, content: IncomingFile, parameters: Mapping[str, str]
-) -> str:
-    known = [request.method, request.path, content.size, content.content_type]
-    text = json.dumps([*known, sorted(parameters.items())])
-    return hashlib.sha256(text.encode()).hexdigest()
+def forget_old() -> int:
+    """Delete the results that were kept for a day, and return how many."""
+    old = OnceRequest.objects.filter(created_at__lt=timezone.now() - KEPT)
+    return old.delete()[0]
 
 
-def _claim(request: Request, key: str, known: str) -> tuple[OnceRequest, bool]:
-    """Return the request's mark, and whether it is this one's to work on."""
-    now = timezone.now()
+def _key_of(request: Request) -> str | None:
+    """Return the request's key, if it has one; raises Problem where that is none."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None or (0 < len(key) <= LONGEST and key.isascii() and key.isprintable()):
+        return key
+    message = _("A key has 1 to %(most)s printable ASCII characters.")
+    raise Problem(400, message % {"most": LONGEST}, "bad_key")
+
+
+def _claim(request: Request, key: str, known: object) -> tuple[OnceRequest, bool]:
+    """Return the request's mark, and whether it was a killed process's.
+
+    It has a status, or is this one's to work on.
+    """
+    text = json.dumps([request.method, request.path, known], sort_keys=True)
+    hashed, now = hashlib.sha256(text.encode()).hexdigest(), timezone.now()
     marks = OnceRequest.objects.filter(user=request.user)
     marks.filter(created_at__lt=now - KEPT).delete()
     mark = OnceRequest(
-        user=request.user, key=key, request=known, lease_ends=now + LEASE
+        user=request.user,
+        key=key,
+        request=hashed,
+        lease_ends=now + LEASE,
+        version=uuid.uuid4(),
     )
     try:
         with transaction.atomic():
             mark.save()
-        return mark, True
+        return mark, False
     except IntegrityError:
         there = marks.filter(key=key).first()
-    if there is not None and there.request != known:
+    if there is not None and there.request != hashed:
         raise _other()
     if there is not None and there.status is not None:
         return there, False
@@ -114,6 +134,25 @@ def _claim(request: Request, key: str, known: str) -> tuple[OnceRequest, bool]:
             there.lease = mark.lease
             return there, True
     raise _under_way()
+
+
+def _of_killed(mark: OnceRequest) -> Version | None:
+    """Return what became of the version that the killed process began, if it's stored.
+
+    A sweep does that to whole bytes. Else it is given up, before another begins.
+    """
+    begun = Version.objects.select_related("object").filter(
+        pk=mark.version or uuid.uuid4()
+    )
+    if (there := begun.first()) is not None:
+        storing.abandon(there)
+        pending = (Version.State.PENDING, Version.State.GIVEN_UP)
+        if (stored := begun.exclude(state__in=pending).first()) is not None:
+            return stored
+    mark.version = uuid.uuid4()
+    if not _mine(mark).update(version=mark.version):
+        raise _under_way()
+    return None
 
 
 def _mine(mark: OnceRequest) -> QuerySet[OnceRequest]:
@@ -134,12 +173,50 @@ def _renew(mark: OnceRequest) -> None:
     _mine(mark).update(lease_ends=timezone.now() + LEASE)
 
 
+def _keep(
+    mark: OnceRequest,
+    response: Response,
+    *,
+    object_id: uuid.UUID | None = None,
+    sha256: str = "",
+) -> None:
+    """Keep the result: in the transaction that makes it."""
+    mark.status, mark.content = response.status_code, sha256
+    mark.headers = {name: response[name] for name in HEADERS if name in response}
+    mark.body, mark.object_id = _seal(response.data), object_id
+    kept = ("status", "content", "headers", "body", "object_id")
+    _mine(mark).update(**{name: getattr(mark, name) for name in kept})
+
+
 def _repeated(mark: OnceRequest, content: IncomingFile) -> Response:
     for _piece in content.chunks():
         pass
     if content.sha256 != mark.content:
         raise _other()
-    return Response(mark.body, status=mark.status, headers=dict(mark.headers))
+    return _kept(mark)
+
+
+def _kept(mark: OnceRequest) -> Response:
+    try:
+        data = _unseal(mark.body)
+    except InvalidToken:
+        raise _other() from None  # SECRET_KEY is another by now.
+    return Response(data, status=mark.status, headers=dict(mark.headers))
+
+
+def _seal(data: Any) -> str:
+    text = json.dumps(data, cls=JSONEncoder)
+    return _sealer().encrypt(text.encode()).decode()
+
+
+def _unseal(body: Any) -> Any:
+    # What a release before this one kept is not sealed.
+    return json.loads(_sealer().decrypt(body)) if isinstance(body, str) else body
+
+
+def _sealer() -> Fernet:
+    known = hashlib.sha256(f"{SALT}:{settings.SECRET_KEY}".encode()).digest()
+    return Fernet(base64.urlsafe_b64encode(known))
 
 
 def _under_way() -> Problem:

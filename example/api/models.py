@@ -30,6 +30,14 @@ class OnceRequest(models.Model):
     content = models.CharField(_("SHA-256 of the content"), max_length=64, blank=True)
     lease = models.UUIDField(_("holder of the lease"), default=uuid.uuid4)
     lease_ends = models.DateTimeField(_("end of the lease"))
+    version = models.UUIDField(
+        _("version"),
+        null=True,
+        help_text=_("That it began, or is about to: of a content."),
+    )
+    object_id = models.UUIDField(
+        _("object"), null=True, db_index=True, help_text=_("That the result names.")
+    )
     status = models.PositiveSmallIntegerField(_("status"), null=True)
     headers = models.JSONField(_("headers"), default=dict)
     body = models.JSONField(_("body"), null=True, encoder=DjangoJSONEncoder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -70,6 +71,8 @@ class IncomingFile(StreamedFile):
         self.content_type = content_type
         self.on_read: Callable[[], None] | None = None
         """Called after each piece that was read: to tell others of the progress."""
+        self.version_id: uuid.UUID | None = None
+        """What its version is to be called, if that is known before."""
         self.before_stored: Callable[[], None] | None = None
         """Called in the transaction that lets it be stored; what it raises forbids."""
         self.on_stored: Callable[[Any], None] | None = None

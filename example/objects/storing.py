@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -73,6 +74,7 @@ def store(
         size=content.size,
         content_type=content.content_type,
         is_free=is_free,
+        id=content.version_id,
     )
     return _fill(version, content, conditions)
 
@@ -96,7 +98,14 @@ def replace(
         there = objects.filter(pk=found.pk, deleted_at=None).first()
         if there is None:
             raise Deleted
-        return _add(there, user, content.size, content.content_type, is_new=False)
+        return _add(
+            there,
+            user,
+            content.size,
+            content.content_type,
+            is_new=False,
+            id=content.version_id,
+        )
 
     return _fill(_attempts(begin), content, conditions, may_edit)
 
@@ -132,11 +141,13 @@ def begin(
     size: int,
     content_type: str,
     is_free: bool = False,
+    id: uuid.UUID | None = None,
 ) -> Version:
     """Return a new pending version; its object is made where there is none.
 
-    It holds its ``size`` in the tenant's quota, and a new object holds its place, until
-    `settle` or `abandon`. Raises QuotaExceeded and PathTaken: nothing was made then.
+    Its id is a random one unless given. It holds its ``size`` in the tenant's quota,
+    and a new object holds its place, until `settle` or `abandon`. Raises QuotaExceeded
+    and PathTaken: nothing was made then.
     """
 
     def attempt(is_first: bool) -> Version:
@@ -155,7 +166,7 @@ def begin(
                 content_type=content_type,
             )
             grant_first(found, user)
-        version = _add(found, user, size, content_type, is_new=is_new)
+        version = _add(found, user, size, content_type, is_new=is_new, id=id)
         if is_new:
             # The tenant is locked by now: by what was reserved.
             check_path(found)
@@ -178,12 +189,19 @@ def _attempts(begin: Callable[[bool], Version]) -> Version:
 
 
 def _add(
-    found: StoredObject, user: User, size: int, content_type: str, *, is_new: bool
+    found: StoredObject,
+    user: User,
+    size: int,
+    content_type: str,
+    *,
+    is_new: bool,
+    id: uuid.UUID | None,
 ) -> Version:
     last = 0
     if not is_new:
         last = found.versions.aggregate(last=Max("number"))["last"] or 0
     version = Version(
+        id=id or uuid.uuid4(),
         object=found,
         number=last + 1,
         size=size,

@@ -8,9 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from accounts.erasure import erase
 from accounts.models import User
 from api import idempotency
 from api.models import OnceRequest
@@ -173,6 +175,65 @@ def test_what_a_killed_process_has_stored_is_not_stored_again(
     assert Version.objects.count() == 1
 
 
+@pytest.mark.usefixtures("own_store")
+@pytest.mark.parametrize("is_settled", [False, True])
+def test_what_a_killed_process_has_sent_to_the_store_is_stored_once(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch, is_settled: bool
+) -> None:
+    with monkeypatch.context() as patch:
+
+        def killed(*args: Any, **options: Any) -> None:
+            # Nothing else of it runs any more.
+            patch.setattr(storing, "abandon", lambda version: None)
+            patch.setattr(idempotency, "_mine", lambda mark: OnceRequest.objects.none())
+            raise Killed
+
+        patch.setattr(storing, "settle_within", killed)
+        with pytest.raises(Killed):
+            put(api)
+    OnceRequest.objects.update(lease_ends=timezone.now())
+    if is_settled:
+        sweep()
+
+    repeated = put(api)
+
+    assert repeated.status_code == 201
+    assert put(api).json() == repeated.json()
+    assert put(api, b"two").status_code == 422
+    sweep()
+    version = Version.objects.get()
+    assert (version.state, version.sha256) == ("stored", repeated.json()["sha256"])
+    assert [one.key for one in OnceRequest.objects.all()] == ["k1"]
+
+
+def sweep() -> None:
+    call_command("objects_sweep", older_than=0, force=True, stdout=io.StringIO())
+
+
+def test_results_are_kept_for_a_day_whoever_comes_again(api: APIClient) -> None:
+    put(api)
+    call_command("objects_purge", stdout=io.StringIO())
+    assert OnceRequest.objects.count() == 1
+
+    OnceRequest.objects.update(created_at=timezone.now() - timedelta(hours=25))
+    call_command("objects_purge", stdout=io.StringIO())
+
+    assert not OnceRequest.objects.exists()
+
+
+@pytest.mark.usefixtures("own_store")
+def test_results_name_nobody_who_was_erased(api: APIClient, user: User) -> None:
+    put(api, path="letters/of-ann")
+    editor = User.objects.create_user("bob", tenant=user.tenant, is_administrator=True)
+    assert put(client_of(editor), b"two", path="letters/of-ann").status_code == 200
+    assert put(client_of(editor), b"two", path="b", key="k2").status_code == 201
+    assert "of-ann" not in str(list(OnceRequest.objects.values()))
+
+    assert erase(user).left == []
+
+    assert [one.key for one in OnceRequest.objects.all()] == ["k2"]
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("while_it", ["arrives", "is stored"])
 def test_the_lease_is_renewed_until_the_response_is_there(
@@ -232,7 +293,7 @@ def test_of_two_at_once_one_is_stored_whoever_was_held_up(
     monkeypatch.setattr("objects.storing.save", held_up)
 
     assert put(api).status_code == 409
-    assert others[0].status_code == 200
+    assert others[0].status_code == 201
     assert Version.objects.count() == 1
     assert put(api).json() == others[0].json()
     user.tenant.refresh_from_db()

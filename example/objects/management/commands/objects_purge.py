@@ -8,20 +8,23 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from api.idempotency import forget_old
 from objects.purging import purge
 
 
 class Command(BaseCommand):
     help = (
         "Delete for good the objects whose time for undoing their deletion is over, "
-        "and the versions that are beyond a limit for a day. Prints what it did as "
-        "JSON. Run it each day, before the backup and never beside it; it is safe "
-        "beside writers. Exit status: 0 if all is done, 1 if something failed, which "
-        "the next run tries again."
+        "the versions that are beyond a limit for a day, and the results that are kept "
+        "for an Idempotency-Key, after a day. Prints what it did as JSON. Run it each "
+        "day, before the backup and never beside it; it is safe beside writers. Exit "
+        "status: 0 if all is done, 1 if something failed, which the next run tries "
+        "again."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
         purged = purge()
+        forget_old()
         self.stdout.write(json.dumps(asdict(purged)))
         if purged.failed:
             raise CommandError("Not all could be deleted: see above.", returncode=1)
