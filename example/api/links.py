@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.core import signing
 from django.http import Http404
@@ -17,10 +17,12 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from accounts.access import user_of
+from accounts.counting import address_of
 from accounts.models import User
 from accounts.tokens import is_version_of, version_of
 from api import documented
 from api.serving import download
+from api.throttles import AnonymousThrottle, UserThrottle
 from objects import access
 from objects.models import StoredObject, Version
 
@@ -48,11 +50,31 @@ def link_to(request: Request, found: StoredObject, version: Version) -> Link:
     return Link(request.build_absolute_uri(path), timezone.now() + LIFETIME)
 
 
+class LinkUserThrottle(UserThrottle):
+    """Counts a link as a request of the user whom it was given."""
+
+    def who(self, request: Any) -> Any:
+        return _given_to(request)
+
+
+class BadLinkThrottle(AnonymousThrottle):
+    """Counts by their address who opens what is no link."""
+
+    def who(self, request: Any) -> Any:
+        return address_of(request) if _given_to(request) is None else None
+
+
+def _given_to(request: Any) -> int | None:
+    found = _signed(request.parser_context["kwargs"]["token"])
+    return None if found is None else found[1]
+
+
 class LinkView(APIView):
     """A content by a link; the link is what allows it."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
+    throttle_classes = (LinkUserThrottle, BadLinkThrottle)
 
     @extend_schema(
         responses=documented.DOWNLOAD, parameters=documented.DOWNLOAD_PARAMETERS
@@ -65,12 +87,20 @@ class LinkView(APIView):
     head = get
 
 
-def _version_of(token: str) -> Version:
+def _signed(token: str) -> tuple[str, int, str] | None:
+    """Return the ids of version and user, and the user's version; None: of no link."""
     signer = signing.TimestampSigner(salt=SALT)
     try:
         pk, user_pk, given = signer.unsign_object(token, max_age=LIFETIME)
     except (signing.BadSignature, ValueError):
-        raise Http404 from None
+        return None
+    return pk, user_pk, given
+
+
+def _version_of(token: str) -> Version:
+    if (signed := _signed(token)) is None:
+        raise Http404
+    pk, user_pk, given = signed
     user = User.objects.select_related("tenant").filter(pk=user_pk).first()
     if user is None or not is_version_of(given, user):
         raise Http404

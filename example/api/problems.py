@@ -25,6 +25,7 @@ from rest_framework.views import exception_handler
 from accounts.counting import CountsAway
 from accounts.logins import LockedOut
 from accounts.quotas import QuotaExceeded
+from api.throttles import counted
 from objects.changing import ObjectGone, ObjectNameTaken, PathTaken
 from objects.conditions import Unmet
 from objects.incoming import Truncated
@@ -63,7 +64,8 @@ def phrase(status: int) -> str:
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     """Return the response to what a view raised, None to let Django answer with 500."""
-    response = exception_handler(_translated(error), context)
+    error = counted(_translated(error), context)
+    response = exception_handler(error, context)
     if response is None:
         return None
     detail, errors = _told(response.data)

@@ -11,12 +11,37 @@ import math
 import time
 from typing import Any
 
+from rest_framework.exceptions import (
+    AuthenticationFailed,
+    NotAuthenticated,
+    PermissionDenied,
+    Throttled,
+)
 from rest_framework.settings import api_settings
 from rest_framework.throttling import SimpleRateThrottle
 
 from accounts.counting import CountsAway, address_of, count
 
+REFUSED = (AuthenticationFailed, NotAuthenticated, PermissionDenied)
 logger = logging.getLogger(__name__)
+
+
+def counted(error: Exception, context: dict[str, Any]) -> Exception:
+    """Return the error, or Throttled where its request was one too many.
+
+    Who is refused before the throttles are asked, by a token that is none or for what
+    they are, counts as well.
+    """
+    request: Any = context.get("request")
+    view: Any = context.get("view")
+    is_counted = request is None or getattr(request, "is_counted", False)
+    if is_counted or not isinstance(error, REFUSED):
+        return error
+    try:
+        view.check_throttles(request)
+    except Throttled as refused:
+        return refused
+    return error
 
 
 class CountedThrottle(SimpleRateThrottle):
@@ -35,6 +60,7 @@ class CountedThrottle(SimpleRateThrottle):
         raise NotImplementedError
 
     def allow_request(self, request: Any, view: Any) -> bool:
+        request.is_counted = True
         key = None if self.rate is None else self.get_cache_key(request, view)
         if key is None:
             return True

@@ -64,6 +64,44 @@ def test_an_anonymous_address_has_a_share(callers: Callers, limit: Limit) -> Non
     assert ask(callers[VIEWER].api) == [200]
 
 
+def test_who_sends_no_good_token_is_counted_by_their_address(
+    callers: Callers, limit: Limit
+) -> None:
+    limit(anonymous="2/minute")
+    for address, token in (("192.0.2.1", ""), ("192.0.2.2", "Bearer guessed")):
+        client = APIClient(REMOTE_ADDR=address)
+        client.credentials(HTTP_AUTHORIZATION=token)
+        assert ask(client, 3) == [401, 401, 429]
+    assert ask(callers[VIEWER].api, 3) == [200] * 3
+
+
+def test_who_is_refused_for_what_they_are_is_counted(
+    callers: Callers, limit: Limit
+) -> None:
+    limit(user="2/minute")
+    url = reverse("api:default-permission-list")
+
+    statuses = [callers[VIEWER].api.get(url).status_code for _ in range(3)]
+
+    assert statuses == [403, 403, 429]
+
+
+def test_links_count_as_requests_of_whoever_was_given_them(
+    callers: Callers, limit: Limit
+) -> None:
+    url = reverse("api:object-content", args=[callers.object.pk])
+    link = callers[VIEWER].api.get(url, {"link": "true"}).json()["url"]
+    limit(anonymous="2/minute", user="4/minute")
+
+    def opened(url: str, times: int) -> list[int]:
+        return [APIClient().get(url).status_code for _ in range(times)]
+
+    assert opened(link, 3) == [200, 200, 200]
+    assert opened(reverse("api:link", args=["guessed"]), 3) == [404, 404, 429]
+    assert opened(link, 2) == [200, 429]
+    assert ask(callers[VIEWER].api) == [429]
+
+
 def test_what_was_refused_says_when_to_come_again(
     callers: Callers, limit: Limit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
