@@ -11,6 +11,10 @@ that is too long is left out, all but the name, or altogether. Bytes that were m
 from another store, or came in parts, have a random end besides. A key is at most 250
 characters long, none of which any store folds or refuses.
 
+All but an object's first version are in a share of the tenant's, ``tenants/7/v3/8f``,
+of as many as it keeps versions. Of those that it keeps an object has one in each: the
+directories stay as small as with one version of each object.
+
 Files that were a field's, before they were objects, keep the names that they had until
 they are moved to another store. Such names say nothing of the row.
 """
@@ -32,9 +36,10 @@ from tahoestorage.naming import hashed_directory
 
 PREFIX = "tenants"
 MAX_KEY = 250  # characters
+MOST_SHARES = 200  # beside 256 directories by a hash
 _END = 17  # of what was moved, or came in parts
 _KEY = re.compile(
-    PREFIX + r"/(\d+)/[0-9a-f/]+/([0-9a-f]{32})~([0-9a-f]{32})~(\d*)~(\d+)"
+    PREFIX + r"/(\d+)/(?:v\d+/)?[0-9a-f/]+/([0-9a-f]{32})~([0-9a-f]{32})~(\d*)~(\d+)"
     r"~([\w-]*)(~[0-9a-f]{16})?",
     re.ASCII,
 )
@@ -56,6 +61,9 @@ def key_of(version: Version) -> str:
     """Return the key under which a new version's bytes are to be stored."""
     found = version.object
     directory = hashed_directory(version.id.hex)
+    if version.number > 1:
+        share = version.number % min(max(found.tenant.max_versions, 1), MOST_SHARES)
+        directory = f"v{share}/{directory}"
     start = (
         f"{PREFIX}/{found.tenant_id}/{directory}/{version.id.hex}~{found.id.hex}"
         f"~{version.created_by_id or ''}~{version.size or 0}~"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.core.files.storage import storages
 
-from accounts.models import User
+from accounts.models import Tenant, User
 from objects.keys import MAX_KEY, key_of, read_key
 from objects.models import StoredObject, Version
 from objects.storing import NotStored
@@ -119,6 +119,30 @@ def test_a_key_says_whose_the_bytes_are(user: User) -> None:
     assert read.path == "photos/2026/Übersicht 第一.pdf"
 
 
+def test_directories_stay_small_however_many_versions_a_tenant_keeps() -> None:
+    """Of the last ten versions of an object none shares directories with another.
+
+    So each has at most 512 names for 100,000 objects, as `hashed_directory` promises.
+    """
+    tenant = Tenant(pk=7, max_versions=10)
+    found = StoredObject(tenant=tenant, name="a")
+
+    def directories(number: int) -> set[str]:
+        keys = (key_of(Version(object=found, number=number)) for _ in range(3000))
+        return {key.rpartition("/")[0] for key in keys}
+
+    shares = [directories(1), *(directories(number) for number in range(11, 21))]
+    assert [len(share) for share in shares] == [256] * 11
+    assert len(set.union(*shares)) == 11 * 256
+    tops = {name.split("/")[2] for share in shares for name in share}
+    assert len(tops) <= 512
+    key = key_of(Version(object=found, number=17, size=3))
+    assert key.startswith("tenants/7/v7/")
+    said = read_key(key)
+    assert said is not None
+    assert (said.tenant_id, said.path) == (7, "a")
+
+
 @pytest.mark.parametrize(
     ("folder", "name", "path"),
     [("", "a", "a"), ("f" * 700, "n" * 90, "n" * 90), ("f" * 700, "n" * 255, "")],
@@ -127,7 +151,7 @@ def test_a_key_has_the_path_as_far_as_it_fits(
     folder: str, name: str, path: str
 ) -> None:
     found = StoredObject(id=uuid.uuid4(), tenant_id=10**9, folder=folder, name=name)
-    key = key_of(Version(object=found, created_by_id=10**9))
+    key = key_of(Version(object=found, number=1, created_by_id=10**9))
 
     assert len(key) <= MAX_KEY
     read = read_key(key)
