@@ -69,6 +69,19 @@ class ContentDigest:
         """The SHA-256 of what was taken, in hex."""
         return self._hashers[SHA256].digest().hex()
 
+    def is_confirmed(self, name: str) -> bool:
+        """Whether the store's response to the save within ``sending`` said so already.
+
+        No request is made. Where it is False, ``is_stored`` asks.
+        """
+        if self._taken != self._size:
+            return False
+        said = _agrees(self._receipts.get(name, {}), self._known())
+        return said is True
+
+    def _known(self) -> dict[str, bytes]:
+        return {name: each.digest() for name, each in self._hashers.items()}
+
     def is_stored(self, name: str) -> bool:
         """Return whether the store holds just this content by this name, whole.
 
@@ -82,7 +95,7 @@ class ContentDigest:
         if self._taken != self._size:
             return False
         with contextlib.suppress(FileNotFoundError):
-            known = {name: each.digest() for name, each in self._hashers.items()}
+            known = self._known()
             said = _agrees(self._receipts.get(name, {}), known)
             if said is None:
                 said = _said(self._storage, name, known)

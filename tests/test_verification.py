@@ -56,6 +56,7 @@ def test_a_grid_that_tells_nothing_is_read_back(storage: TahoeStorage) -> None:
         name = storage.save("a.bin", ContentFile(content))
 
     with requests_sent() as sent:
+        assert not digest.is_confirmed(name)
         assert digest.is_stored(name)
 
     assert sent.verbs == ["GET"]

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.models.expressions import Expression
-from django.db.models.sql import UpdateQuery
+from django.db.models.sql import InsertQuery, UpdateQuery
 
 Row = TypeVar("Row", bound=models.Model)
 
@@ -52,6 +52,55 @@ class Prepared(Generic[Row]):
         return next(iter(self.all(**values)), None)
 
 
+class PreparedInsert(Generic[Row]):
+    """An INSERT of one row, as its ``save`` makes it but for checks and signals.
+
+    ``found`` returns, by field, what the database finds by itself, as by a subquery;
+    the row is not told what. It is called once for each kind of database.
+    """
+
+    def __init__(
+        self, model: type[Row], found: Callable[[], dict[str, Any]] = dict
+    ) -> None:
+        self._model, self._found = model, found
+        self._compiled: dict[str, _Insert] = {}
+
+    def __call__(self, row: Row) -> None:
+        """Insert the row; it gets its key and the times that it is made at."""
+        connection: Any = connections[DEFAULT_DB_ALIAS]
+        compiled = self._compiled.get(connection.vendor)
+        if compiled is None:
+            compiled = self._compiled[connection.vendor] = self._compile()
+        values = {field.name: field.pre_save(row, True) for field in compiled.given}
+        with connection.cursor() as cursor:
+            cursor.execute(compiled.sql, _given(compiled.params, values, connection))
+            if compiled.counted is not None:
+                setattr(row, compiled.counted, cursor.fetchone()[0])
+        row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
+
+    def _compile(self) -> _Insert:
+        options, found = self._model._meta, self._found()
+        key: Any = options.pk
+        is_counted = isinstance(key, models.AutoField)
+        row: Any = self._model()
+        fields, given = [], []
+        for field in options.local_concrete_fields:
+            if field is key and is_counted:
+                continue
+            fields.append(field)
+            if field.name not in found:
+                given.append(field)
+            parameter = Parameter(field.name, self._model, field.name)
+            setattr(row, field.attname, found.get(field.name, parameter))
+        query: Any = InsertQuery(self._model)
+        query.insert_values(fields, [row], raw=True)
+        compiler: Any = query.get_compiler(using=DEFAULT_DB_ALIAS)
+        compiler.returning_fields = [key] if is_counted else []
+        ((sql, params),) = compiler.as_sql()
+        counted = key.attname if is_counted else None
+        return _Insert(sql, tuple(params), given, counted)
+
+
 class PreparedUpdate(Generic[Row]):
     """An UPDATE, with Parameters in the place of its values.
 
@@ -84,6 +133,16 @@ class PreparedUpdate(Generic[Row]):
         return query.get_compiler(using=DEFAULT_DB_ALIAS).as_sql()
 
 
+class _Insert(NamedTuple):
+    """The SQL of an INSERT, and which fields of the row are its parameters."""
+
+    sql: str
+    params: tuple[Any, ...]
+    given: list[Any]
+    counted: str | None
+    """The key, where the database counts it and tells it."""
+
+
 def _given(params: Any, values: dict[str, Any], connection: Any) -> tuple[Any, ...]:
     """Return the parameters of a statement, with the values in their places."""
     return tuple(
@@ -101,6 +160,9 @@ class _Compiled:
         self._model = rows.model
         self._compiler: Any = rows.query.get_compiler(using=DEFAULT_DB_ALIAS)
         self._sql, self._params = self._compiler.as_sql()
+        fields = [column[0] for column in self._compiler.select]
+        converters = self._compiler.get_converters(fields)
+        self._compiler.get_converters = lambda _fields: converters
 
     def rows(self, values: dict[str, Any], connection: Any) -> list[Any]:
         """Ask the database, by this thread's connection."""

@@ -10,8 +10,11 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import models, transaction
 
 from accounts.models import User
+from accounts.prepared import PreparedInsert
 from audit.actions import Action
 from audit.models import Entry
+
+_ADD = PreparedInsert(Entry)
 
 
 def record(
@@ -30,7 +33,7 @@ def record(
     """
     _check_transaction()
     entry = _entry(action, target, tenant_id, actor, details)
-    entry.save(force_insert=True)
+    _ADD(entry)
     return entry
 
 

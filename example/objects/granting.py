@@ -209,6 +209,11 @@ class Granted(Generic[Row]):
         """Return the keys of Django's rows of the three permissions, by one query."""
         return {self._accesses[one.codename]: one.pk for one in self._permissions.all()}
 
+    def permission(self, access: Access) -> QuerySet[Permission, int]:
+        """Return the key of Django's row of that permission, for a subquery."""
+        rows = self._of_model().filter(codename=self.codenames[access])
+        return rows.values_list("pk", flat=True)
+
     def _of_model(self) -> QuerySet[Permission]:
         return Permission.objects.filter(
             content_type__app_label=self.model._meta.app_label,

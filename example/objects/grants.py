@@ -9,11 +9,11 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, Subquery
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Tenant, User
-from accounts.prepared import Parameter, Prepared
+from accounts.prepared import Parameter, Prepared, PreparedInsert
 from audit.actions import Action
 from audit.recording import record
 from objects.access import OBJECTS, Access
@@ -35,6 +35,10 @@ grant = OBJECTS.grant
 revoke = OBJECTS.revoke
 
 
+_FIRST = PreparedInsert(
+    UserPermission,
+    lambda: {"permission": Subquery(OBJECTS.permission(Access.ADMINISTER))},
+)
 _DEFAULTS = Prepared(
     lambda: DefaultPermission.objects.filter(
         Q(user__tenant=F("tenant")) | Q(group__tenant=F("tenant")),
@@ -47,17 +51,20 @@ def grant_first(found: StoredObject, creator: User) -> None:
     """Grant what a new object begins with: its creator administers it, and the
     tenant's defaults apply.
     """
+    if creator.tenant_id == found.tenant_id:
+        _FIRST(UserPermission(user=creator, content_object=found))
+    defaults = _DEFAULTS.all(tenant=found.tenant_id)
+    if not defaults:
+        return
     ids = OBJECTS.permission_ids()
-    users = {(creator.pk, Access.ADMINISTER)}
-    if creator.tenant_id != found.tenant_id:
-        users.clear()
-    groups = set()
-    for default in _DEFAULTS.all(tenant=found.tenant_id):
+    users, groups = set(), set()
+    for default in defaults:
         access = Access.of_word(default.access)
         if default.user_id is not None:
             users.add((default.user_id, access))
         elif default.group_id is not None:
             groups.add((default.group_id, access))
+    users.discard((creator.pk, Access.ADMINISTER))
     UserPermission.objects.bulk_create(
         UserPermission(user_id=pk, permission_id=ids[access], content_object=found)
         for pk, access in sorted(users, key=str)

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Max
+from django.db.models import Max, QuerySet
+from django.utils import timezone
 
 from accounts import quotas
 from accounts.models import Tenant, User
+from accounts.prepared import Parameter, PreparedInsert, PreparedUpdate
 from audit.actions import Action
 from audit.recording import record
 from objects import access, copies, finding
@@ -26,6 +28,27 @@ from objects.purging import mark_surplus
 
 ATTEMPTS = 20
 logger = logging.getLogger(__name__)
+
+
+def _pending() -> QuerySet[Version]:
+    key = Parameter("pk", Version)
+    return Version.objects.filter(pk=key, state=Version.State.PENDING)
+
+
+_SHA256 = Parameter("sha256", Version, "sha256")
+_ADD_OBJECT = PreparedInsert(StoredObject)
+_ADD_VERSION = PreparedInsert(Version)
+_NOTE = PreparedUpdate(_pending, lambda: {"sha256": _SHA256})
+_SETTLE = PreparedUpdate(
+    _pending, lambda: {"sha256": _SHA256, "state": Version.State.STORED}
+)
+_TAKE = PreparedUpdate(
+    lambda: StoredObject.objects.filter(pk=Parameter("pk", StoredObject)),
+    lambda: {
+        name: Parameter(name, StoredObject, name)
+        for name in ("current", "size", "sha256", "content_type", "updated_at")
+    },
+)
 
 
 class NotStored(Exception):
@@ -158,13 +181,14 @@ def begin(
             found = finding.of_path(tenant.pk, folder, name, lock=True)
         is_new = found is None
         if found is None:
-            found = StoredObject.objects.create(
+            found = StoredObject(
                 tenant=tenant,
                 folder=folder,
                 name=name,
                 owner=user,
                 content_type=content_type,
             )
+            _ADD_OBJECT(found)
             grant_first(found, user)
         version = _add(found, user, size, content_type, is_new=is_new, id=id)
         if is_new:
@@ -210,7 +234,7 @@ def _add(
         created_by=user,
     )
     version.key = key_of(version)
-    version.save()
+    _ADD_VERSION(version)
     # Last, as everywhere: who locks the object first and the tenant then waits for
     # nobody who does so the other way round.
     quotas.reserve(found.tenant_id, size=size, objects=int(is_new))
@@ -234,9 +258,10 @@ def save(version: Version, content: IncomingFile) -> None:
         # Nobody else writes names of this id: what was stored is a second copy.
         version.storage.delete(stored)
         raise NotStored("The name in the store was taken.")
+    if digest.is_confirmed(stored):
+        return
     # Whoever is killed from here on leaves what tells whether the bytes are right.
-    pending = Version.objects.filter(pk=version.pk, state=Version.State.PENDING)
-    pending.update(sha256=digest.sha256)
+    _NOTE(pk=version.pk, sha256=digest.sha256)
     if not digest.is_stored(stored):
         raise NotStored("The store does not hold what was sent.")
 
@@ -269,10 +294,9 @@ def settle_within(
     """
     with transaction.atomic(savepoint=False):
         found = finding.locked(version.object_id)
-        pending = Version.objects.filter(pk=version.pk, state=Version.State.PENDING)
         size = version.size or 0
         version.sha256, version.state = sha256, Version.State.STORED
-        if found is None or not pending.update(sha256=sha256, state=version.state):
+        if found is None or not _SETTLE(pk=version.pk, sha256=sha256):
             raise NotStored("The upload was given up meanwhile.")
         if found.deleted_at is not None:
             raise Deleted
@@ -280,7 +304,15 @@ def settle_within(
         conditions.check(content_etag(newest))
         if newest is None or newest.number < version.number:
             found.take(version)
-            found.save()
+            found.updated_at = timezone.now()
+            _TAKE(
+                pk=found.pk,
+                current=version.pk,
+                size=found.size,
+                sha256=found.sha256,
+                content_type=found.content_type,
+                updated_at=found.updated_at,
+            )
         record(
             Action.OBJECT_CREATE if newest is None else Action.OBJECT_VERSION,
             found,

@@ -7,14 +7,16 @@ from unittest.mock import Mock
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Tenant, User
-from accounts.prepared import Parameter, Prepared, PreparedUpdate
-from objects.access import OBJECTS
-from objects.models import StoredObject
+from accounts.prepared import Parameter, Prepared, PreparedInsert, PreparedUpdate
+from audit.models import Entry
+from objects.access import OBJECTS, Access
+from objects.grants import grant_first
+from objects.models import StoredObject, UserPermission
 
 pytestmark = pytest.mark.django_db
 
@@ -78,6 +80,42 @@ def test_a_prepared_update_tells_how_many_rows_it_changed(users: list[User]) -> 
 
     assert changed == [1, 1, 0]
     assert [each.used_bytes for each in Tenant.objects.order_by("slug")] == [7, 0]
+
+
+def test_a_prepared_insert_makes_the_row_that_save_makes(users: list[User]) -> None:
+    ann = users[0]
+    made = StoredObject(tenant=ann.tenant, owner=ann, name="a'; --\\ %s", folder="b")
+    insert, add = PreparedInsert(StoredObject), PreparedInsert(Entry)
+    entries = [Entry(action="x", details={"n": n, "of": [None]}) for n in range(2)]
+
+    with CaptureQueriesContext(connection) as asked:
+        insert(made)
+        for entry in entries:
+            add(entry)
+
+    assert len(asked) == 3
+    there = StoredObject.objects.get(pk=made.pk)
+    for field in StoredObject._meta.concrete_fields:
+        assert getattr(there, field.attname) == getattr(made, field.attname)
+    assert there.created_at is not None
+    assert list(Entry.objects.order_by("pk")) == entries
+    assert Entry.objects.get(pk=entries[1].pk).details == {"n": 1, "of": [None]}
+    made.name = "later"
+    made.save()
+    assert StoredObject.objects.get().name == "later"
+    with pytest.raises(IntegrityError), transaction.atomic():
+        insert(StoredObject(tenant=ann.tenant, name="later", folder="b"))
+
+
+def test_what_the_database_finds_is_no_parameter(users: list[User]) -> None:
+    ann, _bob = users
+    found = StoredObject.objects.create(tenant=ann.tenant, name="a")
+
+    grant_first(found, ann)
+
+    granted = UserPermission.objects.get()
+    assert (granted.user, granted.permission.codename) == (ann, "administer_object")
+    assert OBJECTS.one(ann, found.pk, Access.ADMINISTER) == found
 
 
 def test_an_object_is_found_as_lists_show_it(users: list[User]) -> None:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
+from pytest_django.fixtures import Settings
 
+from accounts.models import User
 from audit.actions import Action
 from audit.models import Entry
 from objects import changing
-from objects.models import StoredObject
+from objects.models import StoredObject, Version
 from tests.application.callers import EDITOR, Callers
-from tests.application.stores import put
+from tests.application.stores import put, store_entry
 
 pytestmark = pytest.mark.django_db
 
-AT_MOST = 15  # One of them looks whether a folder has the new object's path.
+AT_MOST = 14
+"""One of them looks whether a folder has the new object's path, and one notes the hash
+before the store is read: none where the store's response confirms the bytes."""
 
 
 def queries(captured: CaptureQueriesContext) -> list[str]:
@@ -37,6 +43,22 @@ def test_an_object_goes_up_and_down_by_few_queries(callers: Callers) -> None:
     assert len(queries(put)) <= AT_MOST, queries(put)
     # The user with the tenant, and the object with its version and who may see it.
     assert len(queries(get)) == 2, queries(get)
+
+
+def test_what_s3_has_confirmed_is_noted_once(
+    user: User, settings: Settings, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    settings.STORAGES = {"default": store_entry("s3", tmp_path, request)}
+    put(user, b"x" * 9_000, "first")  # It tries what the store heeds.
+
+    with CaptureQueriesContext(connection) as asked:
+        version = put(user, b"x" * 10_000)
+
+    assert version.state == Version.State.STORED
+    # Looked up, for nobody said that there is none.
+    assert len(queries(asked)) == 12, queries(asked)
+    noted = [text for text in queries(asked) if text.startswith("UPDATE")]
+    assert len([text for text in noted if "objects_version" in text]) == 1
 
 
 def test_many_objects_are_deleted_by_few_queries(callers: Callers) -> None:

@@ -60,12 +60,15 @@ def test_the_response_to_a_save_tells_it_too(checked: S3Storage, size: int) -> N
         name = checked.save("a.bin", ContentFile(content))
 
     with s3_requests(checked) as sent:
+        assert digest.is_confirmed(name)
+        assert not digest.is_confirmed("another")
         assert digest.is_stored(name)
         assert not digest_of(checked, content).is_stored("another")
 
     assert [each.method for each in sent] == ["HEAD"]  # Of the other name.
     with other.sending():
         name = checked.save("b.bin", ContentFile(content))
+    assert not other.is_confirmed(name)
     assert not other.is_stored(name)
 
 
