@@ -36,13 +36,14 @@ def visible(
     access: Access = Access.VIEW,
     *,
     among: Collection[Any] | None = None,
+    each: bool = False,
 ) -> QuerySet[StoredObject]:
     """Return the objects, deleted ones too, that the user has that access to.
 
     Of those keys alone where ``among`` has some. The database decides, by subqueries:
-    no list of ids is fetched.
+    no list of ids is fetched. ``each`` is for a few objects (`Granted.visible`).
     """
-    return OBJECTS.visible(user, access, among=among)
+    return OBJECTS.visible(user, access, among=among, each=each)
 
 
 def allows(

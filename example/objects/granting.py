@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeGuard, TypeVar
 
-from django.contrib.auth.models import AnonymousUser, Permission
+from django.contrib.auth.models import AnonymousUser, Group, Permission
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Tenant, TenantGroup, User
@@ -31,6 +31,7 @@ from audit.recording import record
 Row = TypeVar("Row", bound=models.Model)
 Holder = User | TenantGroup
 MAX_GRANTS = 1000  # on one row
+MANY = 1000  # rows that are granted
 
 
 class Access(enum.Enum):
@@ -126,10 +127,13 @@ class Granted(Generic[Row]):
         access: Access = Access.VIEW,
         *,
         among: Collection[Any] | None = None,
+        each: bool = False,
     ) -> QuerySet[Row]:
         """Return the rows that the user has that access to, of those keys if given.
 
-        The database decides, by subqueries: no list of ids is fetched.
+        The database decides, by subqueries: no list of ids is fetched. With ``each`` it
+        asks of each row by itself, and does not go through all that the user was
+        granted: where few rows come into question, as one folder's.
         """
         everything = self.model._default_manager.all()
         if among is not None:
@@ -139,29 +143,44 @@ class Granted(Generic[Row]):
         if user.is_super_administrator:
             return everything
         of_tenant = everything.filter(tenant=user.tenant_id)
+        if among is not None:
+            # SQLite would go through the tenant's, by the index of that column.
+            tenant = ExpressionWrapper(F("tenant_id") + 0, models.BigIntegerField())
+            own: Any = everything.alias(own=tenant)
+            of_tenant = own.filter(own=user.tenant_id)
         if user.is_administrator and access is not Access.ADMINISTER:
             return of_tenant
         granted = [
             kind(access, user.pk, user.tenant_id)
             for kind in (self._to_users, self._to_groups)
         ]
-        if among is not None:  # SQLite would go through all grants of the user.
-            granted = [rows.filter(content_object__in=among) for rows in granted]
+        if each or among is not None:
+            key = OuterRef("pk")
+            one, other = (Exists(rows.filter(content_object=key)) for rows in granted)
+            return of_tenant.filter(Q(one) | Q(other))
         to_users, to_groups = (rows.values("content_object") for rows in granted)
         return of_tenant.filter(Q(pk__in=to_users) | Q(pk__in=to_groups))
+
+    def has_many(self, user: User) -> bool:
+        """Whether so many rows were granted to the user, or to groups of theirs, that
+        it is quicker to ask of each row than to go through them.
+        """
+        return any(
+            kind(Access.VIEW, user.pk, user.tenant_id)[MANY - 1 : MANY].exists()
+            for kind in (self._to_users, self._to_groups)
+        )
 
     def _to_users(self, access: Access, user: Any, tenant: Any) -> QuerySet[Any]:
         """Return the grants of that access to the user."""
         return self.of_users.objects.filter(
-            user=user, permission__codename__in=self._included(access)
+            user=user, permission__in=self.permissions(access)
         )
 
     def _to_groups(self, access: Access, user: Any, tenant: Any) -> QuerySet[Any]:
         """Return the grants of that access to the user's groups of the tenant."""
         return self.of_groups.objects.filter(
-            group__user=user,
-            group__tenantgroup__tenant=tenant,
-            permission__codename__in=self._included(access),
+            group__in=Group.objects.filter(user=user, tenantgroup__tenant=tenant),
+            permission__in=self.permissions(access),
         )
 
     def _included(self, access: Access) -> list[str]:
@@ -209,9 +228,9 @@ class Granted(Generic[Row]):
         """Return the keys of Django's rows of the three permissions, by one query."""
         return {self._accesses[one.codename]: one.pk for one in self._permissions.all()}
 
-    def permission(self, access: Access) -> QuerySet[Permission, int]:
-        """Return the key of Django's row of that permission, for a subquery."""
-        rows = self._of_model().filter(codename=self.codenames[access])
+    def permissions(self, access: Access) -> QuerySet[Permission, int]:
+        """Return the keys of Django's rows that give that access, for a subquery."""
+        rows = self._of_model().filter(codename__in=self._included(access))
         return rows.values_list("pk", flat=True)
 
     def _of_model(self) -> QuerySet[Permission]:

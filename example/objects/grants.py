@@ -37,7 +37,7 @@ revoke = OBJECTS.revoke
 
 _FIRST = PreparedInsert(
     UserPermission,
-    lambda: {"permission": Subquery(OBJECTS.permission(Access.ADMINISTER))},
+    lambda: {"permission": Subquery(OBJECTS.permissions(Access.ADMINISTER))},
 )
 _DEFAULTS = Prepared(
     lambda: DefaultPermission.objects.filter(

@@ -63,7 +63,7 @@ def allowed(user: User, ids: list[uuid.UUID], wanted: Access) -> set[uuid.UUID]:
     if not ids:
         return set()
     objects = access.visible(user, wanted, among=ids)
-    return set(objects.values_list("pk", flat=True))
+    return set(objects.order_by().values_list("pk", flat=True))
 
 
 @login_required

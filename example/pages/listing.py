@@ -8,8 +8,7 @@ from urllib.parse import urlencode
 
 from django.core.exceptions import ValidationError
 from django.core.paginator import Page, Paginator
-from django.db.models import Case, F, Q, QuerySet, Value, When
-from django.db.models.functions import Left, StrIndex, Substr
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.http import Http404, QueryDict
 from django.urls import reverse
 
@@ -105,44 +104,54 @@ def columns(place: Place) -> dict[str, Column]:
     return found
 
 
-def seen(user: User) -> QuerySet[StoredObject]:
+def seen(user: User, *, each: bool = False) -> QuerySet[StoredObject]:
     """Return the objects of the user's own tenant that they may see.
 
-    An administrator of the super-tenant may see those of all, by the API.
+    An administrator of the super-tenant may see those of all, by the API. ``each`` is
+    for those of one folder (`Granted.visible`).
     """
-    objects = access.visible(user).filter(tenant=user.tenant_id)
+    objects = access.visible(user, each=each).filter(tenant=user.tenant_id)
     return objects.filter(deleted_at__isnull=True)
 
 
 def folders(user: User, place: Place) -> list[str]:
     """Return the names of the folders in the folder, at most MOST_FOLDERS and one.
 
-    One query, whatever is in them: the database cuts the next part off each path.
+    Three queries at most, whatever is in them: the database goes through the paths of
+    the tenant's folders, and looks into each for an object that the user may see.
     """
     if place.search:
         return []
-    objects = seen(user).exclude(folder=place.folder)
     start = f"{place.folder}/" if place.folder else ""
-    objects = objects.filter(finding.starts_with(start))
-    rest = Substr("folder", len(start) + 1)
-    found = (
-        objects.annotate(rest=rest, end=StrIndex(rest, Value("/")))
-        .annotate(
-            child=Case(When(end=0, then=F("rest")), default=Left("rest", F("end") - 1))
-        )
-        .order_by("child")
-        .values_list("child", flat=True)
-        .distinct()
+    there = StoredObject.objects.filter(
+        finding.starts_with(start) if start else Q(folder__gt=""),
+        tenant=user.tenant_id,
+        deleted_at__isnull=True,
     )
-    return list(found[: MOST_FOLDERS + 1])
+    each = not user.is_administrator and access.OBJECTS.has_many(user)
+    some = Exists(seen(user, each=each).filter(folder=OuterRef("folder")))
+    # With the count it is asked of each folder (HAVING), and not of each object.
+    paths = (
+        there.values("folder")
+        .annotate(count=Count("*"))
+        .filter(Q(count=0) | Q(some))
+        .order_by("folder")
+        .values_list("folder", flat=True)
+    )
+    found: dict[str, None] = {}
+    for path in paths.iterator():
+        found[path[len(start) :].partition("/")[0]] = None
+        if len(found) > MOST_FOLDERS:
+            break
+    return list(found)
 
 
 def objects_in(user: User, place: Place) -> QuerySet[StoredObject]:
     """Return the objects of the folder; with a search, those in it at any depth."""
-    found = seen(user)
     if not place.search:
-        found = found.filter(folder=place.folder)
+        found = seen(user, each=True).filter(folder=place.folder)
     else:
+        found = seen(user)
         for word in place.search.split():
             found = found.filter(Q(name__icontains=word) | Q(folder__icontains=word))
         found = found.filter(finding.below(place.folder))
