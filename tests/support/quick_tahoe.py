@@ -6,8 +6,8 @@ primes that were found make a key: as long as any other and no secret, which sui
 the grid of a test.
 
 A node imports a thousand modules, which is most of what its start takes. `quick_nodes`
-has a fork server import those of other packages once. None of them makes Twisted's
-reactor, which a process can't share.
+has a fork server import them once. They make Twisted's reactor, which processes can't
+share: each node makes it anew.
 """
 
 from __future__ import annotations
@@ -30,14 +30,7 @@ from unittest import mock
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 EXPONENT = 65537
-PRELOADED = [
-    *("asyncio", "autobahn.twisted.websocket", "cbor2", "click", "eliot", "filelock"),
-    *("collections_extended", "hyperlink", "psutil", "pycddl", "pyrsistent", "treq"),
-    *("twisted.internet.endpoints", "twisted.internet.epollreactor"),
-    *("twisted.internet.ssl", "twisted.protocols.tls", "twisted.scripts.twistd"),
-    *("twisted.web.client", "twisted.web.server", "twisted.web.static"),
-    *("twisted.web.template", "werkzeug.routing", "wormhole", "yaml", "zfec"),
-]
+PRELOADED = ["allmydata.scripts.runner", "allmydata.webish"]
 
 
 class Keys:
@@ -125,6 +118,9 @@ def be_node(command: list[str], environment: dict[str, str], files: list[Any]) -
         os.dup2(file.fileno(), number)
     os.environ.clear()
     os.environ.update(environment)
+    from twisted.internet import reactor
+
+    reactor.__init__()  # type: ignore[misc]
     run_tahoe(command)
 
 
@@ -135,7 +131,7 @@ def run_tahoe(command: list[str]) -> None:
     from allmydata.scripts.runner import run
 
     of_tahoe.create_signing_keypair = Keys().make
-    sys.exit(run())
+    sys.exit(run(argv=command))
 
 
 @contextlib.contextmanager

@@ -141,21 +141,23 @@ class TestOneNode:
 
 
 class TestKeptDirectory:
+    """With nodes that start quickly: the start itself is what others here look at."""
+
     @pytest.fixture
     def place(self, tmp_path: Path) -> Path:
         return tmp_path / "my grid é"
 
     def test_a_second_start_finds_the_same_grid_of_the_same_size(
-        self, place: Path
+        self, place: Path, tahoe: Path
     ) -> None:
         place.mkdir()
         place.chmod(0o755)
-        with LocalGrid(place) as first:
+        with LocalGrid(place, tahoe=tahoe) as first:
             cap, base_url = put(first.base_url), first.base_url
             root = requests.post(f"{base_url}/uri?t=mkdir", timeout=30).text
         with pytest.raises(ValueError, match="servers=1 and gateways=1"):
             LocalGrid(place, servers=2).start()
-        with LocalGrid(place) as second:
+        with LocalGrid(place, tahoe=tahoe) as second:
             assert second.base_url == base_url
             assert get(base_url, cap) == CONTENT
             # Only the server that made a directory's shares lets them be changed.
@@ -163,14 +165,14 @@ class TestKeptDirectory:
             assert requests.post(link, data={"uri": cap}, timeout=30).status_code == 200
         assert place.stat().st_mode & 0o777 == 0o700
 
-    def test_a_taken_port_is_replaced(self, place: Path) -> None:
-        with LocalGrid(place) as first:
+    def test_a_taken_port_is_replaced(self, place: Path, tahoe: Path) -> None:
+        with LocalGrid(place, tahoe=tahoe) as first:
             cap, base_url = put(first.base_url), first.base_url
         with socket.socket() as stranger:
             stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             stranger.bind(("127.0.0.1", int(base_url.rpartition(":")[2])))
             stranger.listen()
-            with LocalGrid(place) as second:
+            with LocalGrid(place, tahoe=tahoe) as second:
                 assert second.base_url != base_url
                 assert get(second.base_url, cap) == CONTENT
 
@@ -193,8 +195,8 @@ class TestKeptDirectory:
 
 
 @pytest.fixture(scope="module")
-def large_grid() -> Iterator[LocalGrid]:
-    with LocalGrid(servers=4, gateways=2) as grid:
+def large_grid(tahoe: Path) -> Iterator[LocalGrid]:
+    with LocalGrid(servers=4, gateways=2, tahoe=tahoe) as grid:
         yield grid
 
 
@@ -252,8 +254,8 @@ class TestShares:
     def test_the_defaults(self, servers: int, shares: tuple[int, int, int]) -> None:
         assert LocalGrid(servers=servers).encoding == shares
 
-    def test_those_given_are_used(self) -> None:
-        with LocalGrid(needed=3, happy=1, total=5) as grid:
+    def test_those_given_are_used(self, tahoe: Path) -> None:
+        with LocalGrid(needed=3, happy=1, total=5, tahoe=tahoe) as grid:
             assert ":3:5:" in put(grid.base_url)
 
     @pytest.mark.parametrize(
