@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import zoneinfo
 from datetime import timedelta
 from typing import Any, ClassVar, NoReturn
@@ -94,11 +95,15 @@ class UserManager(DjangoUserManager["User"]):
         raise TypeError("A superuser belongs to a tenant: use `createsupertenant`.")
 
 
-def time_zones() -> list[tuple[str, str]]:
-    """Return the time zones that this host knows, as choices."""
+@functools.cache
+def time_zones() -> tuple[tuple[str, str], ...]:
+    """Return the time zones that this host knew at first, as choices.
+
+    Each serializer of a user asks, and the host's are hundreds of files.
+    """
     # Debian has these two beside the zones.
     names = zoneinfo.available_timezones() - {"localtime", "Factory"}
-    return [(name, name) for name in sorted(names)]
+    return tuple((name, name) for name in sorted(names))
 
 
 class User(AbstractUser):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zoneinfo
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from django.test import Client
 from rest_framework.test import APIClient
 
-from accounts import people
+from accounts import models, people
 from accounts.models import User
 from events.models import Event
 from objects.models import StoredObject
@@ -154,3 +155,22 @@ def test_an_administrator_chooses_it_in_the_admin(user: User, browser: Client) -
 
     assert response.status_code == 302
     assert User.objects.get().time_zone == "Europe/Vienna"
+
+
+def test_the_zones_of_the_host_are_read_once(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, read = zoneinfo.available_timezones, 0
+
+    def counted() -> set[str]:
+        nonlocal read
+        read += 1
+        return usual()
+
+    monkeypatch.setattr(zoneinfo, "available_timezones", counted)
+    models.time_zones.cache_clear()
+
+    for zone in ("Asia/Tokyo", "Europe/Berlin"):
+        assert choose(user, zone).status_code == 200
+
+    assert read == 1
