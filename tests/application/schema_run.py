@@ -173,6 +173,15 @@ def caller_of(app: Callable[..., Any]) -> Callable[..., Any]:
 
 def token() -> str:
     """Return an access token of the caller's, who is made anew if they are gone."""
+    able = {"is_active": True, "is_administrator": True, "tenant__is_super": True}
+    callers = User.objects.filter(username="caller", tenant__slug="callers")
+    user = callers.filter(**able).select_related("tenant").first() or enabled()
+    access = create_tokens(user).access_token
+    access.set_exp(lifetime=timedelta(hours=1))
+    return str(access)
+
+
+def enabled() -> User:
     tenant, _made = Tenant.objects.get_or_create(
         slug="callers", defaults={"name": "Callers"}
     )
@@ -183,6 +192,4 @@ def token() -> str:
     User.objects.filter(pk=user.pk).update(
         is_active=True, is_administrator=True, tenant=tenant
     )
-    access = create_tokens(user).access_token
-    access.set_exp(lifetime=timedelta(hours=1))
-    return str(access)
+    return user

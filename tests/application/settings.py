@@ -17,3 +17,5 @@ REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"] = dict.fromkeys(
 )
 # Mail is looked at when the request has ended.
 MAIL_IN_BACKGROUND = False
+# Each client of a test makes the middleware anew, which would list all static files.
+WHITENOISE_AUTOREFRESH = True
