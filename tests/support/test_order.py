@@ -1,6 +1,5 @@
 """Tests of which tests come first."""
 
-import ast
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,11 +11,9 @@ from tests.support.order import LONG, SHARED, place
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("test", LONG)
-def test_each_long_test_exists(test: str) -> None:
-    file, _, name = test.partition("::")
-    functions = ast.parse((ROOT / file).read_text()).body
-    assert name in {getattr(each, "name", None) for each in functions}
+@pytest.mark.parametrize("module", LONG)
+def test_each_long_module_exists(module: str) -> None:
+    assert (ROOT / module).is_file()
 
 
 @pytest.mark.parametrize("server", SHARED)
@@ -34,7 +31,7 @@ def test_what_takes_long_is_first_and_the_tests_of_a_server_are_neighbours() -> 
         test("c", SHARED[1]),
         test("d", SHARED[0]),
         test("e"),
-        test(f"{LONG[0]}[x]", SHARED[1]),
+        test(f"{LONG[0]}::x", SHARED[1]),
     ]
     found = [each.nodeid for each in sorted(tests, key=place)]
-    assert found == [f"{LONG[0]}[x]", "b", "d", "c", "a", "e"]
+    assert found == [f"{LONG[0]}::x", "b", "d", "c", "a", "e"]
