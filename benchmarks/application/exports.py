@@ -34,6 +34,8 @@ from tests.support import redis_server
 MIB = 1 << 20
 GROWTH = DISK = 64.0  # MiB
 SLOWER, SOON = 1.3, 90.0
+KILLED = {"database": DATABASE, "celery": CELERY, "emptied": CELERY}
+"""Runners of the exports; with the last, the broker comes back empty each time."""
 FILL = """
 import io, os
 from accounts.models import Tenant, User
@@ -112,14 +114,17 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--store", choices=("s3", "tahoe", "both"), default="both")
     parser.add_argument("--many", type=int, default=0, help="tiny files, nothing else")
     parser.add_argument("--kills", type=int, default=0, help="and nothing else")
+    parser.add_argument("--only", choices=KILLED, help="with --kills, one of them")
     given = parser.parse_args(arguments)
     settings.configure(SECRET_KEY=secrets.token_hex(), USE_TZ=True)
     rows: list[Row] = []
     if given.many:
         rows += very_many(given.many)
     elif given.kills:
-        for runner in (DATABASE, CELERY):
-            rows += killed(runner, given.kills)
+        for name, runner in KILLED.items():
+            if given.only in (None, name):
+                is_emptied = name == "emptied"
+                rows += killed(runner, given.kills, is_emptied=is_emptied)
     else:
         for kind in ("s3", "tahoe"):
             if given.store in (kind, "both"):
@@ -195,26 +200,38 @@ def very_many(files: int) -> list[Row]:
     ]
 
 
-def killed(runner: str, kills: int) -> list[Row]:
-    """Return the figures of exports by a worker that is killed again and again."""
+def killed(runner: str, kills: int, *, is_emptied: bool = False) -> list[Row]:
+    """Return the figures of exports by a worker that is killed again and again.
+
+    ``is_emptied``: the broker is begun anew after each kill, and knows nothing then.
+    """
+    label, broker = runner, None
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         more = {"JOBS_ATTEMPTS": str(kills + 1)}
         if runner == CELERY:
             broker = stack.enter_context(redis_server.running(folder))
             more["CELERY_BROKER_URL"] = broker.url
+
+        def after() -> None:
+            if is_emptied and broker is not None:
+                broker.stop()
+                broker.start()
+
         made = stack.enter_context(crew(runner, folder, **more))
         exporting.fill(made, folders=4, files=60, size=5_000_000)
         exporting.start(made, kills, folders=4)
-        result = exporting.run(made, kills, seed=1, longest=1.5)
+        result = exporting.run(made, kills, seed=1, longest=1.5, after=after)
+    if is_emptied:
+        label += ", broker emptied"
     found = result.found
     right = found["exports"] - len(found["wrong"])
     left = f"{len(found['left over'])} left over until the hourly job"
     return [
-        at_least(f"{runner}: right after {kills} kills", right, "", kills, left),
-        at_most(f"{runner}: quota not right by", abs(found["quota"]), "bytes", 0, ""),
+        at_least(f"{label}: right after {kills} kills", right, "", kills, left),
+        at_most(f"{label}: quota not right by", abs(found["quota"]), "bytes", 0, ""),
         at_most(
-            f"{runner}: the slowest, from its kill on",
+            f"{label}: the slowest, from its kill on",
             max(result.seconds),
             "s",
             SOON,

@@ -1,18 +1,23 @@
 """The web process killed at random moments of uploads and deletes: a fault run.
 
 No row may say stored without its bytes, and after a sweep no bytes may be without a
-row. The tests do a handful; this does a hundred, on a disk or a grid.
+row. The tests do a handful; this does a hundred, on a disk, a grid or S3, on SQLite or
+PostgreSQL. Half of the uploads are resumable ones (tus), with ``--in-parts``.
 """
 
 from __future__ import annotations
 
 import argparse
+import secrets
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from tahoestorage.testing.grid import LocalGrid
+from django.conf import settings
+
+from benchmarks.application.uploads import store
+from tests.application import postgres
 from tests.application.kills import run
 from tests.application.site import bare_environment
 
@@ -21,25 +26,32 @@ def main(arguments: Sequence[str]) -> int:
     """Print what was left; 0 if nothing lies and nothing is without a row."""
     parser = argparse.ArgumentParser(prog="kills", description=__doc__)
     parser.add_argument("--kills", type=int, default=100, help="%(default)s")
-    parser.add_argument("--store", choices=("files", "grid"), default="files")
+    parser.add_argument("--store", choices=("files", "grid", "s3"), default="files")
+    parser.add_argument("--postgresql", action="store_true", help="not SQLite")
+    parser.add_argument(
+        "--in-parts", action="store_true", help="tus, every second time"
+    )
     parser.add_argument("--seed", type=int, default=1, help="%(default)s")
     given = parser.parse_args(arguments)
+    settings.configure(SECRET_KEY=secrets.token_hex(), USE_TZ=True)
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         environment = bare_environment(work)
-        if given.store == "grid":
-            grid = stack.enter_context(LocalGrid(work / "grid"))
-            cap = work / "root.cap"
-            cap.write_text(grid.create_root().uri)
-            environment |= {
-                "TAHOE_STORAGE_BASE_URL": grid.base_url,
-                "TAHOE_STORAGE_BASE_CAP_FILE": str(cap),
-                "TAHOE_STORAGE_CACHE_DIRECTORY": str(work / "cache"),
-            }
-        result = run(environment, work, given.kills, given.seed)
+        if given.store != "files":
+            kind = "tahoe" if given.store == "grid" else "s3"
+            variables, _make = stack.enter_context(store(kind, work))
+            cache = str(work / "cache")
+            environment |= {"TAHOE_STORAGE_CACHE_DIRECTORY": cache} | variables
+        if given.postgresql:
+            server = stack.enter_context(postgres.running())
+            environment["DATABASE_URL"] = server.make_database()
+        result = run(
+            environment, work, given.kills, given.seed, is_in_parts=given.in_parts
+        )
     print(
-        f"{result.kills} kills, {result.acknowledged} uploads and {result.deleted} "
-        f"deletes acknowledged, {result.after['stored']} versions at the end"
+        f"{given.store}: {result.kills} kills, {result.acknowledged} uploads and "
+        f"{result.deleted} deletes acknowledged, {result.resumed} in parts went "
+        f"on; {result.after['stored']} versions at the end"
     )
     figures = {
         "rows that say stored without their bytes": result.before["broken"],

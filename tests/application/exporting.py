@@ -10,7 +10,7 @@ import json
 import random
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,10 +110,17 @@ class Killed:
     found: dict[str, Any] = field(default_factory=dict)
 
 
-def run(crew: Crew, kills: int, seed: int, *, longest: float) -> Killed:
+def run(
+    crew: Crew,
+    kills: int,
+    seed: int,
+    *,
+    longest: float,
+    after: Callable[[], None] = lambda: None,
+) -> Killed:
     """Kill the only worker so often, each time up to ``longest`` s into an export.
 
-    The database is SQLite's.
+    ``after`` is called after each kill. The database is SQLite's.
     """
     chance, hits = random.Random(seed), dict[str, list[float]]()
     with _database(crew) as rows:
@@ -125,6 +132,7 @@ def run(crew: Crew, kills: int, seed: int, *, longest: float) -> Killed:
             crew.kill(crew.workers[-1])
             for job in hit:
                 hits.setdefault(job, []).append(time.time())
+            after()
         crew.hire()
         wait_for(lambda: not _open(rows), PATIENCE + 60)
         ended = dict(_ended(rows))

@@ -13,6 +13,7 @@ import random
 import signal
 import threading
 import time
+from base64 import b64encode
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from tests.application.site import Environment, manage, served_by
 
 PATIENCE = 120  # seconds; only an error takes so long
 CLIENTS = 4
+PART = "application/offset+octet-stream"
 _TOKEN = ("createusertoken", "ann")
 FILL = """
 import json
@@ -44,6 +46,7 @@ from accounts.models import Tenant
 from objects.models import StoredObject, Version
 from objects.purging import purge
 from objects.reading import hashed
+from uploads.models import Upload, UploadPart
 from django.db.models import Sum
 from django.utils import timezone
 def kept(directory):
@@ -65,20 +68,25 @@ def look():
         except FileNotFoundError:
             broken.append(version.key)
     keys = set(Version.objects.values_list("key", flat=True))
+    keys |= set(UploadPart.objects.values_list("key", flat=True))
     tenant = Tenant.objects.get(slug="acme")
     return {
         "stored": stored.count(),
         "broken": broken,
-        "without a row": sorted(set(kept("tenants")) - keys),
+        "without a row": sorted({*kept("tenants"), *kept("uploads")} - keys),
         "not stored": Version.objects.exclude(state="stored").count(),
         "objects": {found.name: found.sha256 for found in
                     StoredObject.objects.filter(deleted_at=None)},
         "used": [tenant.used_bytes, tenant.reserved_bytes, tenant.reserved_objects],
         "sum": stored.aggregate(sum=Sum("size"))["sum"] or 0,
     }
-before = look()
 output = io.StringIO()
+# Uploads in parts that go on, as their senders do not any more.
+call_command("jobs_worker", "--once", stdout=output)
+before = look()
+Upload.objects.filter(finished_at=None).update(expires_at=timezone.now())
 for _ in range(2):
+    call_command("uploads_sweep", stdout=output)
     call_command("objects_sweep", "--older-than=0", "--force", stdout=output)
     purge(timezone.now() + timedelta(days=2))
 print(json.dumps([before, look()]))
@@ -98,19 +106,27 @@ class Killed:
     before: dict[str, Any]
     after: dict[str, Any]
     lost: list[str]
+    resumed: int
+    """Times that an upload in parts went on after it was cut."""
     seconds: list[float]
     """From each kill until something was answered again."""
 
 
 @dataclass
 class Client:
-    """Uploads and deletes by names of its own, one after another."""
+    """Uploads and deletes by names of its own, one after another.
+
+    Every second upload is one in parts (tus), where ``is_in_parts``: it goes on after a
+    kill, three times of four.
+    """
 
     number: int
     random: random.Random
+    is_in_parts: bool = False
     certain: dict[str, str] = field(default_factory=dict)
     """By name, the SHA-256 of what must be there: nothing was sent since."""
     acknowledged: int = 0
+    resumed: int = 0
     deleted: int = 0
     answered: int = 0
 
@@ -120,6 +136,11 @@ class Client:
         content = self.random.randbytes(size)
         sha256 = hashlib.sha256(content).hexdigest()
         self.certain.pop(name, None)
+        if self.is_in_parts and size and self.random.random() < 0.5:
+            if self._send_parts(f"{api}/uploads/", session, name, content):
+                self.acknowledged += 1
+                self.certain[name] = sha256
+            return
         response = session.put(f"{api}/content/{name}", data=content, timeout=PATIENCE)
         self.answered += 1
         if response.status_code not in (200, 201):
@@ -133,15 +154,66 @@ class Client:
             done = session.delete(url, timeout=PATIENCE)
             self.deleted += done.status_code == 204
 
+    def _send_parts(
+        self, create: str, session: requests.Session, name: str, content: bytes
+    ) -> bool:
+        """Upload by tus, in four requests or more; whether it is stored for certain."""
+        tus = {"Tus-Resumable": "1.0.0"}
+        told = b64encode(name.encode()).decode()
+        new = {"Upload-Length": str(len(content)), "Upload-Metadata": f"name {told}"}
+        made = session.post(create, headers=tus | new, timeout=PATIENCE)
+        self.answered += 1
+        if made.status_code != 201:
+            return False
+        url, offset, is_cut = made.headers["Location"], 0, False
+        while True:
+            try:
+                if is_cut:
+                    said = session.head(url, headers=tus, timeout=PATIENCE)
+                    if said.status_code == 423:  # The one that was cut has it still.
+                        time.sleep(0.05)
+                        continue
+                    if said.status_code != 200 or "Job-Id" in said.headers:
+                        return False
+                    offset, is_cut = int(said.headers["Upload-Offset"]), False
+                    self.resumed += 1
+                    if offset == len(content):
+                        return True
+                part = content[offset : offset + -(-len(content) // 4)]
+                where = {"Upload-Offset": str(offset), "Content-Type": PART}
+                sent = session.patch(
+                    url, data=part, headers=tus | where, timeout=PATIENCE
+                )
+                self.answered += 1
+            except requests.RequestException:
+                if self.random.random() < 0.25:
+                    return False
+                is_cut = True
+                continue
+            if sent.status_code != 204:
+                return False
+            offset += len(part)
+            if offset == len(content):
+                return "Job-Id" not in sent.headers
+
 
 def run(
-    environment: Environment, work: Path, kills: int, seed: int, longest: float = 0.6
+    environment: Environment,
+    work: Path,
+    kills: int,
+    seed: int,
+    longest: float = 0.6,
+    *,
+    is_in_parts: bool = False,
 ) -> Killed:
-    """Kill the web process so often, each time after up to ``longest`` seconds."""
+    """Kill the web process so often, each time after up to ``longest`` seconds.
+
+    ``is_in_parts``: half of the uploads are resumable ones.
+    """
     chance = random.Random(seed)
     environment = environment | {"THROTTLE_USER": "off", "THROTTLE_TENANT": "off"}
     tokens = [_access(_shell(environment, FILL))]
-    clients = [Client(n, random.Random(seed + n)) for n in range(CLIENTS)]
+    clients = [Client(n, random.Random(seed + n), is_in_parts) for n in range(CLIENTS)]
     stop = threading.Event()
     seconds = []
     options = ["--preload", "--workers=1", "--threads=8", "--log-level=error"]
@@ -193,6 +265,7 @@ def run(
         before,
         after,
         lost,
+        sum(client.resumed for client in clients),
         seconds,
     )
 
