@@ -59,6 +59,14 @@ def main(arguments: Sequence[str]) -> int:
         "bytes without a row before the sweep": result.before["without a row"],
         "bytes without a row after it": result.after["without a row"],
         "acknowledged uploads that were lost": result.lost,
+        "rows after it that are not stored": [None] * result.after["not stored"],
+        "figures of the quota that are not right": [
+            found
+            for found, right in zip(
+                result.after["used"], (result.after["sum"], 0, 0), strict=True
+            )
+            if found != right
+        ],
     }
     for label, found in figures.items():
         print(f"{len(found):6} {label}")
