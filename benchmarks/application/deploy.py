@@ -77,7 +77,8 @@ def small_disk(cloud: Cloud, gcs: GCS, work: Path, files: int) -> Figures:
             "the cache's files then",
             f"{used:.1f} MiB",
             "16 MiB",
-            found.in_cache <= CACHE,
+            # None at all is a cache that is off.
+            0 < found.in_cache <= CACHE,
         ),
     ]
 
