@@ -14,6 +14,8 @@ import secrets
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from botocore.auth import AUTH_TYPE_MAPS, S3SigV4Auth
+
 from tahoestorage.backends import digests
 from tahoestorage.backends.content import CHUNK
 from tahoestorage.exceptions import FileMissing, StoreError, StoreForbids
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from tahoestorage.backends.s3.reading import S3Reading
 
 ALGORITHM = "SHA256"
+BY_CHECKSUM = "tahoestorage-s3v4"
+"""The version of signatures that ``_SignedByChecksum`` makes."""
+_HEADER = "x-amz-checksum-sha256"
 _COMPOSITE = re.compile(r"([A-Za-z0-9+/]{43}=)-([0-9]+)")
 
 
@@ -48,6 +53,23 @@ def with_sha256(parameters: Mapping[str, Any]) -> dict[str, Any]:
 def encoded(digest: bytes) -> str:
     """Return a digest as S3's headers have it."""
     return base64.b64encode(digest).decode()
+
+
+class _SignedByChecksum(S3SigV4Auth):
+    """A signature of version 4, of a body by the SHA-256 that is sent with it.
+
+    The body is not hashed once more.
+    """
+
+    def payload(self, request: Any) -> str:
+        digest = request.headers.get(_HEADER)
+        if digest is not None:
+            return base64.b64decode(digest).hex()
+        signed: str = super().payload(request)
+        return signed
+
+
+AUTH_TYPE_MAPS[BY_CHECKSUM] = _SignedByChecksum
 
 
 def sha256_in(

@@ -17,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from tahoestorage import forks, metering
 from tahoestorage.backends.credentials import fingerprint
+from tahoestorage.backends.s3.checksums import BY_CHECKSUM
 from tahoestorage.backends.s3.conditions import is_at_amazon
 from tahoestorage.backends.s3.errors import ERRORS, NO_CREDENTIALS, no_credentials
 from tahoestorage.backends.s3.heldbody import begins_a_held_body
@@ -138,6 +139,7 @@ class Clients:
             events.register("request-created.s3", _note_start)
             events.register("response-received.s3", _count_request)
             events.register_first("choose-signer.s3", _keep_version_4)
+            events.register_first("choose-signer.s3.UploadPart", _sign_by_checksum)
             return made
         except NO_CREDENTIALS as error:
             failure = no_credentials(error, "a client of S3", "it")
@@ -163,6 +165,11 @@ def _keep_version_4(signature_version: object, **others: object) -> str | None:
         if signature_version in (f"v4-{kind}", f"s3v4-{kind}"):
             return f"s3v4-{kind}"
     return None
+
+
+def _sign_by_checksum(signature_version: object, **others: object) -> str | None:
+    """Have the body of a part hashed once: for its checksum, and not to sign it too."""
+    return BY_CHECKSUM if signature_version in {"v4", "s3v4"} else None
 
 
 def _send_at_once(request: AWSPreparedRequest, **others: object) -> None:

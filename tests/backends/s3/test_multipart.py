@@ -7,6 +7,7 @@ import os
 from dataclasses import replace
 from typing import Any
 
+import botocore.auth
 import pytest
 
 from tahoestorage.backends.s3 import S3Storage
@@ -49,6 +50,32 @@ def test_parts_become_one_file_when_they_are_completed(storage: S3Storage) -> No
     head = client.head_object(Bucket=storage.bucket_name, Key="dir/a")
     assert head["ContentType"] == TYPE
     assert not unfinished(storage)
+
+
+@pytest.mark.parametrize("scheme", ["make_strict_s3", "make_tls_s3"])
+def test_a_part_is_hashed_once_for_its_checksum_and_its_signature(
+    request: pytest.FixtureRequest, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make: MakeS3 = request.getfixturevalue(scheme)
+    storage, hashed = make(**CHECKED), list[int]()
+    upload, sha256 = storage.begin_parts("dir/a", TYPE), hashlib.sha256
+
+    def noted(content: bytes = b"", **options: Any) -> Any:
+        hashed.append(len(content))
+        return sha256(content, **options)
+
+    monkeypatch.setattr(botocore.auth, "sha256", noted)
+    with s3_requests(storage) as sent:
+        storage.put_part("dir/a", upload, 1, CONTENT)
+
+    assert sent[0].headers["x-amz-content-sha256"] == SHA256
+    assert hashed
+    assert max(hashed) < 10_000  # bytes, of what is signed besides
+    # Without one, the signature has a digest of its own.
+    plain = make()
+    with s3_requests(plain) as sent:
+        plain.put_part("dir/b", plain.begin_parts("dir/b", TYPE), 1, CONTENT)
+    assert sent[-1].headers["x-amz-content-sha256"] == SHA256
 
 
 def test_a_part_that_is_sent_again_replaces_that_of_its_number(
