@@ -6,6 +6,7 @@ import uuid
 from typing import Any, cast
 
 from django.db import transaction
+from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
@@ -16,7 +17,9 @@ from rest_framework.views import APIView
 
 from accounts.models import User
 from accounts.tokens import version_of
+from api import documented
 from api.bodies import limit
+from api.idempotency import forget, once_made
 from api.problems import Problem
 from api.serializers import NamedSerializer
 from api.tusheaders import UNKNOWN_TYPE
@@ -69,7 +72,8 @@ class DirectUploadsView(APIView):
 
     @extend_schema(
         request=NewDirectSerializer,
-        responses={201: DirectSerializer, **dict.fromkeys((409, 507))},
+        responses={201: DirectSerializer, **dict.fromkeys((404, 409, 507))},
+        parameters=[documented.IDEMPOTENCY_KEY],
     )
     def post(self, request: Request) -> Response:
         """Get the request that uploads an object to the bucket, past this site.
@@ -81,53 +85,71 @@ class DirectUploadsView(APIView):
         given = NewDirectSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         data, user = given.validated_data, cast(User, request.user)
-        if not access.may_write(user, data["folder"], data["name"]):
-            raise Problem(409, _("Another object has the name."), "name_taken")
-        with transaction.atomic():
-            version = storing.begin(
-                tenant=user.tenant,
-                user=user,
-                folder=data["folder"],
-                name=data["name"],
-                size=data["size"],
-                content_type=data["content_type"],
-            )
-            upload = Upload.objects.create(
-                kind=Upload.Kind.DIRECT,
-                version=version,
-                user=user,
-                user_version=version_of(user),
-                store=version.store,
-                size=data["size"],
-                expires_at=expiry(),
-            )
-        # Not before: stores are asked for it, while nobody's row is locked.
-        try:
-            signed = direct.sign(version)
-        except BaseException as error:
+
+        def begin() -> Response:
+            if not access.may_write(user, data["folder"], data["name"]):
+                raise Problem(409, _("Another object has the name."), "name_taken")
+            with transaction.atomic():
+                version = storing.begin(
+                    tenant=user.tenant,
+                    user=user,
+                    folder=data["folder"],
+                    name=data["name"],
+                    size=data["size"],
+                    content_type=data["content_type"],
+                )
+                upload = Upload.objects.create(
+                    kind=Upload.Kind.DIRECT,
+                    version=version,
+                    user=user,
+                    user_version=version_of(user),
+                    store=version.store,
+                    size=data["size"],
+                    expires_at=expiry(),
+                )
+            known = {"id": upload.pk, "object": version.object_id}
+            return Response(known, status=201)
+
+        response = once_made(request, begin, about="object")
+        # Not before: stores are asked for it, while nobody's row is locked. And each
+        # time: who has the URL may upload, so it is kept nowhere.
+        response.data = signed(request, own(request, response.data["id"]))
+        response["Cache-Control"] = "no-store"
+        return response
+
+
+def signed(request: Request, upload: Upload) -> dict[str, Any]:
+    """Return the request that uploads it.
+
+    Raises Problem where the store takes none, and what the store raises. The upload is
+    given up then, unless the same may be asked again.
+    """
+    version = upload.version
+    if version is None:
+        raise Http404
+    try:
+        found = direct.sign(version)
+    except BaseException as error:
+        is_over = isinstance(error, direct.NotDirect)
+        if is_over or "Idempotency-Key" not in request.headers:
             storing.abandon(version)
             finishing.remove(upload)
-            if isinstance(error, direct.NotDirect):
-                raise Problem(
-                    409, _("The store takes no direct uploads."), "not_direct"
-                ) from None
-            raise
-        found = {
-            "id": upload.pk,
-            "object": version.object_id,
-            "method": signed.method,
-            "url": signed.url,
-            "headers": signed.headers,
-            "form": signed.fields,
-            "expires_at": min(
-                upload.expires_at, direct.end_of(signed) or upload.expires_at
-            ),
-        }
-        return Response(
-            DirectSerializer(found).data,
-            status=201,
-            headers={"Cache-Control": "no-store"},
-        )
+            forget(request)
+        if is_over:
+            raise Problem(
+                409, _("The store takes no direct uploads."), "not_direct"
+            ) from None
+        raise
+    known = {
+        "id": upload.pk,
+        "object": version.object_id,
+        "method": found.method,
+        "url": found.url,
+        "headers": found.headers,
+        "form": found.fields,
+        "expires_at": min(upload.expires_at, direct.end_of(found) or upload.expires_at),
+    }
+    return dict(DirectSerializer(known).data)
 
 
 class DirectUploadView(APIView):

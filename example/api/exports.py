@@ -18,6 +18,7 @@ from rest_framework.response import Response
 
 from accounts.access import user_of
 from api import documented
+from api.idempotency import makes_once
 from api.problems import Problem, as_problem
 from api.serializers import cleaned
 from exports import access, downloads, importing, removing, retention, starting
@@ -129,8 +130,11 @@ class ExportViewSet(
         return access.visible(self.request.user).select_related("job", "event")
 
     @extend_schema(
-        request=NewExportSerializer, responses={201: ExportSerializer, 404: None}
+        request=NewExportSerializer,
+        responses={201: ExportSerializer, 404: None},
+        parameters=[documented.IDEMPOTENCY_KEY],
     )
+    @makes_once()
     def create(self, request: Request) -> Response:
         """Start an export; a job makes it."""
         given = NewExportSerializer(data=request.data)
@@ -192,8 +196,10 @@ class ExportViewSet(
     @extend_schema(
         request=ImportSerializer,
         responses={202: ImportStartedSerializer, 404: None, 409: None},
+        parameters=[documented.IDEMPOTENCY_KEY],
     )
     @action(detail=False, methods=["post"], url_path="import")
+    @makes_once()
     def import_(self, request: Request) -> Response:
         """Start an import of an archive as a new folder or a new event.
 

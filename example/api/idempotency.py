@@ -14,7 +14,7 @@ import json
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken
@@ -37,7 +37,7 @@ from objects.models import Version
 KEPT = timedelta(days=1)
 LEASE = timedelta(minutes=5)
 RENEWED = 30.0  # seconds
-HEADERS = ("ETag", "Location", "Upload-Offset", "Upload-Expires", "Object-Id", "Job-Id")
+HEADERS = ("ETag", "Location")
 LONGEST = 255
 SALT = "api.idempotency"
 
@@ -84,6 +84,76 @@ def once(
         _mine(mark).delete()  # None where it was stored all the same.
         raise
     return kept[-1]
+
+
+def once_made(
+    request: Request,
+    make: Callable[[], Response],
+    *,
+    parameters: Any = None,
+    about: str = "",
+    afterwards: Callable[[Response], None] = lambda response: None,
+) -> Response:
+    """Return the response to what ``make`` made, or what it was the first time.
+
+    As `once`, for what is made of the body as it was parsed, or of ``parameters`` where
+    they are given. ``make`` is called in the transaction that keeps the response; it
+    asks no store and sends no mail. ``afterwards`` does so once that is committed, and
+    may change the response; where it raises, the key may be used again. Of a process
+    that is killed in between the response is kept as it was. ``about`` names the member
+    of the response that is the id of an object.
+    """
+    key = _key_of(request)
+    if key is None:
+        response = make()
+        afterwards(response)
+        return response
+    known = request.data if parameters is None else parameters
+    mark, _is_taken_over = _claim(request, key, known)
+    if mark.status is not None:
+        return _kept(mark)
+    try:
+        with transaction.atomic():
+            _confirm(mark)
+            response = make()
+            object_id = response.data[about] if about else None
+            _keep(mark, response, object_id=object_id)
+    except BaseException:
+        _mine(mark).delete()
+        raise
+    marks = OnceRequest.objects.filter(pk=mark.pk, lease=mark.lease)
+    try:
+        afterwards(response)
+        headers, body = _of(response)
+    except BaseException:
+        marks.delete()
+        raise
+    marks.update(headers=headers, body=body)
+    return response
+
+
+def makes_once(
+    *, about: str = ""
+) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
+    """Let a method of a view that answers a POST do so by `once_made`."""
+
+    def decorate(create: Callable[..., Response]) -> Callable[..., Response]:
+        @wraps(create)
+        def once_only(
+            view: Any, request: Request, *args: Any, **kwargs: Any
+        ) -> Response:
+            make = partial(create, view, request, *args, **kwargs)
+            return once_made(request, make, about=about)
+
+        return once_only
+
+    return decorate
+
+
+def forget(request: Request) -> None:
+    """Let the request's key be used again: what it began was given up."""
+    if (key := _key_of(request)) is not None:
+        OnceRequest.objects.filter(user=request.user, key=key).delete()
 
 
 def forget_old() -> int:
@@ -182,10 +252,16 @@ def _keep(
 ) -> None:
     """Keep the result: in the transaction that makes it."""
     mark.status, mark.content = response.status_code, sha256
-    mark.headers = {name: response[name] for name in HEADERS if name in response}
-    mark.body, mark.object_id = _seal(response.data), object_id
+    mark.headers, mark.body = _of(response)
+    mark.object_id = object_id
     kept = ("status", "content", "headers", "body", "object_id")
     _mine(mark).update(**{name: getattr(mark, name) for name in kept})
+
+
+def _of(response: Response) -> tuple[dict[str, str], str]:
+    """Return what is kept of a response."""
+    headers = {name: response[name] for name in HEADERS if name in response}
+    return headers, _seal(response.data)
 
 
 def _repeated(mark: OnceRequest, content: IncomingFile) -> Response:

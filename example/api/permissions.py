@@ -17,6 +17,8 @@ from rest_framework.views import APIView
 
 from accounts.access import user_of
 from accounts.models import User
+from api import documented
+from api.idempotency import makes_once
 from api.problems import Problem
 from objects import access, grants
 from objects.access import WORDS, Access
@@ -134,6 +136,7 @@ class DefaultSerializer(serializers.ModelSerializer[DefaultPermission]):
 
 @extend_schema_view(
     list=extend_schema(summary="List a tenant's defaults"),
+    create=extend_schema(parameters=[documented.IDEMPOTENCY_KEY]),
     destroy=extend_schema(summary="Take one back; objects keep what they have"),
 )
 class DefaultViewSet(
@@ -160,6 +163,11 @@ class DefaultViewSet(
         if user.is_super_administrator:
             return everything
         return everything.filter(tenant=user.tenant_id)
+
+    @makes_once()
+    def create(self, request: Request) -> Response:
+        """Let a user or a group have that access to objects made from now on."""
+        return super().create(request)
 
     def perform_create(self, serializer: Any) -> None:
         user, given = user_of(self.request), serializer.validated_data

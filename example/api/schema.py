@@ -6,9 +6,11 @@ from typing import Any
 
 from drf_spectacular.contrib.rest_framework_simplejwt import SimpleJWTScheme
 
+from api.documented import IDEMPOTENCY_KEY
 from api.problems import MEDIA_TYPE, phrase
 
 METHODS = {"get", "put", "post", "delete", "patch", "head", "options"}
+KEY = IDEMPOTENCY_KEY.name
 WHOLE = {"multipart/form-data", "*/*"}
 """Bodies that are contents: drf-spectacular takes them for optional."""
 PROBLEM = {
@@ -84,4 +86,6 @@ def _usual(path: str, operation: dict[str, Any]) -> set[int]:
         found |= {403}
     if "{" in path:
         found |= {404}
+    if any(one["name"] == KEY for one in operation.get("parameters", ())):
+        found |= {409, 422}
     return found

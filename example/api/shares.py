@@ -23,6 +23,7 @@ from accounts import logins
 from accounts.access import user_of
 from accounts.models import User
 from api import documented
+from api.idempotency import makes_once
 from api.problems import as_problem
 from objects import access
 from objects.access import Access
@@ -127,7 +128,9 @@ class ShareLinkViewSet(
     @extend_schema(
         request=ShareLinkSerializer,
         responses={201: NewShareLinkSerializer, 403: None, 404: None},
+        parameters=[documented.IDEMPOTENCY_KEY],
     )
+    @makes_once(about="object")
     def create(self, request: Request) -> Response:
         """Make a link by which anybody may download the object's newest version."""
         given = ShareLinkSerializer(data=request.data)

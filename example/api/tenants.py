@@ -19,6 +19,8 @@ from rest_framework.response import Response
 from accounts import access
 from accounts.administrators import slug_for
 from accounts.models import Tenant, TenantGroup, User
+from api import documented
+from api.idempotency import makes_once
 from api.problems import Problem
 from api.users import Visible
 from audit.actions import Action
@@ -97,7 +99,10 @@ class TenantViewSet(
     def get_queryset(self) -> QuerySet[Tenant]:
         return access.tenants(cast(User, self.request.user))
 
-    @extend_schema(responses={201: TenantSerializer})
+    @extend_schema(
+        responses={201: TenantSerializer}, parameters=[documented.IDEMPOTENCY_KEY]
+    )
+    @makes_once()
     def create(self, request: Request) -> Response:
         """Make a tenant; for administrators of the super-tenant."""
         me = self.operator()
@@ -201,7 +206,10 @@ class GroupViewSet(
         rows = access.groups(cast(User, self.request.user))
         return rows.prefetch_related("user_set")
 
-    @extend_schema(responses={201: GroupSerializer})
+    @extend_schema(
+        responses={201: GroupSerializer}, parameters=[documented.IDEMPOTENCY_KEY]
+    )
+    @makes_once()
     def create(self, request: Request) -> Response:
         """Make a group."""
         me = cast(User, request.user)

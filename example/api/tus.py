@@ -29,7 +29,9 @@ from rest_framework.views import APIView
 from accounts.access import user_of
 from accounts.models import User
 from accounts.tokens import version_of
+from api import documented
 from api.bodies import body_of, has_body, length_of, limit
+from api.idempotency import forget, once_made
 from api.parsers import StreamParser
 from api.problems import Problem
 from api.tusheaders import (
@@ -116,10 +118,11 @@ class UploadsView(TusView):
         request=BODY,
         responses={
             201: OpenApiResponse(description="Go on at the URL in `Location`."),
-            **dict.fromkeys((409, 410, 411, 412, 460, 507)),
+            **dict.fromkeys((404, 409, 410, 411, 412, 460, 507)),
         },
         parameters=[
             RESUMABLE,
+            documented.IDEMPOTENCY_KEY,
             header("Upload-Length", required=True, description="Bytes in all."),
             header(
                 "Upload-Metadata",
@@ -140,30 +143,24 @@ class UploadsView(TusView):
         if length > size:
             raise Problem(413, _("The body is longer than announced."), "too_large")
         checksum = checksum_in(request)
-        upload = begin(request, size, described)
+        begun: list[Upload] = []
+
+        def make() -> Response:
+            begun.append(begin(request, size, described))
+            of = begun[0].version
+            known = {"upload": begun[0].pk, "object": of and of.object_id}
+            return Response(known, status=201)
+
+        known = [size, request.headers.get("Upload-Metadata", "")]
+        made = once_made(request, make, parameters=known, about="object")
+        if not begun:  # A repeat: whoever sent it goes on with what has come.
+            return created(request, found(uuid.UUID(made.data["upload"])))
         try:
-            if length or not size:
-                take(request, upload, length, checksum)
-        except ChecksumMismatch:
-            finishing.cancel(upload)
-            raise Problem(460, _("The checksum is another."), "checksum") from None
-        except Lost:
-            raise lost() from None
-        except (storing.Deleted, storing.Refused):
-            raise  # It was given up: there is nothing to go on with.
-        except Exception as error:
-            if not size:  # Whoever uploads nothing does not come again.
-                finishing.cancel(upload)
-                raise
-            logger.error("The first part of an upload failed: %s", error)
-        location = reverse("api:upload", args=[upload.pk])
-        return Response(
-            status=201,
-            headers={
-                "Location": request.build_absolute_uri(location),
-                **told(upload),
-            },
-        )
+            take_first(request, begun[0], length, checksum)
+        except BaseException:
+            forget(request)
+            raise
+        return created(request, begun[0])
 
 
 class UploadView(TusView):
@@ -287,6 +284,39 @@ def begin(request: Request, size: int, described: Described) -> Upload:
             metadata=request.headers.get("Upload-Metadata", ""),
             expires_at=expiry(),
         )
+
+
+def take_first(
+    request: Request, upload: Upload, length: int, checksum: tuple[str, bytes] | None
+) -> None:
+    """Take what comes along with the beginning, if anything does.
+
+    Where that fails the upload is there all the same, unless it raises.
+    """
+    try:
+        if length or not upload.size:
+            take(request, upload, length, checksum)
+    except ChecksumMismatch:
+        finishing.cancel(upload)
+        raise Problem(460, _("The checksum is another."), "checksum") from None
+    except Lost:
+        raise lost() from None
+    except (storing.Deleted, storing.Refused):
+        raise  # It was given up: there is nothing to go on with.
+    except Exception as error:
+        if not upload.size:  # Whoever uploads nothing does not come again.
+            finishing.cancel(upload)
+            raise
+        logger.error("The first part of an upload failed: %s", error)
+
+
+def created(request: Request, upload: Upload) -> Response:
+    """Say where an upload goes on."""
+    location = reverse("api:upload", args=[upload.pk])
+    return Response(
+        status=201,
+        headers={"Location": request.build_absolute_uri(location), **told(upload)},
+    )
 
 
 def take(

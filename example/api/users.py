@@ -19,6 +19,8 @@ from rest_framework.response import Response
 from accounts import access, passwords, people
 from accounts.models import Tenant, TenantGroup, User
 from accounts.tokens import revoke_tokens
+from api import documented
+from api.idempotency import once_made
 from api.problems import Problem
 
 OWN = {"first_name", "last_name", "time_zone"}
@@ -157,26 +159,38 @@ class UserViewSet(
             self.kwargs["pk"] = self.request.user.pk
         return cast(User, super().get_object())
 
-    @extend_schema(request=InvitationSerializer, responses={201: InvitedSerializer})
+    @extend_schema(
+        request=InvitationSerializer,
+        responses={201: InvitedSerializer},
+        parameters=[documented.IDEMPOTENCY_KEY],
+    )
     def create(self, request: Request) -> Response:
         """Invite somebody: make the user, and send a link to set a first password."""
-        me = cast(User, request.user)
-        if not access.administers(me):
-            raise PermissionDenied
-        given = InvitationSerializer(data=request.data, context={"request": request})
-        given.is_valid(raise_exception=True)
-        fields: dict[str, Any] = dict(given.validated_data)
-        tenant = fields.pop("tenant", me.tenant)
-        user = people.invite(by=me, tenant=tenant, **fields)
-        # For the serializer alone; it is no field.
-        user.mail_sent = True  # type: ignore[attr-defined]
-        try:
-            passwords.send_link(user, request)
-        except OSError as error:
-            logger.error("An invitation was not sent: %s", error)
+
+        def invite() -> Response:
+            me = cast(User, request.user)
+            if not access.administers(me):
+                raise PermissionDenied
+            given = InvitationSerializer(
+                data=request.data, context={"request": request}
+            )
+            given.is_valid(raise_exception=True)
+            fields: dict[str, Any] = dict(given.validated_data)
+            tenant = fields.pop("tenant", me.tenant)
+            user = people.invite(by=me, tenant=tenant, **fields)
             # For the serializer alone; it is no field.
             user.mail_sent = False  # type: ignore[attr-defined]
-        return Response(InvitedSerializer(user).data, status=201)
+            return Response(InvitedSerializer(user).data, status=201)
+
+        def send(response: Response) -> None:
+            try:
+                passwords.send_link(User.objects.get(pk=response.data["id"]), request)
+            except OSError as error:
+                logger.error("An invitation was not sent: %s", error)
+            else:
+                response.data["mail_sent"] = True
+
+        return once_made(request, invite, afterwards=send)
 
     @extend_schema(parameters=[ID], request=UserSerializer(partial=True))
     def partial_update(self, request: Request, pk: str) -> Response:

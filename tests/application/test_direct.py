@@ -130,6 +130,25 @@ def test_what_was_uploaded_is_stored_once_it_was_hashed(
     assert send(upload, CONTENT[::-1]).status_code == 412
 
 
+def test_it_begins_once_and_its_url_is_kept_nowhere(
+    stores: None, api: APIClient
+) -> None:
+    described, headers = {"name": "a", "size": 3000}, {"Idempotency-Key": "k1"}
+    first, again = (
+        api.post(NEW, described, format="json", headers=headers) for _ in range(2)
+    )
+
+    assert (first.status_code, again.status_code) == (201, 201)
+    for name in ("id", "object", "headers"):
+        assert again.json()[name] == first.json()[name]
+    assert again.headers["Cache-Control"] == "no-store"
+    assert send(again.json(), CONTENT).status_code == 200
+    assert api.post(f"{NEW}{first.json()['id']}/").status_code == 200
+    assert Upload.objects.count() == 1
+    other = api.post(NEW, described | {"size": 1}, format="json", headers=headers)
+    assert other.status_code == 422
+
+
 @pytest.fixture
 def large() -> Iterator[None]:
     """Have what is uploaded be more than is hashed in a request."""

@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.core import mail
 from django.core.management import call_command
+from django.db.models import Model
 from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts.erasure import erase
-from accounts.models import User
+from accounts.models import Tenant, TenantGroup, User
 from api import idempotency
 from api.models import OnceRequest
+from exports.models import Export
 from objects import storing
 from objects.incoming import IncomingFile
-from objects.models import StoredObject, Version
-from tests.application.callers import client_of
+from objects.models import DefaultPermission, StoredObject, Version
+from sharing.models import ShareLink
+from tests.application.callers import (
+    ADMINISTRATOR,
+    STRANGER,
+    SUPER_TENANT,
+    TENANT_ADMINISTRATOR,
+    Callers,
+    client_of,
+)
+from uploads.models import Upload
 
 pytestmark = pytest.mark.django_db
 
@@ -314,3 +327,125 @@ def test_a_key_is_kept_for_a_day(api: APIClient) -> None:
 def test_what_is_no_key_is_refused(api: APIClient, key: str) -> None:
     assert put(api, key=key).status_code == 400
     assert not Version.objects.exists()
+
+
+CREATIONS: dict[str, tuple[str, Callable[[Callers], Any], type[Model]]] = {
+    "tenants/": (SUPER_TENANT, lambda callers: {"name": "Initech"}, Tenant),
+    "groups/": (TENANT_ADMINISTRATOR, lambda callers: {"name": "Ones"}, TenantGroup),
+    "users/": (
+        TENANT_ADMINISTRATOR,
+        lambda callers: {"username": "new", "email": "new@example.org"},
+        User,
+    ),
+    "shares/": (
+        ADMINISTRATOR,
+        lambda callers: {"object": str(callers.object.pk)},
+        ShareLink,
+    ),
+    "exports/": (ADMINISTRATOR, lambda callers: {"folder": "papers"}, Export),
+    "default-permissions/": (
+        TENANT_ADMINISTRATOR,
+        lambda callers: {"user": callers[STRANGER].user.pk, "access": "view"},
+        DefaultPermission,
+    ),
+}
+
+
+def make(callers: Callers, path: str, **more: Any) -> Any:
+    kind, body, _model = CREATIONS[path]
+    return callers[kind].api.post(
+        f"/api/v1/{path}",
+        body(callers) | more,
+        format="json",
+        headers={"Idempotency-Key": "k1"},
+    )
+
+
+@pytest.mark.parametrize("path", CREATIONS)
+def test_whatever_is_made_is_made_once(callers: Callers, path: str) -> None:
+    rows = CREATIONS[path][2]._default_manager
+    before = rows.count()
+
+    first, again = make(callers, path), make(callers, path)
+
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.json() == first.json()
+    assert rows.count() == before + 1
+    assert make(callers, path, tenant=callers.tenant.pk).status_code == 422
+    assert OnceRequest.objects.count() == 1
+
+
+def test_whoever_is_invited_gets_one_mail(callers: Callers) -> None:
+    assert make(callers, "users/").json()["mail_sent"]
+    assert make(callers, "users/").json()["mail_sent"]
+
+    assert len(mail.outbox) == 1
+
+
+def test_the_address_of_a_share_is_kept_sealed(callers: Callers) -> None:
+    url = make(callers, "shares/").json()["url"]
+
+    assert url.rpartition("/")[2] not in str(list(OnceRequest.objects.values()))
+
+
+def test_what_was_refused_may_be_sent_again(callers: Callers) -> None:
+    assert make(callers, "users/", email="none").status_code == 400
+    assert not OnceRequest.objects.exists()
+    assert make(callers, "users/").status_code == 201
+
+
+def test_what_a_killed_process_was_about_to_make_is_made_by_the_next(
+    callers: Callers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+
+        def killed(*args: Any, **options: Any) -> None:
+            patch.setattr(idempotency, "_mine", lambda mark: OnceRequest.objects.none())
+            raise Killed
+
+        patch.setattr("sharing.links.record", killed)
+        with pytest.raises(Killed):
+            make(callers, "shares/")
+    assert not ShareLink.objects.exists()
+    assert make(callers, "shares/").status_code == 409
+    OnceRequest.objects.update(lease_ends=timezone.now())
+
+    assert make(callers, "shares/").status_code == 201
+
+
+def test_a_resumable_upload_begins_once_and_goes_on(api: APIClient) -> None:
+    def begin(length: str = "6") -> Any:
+        return api.post(
+            "/api/v1/uploads/",
+            b"abc",
+            content_type="application/offset+octet-stream",
+            headers={
+                "Idempotency-Key": "k1",
+                "Tus-Resumable": "1.0.0",
+                "Upload-Length": length,
+            },
+        )
+
+    first, again = begin(), begin()
+
+    assert (first.status_code, again.status_code) == (201, 201)
+    for name in ("Location", "Upload-Offset", "Object-Id"):
+        assert again.headers[name] == first.headers[name]
+    assert first.headers["Upload-Offset"] == "3"
+    assert Upload.objects.count() == 1
+    assert begin("7").status_code == 422
+
+
+def test_what_the_store_takes_no_direct_upload_of_may_be_sent_again(
+    api: APIClient,
+) -> None:
+    for _ in range(2):
+        response = api.post(
+            "/api/v1/uploads/direct/",
+            {"name": "a", "size": 1},
+            format="json",
+            headers={"Idempotency-Key": "k1"},
+        )
+        assert response.status_code == 409
+        assert response.json()["detail"] == "The store takes no direct uploads."
+    assert not OnceRequest.objects.exists()
