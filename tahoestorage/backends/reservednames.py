@@ -16,7 +16,8 @@ def grid_path(name: str) -> tuple[str, ...]:
 
     Raises SuspiciousFileOperation also for the name that is the storage's own.
     """
-    path = path_of(name)
+    # Not kept twice.
+    path = path_of.__wrapped__(name)
     refuse_marker(name, path)
     return path
 

@@ -155,7 +155,7 @@ class TahoeStorage(Saving, Configured):
         Also true of a link that leads nowhere, as FileSystemStorage says of a broken
         one: the name is taken.
         """
-        return self.directories.entry(self._path(str(name))) is not None
+        return self.directories.entry(self._path(str(name)), parsed=False) is not None
 
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
         """Return the names of the directories and of the files in a directory.

@@ -259,13 +259,12 @@ class DiskTier:
     def get(self, key: bytes) -> bytes | None:
         """Return the value, or None."""
         try:
-            value: bytes | None = self._cache.get(key)
+            return self._cache.value(key)
         except sqlite3.DataError:
             # Larger than any that we keep; it was not read.
             return None
         except ERRORS as error:
             raise _error(error) from error
-        return value
 
     def set(self, key: bytes, value: bytes) -> None:
         """Keep the value; one that is too large is forgotten."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from weakref import ref
 
 from tahoestorage import metering
@@ -16,6 +16,7 @@ from tahoestorage.cache.fillings import keep_listing
 from tahoestorage.cache.keptentries import KeptEntry
 from tahoestorage.cache.localtiers import LocalTiers
 from tahoestorage.cache.locks import WriteLock
+from tahoestorage.cache.memory import CachedPage
 from tahoestorage.cache.pages import (
     MISSING,
     PAGE_ENTRIES,
@@ -42,6 +43,14 @@ class Ticket:
 
     generations: Moment
     expiry: float
+
+
+class HasNamespace(Protocol):
+    """A directory, as its store has it."""
+
+    @property
+    def namespace(self) -> Namespace:
+        """How the cache knows it."""
 
 
 class EntryCache:
@@ -146,34 +155,38 @@ class EntryCache:
                 return None
         return found.entry
 
-    def keep_entry(
+    def entry_kept(
         self,
         place: Hashable,
-        entry: Entry,
         name: str,
-        namespace: Namespace,
         parent: Hashable | None,
-        directory: object,
-    ) -> None:
-        """Keep in memory the entry of ``name`` that was found in a directory.
+        directory: HasNamespace,
+        revalidation: Revalidation | None,
+        parsed: bool = True,
+    ) -> Entry | Absent | None:
+        """Return what ``entry`` does, and keep an entry for ``resolved_entry``.
 
-        It is valid as long as the page that has it, and as ``parent``, which is the
-        place of ``keep_resolved`` for the directory, leads to this ``directory``. None
-        is for a root.
+        Not one of a page that was read from disk just now: most are asked for once.
+        Unless ``parsed`` is wanted, UNPARSED stands for that one. What is kept is valid
+        as long as the page that has it, and as ``parent``, which is the place of
+        ``keep_resolved`` for the directory, leads to this ``directory``. None is for a
+        root.
         """
-        memory, key = self._tiers.memory, namespace.root
-        root = page = memory.get(key)
-        if root is not None and root.page.bits:
-            key = page_key(namespace, page_number(bucket(name), root.page.bits))
-            page = memory.get(key)
-        if root is None or page is None or page.page.fill != root.page.fill:
-            return
-        # It may be another page by now than the one that told the entry.
-        if page.page.entry(name) == entry:
+        namespace = directory.namespace
+        found = self._page_of(namespace, name, revalidation)
+        if found is None:
+            return None
+        root, key, page = found
+        is_new = not page.used
+        entry = (
+            page.page.state(name) if is_new and not parsed else page.page.entry(name)
+        )
+        if isinstance(entry, Entry) and revalidation is not None and not is_new:
             kept = KeptEntry(
                 entry, namespace, ref(root), key, ref(page), parent, directory
             )
             self._files.set(place, kept)
+        return None if entry is MISSING and not self._tiers.shared else entry
 
     def entry(
         self,
@@ -188,12 +201,12 @@ class EntryCache:
         With ``expired``, for when the store is away, expired entries count as well (but
         no stale ones), and MISSING is never returned.
         """
-        page = self._page_of(
+        found = self._page_of(
             namespace, name, revalidation or self.revalidate(), expired=expired
         )
-        if page is None:
+        if found is None:
             return None
-        entry = page.entry(name)
+        entry = found[2].page.entry(name)
         if entry is MISSING and (expired or not self._tiers.shared):
             return None
         return entry
@@ -201,8 +214,11 @@ class EntryCache:
     def write_reference(self, namespace: Namespace, name: str) -> str | None:
         """Return the write cap of ``name``, where it is known and ours to know."""
         seal = namespace.write_seal
-        page = self._page_of(namespace, name, self.revalidate())
-        if seal is None or page is None or not isinstance(page.entry(name), Entry):
+        found = self._page_of(namespace, name, self.revalidate())
+        if seal is None or found is None:
+            return None
+        page = found[2].page
+        if not isinstance(page.entry(name), Entry):
             return None
         return page.write_reference(name, seal, namespace.identity)
 
@@ -213,15 +229,20 @@ class EntryCache:
         revalidation: Revalidation | None,
         *,
         expired: bool = False,
-    ) -> Page | None:
-        root = self._tiers.page(
-            namespace, namespace.root, revalidation, expired=expired
-        )
-        if root is None or root.bits == 0:
-            return root
-        key = page_key(namespace, page_number(bucket(name), root.bits))
-        page = self._tiers.page(namespace, key, revalidation, expired=expired)
-        return page if page is not None and page.fill == root.fill else None
+    ) -> tuple[CachedPage, bytes, CachedPage] | None:
+        """Return the root's page, and the page of ``name`` with its key."""
+        tiers, key = self._tiers, namespace.root
+        root = tiers.cached(namespace, key, revalidation, expired=expired)
+        if root is None:
+            return None
+        bits = root.page.bits
+        if bits == 0:
+            return root, key, root
+        key = page_key(namespace, page_number(bucket(name), bits))
+        page = tiers.cached(namespace, key, revalidation, expired=expired)
+        if page is None or page.page.fill != root.page.fill:
+            return None
+        return root, key, page
 
     def entries(self, namespace: Namespace) -> Iterator[tuple[str, Entry]] | None:
         """Return all of a directory, made entry by entry; None unless all is known."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from typing import NamedTuple
 from weakref import ReferenceType
 
 from tahoestorage.cache.memory import CachedPage
@@ -11,8 +11,7 @@ from tahoestorage.cache.sealing import Namespace
 from tahoestorage.entries import Entry
 
 
-@dataclass(frozen=True, slots=True)
-class KeptEntry:
+class KeptEntry(NamedTuple):
     """An entry, the pages in memory that tell it, and where the way to it led.
 
     ``root`` is the page that says how many pages the directory has. Memory alone keeps

@@ -48,6 +48,8 @@ class LocalTiers(Tiers[Snapshot]):
         self._memory_entries = memory_entries
         self._access = DiskAccess(directory, size_limit, lifetime)
         self.generations = Generations(None)
+        # Generation and epoch by slot, as they were under a header of the counters.
+        self._numbers: tuple[bytes, dict[int, tuple[int, int]]] = b"", {}
         # While this process can only read the counters: whether it changed something
         # meanwhile, the lock that announces it, and from when on all have noticed.
         self._has_unshared_changes = False
@@ -203,7 +205,7 @@ class LocalTiers(Tiers[Snapshot]):
     ) -> CachedPage | None:
         if not self.shared:
             return None
-        generation = revalidation.generations.generation(namespace.slot)
+        generation, epoch = self._numbers_of(namespace.slot, revalidation)
         with gate:
             disk = self._access.tier()
             if disk is None:
@@ -213,12 +215,25 @@ class LocalTiers(Tiers[Snapshot]):
             except DiskError as error:
                 self._access.error(error)
                 return None
-        epoch = revalidation.generations.epoch(namespace.slot)
         found = open_page(namespace, key, sealed, epoch) if sealed else None
         if found is None:
             return None
         expiry, page = found
         return CachedPage(generation, expiry, page, revalidation.header)
+
+    def _numbers_of(self, slot: int, revalidation: Revalidation) -> tuple[int, int]:
+        """Return a directory's generation and epoch, read once under each header."""
+        header, numbers = self._numbers
+        if not revalidation.header or header != revalidation.header:
+            header, numbers = revalidation.header, {}
+            self._numbers = header, numbers
+        found = numbers.get(slot)
+        if found is None:
+            counters = revalidation.generations
+            # In this order: who invalidates changes the generation after the epoch.
+            found = counters.generation(slot), counters.epoch(slot)
+            numbers[slot] = found
+        return found
 
     def fill(
         self,

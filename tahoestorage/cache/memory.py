@@ -23,10 +23,10 @@ class CachedPage:
     page: Page
     header: bytes = b""
     used: bool = False
+    weight: int = 0
 
-
-def _weight(cached: CachedPage) -> int:
-    return 1 + len(cached.page)
+    def __post_init__(self) -> None:
+        self.weight = 1 + len(self.page)
 
 
 class MemoryTier:
@@ -53,12 +53,12 @@ class MemoryTier:
 
     def set(self, key: bytes, cached: CachedPage) -> None:
         """Keep a page, if there is room for it at all."""
-        weight = _weight(cached)
+        weight = cached.weight
         if weight > self.room:
             return
         with self._lock:
             before = self._pages.get(key)
-            self._names += weight - (0 if before is None else _weight(before))
+            self._names += weight - (0 if before is None else before.weight)
             self._pages[key] = cached
             while self._names > self.room:
                 first = next(iter(self._pages))
@@ -69,11 +69,11 @@ class MemoryTier:
                     self._pages.move_to_end(first)
                 else:
                     del self._pages[first]
-                    self._names -= _weight(candidate)
+                    self._names -= candidate.weight
 
     def drop(self, key: bytes) -> None:
         """Drop a page."""
         with self._lock:
             before = self._pages.pop(key, None)
             if before is not None:
-                self._names -= _weight(before)
+                self._names -= before.weight

@@ -39,6 +39,8 @@ class Absent(Enum):
 
 
 MISSING = Absent.MISSING
+UNPARSED = Entry(EntryKind.UNKNOWN, "")
+"""Stands for an entry that is there, where no more is asked."""
 _dumps = json.JSONEncoder(separators=(",", ":")).encode
 _decode = json.JSONDecoder().raw_decode
 _KINDS = {kind.value: kind for kind in EntryKind}
@@ -127,6 +129,13 @@ class Page:
         if cached is not MISSING or len(self._cached) < 2 * PAGE_ENTRIES:
             self._cached[name] = cached
         return cached
+
+    def state(self, name: str) -> Entry | Absent | None:
+        """Return what ``entry`` does, but UNPARSED for whatever is there."""
+        found = self._find(name)
+        if found is None:
+            return MISSING
+        return None if self.lines.startswith(b'"', found[1]) else UNPARSED
 
     @property
     def has_marks(self) -> bool:

@@ -172,17 +172,19 @@ class Directories:
             cache.keep_resolved(place, here, revalidation)
         return here
 
-    def entry(self, path: Path, *, confirm: bool = False) -> Entry | None:
+    def entry(
+        self, path: Path, *, confirm: bool = False, parsed: bool = True
+    ) -> Entry | None:
         """Return the entry at ``path``, or None where there is none.
 
         One request for the parent's listing where the cache does not have it; with
-        ``confirm`` also where it has that there is none. Raises a GatewayError where
-        the gateway fails.
+        ``confirm`` also where it has that there is none. Unless ``parsed`` is wanted,
+        UNPARSED may stand for one. Raises a GatewayError where the gateway fails.
         """
         if not path:
             return Entry(EntryKind.DIRECTORY, self.root.read.uri)
         *parents, name = path
-        cached = self._cached_entry(path)
+        cached = self._cached_entry(path, parsed=parsed)
         is_hit = cached is not None and not (cached is MISSING and confirm)
         metering.meter.looked_up(hit=is_hit)
         if is_hit:
@@ -206,7 +208,9 @@ class Directories:
         found = listing.entry(name)
         return found if isinstance(found, Entry) else None
 
-    def _cached_entry(self, path: Path) -> Entry | Absent | None:
+    def _cached_entry(
+        self, path: Path, *, parsed: bool = True
+    ) -> Entry | Absent | None:
         """Return the entry at ``path`` from the cache alone, MISSING, or None."""
         cache, revalidation = self.cache, self.cache.revalidate()
         place = (self.root.namespace.root, path)
@@ -216,12 +220,8 @@ class Directories:
         parent = self._parent(path[:-1], revalidation)
         if not isinstance(parent, Directory):
             return parent
-        name, namespace = path[-1], parent.namespace
-        entry = cache.entry(namespace, name, revalidation)
-        if isinstance(entry, Entry) and revalidation is not None:
-            above = (self.root.namespace.root, path[:-1]) if path[1:] else None
-            cache.keep_entry(place, entry, name, namespace, above, parent)
-        return entry
+        above = (self.root.namespace.root, path[:-1]) if path[1:] else None
+        return cache.entry_kept(place, path[-1], above, parent, revalidation, parsed)
 
     def expired_entry(self, path: Path) -> Entry | None:
         """Return the entry at ``path`` from the cache, expired or not: no request."""

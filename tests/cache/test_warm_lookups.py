@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.core.files.base import ContentFile
 
-from tahoestorage.cache import localtiers
+from tahoestorage.cache import localtiers, pages
 from tahoestorage.cache.localtiers import LocalTiers
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.directories import Directory
@@ -156,23 +156,50 @@ def test_known_names_hold_no_page_that_memory_has_dropped(
     assert {id(each.page()) for each in mine if each.page() is not None} <= held
 
 
-def test_an_entry_is_not_kept_with_a_page_that_has_another(
-    storage: TahoeStorage,
+def test_a_page_from_disk_costs_one_query_and_the_directory_two_numbers(
+    storage: TahoeStorage, make_storage: MakeStorage, tmp_path: Path, costs: Costs
 ) -> None:
-    """As where somebody replaces the file between the look-up and the keeping."""
-    (name,) = fill(storage, "dir", 1)
-    before = storage.file_entry(name)
-    storage.delete(name)
-    storage.save(name, ContentFile(b"another " + LONG))
-    now = storage.file_entry(name)
-    directories = storage.directories
-    directory = directories.cached(("dir",))
-    assert isinstance(directory, Directory)
-    place, cache = ("any",), directories.cache
-    for entry in (before, now):
-        cache.keep_entry(place, entry, name[4:], directory.namespace, None, directory)
-        kept = cache.resolved_entry(place, cache.revalidate())
-        assert kept == (now if entry is now else None)
+    names = fill(storage, "dir", 40)
+    cache = {"directory": str(tmp_path / "of another host")}
+    assert make_storage(cache=cache).exists(names[0])
+    reader = make_storage(cache={**cache, "memory_entries": 9_999})
+    # The second time, the root's listing is known, and under which header.
+    assert reader.exists("dir")
+    assert reader.exists("dir")
+    reads, queries, sends = cost(costs, reader.exists, names)
+    # Four pages, and the one that says so.
+    assert (queries, sends) == (4 + 1, 0)
+    # The header for each name; of the directory the generation and the epoch, once.
+    assert reads == len(names) + 4
+
+
+def test_of_a_page_from_disk_exists_reads_no_entry(
+    storage: TahoeStorage,
+    make_storage: MakeStorage,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, second = fill(storage, "dir", 2)
+    reader = other(make_storage, tmp_path)
+    assert reader.exists("dir")
+    # Of files: the way there leads by a directory.
+    parsed: list[bytes] = []
+    usual = pages._entry
+
+    def parse(value: bytes) -> Any:
+        if value.startswith(b'["f"'):
+            parsed.append(value)
+        return usual(value)
+
+    monkeypatch.setattr(pages, "_entry", parse)
+    assert reader.exists(first)
+    assert parsed == []
+    # Whoever asks for more gets what was saved, and so does who asks again.
+    assert reader.size(first) == len(LONG)
+    assert reader.exists(second)
+    assert reader.exists(second)
+    assert reader.size(second) == len(LONG)
+    assert len(parsed) == 2
 
 
 def test_what_another_process_changes_is_seen_at_every_level(
