@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from django.core.files.base import ContentFile
@@ -15,6 +17,7 @@ from tahoestorage.storage import TahoeStorage
 from tahoestorage.testing.grid import LocalGrid
 
 ROUND_TRIP = 0.04
+ROUNDS, WRITERS = 20, 64
 
 
 def first_saves(grid: LocalGrid, work: Path) -> Iterator[Row]:
@@ -41,3 +44,34 @@ def first_saves(grid: LocalGrid, work: Path) -> Iterator[Row]:
     ratio = taken["ahead"] / taken["after"]
     label = "first save 6 levels deep, 40 ms off, in times of none ahead"
     yield at_most(label, ratio, "x", 0.6, beside)
+
+
+def crowds(grid: LocalGrid, work: Path) -> Iterator[Row]:
+    """Many first saves at once under a prefix that is new in each round.
+
+    What counts as lost is what a storage without a cache does not give back: it looks
+    when all have been acknowledged.
+    """
+    root = grid.create_root()
+    storage = storage_on(grid, root, work / "crowds")
+    fresh = TahoeStorage(base_url=grid.base_url, base_cap=root.uri, cache=False)
+    lost, taken = 0, []
+
+    def save(name: str) -> str:
+        return storage.save(name, ContentFile(name.encode() * 9))
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        for number in range(ROUNDS):
+            where = "/".join((f"{number}-{secrets.token_hex(4)}", *LEVELS[1:5]))
+            names = [f"{where}/{writer}" for writer in range(WRITERS)]
+            started = time.perf_counter()
+            saved = [*pool.map(save, names)]
+            taken.append(time.perf_counter() - started)
+            there = set(fresh.listdir(where)[1])
+            lost += sum(name.rpartition("/")[2] not in there for name in saved)
+            for name in (saved[0], saved[-1]):
+                with fresh.open(name) as file:
+                    lost += file.read() != name.encode() * 9
+    beside = f"{ROUNDS} rounds, median {sorted(taken)[ROUNDS // 2]:.1f} s"
+    label = f"{WRITERS} first saves at once, 6 levels deep, {ROUNDS} times: lost"
+    yield at_most(label, lost, "", 0, beside)

@@ -175,6 +175,47 @@ def deep_lookups(grid: LocalGrid, work: Path) -> Iterator[Row]:
                 yield at_most(label, ratio, "x", 1, beside)
 
 
+PASS = 1_000
+
+
+def first_passes(grid: LocalGrid, work: Path) -> Iterator[Row]:
+    """Names that another process has kept on disk, each asked for once.
+
+    The cache was opened before. In each round it is a storage with a memory of its own.
+    """
+    root, folder = grid.create_root(), work / "first-passes"
+    writer = storage_on(grid, root, folder / "writer")
+    files = FileSystemStorage(folder / "files", base_url="/media/")
+    writer.save("file", ContentFile(b"x" * 100))
+    cap = Cap.parse(writer.file_entry("file").reference)
+    names = [f"photos/{number:05}.jpg" for number in range(PASS)]
+    refused = writer.link_together(dict.fromkeys(names, cap))
+    if refused:
+        raise RuntimeError(f"{len(refused)} names were not linked")
+    Path(files.path("photos")).mkdir(parents=True)
+    for name in names:
+        Path(files.path(name)).touch()
+    # From a listing, as on a host that did not write it.
+    storage_on(grid, root, folder / "cache").exists(names[0])
+    rooms = itertools.count(12_000)
+    for verb in ("exists", "size", "url", "get_modified_time"):
+        best = {"ours": float("inf"), "files": float("inf")}
+        for _ in range(15):
+            reader = storage_on(
+                grid, root, folder / "cache", memory_entries=next(rooms)
+            )
+            reader.exists("photos")
+            for who, storage in (("ours", reader), ("files", files)):
+                call = partial(call_each, getattr(storage, verb), names)
+                best[who] = min(best[who], seconds(call) / PASS)
+        beside = (
+            f"{best['ours'] * 1e6:.1f} us, "
+            f"FileSystemStorage {best['files'] * 1e6:.1f} us"
+        )
+        label = f"first {verb}() of {PASS:,} names from disk, x FileSystemStorage"
+        yield at_most(label, best["ours"] / best["files"], "x", 4, beside)
+
+
 MANY = (10, 10_000)
 THREADS = 8
 

@@ -20,6 +20,7 @@ from tahoestorage.cache.memory import CachedPage
 from tahoestorage.cache.pages import (
     MISSING,
     PAGE_ENTRIES,
+    UNPARSED,
     Absent,
     Listing,
     Page,
@@ -132,11 +133,13 @@ class EntryCache:
             self._places.set(place, value, revalidation)
 
     def resolved_entry(
-        self, place: Hashable, revalidation: Revalidation | None
+        self, place: Hashable, revalidation: Revalidation | None, parsed: bool = True
     ) -> Entry | None:
-        """Return what ``keep_entry`` kept of a place, if that is still valid."""
+        """Return what ``entry_kept`` kept of a place, if that is still valid."""
         found = self._files.get(place)
         if found is None or revalidation is None:
+            return None
+        if parsed and found.entry is UNPARSED:
             return None
         # Another filling may have another entry, also where it has no such page.
         memory, namespace = self._tiers.memory, found.namespace
@@ -167,8 +170,8 @@ class EntryCache:
         """Return what ``entry`` does, and keep an entry for ``resolved_entry``.
 
         Not one of a page that was read from disk just now: most are asked for once.
-        Unless ``parsed`` is wanted, UNPARSED stands for that one. What is kept is valid
-        as long as the page that has it, and as ``parent``, which is the place of
+        Unless ``parsed`` is wanted, UNPARSED may stand for it. What is kept is valid as
+        long as the page that has it, and as ``parent``, which is the place of
         ``keep_resolved`` for the directory, leads to this ``directory``. None is for a
         root.
         """
@@ -177,11 +180,8 @@ class EntryCache:
         if found is None:
             return None
         root, key, page = found
-        is_new = not page.used
-        entry = (
-            page.page.state(name) if is_new and not parsed else page.page.entry(name)
-        )
-        if isinstance(entry, Entry) and revalidation is not None and not is_new:
+        entry = page.page.entry(name) if parsed else page.page.state(name)
+        if isinstance(entry, Entry) and revalidation is not None and page.used:
             kept = KeptEntry(
                 entry, namespace, ref(root), key, ref(page), parent, directory
             )

@@ -185,8 +185,10 @@ class LocalTiers(Tiers[Snapshot]):
         expired: bool = False,
         longest: float | None = None,
     ) -> CachedPage | None:
-        longest = self.lifetime if longest is None else longest
-        revalidation = revalidation or self.revalidate()
+        if longest is None:
+            longest = self.lifetime
+        if revalidation is None:
+            revalidation = self.revalidate()
         cached = self.memory.get(key)
         if cached is not None and not revalidation.holds(namespace.slot, cached):
             cached = None

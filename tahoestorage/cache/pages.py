@@ -131,7 +131,9 @@ class Page:
         return cached
 
     def state(self, name: str) -> Entry | Absent | None:
-        """Return what ``entry`` does, but UNPARSED for whatever is there."""
+        """Return what ``entry`` does; UNPARSED where it was not asked for before."""
+        if name in self._cached:
+            return self._cached[name]
         found = self._find(name)
         if found is None:
             return MISSING

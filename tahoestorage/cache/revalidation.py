@@ -47,7 +47,9 @@ class Revalidation:
     def note(self, slot: int, cached: CachedPage) -> None:
         """Note that the response rests on a page."""
         self.trail.append((slot, cached.generation))
-        self.expiry = min(self.expiry, cached.expiry)
+        # Not by min(): this is done twice for each name.
+        if cached.expiry < self.expiry:
+            self.expiry = cached.expiry
 
 
 @dataclass(slots=True)

@@ -214,7 +214,7 @@ class Directories:
         """Return the entry at ``path`` from the cache alone, MISSING, or None."""
         cache, revalidation = self.cache, self.cache.revalidate()
         place = (self.root.namespace.root, path)
-        resolved = cache.resolved_entry(place, revalidation)
+        resolved = cache.resolved_entry(place, revalidation, parsed)
         if resolved is not None:
             return resolved
         parent = self._parent(path[:-1], revalidation)
