@@ -173,6 +173,21 @@ def test_a_page_from_disk_costs_one_query_and_the_directory_two_numbers(
     assert reads == len(names) + 4
 
 
+def test_what_another_process_forgets_is_not_read_from_disk_again(
+    storage: TahoeStorage, make_storage: MakeStorage, tmp_path: Path, costs: Costs
+) -> None:
+    names = fill(storage, "dir", 3)
+    reader = other(make_storage, tmp_path)
+    _, queries, sends = cost(costs, reader.exists, names)
+    assert queries > 0
+    assert sends == 0
+    directory = storage.directories.cached(("dir",))
+    assert isinstance(directory, Directory)
+    storage.directories.cache.forget(directory.namespace)
+    assert cost(costs, reader.exists, names)[2] > 0
+    assert cost(costs, reader.exists, names)[1:] == [0, 0]
+
+
 def test_of_a_page_from_disk_exists_reads_no_entry(
     storage: TahoeStorage,
     make_storage: MakeStorage,
