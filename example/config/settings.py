@@ -266,8 +266,8 @@ for made in STORAGES.values():
         # S3 compares what arrives with the SHA-256 that is sent along.
         parameters = made["OPTIONS"].setdefault("object_parameters", {})
         parameters.setdefault("ChecksumAlgorithm", "SHA256")
-        # While a part of a file is sent the next is read: 20 MiB of memory, and not 40.
-        made["OPTIONS"].setdefault("parts_in_memory", 1)
+        # While two parts of a file are sent the next is read: 24 MiB of memory.
+        made["OPTIONS"].setdefault("parts_in_memory", 2)
 # In a bucket static files have names that follow from their content: a release that
 # still runs finds its own, and only what is not there yet is sent. Which names those
 # are stands in a list, which a release that is called something has for itself.

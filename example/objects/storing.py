@@ -16,7 +16,7 @@ from accounts.models import Tenant, User
 from accounts.prepared import Parameter, PreparedInsert, PreparedUpdate
 from audit.actions import Action
 from audit.recording import record
-from objects import access, copies, finding
+from objects import access, copies, finding, partwise
 from objects.access import Access
 from objects.changing import check_path
 from objects.conditions import NONE, Conditions, content_etag
@@ -25,6 +25,8 @@ from objects.incoming import IncomingFile
 from objects.keys import key_of
 from objects.models import StoredObject, Version
 from objects.purging import mark_surplus
+from tahoestorage.backends.sentparts import part_length
+from tahoestorage.verification import PartsDigest
 
 ATTEMPTS = 20
 logger = logging.getLogger(__name__)
@@ -248,6 +250,9 @@ def save(version: Version, content: IncomingFile) -> None:
     grid and a disk are read once.
     """
     storage: Any = version.storage
+    if partwise.is_for(storage, content.size):
+        _save_in_parts(version, content)
+        return
     digest = content.digest_for(storage)
     with digest.sending():
         if hasattr(storage, "create"):
@@ -263,6 +268,19 @@ def save(version: Version, content: IncomingFile) -> None:
     # Whoever is killed from here on leaves what tells whether the bytes are right.
     _NOTE(pk=version.pk, sha256=digest.sha256)
     if not digest.is_stored(stored):
+        raise NotStored("The store does not hold what was sent.")
+
+
+def _save_in_parts(version: Version, content: IncomingFile) -> None:
+    try:
+        parts = partwise.save(version.storage, version.key, content)
+    except FileExistsError as error:
+        raise NotStored("The name in the store was taken.") from error
+    # As for content in one piece.
+    _NOTE(pk=version.pk, sha256=content.sha256)
+    length = part_length(content.size)
+    digest = PartsDigest(version.storage, parts, length, content.sha256)
+    if digest.stored(version.key) is None:
         raise NotStored("The store does not hold what was sent.")
 
 

@@ -7,12 +7,12 @@ where a body breaks off, is a file until the rest of its part is there.
 from __future__ import annotations
 
 import contextlib
-import mmap
 from typing import Any
 
 from django.core.files.base import File
 
 from objects import storing
+from objects.partwise import MOST_IN_MEMORY, PIECE, Buffers
 from tahoestorage.backends.sentparts import SentPart, part_length
 from tahoestorage.exceptions import UploadEnded
 from tahoestorage.verification import PartsDigest
@@ -21,9 +21,6 @@ from uploads.hashing import RunningHash
 from uploads.leases import Lease
 from uploads.models import Upload, UploadPart
 from uploads.parts import FilePart, Part, discard
-
-MOST_IN_MEMORY = 64 << 20  # bytes; an upload of more than 625 GiB is kept in files
-PIECE = 1 << 18  # bytes at a time
 
 
 class Lost(storing.NotStored):
@@ -56,7 +53,7 @@ class AssembledPart(Part):
     Where the body ends too early, it becomes one more file.
     """
 
-    def __init__(self, lease: Lease, start: int, body: Body) -> None:
+    def __init__(self, lease: Lease, start: int, body: Body, buffers: Buffers) -> None:
         upload = lease.upload
         super().__init__(upload, start)
         _begin(lease)
@@ -69,13 +66,12 @@ class AssembledPart(Part):
             self._files = list(kept.select_related("upload"))
         if sum(part.size for part in self._files) != self._before:
             raise Lost("What had come is not of this part alone.")
-        self._body = body
+        self._body, self._buffers = body, buffers
         self._short: Any = None  # a mapping
         self._sent: SentPart | None = None
 
     def send(self) -> None:
-        # Given back to the system at once.
-        content = mmap.mmap(-1, self._length)
+        content = self._buffers.take(self._length)
         try:
             for data in self._pieces():
                 content.write(data)
@@ -94,7 +90,7 @@ class AssembledPart(Part):
                 self._sent = storage.put_part(key, upload, self._number, content)
         finally:
             if self._short is None:
-                content.close()
+                self._buffers.give_back(content)
 
     def _pieces(self) -> Any:
         storage, left = self.upload.storage, self._before

@@ -1,11 +1,13 @@
 """What comes of an upload becomes parts in the store, and counts part by part.
 
-While the store works on one part, the next is read, each by a thread of its own: two
-are on their way at most.
+While the store works on a part, the next is read, each by a thread of its own. Of files
+two are on their way at most; of parts of the object the one that is read, and as many
+as the options of the store say.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,14 +18,17 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
+from objects import partwise
+from objects.partwise import Buffers
 from uploads import assembly, composing, deferring
 from uploads.assembly import AssembledPart
 from uploads.bodies import Body
 from uploads.hashing import RunningHash
 from uploads.leases import Lease, expiry
+from uploads.models import Upload
 from uploads.parts import FilePart, Part
 
-AT_ONCE = 2
+FILES_AT_ONCE = 2
 
 
 class ChecksumMismatch(Exception):
@@ -36,9 +41,9 @@ def receive(
     """Keep ``length`` bytes, or as many as come; the upload's offset says how many.
 
     A part counts as soon as the store has it and all before it, so that whoever is
-    killed loses two at most; with a checksum (the name of hashlib's, and the digest)
-    all count at the end. Raises ChecksumMismatch, and then nothing of it counts; Lost;
-    Busy where somebody else has taken the upload over.
+    killed loses those on their way; with a checksum (the name of hashlib's, and the
+    digest) all count at the end. Raises ChecksumMismatch, and then nothing of it
+    counts; Lost; Busy where somebody else has taken the upload over.
     """
     upload = lease.upload
     hashed = hashlib.new(checksum[0]) if checksum else None
@@ -68,6 +73,7 @@ def _sent(
     lease: Lease, body: Body, whole: RunningHash | None
 ) -> Generator[Part, None, None]:
     """Yield the parts of a body, one after another, as the store has them."""
+    at_once, buffers = _most_at_once(lease.upload), Buffers()
     happened: SimpleQueue[None] = SimpleQueue()
     pending: list[tuple[Part, Future[None]]] = []
     last: Part | None = None
@@ -81,7 +87,7 @@ def _sent(
             body.is_at_end = True  # Nothing more could follow.
         happened.put(None)
 
-    with ThreadPoolExecutor(AT_ONCE) as threads:
+    with contextlib.closing(buffers), ThreadPoolExecutor(at_once) as threads:
         try:
             while pending or not body.is_at_end:
                 if pending and pending[0][1].done():
@@ -94,12 +100,12 @@ def _sent(
                     else:
                         part.discard()
                 elif (
-                    len(pending) < AT_ONCE
+                    len(pending) < at_once
                     and not body.is_at_end
                     and (last is None or last.is_read)
                 ):
                     start = lease.upload.offset if last is None else last.end
-                    last = part = _next(lease, start, body)
+                    last = part = _next(lease, start, body, buffers)
                     part.on_read = partial(was_read, part)
                     sending = threads.submit(part.send)
                     pending.append((part, sending))
@@ -114,10 +120,16 @@ def _sent(
             raise
 
 
-def _next(lease: Lease, start: int, body: Body) -> Part:
+def _most_at_once(upload: Upload) -> int:
+    if assembly.is_for(upload):
+        return 1 + partwise.most_at_once(upload.storage)
+    return FILES_AT_ONCE
+
+
+def _next(lease: Lease, start: int, body: Body, buffers: Buffers) -> Part:
     upload, end = lease.upload, start + body.left
     if assembly.is_for(upload) and assembly.reaches(upload, start, end):
-        return AssembledPart(lease, start, body)
+        return AssembledPart(lease, start, body, buffers)
     most = min(settings.UPLOAD_PART_BYTES, body.left)
     return FilePart.of(upload, start, body, most)
 

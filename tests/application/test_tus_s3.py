@@ -95,6 +95,24 @@ def test_parts_become_the_object_and_are_not_read_again(
     assert nothing_but_the_object_is_left(storage)
 
 
+def test_memory_of_parts_is_given_back_with_the_response(
+    api: APIClient, storage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_part, buffers = storage.put_part, list[Any]()
+
+    def noted(name: str, upload: str, number: int, content: Any) -> Any:
+        buffers.append(content)
+        return put_part(name, upload, number, content)
+
+    monkeypatch.setattr(storage, "put_part", noted)
+    url = create(api, SIZE)
+    send(url, 1000, SIZE)
+
+    assert len(buffers) == 3
+    assert all(buffer.closed for buffer in buffers)
+    assert stored_sha256() == hashlib.sha256(CONTENT).hexdigest()
+
+
 def test_what_went_on_in_files_ends_in_files(
     api: APIClient, storage: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
