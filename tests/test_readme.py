@@ -25,6 +25,7 @@ import warnings
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from dataclasses import fields
+from datetime import date
 from importlib.metadata import metadata
 from pathlib import Path
 from typing import Any
@@ -1120,6 +1121,24 @@ def test_what_cron_runs_checks_renews_and_repairs(
     assert "repaired: 'a/b/kept.bin'" in repaired[1]
     assert len(shares(own_grid, kept, "a/b/kept.bin")) == 2
     assert shell.run(renew)[0].startswith("4 files and directories: 4 whole;")
+
+
+def test_what_cron_exports_has_its_day(
+    kept: TahoeStorage, shell: Shell, tmp_path: Path
+) -> None:
+    (line,) = block("docs/backup.md", "crontab", 1).splitlines()
+    (tmp_path / "passphrase").write_text("of the tests alone, and long enough")
+    # Cron takes the backslashes off.
+    command = line.partition("chronic .venv/bin/")[2].replace("\\%", "%")
+    for theirs in ("/srv/backup", "/etc/mysite"):
+        command = command.replace(theirs, str(tmp_path))
+
+    days = {date.today()}
+    shell.run(command)
+    days.add(date.today())
+
+    (made,) = tmp_path.glob("root-*")
+    assert made.name in {f"root-{day}" for day in days}
 
 
 def test_tahoe_itself_reads_the_files_by_the_root_s_cap(
