@@ -24,7 +24,7 @@ def test_every_command_of_the_guide_does_what_it_says(tmp_path: Path) -> None:
         "Made ann, administrator of Acme.",
         "ready",
         "0 exports would go, 0 bytes.",
-        '{"exports": 0, "bytes": 0, "left": 0}',
+        '{"exports": 0, "bytes": 0, "tidied": 0, "left": 0}',
         "1",
     ]
     with zipfile.ZipFile(tmp_path / "talks.zip") as zipped:

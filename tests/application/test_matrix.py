@@ -10,6 +10,7 @@ from django.core.cache import cache
 from django.db import connection, transaction
 from drf_spectacular.generators import SchemaGenerator
 
+from audit import recording
 from audit.models import Entry
 from tests.application import matrix
 from tests.application.callers import KINDS, Caller, Callers
@@ -110,15 +111,15 @@ def test_what_is_done_and_its_entry_are_of_one_transaction(
 ) -> None:
     """No view records on its own: the test's own transaction would hide that."""
     depths: list[int] = []
-    create = Entry.save
+    add = recording._ADD
 
-    def save(self: Entry, *args: Any, **kwargs: Any) -> None:
+    def note_and_add(entry: Entry) -> None:
         depths.append(len(connection.savepoint_ids))
-        create(self, *args, **kwargs)
+        add(entry)
 
     scene = Scene(callers)
     around = len(connection.savepoint_ids)
-    monkeypatch.setattr(Entry, "save", save)
+    monkeypatch.setattr(recording, "_ADD", note_and_add)
     for endpoint in TABLE:
         if not endpoint.records:
             continue
