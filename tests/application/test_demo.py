@@ -180,12 +180,13 @@ def test_by_itself_it_takes_a_file_up_and_down(first: tuple[Path, str]) -> None:
     assert "The archive has what is in the folder" in said
     # A listing that has just been patched is not asked for again. An object's path is
     # new: a directory is made for its levels, and linked once; what was stored is read
-    # back.
+    # back. Objects have one of 256 directories: now and then it is there already.
     stored = ["PUT /uri", "POST mkdir-with-children", "POST set_children", "GET file"]
     read = ["GET directory", "GET file"]
-    assert {
-        label: asked for label, asked in requests_by_step(said).items() if asked
-    } == {
+    steps = {label: asked for label, asked in requests_by_step(said).items() if asked}
+    if "POST mkdir-with-children" not in steps["Put random"]:
+        steps["Put random"].insert(1, "POST mkdir-with-children")
+    assert steps == {
         "Upload random": stored,
         "Download it": read,
         "Put random": stored,
