@@ -142,8 +142,9 @@ def put_by_name(
         )
 
     def respond(version: Version) -> Response:
-        is_new = always_created or version.number == 1
-        return stored(version, status=201 if is_new else 200)
+        # An earlier one may have been begun, and not be stored.
+        is_first = version.number == 1 if version.is_first is None else version.is_first
+        return stored(version, status=201 if always_created or is_first else 200)
 
     return once(request, content, {"folder": folder, "name": name}, put, respond)
 

@@ -124,6 +124,9 @@ class Version(models.Model):
     its bytes are deleted.
     """
 
+    is_first: bool | None = None
+    """Whether it became an object's first content; None if another process did it."""
+
     class State(models.TextChoices):
         PENDING = "pending", _("pending")
         STORED = "stored", _("stored")

@@ -341,7 +341,7 @@ def settle_within(
             sha256=sha256,
         )
         quotas.settle(found.tenant_id, size=size, objects=int(newest is None))
-        version.object = found
+        version.object, version.is_first = found, newest is None
         if version.number > 1:
             mark_surplus(found)
 

@@ -463,6 +463,26 @@ def test_nothing_is_made_over_what_is_there(api: APIClient) -> None:
     assert Version.objects.count() == 1
 
 
+def test_the_first_content_is_created_though_an_earlier_one_was_begun(
+    api: APIClient, user: User
+) -> None:
+    begun = storing.begin(
+        tenant=user.tenant,
+        user=user,
+        folder="",
+        name="a.txt",
+        size=4,
+        content_type="text/plain",
+    )
+
+    created = put(api, "a.txt", b"one", **{"If-None-Match": "*"})
+
+    assert (created.status_code, created.json()["version"]) == (201, 2)
+    assert "Location" in created.headers
+    storing.abandon(begun)
+    assert put(api, "a.txt", b"two").status_code == 200
+
+
 def test_a_condition_is_looked_at_once_more_when_the_content_is_there(
     api: APIClient, user: User
 ) -> None:
