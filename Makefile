@@ -13,8 +13,8 @@ BIN := .venv/bin
 ENVIRONMENT := .venv/.environment
 WHEEL := dist/.built
 INSTALLED := .venv/.installed
-# Two more than there are processors, for tests wait much of their time; 4 at most.
-WORKERS := $(shell n=$$(nproc); echo $$((n < 2 ? n + 2 : 4)))
+# One more than there are processors, for tests often wait; 4 at most.
+WORKERS := $(shell n=$$(nproc); echo $$((n < 3 ? n + 1 : 4)))
 PYTEST = TAHOESTORAGE_WHEEL=1 $(BIN)/pytest -n $(WORKERS) --dist worksteal
 # The example's tests have its settings, and its modules on the path.
 APPLICATION := --ds tests.application.settings --override-ini pythonpath=example

@@ -31,7 +31,7 @@ def run_tests(session: nox.Session, lock: str) -> None:
         environment["COVERAGE_CORE"] = "sysmon"
     session.run(
         "pytest",
-        *("-n", str(min((os.cpu_count() or 1) + 2, 4)), "--dist", "worksteal"),
+        *("-n", str(min((os.cpu_count() or 1) + 1, 4)), "--dist", "worksteal"),
         *session.posargs,
         env=environment,
     )
