@@ -89,7 +89,7 @@ def moved_key(version: Version) -> str:
 
 def is_moved(key: str) -> bool:
     """Whether `moved_key` made the key."""
-    return key[-_END] == "~" and key.count("~") == 5
+    return key[-_END:].startswith("~") and key.count("~") == 5
 
 
 def read_key(key: str) -> KeyParts | None:

@@ -129,7 +129,16 @@ def _fetched(gateway: Gateway | Gateways, cap: Cap, label: str) -> Fetch:
         entry = Entry(EntryKind.FILE, cap.uri, size)
         until = size if stop == TO_THE_END else stop
         if until is not None:
-            blocks = _without_words(blocks, gateway, cap, (first, until), label)
+
+            def is_there(begin: int, said: bytes) -> bool:
+                """Whether the file really ends so."""
+                try:
+                    with gateway.fetch(cap, begin, until - 1, label=label) as again:
+                        return b"".join(gateway.blocks(again, label=label)) == said
+                except NotEnoughShares:
+                    return False
+
+            blocks = _without_words(blocks, cap, (first, until), is_there, label)
         return Part(entry, _FileBody(response, blocks), end=stop)
 
     return fetch
@@ -137,33 +146,30 @@ def _fetched(gateway: Gateway | Gateways, cap: Cap, label: str) -> Fetch:
 
 def _without_words(
     blocks: Iterator[bytes],
-    gateway: Gateway | Gateways,
     cap: Cap,
     extent: tuple[int, int],
+    is_there: Callable[[int, bytes], bool],
     label: str,
 ) -> Iterator[bytes]:
     """Yield a body that has a file's bytes from the first to before the second.
 
     Where the last segment is lost and shorter than the gateway's words, the body is as
-    long as it should be, and ends with their beginning. What may be that is asked for
-    once more. Raises DamagedDownload where it is not in the file.
+    long as it should be, and ends with their beginning. Of what may be that,
+    ``is_there`` asks once more. Raises DamagedDownload where it is not in the file.
     """
     (first, until), end = extent, b""
     at = first
     for block in blocks:
         at += len(block)
         end = (end + block[-len(_WORDS) :])[-len(_WORDS) :]
-        for begin in range(max(first + 1, until - len(end)), until * (at == until)):
-            said = end[begin - until :]
-            if not (_WORDS.startswith(said) and _may_begin_segment(cap, begin)):
-                continue
-            try:
-                with gateway.fetch(cap, begin, until - 1, label=label) as response:
-                    is_there = b"".join(gateway.blocks(response, label=label)) == said
-            except NotEnoughShares:
-                is_there = False
-            if not is_there:
-                raise damaged(label, f"it ended at byte {begin}")
+        if at == until:
+            # Not from the first on: a response that has nothing else is an error.
+            for begin in range(max(first + 1, until - len(end)), until):
+                said = end[begin - until :]
+                if not (_WORDS.startswith(said) and _may_begin_segment(cap, begin)):
+                    continue
+                if not is_there(begin, said):
+                    raise damaged(label, f"it ended at byte {begin}")
         yield block
 
 
