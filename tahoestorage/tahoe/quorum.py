@@ -152,7 +152,23 @@ class Quorum:
 
     def _check(self, label: str, making: bool, since: float) -> Facts | None:
         """Return the facts to be stored; None if they are stored already."""
-        servers = self._list.look(self._gateway)
+        came = monotonic_now()
+        try:
+            return self._check_listed(
+                self._list.look(self._gateway), label, making, since
+            )
+        except NotEnoughServers:
+            # A server may be back since the gateway was asked.
+            servers = self._list.look(self._gateway, since=came)
+            return self._check_listed(servers, label, making, since)
+
+    def _check_listed(
+        self,
+        servers: tuple[Server, ...] | None,
+        label: str,
+        making: bool,
+        since: float,
+    ) -> Facts | None:
         if servers is None:
             self._warn()
             return None

@@ -53,8 +53,10 @@ class ServerList:
             if self._last is not None:
                 self._last.is_invalidated = True
 
-    def look(self, gateway: Gateway) -> tuple[Server, ...] | None:
-        """Return the servers, at most ``SECONDS`` old.
+    def look(
+        self, gateway: Gateway, *, since: float | None = None
+    ) -> tuple[Server, ...] | None:
+        """Return the servers, at most ``SECONDS`` old, or as they are after ``since``.
 
         At most one request. None where the gateway does not show its servers. Raises a
         StoreError where the request fails, GatewayTimeout where that of another thread
@@ -65,7 +67,9 @@ class ServerList:
             mine = None
             with self._lock:
                 last = self._last
-                if last is None or (last.done.is_set() and not self._holds(last, came)):
+                if last is None or (
+                    last.done.is_set() and not self._holds(last, came, since)
+                ):
                     last = mine = self._last = _Request(monotonic_now())
                 is_done = last.done.is_set()
             if mine is not None:
@@ -77,13 +81,15 @@ class ServerList:
                 )
             if last.error is not None and not is_done:
                 raise type(last.error)(*last.error.args)
-            if self._holds(last, came):
+            if self._holds(last, came, since):
                 return last.servers
 
-    def _holds(self, request: _Request, came: float) -> bool:
+    def _holds(self, request: _Request, came: float, since: float | None) -> bool:
         """Whether the response is new enough for a caller who came at ``came``."""
         if request.error is not None or request.is_invalidated:
             return False
+        if since is not None:
+            return request.sent >= since
         return request.sent >= came or monotonic_now() - request.sent <= SECONDS
 
     def _ask(self, gateway: Gateway, request: _Request) -> tuple[Server, ...] | None:

@@ -724,6 +724,25 @@ def test_nothing_is_sent_of_a_change_that_is_refused(
     assert {seen.method for seen in proxy.seen} <= {"GET"}
 
 
+def test_a_server_that_has_just_come_back_is_seen_before_a_change_is_refused(
+    clock: Clock, far: TahoeStorage, proxy: Proxy, listing: Callable[..., None]
+) -> None:
+    def lists() -> int:
+        return sum(seen.target == "/?t=json" for seen in proxy.guards)
+
+    listing("ab")
+    far.save("a", ContentFile(b"literal"))
+    clock.now += 1.1
+    listing("a", away="b")
+    with pytest.raises(NotEnoughServers):
+        far.save("b", ContentFile(b"literal"))
+    assert lists() == 1
+    clock.now += 0.1
+    listing("ab")
+    far.save("b", ContentFile(b"literal"))
+    assert lists() == 1
+
+
 def test_what_is_new_of_the_servers_is_kept_with_the_root(
     far: TahoeStorage, listing: Callable[..., None], root: Cap, proxy: Proxy
 ) -> None:
