@@ -5,9 +5,10 @@ takes longer than all else that a small test has a gateway do. Here any two of t
 primes that were found make a key: as long as any other and no secret, which suits
 the grid of a test.
 
-A node imports a thousand modules, which is most of what its start takes. `quick_nodes`
-has a fork server import them once. They make Twisted's reactor, which processes can't
-share: each node makes it anew.
+A node imports a thousand modules, which is most of what its start takes, and makes two
+keys for certificates, which is most of the rest. `quick_nodes` has a fork server import
+the modules once, and make one key for all certificates. The modules make Twisted's
+reactor, which processes can't share: each node makes it anew.
 """
 
 from __future__ import annotations
@@ -21,16 +22,24 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest import mock
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 
 EXPONENT = 65537
-PRELOADED = ["allmydata.scripts.runner", "allmydata.webish"]
+PRELOADED = [
+    "allmydata.scripts.runner",
+    "allmydata.webish",
+    "tests.support.node_key",
+]
 
 
 class Keys:
@@ -121,7 +130,35 @@ def be_node(command: list[str], environment: dict[str, str], files: list[Any]) -
     from twisted.internet import reactor
 
     reactor.__init__()  # type: ignore[misc]
+    from foolscap import crypto
+
+    crypto.createCertificate = make_certificate
     run_tahoe(command)
+
+
+def make_certificate() -> Any:
+    """Make a certificate by which a node is known: all have the same key."""
+    from twisted.internet.ssl import PrivateCertificate
+
+    from tests.support.node_key import KEY
+
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "newpb_thingy")])
+    now = datetime.now(UTC)
+    # A node's id is a hash of its certificate, of which the number makes another.
+    certificate = (
+        x509.CertificateBuilder(name, name, KEY.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + timedelta(days=1))
+        .sign(KEY, hashes.SHA256())
+    )
+    key = KEY.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.NoEncryption(),
+    )
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    return PrivateCertificate.loadPEM(pem + key)
 
 
 def run_tahoe(command: list[str]) -> None:
