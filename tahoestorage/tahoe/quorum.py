@@ -27,43 +27,16 @@ from tahoestorage.tahoe.children import Link
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.parsing import Server
 from tahoestorage.tahoe.rootstate import Reading, root_state, server_states
-from tahoestorage.tahoe.serverfacts import Availability, Facts, ServerRules
+from tahoestorage.tahoe.serverfacts import (
+    Availability,
+    Facts,
+    ServerRules,
+    birth_count,
+    tolerance,
+)
 from tahoestorage.tahoe.serverlist import monotonic_now, server_list
 
 logger = logging.getLogger("tahoestorage.quorum")
-
-
-def tolerance(shares: Shares, servers: int) -> int:
-    """Return how many servers may be away while a directory is changed, 0 or more.
-
-    ``servers`` is the number of servers on which the directory was made.
-
-    A server keeps the share numbers that it was first given, and each change while it
-    is up writes them anew. So any two changes, each without this many servers, have
-    servers in common that hold ``needed`` share numbers: the second change sees the
-    first. With ``total`` servers or more each holds one number, else at least
-    ``total // servers``.
-    """
-    needed, total = shares
-    if servers < 1:
-        return 0
-    if servers >= total:
-        return (total - needed) // 2
-    each = total // servers
-    return max(0, (servers - -(-needed // each)) // 2)
-
-
-def birth_count(shares: Shares, expected: int, up: int) -> int:
-    """Return how many servers count for a directory made on ``up`` of ``expected``.
-
-    The result is for ``tolerance``. Where it allows one server to be away, one may be
-    away at the making as well, and still all count: the server that is away at the
-    next change leaves its numbers to the one that has fewest, which is the one that
-    had none. (For two or more that is false: 1-of-5 on five.)
-    """
-    if tolerance(shares, expected) == 1 and expected - up <= 1:
-        return expected
-    return min(expected, up)
 
 
 _NAME_TAKEN = (
@@ -152,30 +125,20 @@ class Quorum:
 
     def _check(self, label: str, making: bool, since: float) -> Facts | None:
         """Return the facts to be stored; None if they are stored already."""
-        came = monotonic_now()
-        try:
-            return self._check_listed(
-                self._list.look(self._gateway), label, making, since
-            )
-        except NotEnoughServers:
-            # A server may be back since the gateway was asked.
-            servers = self._list.look(self._gateway, since=came)
-            return self._check_listed(servers, label, making, since)
-
-    def _check_listed(
-        self,
-        servers: tuple[Server, ...] | None,
-        label: str,
-        making: bool,
-        since: float,
-    ) -> Facts | None:
+        came, servers = monotonic_now(), self._list.look(self._gateway)
         if servers is None:
             self._warn()
             return None
         facts = self._facts(servers, label, since)
         availability = Availability.of(servers, facts, self._rules)
         encodings = self._encodings(facts, availability, label)
-        learned = check(availability, facts, encodings, label, making=making)
+        try:
+            learned = check(availability, facts, encodings, label, making=making)
+        except NotEnoughServers:
+            # One may be back since the gateway was asked.
+            if self._list.look(self._gateway, since=came) == servers:
+                raise
+            return self._check(label, making, since)
         # Not with ``facts``: the marker may have lost what this process remembers.
         return None if learned == self._state.stored else learned
 

@@ -1,4 +1,4 @@
-"""The storage servers of a root: those on record, and which of them are available."""
+"""The storage servers of a root: those on record, those available, those needed."""
 
 from __future__ import annotations
 
@@ -159,3 +159,36 @@ class Availability:
         short = id if len(id) <= 2 * SHORT_ID else id[:SHORT_ID]
         name = self.expected[id]
         return short if name in ("", id) else f"{name} ({short})"
+
+
+def tolerance(shares: Shares, servers: int) -> int:
+    """Return how many servers may be away while a directory is changed, 0 or more.
+
+    ``servers`` is the number of servers on which the directory was made.
+
+    A server keeps the share numbers that it was first given, and each change while it
+    is up writes them anew. So any two changes, each without this many servers, have
+    servers in common that hold ``needed`` share numbers: the second change sees the
+    first. With ``total`` servers or more each holds one number, else at least
+    ``total // servers``.
+    """
+    needed, total = shares
+    if servers < 1:
+        return 0
+    if servers >= total:
+        return (total - needed) // 2
+    each = total // servers
+    return max(0, (servers - -(-needed // each)) // 2)
+
+
+def birth_count(shares: Shares, expected: int, up: int) -> int:
+    """Return how many servers count for a directory made on ``up`` of ``expected``.
+
+    The result is for ``tolerance``. Where it allows one server to be away, one may be
+    away at the making as well, and still all count: the server that is away at the
+    next change leaves its numbers to the one that has fewest, which is the one that
+    had none. (For two or more that is false: 1-of-5 on five.)
+    """
+    if tolerance(shares, expected) == 1 and expected - up <= 1:
+        return expected
+    return min(expected, up)

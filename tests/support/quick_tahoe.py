@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -158,7 +158,8 @@ def make_certificate() -> Any:
         serialization.NoEncryption(),
     )
     pem = certificate.public_bytes(serialization.Encoding.PEM)
-    return PrivateCertificate.loadPEM(pem + key)
+    load: Callable[[bytes], Any] = PrivateCertificate.loadPEM
+    return load(pem + key)
 
 
 def run_tahoe(command: list[str]) -> None:

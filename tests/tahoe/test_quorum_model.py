@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tahoestorage.tahoe.caps import Shares
-from tahoestorage.tahoe.quorum import birth_count, tolerance
+from tahoestorage.tahoe.serverfacts import birth_count, tolerance
 
 with warnings.catch_warnings():
     # What it imports is old.
