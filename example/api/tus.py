@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from django.db import InterfaceError, OperationalError, transaction
 from django.http import Http404
@@ -20,7 +20,7 @@ from django.utils.http import http_date
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
-from rest_framework.exceptions import UnsupportedMediaType
+from rest_framework.exceptions import Throttled, UnsupportedMediaType
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -43,6 +43,11 @@ from api.tusheaders import (
     checksum_in,
     described_in,
     number_in,
+)
+from api.uploadthrottles import (
+    NoUploadThrottle,
+    UploadTenantThrottle,
+    UploadUserThrottle,
 )
 from objects import access, storing
 from objects.access import Access
@@ -169,7 +174,14 @@ class UploadView(TusView):
     # Whoever has the URL; an expired token that comes along is not looked at.
     authentication_classes = ()
     permission_classes = (AllowAny,)
-    throttle_classes = ()
+    throttle_classes = (UploadUserThrottle, UploadTenantThrottle, NoUploadThrottle)
+
+    def throttled(self, request: Request, wait: float) -> NoReturn:
+        """Raise Throttled; as 423 to HEAD, after any other 4xx clients begin anew."""
+        error = Throttled(wait)
+        if request.method == "HEAD":
+            error.status_code = 423
+        raise error
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Take the method from a header, for clients that know GET and POST only."""

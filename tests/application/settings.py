@@ -1,6 +1,7 @@
 """The application's settings for tests within this process: SQLite, files in memory."""
 
 import os
+from typing import Any
 from unittest import mock
 
 with mock.patch.dict(os.environ, {"DEBUG": "1", "STORAGE_URL": "memory://"}):
@@ -12,6 +13,7 @@ ALLOWED_HOSTS = ["testserver"]
 # Hashes that take no time.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Tests of throttles set rates of their own.
+DEFAULT_RATES: Any = REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]
 REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"] = dict.fromkeys(
     ("user", "tenant", "anonymous")
 )

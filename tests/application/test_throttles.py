@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.core.cache import cache
+from django.http import HttpResponse
 from django.test import override_settings
 from django.urls import reverse
 from pytest_django.fixtures import Settings
 from rest_framework.settings import api_settings
 from rest_framework.test import APIClient
 
+from api.throttles import TenantThrottle, UserThrottle
 from tests.application.callers import EDITOR, OTHER_TENANT, VIEWER, Callers
+from tests.application.settings import DEFAULT_RATES
 from tests.support.redis_server import RedisServer
 
 Limit = Callable[..., None]
@@ -100,6 +104,84 @@ def test_links_count_as_requests_of_whoever_was_given_them(
     assert opened(reverse("api:link", args=["guessed"]), 3) == [404, 404, 429]
     assert opened(link, 2) == [200, 429]
     assert ask(callers[VIEWER].api) == [429]
+
+
+@pytest.fixture
+def upload(callers: Callers) -> str:
+    """Return the URL of an upload that the editor has begun."""
+    headers = {"Tus-Resumable": "1.0.0", "Upload-Length": "1000"}
+    response = callers[EDITOR].api.post(reverse("api:uploads"), headers=headers)
+    return str(response.headers["Location"])
+
+
+def tus(method: str, url: str, data: bytes = b"", offset: int = 0) -> HttpResponse:
+    """Ask for an upload as whoever has its URL."""
+    sent = {"Tus-Resumable": "1.0.0", "Upload-Offset": str(offset)}
+    kind = "application/offset+octet-stream"
+    send: Any = APIClient().generic
+    response: HttpResponse = send(method, url, data, content_type=kind, headers=sent)
+    return response
+
+
+def test_a_resumable_upload_counts_as_requests_of_whoever_began_it(
+    callers: Callers, limit: Limit, upload: str
+) -> None:
+    limit(anonymous="1/minute", user="4/minute")
+
+    assert tus("PATCH", upload, b"ab").status_code == 204
+    assert [tus("HEAD", upload).status_code for _ in range(3)] == [200] * 3
+    assert tus("PATCH", upload, b"cd", 2).status_code == 429
+    assert tus("DELETE", upload).status_code == 429
+    assert ask(callers[EDITOR].api) == [429]
+    assert ask(callers[VIEWER].api) == [200]
+
+
+def test_uploads_of_a_tenant_share_its_own(
+    callers: Callers, limit: Limit, upload: str
+) -> None:
+    limit(tenant="2/minute")
+
+    assert ask(callers[VIEWER].api) == [200]
+    assert tus("HEAD", upload).status_code == 200
+    assert tus("PATCH", upload, b"ab").status_code == 429
+
+
+def test_whoever_guesses_uploads_is_counted_by_their_address(
+    callers: Callers, limit: Limit, upload: str
+) -> None:
+    limit(anonymous="2/minute")
+    guessed = reverse("api:upload", args=[uuid.uuid4()])
+
+    statuses = [tus("PATCH", guessed, b"ab").status_code for _ in range(3)]
+
+    assert statuses == [404, 404, 429]
+    assert tus("HEAD", upload).status_code == 200
+
+
+def test_a_client_of_tus_waits_and_goes_on_where_it_was(
+    callers: Callers, limit: Limit, upload: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HEAD is 423 then: after another 4xx the clients would begin anew."""
+    limit(user="1/minute")
+    tus("PATCH", upload, b"ab")
+
+    asked, sent = tus("HEAD", upload), tus("PATCH", upload, b"cd", 2)
+
+    assert (asked.status_code, sent.status_code) == (423, 429)
+    assert asked.headers["Retry-After"] == sent.headers["Retry-After"] == "30"
+    assert asked.headers["Tus-Resumable"] == "1.0.0"
+    monkeypatch.setattr("time.time", lambda: 1_800_000_060.0)
+    assert tus("HEAD", upload).headers["Upload-Offset"] == "2"
+
+
+def test_the_default_rates_let_an_upload_of_10_gb_through() -> None:
+    """In parts of 5 MB, each asked for before it is sent, all within one minute."""
+    requests = 2 * 10_000 // 5
+
+    for throttle in (UserThrottle(), TenantThrottle()):
+        number, seconds = throttle.parse_rate(DEFAULT_RATES[throttle.scope])
+        assert number is not None
+        assert (seconds, number > requests) == (60, True)
 
 
 def test_what_was_refused_says_when_to_come_again(
