@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import access, passwords, people
 from accounts.models import Tenant, TenantGroup, User
+from accounts.tenants import ExportStoreForm
 from audit.actions import Action
 from audit.recording import record
 
@@ -74,10 +75,11 @@ class Scoped(admin.ModelAdmin):  # type: ignore[type-arg]
 class TenantAdmin(Scoped):
     """A tenant's settings; its quotas and its store are the operator's to set."""
 
+    form = ExportStoreForm
     list_display = ("name", "slug", "store", "used_bytes", "used_objects", "is_super")
     search_fields = ("name", "slug")
     ordering = ("name",)
-    fields = ("name", "max_versions", "undo_days", *OPERATORS, *USED)
+    fields = ("name", "export_store", "max_versions", "undo_days", *OPERATORS, *USED)
 
     def rows(self, user: Any) -> QuerySet[Tenant]:
         return access.tenants(user)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 NOT_FOR_OBJECTS = "staticfiles"
@@ -18,6 +19,18 @@ def export_aliases() -> list[str]:
     """Return those among which a tenant may choose where its exports are kept."""
     allowed = settings.EXPORT_STORES or aliases()
     return [alias for alias in aliases() if alias in allowed]
+
+
+def site_export_alias() -> str:
+    """Return where exports are kept of tenants that chose nothing."""
+    named: str = settings.EXPORT_STORAGE
+    return named or "default"
+
+
+def export_choices() -> list[tuple[str, str]]:
+    """Return a tenant's choices, each with its label; the first is to choose none."""
+    label = gettext("The site's: %(alias)s") % {"alias": site_export_alias()}
+    return [("", label), *((alias, alias) for alias in export_aliases())]
 
 
 def check_alias(alias: str) -> None:

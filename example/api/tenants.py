@@ -16,7 +16,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import access
+from accounts import access, tenants
 from accounts.administrators import slug_for
 from accounts.models import Tenant, TenantGroup, User
 from api import documented
@@ -124,7 +124,8 @@ class TenantViewSet(
         if set(fields) & OPERATORS and not access.operates(me):
             raise PermissionDenied(_("Quotas and the store are the operator's to set."))
         if fields:
-            self.change(tenant, me, fields)
+            with unless_taken("name"):
+                tenants.change(tenant, by=me, **fields)
         return Response(TenantSerializer(self.get_object()).data)
 
     @extend_schema(responses={204: None})
@@ -139,20 +140,6 @@ class TenantViewSet(
             detail = _("The tenant has users, objects or events.")
             raise Problem(409, detail, "not_empty") from None
         return Response(status=204)
-
-    def change(self, tenant: Tenant, me: User, fields: dict[str, Any]) -> None:
-        """Change those fields, and write it down."""
-        changed = ",".join(sorted(fields))
-        with unless_taken("name"):
-            # Nothing else: the counts of what is used change at any time.
-            Tenant.objects.filter(pk=tenant.pk).update(**fields)
-            record(
-                Action.TENANT_CHANGE,
-                tenant,
-                tenant_id=tenant.pk,
-                actor=me,
-                fields=changed,
-            )
 
     def operator(self) -> User:
         """Return the caller; 403 unless an administrator of the super-tenant."""

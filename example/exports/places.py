@@ -44,7 +44,7 @@ def store_for(tenant: Tenant) -> str:
     """Return the alias: the tenant's choice, else the site's, else the default one."""
     if tenant.export_store in stores.export_aliases():
         return tenant.export_store
-    return settings.EXPORT_STORAGE or "default"
+    return stores.site_export_alias()
 
 
 def path_for(export: Export) -> str:

@@ -6,6 +6,7 @@ app_name = "exports"
 urlpatterns = [
     path("", views.export_list, name="list"),
     path("start/", views.start, name="start"),
+    path("store/", views.choose_store, name="store"),
     path("import/", views.start_import, name="import"),
     path("imports/<uuid:pk>/", views.import_page, name="import-page"),
     path("imports/<uuid:pk>/state/", views.import_state, name="import-state"),

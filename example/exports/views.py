@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -15,7 +15,11 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from accounts import access as account_access
+from accounts import stores, tenants
 from accounts.access import user_of
+from accounts.models import Tenant
+from accounts.tenants import ExportStoreForm
 from exports import (
     access,
     downloads,
@@ -43,8 +47,33 @@ def export_list(request: HttpRequest) -> HttpResponse:
     page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
     exports = [_context(export) for export in page.object_list]
     folder = request.GET.get("folder", "")
-    context = {"page": page, "exports": exports, "folder": folder}
+    tenant = _administered(request)
+    context = {
+        "page": page,
+        "exports": exports,
+        "folder": folder,
+        "store_form": None if tenant is None else _store_form(tenant),
+    }
     return render(request, "exports/export_list.html", context)
+
+
+@require_POST
+@login_required
+def choose_store(request: HttpRequest) -> HttpResponse:
+    """Let the tenant's new exports go to another store, as its administrator."""
+    tenant = _administered(request)
+    if tenant is None:
+        raise PermissionDenied
+    form = ExportStoreForm(request.POST, instance=tenant)
+    if not form.is_valid():
+        messages.error(request, _("Exports may not go to that store."))
+    elif form.has_changed():
+        tenants.change(tenant, by=user_of(request), **form.cleaned_data)
+        where = {
+            "alias": form.cleaned_data["export_store"] or stores.site_export_alias()
+        }
+        messages.success(request, _("New exports go to the store “%(alias)s”.") % where)
+    return redirect("exports:list")
 
 
 @require_POST
@@ -173,6 +202,18 @@ def cancel_import(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     job = _context_of_import(request, pk)["job"]
     control.cancel(job, actor=user_of(request))
     return redirect("exports:import-page", pk)
+
+
+def _administered(request: HttpRequest) -> Tenant | None:
+    """Return the caller's tenant; None for who does not administer it."""
+    user = user_of(request)
+    return account_access.tenants(user).filter(pk=user.tenant_id).first()
+
+
+def _store_form(tenant: Tenant) -> ExportStoreForm | None:
+    """Return the form to choose the tenant's store; None where there is no choice."""
+    others = set(stores.export_aliases()) - {stores.site_export_alias()}
+    return ExportStoreForm(instance=tenant, label_suffix="") if others else None
 
 
 def _object_at(request: HttpRequest) -> Any:

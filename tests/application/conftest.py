@@ -62,6 +62,17 @@ def own_store(settings: Any) -> None:
 
 
 @pytest.fixture
+def three_stores(settings: Any) -> None:
+    """Stores of the aliases default, cold and own; the last takes no exports."""
+    default, static = (settings.STORAGES[name] for name in ("default", "staticfiles"))
+    settings.STORAGES = {
+        **dict.fromkeys(("default", "cold", "own"), default),
+        "staticfiles": static,
+    }
+    settings.EXPORT_STORES = ["default", "cold"]
+
+
+@pytest.fixture
 def callers(db: None) -> Callers:
     """One caller of each kind, with an object; tests.application.callers has them."""
     from tests.application.callers import make_callers

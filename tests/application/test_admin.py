@@ -114,6 +114,29 @@ def test_quotas_are_the_operators_to_set(
 
 
 @pytest.mark.parametrize("kind", ADMINISTRATORS)
+def test_the_store_of_exports_is_one_that_is_allowed(
+    callers: Callers, browsers: dict[str, Client], three_stores: None, kind: str
+) -> None:
+    # What was allowed once is shown as no choice, and keeps nobody from saving.
+    Tenant.objects.filter(pk=callers.tenant.pk).update(export_store="gone")
+    url = page("tenant", "change", callers.tenant)
+    sent = form_of(browsers[kind], url)
+    shown = browsers[kind].get(url).context["adminform"].form["export_store"]
+
+    refused = browsers[kind].post(url, sent | {"export_store": "own"})
+    chosen = browsers[kind].post(url, sent | {"export_store": "cold"})
+
+    assert [str(label) for _alias, label in shown.field.choices] == [
+        "The site's: default",
+        "default",
+        "cold",
+    ]
+    assert (refused.status_code, chosen.status_code) == (200, 302)
+    callers.tenant.refresh_from_db()
+    assert callers.tenant.export_store == "cold"
+
+
+@pytest.mark.parametrize("kind", ADMINISTRATORS)
 @pytest.mark.django_db(transaction=True)
 def test_an_administrator_invites(kind: str) -> None:
     from tests.application.callers import make_callers

@@ -25,6 +25,8 @@ from objects.models import StoredObject
 from tests.application.callers import (
     ADMINISTRATOR,
     EDITOR,
+    OTHER_TENANT,
+    STRANGER,
     SUPER_TENANT,
     TENANT_ADMINISTRATOR,
     Callers,
@@ -231,6 +233,42 @@ def test_a_folder_that_cannot_be_is_refused_with_a_word(ann: Client) -> None:
 
     assert "made of dots alone" in page.content.decode()
     assert not Export.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [STRANGER, ADMINISTRATOR, OTHER_TENANT, SUPER_TENANT, TENANT_ADMINISTRATOR],
+)
+def test_a_tenants_administrator_chooses_where_its_exports_are_kept(
+    callers: Callers, three_stores: None, kind: str
+) -> None:
+    client, url = Client(), "/exports/store/"
+    client.force_login(callers[kind].user)
+    page = client.get("/exports/")
+
+    chosen = client.post(url, {"export_store": "cold"}, follow=True)
+    refused = client.post(url, {"export_store": "own"}, follow=True)
+
+    tenant = Tenant.objects.get(pk=callers[kind].user.tenant_id)
+    entries = Entry.objects.filter(action="tenant.change", tenant_id=tenant.pk)
+    if callers[kind].user.is_administrator:
+        assert "New exports go to the store “cold”." in chosen.text
+        assert "Exports may not go to that store." in refused.text
+        assert (tenant.export_store, entries.count()) == ("cold", 1)
+        assert '<option value="cold">' in page.text
+        again = client.post(url, {"export_store": ""}, follow=True)
+        assert "New exports go to the store “default”." in again.text
+    else:
+        assert (chosen.status_code, refused.status_code) == (403, 403)
+        assert (tenant.export_store, entries.count()) == ("", 0)
+        assert "Where they are kept" not in page.text
+
+
+def test_where_there_is_no_choice_none_is_offered(callers: Callers) -> None:
+    client = Client()
+    client.force_login(callers[TENANT_ADMINISTRATOR].user)
+
+    assert "Where they are kept" not in client.get("/exports/").text
 
 
 def test_who_may_not_export_it_finds_nothing(callers: Callers) -> None:

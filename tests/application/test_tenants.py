@@ -110,6 +110,25 @@ def test_a_tenants_administrator_sets_what_is_the_tenants(
         assert callers.tenant.undo_days == 7
 
 
+def test_a_tenants_administrator_chooses_a_store_of_exports_that_is_allowed(
+    callers: Callers, three_stores: None
+) -> None:
+    url = tenant_url(callers.tenant)
+
+    chosen = send(callers, TENANT_ADMINISTRATOR, "patch", url, export_store="cold")
+    refused = send(callers, TENANT_ADMINISTRATOR, "patch", url, export_store="own")
+    callers.tenant.refresh_from_db()
+
+    assert chosen.json()["export_store"] == callers.tenant.export_store == "cold"
+    assert refused.status_code == 400
+    assert refused["Content-Type"] == "application/problem+json"
+    assert refused.json()["errors"] == {
+        "export_store": ["There is no store own. There are: default, cold."]
+    }
+    [entry] = Entry.objects.filter(action="tenant.change")
+    assert entry.details == {"fields": "export_store"}
+
+
 def test_a_change_of_settings_leaves_the_counts_alone(callers: Callers) -> None:
     used = Tenant.objects.get(pk=callers.tenant.pk).used_bytes
     assert used > 0
@@ -143,6 +162,8 @@ def test_only_an_empty_tenant_goes_and_by_the_operator(
         {"slug": "Not a slug"},
         {"store": "nowhere"},
         {"store": "staticfiles"},
+        {"export_store": "nowhere"},
+        {"export_store": "staticfiles"},
         {"max_bytes": -1},
         {"undo_days": 10**30},
         {"undo_days": 1_000_000},
