@@ -37,6 +37,7 @@ from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer, running
 from tests.support.s3_servers import S3Server, running_moto, running_weed
 from tests.support.s3_storages import MakeS3, storages_of
+from tests.support.s3_trials import trials_shared
 
 # A machine that is busy is no failure: examples have no time limit.
 hypothesis.settings.register_profile("tests", deadline=None)
@@ -129,6 +130,13 @@ def one_loader() -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.session, "create_loader", functools.cache(create_loader))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_trial() -> Iterator[None]:
+    """Have all buckets of a server share the trial of its conditions."""
+    with trials_shared():
         yield
 
 

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.support.authority import key_usage
 from tests.support.ports import free_port, free_ports
 from tests.support.programs import program, running_program
+from tests.support.s3_trials import bucket_prefix, honouring_alike
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -97,9 +98,12 @@ class S3Server:
             ),
         )
 
-    def make_bucket(self) -> str:
-        """Return the name of a new, empty bucket."""
-        name = f"bucket-{secrets.token_hex(6)}"
+    def make_bucket(self, *, untried: bool = False) -> str:
+        """Return the name of a new, empty bucket.
+
+        Where a test looks at trials of conditions, it is to be ``untried``.
+        """
+        name = f"{bucket_prefix(untried=untried)}{secrets.token_hex(6)}"
         with contextlib.closing(self.client()) as client:
             client.create_bucket(Bucket=name)
         return name
@@ -196,7 +200,9 @@ def running_weed(directory: Path, *, tls: bool = False) -> Iterator[S3Server]:
                 client.create_bucket(Bucket="ready")
             client.put_object(Bucket="ready", Key="ready", Body=b"ready")
 
-        with running_program(directory, [*command, *_WEED_FLAGS], ready):
+        command += _WEED_FLAGS
+        alike = honouring_alike(server.endpoint_url)
+        with running_program(directory, command, ready), alike:
             yield server
 
 
@@ -210,5 +216,6 @@ def running_moto(directory: Path) -> Iterator[S3Server]:
     with (
         contextlib.closing(server.client(retries={"total_max_attempts": 1})) as client,
         running_program(directory, command, client.list_buckets),
+        honouring_alike(server.endpoint_url),
     ):
         yield server

@@ -14,9 +14,12 @@ from tests.support.s3_servers import S3Server
 MakeS3 = Callable[..., S3Storage]
 
 
-def storages_of(server: S3Server, tmp_path: Path) -> MakeS3:
-    """Return what makes storages of one new bucket there, with one cache."""
-    bucket = server.make_bucket()
+def storages_of(server: S3Server, tmp_path: Path, *, untried: bool = False) -> MakeS3:
+    """Return what makes storages of one new bucket there, with one cache.
+
+    Where a test looks at trials of conditions, it is to be ``untried``.
+    """
+    bucket = server.make_bucket(untried=untried)
     cache = {"directory": str(tmp_path / "cache")}
 
     def make(kind: type[S3Storage] = S3Storage, **options: Any) -> S3Storage:

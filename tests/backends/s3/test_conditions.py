@@ -6,6 +6,7 @@ import contextlib
 import functools
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -22,10 +23,22 @@ from tahoestorage.exceptions import (
 )
 from tests.support.proxy import Proxy, Seen, SendResponse
 from tests.support.s3_servers import S3Server, s3_requests
-from tests.support.s3_storages import MakeS3, keys, read, save, unfinished
+from tests.support.s3_storages import MakeS3, keys, read, save, storages_of, unfinished
 
 FORBIDDEN = SendResponse(403, {}, b"<Error><Code>AccessDenied</Code></Error>")
 REFUSED = SendResponse(412, {}, b"<Error><Code>PreconditionFailed</Code></Error>")
+
+
+@pytest.fixture
+def make_s3(moto: S3Server, tmp_path: Path) -> MakeS3:
+    """Make storages of one bucket on moto, which is tried by itself."""
+    return storages_of(moto, tmp_path, untried=True)
+
+
+@pytest.fixture
+def make_strict_s3(weed: S3Server, tmp_path: Path) -> MakeS3:
+    """Make storages of one bucket on SeaweedFS, which is tried by itself."""
+    return storages_of(weed, tmp_path, untried=True)
 
 
 @pytest.fixture
@@ -85,7 +98,7 @@ def letting_several_through(storage: S3Storage, operation: str) -> Iterator[None
 def test_a_store_that_lets_several_through_at_once_is_found_out(
     make_strict_s3: MakeS3, weed: S3Server
 ) -> None:
-    storage = make_strict_s3(bucket_name=weed.make_bucket(), cache=False)
+    storage = make_strict_s3(bucket_name=weed.make_bucket(untried=True), cache=False)
     with letting_several_through(storage, "PutObject"):
         # One after another it refuses.
         trusted = make_strict_s3(
@@ -107,7 +120,7 @@ def test_a_store_that_lets_several_through_at_once_is_found_out(
 def test_what_was_believed_is_not_believed_by_a_thorough_trial(
     make_strict_s3: MakeS3, weed: S3Server
 ) -> None:
-    storage = make_strict_s3(bucket_name=weed.make_bucket())
+    storage = make_strict_s3(bucket_name=weed.make_bucket(untried=True))
     assert storage.conditional()
     with letting_several_through(storage, "PutObject"):
         assert storage.conditional()
@@ -190,7 +203,7 @@ def test_a_file_that_has_the_name_of_the_trial_stays(
 def test_parts_are_not_believed_where_whole_objects_are_not(
     make_strict_s3: MakeS3, weed: S3Server
 ) -> None:
-    storage = make_strict_s3(bucket_name=weed.make_bucket(), cache=False)
+    storage = make_strict_s3(bucket_name=weed.make_bucket(untried=True), cache=False)
     # So Swift does: parts that are completed at once pass the trial at times.
     storage._clients.honoured[storage.bucket_name, "CompleteMultipartUpload"] = True
     with (
@@ -240,7 +253,7 @@ def test_nobody_waits_for_a_thread_that_can_not_be_started(
 def test_nothing_is_left_in_a_bucket_with_versions(
     make_s3: MakeS3, moto: S3Server
 ) -> None:
-    storage = make_s3(bucket_name=moto.make_bucket(), cache=False)
+    storage = make_s3(bucket_name=moto.make_bucket(untried=True), cache=False)
     client = moto.client()
     client.put_bucket_versioning(
         Bucket=storage.bucket_name, VersioningConfiguration={"Status": "Enabled"}

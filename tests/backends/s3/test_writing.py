@@ -301,7 +301,7 @@ def without_condition(storage: S3Storage, *operations: str) -> Any:
 def test_a_store_that_ignores_the_condition_is_not_written_to(
     make_s3: MakeS3, server: S3Server
 ) -> None:
-    bucket = server.make_bucket()
+    bucket = server.make_bucket(untried=True)
     usual = {**server.options, "bucket_name": bucket}
     storage = make_s3(**usual)
     both = ("PutObject", "CompleteMultipartUpload")
@@ -336,7 +336,7 @@ def test_a_store_that_ignores_the_condition_is_not_written_to(
 def test_a_store_that_ignores_it_for_parts_gets_large_files_whole(
     make_s3: MakeS3, moto: S3Server, monkeypatch: pytest.MonkeyPatch, known: bool
 ) -> None:
-    storage = make_s3(bucket_name=moto.make_bucket())
+    storage = make_s3(bucket_name=moto.make_bucket(untried=True))
     with without_condition(storage, "CompleteMultipartUpload"):
         assert storage.conditional()
         content: Any = ContentFile(BIG) if known else Pieces(iter([BIG]))
@@ -368,7 +368,7 @@ def test_a_store_that_does_not_know_the_condition(
 def test_it_is_tried_once_for_each_process_and_day(
     make_strict_s3: MakeS3, weed: S3Server, tmp_path: Path
 ) -> None:
-    bucket = weed.make_bucket()
+    bucket = weed.make_bucket(untried=True)
     storage = make_strict_s3(bucket_name=bucket)
     with s3_requests(storage) as sent:
         save(storage, "a", b"1")
