@@ -4,13 +4,13 @@
 An endpoint that the schema has and the table lacks fails a test: add a line to TABLE.
 A line says the method, the path, and the answer to each kind of caller, in the order of
 ``callers.KINDS``: a status, or for a list that is answered with 200 a ``+`` where the
-thing is in it and a ``-`` where it is not.
+thing is in it and a ``-`` where it is not. Each line of a GET is one of a HEAD as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,12 +53,31 @@ class Endpoint:
     """Whether it asks for no token: the audit does not name the caller then."""
     records: str = ""
     """What the audit says of it, where it was done."""
+    in_schema: bool = True
+    in_bucket: bool = False
+    """Whether the tenant's store is a bucket; else it takes no direct uploads."""
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
 
 
 TABLE: list[Endpoint] = []
+
+
+def heads() -> list[Endpoint]:
+    """Return the HEAD of each GET: the same status, and nothing in the audit."""
+    return [
+        replace(
+            one,
+            method="HEAD",
+            answers=tuple("200" if each in SHOWN else each for each in one.answers),
+            lists="",
+            records="",
+            in_schema=False,
+        )
+        for one in TABLE
+        if one.method == "GET"
+    ]
 
 
 def endpoint(method: str, path: str, answers: str, **more: Any) -> None:
@@ -328,6 +347,15 @@ endpoint(
     records="object.create",
 )
 endpoint(
+    "HEAD",
+    "/uploads/{id}/",
+    "200 200 200 200 200 200 200 200 200",
+    headers={"Tus-Resumable": "1.0.0"},
+    things={"id": "begun_upload"},
+    anybody=True,
+    in_schema=False,
+)
+endpoint(
     "DELETE",
     "/uploads/{id}/",
     "204 204 204 204 204 204 204 204 204",
@@ -335,7 +363,22 @@ endpoint(
     things={"id": "begun_upload"},
     anybody=True,
 )
-# The tests' store takes no direct uploads, and nothing has come of the editor's.
+endpoint(
+    "POST",
+    "/uploads/direct/",
+    "401 401 201 201 201 201 201 201 201",
+    body=fixed(name="new.txt", size=9),
+    in_bucket=True,
+)
+endpoint(
+    "POST",
+    "/uploads/direct/{id}/",
+    "401 401 404 404 404 200 404 404 404",
+    things={"id": "uploaded_directly"},
+    records="object.create",
+    in_bucket=True,
+)
+# The tests' own store takes no direct uploads, and nothing has come of the editor's.
 endpoint(
     "POST",
     "/uploads/direct/",
@@ -502,6 +545,16 @@ TABLE.append(
 )
 
 
+for path in ("/schema/", "/docs/"):
+    endpoint(
+        "GET",
+        path,
+        "200 401 200 200 200 200 200 200 200",
+        anybody=True,
+        in_schema=False,
+    )
+
+
 def table() -> str:
     """Return the table in Markdown."""
     lines = [
@@ -512,7 +565,8 @@ def table() -> str:
         answers = " | ".join(SHOWN.get(answer, answer) for answer in one.answers)
         path = one.path.removeprefix("/api/v1")
         records = f"`{one.records.rstrip('.')}`" if one.records else ""
-        lines.append(f"| `{one.method} {path}` | {answers} | {records} |")
+        name = f"`{one.method} {path}`" + (" on a bucket" if one.in_bucket else "")
+        lines.append(f"| {name} | {answers} | {records} |")
     return "\n".join(lines) + "\n"
 
 
