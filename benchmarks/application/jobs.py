@@ -47,7 +47,7 @@ def prepared(name: str) -> Iterator[tuple[Crew, Callable[[], None]]]:
         environment, empty = {}, lambda: None
         if name != "sqlite":
             server = stack.enter_context(postgres.running())
-            environment["DATABASE_URL"] = server.make_database()
+            environment["DATABASE_URL"] = server.make_database(postgres.TABLES)
         if name == "celery":
             broker = stack.enter_context(redis_server.running(folder))
             environment["CELERY_BROKER_URL"] = broker.url

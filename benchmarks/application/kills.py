@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
             environment |= {"TAHOE_STORAGE_CACHE_DIRECTORY": cache} | variables
         if given.postgresql:
             server = stack.enter_context(postgres.running())
-            environment["DATABASE_URL"] = server.make_database()
+            environment["DATABASE_URL"] = server.make_database(postgres.TABLES)
         result = run(
             environment, work, given.kills, given.seed, is_in_parts=given.in_parts
         )

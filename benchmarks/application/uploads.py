@@ -32,6 +32,7 @@ from django.core.files.base import File
 
 from benchmarks.rows import Row, at_least, at_most
 from tahoestorage.testing.grid import LocalGrid
+from tests.application.postgres import TABLES
 from tests.application.postgres import running as running_postgres
 from tests.application.site import (
     Environment,
@@ -70,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
             work.mkdir()
             with store(kind, work) as (variables, make):
                 environment = bare_environment(work) | {
-                    "DATABASE_URL": postgres.make_database(),
+                    "DATABASE_URL": postgres.make_database(TABLES),
                     "TAHOE_STORAGE_CACHE_DIRECTORY": str(work / "cache"),
                     **variables,
                 }

@@ -9,14 +9,25 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.application.browser import MakePage, opening_pages
-from tests.application.postgres import Postgres
+from tests.application.once import share
+from tests.application.postgres import TABLES, Postgres
 from tests.application.postgres import running as running_postgres
-from tests.application.site import bare_environment, manage
 from tests.support.browser import running_chromium
 
 if TYPE_CHECKING:
     from accounts.models import User
     from tests.application.callers import Callers
+
+
+@pytest.fixture(scope="session", autouse=True)
+def made_once(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """All workers of this run find what was made once in one folder."""
+    folder = tmp_path_factory.getbasetemp()
+    # A worker of xdist has a folder within the run's.
+    is_worker = hasattr(request.config, "workerinput")
+    share(folder.parent if is_worker else folder)
 
 
 @pytest.fixture(scope="session")
@@ -27,17 +38,9 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="session")
-def postgres_tables(
-    postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[], str]:
-    """Makes a database in which the application's tables are, and returns its URL.
-
-    They are migrated once: each is a copy, which takes a moment.
-    """
-    first = postgres.make_database()
-    environment = bare_environment(tmp_path_factory.mktemp("tables"))
-    manage(environment | {"DATABASE_URL": first}, "migrate", "--verbosity=0")
-    return lambda: postgres.make_database(first.rpartition("/")[2])
+def postgres_tables(postgres: Postgres) -> Callable[[], str]:
+    """Makes a database in which the application's tables are, and returns its URL."""
+    return lambda: postgres.make_database(TABLES)
 
 
 @pytest.fixture(scope="module")

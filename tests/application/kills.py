@@ -20,16 +20,14 @@ from typing import Any
 
 import requests
 
-from tests.application.site import Environment, manage, served_by
+from tests.application.site import Environment, make_tables, manage, served_by
 
 PATIENCE = 120  # seconds; only an error takes so long
 CLIENTS = 4
 PART = "application/offset+octet-stream"
 _TOKEN = ("createusertoken", "ann")
 FILL = """
-import json
 from django.core.management import call_command
-call_command("migrate", verbosity=0)
 from accounts.models import Tenant, User
 tenant = Tenant.objects.create(name="Acme", slug="acme", max_versions=1, undo_days=0)
 User.objects.create_user("ann", tenant=tenant, is_administrator=True)
@@ -212,6 +210,7 @@ def run(
     """
     chance = random.Random(seed)
     environment = environment | {"THROTTLE_USER": "off", "THROTTLE_TENANT": "off"}
+    make_tables(environment)
     tokens = [_access(_shell(environment, FILL))]
     clients = [Client(n, random.Random(seed + n), is_in_parts) for n in range(CLIENTS)]
     stop = threading.Event()

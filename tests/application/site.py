@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import functools
 import io
 import json
 import os
@@ -22,6 +20,7 @@ import requests
 from PIL import Image
 
 from tahoestorage.testing.grid import LocalGrid
+from tests.application.once import once
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 EXAMPLE = ROOT / "example"
@@ -123,25 +122,23 @@ def settings_of(environment: Environment, wanted: Iterable[str]) -> list[object]
 
 
 def make_tables(environment: Environment) -> None:
-    """Make the tables of a new site. In SQLite they are a copy: to migrate takes long.
+    """Make the tables of a new site in SQLite: a copy, for to migrate takes long.
 
-    Where a site migrates that was there before, that is a test's own.
+    A database of PostgreSQL has them: `postgres_tables` makes it. Where a site migrates
+    that was there before, that is a test's own.
     """
-    if "DATABASE_URL" in environment:
+    if "DATABASE_URL" not in environment:
+        shutil.copyfile(once("tables.sqlite3", _migrate), environment["DATABASE"])
+
+
+def _migrate(path: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        environment = bare_environment(Path(folder)) | {
+            "STORAGE_URL": "memory://",
+            "DATABASE": str(path),
+        }
+        environment.pop("DATABASE_URL", None)
         manage(environment, "migrate", "--verbosity=0")
-        return
-    shutil.copyfile(_migrated(), environment["DATABASE"])
-
-
-@functools.cache
-def _migrated() -> Path:
-    """A database that was migrated once for all sites of this process."""
-    directory = Path(tempfile.mkdtemp())
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    environment = bare_environment(directory) | {"STORAGE_URL": "memory://"}
-    environment.pop("DATABASE_URL", None)
-    manage(environment, "migrate", "--verbosity=0")
-    return Path(environment["DATABASE"])
 
 
 def make_thumbnails(environment: Environment, site: Site) -> None:

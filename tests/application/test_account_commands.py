@@ -16,7 +16,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import Tenant, User
 from objects.models import StoredObject
-from tests.application.site import EXAMPLE, bare_environment, manage
+from tests.application.site import EXAMPLE, bare_environment, make_tables, manage
 
 GOOD = "correct horse battery"
 
@@ -139,7 +139,7 @@ def test_createsuperuser_refuses_whatever_it_is_given(
 def test_a_super_tenant_is_made_by_questions(tmp_path: Path) -> None:
     environment = bare_environment(tmp_path) | {"STORAGE_URL": "memory://"}
     del environment["DJANGO_SUPERUSER_PASSWORD"]
-    manage(environment, "migrate", "--verbosity=0")
+    make_tables(environment)
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "manage.py", "createsupertenant"],

@@ -17,7 +17,7 @@ from objects.management.commands import backup as command
 from objects.models import Version
 from tahoestorage.testing.grid import LocalGrid
 from tests.application.postgres import Postgres
-from tests.application.site import Environment, bare_environment, manage
+from tests.application.site import Environment, bare_environment, make_tables, manage
 from tests.application.stores import put, store_entry
 from tests.support.s3_servers import S3Server
 
@@ -25,7 +25,6 @@ from tests.support.s3_servers import S3Server
 FILL = """
 import io
 from django.core.management import call_command
-call_command("migrate", verbosity=0)
 from accounts.models import Tenant, User
 from django.utils import timezone
 from objects import storing
@@ -113,6 +112,7 @@ def test_sqlite_and_a_grid_come_back_whole(
         environments.append(bare_environment(directory) | store)
 
     first, second = environments
+    make_tables(first)
     backed_up_and_restored(first, second, tmp_path / "backup")
 
     with sqlite3.connect(tmp_path / "backup" / "database") as copy:

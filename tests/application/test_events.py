@@ -37,6 +37,7 @@ from tests.application.site import (
     grid_environment,
     image,
     lose,
+    make_tables,
     make_thumbnails,
     manage,
     served,
@@ -307,7 +308,7 @@ def test_with_a_public_gateway_slides_have_a_second_link(
 
 def test_without_a_gateway_the_files_are_in_a_folder(tmp_path: Path) -> None:
     environment = bare_environment(tmp_path)
-    manage(environment, "migrate", "--verbosity=0")
+    make_tables(environment)
     manage(environment, "demo_data")
 
     files = [one for one in (tmp_path / "media").rglob("*") if one.is_file()]

@@ -23,7 +23,7 @@ from pathlib import Path
 import requests
 from requests.adapters import HTTPAdapter
 
-from tests.application.postgres import Postgres
+from tests.application.postgres import OWNER, TABLES, Postgres
 from tests.application.site import EXAMPLE, Environment, manage
 from tests.support.gcs_servers import GCS
 from tests.support.ports import free_port
@@ -31,7 +31,6 @@ from tests.support.ports import free_port
 ENTRYPOINT = EXAMPLE / "deploy" / "gcp" / "entrypoint.sh"
 HOST = "files.example.org"
 PATIENCE = 120  # seconds; only an error takes so long
-USER = "store"
 
 
 @dataclass
@@ -51,7 +50,7 @@ class Cloud:
     def database_url(self, *, by_socket: bool) -> str:
         """Return it without the password, which is a secret by itself."""
         at = f"/{self.socket}" if by_socket else self.host
-        return f"postgres://{USER}@{at}/{self.database}"
+        return f"postgres://{OWNER}@{at}/{self.database}"
 
     def set_secret(self, name: str, value: str) -> Environment:
         """Mount a secret as a file, or change it; return the variable that names it."""
@@ -62,28 +61,27 @@ class Cloud:
 
 def set_password(postgres: Postgres, password: str) -> None:
     with postgres.connect("postgres") as connection:
-        connection.execute(f"ALTER ROLE {USER} PASSWORD '{password}'")
+        connection.execute(f"ALTER ROLE {OWNER} PASSWORD '{password}'")
 
 
 @contextlib.contextmanager
 def made_cloud(postgres: Postgres, gcs: GCS, directory: Path) -> Iterator[Cloud]:
-    """Make a user with a password, a database, buckets and secrets, and migrate.
+    """Make a user's password, a database of its, buckets and secrets.
 
     Static files are not collected: that is `collectstatic`, where pages are asked for.
     """
-    url = postgres.make_database()
+    url = postgres.make_database(TABLES)
     host, database = url.rpartition("@")[2].split("/")
     password = secrets.token_urlsafe()
     with postgres.connect("postgres") as connection:
         (hba,) = connection.execute("SHOW hba_file").fetchone()  # type: ignore[misc]
         (sockets,) = connection.execute("SHOW unix_socket_directories").fetchone()  # type: ignore[misc]
         rules = Path(hba).read_text()
-        if USER not in rules:
-            mine = f"host all {USER} 127.0.0.1/32 {{0}}\nlocal all {USER} {{0}}\n"
+        if OWNER not in rules:
+            mine = f"host all {OWNER} 127.0.0.1/32 {{0}}\nlocal all {OWNER} {{0}}\n"
             Path(hba).write_text(mine.format("scram-sha-256") + rules)
-            connection.execute(f"CREATE ROLE {USER} LOGIN")
             connection.execute("SELECT pg_reload_conf()")
-        connection.execute(f'ALTER DATABASE "{database}" OWNER TO {USER}')
+        connection.execute(f'ALTER DATABASE "{database}" OWNER TO {OWNER}')
     set_password(postgres, password)
     bucket, static = gcs.make_bucket(), gcs.make_bucket()
     # A path of a socket has about a hundred bytes at most.
@@ -119,7 +117,6 @@ def made_cloud(postgres: Postgres, gcs: GCS, directory: Path) -> Iterator[Cloud]
         }
         if "PYTHONPATH" in os.environ:
             cloud.environment["PYTHONPATH"] = os.environ["PYTHONPATH"]
-        manage(cloud.environment, "migrate", "--verbosity=0")
         code = (
             "from accounts.models import Tenant, User\n"
             "t = Tenant.objects.create(name='A', slug='a')\n"

@@ -16,7 +16,7 @@ import pytest
 
 from tahoestorage.testing.grid import LocalGrid
 from tests.application.deploy.units import GUIDE, UNITS
-from tests.application.postgres import Postgres
+from tests.application.postgres import TABLES, Postgres
 from tests.application.site import EXAMPLE, Environment, bare_environment, manage
 
 FILL = """
@@ -87,12 +87,11 @@ def site(
         cap = directory / "root.cap"
         cap.write_text(grid.create_root().uri)
         environment = bare_environment(directory) | {
-            "DATABASE_URL": postgres.make_database("template0"),
+            "DATABASE_URL": postgres.make_database(TABLES),
             "TAHOE_STORAGE_BASE_URL": grid.base_urls[0],
             "TAHOE_STORAGE_BASE_CAP_FILE": str(cap),
             "TAHOE_STORAGE_CACHE_DIRECTORY": str(directory / "cache"),
         }
-        manage(environment, "migrate", "--verbosity=0")
         assert shell(environment, FILL, LOOK) == BACKED_UP
         backup = directory / "backup"
         manage(environment, "backup", str(backup))
