@@ -296,3 +296,43 @@ def test_a_site_without_a_grid_has_no_status(settings: Settings) -> None:
     settings.STORAGES = {"default": {"BACKEND": backend}}
     made = status()
     assert (made.status, made.out) == (3, "")
+
+
+@pytest.mark.parametrize("is_made", [True, False], ids=["later", "at once"])
+def test_a_grid_s_storage_of_the_site_s_own_that_cant_be_used_is_not_left_out(
+    is_made: bool,
+    site: TahoeStorage,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_storages.py").write_text(
+        "from tahoestorage.storage import TahoeStorage\n"
+        "class PrivateStorage(TahoeStorage):\n    pass\n"
+    )
+    given = dict(settings.STORAGES["default"]["OPTIONS"])
+    given["base_cap_file"] = str(tmp_path / "gone")
+    if is_made:
+        del given["base_cap"]
+    entry = {"BACKEND": "own_storages.PrivateStorage", "OPTIONS": given}
+    settings.STORAGES = {**settings.STORAGES, "private": entry}
+    made = status()
+    assert (made.status, made.out) == (3, "")
+    assert "private: " in made.err
+
+
+@pytest.mark.parametrize("backend", ["s3.S3Storage", "needing_a_library.Storage"])
+def test_a_store_of_objects_that_cant_be_made_is_no_grid_s(
+    backend: str, site: TahoeStorage, settings: Settings
+) -> None:
+    """Whoever looks at the grid may lack its library, or its options."""
+    other = {
+        "BACKEND": f"tahoestorage.backends.{backend}",
+        "OPTIONS": {"not_an_option": True},
+    }
+    settings.STORAGES = {**settings.STORAGES, "objects": other}
+    run("tahoe_check", "--add-lease")
+    made = status()
+    assert made.status == 0, made.err
+    assert [each["alias"] for each in made.json["storages"]] == ["default"]

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError, CommandParser
+from django.utils.module_loading import import_string
 
 from tahoestorage.backends.tahoe import TahoeStorage
 from tahoestorage.care.record import PastCheck, default_record
@@ -61,17 +62,15 @@ class Command(StoreCommand):
         found = []
         for each in [alias] if alias is not None else backends():
             try:
-                storage = storage_of_alias(each)
-                if isinstance(storage, TahoeStorage):
+                storage = _storage_on_grid(each, is_named=alias is not None)
+                if storage is not None:
                     root = storage.options.root
                     record = state or default_record(root.fingerprint)
                     found.append(status_of(each, storage, record))
             except (ImproperlyConfigured, TahoeStorageError, OSError) as error:
-                # Other storages are not looked at, and may need what is not here.
-                if alias is not None or "tahoe" in backends()[each]["BACKEND"].lower():
-                    raise CommandError(
-                        f"{each}: {reason(error)}", returncode=UNKNOWN
-                    ) from None
+                raise CommandError(
+                    f"{each}: {reason(error)}", returncode=UNKNOWN
+                ) from None
         if not found:
             raise CommandError("No storage here is on a grid.", returncode=UNKNOWN)
         self._print(found, as_json=json)
@@ -87,6 +86,29 @@ class Command(StoreCommand):
         document = {"storages": [each.as_dict() for each in found]}
         lines = () if as_json else (line for each in found for line in _lines(each))
         self.put(document, *lines, as_json=as_json)
+
+
+def _storage_on_grid(alias: str, *, is_named: bool) -> TahoeStorage | None:
+    """Return the storage with this alias, or None where it is not on a grid.
+
+    Raises what its making raises, where it is on a grid or ``is_named``: others are not
+    looked at, and may need what is not here.
+    """
+    try:
+        storage = storage_of_alias(alias)
+    except Exception:
+        if is_named or _is_on_grid(backends()[alias]["BACKEND"]):
+            raise
+        return None
+    return storage if isinstance(storage, TahoeStorage) else None
+
+
+def _is_on_grid(backend: str) -> bool:
+    try:
+        found = import_string(backend)
+    except ImportError:
+        return False
+    return isinstance(found, type) and issubclass(found, TahoeStorage)
 
 
 def _lines(status: GridStatus) -> Iterator[str]:
