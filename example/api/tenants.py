@@ -20,6 +20,7 @@ from accounts import access, tenants
 from accounts.administrators import slug_for
 from accounts.models import Tenant, TenantGroup, User
 from api import documented
+from api.etags import WithETag
 from api.idempotency import makes_once
 from api.problems import Problem
 from api.users import Visible
@@ -81,11 +82,7 @@ class TenantSerializer(serializers.ModelSerializer[Tenant]):
         return value
 
 
-class TenantViewSet(
-    mixins.ListModelMixin,
-    mixins.RetrieveModelMixin,
-    viewsets.GenericViewSet[Tenant],
-):
+class TenantViewSet(mixins.ListModelMixin, WithETag):
     """The tenants that one administers."""
 
     serializer_class = TenantSerializer
@@ -115,9 +112,13 @@ class TenantViewSet(
             record(Action.TENANT_CREATE, tenant, tenant_id=tenant.pk, actor=me)
         return Response(TenantSerializer(tenant).data, status=201)
 
+    @extend_schema(
+        responses={200: TenantSerializer, 412: None}, parameters=[documented.IF_MATCH]
+    )
+    @transaction.atomic
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change its settings; its quotas and store only as the operator."""
-        tenant, me = self.get_object(), cast(User, request.user)
+        tenant, me = self.locked(), cast(User, request.user)
         given = self.get_serializer(tenant, data=request.data, partial=True)
         given.is_valid(raise_exception=True)
         fields = given.validated_data
@@ -126,12 +127,15 @@ class TenantViewSet(
         if fields:
             with unless_taken("name"):
                 tenants.change(tenant, by=me, **fields)
-        return Response(TenantSerializer(self.get_object()).data)
+        return self.shown(self.get_object())
 
-    @extend_schema(responses={204: None})
+    @extend_schema(
+        responses={204: None, 409: None, 412: None}, parameters=[documented.IF_MATCH]
+    )
+    @transaction.atomic
     def destroy(self, request: Request, pk: str) -> Response:
         """Remove a tenant that has no users and no objects left, else 409."""
-        tenant, me = self.get_object(), self.operator()
+        tenant, me = self.locked(), self.operator()
         try:
             with transaction.atomic():
                 record(Action.TENANT_DELETE, tenant, tenant_id=tenant.pk, actor=me)

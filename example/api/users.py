@@ -6,11 +6,12 @@ import logging
 from typing import Any, ClassVar, cast
 
 from django.contrib.auth.models import Group
+from django.db import transaction
 from django.db.models import Prefetch, QuerySet
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
-from rest_framework import mixins, serializers, viewsets
+from rest_framework import mixins, serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
@@ -20,6 +21,7 @@ from accounts import access, passwords, people
 from accounts.models import Tenant, TenantGroup, User
 from accounts.tokens import revoke_tokens
 from api import documented
+from api.etags import WithETag
 from api.idempotency import once_made
 from api.problems import Problem
 
@@ -127,11 +129,7 @@ ID = OpenApiParameter(
 
 
 @extend_schema_view(retrieve=extend_schema(parameters=[ID]))
-class UserViewSet(
-    mixins.ListModelMixin,
-    mixins.RetrieveModelMixin,
-    viewsets.GenericViewSet[User],
-):
+class UserViewSet(mixins.ListModelMixin, WithETag):
     """The users whom one may see: an administrator the tenant's, others themselves."""
 
     serializer_class = UserSerializer
@@ -192,24 +190,33 @@ class UserViewSet(
 
         return once_made(request, invite, afterwards=send)
 
-    @extend_schema(parameters=[ID], request=UserSerializer(partial=True))
+    @extend_schema(
+        parameters=[ID, documented.IF_MATCH],
+        request=UserSerializer(partial=True),
+        responses={200: UserSerializer, 412: None},
+    )
+    @transaction.atomic
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change a user.
 
         Who is no administrator changes the own first and last name and time zone only.
         """
-        user, me = self.get_object(), cast(User, request.user)
+        user, me = self.locked(), cast(User, request.user)
         given = self.get_serializer(user, data=request.data, partial=True)
         given.is_valid(raise_exception=True)
         if not access.administers(me) and set(given.validated_data) - OWN:
             raise PermissionDenied
         people.change(user, by=me, **given.validated_data)
-        return Response(UserSerializer(self.get_object()).data)
+        return self.shown(self.get_object())
 
-    @extend_schema(parameters=[ID], responses={204: None})
+    @extend_schema(
+        parameters=[ID, documented.IF_MATCH], responses={204: None, 412: None}
+    )
+    @transaction.atomic
     def destroy(self, request: Request, pk: str) -> Response:
         """Deactivate a user: refused from now on, with all tokens. Objects stay."""
-        people.deactivate(self.administered(), by=cast(User, request.user))
+        self.administered()
+        people.deactivate(self.locked(), by=cast(User, request.user))
         return Response(status=204)
 
     @extend_schema(parameters=[ID], request=None, responses={204: None, 409: None})

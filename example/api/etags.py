@@ -1,0 +1,53 @@
+"""ETags of users and tenants: who changes one may say what they have seen of it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from django.shortcuts import get_object_or_404
+from rest_framework import viewsets
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from objects.conditions import Conditions
+
+
+class WithETag(viewsets.GenericViewSet[Any]):
+    """A view of rows that are changed one at a time, each with its ETag.
+
+    The ETag is of what the API lets anybody change, and not of what changes by itself,
+    as what a tenant uses: it is for ``If-Match`` alone.
+    """
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return self.shown(self.get_object())
+
+    def shown(self, row: Any) -> Response:
+        """Return the row with its ETag."""
+        data = self.get_serializer(row).data
+        return Response(data, headers={"ETag": self.etag_of(row)})
+
+    def etag_of(self, row: Any) -> str:
+        serializer = self.get_serializer(row)
+        fields = serializer.fields
+        seen = {
+            name: value
+            for name, value in serializer.data.items()
+            if not fields[name].read_only
+        }
+        digest = hashlib.sha256(JSONRenderer().render(seen)).hexdigest()
+        return f'"{row.pk}.{digest[:32]}"'
+
+    def locked(self) -> Any:
+        """Return the row as it is, locked in this transaction.
+
+        Raises Http404, and Unmet where it is not as the request's ``If-Match`` says.
+        """
+        pk = self.get_object().pk
+        rows = self.get_queryset().model._default_manager.select_for_update()
+        get_object_or_404(rows, pk=pk)
+        row = self.get_object()  # As it is since nobody else changes it.
+        Conditions.of(self.request.headers).check(self.etag_of(row))
+        return row
