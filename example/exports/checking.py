@@ -58,6 +58,8 @@ def check(
         zipped = zipfile.ZipFile(_Bounded(file))
     except (zipfile.BadZipFile, ValueError, EOFError, OverflowError):
         raise NotImportable(_("It is no zip archive, or not a whole one.")) from None
+    except NotImplementedError:
+        raise NotImportable(_("It is packed in a way that is not taken.")) from None
     infos = zipped.infolist()
     _check_members(infos, size)
     by_path = {info.filename: info for info in infos}
@@ -209,12 +211,12 @@ def _pieces(zipped: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
             while piece := member.read(CHUNK):
                 count += len(piece)
                 yield piece
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError):
-        raise NotImportable(_("%(path)s is damaged.") % shown) from None
-    except NotImplementedError:
+    except NotImplementedError:  # Before RuntimeError, of which it is one.
         raise NotImportable(
             _("%(path)s is packed in a way that is not taken.") % shown
         ) from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError):
+        raise NotImportable(_("%(path)s is damaged.") % shown) from None
     if count != info.file_size:
         raise NotImportable(_("%(path)s is damaged.") % shown)
 

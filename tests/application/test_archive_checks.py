@@ -195,6 +195,22 @@ def test_other_ways_of_packing_are_refused() -> None:
     assert "packed in a way" in refused(zip_of(members, zipfile.ZIP_BZIP2))
 
 
+def test_a_newer_kind_of_archive_than_is_known_is_refused() -> None:
+    content = bytearray(made())
+    # Of one member: the version that is needed to unpack it.
+    content[content.rindex(b"PK\x01\x02") + 6] = 64
+
+    assert "packed in a way" in refused(bytes(content))
+
+
+def test_patches_are_refused_as_another_way_of_packing() -> None:
+    content = bytearray(made())
+    for mark, place in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
+        content[content.rindex(mark) + place] |= 0x20
+
+    assert "packed in a way" in refused(bytes(content))
+
+
 def test_what_would_unpack_to_far_too_much_is_refused_unread(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
