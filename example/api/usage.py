@@ -50,7 +50,9 @@ class UsageView(APIView):
         """Return what the tenant uses, and what it may use."""
         tenant: Any = user_of(request).tenant
         deleted = Version.objects.filter(
-            object__tenant=tenant, object__deleted_at__isnull=False
+            object__tenant=tenant,
+            object__deleted_at__isnull=False,
+            state__in=Version.COUNTED,
         ).aggregate(size=Sum("size"), objects=Count("object", distinct=True))
         tenant.deleted_bytes = deleted["size"] or 0
         tenant.deleted_objects = deleted["objects"]

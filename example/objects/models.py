@@ -133,6 +133,9 @@ class Version(models.Model):
         GOING = "going", _("going")
         GIVEN_UP = "given_up", _("given up")
 
+    COUNTED = (State.STORED, State.GOING)
+    """In these its bytes count as used; in the others they are reserved."""
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     object = models.ForeignKey(
         StoredObject,

@@ -98,10 +98,10 @@ def parts_of(tenant: Tenant) -> list[Part]:
 
     Exports are no files: they are counted apart, and so are those that are being made.
     """
-    # What is pending or was given up is reserved, and not used.
-    counted = (Version.State.STORED, Version.State.GOING)
     deleted = Version.objects.filter(
-        object__tenant=tenant, object__deleted_at__isnull=False, state__in=counted
+        object__tenant=tenant,
+        object__deleted_at__isnull=False,
+        state__in=Version.COUNTED,
     ).aggregate(size=Coalesce(Sum("size"), 0))["size"]
     of_exports = Export.objects.filter(tenant=tenant).aggregate(
         ready=Coalesce(Sum("size", filter=Q(ready_at__isnull=False)), 0),

@@ -162,6 +162,27 @@ def test_a_deletion_is_undone(api: APIClient, user: User) -> None:
     assert api.post(f"{url}restore/").status_code == 404
 
 
+def test_what_is_reserved_is_not_what_a_deletion_left(
+    api: APIClient, user: User
+) -> None:
+    api.delete(made(api))
+    for name in ("a.txt", "b.txt"):
+        begun = storing.begin(
+            tenant=user.tenant,
+            user=user,
+            folder="",
+            name=name,
+            size=70,
+            content_type="",
+        )
+        api.delete(f"{LIST}{begun.object_id}/")
+
+    usage = api.get("/api/v1/usage/").json()
+
+    assert (usage["deleted_bytes"], usage["deleted_objects"]) == (3, 1)
+    assert (usage["reserved_bytes"], usage["reserved_objects"]) == (140, 2)
+
+
 def test_a_name_that_was_given_away_hinders_undoing(api: APIClient) -> None:
     url = made(api, "a.txt")
     api.delete(url)
