@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts import quotas
@@ -26,6 +26,8 @@ from objects.models import StoredObject, Version
 
 GRACE = timedelta(days=1)
 """So long the bytes of a version beyond its tenant's limit stay."""
+BATCH = 500
+"""Rows of versions that are in memory at once."""
 logger = logging.getLogger(__name__)
 
 
@@ -61,7 +63,7 @@ def purge(now: datetime | None = None) -> Purged:
     going = Version.objects.filter(state=Version.State.GOING).filter(
         Q(going_since=None) | Q(going_since__lte=now - GRACE)
     )
-    purged = forget(going.order_by("created_at"))
+    purged = forget(going)
     purged.failed += failed
     return purged
 
@@ -100,13 +102,13 @@ def mark_surplus(found: StoredObject) -> None:
     )
 
 
-def forget(versions: Iterable[Version]) -> Purged:
-    """Delete the bytes and then the rows of versions that are marked.
+def forget(versions: QuerySet[Version]) -> Purged:
+    """Delete the bytes and then the rows of versions that are marked, the oldest first.
 
     An object that is deleted goes with its last version.
     """
     purged = Purged()
-    for version in versions:
+    for version in _in_batches(versions):
         try:
             version.storage.delete(version.key)
             copies.delete_of(version)
@@ -119,6 +121,18 @@ def forget(versions: Iterable[Version]) -> Purged:
             purged.bytes += version.size or 0
             purged.objects += gone
     return purged
+
+
+def _in_batches(versions: QuerySet[Version]) -> Iterator[Version]:
+    """Yield them by their age, each once: those that could not go are left behind."""
+    rows = versions.order_by("created_at", "pk")
+    behind = Q()
+    while batch := list(rows.filter(behind)[:BATCH]):
+        yield from batch
+        last = batch[-1]
+        behind = Q(created_at__gte=last.created_at) & (
+            Q(created_at__gt=last.created_at) | Q(pk__gt=last.pk)
+        )
 
 
 def _forget(version: Version) -> int | None:

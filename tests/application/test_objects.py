@@ -234,6 +234,40 @@ def test_a_store_that_is_away_makes_the_next_purge_go_on(
     assert in_store() == 0
 
 
+def test_a_purge_reads_few_rows_at_once_and_leaves_none_out(
+    api: APIClient, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        api.delete(made(api, f"{number}.txt"))
+    # The second and the third are as old as each other, and of two batches.
+    first, *others = Version.objects.order_by("pk")
+    Version.objects.filter(pk__in=[one.pk for one in others[:2]]).update(
+        created_at=timezone.now() - timedelta(hours=1)
+    )
+    Version.objects.filter(pk=first.pk).update(
+        created_at=timezone.now() - timedelta(hours=2)
+    )
+    delete = storages["default"].delete
+
+    def fails_for_the_first(name: str) -> None:
+        if name == first.key:
+            raise ConnectionError("nothing answers there")
+        delete(name)
+
+    monkeypatch.setattr(storages["default"], "delete", fails_for_the_first)
+    monkeypatch.setattr(purging, "BATCH", 2)
+
+    with CaptureQueriesContext(connection) as queries:
+        done = purge(timezone.now() + timedelta(days=8))
+
+    assert (done.versions, done.failed) == (4, 1)
+    assert [one.pk for one in Version.objects.all()] == [first.pk]
+    by_age = 'ORDER BY "objects_version"."created_at"'
+    read = [one["sql"] for one in queries if by_age in one["sql"]]
+    assert len(read) == 4
+    assert all("LIMIT 2" in sql for sql in read)
+
+
 def test_what_a_purge_has_begun_to_delete_does_not_come_back(
     api: APIClient, user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
