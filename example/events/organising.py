@@ -71,10 +71,15 @@ def create(event: Event, owner: User) -> Event:
 
 
 def change(event: Event, actor: User, fields: Iterable[str]) -> None:
-    """Save those fields of the event."""
+    """Save those fields of the event.
+
+    Raises Http404 where it was deleted meanwhile, as all that follow, which do so for
+    the speaker or the session, too.
+    """
     names = sorted(fields)
     if names:
         with transaction.atomic():
+            _lock(event)
             event.save(update_fields=names)
             _record(Action.EVENT_CHANGE, event, actor, fields=",".join(names))
 
@@ -90,8 +95,7 @@ def save_part(
 
     Of one that is there those fields are saved, and its file. A file that somebody else
     gave it meanwhile, so that it is not the ``replaced`` one, goes among the deleted
-    objects. Raises ValidationError where the event has too many of them, and Http404
-    where it was deleted meanwhile, as all that follow.
+    objects. Raises ValidationError where the event has too many of them.
     """
     event = part.event
     with transaction.atomic():
@@ -112,9 +116,7 @@ def save_part(
 def _save_changed(
     part: Part, actor: User, fields: Iterable[str], replaced: StoredObject | None
 ) -> None:
-    held = type(part).rows().filter(pk=part.pk).first()
-    if held is None:
-        raise Http404
+    held = _held(part)
     own = {field.name for field in part._meta.concrete_fields}
     changed = [name for name in fields if name in own]
     other = None
@@ -130,6 +132,7 @@ def delete_part(part: Part, actor: User) -> None:
     """Delete a speaker or a session; its file goes among the deleted objects."""
     with transaction.atomic():
         _lock(part.event)
+        _held(part)
         _record_part(part, actor, "deleted")
         file = part.media
         part.delete()
@@ -141,6 +144,8 @@ def drop_media(part: Part, actor: User) -> None:
     """Take the file from a part; it goes among the deleted objects."""
     file = part.media
     with transaction.atomic():
+        _lock(part.event)
+        _held(part)
         setattr(part, part.media_field, None)
         part.save(update_fields=[part.media_field])
         _record_part(part, actor, "without its file")
@@ -155,6 +160,8 @@ def move(part: Part, by: int, actor: User) -> int:
         _lock(event)
         parts = list(type(part).rows().filter(event=event))
         pks = [one.pk for one in parts]
+        if part.pk not in pks:
+            raise Http404
         old = pks.index(part.pk)
         new = min(max(old + by, 0), len(pks) - 1)
         if new != old:
@@ -197,6 +204,14 @@ def _lock(event: Event) -> None:
     # Who changes the order, or adds to it, comes one after the other.
     if not Event.objects.select_for_update().filter(pk=event.pk).exists():
         raise Http404
+
+
+def _held(part: Part) -> Part:
+    """Return the part as it is now, while its event is locked."""
+    held: Part | None = type(part).rows().filter(pk=part.pk).first()
+    if held is None:
+        raise Http404
+    return held
 
 
 def _record_part(part: Part, actor: User, change: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
+from django.http import Http404
 from django.test import Client
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from django.test.utils import CaptureQueriesContext
@@ -546,6 +547,49 @@ def test_speakers_and_sessions_are_put_in_order(callers: Callers, event: Event) 
     assert re.search(rf'id="up-speakers-{cy.pk}"[^>]* aria-disabled', part.text)
     move("down")
     assert list(event.speakers.values_list("name", flat=True)) == ["Ada", "Cy", "Bo"]
+
+
+@pytest.mark.parametrize("gone", [Event, Session])
+def test_what_another_organiser_deleted_meanwhile_is_not_there(
+    callers: Callers, event: Event, gone: type[Event | Session]
+) -> None:
+    session, actor = add_slides(browser_of(callers, EDITOR)), callers[EDITOR].user
+    session.event = event
+    gone._default_manager.all().delete()
+    entries = Entry.objects.count()
+
+    for act in (
+        lambda: organising.move(session, 1, actor),
+        lambda: organising.drop_media(session, actor),
+        lambda: organising.save_part(session, actor, ["title"]),
+        lambda: organising.delete_part(session, actor),
+    ):
+        with pytest.raises(Http404):
+            act()
+    if gone is Event:
+        with pytest.raises(Http404):
+            organising.change(event, actor, ["name"])
+
+    assert Entry.objects.count() == entries
+
+
+def test_who_takes_a_file_from_what_is_deleted_meanwhile_is_told_so(
+    callers: Callers, event: Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = browser_of(callers, EDITOR)
+    session, save = add_slides(browser), organising.save_part
+
+    def deleted_then(part: Any, *args: Any, **options: Any) -> None:
+        save(part, *args, **options)
+        Session.objects.all().delete()
+
+    monkeypatch.setattr(organising, "save_part", deleted_then)
+
+    response = browser.post(
+        f"{URL}sessions/{session.pk}/edit/", {"title": "Opening", "remove": "on"}
+    )
+
+    assert response.status_code == 404
 
 
 def test_a_part_is_found_by_the_address_of_its_own_event_alone(
