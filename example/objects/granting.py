@@ -273,14 +273,14 @@ class Granted(Generic[Row]):
         """Let the holder have that access, and no wider one that they had before.
 
         Raises ValidationError where the holder is of another tenant or the row has its
-        most, and NobodyAdministers where the last one who administers would do so no
-        more.
+        most, and NobodyAdministers where this would take that from the last one who is
+        active.
         """
         with transaction.atomic():
             self._lock(found)
-            self._held(found, holder).delete()
+            administered = self._take(found, holder)
             self._make(found, holder, self.permission_ids()[access])
-            self._check(found)
+            self._check(found, taken=administered)
             _record(Action.PERMISSION_GRANT, found, holder, actor, access=access.word)
         return Grant(
             holder.pk,
@@ -292,13 +292,14 @@ class Granted(Generic[Row]):
     def revoke(self, found: Row, holder: Holder, *, actor: User | None) -> bool:
         """Take back what was granted to the holder; returns whether there was anything.
 
-        Raises NobodyAdministers where nobody would administer the row any more.
+        Raises NobodyAdministers where nobody active would administer the row any more.
         """
         with transaction.atomic():
             self._lock(found)
-            if not self._held(found, holder).delete()[0]:
+            administered = self._take(found, holder)
+            if administered is None:
                 return False
-            self._check(found)
+            self._check(found, taken=administered)
             _record(Action.PERMISSION_REVOKE, found, holder, actor)
         return True
 
@@ -329,15 +330,36 @@ class Granted(Generic[Row]):
                 group=holder, permission_id=permission, content_object=found
             )
 
-    def _check(self, found: Row) -> None:
-        granted = self.grants(found)
-        if len(granted) > MAX_GRANTS:
+    def _take(self, found: Row, holder: Holder) -> bool | None:
+        """Take it back; returns whether the holder administered, None: had nothing."""
+        held = self._held(found, holder)
+        names = set(held.values_list("permission__codename", flat=True))
+        held.delete()
+        return self.codenames[Access.ADMINISTER] in names if names else None
+
+    def _check(self, found: Row, *, taken: bool | None) -> None:
+        """Raise where there are too many, or the last who administers was taken."""
+        if len(self.grants(found)) > MAX_GRANTS:
             raise ValidationError(
                 _("At most %(count)s users and groups may have permissions.")
                 % {"count": MAX_GRANTS}
             )
-        if not any(one.access is Access.ADMINISTER for one in granted):
+        if taken and not self._is_administered(found):
             raise NobodyAdministers(_("Somebody has to administer it."))
+
+    def _is_administered(self, found: Row) -> bool:
+        """Whether somebody who is active administers it, by a group or themselves."""
+        may = Q(
+            content_object=found, permission__codename=self.codenames[Access.ADMINISTER]
+        )
+        active = User.objects.filter(is_active=True, tenant=_tenant_of(found))
+        groups = TenantGroup.objects.filter(tenant=_tenant_of(found), user__in=active)
+        return (
+            self.of_users.objects.filter(may, user__in=active).exists()
+            or self.of_groups.objects.filter(
+                may, group__in=groups.values("pk")
+            ).exists()
+        )
 
 
 def _tenant_of(found: Any) -> int:

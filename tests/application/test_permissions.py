@@ -17,6 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from guardian.shortcuts import assign_perm
 
+from accounts import people
 from accounts.erasure import erase
 from accounts.models import TenantGroup, User
 from audit.models import Entry
@@ -310,7 +311,9 @@ def test_what_names_nobody_is_a_400(callers: Callers, given: object) -> None:
 
 def test_somebody_has_to_administer_an_object(callers: Callers) -> None:
     creator = callers[ADMINISTRATOR]
-    UserPermission.objects.filter(user=callers[INACTIVE].user).delete()
+    # One who is inactive does not count, nor a group with nobody else in it.
+    group = group_of(callers, INACTIVE)
+    grants.grant(callers.object, group, Access.ADMINISTER, actor=None)
     url = reverse(
         "api:object-permission-user", args=[callers.object.pk, creator.user.pk]
     )
@@ -321,8 +324,24 @@ def test_somebody_has_to_administer_an_object(callers: Callers) -> None:
     assert response.status_code == 409
     assert held(creator.user, callers.object) == ALL
 
-    grants.grant(callers.object, callers[VIEWER].user, Access.ADMINISTER, actor=None)
+    group.user_set.add(callers[VIEWER].user)
     assert creator.api.delete(url).status_code == 204
+
+
+def test_what_nobody_active_administers_can_be_granted_all_the_same(
+    callers: Callers,
+) -> None:
+    people.deactivate(callers[ADMINISTRATOR].user, by=None)
+    api, url = callers[SUPER_TENANT].api, permissions(callers)
+
+    def grant(kind: str, access: str) -> int:
+        given = {"user": callers[kind].user.pk, "access": access}
+        return int(api.post(url, given, format="json").status_code)
+
+    assert grant(STRANGER, "view") == 200
+    assert grant(ADMINISTRATOR, "view") == 409
+    assert grant(STRANGER, "administer") == 200
+    assert grant(ADMINISTRATOR, "view") == 200
 
 
 def test_defaults_apply_to_what_comes_later(callers: Callers) -> None:
