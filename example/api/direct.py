@@ -80,7 +80,8 @@ class DirectUploadsView(APIView):
 
         The object stays pending until the upload is finished, by the other operation or
         by the site itself within an hour, and its bytes were hashed. 409 where the
-        tenant's store takes no such uploads, as a grid.
+        tenant's store takes no such uploads, as a grid, and where a repeat under an
+        Idempotency-Key comes once the upload is finished.
         """
         given = NewDirectSerializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -119,14 +120,17 @@ class DirectUploadsView(APIView):
 
 
 def signed(request: Request, upload: Upload) -> dict[str, Any]:
-    """Return the request that uploads it.
+    """Return the request that uploads it, until whose end the upload does not expire.
 
-    Raises Problem where the store takes none, and what the store raises. The upload is
-    given up then, unless the same may be asked again.
+    Raises Problem where it is finished or the store takes none, and what the store
+    raises. In the latter two cases the upload is given up, unless the same may be asked
+    again.
     """
     version = upload.version
     if version is None:
         raise Http404
+    if upload.finished_at is not None:
+        raise Problem(409, _("The upload is finished."), "finished")
     try:
         found = direct.sign(version)
     except BaseException as error:
@@ -140,6 +144,10 @@ def signed(request: Request, upload: Upload) -> dict[str, Any]:
                 409, _("The store takes no direct uploads."), "not_direct"
             ) from None
         raise
+    try:
+        end = direct.keep_for(upload, found)
+    except Busy:
+        raise Http404 from None
     known = {
         "id": upload.pk,
         "object": version.object_id,
@@ -147,7 +155,7 @@ def signed(request: Request, upload: Upload) -> dict[str, Any]:
         "url": found.url,
         "headers": found.headers,
         "form": found.fields,
-        "expires_at": min(upload.expires_at, direct.end_of(found) or upload.expires_at),
+        "expires_at": end,
     }
     return dict(DirectSerializer(known).data)
 

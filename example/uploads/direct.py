@@ -7,6 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from django.db.models import Value
+from django.db.models.functions import Greatest
+
 from objects.incoming import CHUNK, IncomingFile
 from objects.models import Version
 from tahoestorage.backends.directupload import DirectUpload
@@ -50,6 +53,19 @@ def end_of(signed: DirectUpload) -> datetime | None:
             begun = datetime.strptime(query[f"{signer}-Date"][0], "%Y%m%dT%H%M%S%z")
             return begun + timedelta(seconds=int(query[f"{signer}-Expires"][0]))
     return None
+
+
+def keep_for(upload: Upload, signed: DirectUpload) -> datetime:
+    """Let the upload expire no earlier than a URL of it, and return when that ends.
+
+    By the row the site knows until when bytes may come. Raises Busy where it was
+    finished or given up meanwhile: nobody is to get the URL then.
+    """
+    end = end_of(signed) or upload.expires_at
+    pending = Upload.objects.filter(pk=upload.pk, version__state=Version.State.PENDING)
+    if not pending.update(expires_at=Greatest("expires_at", Value(end))):
+        raise Busy
+    return end
 
 
 def check(upload: Upload) -> None:

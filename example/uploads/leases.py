@@ -66,9 +66,7 @@ class Lease:
         now = time.monotonic()
         if now - self.renewed > RENEWED:
             self.renewed = now
-            self.update(
-                leased_until=timezone.now() + LEASE, expires_at=expiry(self.upload)
-            )
+            self.update(leased_until=timezone.now() + LEASE)
 
     def kept(self) -> AbstractContextManager[None]:
         """Go on holding it for as long as the block takes, whatever that waits for."""

@@ -25,6 +25,7 @@ from accounts.erasure import erase
 from accounts.models import Tenant, User
 from jobs import running, sweeping
 from jobs.models import Job
+from objects import storing
 from objects.models import Copy, StoredObject, Version
 from tahoestorage.backends.directupload import DirectUpload
 from tests.application.callers import client_of
@@ -147,6 +148,36 @@ def test_it_begins_once_and_its_url_is_kept_nowhere(
     assert Upload.objects.count() == 1
     other = api.post(NEW, described | {"size": 1}, format="json", headers=headers)
     assert other.status_code == 422
+
+
+def test_nothing_is_signed_for_a_finished_upload(stores: None, api: APIClient) -> None:
+    described, headers = {"name": "a", "size": 3000}, {"Idempotency-Key": "k1"}
+    upload = api.post(NEW, described, format="json", headers=headers).json()
+    send(upload, CONTENT)
+    assert api.post(f"{NEW}{upload['id']}/").status_code == 200
+
+    again = api.post(NEW, described, format="json", headers=headers)
+
+    assert (again.status_code, again.json()["detail"]) == (
+        409,
+        "The upload is finished.",
+    )
+    assert "url" not in again.json()
+
+
+def test_nothing_is_signed_for_what_is_given_up_meanwhile(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sign(version: Version) -> DirectUpload:
+        storing.abandon_bytes(version)
+        return DirectUpload("PUT", "https://bucket.test/a", {}, {})
+
+    monkeypatch.setattr("uploads.direct.sign", sign)
+
+    response = api.post(NEW, {"name": "a", "size": 9}, format="json")
+
+    assert response.status_code == 404
+    assert "url" not in response.json()
 
 
 @pytest.fixture
@@ -296,9 +327,12 @@ def test_what_comes_by_the_url_of_one_that_was_given_up_has_its_room_and_goes(
     assert not Upload.objects.exists()
 
 
-def comes_late(upload: dict[str, Any], key: str) -> None:
-    """Upload after all, and sweep when what the database knows is a day older."""
-    call_command("objects_sweep", older_than=-1, force=True, stdout=io.StringIO())
+def comes_late(upload: dict[str, Any], key: str, *, swept: float = -1) -> None:
+    """Upload after all, and sweep when what the database knows is a day older.
+
+    Before it comes, there is a sweep of what is older than ``swept`` hours.
+    """
+    call_command("objects_sweep", older_than=swept, force=True, stdout=io.StringIO())
     assert send(upload, CONTENT).status_code == 200
     storage = storages["default"]
     assert storage.exists(key)
@@ -333,6 +367,50 @@ def test_the_url_of_a_finished_upload_brings_an_erased_person_back_neither(
     assert erase(user).left == []
 
     comes_late(upload, key)
+
+
+def test_a_url_that_was_signed_later_brings_an_erased_person_back_neither(
+    stores: None, api: APIClient, user: User
+) -> None:
+    described, headers = {"name": "a", "size": 3000}, {"Idempotency-Key": "k1"}
+    api.post(NEW, described, format="json", headers=headers)
+    # As a day later.
+    Upload.objects.update(expires_at=timezone.now())
+    upload = api.post(NEW, described, format="json", headers=headers).json()
+    end, key = datetime.fromisoformat(upload["expires_at"]), Version.objects.get().key
+    assert Upload.objects.get().expires_at >= end > timezone.now()
+    send(upload, CONTENT)
+    assert api.post(f"{NEW}{upload['id']}/").status_code == 200
+
+    assert erase(user).left == []
+
+    comes_late(upload, key, swept=0)
+
+
+def test_an_upload_expires_no_earlier_than_its_first_url(
+    stores: None, api: APIClient, settings: Any
+) -> None:
+    settings.UPLOAD_LIFETIME = timedelta(seconds=60)
+
+    upload = begin(api)
+
+    end = datetime.fromisoformat(upload["expires_at"])
+    assert Upload.objects.get().expires_at >= end
+    assert end > timezone.now() + timedelta(seconds=3000)
+
+
+def test_an_upload_that_is_hashed_expires_no_earlier_than_its_last_url(
+    stores: None, api: APIClient, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.UPLOAD_LIFETIME = timedelta(seconds=60)
+    monkeypatch.setattr("uploads.leases.RENEWED", 0)
+    upload = begin(api)
+    send(upload, CONTENT)
+
+    assert api.post(f"{NEW}{upload['id']}/").status_code == 200
+
+    end = datetime.fromisoformat(upload["expires_at"])
+    assert Upload.objects.get().expires_at >= end
 
 
 def test_what_comes_after_its_url_has_expired_comes_to_nothing(
