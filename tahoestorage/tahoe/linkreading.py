@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 
-from tahoestorage.entries import Entry
+from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import (
     FileMissing,
+    InvalidCap,
+    NameIsDirectory,
     NotEnoughShares,
     ParentIsFile,
     UnexpectedResponse,
@@ -40,3 +42,25 @@ def read_entry(
         return None
     child = response.child
     return None if child is None else (child.entry, response.directory)
+
+
+def read_unlinkable(
+    directories: Directories, path: Path, only: str | None
+) -> tuple[Entry, Directory] | None:
+    """Read the file at ``path`` that is to be unlinked, and in which directory.
+
+    None if nothing is there, or, with ``only``, if it has another cap. Raises
+    NameIsDirectory, and InvalidCap for a child of an unknown kind.
+    """
+    found = read_entry(directories, path, only)
+    if found is None or only not in (None, found[0].reference):
+        return None
+    label, entry = "/".join(path), found[0]
+    if entry.kind is EntryKind.DIRECTORY:
+        raise NameIsDirectory(f"{label} is a directory, and only files are deleted")
+    if entry.kind is EntryKind.UNKNOWN and not entry.leads_nowhere:
+        raise InvalidCap(
+            f"{label}: its cap is of a kind that is not known here; it may be a "
+            "directory, and only files are deleted"
+        )
+    return found

@@ -19,7 +19,6 @@ from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import (
     FileMissing,
     GatewayTimeout,
-    InvalidCap,
     NameIsDirectory,
     NameTaken,
     NotEnoughShares,
@@ -33,7 +32,7 @@ from tahoestorage.tahoe.children import Child, Link
 from tahoestorage.tahoe.directories import Directories, Directory, FreshListing, Path
 from tahoestorage.tahoe.directorychanges import DirectoryChanges
 from tahoestorage.tahoe.directorykeys import DirectoryKey
-from tahoestorage.tahoe.linkreading import read_entry
+from tahoestorage.tahoe.linkreading import read_unlinkable
 from tahoestorage.tahoe.linkstogether import Refusal, link_together
 from tahoestorage.tahoe.preparations import Preparations
 from tahoestorage.tahoe.serverfacts import ServerRules
@@ -325,45 +324,58 @@ class Links(DirectoryChanges):
     def unlink(self, path: Path, *, only: str | None = None) -> None:
         """Unlink the file at ``path``; no error if there is none.
 
-        The child is read first. With ``only``, a cap, it is left if it has another one.
+        The child is read first, and again where somebody changed the directory before
+        the lock on it was ours. With ``only``, a cap, it is left if it has another one.
         Raises NameIsDirectory for a directory, for something may be saved in it
-        meanwhile; InvalidCap for a child of an unknown kind; ReadOnly.
+        meanwhile; InvalidCap for a child of an unknown kind; ReadOnly. What is put
+        there between the reading and the request, by who asks for no lock, is unlinked.
         """
         *parents, name = path
         label = "/".join(path)
         # While too many servers are away a listing may be old, without the name.
         since = self.prepare(label)
-        found = read_entry(self.directories, path, only)
-        if found is None or only not in (None, found[0].reference):
+        ticket = self.cache.ticket()
+        # Where no change of others can be seen, there is no lock to wait for either.
+        sees = self.cache.unchanged(ticket, ticket, None)
+        found = read_unlinkable(self.directories, path, only)
+        if found is None:
             return
         first, directory = found
-        if first.kind is EntryKind.DIRECTORY:
-            raise NameIsDirectory(f"{label} is a directory, and only files are deleted")
-        leads_nowhere = first.leads_nowhere
-        if first.kind is EntryKind.UNKNOWN and not leads_nowhere:
-            raise InvalidCap(
-                f"{label}: its cap is of a kind that is not known here; it may be a "
-                "directory, and only files are deleted"
-            )
         write = directory.writable("/".join(parents) or "the root directory")
 
         def is_there() -> bool:
+            nonlocal ticket
+            ticket = self.cache.ticket()
             child = self._read_child(directory, path)
             # Its size is that of its cap.
             return child is not None and replace(child.entry, size=first.size) == first
+
+        def is_gone() -> bool:
+            nonlocal first, ticket
+            then, ticket = ticket, self.cache.ticket()
+            if not sees or self.cache.unchanged(then, ticket, directory.namespace):
+                return False
+            now = read_unlinkable(self.directories, path, only)
+            if now is not None:
+                first, there = now
+                if there.namespace.identity != directory.namespace.identity:
+                    raise WriteCollision(f"{label}: its directory was replaced")
+            return now is None
 
         def unlink(lock: WriteLock) -> None:
             failure: StoreError | None = None
             for number in range(self.gateway.retries + 1):
                 self.quorum.require(label, since=since)
                 lock.renew()
+                if is_gone():
+                    return
                 change = self.cache.change(directory.namespace, name)
                 try:
                     self.send(
                         self.gateway.unlink,
                         write,
                         name,
-                        leads_nowhere=leads_nowhere,
+                        leads_nowhere=first.leads_nowhere,
                         label=label,
                     )
                 except FileMissing:

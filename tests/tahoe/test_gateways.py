@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 import requests
@@ -17,10 +18,11 @@ from django.core.files.base import ContentFile
 from benchmarks.gateways import Result, measure
 from tahoestorage.cache import EntryCache, redislocks
 from tahoestorage.cache.locks import WriteLock
-from tahoestorage.exceptions import WriteCollision
+from tahoestorage.exceptions import NameIsDirectory, WriteCollision
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import directorychanges
 from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.children import Link
 from tahoestorage.tahoe.writecollisions import LostLockWarning
 from tahoestorage.testing.grid import LocalGrid
 from tests.conftest import MakeStorage, requests_sent
@@ -172,6 +174,70 @@ def test_a_file_whose_deletion_others_undid_is_deleted_again(
     far.delete("a")
     assert not make_storage(cache=False).exists("a")
     assert sum(seen.method == "DELETE" for seen in proxy.seen) == 2
+
+
+@pytest.fixture
+def waiting(
+    make_storage: MakeStorage, proxy: Proxy, redis_server: RedisServer
+) -> Callable[..., Future[object]]:
+    """Let a storage do something; a host that has the lock puts a child at "dir/a"."""
+    cache = {"redis": redis_server.url}
+    theirs = make_storage(cache=cache).links
+
+    def wait(act: Callable[[TahoeStorage], object], child: Link) -> Future[object]:
+        ours = make_storage(base_url=proxy.url, cache=cache)
+        ours.save("dir/a", ContentFile(LONG))
+        ours.save("target/other", ContentFile(LONG))
+        directory = theirs.directories.fetch(("dir",)).directory
+        write, children = directory.writable("dir"), {"a": child}
+        with (
+            ThreadPoolExecutor(1) as pool,
+            theirs.cache.lock(directory.namespace, "theirs", 30, 30),
+        ):
+            proxy.clear()
+            done = pool.submit(act, ours)
+            while not any(seen.status and "/a?" in seen.target for seen in proxy.seen):
+                assert not done.done()
+                time.sleep(0.01)
+            change = theirs.cache.change(directory.namespace, "a")
+            theirs.gateway.unlink(write, "a", label="a")
+            theirs.gateway.set_children(write, children, label="a")
+            change.done(None)
+        return done
+
+    return wait
+
+
+def test_what_others_saved_while_a_move_waited_for_the_lock_stays(
+    make_storage: MakeStorage, waiting: Callable[..., Future[object]]
+) -> None:
+    newer = Link(Cap.parse("URI:LIT:orugk2lsom"))
+    moving = waiting(lambda storage: storage.move("dir/a", "target/a"), newer)
+    assert moving.result() == "target/a"
+    afresh = make_storage(cache=False)
+    assert afresh.open("target/a").read() == LONG
+    assert afresh.open("dir/a").read() == b"theirs"
+
+
+def test_a_directory_that_came_while_a_deletion_waited_for_the_lock_stays(
+    make_storage: MakeStorage, waiting: Callable[..., Future[object]]
+) -> None:
+    storage = make_storage()
+    storage.save("full/of/files", ContentFile(LONG))
+    full = Link(storage.directories.fetch(("full",)).directory.best)
+    deleting = waiting(lambda storage: storage.delete("dir/a"), full)
+    with pytest.raises(NameIsDirectory):
+        deleting.result()
+    assert make_storage(cache=False).open("dir/a/of/files").read() == LONG
+
+
+def test_a_file_that_came_while_a_deletion_waited_for_the_lock_is_deleted(
+    make_storage: MakeStorage, waiting: Callable[..., Future[object]], proxy: Proxy
+) -> None:
+    newer = Link(Cap.parse("URI:LIT:orugk2lsom"))
+    waiting(lambda storage: storage.delete("dir/a"), newer).result()
+    assert not make_storage(cache=False).exists("dir/a")
+    assert [seen.method for seen in proxy.seen] == ["GET", "GET", "DELETE"]
 
 
 COLLISIONS = {
