@@ -51,7 +51,12 @@ def objection(
         raise
     except TahoeStorageError as error:
         return str(error)
-    servers = server_list(gateway).look(gateway)
+    try:
+        servers = server_list(gateway).look(gateway)
+    except (GatewayUnreachable, GatewayTimeout):
+        raise
+    except TahoeStorageError as error:
+        return str(error)
     if servers is None or known is None:
         return None
     ids = {server.id for server in known}

@@ -323,6 +323,24 @@ def test_nor_does_one_that_has_servers_of_its_own(
     assert f"{proxies[1].url} gets no uploads" in found[0]
 
 
+@pytest.mark.parametrize("status", [301, 405, 410, 429, 500])
+def test_nor_does_one_that_does_not_list_its_servers(
+    make: Make, proxies: list[Proxy], warnings: Callable[[], list[str]], status: int
+) -> None:
+    proxies[1].rule(
+        lambda seen: seen.target == "/?t=json",
+        SendResponse(status, {}, b"<html>Go away</html>"),
+        None,
+        guards=True,
+    )
+    storage = make()
+    for number in range(4):
+        storage.save(f"{number}", ContentFile(LONG * (number + 1)))
+    assert [puts(proxy) for proxy in proxies] == [4, 0]
+    (warning,) = warnings()
+    assert f"{proxies[1].url} gets no uploads" in warning
+
+
 def test_one_that_is_of_the_grid_is_looked_at_once(
     make: Make, proxies: list[Proxy], warnings: Callable[[], list[str]]
 ) -> None:
