@@ -12,6 +12,9 @@ from django.core.files.storage import Storage, storages
 from pytest_django.fixtures import Settings
 
 from tahoestorage.care import examiner
+from tahoestorage.storage import TahoeStorage
+from tahoestorage.testing.grid import LocalGrid
+from tests.support.checked_sites import make_site
 from tests.support.commands import Made, run
 from tests.support.moves import Add
 from tests.support.s3_servers import S3Server
@@ -45,6 +48,18 @@ def make(add: Add, settings: Settings, moto: S3Server) -> Add:
         return storages[alias]
 
     return make
+
+
+@pytest.fixture
+def grid(four_servers: LocalGrid) -> LocalGrid:
+    """Four servers, 2-of-4, segments of 1 MiB, that come back within seconds."""
+    return four_servers
+
+
+@pytest.fixture
+def checked_site(grid: LocalGrid, settings: Settings) -> TahoeStorage:
+    """A site whose files no other test has: equal content would have equal shares."""
+    return make_site(grid, settings)
 
 
 @pytest.fixture

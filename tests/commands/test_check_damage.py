@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import pytest
 from django.core.files.base import ContentFile
-from pytest_django.fixtures import Settings
 
 from tahoestorage.exceptions import DamagedDownload
 from tahoestorage.storage import TahoeStorage
@@ -18,7 +17,6 @@ from tests.support.checked_sites import (
     cap_of,
     corrupt,
     lose,
-    make_site,
     shares,
     states,
 )
@@ -27,17 +25,6 @@ from tests.support.commands import Made
 MIB = 1 << 20
 HEAD = 12 + 36
 """Bytes before the first block of a share, in the file that holds it."""
-
-
-@pytest.fixture
-def grid(four_servers: LocalGrid) -> LocalGrid:
-    """Four servers, 2-of-4, segments of 1 MiB."""
-    return four_servers
-
-
-@pytest.fixture
-def site(grid: LocalGrid, settings: Settings) -> TahoeStorage:
-    return make_site(grid, settings)
 
 
 @pytest.mark.parametrize(
@@ -49,12 +36,12 @@ def test_a_file_that_breaks_off_in_a_later_segment_is_lost(
     size: int,
     place: int,
     grid: LocalGrid,
-    site: TahoeStorage,
+    checked_site: TahoeStorage,
     check: Callable[..., Made],
 ) -> None:
     """The first segment can be read, and so the response begins as a sound one does."""
-    site.save("one/long", ContentFile(secrets.token_bytes(size)))
-    for share in shares(grid, cap_of(site, "one/long"))[:3]:
+    checked_site.save("one/long", ContentFile(secrets.token_bytes(size)))
+    for share in shares(grid, cap_of(checked_site, "one/long"))[:3]:
         corrupt(share, HEAD + place, 5)
 
     made = check("--verify")
@@ -62,7 +49,7 @@ def test_a_file_that_breaks_off_in_a_later_segment_is_lost(
     assert (made.status, states(made)) == (3, {"one/long": "lost"})
     assert made.json["checked"] == TOTAL + 1
     with pytest.raises(DamagedDownload):
-        site.open("one/long").read()
+        checked_site.open("one/long").read()
 
 
 @pytest.mark.parametrize(("reading", "writing"), ["az", "za"])
@@ -70,12 +57,17 @@ def test_a_directory_that_is_linked_by_both_of_its_caps_is_repaired(
     reading: str,
     writing: str,
     grid: LocalGrid,
-    site: TahoeStorage,
+    checked_site: TahoeStorage,
     check: Callable[..., Made],
 ) -> None:
-    gateway, root = site.directories.gateway, site.directories.root.write
+    gateway, root = (
+        checked_site.directories.gateway,
+        checked_site.directories.root.write,
+    )
     assert root is not None
-    below = gateway.make_directory({"file": Link(cap_of(site, "one/0"))}, label="")
+    below = gateway.make_directory(
+        {"file": Link(cap_of(checked_site, "one/0"))}, label=""
+    )
     both = gateway.make_directory({"below": Link(below)}, label="")
     links = {reading: Link(both.read_only), writing: Link(both)}
     gateway.set_children(root, links, label="both")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pytest_django.fixtures import Settings
 
 from tahoestorage.care.examiner import Examiner
 from tahoestorage.care.record import CheckRecord
@@ -18,35 +17,24 @@ from tests.support.checked_sites import (
     TOTAL,
     cap_of,
     lease_ends,
-    make_site,
     shares,
 )
 from tests.support.commands import Made
 
 
-@pytest.fixture
-def grid(four_servers: LocalGrid) -> LocalGrid:
-    return four_servers
-
-
-@pytest.fixture
-def site(grid: LocalGrid, settings: Settings) -> TahoeStorage:
-    return make_site(grid, settings)
-
-
-def ends(grid: LocalGrid, site: TahoeStorage) -> dict[Path, float]:
-    caps = [cap_of(site, name) for name in ("one", "one/0", "two/deep/2")]
+def ends(grid: LocalGrid, checked_site: TahoeStorage) -> dict[Path, float]:
+    caps = [cap_of(checked_site, name) for name in ("one", "one/0", "two/deep/2")]
     return {share: lease_ends(share) for cap in caps for share in shares(grid, cap)}
 
 
 def test_leases_are_renewed_while_a_check_reads_all_shares(
     grid: LocalGrid,
-    site: TahoeStorage,
+    checked_site: TahoeStorage,
     check: Callable[..., Made],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Reading each share of a large site takes weeks, and leases end after 31 days."""
-    before, made = ends(grid, site), list[Made]()
+    before, made = ends(grid, checked_site), list[Made]()
     put = CheckRecord.put
 
     def put_beside(*given: Any) -> None:
@@ -61,11 +49,13 @@ def test_leases_are_renewed_while_a_check_reads_all_shares(
 
     assert (verified.status, verified.json["checked"]) == (0, TOTAL)
     assert [(each.status, each.json["checked"]) for each in made] == [(0, TOTAL)]
-    assert [s for s, end in ends(grid, site).items() if end <= before[s]] == []
+    assert [s for s, end in ends(grid, checked_site).items() if end <= before[s]] == []
 
 
 def test_a_killed_check_goes_on_after_one_of_another_kind(
-    site: TahoeStorage, check: Callable[..., Made], monkeypatch: pytest.MonkeyPatch
+    checked_site: TahoeStorage,
+    check: Callable[..., Made],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     put, done = CheckRecord.put, list[int]()
 
@@ -90,11 +80,11 @@ def test_a_killed_check_goes_on_after_one_of_another_kind(
 
 def test_a_lease_is_renewed_on_a_server_that_comes_before_the_repair(
     grid: LocalGrid,
-    site: TahoeStorage,
+    checked_site: TahoeStorage,
     check: Callable[..., Made],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    share, *_ = shares(grid, cap_of(site, "one/0"))
+    share, *_ = shares(grid, cap_of(checked_site, "one/0"))
     before, away = lease_ends(share), share.with_suffix(".away")
     repair = Examiner._repair
 

@@ -32,7 +32,6 @@ from tests.support.checked_sites import (
     corrupt,
     lease_ends,
     lose,
-    make_site,
     on,
     shares,
     states,
@@ -40,20 +39,8 @@ from tests.support.checked_sites import (
 from tests.support.commands import Made
 
 
-@pytest.fixture
-def grid(four_servers: LocalGrid) -> LocalGrid:
-    """Four servers, 2-of-4, that come back within seconds."""
-    return four_servers
-
-
-@pytest.fixture
-def site(grid: LocalGrid, settings: Settings) -> TahoeStorage:
-    """A site whose files no other test has: equal content would have equal shares."""
-    return make_site(grid, settings)
-
-
 def test_a_whole_site_is_said_to_be_whole(
-    site: TahoeStorage, check: Callable[..., Made]
+    checked_site: TahoeStorage, check: Callable[..., Made]
 ) -> None:
     made = check("--verify")
     assert (made.status, made.json["status"], made.json["findings"]) == (0, "whole", [])
@@ -63,22 +50,25 @@ def test_a_whole_site_is_said_to_be_whole(
     assert len(servers["end"]) == 4
 
 
-def plant(grid: LocalGrid, site: TahoeStorage) -> dict[str, str]:
+def plant(grid: LocalGrid, checked_site: TahoeStorage) -> dict[str, str]:
     """Damage the site in each way; return the states that it is in now."""
-    gateway, root = site.directories.gateway, site.directories.root.write
+    gateway, root = (
+        checked_site.directories.gateway,
+        checked_site.directories.root.write,
+    )
     assert root is not None
-    missed = cap_of(site, "one")
+    missed = cap_of(checked_site, "one")
     grid.stop_server(0)
-    site.links.quorum.invalidate()
-    site.save("one/missed", ContentFile(LONG))
+    checked_site.links.quorum.invalidate()
+    checked_site.save("one/missed", ContentFile(LONG))
     grid.start_server(0)
-    lose(grid, cap_of(site, "two/0"), 4)
-    lose(grid, cap_of(site, "two/1"), 1)
-    corrupt(shares(grid, cap_of(site, "two/2"))[0])
+    lose(grid, cap_of(checked_site, "two/0"), 4)
+    lose(grid, cap_of(checked_site, "two/1"), 1)
+    corrupt(shares(grid, cap_of(checked_site, "two/2"))[0])
     # In front of the encrypted key, at the end, is the content.
-    share = shares(grid, cap_of(site, "two"))[0]
+    share = shares(grid, cap_of(checked_site, "two"))[0]
     corrupt(share, share.stat().st_size - 1216 - 40)
-    lose(grid, cap_of(site, "two/deep"), 4)
+    lose(grid, cap_of(checked_site, "two/deep"), 4)
     capless = json.dumps({"capless": ["unknown", {"metadata": {}}]}).encode()
     with gateway._ask(
         "POST", root, (), "t=set_children", label="capless", body=capless
@@ -98,9 +88,9 @@ def plant(grid: LocalGrid, site: TahoeStorage) -> dict[str, str]:
 
 
 def test_each_damage_is_told_in_its_own_state_and_repaired_where_it_can_be(
-    grid: LocalGrid, site: TahoeStorage, check: Callable[..., Made]
+    grid: LocalGrid, checked_site: TahoeStorage, check: Callable[..., Made]
 ) -> None:
-    planted = plant(grid, site)
+    planted = plant(grid, checked_site)
 
     told = check("--verify")
     repaired = check("--verify", "--repair")
@@ -126,14 +116,14 @@ def test_each_damage_is_told_in_its_own_state_and_repaired_where_it_can_be(
     assert states(repaired) == expected
     lasting = {p: s for p, s in expected.items() if s != "repaired"}
     assert states(again) == lasting
-    assert site.open("one/missed").read() == LONG
-    assert site.open("two/2").read().endswith(LONG)
+    assert checked_site.open("one/missed").read() == LONG
+    assert checked_site.open("two/2").read().endswith(LONG)
 
 
 def test_a_damaged_share_that_no_repair_can_replace_is_named(
-    grid: LocalGrid, site: TahoeStorage, check: Callable[..., Made]
+    grid: LocalGrid, checked_site: TahoeStorage, check: Callable[..., Made]
 ) -> None:
-    share = shares(grid, cap_of(site, "one/0"))[0]
+    share = shares(grid, cap_of(checked_site, "one/0"))[0]
     corrupt(share)
 
     unseen, told = check("one/0"), check("one/0", "--verify", "--repair")
@@ -148,10 +138,10 @@ def test_a_damaged_share_that_no_repair_can_replace_is_named(
 
 
 def test_what_is_repaired_is_told_by_the_exit_status(
-    grid: LocalGrid, site: TahoeStorage, check: Callable[..., Made]
+    grid: LocalGrid, checked_site: TahoeStorage, check: Callable[..., Made]
 ) -> None:
-    lose(grid, cap_of(site, "one/1"), 2)
-    lose(grid, cap_of(site, "two"), 1)
+    lose(grid, cap_of(checked_site, "one/1"), 2)
+    lose(grid, cap_of(checked_site, "two"), 1)
 
     hurt, repaired, whole = check(), check("--repair"), check()
 
@@ -162,17 +152,17 @@ def test_what_is_repaired_is_told_by_the_exit_status(
 
 
 def test_a_lost_directory_is_told_where_it_is_what_is_asked_for(
-    grid: LocalGrid, site: TahoeStorage, check: Callable[..., Made]
+    grid: LocalGrid, checked_site: TahoeStorage, check: Callable[..., Made]
 ) -> None:
-    lose(grid, cap_of(site, "one"), 4)
+    lose(grid, cap_of(checked_site, "one"), 4)
     made = check("one")
     assert (made.status, states(made)) == (3, {"one": "lost"})
 
 
 def test_only_a_directory_or_a_file_is_checked(
-    grid: LocalGrid, site: TahoeStorage, check: Callable[..., Made]
+    grid: LocalGrid, checked_site: TahoeStorage, check: Callable[..., Made]
 ) -> None:
-    lose(grid, cap_of(site, "two/0"), 4)
+    lose(grid, cap_of(checked_site, "two/0"), 4)
     one, file, missing = check("one/"), check("two/0"), check("nowhere")
     assert (one.status, one.json["checked"]) == (0, 4)
     assert (file.status, states(file)) == (3, {"two/0": "lost"})
@@ -182,11 +172,14 @@ def test_only_a_directory_or_a_file_is_checked(
 
 @pytest.mark.parametrize("verify", [False, True], ids=["streams", "verifies"])
 def test_all_leases_are_renewed(
-    verify: bool, grid: LocalGrid, site: TahoeStorage, check: Callable[..., Made]
+    verify: bool,
+    grid: LocalGrid,
+    checked_site: TahoeStorage,
+    check: Callable[..., Made],
 ) -> None:
-    root = site.directories.root.best
+    root = checked_site.directories.root.best
     names = [*DIRECTORIES[1:], *FILES]
-    caps = [root, *(cap_of(site, name) for name in names)]
+    caps = [root, *(cap_of(checked_site, name) for name in names)]
     before = {share: lease_ends(share) for cap in caps for share in shares(grid, cap)}
     time.sleep(1.1)  # leases end at whole seconds
 
@@ -201,10 +194,13 @@ def test_all_leases_are_renewed(
 
 
 def test_a_killed_check_is_gone_on_with(
-    grid: LocalGrid, site: TahoeStorage, tmp_path: Path, check: Callable[..., Made]
+    grid: LocalGrid,
+    checked_site: TahoeStorage,
+    tmp_path: Path,
+    check: Callable[..., Made],
 ) -> None:
-    lose(grid, cap_of(site, "two/1"), 1)
-    options: dict[str, Any] = site._given
+    lose(grid, cap_of(checked_site, "two/1"), 1)
+    options: dict[str, Any] = checked_site._given
     (tmp_path / "site_settings.py").write_text(
         "SECRET_KEY = 'x'\nINSTALLED_APPS = ['tahoestorage']\nUSE_TZ = True\n"
         "STORAGES = {'default': {'BACKEND': 'tahoestorage.storage.TahoeStorage', "
@@ -252,9 +248,9 @@ def test_a_killed_check_is_gone_on_with(
 
 
 def test_what_was_found_whole_is_not_looked_at_again_within_an_age(
-    grid: LocalGrid, site: TahoeStorage, check: Callable[..., Made]
+    grid: LocalGrid, checked_site: TahoeStorage, check: Callable[..., Made]
 ) -> None:
-    lose(grid, cap_of(site, "two/1"), 1)
+    lose(grid, cap_of(checked_site, "two/1"), 1)
     check()
     again, leased = check("--since", "1h"), check("--since", "1h", "--add-lease")
     assert again.json["reused"] == TOTAL - 2
@@ -264,12 +260,12 @@ def test_what_was_found_whole_is_not_looked_at_again_within_an_age(
 
 def test_through_a_read_cap_all_is_checked_and_nothing_is_repaired(
     grid: LocalGrid,
-    site: TahoeStorage,
+    checked_site: TahoeStorage,
     settings: Settings,
     check: Callable[..., Made],
 ) -> None:
-    lose(grid, cap_of(site, "two/1"), 1)
-    root = site.directories.root.read
+    lose(grid, cap_of(checked_site, "two/1"), 1)
+    root = checked_site.directories.root.read
     on(grid, root, settings)
     refused, made = check("--repair"), check()
     assert (refused.status, refused.out) == (4, "")
@@ -279,11 +275,14 @@ def test_through_a_read_cap_all_is_checked_and_nothing_is_repaired(
 
 
 def test_a_directory_linked_by_its_read_cap_is_told_and_not_repaired(
-    grid: LocalGrid, site: TahoeStorage, check: Callable[..., Made]
+    grid: LocalGrid, checked_site: TahoeStorage, check: Callable[..., Made]
 ) -> None:
-    gateway, root = site.directories.gateway, site.directories.root.write
+    gateway, root = (
+        checked_site.directories.gateway,
+        checked_site.directories.root.write,
+    )
     assert root is not None
-    file = Link(cap_of(site, "one/0"))
+    file = Link(cap_of(checked_site, "one/0"))
     made = gateway.make_directory({"file": file}, label="other")
     gateway.set_children(root, {"other": Link(made.read_only)}, label="other")
     lose(grid, made, 1)
@@ -293,13 +292,15 @@ def test_a_directory_linked_by_its_read_cap_is_told_and_not_repaired(
 
 
 def test_nothing_mutable_is_repaired_while_too_few_servers_are_there(
-    grid: LocalGrid, site: TahoeStorage, check: Callable[..., Made]
+    grid: LocalGrid, checked_site: TahoeStorage, check: Callable[..., Made]
 ) -> None:
-    (share,) = (s for s in shares(grid, cap_of(site, "one")) if "server-3" in str(s))
+    (share,) = (
+        s for s in shares(grid, cap_of(checked_site, "one")) if "server-3" in str(s)
+    )
     share.unlink()
     for server in (2, 3):
         grid.stop_server(server)
-    site.links.quorum.invalidate()
+    checked_site.links.quorum.invalidate()
     try:
         made = check("--repair", "one")
     finally:
@@ -309,11 +310,14 @@ def test_nothing_mutable_is_repaired_while_too_few_servers_are_there(
     assert len(made.json["servers"]["start"]) == 2
     found = {each["path"]: each for each in made.json["findings"]}["one"]
     assert "too few servers are there to repair it safely" in found["reason"]
-    assert len(shares(grid, cap_of(site, "one"))) == 3
+    assert len(shares(grid, cap_of(checked_site, "one"))) == 3
 
 
 def test_a_gateway_that_is_away_ends_the_check_with_a_status_of_its_own(
-    settings: Settings, grid: LocalGrid, site: TahoeStorage, check: Callable[..., Made]
+    settings: Settings,
+    grid: LocalGrid,
+    checked_site: TahoeStorage,
+    check: Callable[..., Made],
 ) -> None:
     entry = settings.STORAGES["default"]
     entry["OPTIONS"] = {**entry["OPTIONS"], "base_url": "http://127.0.0.1:1"}
@@ -324,10 +328,10 @@ def test_a_gateway_that_is_away_ends_the_check_with_a_status_of_its_own(
 
 
 def test_a_terminal_that_takes_nothing_leaves_nothing_out(
-    grid: LocalGrid, site: TahoeStorage, check: Callable[..., Made]
+    grid: LocalGrid, checked_site: TahoeStorage, check: Callable[..., Made]
 ) -> None:
     for name in ("one/0", "one/1", "one/2"):
-        lose(grid, cap_of(site, name), 1)
+        lose(grid, cap_of(checked_site, name), 1)
     out = io.StringIO()
     with (
         open("/dev/full", "wb", buffering=0) as full,
@@ -341,7 +345,9 @@ def test_a_terminal_that_takes_nothing_leaves_nothing_out(
 
 
 def test_an_error_that_nobody_expects_ends_the_check_and_is_told(
-    site: TahoeStorage, check: Callable[..., Made], monkeypatch: pytest.MonkeyPatch
+    checked_site: TahoeStorage,
+    check: Callable[..., Made],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail(*given: object) -> None:
         raise RuntimeError("out of the blue")
@@ -359,9 +365,9 @@ def test_an_error_that_nobody_expects_ends_the_check_and_is_told(
 
 
 def test_two_checks_of_one_site_do_not_run_at_once(
-    site: TahoeStorage, check: Callable[..., Made], tmp_path: Path
+    checked_site: TahoeStorage, check: Callable[..., Made], tmp_path: Path
 ) -> None:
-    other = CheckRecord(default_record(site.directories.root.best.fingerprint))
+    other = CheckRecord(default_record(checked_site.directories.root.best.fingerprint))
     made = check()
     other.close()
     assert made.status == 4
@@ -370,7 +376,7 @@ def test_two_checks_of_one_site_do_not_run_at_once(
 
 
 def test_the_record_is_for_its_owner_alone_and_has_no_cap(
-    site: TahoeStorage, check: Callable[..., Made], tmp_path: Path
+    checked_site: TahoeStorage, check: Callable[..., Made], tmp_path: Path
 ) -> None:
     check()
     (record,) = (tmp_path / "state/tahoestorage").glob("*.sqlite3")
