@@ -20,6 +20,7 @@ LONG = (
     "tests/application/deploy/test_cloud_run.py",
     "tests/application/test_accounts_guide.py",
     "tests/test_chaos.py",
+    "tests/test_readme.py",
     "tests/tahoe/test_fuzzed_gateway.py",
     "tests/tahoe/test_gateways.py",
     "tests/backends/test_figures.py",

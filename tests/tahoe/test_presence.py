@@ -60,11 +60,19 @@ def node(tahoe: Path) -> Iterator[LocalGrid]:
 
 
 @pytest.fixture
-def frozen(node: LocalGrid) -> Iterator[Callable[[], None]]:
-    """Return what thaws the node, which accepts connections and says nothing."""
+def frozen(
+    node: LocalGrid, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], None]]:
+    """Return what thaws the node, which accepts connections and says nothing.
+
+    Until then its status is not waited for as long as usual.
+    """
     (pid,) = node.pids
+    usual = presence.PROBE_SECONDS
+    monkeypatch.setattr(presence, "PROBE_SECONDS", 0.2)
 
     def thaw() -> None:
+        monkeypatch.setattr(presence, "PROBE_SECONDS", usual)
         os.kill(pid, signal.SIGCONT)
 
     yield thaw
@@ -151,20 +159,18 @@ def test_one_thread_waits_for_a_frozen_gateway_and_once(
 def test_a_download_that_a_frozen_gateway_broke_off_counts_as_a_time_out(
     node: LocalGrid, frozen: Callable[[], None], storage: TahoeStorage, clock: Clock
 ) -> None:
-    storage = hasty(storage, 8.0)
     # More than is on its way when the gateway stops.
     name = storage.save("large", ContentFile(os.urandom(40 << 20)))
-    with storage.open(name) as file:
+    quick = hasty(storage, 4.0)
+    with quick.open(name) as file:
         assert file.read(1)
         freeze(node)
         with requests_sent() as seen, pytest.raises(GatewayTimeout):
             file.read()
     assert (len(seen), len(seen.guards)) == (0, 1)
     with requests_sent() as seen:
-        assert set(in_threads(lambda: storage.listdir("new"))) == {GatewayUnreachable}
-        assert set(in_threads(lambda: storage.open(name).read())) == {
-            GatewayUnreachable
-        }
+        assert set(in_threads(lambda: quick.listdir("new"))) == {GatewayUnreachable}
+        assert set(in_threads(lambda: quick.open(name).read())) == {GatewayUnreachable}
     assert (seen, seen.guards) == ([], [])
     frozen()
     clock.now += presence.AWAY_SECONDS
@@ -253,12 +259,14 @@ def test_a_body_that_stalls_is_a_time_out(
     clock: Clock,
     ask: Callable[[Gateway, Cap], object],
     away: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It may be slow by itself, or the last word of a gateway that hangs."""
     gateway = gateway_before(proxy)
     proxy.rule(is_listing, Stall(30, after=3))
     if away:
         proxy.rule(is_status, Stall(30), guards=True)
+        monkeypatch.setattr(presence, "PROBE_SECONDS", 0.2)
     with pytest.raises(StoreError):
         ask(gateway, root)
     if away:

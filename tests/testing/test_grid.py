@@ -324,8 +324,8 @@ class TestFailingStarts:
     def test_nodes_that_never_answer_are_stopped(self, tmp_path: Path) -> None:
         pid = tmp_path / "pid"
         tahoe = executable(tmp_path / "tahoe", f"echo $$ > '{pid}'; exec sleep 1000")
-        grid = LocalGrid(tmp_path / "grid", tahoe=tahoe, timeout=5)
-        with pytest.raises(GatewayTimeout, match="not found each other in 5 s"):
+        grid = LocalGrid(tmp_path / "grid", tahoe=tahoe, timeout=2)
+        with pytest.raises(GatewayTimeout, match="not found each other in 2 s"):
             grid.start()
         assert grid.pids == ()
         assert not is_running(int(pid.read_text("ascii")))
@@ -336,7 +336,7 @@ class TestFailingStarts:
         monkeypatch.setattr(grid_module, "ENDING", 0.2)
         pid = tmp_path / "pid"
         script = f"trap '' TERM; echo $$ > '{pid}'; while :; do sleep 0.1; done"
-        grid = LocalGrid(tahoe=executable(tmp_path / "tahoe", script), timeout=5)
+        grid = LocalGrid(tahoe=executable(tmp_path / "tahoe", script), timeout=2)
         with pytest.raises(GatewayTimeout):
             grid.start()
         assert not is_running(int(pid.read_text("ascii")))
