@@ -39,7 +39,7 @@ demo: $(DEMO_ENVIRONMENT)  ## run the example site on a private grid (DEMO_EXIT=
 test: $(INSTALLED)  ## run every test against the built wheel (ARGS="-k caps": some)
 ifeq ($(ARGS),)
 	@$(PYTEST) --durations=20
-	@$(PYTEST) $(APPLICATION) tests/application
+	@$(PYTEST) $(APPLICATION) --durations=20 tests/application
 else
 	@$(PYTEST) $(if $(findstring tests/application,$(ARGS)),$(APPLICATION)) $(ARGS)
 endif
