@@ -35,7 +35,10 @@ def ask_cache() -> None:
     cache.delete(key)
     # Storages of other packages have none.
     options = getattr(storages["default"], "cache_options", None)
-    if options is not None and options.directory is not None:
+    if options is None or options.directory is None:
+        return
+    # With a Redis only contents are on disk.
+    if options.redis is None or options.content_size_limit is not None:
         options.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         # It has no name, so that whoever counts the cache's files does not find it.
         with tempfile.TemporaryFile(dir=options.directory) as file:

@@ -94,6 +94,23 @@ def test_the_store_s_cache_must_be_written_to(
     assert list(tmp_path.rglob("cache/*")) == []
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize(("contents", "said"), [(None, "ok"), (8 << 20, "away")])
+def test_with_a_redis_only_contents_need_the_disk(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, contents: int | None, said: str
+) -> None:
+    (tmp_path / "disk").write_text("no directory")
+    options = CacheOptions(
+        directory=tmp_path / "disk" / "cache",
+        redis="redis://127.0.0.1:6379/0",
+        content_size_limit=contents,
+    )
+    monkeypatch.setattr(health, "_said", {})
+    monkeypatch.setattr(storages["default"], "cache_options", options, raising=False)
+
+    assert Client().get("/health/cache").json() == {"cache": said}
+
+
 class Asked:
     """How often the store is looked at, by a clock that stands still."""
 
