@@ -25,10 +25,10 @@ class Composing(Cached, GCSWriting):
 
         Nothing is overwritten: raises NameTaken. Up to 32 are one request. Of more, the
         file grows under its name, by 31 with each further request: choose one by which
-        nobody looks for it before this returns. Where it fails what was made is
-        deleted, but remains where the store can't be reached for that. The bytes are
-        taken as they are stored, also where the storage packs (``gzip``). Raises
-        FileMissing where one of them is not there, ValueError without any,
+        nobody looks for it before this returns. Where it fails or is interrupted what
+        was made is deleted, but remains where the store can't be reached for that. The
+        bytes are taken as they are stored, also where the storage packs (``gzip``).
+        Raises FileMissing where one of them is not there, ValueError without any,
         NotConditional, and StoreError.
         """
         if not sources:
@@ -45,14 +45,14 @@ class Composing(Cached, GCSWriting):
                     most = MOST if made is None else MOST - 1
                     some, left = left[:most], left[most:]
                     made = self._composed(key, made, some, content_type, name)
-            except (FileMissing, NameTaken, StoreError):
+            # A Ctrl-C, too: a half would have the name for ever.
+            except BaseException:
                 if made is not None:
                     with contextlib.suppress(FileMissing, NameTaken, StoreError):
                         self.delete_object(key, name, only=entry_of(made).reference)
                 raise
+            self._set_acl(made, key, name)
             became(entry_of(made))
-        if acl := self._acl(key):
-            ask(name, made.acl.save_predefined, acl, **LONG)
 
     def _composed(
         self, key: str, start: Any, sources: Sequence[str], content_type: str, name: str

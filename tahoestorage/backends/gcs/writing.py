@@ -260,11 +260,25 @@ class GCSWriting(GCSReading):
                 if more is None:
                     break
         except NameTaken:
-            if self._with_token(target, token, label) is None:
+            blob = self._with_token(target, token, label)
+            if blob is None:
                 raise
-        acl = self._acl(target)
-        if acl:
-            ask(label, blob.acl.save_predefined, acl, **CALL)
+        self._set_acl(blob, target, label)
+
+    def _set_acl(self, made: Any, key: str, label: str) -> None:
+        """Give a new object the ACL in the options; delete it where that fails.
+
+        Else whoever tries again would find the name taken.
+        """
+        acl = self._acl(key)
+        if not acl:
+            return
+        try:
+            ask(label, made.acl.save_predefined, acl, **LONG)
+        except BaseException:
+            with contextlib.suppress(FileMissing, NameTaken, StoreError):
+                self.delete_object(key, label, only=entry_of(made).reference)
+            raise
 
 
 def add_token(blob: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from google.cloud.storage import Blob
 
 from tahoestorage.backends.digests import CRC32C, hasher
 from tahoestorage.backends.gcs import GCSStorage
@@ -12,9 +13,10 @@ from tahoestorage.exceptions import (
     FileMissing,
     NameTaken,
     NotConditional,
+    StoreError,
     StoreUnreachable,
 )
-from tests.support.gcs_servers import GCS, HANG_UP, LOSE
+from tests.support.gcs_servers import GCS, HANG_UP, LOSE, refusal
 from tests.support.gcs_storages import Make, read, save
 
 TYPE = "image/png"
@@ -98,6 +100,41 @@ def test_a_store_that_goes_away_half_way_keeps_no_half(
         storage.compose("a", names, TYPE)
 
     assert not storage.exists("a")
+
+
+def test_what_is_interrupted_half_way_keeps_no_half(
+    storage: GCSStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names, _ = parts(storage, 40)
+    compose, made = Blob.compose, 0
+
+    def interrupted(*arguments: Any, **options: Any) -> None:
+        nonlocal made
+        made += 1
+        if made == 2:
+            raise KeyboardInterrupt
+        compose(*arguments, **options)
+
+    monkeypatch.setattr(Blob, "compose", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        storage.compose("a", names, TYPE)
+
+    assert made == 2
+    assert not storage.exists("a")
+
+
+def test_what_gets_no_acl_is_not_kept(gcs: GCS, make: Make) -> None:
+    storage = make(default_acl="publicRead")
+    names, content = parts(storage, 2)
+    gcs.front.play("PATCH", refusal(400, "uniform bucket-level access is enabled"))
+
+    with pytest.raises(StoreError, match="uniform"):
+        storage.compose("a", names, TYPE)
+
+    assert not make(cache=False).exists("a")
+    assert not storage.exists("a")
+    storage.compose("a", names, TYPE)
+    assert read(storage, "a") == content
 
 
 @pytest.mark.usefixtures("impatient")

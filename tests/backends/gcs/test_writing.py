@@ -422,6 +422,21 @@ def test_a_source_that_is_replaced_meanwhile_is_looked_at_again(
         storage.copy("a", "c")
 
 
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("lost", [None, LOSE], ids=["told", "lost"])
+def test_a_copy_that_gets_no_acl_is_not_kept(
+    gcs: GCS, make: Make, lost: str | None
+) -> None:
+    storage = make(default_acl="publicRead")
+    save(storage, "a")
+    gcs.front.play("rewrite", lost)
+    gcs.front.play("PATCH", refusal(400, "uniform bucket-level access is enabled"))
+    with pytest.raises(StoreError, match="uniform"):
+        storage.copy("a", "b")
+    assert not make(cache=False).exists("b")
+    assert storage.copy("a", "b") == "b"
+
+
 def test_a_copy_has_the_acl_that_saves_have(gcs: GCS, make: Make) -> None:
     storage = make(default_acl="publicRead")
     save(storage, "a")
