@@ -30,7 +30,13 @@ from tahoestorage.backends.gcs.reading import GCSReading
 from tahoestorage.backends.gcs.uploads import packed
 from tahoestorage.backends.objectstore import PACKED, TRIAL
 from tahoestorage.entries import Entry
-from tahoestorage.exceptions import FileMissing, NameTaken, NotConditional, StoreError
+from tahoestorage.exceptions import (
+    FileMissing,
+    NameTaken,
+    NotConditional,
+    StoreError,
+    StoreUnreachable,
+)
 
 _METADATA_NAME = "tahoestorage-token"
 # What is shorter is sent in one request; the rest in pieces as long.
@@ -153,13 +159,26 @@ class GCSWriting(GCSReading):
             if body.error is not None:
                 raise body.error from None
             if isinstance(error, FileMissing):
-                raise no_bucket(label) from error.__cause__
+                if whole or not reader.taken:
+                    raise no_bucket(label) from error.__cause__
+                raise StoreUnreachable(
+                    f"{label}: its upload was dropped by the store; save it again"
+                ) from error.__cause__
             if not isinstance(error, NameTaken):
                 raise
             # Sent again after a lost response, it is refused for what it made itself.
             blob = self._with_token(key, token, label)
             if blob is None:
                 raise
+        except ValueError:
+            if body.error is not None:
+                raise body.error from None
+            if whole or not reader.taken:
+                raise
+            # The library can't send again what it can't read again.
+            raise StoreUnreachable(
+                f"{label}: the store kept only a part of what was sent; try again"
+            ) from None
         entry = entry_of(blob)
         receipts.keep(self, label, functools.partial(content_hashes, entry))
         return entry

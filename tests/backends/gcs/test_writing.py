@@ -16,9 +16,16 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from pytest_django.fixtures import Settings
 
 from tahoestorage.backends.gcs import GCSStorage
-from tahoestorage.exceptions import NameTaken, StoreError
-from tests.support.gcs_servers import EMAIL, GCS, HANG_UP, LOSE, refusal
-from tests.support.gcs_storages import PIECE, Make, Once, metadata_in, read, save
+from tahoestorage.exceptions import NameTaken, StoreError, StoreUnreachable
+from tests.support.gcs_servers import (
+    EMAIL,
+    GCS,
+    HANG_UP,
+    LOSE,
+    SendResponse,
+    refusal,
+)
+from tests.support.gcs_storages import PIECE, Make, Once, chain, metadata_in, read, save
 
 # Saving
 
@@ -243,7 +250,7 @@ def test_a_size_that_is_a_lie_does_no_harm(storage: GCSStorage) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [ZeroDivisionError, ConnectionError, FileNotFoundError]
+    "error", [ZeroDivisionError, ConnectionError, FileNotFoundError, ValueError]
 )
 @pytest.mark.parametrize("size", [10, 3 * PIECE])
 def test_a_content_that_fails_fails_as_it_does(
@@ -261,6 +268,37 @@ def test_a_content_that_fails_fails_as_it_does(
     with pytest.raises(error, match="of the content"):
         storage.save("a", Failing(b"x"))
     assert not storage.exists("a")
+
+
+LOST_PIECES = {
+    "kept in part": (
+        SendResponse(308, {"Range": f"bytes=0-{2 * PIECE - 100}"}, b""),
+        "only a part of what was sent; try again",
+    ),
+    "dropped": (refusal(404, "Not Found"), "dropped by the store; save it again"),
+}
+
+
+@pytest.mark.parametrize(("response", "told"), LOST_PIECES.values(), ids=LOST_PIECES)
+def test_a_piece_that_the_store_loses_is_told_as_such(
+    gcs: GCS, make: Make, small_pieces: dict[str, int], response: Any, told: str
+) -> None:
+    storage = make(**small_pieces)
+    gcs.front.play("piece", None, response)
+    with pytest.raises(StoreUnreachable, match=told) as caught:
+        save(storage, "a", os.urandom(4 * PIECE))
+    assert not any("upload_id" in str(each) for each in chain(caught.value))
+    assert not make(cache=False).exists("a")
+    content = os.urandom(4 * PIECE)
+    assert read(storage, save(storage, "a", content)) == content
+
+
+def test_a_missing_bucket_is_told_of_long_files_too(
+    make: Make, small_pieces: dict[str, int]
+) -> None:
+    storage = make(bucket_name="there-is-no-such-bucket", cache=False, **small_pieces)
+    with pytest.raises(StoreError, match="no such bucket"):
+        storage.create("a", ContentFile(os.urandom(2 * PIECE)), unique=True)
 
 
 def test_the_options_of_the_parent_are_sent(gcs: GCS, make: Make, bucket: str) -> None:
