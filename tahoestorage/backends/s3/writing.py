@@ -154,7 +154,9 @@ class S3Writing(S3Reading):
         size = reader.taken if reader.size is None else reader.size
         if "ContentEncoding" not in parameters:  # Else it may be of packed bytes.
             digests = partial(self.compared_checksums, response, size)
-            receipts.keep(self, label, digests)
+            # The file is stored, also where the store can't be tried now.
+            with contextlib.suppress(StoreError):
+                receipts.keep(self, label, digests)
         return entry_of({"ETag": response.get("ETag", "")}, size)
 
     def _made_ready(self, key: str, content: Any) -> tuple[BodyReader, dict[str, Any]]:

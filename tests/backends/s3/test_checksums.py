@@ -123,6 +123,22 @@ def test_a_store_that_compares_nothing_is_read_back(
     assert not digest_of(storage, os.urandom(10_000)).is_stored(name)
 
 
+@pytest.mark.parametrize("size", [10_000, 9 << 20])
+def test_a_file_is_saved_where_only_the_trial_of_its_receipt_fails(
+    make_strict_s3: MakeS3, weed: S3Server, size: int
+) -> None:
+    content = os.urandom(size)
+    with Proxy(weed.endpoint_url) as proxy:
+        storage = make_strict_s3(endpoint_url=proxy.url, **CHECKED)
+        digest = digest_of(storage, content)
+        proxy.rule(is_trial, SendResponse(503), times=None)
+        with digest.sending():
+            assert storage.save("a.bin", ContentFile(content)) == "a.bin"
+        assert not digest.is_confirmed("a.bin")
+        proxy.clear()
+        assert digest.is_stored("a.bin")
+
+
 def is_trial(seen: Seen) -> bool:
     """Whether it puts the object by which it is tried whether the store compares."""
     return seen.method == "PUT" and f"/{TRIAL}-" in seen.path
