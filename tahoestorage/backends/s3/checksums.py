@@ -110,7 +110,8 @@ def refuses_damage(store: S3Reading, key: str, label: str) -> bool:
     # What may not be deleted is replaced by the next trial.
     with contextlib.suppress(FileMissing, StoreError):
         version = {k: v for k, v in made.items() if k == "VersionId"}
-        store.call(label, store.client.delete_object, **store.address(key), **version)
+        place = store.whole_address(key)
+        store.call(label, store.client.delete_object, **place, **version)
     return refused
 
 

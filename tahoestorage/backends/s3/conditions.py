@@ -299,7 +299,11 @@ class S3Trial:
             )
         except BaseException:
             with contextlib.suppress(StoreError, FileMissing):
-                self._ask(client.abort_multipart_upload, **whole)
+                abort = {
+                    **self._store.whole_address(key),
+                    "UploadId": whole["UploadId"],
+                }
+                self._ask(client.abort_multipart_upload, **abort)
             raise
 
     def _copy(self, source: str, key: str, start: threading.Barrier) -> S3Response:
@@ -365,7 +369,7 @@ class S3Trial:
             # Not the object of another process.
             condition["IfMatch"] = response["ETag"]
         ask = functools.partial(
-            self._ask, self._client.delete_object, **self._store.address(key)
+            self._ask, self._client.delete_object, **self._store.whole_address(key)
         )
         try:
             try:

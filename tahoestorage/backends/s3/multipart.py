@@ -122,7 +122,8 @@ class Multipart(Cached, S3Writing):
             self.call(
                 name,
                 self.client.abort_multipart_upload,
-                **self._upload(self._key_of_parts(name), upload),
+                **self.whole_address(self._key_of_parts(name)),
+                UploadId=_split(upload)[1],
             )
 
     def _is_made(self, key: str, name: str, token: str) -> bool:

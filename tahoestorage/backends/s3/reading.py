@@ -15,13 +15,12 @@ from tahoestorage.backends.s3.conditions import is_trusted
 from tahoestorage.backends.s3.errors import BeyondTheEnd
 from tahoestorage.backends.s3.objects import entry_of, is_packed, part_of
 from tahoestorage.backends.s3.options import S3Options
-from tahoestorage.backends.s3.uploads import part_length
+from tahoestorage.backends.s3.uploads import of_each_request, part_length
 from tahoestorage.entries import Entry
 from tahoestorage.exceptions import DamagedDownload, FileMissing, NameTaken
 from tahoestorage.parts import Part
 
 _MD5 = re.compile("[0-9a-f]{32}")
-_OF_LISTINGS = ("ExpectedBucketOwner", "RequestPayer")
 
 
 class S3Reading(Keys, S3Options):
@@ -41,6 +40,13 @@ class S3Reading(Keys, S3Options):
     def address(self, key: str) -> dict[str, str]:
         """Return the parameters that name an object in each request."""
         return {"Bucket": self.bucket_name, "Key": key}
+
+    def whole_address(self, key: str) -> dict[str, Any]:
+        """Return the same for requests that neither read nor write an object.
+
+        With whose bucket it must be, and who pays, if the options say so.
+        """
+        return {**self.address(key), **of_each_request(self.get_object_parameters(key))}
 
     def head_object(
         self, key: str, label: str, *, checksums: bool = False
@@ -99,8 +105,7 @@ class S3Reading(Keys, S3Options):
         return part
 
     def list_pages(self, prefix: str) -> Iterator[list[tuple[str, Entry]]]:
-        options = self.get_object_parameters(prefix)
-        asked = {k: v for k, v in options.items() if k in _OF_LISTINGS}
+        asked = of_each_request(self.get_object_parameters(prefix))
         paginator = self.client.get_paginator("list_objects_v2")
         pages = iter(
             paginator.paginate(Bucket=self.bucket_name, Prefix=prefix, **asked)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import mimetypes
+import posixpath
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Unpack
@@ -25,7 +26,7 @@ from tahoestorage.backends.s3.conditions import Operation, is_at_amazon
 from tahoestorage.backends.s3.multipart import Multipart
 from tahoestorage.backends.s3.objects import encoding_in, is_packed, marked
 from tahoestorage.backends.s3.signing import direct_upload, seconds_left
-from tahoestorage.backends.s3.uploads import part_length
+from tahoestorage.backends.s3.uploads import of_each_request, part_length
 from tahoestorage.backends.storedfile import Reader
 from tahoestorage.backends.unpacked import Unpacked
 from tahoestorage.config.keywords import S3Keywords
@@ -80,11 +81,25 @@ class S3Storage(Multipart):
         """
         path = str(path)
         path_of(path)
-        directories: list[str]
-        directories, files = self.call(path or "the root", super().listdir, path)
-        # moto tells a prefix on each page that has a name of it.
-        directories = [*dict.fromkeys(directories)]
-        return directories, [name for name in files if not is_hidden(name)]
+        start = self.key_of(path).rstrip("/")
+        start = f"{start}/" if start else ""
+        directories: dict[str, None] = {}
+        files: list[str] = []
+        paginator = self.client.get_paginator("list_objects")
+        asked = of_each_request(self.get_object_parameters(start))
+        pages = iter(
+            paginator.paginate(
+                Bucket=self.bucket_name, Delimiter="/", Prefix=start, **asked
+            )
+        )
+        while page := self.call(path or "the root", next, pages, None):
+            for each in page.get("CommonPrefixes", ()):
+                # moto tells a prefix on each page that has a name of it.
+                directories[posixpath.relpath(each["Prefix"], start)] = None
+            for found in page.get("Contents", ()):
+                if found["Key"] != start:
+                    files.append(posixpath.relpath(found["Key"], start))
+        return [*directories], [name for name in files if not is_hidden(name)]
 
     # URLs
 

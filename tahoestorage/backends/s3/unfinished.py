@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from tahoestorage.backends.s3.storage import S3Storage
+from tahoestorage.backends.s3.uploads import of_each_request
 from tahoestorage.exceptions import FileMissing, UploadEnded
 
 
@@ -26,7 +27,8 @@ def unfinished(storage: S3Storage) -> Iterator[Unfinished]:
     """
     label, base = "a listing of unfinished uploads", storage.key_prefix
     paginator: Any = storage.client.get_paginator("list_multipart_uploads")
-    pages = iter(paginator.paginate(Bucket=storage.bucket_name, Prefix=base))
+    asked = of_each_request(storage.get_object_parameters(base))
+    pages = iter(paginator.paginate(Bucket=storage.bucket_name, Prefix=base, **asked))
     while page := storage.call(label, next, pages, None):
         for each in page.get("Uploads", ()):
             # Some look at the prefix only where it is one of folders.
@@ -41,6 +43,6 @@ def abort(storage: S3Storage, upload: Unfinished) -> None:
         storage.call(
             upload.name,
             storage.client.abort_multipart_upload,
-            **storage.address(storage.key_prefix + upload.name),
+            **storage.whole_address(storage.key_prefix + upload.name),
             UploadId=upload.upload,
         )

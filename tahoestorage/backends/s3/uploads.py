@@ -31,7 +31,8 @@ SENT_AT_ONCE = 5 << 30
 _MOST_PARTS = 10_000
 _COPIERS = 8
 _OF_THE_SOURCE = ("SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5")
-_OF_EACH_PART = ("ExpectedBucketOwner", "RequestPayer", *_OF_THE_SOURCE)
+_OF_EACH_REQUEST = ("ExpectedBucketOwner", "RequestPayer")
+_OF_EACH_PART = (*_OF_EACH_REQUEST, *_OF_THE_SOURCE)
 Call = Callable[..., Any]
 
 
@@ -194,7 +195,7 @@ def copy_in_parts(
     """
     started = ask(client.create_multipart_upload, **place, **parameters)
     whole = {**place, "UploadId": started["UploadId"]}
-    each = of_each_part(parameters)
+    each, any_request = of_each_part(parameters), of_each_request(parameters)
     length = max(COPIED_PART, -(-size // _MOST_PARTS))
 
     def copy_part(number: int) -> dict[str, Any]:
@@ -216,8 +217,16 @@ def copy_in_parts(
         ask(client.complete_multipart_upload, **whole, **each, **done)
     except BaseException:
         with contextlib.suppress(StoreError, FileMissing):
-            ask(client.abort_multipart_upload, **whole)
+            ask(client.abort_multipart_upload, **whole, **any_request)
         raise
+
+
+def of_each_request(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a write that every request to the bucket needs, too.
+
+    They say whose bucket it must be, and that who asks pays.
+    """
+    return {k: v for k, v in parameters.items() if k in _OF_EACH_REQUEST}
 
 
 def of_each_part(parameters: Mapping[str, Any]) -> dict[str, Any]:

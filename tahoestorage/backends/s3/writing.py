@@ -239,7 +239,7 @@ class S3Writing(S3Reading):
 
     def delete_object(self, key: str, label: str, *, only: str | None = None) -> bool:
         condition = {} if only is None else {"IfMatch": only}
-        ask, place = self.client.delete_object, self.address(key)
+        ask, place = self.client.delete_object, self.whole_address(key)
         try:
             try:
                 self.call(label, ask, **place, **condition)

@@ -26,6 +26,7 @@ from django.test import override_settings
 from storages.backends import s3 as parent
 
 from tahoestorage.backends.s3 import S3Storage
+from tahoestorage.backends.s3.unfinished import abort, unfinished
 from tahoestorage.exceptions import StoreForbids
 from tests.support.leaks import everything_logged
 from tests.support.s3_servers import ACCESS_KEY, SECRET_KEY, S3Server, s3_requests
@@ -145,6 +146,40 @@ def test_a_type_in_no_usual_form_is_not_believed(
     storage = make_strict_s3(object_parameters={"ContentType": "text/x-site"})
     storage.save("b.css", SimpleUploadedFile("b", b"x", brought))
     assert head(storage, "b.css")["ContentType"] == "text/x-site"
+
+
+def test_every_request_says_whose_bucket_it_is_and_who_pays(make_s3: MakeS3) -> None:
+    payer = {"ExpectedBucketOwner": "123456789012", "RequestPayer": "requester"}
+    config = TransferConfig(multipart_threshold=5 << 20, multipart_chunksize=5 << 20)
+    storage = make_s3(object_parameters=payer, transfer_config=config)
+
+    with s3_requests(storage) as sent:
+        storage.conditional(thorough=True)
+        storage.save("dir/a", ContentFile(b"content"))
+        storage.save("dir/large", ContentFile(bytes(6 << 20)))
+        storage.move(storage.copy("dir/a", "dir/b"), "dir/c")
+        assert storage.listdir("dir") == ([], ["a", "c", "large"])
+        assert len([key for page in storage.list_pages("") for key in page]) == 3
+        storage.begin_parts("dir/parts", "text/plain")
+        storage.abort_parts("dir/p", storage.begin_parts("dir/p", "text/plain"))
+        for upload in unfinished(storage):
+            abort(storage, upload)
+        storage.delete("dir/a")
+
+    assert {each.method for each in sent} == {"GET", "HEAD", "PUT", "POST", "DELETE"}
+    names = ("x-amz-expected-bucket-owner", "x-amz-request-payer")
+    said = {tuple(each.headers.get(name) for name in names) for each in sent}
+    assert [str(e) for e in sent if not all(map(e.headers.get, names))] == []
+    assert said == {tuple(payer.values())}
+
+
+def test_what_is_sent_with_a_key_of_the_customer_s_can_be_aborted(
+    make_s3: MakeS3,
+) -> None:
+    storage = make_s3(object_parameters=SSE)
+    begun = storage.begin_parts("a", "text/plain")
+    storage.abort_parts("a", begun)
+    assert [*unfinished(storage)] == []
 
 
 def test_object_parameters_can_be_those_of_each_object(make_s3: MakeS3) -> None:
