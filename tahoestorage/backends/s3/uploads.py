@@ -78,6 +78,7 @@ class Sending:
     def __init__(self, client: S3Client, *, new: bool) -> None:
         self._client = client
         self._condition = {"IfNoneMatch": "*"} if new else {}
+        self._of_each_request: dict[str, Any] = {}
         self.response: Mapping[str, Any] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -85,6 +86,15 @@ class Sending:
 
     def put_object(self, **parameters: Any) -> Any:
         return self._last(self._client.put_object, with_sha256(parameters))
+
+    def create_multipart_upload(self, **parameters: Any) -> Any:
+        self._of_each_request = of_each_request(parameters)
+        return self._client.create_multipart_upload(**parameters)
+
+    def abort_multipart_upload(self, **parameters: Any) -> Any:
+        # s3transfer sends nothing but the upload's names.
+        each = self._of_each_request
+        return self._client.abort_multipart_upload(**parameters, **each)
 
     def upload_part(self, **parameters: Any) -> Any:
         return self._client.upload_part(**with_sha256(parameters))

@@ -8,7 +8,7 @@ import os
 import pickle
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import boto3
@@ -148,6 +148,14 @@ def test_a_type_in_no_usual_form_is_not_believed(
     assert head(storage, "b.css")["ContentType"] == "text/x-site"
 
 
+class Broken(ContentFile):  # type: ignore[type-arg]
+    """A content that fails after 12 MiB."""
+
+    def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        yield bytes(12 << 20)
+        raise ZeroDivisionError
+
+
 def test_every_request_says_whose_bucket_it_is_and_who_pays(make_s3: MakeS3) -> None:
     payer = {"ExpectedBucketOwner": "123456789012", "RequestPayer": "requester"}
     config = TransferConfig(multipart_threshold=5 << 20, multipart_chunksize=5 << 20)
@@ -157,6 +165,8 @@ def test_every_request_says_whose_bucket_it_is_and_who_pays(make_s3: MakeS3) -> 
         storage.conditional(thorough=True)
         storage.save("dir/a", ContentFile(b"content"))
         storage.save("dir/large", ContentFile(bytes(6 << 20)))
+        with pytest.raises(ZeroDivisionError):
+            storage.save("dir/broken", Broken(b"x"))
         storage.move(storage.copy("dir/a", "dir/b"), "dir/c")
         assert storage.listdir("dir") == ([], ["a", "c", "large"])
         assert len([key for page in storage.list_pages("") for key in page]) == 3
@@ -166,6 +176,8 @@ def test_every_request_says_whose_bucket_it_is_and_who_pays(make_s3: MakeS3) -> 
             abort(storage, upload)
         storage.delete("dir/a")
 
+    aborted = [each for each in sent if "uploadId" in each.query]
+    assert "DELETE dir/broken" in map(str, aborted)
     assert {each.method for each in sent} == {"GET", "HEAD", "PUT", "POST", "DELETE"}
     names = ("x-amz-expected-bucket-owner", "x-amz-request-payer")
     said = {tuple(each.headers.get(name) for name in names) for each in sent}
