@@ -27,7 +27,7 @@ from demonstration.exporttrip import export_trip
 from demonstration.proxy import proxy
 from demonstration.roundtrip import Steps, round_trip
 from demonstration.server import EXAMPLE, log_end, site
-from demonstration.stopping import Stopped, await_signals
+from demonstration.stopping import Stopped, await_signals, starting
 from demonstration.worker import worker
 from tahoestorage.exceptions import TahoeStorageError
 from tahoestorage.testing.grid import LocalGrid
@@ -144,19 +144,25 @@ def prepare(directory: Path, environment: dict[str, str]) -> None:
 
 def manage(environment: dict[str, str], *command: str) -> str:
     """Run a command of the site, and return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "manage.py", *command],
-        cwd=EXAMPLE,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        start_new_session=True,
-    )
-    if done.returncode:
-        said = (done.stdout + done.stderr).strip()
-        raise DemoFailed(f"`manage.py {command[0]}` said:\n{said}")
-    return done.stdout
+    with contextlib.ExitStack() as ends:
+        with starting():
+            process = ends.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "manage.py", *command],
+                    cwd=EXAMPLE,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    start_new_session=True,
+                )
+            )
+            ends.callback(process.kill)  # Nothing, where it has ended by itself.
+        said, errors = process.communicate()
+    if process.returncode:
+        raise DemoFailed(f"`manage.py {command[0]}` said:\n{(said + errors).strip()}")
+    return said
 
 
 def welcome(directory: Path, address: str, environment: dict[str, str]) -> None:

@@ -8,8 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from demonstration.server import end, listen, start
-from demonstration.stopping import hold_signals
+from demonstration.server import listen, running
 
 FIRST_PORT = "8100"
 
@@ -37,9 +36,5 @@ def proxy(
     (own / "nginx.conf").write_text(text)
     listener.close()
     command = [nginx, "-p", str(own), "-c", "nginx.conf", "-e", "stderr"]
-    process = start(command, directory / "nginx.log", environment)
-    try:
+    with running(command, directory / "nginx.log", environment):
         yield environment
-    finally:
-        hold_signals()
-        end(process)

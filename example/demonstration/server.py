@@ -16,7 +16,7 @@ from pathlib import Path
 import requests
 
 from demonstration import DemoFailed, say
-from demonstration.stopping import hold_signals
+from demonstration.stopping import hold_signals, starting
 
 EXAMPLE = Path(__file__).resolve().parent.parent
 PATIENCE = 30.0  # seconds for the site to response, or to end
@@ -38,40 +38,44 @@ def site(
         listener.close()
         command = ["manage.py", "runserver", "--noreload", f"127.0.0.1:{port}"]
     Path(environment["REQUESTS_LOG"]).write_bytes(b"")
-    with listener:
-        log = directory / "site.log"
-        server = start([sys.executable, *command], log, environment, handed)
-    try:
+    log = directory / "site.log"
+    with running([sys.executable, *command], log, environment, handed) as server:
+        listener.close()
         address = f"http://127.0.0.1:{port}"
         await_answer(directory, server, address)
         yield server, address
-    finally:
-        hold_signals()
-        end(server)
 
 
-def start(
+@contextlib.contextmanager
+def running(
     command: list[str],
     log: Path,
     environment: dict[str, str],
     handed: Sequence[int] = (),
-) -> subprocess.Popen[bytes]:
-    """Start a process that ends with this one; it inherits the descriptors handed."""
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a process within the block; it inherits the descriptors handed."""
     if shutil.which("setpriv"):
         # Should this process be killed outright, the kernel ends that one.
         command = ["setpriv", "--pdeathsig", "TERM", *command]
-    with log.open("wb") as output:
-        return subprocess.Popen(
-            command,
-            cwd=EXAMPLE,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            pass_fds=handed,
-            # Ctrl-C is for this process, which then ends that one.
-            start_new_session=True,
-        )
+    process = None
+    try:
+        with log.open("wb") as output, starting():
+            process = subprocess.Popen(
+                command,
+                cwd=EXAMPLE,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=handed,
+                # Ctrl-C is for this process, which then ends that one.
+                start_new_session=True,
+            )
+        yield process
+    finally:
+        hold_signals()
+        if process is not None:
+            end(process)
 
 
 def listen(wanted: str) -> socket.socket:

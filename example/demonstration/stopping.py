@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+from collections.abc import Iterator
 from types import FrameType
 
 from demonstration import say
@@ -18,6 +20,23 @@ def await_signals() -> None:
     """From now on, let a signal raise Stopped."""
     for number in SIGNALS:
         signal.signal(number, stop)
+
+
+@contextlib.contextmanager
+def starting() -> Iterator[None]:
+    """Raise Stopped after the block, not within it.
+
+    A process that it starts would be there, and nobody would know of it, to end it.
+    """
+    came: list[int] = []
+    for number in SIGNALS:
+        signal.signal(number, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        await_signals()
+        if came:
+            stop(came[0], None)
 
 
 def stop(number: int, frame: FrameType | None) -> None:

@@ -7,8 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from demonstration.server import end, start
-from demonstration.stopping import hold_signals
+from demonstration.server import running
 
 
 @contextlib.contextmanager
@@ -17,9 +16,5 @@ def worker(directory: Path, environment: dict[str, str]) -> Iterator[None]:
     command = [sys.executable, "manage.py", "jobs_worker"]
     # The log of requests counts what the site asks for.
     environment = {k: v for k, v in environment.items() if k != "REQUESTS_LOG"}
-    process = start(command, directory / "worker.log", environment)
-    try:
+    with running(command, directory / "worker.log", environment):
         yield
-    finally:
-        hold_signals()
-        end(process)

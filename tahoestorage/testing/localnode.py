@@ -18,6 +18,7 @@ from typing import NamedTuple, Self
 from tahoestorage.exceptions import GatewayError, GatewayUnreachable, Lines, printable
 from tahoestorage.redaction import redact
 from tahoestorage.tahoe.gateway import Gateway
+from tahoestorage.testing import signals
 from tahoestorage.testing.furls import node_furl
 
 FURL = re.compile(r"pb://[^\s'\"]+")
@@ -148,7 +149,7 @@ class LocalNode:
         """
         for left_over in ("running.process", "node.url"):
             (self.directory / left_over).unlink(missing_ok=True)
-        with self.log_path.open("wb") as log:
+        with self.log_path.open("wb") as log, signals.held():
             try:
                 # No shell, and the program is the one that was found.
                 self.process = subprocess.Popen(  # noqa: S603

@@ -577,3 +577,25 @@ class TestCommand:
         _, complaints = process.communicate()
         assert process.returncode == 1
         assert "node ended by itself" in complaints
+
+
+def test_interrupted_while_a_node_is_made_none_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal comes when the process is there, and Popen has not returned."""
+    name, made = "_execute_child", []
+    execute = getattr(subprocess.Popen, name)
+
+    def interrupted(self: subprocess.Popen[bytes], *arguments: Any) -> None:
+        execute(self, *arguments)
+        made.append(self.pid)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(subprocess.Popen, name, interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        LocalGrid(tmp_path / "grid").start()
+
+    assert len(made) == 1
+    assert not is_running(made[0])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
