@@ -6,7 +6,6 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Literal
 
 from axe_playwright_python.sync_playwright import Axe
@@ -64,7 +63,7 @@ class WatchedPage:
         page.get_by_role("main").get_by_role("button", name="Sign in").click()
         expect(page.get_by_role("heading", name="Files", exact=True)).to_be_visible()
 
-    def look(self, name: str, tmp_path: Path) -> None:
+    def look(self, name: str) -> None:
         """Assert that the page is sound, and take a picture of it.
 
         No violation that axe finds, no error on the console, nothing that moves while
@@ -77,18 +76,20 @@ class WatchedPage:
         assert page.evaluate("layoutShift") < SHIFT
         wide = "document.documentElement.scrollWidth"
         assert page.evaluate(wide) <= self.width, f"{name} is wider than the window"
-        self.picture(name, tmp_path)
+        self.picture(name)
         assert self.errors == [], self.errors
 
-    def picture(self, name: str, tmp_path: Path) -> None:
-        """Take one, into the documentation where SCREENSHOTS is set."""
-        folder = PICTURES if os.environ.get("SCREENSHOTS") else tmp_path
-        folder.mkdir(parents=True, exist_ok=True)
-        taken = Image.open(io.BytesIO(self.page.screenshot(full_page=True)))
+    def picture(self, name: str) -> None:
+        """Take one, which loads what is further down; keep it for SCREENSHOTS."""
+        content = self.page.screenshot(full_page=True)
+        if not os.environ.get("SCREENSHOTS"):
+            return
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        taken = Image.open(io.BytesIO(content))
         # The method that keeps colours of few pixels.
         small = taken.convert("RGB").quantize(256, Image.Quantize.FASTOCTREE)
         size = "phone" if self.width == PHONE else "desk"
-        small.save(folder / f"{name}-{size}-{self.theme}.png", optimize=True)
+        small.save(PICTURES / f"{name}-{size}-{self.theme}.png", optimize=True)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -62,13 +61,13 @@ def see_all(page: Page) -> None:
 
 @pytest.mark.parametrize(("theme", "width"), LOOKS)
 def test_the_pages_are_sound(
-    site: Site, browser_page: MakePage, theme: Theme, width: int, tmp_path: Path
+    site: Site, browser_page: MakePage, theme: Theme, width: int
 ) -> None:
     watched = browser_page(site.address, theme, width)
     page = watched.page
     page.goto(EVENT)
     see_all(page)
-    watched.look("event", tmp_path)
+    watched.look("event")
     watched.sign_in(ORGANISER)
     for name, path in (
         ("events", EVENTS),
@@ -84,7 +83,7 @@ def test_the_pages_are_sound(
     ):
         page.goto(path)
         see_all(page)
-        watched.look(name, tmp_path)
+        watched.look(name)
 
 
 def test_an_event_is_made_by_the_keyboard_alone(

@@ -168,20 +168,19 @@ def test_the_pages_are_sound(
     environment: Environment,
     theme: Theme,
     width: int,
-    tmp_path: Path,
 ) -> None:
     assert width in {PHONE, DESK}
     watched = browser_page(site.address, theme, width)
     watched.sign_in("ann")
     page = watched.page
     page.goto("/exports/")
-    watched.look("exports", tmp_path)
+    watched.look("exports")
     page.get_by_role("link", name="papers", exact=True).last.click()
-    watched.look("export", tmp_path)
+    watched.look("export")
     page.get_by_role("button", name="Import as a new folder").click()
     manage(environment, *ONCE)
     expect(page.get_by_text("12 files are imported.")).to_be_visible()
-    watched.look("import", tmp_path)
+    watched.look("import")
     page.get_by_role("main").get_by_role("link", name=re.compile("^imported")).click()
     expect(page.get_by_role("link", name="2026", exact=True)).to_be_visible()
 
@@ -193,13 +192,12 @@ def test_each_state_is_sound(
     states: dict[str, str],
     theme: Theme,
     width: int,
-    tmp_path: Path,
 ) -> None:
     watched = browser_page(site.address, theme, width)
     watched.sign_in("ann")
     assert len(states) == 11
     for name, path in states.items():
         watched.page.goto(path)
-        watched.look(f"export-{name}", tmp_path)
+        watched.look(f"export-{name}")
     watched.page.goto("/exports/")
-    watched.look("exports-states", tmp_path)
+    watched.look("exports-states")

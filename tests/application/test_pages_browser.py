@@ -71,12 +71,12 @@ def ann(site: Site, browser_page: MakePage) -> WatchedPage:
 @pytest.mark.timeout(900)  # Many pages, each of which axe-core reads.
 @pytest.mark.parametrize(("theme", "width"), LOOKS)
 def test_every_page_is_sound(
-    site: Site, browser_page: MakePage, theme: Theme, width: int, tmp_path: Path
+    site: Site, browser_page: MakePage, theme: Theme, width: int
 ) -> None:
-    tour(browser_page(site.address, theme, width), tmp_path)
+    tour(browser_page(site.address, theme, width))
 
 
-def tour(watched: WatchedPage, tmp_path: Path) -> None:
+def tour(watched: WatchedPage) -> None:
     """Look at every page, as ann."""
     page = watched.page
     for name, path in (
@@ -84,7 +84,7 @@ def tour(watched: WatchedPage, tmp_path: Path) -> None:
         ("password", "/accounts/reset/"),
     ):
         page.goto(path)
-        watched.look(name, tmp_path)
+        watched.look(name)
     watched.sign_in("ann")
     for name, path in (
         ("files", "/files/"),
@@ -102,7 +102,7 @@ def tour(watched: WatchedPage, tmp_path: Path) -> None:
             shown = "img => img.complete && img.naturalWidth > 40"
             first = page.locator("img.thumb").first
             page.wait_for_function(shown, arg=first.element_handle())
-        watched.look(name, tmp_path)
+        watched.look(name)
     for name, folder, file in (
         ("text", "papers", "plan.txt"),
         ("pdf", "papers", "survey.pdf"),
@@ -113,22 +113,22 @@ def tour(watched: WatchedPage, tmp_path: Path) -> None:
         page.goto(f"/files/?folder={folder}")
         page.get_by_role("link", name=re.compile(f"^{re.escape(file)}")).click()
         expect(page.get_by_role("heading", name=file)).to_be_visible()
-        watched.look(name, tmp_path)
+        watched.look(name)
     page.get_by_role("link", name="Share").click()
     expect(page.get_by_role("dialog")).to_be_visible()
-    watched.look("share", tmp_path)
+    watched.look("share")
     page.keyboard.press("Escape")
     page.get_by_role("link", name="Rename or move").click()
     expect(page.get_by_role("dialog")).to_be_visible()
-    watched.look("rename", tmp_path)
+    watched.look("rename")
     page.goto("/files/00000000-0000-0000-0000-000000000000/")
     watched.errors.clear()  # The browser tells of the status.
-    watched.look("not-there", tmp_path)
+    watched.look("not-there")
 
 
 @pytest.mark.parametrize(("theme", "width"), LOOKS)
 def test_an_operators_pages_are_sound(
-    site: Site, browser_page: MakePage, theme: Theme, width: int, tmp_path: Path
+    site: Site, browser_page: MakePage, theme: Theme, width: int
 ) -> None:
     watched = browser_page(site.address, theme, width)
     watched.sign_in("olga")
@@ -138,7 +138,7 @@ def test_an_operators_pages_are_sound(
     ):
         watched.page.goto(path)
         expect(watched.page.get_by_text(text)).to_be_visible()
-        watched.look(name, tmp_path)
+        watched.look(name)
 
 
 def test_a_job_is_stopped_by_the_keyboard(site: Site, browser_page: MakePage) -> None:
