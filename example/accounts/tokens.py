@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import F
-from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.translation import gettext_lazy as _
 from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import AuthenticationFailed
@@ -15,6 +13,7 @@ from rest_framework_simplejwt.tokens import RefreshToken, Token
 
 from accounts.models import User
 from accounts.prepared import Parameter, Prepared
+from accounts.tokenversions import is_version_of, version_of
 from audit.actions import Action
 from audit.recording import record
 
@@ -32,22 +31,6 @@ def create_tokens(user: User) -> RefreshToken:
 def is_revoked(token: Token, user: User) -> bool:
     """Whether the user revoked the token, or has another password since."""
     return not is_version_of(token.get(VERSION), user)
-
-
-def is_version_of(version: object, user: User) -> bool:
-    """Whether what was given then is good still."""
-    return constant_time_compare(str(version), version_of(user))
-
-
-def version_of(user: User) -> str:
-    """Return what changes with the user's ``token_version`` and password.
-
-    It tells neither, and goes into whatever is to end with the user's tokens.
-    """
-    value = f"{user.token_version}:{user.password}"
-    return salted_hmac(
-        "accounts.tokens", value, secret=settings.TOKEN_SIGNING_KEY, algorithm="sha256"
-    ).hexdigest()[:32]
 
 
 def revoke_tokens(user: User, *, by: User | None) -> None:

@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.models import User
-from accounts.tokens import version_of
+from accounts.tokenversions import version_of
 from api import documented
 from api.bodies import limit
 from api.idempotency import forget, once_made

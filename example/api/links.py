@@ -19,7 +19,7 @@ from rest_framework.views import APIView
 from accounts.access import user_of
 from accounts.counting import address_of
 from accounts.models import User
-from accounts.tokens import is_version_of, version_of
+from accounts.tokenversions import is_version_of, version_of
 from api import documented
 from api.serving import download
 from api.throttles import AnonymousThrottle, UserThrottle

@@ -28,7 +28,7 @@ from rest_framework.views import APIView
 
 from accounts.access import user_of
 from accounts.models import User
-from accounts.tokens import version_of
+from accounts.tokenversions import version_of
 from api import documented
 from api.bodies import body_of, has_body, length_of, limit
 from api.idempotency import forget, once_made

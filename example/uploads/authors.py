@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from accounts.models import User
-from accounts.tokens import is_version_of
+from accounts.tokenversions import is_version_of
 from objects.storing import Refused
 from uploads.models import Upload
 

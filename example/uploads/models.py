@@ -45,7 +45,7 @@ class Upload(models.Model):
         related_name="+",
         verbose_name=_("user"),
     )
-    # What `accounts.tokens.version_of` said of the user when it began.
+    # What `accounts.tokenversions.version_of` said of the user when it began.
     user_version = models.CharField(max_length=32, default="", editable=False)
     store = models.CharField(_("store of the parts"), max_length=100)
     size = models.PositiveBigIntegerField(_("bytes"))

@@ -15,7 +15,8 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from accounts.models import Tenant, TenantGroup, User
-from accounts.tokens import create_tokens, version_of
+from accounts.tokens import create_tokens
+from accounts.tokenversions import version_of
 from audit.models import Entry
 from exports import starting
 from jobs.running import run_waiting

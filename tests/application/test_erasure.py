@@ -17,7 +17,7 @@ from django.utils import timezone
 from accounts import erasure
 from accounts.erasure import erase
 from accounts.models import Tenant, User
-from accounts.tokens import version_of
+from accounts.tokenversions import version_of
 from audit.models import Entry
 from events import documents
 from exports import importing, starting

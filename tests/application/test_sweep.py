@@ -15,7 +15,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import Tenant, User
-from accounts.tokens import version_of
+from accounts.tokenversions import version_of
 from objects import storing, sweeping
 from objects.incoming import IncomingFile
 from objects.models import StoredObject, Version

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.administrators import add_arguments, answers, create
 from accounts.models import Tenant
+from config.checking import FOR_COMMANDS
 
 
 class Command(BaseCommand):
@@ -15,6 +16,7 @@ class Command(BaseCommand):
         "Make an administrator of a tenant that is there, who may enter the admin. So "
         "a lost one is made anew; `changepassword` is for who forgot the password."
     )
+    requires_system_checks = FOR_COMMANDS
 
     def add_arguments(self, parser: CommandParser) -> None:
         add_arguments(parser)

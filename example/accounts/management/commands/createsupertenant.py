@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from accounts.administrators import add_arguments, answers, create_super
+from config.checking import FOR_COMMANDS
 
 
 class Command(BaseCommand):
@@ -15,6 +16,7 @@ class Command(BaseCommand):
         "reach every tenant. Where the tenant is there already, the administrator is "
         "made in it: so a lost one is made anew."
     )
+    requires_system_checks = FOR_COMMANDS
 
     def add_arguments(self, parser: CommandParser) -> None:
         add_arguments(parser)

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.finding import find_user
 from accounts.tokens import describe
+from config.checking import FOR_COMMANDS
 
 
 class Command(BaseCommand):
@@ -16,6 +17,7 @@ class Command(BaseCommand):
         'Print a user\'s new tokens as JSON: {"access": …, "refresh": …}. Whoever '
         "holds them is that user until they expire or are revoked."
     )
+    requires_system_checks = FOR_COMMANDS
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("user", metavar="USER", help="A user's name or id.")

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.erasure import erase
 from accounts.finding import find_user
+from config.checking import FOR_COMMANDS
 
 
 class Command(BaseCommand):
@@ -17,6 +18,7 @@ class Command(BaseCommand):
         "of it, and shares on a grid until they are collected, can't be taken back; "
         "exports that others made, in which their files may lie, are named."
     )
+    requires_system_checks = FOR_COMMANDS
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("user", metavar="USER", help="A user's name or id.")

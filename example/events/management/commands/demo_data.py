@@ -16,6 +16,7 @@ from django.utils.text import slugify
 from accounts import demonstration as accounts_demonstration
 from accounts.administrators import create_super
 from accounts.models import Tenant, User
+from config.checking import FOR_COMMANDS
 from events import documents
 from events.media import type_of
 from events.models import Event
@@ -48,6 +49,7 @@ class Command(BaseCommand):
         "Make one event with speakers, photos and slides, unless it is there, and the "
         f"user {ORGANISER} whose it is, with DJANGO_SUPERUSER_PASSWORD if that is set."
     )
+    requires_system_checks = FOR_COMMANDS
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(

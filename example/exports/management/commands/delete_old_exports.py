@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from config.checking import FOR_COMMANDS
 from exports import retention
 from exports.retention import DeletedExports
 
@@ -20,6 +21,7 @@ class Command(BaseCommand):
         "beside them and beside another one. Exit status: 0 if all is done, 1 if a "
         "store could not delete, which the next run tries again."
     )
+    requires_system_checks = FOR_COMMANDS
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="delete nothing")

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from config.checking import FOR_COMMANDS
 from jobs.sweeping import sweep
 
 
@@ -17,6 +18,7 @@ class Command(BaseCommand):
         "again. Workers and beat do the same each 15 seconds: cron needs it where "
         "neither runs all the time. Safe beside all of them."
     )
+    requires_system_checks = FOR_COMMANDS
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print counts as JSON")

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from config.checking import FOR_COMMANDS
 from jobs import kinds
 from jobs.worker import AWAY, Worker
 
@@ -23,6 +24,7 @@ class Command(BaseCommand):
         "another worker begins it anew at once. Any number of workers may run, on any "
         "number of hosts, beside those of Celery too."
     )
+    requires_system_checks = FOR_COMMANDS
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(

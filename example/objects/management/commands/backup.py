@@ -14,6 +14,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts import stores
+from config.checking import FOR_COMMANDS
 from objects.backups import Unable, dump
 from objects.models import Version
 
@@ -28,6 +29,7 @@ class Command(BaseCommand):
         "time of undoing. Again into the same directory, only what is new is copied; "
         "killed anywhere, the directory has a whole backup, the older or the new one."
     )
+    requires_system_checks = FOR_COMMANDS
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("directory", type=Path)

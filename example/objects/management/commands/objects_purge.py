@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from api.idempotency import forget_old
+from config.checking import FOR_COMMANDS
 from objects.purging import purge
 
 
@@ -21,6 +22,7 @@ class Command(BaseCommand):
         "status: 0 if all is done, 1 if something failed, which the next run tries "
         "again."
     )
+    requires_system_checks = FOR_COMMANDS
 
     def handle(self, *args: Any, **options: Any) -> None:
         purged = purge()

@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from accounts import stores
+from config.checking import FOR_COMMANDS
 from objects import quarantine
 from objects.sweeping import Finding, Result, find, sweep
 from tahoestorage.exceptions import TahoeStorageError
@@ -30,6 +31,7 @@ class Command(BaseCommand):
         "could not be done, or too much is wrong to go on without --force; a dry "
         "run says so too."
     )
+    requires_system_checks = FOR_COMMANDS
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="change nothing")

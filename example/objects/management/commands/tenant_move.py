@@ -12,6 +12,7 @@ from django.db.models import Sum
 
 from accounts.models import Tenant
 from accounts.stores import check_alias
+from config.checking import FOR_COMMANDS
 from objects.models import Version
 from objects.moving import choose, elsewhere, move
 
@@ -25,6 +26,7 @@ class Command(BaseCommand):
         "bytes stay for readers until objects_sweep deletes them, a day later. Exit "
         "status: 0 if all was moved, 1 if something could not be."
     )
+    requires_system_checks = FOR_COMMANDS
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("tenant", help="its short name")

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from config.checking import FOR_COMMANDS
 from uploads.sweeping import sweep_all
 
 
@@ -17,6 +18,7 @@ class Command(BaseCommand):
         "none runs all the time. Exit status: 0 if all is done or waits, 1 if "
         "something failed, which the next run tries again."
     )
+    requires_system_checks = FOR_COMMANDS
 
     def handle(self, *args: Any, **options: Any) -> None:
         done = sweep_all()
