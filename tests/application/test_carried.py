@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from tests.application.site import (
     make_tables_and_user,
     manage,
     served,
+    token_of_ann,
 )
 from tests.support.nginx_server import require_nginx, run_nginx
 from tests.support.s3_servers import ACCESS_KEY, SECRET_KEY, S3Server
@@ -33,8 +33,7 @@ class Api:
 
     def __init__(self, environment: Environment, address: str) -> None:
         self.address = address
-        tokens = json.loads(manage(environment, "createusertoken", "ann"))
-        self.token = {"Authorization": f"Bearer {tokens['access']}"}
+        self.token = {"Authorization": f"Bearer {token_of_ann(environment)}"}
         self.said: list[str] = []
 
     def ask(

@@ -25,8 +25,8 @@ from tests.application.site import (
     Site,
     bare_environment,
     make_tables_and_user,
-    manage,
     served,
+    token_of_ann,
     working,
 )
 from tests.application.workers import wait_for
@@ -66,7 +66,7 @@ def sites(
 
 @pytest.fixture
 def token(environment: dict[str, str]) -> str:
-    return str(json.loads(manage(environment, "createusertoken", "ann"))["access"])
+    return token_of_ann(environment)
 
 
 @pytest.fixture(scope="module")

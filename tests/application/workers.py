@@ -41,7 +41,7 @@ def wait_for(told: Callable[[], Any], patience: float = PATIENCE) -> Any:
     deadline = time.monotonic() + patience
     while not (found := told()):
         assert time.monotonic() < deadline, "nothing happens"
-        time.sleep(0.02)
+        time.sleep(0.05)
     return found
 
 

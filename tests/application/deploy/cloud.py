@@ -24,7 +24,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from tests.application.postgres import OWNER, TABLES, Postgres
-from tests.application.site import EXAMPLE, Environment, manage
+from tests.application.site import EXAMPLE, Environment, manage, token_of_ann
 from tests.support.gcs_servers import GCS
 from tests.support.ports import free_port
 
@@ -146,8 +146,7 @@ class Service:
 
     def sign_in(self, environment: Environment) -> None:
         """Be ann from here on, by a token."""
-        tokens = json.loads(manage(environment, "createusertoken", "ann"))
-        self.visitor.headers["Authorization"] = f"Bearer {tokens['access']}"
+        self.visitor.headers["Authorization"] = f"Bearer {token_of_ann(environment)}"
 
     def get(self, path: str) -> requests.Response:
         return self.visitor.get(

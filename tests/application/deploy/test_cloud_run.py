@@ -10,6 +10,7 @@ import secrets
 import signal
 import time
 import zipfile
+from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,29 +18,50 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from tests.application.deploy.cloud import HOST, Cloud, service, set_password
+from tests.application.deploy.cloud import HOST, Cloud, Service, service, set_password
 from tests.application.postgres import Postgres
 from tests.application.site import manage
 from tests.support.gcs_servers import GCS
 
 
-@pytest.mark.parametrize("by_socket", [False, True], ids=["tcp", "socket"])
-def test_it_serves_from_its_database_and_its_bucket(
-    cloud: Cloud, gcs: GCS, tmp_path: Path, by_socket: bool
-) -> None:
-    url = cloud.database_url(by_socket=by_socket)
+@pytest.fixture(scope="module")
+def instance(
+    cloud: Cloud, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    with service(cloud.environment, tmp_path_factory.mktemp("run") / "disk") as run:
+        yield run
+
+
+@pytest.fixture
+def run(instance: Service) -> Iterator[Service]:
+    """One instance for tests that leave it as it was, for each as a new visitor."""
+    again = Service(instance.address, instance.process, instance.log)
+    with again.visitor:
+        yield again
+
+
+def test_it_serves_from_its_database_and_its_bucket(run: Service, cloud: Cloud) -> None:
+    assert_serves(run, cloud, "tcp")
+
+
+def test_it_serves_from_a_database_at_a_socket(cloud: Cloud, tmp_path: Path) -> None:
+    url = cloud.database_url(by_socket=True)
+    with service(cloud.environment | {"DATABASE_URL": url}, tmp_path / "disk") as run:
+        assert_serves(run, cloud, "socket")
+
+
+def assert_serves(run: Service, cloud: Cloud, name: str) -> None:
     content = os.urandom(100_000)
 
-    with service(cloud.environment | {"DATABASE_URL": url}, tmp_path / "disk") as run:
-        health = run.get("/health")
-        run.sign_in(cloud.environment)
-        made = run.put(f"a/{by_socket}.bin", content)
-        (version,) = run.get(f"/api/v1/objects/{made.json()['id']}/versions/").json()[
-            "results"
-        ]
-        read = run.fetch(f"/api/v1/objects/{made.json()['id']}/content/")
-        run.visitor.headers["X-Forwarded-Proto"] = "http"
-        plain = run.get("/accounts/sign-in/")
+    health = run.get("/health")
+    run.sign_in(cloud.environment)
+    made = run.put(f"a/{name}.bin", content)
+    (version,) = run.get(f"/api/v1/objects/{made.json()['id']}/versions/").json()[
+        "results"
+    ]
+    read = run.fetch(f"/api/v1/objects/{made.json()['id']}/content/")
+    run.visitor.headers["X-Forwarded-Proto"] = "http"
+    plain = run.get("/accounts/sign-in/")
 
     assert (health.status_code, health.json()) == (
         200,
@@ -52,20 +74,17 @@ def test_it_serves_from_its_database_and_its_bucket(
     assert (plain.status_code, plain.headers["Location"][:8]) == (301, "https://")
 
 
-def test_a_connection_that_is_unused_for_a_while_stays_open(
-    cloud: Cloud, tmp_path: Path
-) -> None:
+def test_a_connection_that_is_unused_for_a_while_stays_open(run: Service) -> None:
     """Fronts keep theirs for the next request: one closed meanwhile is a 502."""
-    with service(cloud.environment, tmp_path / "disk") as run:
-        front = HTTPConnection(urlsplit(run.address).netloc, timeout=30)
-        statuses = []
-        for pause in (3, 0):  # gunicorn's own default is 2 seconds
-            front.request("GET", "/health/process", headers={"Host": HOST})
-            response = front.getresponse()
-            statuses.append(response.status)
-            response.read()
-            time.sleep(pause)
-        front.close()
+    front = HTTPConnection(urlsplit(run.address).netloc, timeout=30)
+    statuses = []
+    for pause in (3, 0):  # gunicorn's own default is 2 seconds
+        front.request("GET", "/health/process", headers={"Host": HOST})
+        response = front.getresponse()
+        statuses.append(response.status)
+        response.read()
+        time.sleep(pause)
+    front.close()
 
     assert statuses == [200, 200]
 
@@ -104,18 +123,17 @@ def test_a_release_has_its_own_static_files_from_the_bucket(
 
 
 def test_an_export_is_made_by_a_job_and_fetched_from_the_service(
-    cloud: Cloud, tmp_path: Path
+    run: Service, cloud: Cloud
 ) -> None:
     content = os.urandom(50_000)
-    with service(cloud.environment, tmp_path / "disk") as run:
-        run.sign_in(cloud.environment)
-        run.put("exported/a.bin", content)
-        exports = f"{run.address}/api/v1/exports/"
-        begun = run.visitor.post(exports, json={"folder": "exported"}, timeout=60)
-        manage(cloud.environment, "jobs_worker", "--once")
-        url = f"/api/v1/exports/{begun.json()['id']}/"
-        state = run.get(url).json()["state"]
-        fetched = run.fetch(f"{url}content/")
+    run.sign_in(cloud.environment)
+    run.put("exported/a.bin", content)
+    exports = f"{run.address}/api/v1/exports/"
+    begun = run.visitor.post(exports, json={"folder": "exported"}, timeout=60)
+    manage(cloud.environment, "jobs_worker", "--once")
+    url = f"/api/v1/exports/{begun.json()['id']}/"
+    state = run.get(url).json()["state"]
+    fetched = run.fetch(f"{url}content/")
 
     assert (begun.status_code, state) == (201, "ready")
     with zipfile.ZipFile(io.BytesIO(fetched.content)) as archive:
@@ -124,22 +142,20 @@ def test_an_export_is_made_by_a_job_and_fetched_from_the_service(
 
 
 def test_a_password_that_is_renewed_takes_no_restart(
-    cloud: Cloud, postgres: Postgres, tmp_path: Path
+    run: Service, cloud: Cloud, postgres: Postgres
 ) -> None:
-    with service(cloud.environment, tmp_path / "disk") as run:
-        before = run.get("/health/database").status_code
-        password = secrets.token_urlsafe()
-        set_password(postgres, password)
-        with postgres.connect("postgres") as connection:
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = %s",
-                [cloud.database],
-            )
-        away = {run.get("/health/database").status_code for _ in range(8)}
-        cloud.set_secret("DATABASE_PASSWORD", password)
-        after = {run.get("/health/database").status_code for _ in range(8)}
-        said = run.log.read_text()
+    before = run.get("/health/database").status_code
+    password = secrets.token_urlsafe()
+    set_password(postgres, password)
+    with postgres.connect("postgres") as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+            [cloud.database],
+        )
+    away = {run.get("/health/database").status_code for _ in range(8)}
+    cloud.set_secret("DATABASE_PASSWORD", password)
+    after = {run.get("/health/database").status_code for _ in range(8)}
+    said = run.log.read_text()
 
     assert before == 200
     assert away == {503}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shlex
@@ -28,8 +27,8 @@ from tests.application.site import (
     Environment,
     bare_environment,
     make_tables_and_user,
-    manage,
     served_by,
+    token_of_ann,
 )
 from tests.support.nginx_server import running, whole
 from tests.support.ports import free_port
@@ -59,7 +58,7 @@ def upload(address: str, environment: Environment) -> Iterator[Callable[[], byte
     That returns the first line of the response. By then a worker has the request, for
     it has asked for the body.
     """
-    token = json.loads(manage(environment, "createusertoken", "ann"))["access"]
+    token = token_of_ann(environment)
     parts = urlsplit(address)
     head = (
         f"PUT /api/v1/content/{time.monotonic_ns()}.bin HTTP/1.1\r\n"
