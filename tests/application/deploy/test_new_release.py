@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shlex
@@ -27,8 +28,8 @@ from tests.application.site import (
     Environment,
     bare_environment,
     make_tables_and_user,
+    manage,
     served_by,
-    token_of_ann,
 )
 from tests.support.nginx_server import running, whole
 from tests.support.ports import free_port
@@ -58,7 +59,7 @@ def upload(address: str, environment: Environment) -> Iterator[Callable[[], byte
     That returns the first line of the response. By then a worker has the request, for
     it has asked for the body.
     """
-    token = token_of_ann(environment)
+    token = json.loads(manage(environment, "createusertoken", "ann"))["access"]
     parts = urlsplit(address)
     head = (
         f"PUT /api/v1/content/{time.monotonic_ns()}.bin HTTP/1.1\r\n"
