@@ -11,7 +11,7 @@ import contextlib
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -164,6 +164,19 @@ def _listed(gateway: Gateway, cap: Cap, path: str) -> dict[str, dict[str, Any]]:
     }
 
 
+def _directories(
+    path: str, below: dict[str, dict[str, Any]]
+) -> Iterator[tuple[str, Cap]]:
+    """Yield path and cap of each directory in the one at ``path``, where it has any."""
+    for name, each in below.items():
+        if each["kind"] == EntryKind.DIRECTORY.value:
+            try:
+                cap = Cap.parse(each["cap"])
+            except InvalidCap:
+                continue
+            yield _path(path, name), cap
+
+
 def _best_cap(child: Child) -> str:
     # Of a kind that is not known, nobody can tell which of the caps is for whom.
     if child.entry.kind is EntryKind.UNKNOWN:
@@ -195,16 +208,29 @@ def take(
                 raise
             snapshot.unread.append(path)
             continue
-        for name, each in below.items():
-            if each["kind"] == EntryKind.DIRECTORY.value:
-                cap = Cap.parse(each["cap"])
-                key, is_writable = _key_of(cap), cap.is_writable
-                # A directory may be in itself. By a read cap only read caps are seen.
-                if key not in seen or (is_writable and not seen[key]):
-                    seen[key] = is_writable
-                    pending.append((_path(path, name), cap))
+        for there, cap in _directories(path, below):
+            key, is_writable = _key_of(cap), cap.is_writable
+            # A directory may be in itself. By a read cap only read caps are seen.
+            if key not in seen or (is_writable and not seen[key]):
+                seen[key] = is_writable
+                pending.append((there, cap))
         looked(len(below))
     return snapshot
+
+
+@dataclass
+class _Level:
+    """A directory on the way down, and which of those in it are still to be looked at.
+
+    ``below`` is what is in it, as a snapshot has it; None where nobody knows.
+    ``is_now`` tells whether it is all as it is now.
+    """
+
+    path: str
+    cap: Cap
+    below: dict[str, dict[str, Any]] | None
+    is_now: bool
+    pending: Iterator[tuple[str, Cap]]
 
 
 class Restoration:
@@ -246,13 +272,13 @@ class Restoration:
         self._require_all_servers()
         # It tells how the gateway cuts what it keeps into shares.
         self._gateway.probe_upload()
-        children, _ = self._children("", self._snapshot.root)
+        children = self._children()
         self._require_all_servers()
         return quorum.create_root(
             self._gateway,
             self._layout,
             rules=self._rules,
-            children=children or {},
+            children=children,
             facts=self._facts,
         )
 
@@ -268,54 +294,65 @@ class Restoration:
                 "never come back in the option retired_servers."
             )
 
-    def _children(self, path: str, cap: Cap) -> tuple[dict[str, Link] | None, bool]:
-        """Return links to what is in a directory, and whether it is all as it is now.
+    def _children(self) -> dict[str, Link]:
+        """Return links to what is in the root; what must be made below it is made."""
+        # A call for each level would be too many for Python.
+        visits = [self._open("", self._snapshot.root)]
+        while True:
+            here = visits[-1]
+            for path, cap in here.pending:
+                if cap.storage_index not in self._results:
+                    # As long as nothing else is known: a directory may be in itself.
+                    self._results[cap.storage_index] = None
+                    visits.append(self._open(path, cap))
+                    break
+            else:
+                visits.pop()
+                if not visits:
+                    return self._links(here)
+                self._close(here)
 
-        None where nobody knows what is in it.
-        """
-        is_now = True
+    def _open(self, path: str, cap: Cap) -> _Level:
+        """List a directory; where that can't be, take it from the snapshot."""
+        below: dict[str, dict[str, Any]] | None
         try:
-            below = _listed(self._gateway, cap, path)
+            below, is_now = _listed(self._gateway, cap, path), True
         except NotEnoughShares:
-            known = self._snapshot.directories.get(_key_of(cap))
-            if known is None:
-                return None, True
-            below, is_now = known, False
+            below, is_now = self._snapshot.directories.get(_key_of(cap)), False
+        return _Level(path, cap, below, is_now, _directories(path, below or {}))
+
+    def _close(self, here: _Level) -> None:
+        """Make a directory anew, where it or something in it is not as it is now."""
+        links = self._links(here)
+        if here.below is None:
+            self.lost.append(here.path)
+        elif here.is_now:
+            self.kept += 1
+        else:
+            self.made.append(here.path)
+            children = {**marker.child(), **links}
+            self._require_all_servers()
+            self._results[here.cap.storage_index] = self._gateway.make_directory(
+                children, self._layout, label=here.path
+            )
+            self._require_all_servers()
+
+    def _links(self, here: _Level) -> dict[str, Link]:
+        """Return links to what is in a directory, after all directories in it."""
         links, odd = {}, []
-        for name, each in below.items():
+        for name, each in (here.below or {}).items():
             try:
                 target = Cap.parse(each["cap"])
             except InvalidCap:
-                odd.append(_path(path, name))
+                odd.append(_path(here.path, name))
                 continue
             if each["kind"] == EntryKind.DIRECTORY.value:
-                target = self._directory(_path(path, name), target)
-                is_now = is_now and target.uri == each["cap"]
+                target = self._results.get(target.storage_index) or target
+                here.is_now = here.is_now and target.uri == each["cap"]
             times = {"linkcrtime": each["created"], "linkmotime": each["modified"]}
             told = {key: time for key, time in times.items() if time is not None}
             links[name] = Link(target, {"tahoe": told})
         # The root is always made anew.
-        if not is_now or not path:
+        if not here.is_now or not here.path:
             self.odd += odd
-        return links, is_now
-
-    def _directory(self, path: str, cap: Cap) -> Cap:
-        """Return the cap of a directory that leads to what was there."""
-        if cap.storage_index in self._results:
-            return self._results[cap.storage_index] or cap
-        # As long as nothing else is known: a directory may be in itself.
-        self._results[cap.storage_index] = None
-        links, is_now = self._children(path, cap)
-        if links is None:
-            self.lost.append(path)
-            return cap
-        if is_now:
-            self.kept += 1
-            return cap
-        self.made.append(path)
-        children = {**marker.child(), **links}
-        self._require_all_servers()
-        made = self._gateway.make_directory(children, self._layout, label=path)
-        self._require_all_servers()
-        self._results[cap.storage_index] = made
-        return made
+        return links

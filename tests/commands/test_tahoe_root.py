@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,15 @@ from django.core.files.base import ContentFile
 from pytest_django.fixtures import Settings
 
 from tahoestorage.care import rootsnapshot
-from tahoestorage.care.rootsnapshot import RootSnapshot
+from tahoestorage.care.rootsnapshot import Restoration, RootSnapshot
+from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import GatewayTimeout
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.children import Child, Link
 from tahoestorage.tahoe.gateway import Gateway
+from tahoestorage.tahoe.serverfacts import ServerRules
 from tahoestorage.testing.grid import LocalGrid
 from tests.support.commands import Made, run
 from tests.support.links import link
@@ -293,6 +297,33 @@ def test_a_directory_that_is_linked_by_its_read_cap_too_can_be_written_to(
     found = restored(tahoe_grid, tmp_path)
     for name in ("a/b/new", "c/new"):
         assert found.save(name, ContentFile(LONG)) == name
+
+
+def test_more_directories_in_one_another_than_python_has_calls_are_restored(
+    site: TahoeStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = (number.to_bytes(16, "big") for number in range(sys.getrecursionlimit()))
+    texts = [base64.b32encode(key).decode("ascii").lower()[:26] for key in keys]
+    chain = [Cap.parse(f"URI:DIR2:{text}:{'a' * 52}") for text in texts]
+    below = dict(pairwise(chain))
+
+    def listed(
+        self: Gateway,
+        cap: Cap,
+        path: object,
+        add: Callable[[Child], None],
+        *,
+        label: str,
+    ) -> None:
+        if cap in below:
+            entry = Entry(EntryKind.DIRECTORY, below[cap].read_only.uri)
+            add(Child("d", entry, below[cap].uri, None))
+
+    monkeypatch.setattr(Gateway, "list", listed)
+    snapshot = RootSnapshot(chain[0], 0.0, {})
+    restoration = Restoration(site.directories.gateway, snapshot, "SDMF", ServerRules())
+    restoration.carry_out()
+    assert restoration.kept == len(below)
 
 
 def test_a_root_that_is_only_read_is_not_exported(
