@@ -254,6 +254,10 @@ class Restoration:
         self._facts = Facts.parse(snapshot.facts)
         # What was made of each directory, by its storage index; None: it is kept.
         self._results: dict[bytes, Cap | None] = {}
+        # A directory may be linked by its read cap first, which shows read caps alone.
+        self._write_caps: dict[bytes, Cap] = {}
+        for below in snapshot.directories.values():
+            self._note_write_caps(below)
         self.kept = 0
         self.made: list[str] = []
         self.lost: list[str] = []
@@ -314,12 +318,19 @@ class Restoration:
 
     def _open(self, path: str, cap: Cap) -> _Level:
         """List a directory; where that can't be, take it from the snapshot."""
+        cap = self._write_caps.get(cap.storage_index, cap)
         below: dict[str, dict[str, Any]] | None
         try:
             below, is_now = _listed(self._gateway, cap, path), True
         except NotEnoughShares:
             below, is_now = self._snapshot.directories.get(_key_of(cap)), False
+        self._note_write_caps(below or {})
         return _Level(path, cap, below, is_now, _directories(path, below or {}))
+
+    def _note_write_caps(self, below: dict[str, dict[str, Any]]) -> None:
+        for _, cap in _directories("", below):
+            if cap.is_writable:
+                self._write_caps[cap.storage_index] = cap
 
     def _close(self, here: _Level) -> None:
         """Make a directory anew, where it or something in it is not as it is now."""
@@ -347,7 +358,9 @@ class Restoration:
                 odd.append(_path(here.path, name))
                 continue
             if each["kind"] == EntryKind.DIRECTORY.value:
-                target = self._results.get(target.storage_index) or target
+                made = self._results.get(target.storage_index)
+                if made is not None:
+                    target = made if target.is_writable else made.read_only
                 here.is_now = here.is_now and target.uri == each["cap"]
             times = {"linkcrtime": each["created"], "linkmotime": each["modified"]}
             told = {key: time for key, time in times.items() if time is not None}

@@ -16,7 +16,7 @@ from pytest_django.fixtures import Settings
 from tahoestorage.care import rootsnapshot
 from tahoestorage.care.rootsnapshot import Restoration, RootSnapshot
 from tahoestorage.entries import Entry, EntryKind
-from tahoestorage.exceptions import GatewayTimeout
+from tahoestorage.exceptions import GatewayTimeout, ReadOnly
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap
@@ -297,6 +297,45 @@ def test_a_directory_that_is_linked_by_its_read_cap_too_can_be_written_to(
     found = restored(tahoe_grid, tmp_path)
     for name in ("a/b/new", "c/new"):
         assert found.save(name, ContentFile(LONG)) == name
+
+
+@pytest.mark.parametrize("is_new", [False, True], ids=["of before", "since"])
+def test_what_is_made_anew_is_read_only_where_it_was_and_nowhere_else(
+    is_new: bool, site: TahoeStorage, tahoe_grid: LocalGrid, tmp_path: Path
+) -> None:
+    """The directory is found by its read cap first: "0" comes before its own name."""
+    gateway, root = site.directories.gateway, site.directories.root.best
+    site.save("c/f/lost/three", ContentFile(LONG))
+    site.save("c/f/e/whole", ContentFile(LONG))
+    here = "c/f"
+    lost = site.directories.fetch(("c", "f"), "lost").child
+    assert lost is not None
+    assert lost.write_reference is not None
+    if is_new:
+        export(tmp_path)
+        here = "n"
+        site.save("n/e/whole", ContentFile(LONG))
+        there = site.directories.fetch(("n",)).directory
+        moved = Link(Cap.parse(lost.write_reference))
+        gateway.set_children(there.best, {"lost": moved}, label="n/lost")
+    read_only = Link(cap_of(site, *here.split("/")))
+    gateway.set_children(root, {"0": read_only}, label="0")
+    if not is_new:
+        export(tmp_path)
+    lose(tahoe_grid, Cap.parse(lost.entry.reference))
+
+    made = restore(tmp_path)
+
+    assert made.status == 0
+    assert "0" in made.json["made"]
+    found = restored(tahoe_grid, tmp_path)
+    for name in (f"{here}/new", f"{here}/lost/new", f"{here}/e/new"):
+        assert found.save(name, ContentFile(LONG)) == name
+    found.delete(f"{here}/e/whole")
+    for name in ("0/new", "0/lost/new", "0/e/new"):
+        with pytest.raises(ReadOnly):
+            found.save(name, ContentFile(LONG))
+    assert contents(found, "0/lost/three") == {"0/lost/three": LONG}
 
 
 def test_more_directories_in_one_another_than_python_has_calls_are_restored(
