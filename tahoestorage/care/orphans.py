@@ -190,8 +190,9 @@ class OrphanSearch:
             for name, key, by, required, below, sure in named_files(self._store):
                 if bit == _BEFORE:
                     self._looked(1)
-                    # Others are of this realm, and elsewhere in it.
-                    self.counts.named += key is not None and key.startswith(base)
+                    # Others are elsewhere in this realm, or nobody knows where.
+                    is_here = sure and key is not None and key.startswith(base)
+                    self.counts.named += is_here
                 if below and not name.strip("/"):
                     # All of it.
                     self._table.add_below(base.rstrip("/"))

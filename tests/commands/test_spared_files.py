@@ -17,7 +17,7 @@ from tahoestorage.filenames import names_files
 from tests.support import commands
 from tests.support.commands import Made
 from tests.support.moves import Add, contents, fill
-from tests.support.papers.models import Elsewhere, Paper
+from tests.support.papers.models import Elsewhere, Paper, Unmanaged
 from tests.support.proxy import Change, Proxy
 from tests.support.s3_servers import S3Server
 
@@ -59,6 +59,30 @@ def test_names_of_a_foreign_storage_spare_files_at_any_location(
     later(2 * DAY)
 
     assert orphans() == ["x.pdf.old"]
+
+
+def test_names_of_a_foreign_storage_do_not_tell_that_the_database_is_the_right_one(
+    make: Add,
+    later: Callable[[float], None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    storage = make("default", "grid")
+    fill(storage, {"a": b"1"})
+    # Both are of one table.
+    fields: Any = [m._meta.get_field("file") for m in (Elsewhere, Unmanaged)]
+    for field in fields:
+        monkeypatch.setattr(field, "storage", Foreign())
+    Elsewhere.objects.create(file="of-another-storage")
+    later(2 * DAY)
+
+    reported = run("--report", str(tmp_path / "report"), "--json")
+    made = run("--delete", str(tmp_path / "report"))
+
+    assert reported.json["named"] == 0
+    assert made.status == 3
+    assert "the database names no file of this store at all" in made.err
+    assert contents(storage) == {"a": b"1"}
 
 
 def test_a_name_in_another_case_spares_a_file_on_a_disk(
