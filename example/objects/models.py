@@ -160,6 +160,16 @@ class Version(models.Model):
         verbose_name=_("uploaded by"),
     )
     created_at = models.DateTimeField(_("uploaded"), auto_now_add=True)
+    is_conditional = models.BooleanField(
+        _("conditional"),
+        default=False,
+        # A release of before, which does not know the field, still writes rows.
+        db_default=False,
+        editable=False,
+        help_text=_(
+            "Whether it was to be stored only under a condition of its sender."
+        ),
+    )
     moved_at = models.DateTimeField(
         _("moved"),
         null=True,

@@ -99,6 +99,7 @@ def store(
         size=content.size,
         content_type=content.content_type,
         is_free=is_free,
+        is_conditional=conditions != NONE,
         id=content.version_id,
     )
     return _fill(version, content, conditions)
@@ -129,6 +130,7 @@ def replace(
             content.size,
             content.content_type,
             is_new=False,
+            is_conditional=conditions != NONE,
             id=content.version_id,
         )
 
@@ -166,11 +168,13 @@ def begin(
     size: int,
     content_type: str,
     is_free: bool = False,
+    is_conditional: bool = False,
     id: uuid.UUID | None = None,
 ) -> Version:
     """Return a new pending version; its object is made where there is none.
 
-    Its id is a random one unless given. It holds its ``size`` in the tenant's quota,
+    Its id is a random one unless given. ``is_conditional`` tells the sweep that whoever
+    settles it looks at conditions. It holds its ``size`` in the tenant's quota,
     and a new object holds its place, until `settle` or `abandon`. Raises QuotaExceeded
     and PathTaken: nothing was made then.
     """
@@ -192,7 +196,15 @@ def begin(
             )
             _ADD_OBJECT(found)
             grant_first(found, user)
-        version = _add(found, user, size, content_type, is_new=is_new, id=id)
+        version = _add(
+            found,
+            user,
+            size,
+            content_type,
+            is_new=is_new,
+            is_conditional=is_conditional,
+            id=id,
+        )
         if is_new:
             # The tenant is locked by now: by what was reserved.
             check_path(found)
@@ -221,6 +233,7 @@ def _add(
     content_type: str,
     *,
     is_new: bool,
+    is_conditional: bool,
     id: uuid.UUID | None,
 ) -> Version:
     last = 0
@@ -234,6 +247,7 @@ def _add(
         store=found.tenant.store,
         content_type=content_type,
         created_by=user,
+        is_conditional=is_conditional,
     )
     version.key = key_of(version)
     _ADD_VERSION(version)

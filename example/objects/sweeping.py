@@ -23,6 +23,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from objects import adopting, copies, measuring, moving, quarantine, storing
+from objects.conditions import NONE, Conditions, Unmet
 from objects.keys import PREFIX, read_key
 from objects.models import Copy, Version
 from objects.reading import fresh, hashed, whole
@@ -153,14 +154,17 @@ def _end(version: Version) -> str:
 
     Whole bytes may have been acknowledged: a database from before that was restored,
     and says nothing of their hash yet. So those of a refused user stay for a while,
-    unless the object was deleted, or erased.
+    unless the object was deleted, or erased. So do those that had a condition, unless
+    nothing is stored of the object: which content it was about is not known any more.
     """
+    first = Conditions(none_match=("*",))
+    conditions = first if version.is_conditional else NONE
     with contextlib.suppress(FileNotFoundError):
         if version.state == Version.State.PENDING and (sha256 := whole(version)):
             try:
                 storing.check_author(version)
-                storing.settle(version, sha256)
-            except storing.Refused:
+                storing.settle(version, sha256, conditions=conditions)
+            except (storing.Refused, Unmet):
                 if version.object.deleted_at is None:
                     quarantine.put(version.storage, version.key)
             except (storing.NotStored, storing.Deleted):

@@ -17,6 +17,7 @@ from django.utils import timezone
 from accounts.models import Tenant, User
 from accounts.tokenversions import version_of
 from objects import storing, sweeping
+from objects.conditions import Conditions, content_etag
 from objects.incoming import IncomingFile
 from objects.models import StoredObject, Version
 from tests.application.stores import KINDS, names_in, put, read, store_entry
@@ -314,6 +315,64 @@ def test_what_somebody_refused_may_have_been_told_is_stored_is_kept_a_while(
     today = f"quarantine/{timezone.now():%Y-%m-%d}"
     assert names_in(storage, "quarantine") == [f"{today}/{version.key}"]
     assert used(user) == (0, 0, 0, 0)
+
+
+ONLY_FIRST = Conditions(none_match=("*",))
+
+
+def killed_once_stored(
+    user: User, name: str, conditions: Conditions, monkeypatch: pytest.MonkeyPatch
+) -> Version:
+    """Store under conditions, by a process that is killed once the bytes are there."""
+    with monkeypatch.context() as patch:
+        patch.setattr(storing, "settle_within", lambda *_, **__: 1 / 0)
+        patch.setattr(storing, "abandon", lambda version: None)
+        with pytest.raises(ZeroDivisionError):
+            storing.store(
+                IncomingFile(io.BytesIO(b"killed"), 6),
+                tenant=user.tenant,
+                user=user,
+                folder="b",
+                name=name,
+                conditions=conditions,
+            )
+    return Version.objects.get(state=Version.State.PENDING)
+
+
+def test_what_was_to_be_the_first_is_settled_while_nothing_else_is_stored(
+    user: User, storage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = killed_once_stored(user, "a.bin", ONLY_FIRST, monkeypatch)
+
+    assert sweep()["done"] == {"settled": 1}
+
+    assert StoredObject.objects.get().current == version
+    assert used(user) == (6, 1, 0, 0)
+
+
+def test_the_sweep_stores_nothing_whose_condition_may_not_hold(
+    user: User, storage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    was = content_etag(put(user, b"seen", "a.bin"))
+    edited = killed_once_stored(
+        user, "a.bin", Conditions(match=(str(was),)), monkeypatch
+    )
+    put(user, b"others", "a.bin")
+    Version.objects.filter(pk=edited.pk).update(number=9)
+    assert sweep()["done"] == {"given up": 1}
+    first = killed_once_stored(user, "b.bin", ONLY_FIRST, monkeypatch)
+    put(user, b"others", "b.bin")
+
+    assert sweep()["done"] == {"given up": 1}
+
+    for found in StoredObject.objects.select_related("current"):
+        assert found.current is not None
+        assert read(found.current) == b"others"
+    assert not Version.objects.filter(pk__in=[edited.pk, first.pk]).exists()
+    today = f"quarantine/{timezone.now():%Y-%m-%d}"
+    kept = {f"{today}/{version.key}" for version in (edited, first)}
+    assert set(names_in(storage, "quarantine")) == kept
+    assert used(user) == (16, 2, 0, 0)
 
 
 def test_an_upload_in_parts_that_ended_after_the_dump_is_settled(
