@@ -217,23 +217,41 @@ class Pruner:
         write, namespace = above.directory.writable(label), above.directory.namespace
         gateway, cache = self._gateway, self._cache
         longest = gateway.request_seconds
-        failure: StoreError | None = None
-        with cache.lock(namespace, label, WRITING_SECONDS, longest) as lock:
-            self._links.require_quorum(label)
-            lock.renew()
-            self._check_unchanged()
-            if not self._is_still_empty(above, here):
-                return False
-            change = cache.change(namespace, name)
-            try:
-                gateway.unlink(write, name, label=label)
-            except StoreError as error:
-                # It may be carried out all the same.
-                failure = error
-            finally:
-                self._directories.forget(here.path)
-            change.done(MISSING if failure is None else None)
-            self._ticket = cache.ticket()
+        is_sent = False
+        try:
+            with cache.lock(namespace, label, WRITING_SECONDS, longest) as lock:
+                self._links.require_quorum(label)
+                lock.renew()
+                self._check_unchanged()
+                if not self._is_still_empty(above, here):
+                    return False
+                change = cache.change(namespace, name)
+                is_sent = True
+                try:
+                    self._links.send(gateway.unlink, write, name, label=label)
+                except TahoeStorageError:
+                    change.done(None)
+                    raise
+                finally:
+                    self._directories.forget(here.path)
+                change.done(MISSING)
+                self._ticket = cache.ticket()
+        except BaseException as error:
+            if is_sent:
+                # It may be carried out all the same, also after a Ctrl-C.
+                why = reason(error) if isinstance(error, Exception) else "interrupted"
+                self.counts.failures.append((label, f"perhaps unlinked: {why}"))
+                is_empty = self._is_empty_now(above, here)
+                if not is_empty and isinstance(error, StoreError):
+                    raise SomebodyWrites from None
+            raise
+        if not self._is_empty_now(above, here):
+            raise SomebodyWrites
+        self.counts.pruned.append(label)
+        return True
+
+    def _is_empty_now(self, above: _Visit, here: _Visit) -> bool:
+        """Whether a directory is empty that was unlinked; if not, link it again."""
         is_empty = False
         try:
             is_empty = not self._children(here.directory.best, (), here.path)
@@ -242,14 +260,11 @@ class Pruner:
         finally:
             # Also after a Ctrl-C.
             if not is_empty:
-                self._put_back(write, name, here, label)
-                cache.forget(namespace)
-        if not is_empty:
-            raise SomebodyWrites
-        if failure is not None:
-            raise failure
-        self.counts.pruned.append(label)
-        return True
+                label = "/".join(here.path)
+                write = above.directory.writable(label)
+                self._put_back(write, here.path[-1], here, label)
+                self._cache.forget(above.directory.namespace)
+        return is_empty
 
     def _put_back(self, write: Cap, name: str, here: _Visit, label: str) -> None:
         """Link a directory again; what can't be linked is a failure, in the counts."""

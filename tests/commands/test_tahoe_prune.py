@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -9,12 +10,14 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from pytest_django.fixtures import Settings
 
+from tahoestorage.cache.entrycache import EntryCache
 from tahoestorage.care import pruner
 from tahoestorage.exceptions import GatewayTimeout
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import literal_cap
 from tahoestorage.tahoe.children import Link
 from tahoestorage.tahoe.gateway import Gateway
+from tahoestorage.tahoe.quorum import Quorum
 from tests.conftest import MakeStorage
 from tests.support import commands
 from tests.support.commands import Made
@@ -196,6 +199,57 @@ def test_what_is_saved_where_the_answer_is_lost_is_linked_again(
     fresh = TahoeStorage(**{**site._given, "cache": False})
     assert fresh.exists(f"{again}/saved")
     assert fresh.exists("a/b/c/other")
+
+
+def test_what_is_saved_around_a_ctrl_c_is_linked_again(
+    site: TahoeStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway carries out what it was sent, whoever waits for it."""
+    far = TahoeStorage(**{**site._given, "cache": False})
+    inner = far.directories.fetch(("a", "b", "c")).directory
+    unlink = Gateway.unlink
+
+    def interrupted(self: Gateway, *arguments: Any, **options: Any) -> None:
+        unlink(self, *arguments, **options)
+        saved = {"saved": Link(literal_cap(b"saved"))}
+        self.set_children(inner.best, saved, label="saved")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Gateway, "unlink", interrupted)
+    made = run("a", *NOW, "--json")
+
+    assert made.status == 130
+    assert far.exists("a/b/c/saved")
+    assert made.json["linked_again"] == ["a/b/c"]
+    failure = {"path": "a/b/c", "reason": "perhaps unlinked: interrupted"}
+    assert made.json["failures"] == [failure]
+
+
+def test_after_an_unclear_response_the_lock_is_kept_and_the_servers_are_asked_for(
+    site: TahoeStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gateway may still be writing, and a server may just have gone."""
+    seen: list[object] = []
+
+    class Lock(contextlib.AbstractContextManager["Lock"]):
+        def renew(self) -> None:
+            pass
+
+        def __exit__(self, kind: object, *more: object) -> None:
+            seen.append(kind)
+
+    def fail(self: Gateway, *arguments: Any, **options: Any) -> None:
+        raise GatewayTimeout("no response in time")
+
+    monkeypatch.setattr(EntryCache, "lock", lambda *arguments: Lock())
+    monkeypatch.setattr(Gateway, "unlink", fail)
+    monkeypatch.setattr(Quorum, "invalidate", lambda self: seen.append("servers"))
+    made = run(*NOW, "--json")
+
+    assert seen == ["servers", GatewayTimeout]
+    why = "perhaps unlinked: no response in time"
+    assert made.json["failures"] == [{"path": "e", "reason": why}]
+    assert made.status == 1
 
 
 @pytest.mark.parametrize("failures", [2, 3])

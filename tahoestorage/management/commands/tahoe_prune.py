@@ -143,7 +143,10 @@ class Command(StoreCommand):
         document |= {**counts.as_dict(), "error": why}
         self._print(document, counts, as_json=json)
         if counts.failures:
-            text = "Not all directories could be listed, or linked again: see above."
+            text = (
+                "Not all directories could be listed, unlinked, or linked again: see "
+                "above."
+            )
             why = text if why is None else f"{why} {text}"
         if why is not None:
             raise CommandError(why, returncode=status)
