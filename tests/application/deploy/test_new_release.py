@@ -250,6 +250,8 @@ def container(
         )
     try:
         wait_until(lambda: "Listening at" in log.read_text())
+        # Until a worker has begun, nginx asks for a body that nobody takes yet.
+        assert is_alive(f"http://127.0.0.1:{port}")
         yield process
     finally:
         process.terminate()
