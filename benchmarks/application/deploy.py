@@ -26,6 +26,7 @@ from tests.application.deploy.trials import (
     Start,
     start,
     start_and_save,
+    start_together,
     stop_during_uploads,
     use_small_disk,
 )
@@ -100,16 +101,24 @@ def stopped(cloud: Cloud, gcs: GCS, work: Path) -> Figures:
 
 
 def many(cloud: Cloud, gcs: GCS, work: Path, instances: int) -> Figures:
-    """Start many instances, one after another, and save by each."""
+    """Start many instances, one after another and all at once, and save by each."""
     found = start_and_save(cloud, gcs, work, instances=instances)
     more = max(found.cold) - min(found.warm)
-    left = len(found.without_row)
+    together = start_together(cloud, gcs, work, instances=instances)
+    of_all = together.cold[0] - together.warm[0]
+    left = len(found.without_row) + len(together.without_row)
     return [
         (
             f"{instances} instances: requests more, first save",
             f"{more}",
             "1",
             more <= 1,
+        ),
+        (
+            f"{instances} at once: requests more, all first saves",
+            f"{of_all}",
+            f"{instances}",
+            of_all <= instances,
         ),
         (f"{instances} instances: objects of no file", f"{left}", "0", left == 0),
     ]

@@ -13,7 +13,9 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import requests
@@ -225,6 +227,36 @@ def start_and_save(
                 made = run.put(f"instances/{which}-{number}.bin", b"x" * 1000)
                 assert made.status_code == 201, made.text
                 counts.append(len(gcs.front.sent) - before)
+    found.without_row = objects_without_row(cloud, gcs)
+    return found
+
+
+def start_together(
+    cloud: Cloud, gcs: GCS, directory: Path, *, instances: int
+) -> Instances:
+    """Start so many at once, and save a file twice by all of them, at once each time.
+
+    The counts are of all of them: which instance sent a request is not to be seen.
+    """
+    found = Instances([], [], [])
+    running: list[Service] = []
+
+    def begin(number: int) -> None:
+        disk = directory / f"together-{number}"
+        running.append(stack.enter_context(service(cloud.environment, disk)))
+
+    def save(number: int, which: str) -> None:
+        made = running[number].put(f"together/{which}-{number}.bin", b"x" * 1000)
+        assert made.status_code == 201, made.text
+
+    with ExitStack() as stack, ThreadPoolExecutor(instances) as pool:
+        list(pool.map(begin, range(instances)))
+        for which, counts in (("cold", found.cold), ("warm", found.warm)):
+            for run in running:
+                run.sign_in(cloud.environment)
+            before = len(gcs.front.sent)
+            list(pool.map(partial(save, which=which), range(instances)))
+            counts.append(len(gcs.front.sent) - before)
     found.without_row = objects_without_row(cloud, gcs)
     return found
 
