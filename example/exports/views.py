@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -12,6 +13,7 @@ from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
@@ -46,12 +48,12 @@ def export_list(request: HttpRequest) -> HttpResponse:
     rows = access.visible(request.user).select_related("job", "owner")
     page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
     exports = [_context(export) for export in page.object_list]
-    folder = request.GET.get("folder", "")
     tenant = _administered(request)
     context = {
         "page": page,
         "exports": exports,
-        "folder": folder,
+        "folder": request.GET.get("folder", ""),
+        "path": request.GET.get("path", ""),
         "store_form": None if tenant is None else _store_form(tenant),
     }
     return render(request, "exports/export_list.html", context)
@@ -67,8 +69,9 @@ def choose_store(request: HttpRequest) -> HttpResponse:
     form = ExportStoreForm(request.POST, instance=tenant)
     if not form.is_valid():
         messages.error(request, _("Exports may not go to that store."))
-    elif form.has_changed():
-        tenants.change(tenant, by=user_of(request), **form.cleaned_data)
+    else:
+        if form.has_changed():
+            tenants.change(tenant, by=user_of(request), **form.cleaned_data)
         where = {
             "alias": form.cleaned_data["export_store"] or stores.site_export_alias()
         }
@@ -91,7 +94,7 @@ def start(request: HttpRequest) -> HttpResponse:
         folder = names.clean_folder(given)
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
-        return redirect("exports:list")
+        return _back_to_list(folder=given)
     return redirect(starting.start_folder(user, folder, site=site))
 
 
@@ -126,11 +129,13 @@ def download(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
 def cancel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Let it not be made."""
     export = access.find(request.user, pk)
-    if not starting.cancel(export, actor=user_of(request)):
-        messages.info(request, _("It had ended already."))
+    was_open = starting.cancel(export, actor=user_of(request))
     if request.headers.get("HX-Request"):
+        # It shows the state by itself.
         context = _context(access.find(request.user, pk))
         return render(request, "exports/_state.html", context)
+    if not was_open:
+        messages.info(request, _("It had ended already."))
     return redirect(export)
 
 
@@ -175,7 +180,7 @@ def start_import(request: HttpRequest) -> HttpResponse:
         if thing is None:
             text = _("There is no file of this path that you may see.")
             messages.error(request, text)
-            return redirect("exports:list")
+            return _back_to_list(path=request.POST.get("path", ""))
     job = importing.start_import(user, thing)
     return redirect("exports:import-page", job.pk)
 
@@ -202,6 +207,11 @@ def cancel_import(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     job = _context_of_import(request, pk)["job"]
     control.cancel(job, actor=user_of(request))
     return redirect("exports:import-page", pk)
+
+
+def _back_to_list(**given: str) -> HttpResponse:
+    """Show the list again, with what was given in its forms."""
+    return redirect(f"{reverse('exports:list')}?{urlencode(given)}")
 
 
 def _administered(request: HttpRequest) -> Tenant | None:

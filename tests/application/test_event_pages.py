@@ -186,7 +186,8 @@ def test_what_is_missing_is_said_at_its_field(callers: Callers) -> None:
 
     assert response.status_code == 422
     assert response.text.count("This field is required.") == 2
-    assert 'role="alert"' in response.text
+    # A page that is new has no live region: the focus lets it be read.
+    assert 'role="alert" tabindex="-1" autofocus>' in response.text
 
 
 def test_a_group_is_let_and_not_any_more(callers: Callers, event: Event) -> None:

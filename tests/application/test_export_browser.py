@@ -27,7 +27,8 @@ from accounts.models import Tenant, User
 from objects import storing
 from objects.incoming import IncomingFile
 acme = Tenant.objects.create(name="Acme Archive", slug="acme")
-ann = User.objects.create_user("ann", "ann@example.org", "of-the-tests", tenant=acme)
+ann = User.objects.create_user("ann", "ann@example.org", "of-the-tests", tenant=acme,
+                               is_administrator=True)
 for number in range(12):
     data = b"x" * 1000 * number
     storing.store(IncomingFile(io.BytesIO(data), len(data)), tenant=acme, user=ann,
@@ -88,7 +89,9 @@ ONCE = ("jobs_worker", "--once")
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    made = bare_environment(tmp_path_factory.mktemp("site"))
+    directory = tmp_path_factory.mktemp("site")
+    made = bare_environment(directory)
+    made["STORAGE_URL_COLD"] = (directory / "cold").as_uri()
     make_tables(made)
     manage(made, "shell", "--no-imports", "-c", PEOPLE)
     manage(made, *ONCE)
@@ -123,6 +126,19 @@ def test_the_button_enables_itself_when_the_export_is_ready(
     button = page.get_by_role("button", name="Download")
     expect(button).to_be_disabled()
     page.evaluate("window.same = true")
+    # Who reads is left where they are by what asks each second, and told of an outage
+    # once, and as long as it is one.
+    for _ in range(2):
+        page.wait_for_event("requestfinished", lambda one: "/state/" in one.url)
+    assert page.evaluate("document.activeElement === document.body")
+    page.route("**/state/", lambda route: route.abort())
+    said = page.get_by_text("The site could not be reached.")
+    said.evaluate("(message) => (message.id = 'first')")
+    page.wait_for_event("requestfailed")
+    expect(page.locator("#first")).to_have_count(1)
+    page.unroute("**/state/")
+    expect(said).to_have_count(0)
+    watched.errors.clear()  # The browser tells of each request that failed.
     page.get_by_role("button", name="Cancel").focus()
 
     manage(environment, *ONCE)
@@ -152,13 +168,14 @@ def test_one_is_cancelled_by_the_keyboard(site: Site, browser_page: MakePage) ->
     page.get_by_role("button", name="Cancel").focus()
     page.keyboard.press("Enter")
 
-    expect(page.get_by_text("Nothing was kept of it.")).to_be_visible()
+    state = page.locator("#export-status")
+    expect(state).to_contain_text("Nothing was kept of it.")
     for name in ("Download", "Cancel"):
         expect(page.get_by_role("button", name=name)).to_have_count(0)
     page.get_by_role("button", name="Export again").press("Enter")
-    expect(page.get_by_text("It begins in a moment.")).to_be_visible()
+    expect(state).to_contain_text("It begins in a moment.")
     page.get_by_role("button", name="Cancel").press("Enter")
-    expect(page.get_by_text("Nothing was kept of it.")).to_be_visible()
+    expect(state).to_contain_text("Nothing was kept of it.")
 
 
 @pytest.mark.parametrize(("theme", "width"), LOOKS)
@@ -174,12 +191,15 @@ def test_the_pages_are_sound(
     watched.sign_in("ann")
     page = watched.page
     page.goto("/exports/")
+    page.get_by_label("Store of new exports").select_option("cold")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("New exports go to the store “cold”.")).to_be_visible()
     watched.look("exports")
     page.get_by_role("link", name="papers", exact=True).last.click()
     watched.look("export")
     page.get_by_role("button", name="Import as a new folder").click()
     manage(environment, *ONCE)
-    expect(page.get_by_text("12 files are imported.")).to_be_visible()
+    expect(page.locator("#import-status")).to_contain_text("12 files are imported.")
     watched.look("import")
     page.get_by_role("main").get_by_role("link", name=re.compile("^imported")).click()
     expect(page.get_by_role("link", name="2026", exact=True)).to_be_visible()
@@ -199,5 +219,8 @@ def test_each_state_is_sound(
     for name, path in states.items():
         watched.page.goto(path)
         watched.look(f"export-{name}")
+    watched.page.goto(states["ready"])
+    watched.page.locator("summary", has_text="Delete").click()
+    watched.look("export-delete")
     watched.page.goto("/exports/")
     watched.look("exports-states")

@@ -232,7 +232,16 @@ def test_a_folder_that_cannot_be_is_refused_with_a_word(ann: Client) -> None:
     page = ann.post("/exports/start/", {"folder": "a/../b"}, follow=True)
 
     assert "made of dots alone" in page.content.decode()
+    # To be mended, and not to be typed again.
+    assert 'value="a/../b"' in page.text
     assert not Export.objects.exists()
+
+
+def test_an_archive_that_is_not_there_is_said_with_what_was_typed(ann: Client) -> None:
+    page = ann.post("/exports/import/", {"path": "papers/typo.zip"}, follow=True)
+
+    assert "There is no file of this path" in page.text
+    assert 'value="papers/typo.zip"' in page.text
 
 
 @pytest.mark.parametrize(

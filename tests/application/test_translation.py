@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.contrib.auth.models import AnonymousUser
 from django.contrib.staticfiles import finders
-from django.test import Client
+from django.template.loader import render_to_string
+from django.test import Client, RequestFactory
 from django.utils import translation
 from django.utils.translation import trans_real
 from rest_framework.test import APIClient
@@ -104,6 +106,36 @@ def test_what_scripts_say_is_told_in_the_language(user: User, path: str) -> None
     # And no sentence of its own, beside what is for whoever reads it.
     code = re.sub(r"//.*", "", source).replace("use strict", "")
     assert re.findall(r"""["'`][A-Z][a-z]+ [^"'`\n]*["'`]""", code) == []
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        *("400.html", "403.html", "403_csrf.html", "404.html", "500.html"),
+        "events/store_away.html",
+    ],
+)
+def test_pages_of_errors_are_in_the_language(rf: RequestFactory, template: str) -> None:
+    request = rf.get("/files/?folder=papers")
+    request.user = AnonymousUser()
+
+    page = render_to_string(template, request=request)
+
+    main = page.partition("<main")[2].partition("</main>")[0]
+    said = re.findall(r"<(?:h1|p|a [^>]*)>([^<\s][^<]*)<", main)
+    assert len(said) == 3
+    assert all(is_marked(text) for text in said)
+
+
+def test_the_page_of_a_store_that_is_away_leads_to_what_was_asked_for(
+    rf: RequestFactory,
+) -> None:
+    sent = rf.post("/files/upload/")
+    sent.META["HTTP_REFERER"] = "http://testserver/files/?folder=papers"
+    for request in (rf.get("/files/?folder=papers"), sent):
+        request.user = AnonymousUser()
+        page = render_to_string("events/store_away.html", request=request)
+        assert re.search(r'class="button" href="[^"]*/files/\?folder=papers"', page)
 
 
 def test_problems_are_told_in_the_language(callers: Callers) -> None:

@@ -162,11 +162,21 @@ function setUp(form) {
     summary.textContent = text.replace("{count}", count).replace("{all}", all);
   }
 
-  // One refresh for many that end together.
+  // One refresh for many that end together, and none while somebody uses what goes with
+  // it: a menu of the list, a dialog, or words that are typed to search.
   let refreshing = null;
   function refresh() {
     clearTimeout(refreshing);
-    refreshing = setTimeout(() => htmx.trigger("#list", "refresh"), 300);
+    refreshing = setTimeout(() => {
+      if (isInUse()) refresh();
+      else htmx.trigger("#list", "refresh");
+    }, 300);
+  }
+
+  function isInUse() {
+    if (document.querySelector("dialog[open], #list details[open]")) return true;
+    const field = document.getElementById("search");
+    return field === document.activeElement && field.value !== field.defaultValue;
   }
 
   // -- one file
@@ -201,10 +211,13 @@ function setUp(form) {
     };
 
     const show = (text, first, second, kind = "") => {
+      const had = document.activeElement === pause;
       state.textContent = text;
       row.className = kind;
       label(pause, first);
       label(stop, second);
+      // A button that is hidden would drop the focus.
+      if (had && !first) stop.focus();
     };
 
     const amounts = (text) =>
@@ -348,10 +361,11 @@ function setUp(form) {
     if (!response) return words.offline;
     const status = response.getStatus();
     if (status === 401 || status === 403) return words.signedOut;
+    const failed = words.failed.replace("{status}", status);
     try {
-      return JSON.parse(response.getBody()).detail || "";
+      return JSON.parse(response.getBody()).detail || failed;
     } catch {
-      return words.failed.replace("{status}", status);
+      return failed;
     }
   }
 

@@ -26,12 +26,14 @@ for (const choice of document.querySelectorAll("select[data-theme-choice]")) {
 // is time. They import nothing, so that each file can have a hash in its name.
 document.addEventListener("say", ({ detail }) => say(detail.text, detail.kind));
 
-function say(text, kind = "info") {
+function say(text, kind = "info", passes = false) {
   const place = document.getElementById("messages");
-  if (!place) return;
+  // What asks each second and fails says so once.
+  if (!place || place.textContent.trim() === text) return;
   const item = document.createElement("p");
   item.className = `message ${kind}`;
   item.textContent = text;
+  if (passes) item.dataset.passes = "";
   place.replaceChildren(item);
 }
 
@@ -75,7 +77,10 @@ document.addEventListener("click", async (event) => {
 
 // ---- htmx
 
+let hadFocus = false;
+
 document.addEventListener("htmx:beforeSwap", (event) => {
+  hadFocus = document.activeElement !== document.body;
   // The session has ended: what came is the page to sign in, for the whole window.
   const page = document.querySelector("meta[name=sign-in]")?.content;
   const { xhr } = event.detail;
@@ -86,27 +91,42 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 });
 
 document.addEventListener("htmx:afterSettle", (event) => {
-  // What had the focus is still there, or an element with its id: htmx sees to that.
-  if (document.activeElement !== document.body) return;
-  // Else the next Tab goes on from the heading of what came.
   const { target } = event.detail;
   const came = document.getElementById(target?.id) ?? target;
-  const wanted = came?.querySelector?.("[data-focus]");
-  const place = wanted ?? document.getElementById("main");
+  tell(came);
+  // What had the focus is still there, or an element with its id: htmx sees to that.
+  // Who had put it nowhere, and reads, is left where they are.
+  if (!hadFocus || document.activeElement !== document.body) return;
+  // Else the next Tab goes on from what is wrong, or from the heading of what came.
+  const wanted = came?.querySelector?.('[aria-invalid="true"], .alert, [data-focus]');
+  const open = document.querySelector("dialog[open]");
+  const place = wanted ?? open ?? document.getElementById("main");
   if (place.tabIndex < 0) place.tabIndex = -1;
   place.focus({ preventScroll: true });
 });
+
+// A part that has just come is no live region yet: what it tells is put into one that
+// stays, where it is another text.
+function tell(came) {
+  const place = document.getElementById("told");
+  const part = came?.querySelector?.("[data-tell]");
+  const text = part?.textContent.replace(/\s+/g, " ").trim();
+  if (text && text !== place.textContent) place.textContent = text;
+}
 
 document.addEventListener("htmx:responseError", (event) => {
   const { status } = event.detail.xhr;
   const words = document.getElementById("words").dataset;
   const known = { 403: words.forbidden, 404: words.gone, 503: words.away };
-  say(known[status] ?? words.failed, "error");
+  say(known[status] ?? words.failed, "error", status === 503);
 });
-document.addEventListener("htmx:sendError", () => {
-  say(document.getElementById("words").dataset.offline, "error");
-});
-document.addEventListener("htmx:timeout", () => {
-  say(document.getElementById("words").dataset.offline, "error");
+for (const name of ["htmx:sendError", "htmx:timeout"]) {
+  document.addEventListener(name, () => {
+    say(document.getElementById("words").dataset.offline, "error", true);
+  });
+}
+document.addEventListener("htmx:afterRequest", (event) => {
+  // The site is back, and what was said of it is not so any more.
+  if (event.detail.successful) document.querySelector("[data-passes]")?.remove();
 });
 }
