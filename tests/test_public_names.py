@@ -28,7 +28,7 @@ OF_THE_PACKAGE = {
     *("listed", "key_prefix", "whole_entry", "write", "always_tells_packing"),
     *("content_hashes", "address", "call", "head_if_there", "head_object"),
     "write_parameters",
-    "compared_checksums",
+    *("compared_checksums", "whole_address"),
 }
 
 
