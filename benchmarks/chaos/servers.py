@@ -99,10 +99,13 @@ def too_much_corrupted(stage: Stage) -> None:
         if share.is_file()
     ]
     flip(shares)
-    for _ in range(2):
-        stage.start("read", stage.options(directory=str(stage.folder / "other")))
+    other = stage.options(directory=str(stage.folder / "other"))
+    readers = [stage.start("read", other) for _ in range(2)]
     time.sleep(AWAY)
     flip(shares)
+    # As another host they may be late to see what is written from here on.
+    for reader in readers:
+        stage.end(reader)
     at = time.monotonic()
     stage.start("write")
     stage.back(at)

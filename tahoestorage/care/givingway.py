@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from tahoestorage.cache import EntryCache, Ticket
 
-RESTS = 2.0
+RESTS = 3.0
 """How many times as long as it worked a check rests, while others write."""
 LONGEST_REST = 20.0  # seconds
 SEEN_SECONDS = 5.0
