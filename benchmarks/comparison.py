@@ -9,10 +9,19 @@ from typing import Any
 
 
 def read_run(path: Path) -> dict[str, Any]:
-    """Return what a run wrote to a file. Raises ValueError, also for a missing one."""
+    """Return what a run wrote to a file, of this release or of 0.1, which said "what".
+
+    Raises ValueError, also for a missing file.
+    """
     try:
         run = json.loads(path.read_text("utf-8"))
-        rows = {row["label"]: (float(row["value"]), row["unit"]) for row in run["rows"]}
+        rows = {
+            row["label" if "label" in row else "what"]: (
+                float(row["value"]),
+                row["unit"],
+            )
+            for row in run["rows"]
+        }
         return {"on": f"{run['machine']}, {run['python']}", "rows": rows}
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path} has no figures of a run: {error}") from None

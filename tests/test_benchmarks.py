@@ -50,6 +50,14 @@ def test_two_runs_are_shown_side_by_side(tmp_path: Path) -> None:
     ]
 
 
+def test_a_run_of_the_first_release_is_read_too(tmp_path: Path) -> None:
+    now = written(tmp_path / "now.json", save=(3.0, "ms"))
+    before = tmp_path / "before.json"
+    before.write_text(now.read_text().replace('"label"', '"what"'))
+    done = compare(before, now)
+    assert done.stdout.split()[-6:] == ["save", "3.00", "ms", "3.00", "ms", "1.00"]
+
+
 def test_a_file_without_figures_is_named(tmp_path: Path) -> None:
     now = written(tmp_path / "now.json")
     (tmp_path / "wrong.json").write_text("[]")
