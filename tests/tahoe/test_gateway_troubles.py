@@ -297,18 +297,23 @@ def test_a_gateway_of_another_grid_gets_no_uploads(
         assert read(alone, f"{number}") == LONG * (number + 1)
 
 
+def respond_to_list(proxy: Proxy, status: int, body: bytes) -> None:
+    """Let the gateway respond so whenever it is asked for its servers."""
+    proxy.rule(
+        lambda seen: seen.target == "/?t=json",
+        SendResponse(status, {}, body),
+        None,
+        guards=True,
+    )
+
+
 def test_nor_does_one_that_has_servers_of_its_own(
     make: Make, proxies: list[Proxy], settings: Any, warnings: Callable[[], list[str]]
 ) -> None:
     """It can read the root, and would place files where the first one is not."""
     strange = {"nodeid": "v0-other", "connection_status": "Connected", "nickname": "x"}
     page = json.dumps({"servers": [strange]}).encode()
-    proxies[1].rule(
-        lambda seen: seen.target == "/?t=json",
-        SendResponse(200, {}, page),
-        None,
-        guards=True,
-    )
+    respond_to_list(proxies[1], 200, page)
     storage = make()
     for number in range(4):
         storage.save(f"{number}", ContentFile(LONG * (number + 1)))
@@ -327,12 +332,7 @@ def test_nor_does_one_that_has_servers_of_its_own(
 def test_nor_does_one_that_does_not_list_its_servers(
     make: Make, proxies: list[Proxy], warnings: Callable[[], list[str]], status: int
 ) -> None:
-    proxies[1].rule(
-        lambda seen: seen.target == "/?t=json",
-        SendResponse(status, {}, b"<html>Go away</html>"),
-        None,
-        guards=True,
-    )
+    respond_to_list(proxies[1], status, b"<html>Go away</html>")
     storage = make()
     for number in range(4):
         storage.save(f"{number}", ContentFile(LONG * (number + 1)))

@@ -128,6 +128,7 @@ def test_one_missing_directory_is_made_with_the_file(
 def test_nothing_is_linked_where_the_upload_fails(
     far: TahoeStorage, proxy: Proxy, afresh: TahoeStorage
 ) -> None:
+    # Django's class takes no type argument at run time.
     class Broken(ContentFile):  # type: ignore[type-arg]
         def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
             yield LONG

@@ -85,6 +85,7 @@ class S3Storage(Multipart):
         start = f"{start}/" if start else ""
         directories: dict[str, None] = {}
         files: list[str] = []
+        # That of django-storages does not say whose bucket it must be, nor who pays.
         paginator = self.client.get_paginator("list_objects")
         asked = of_each_request(self.get_object_parameters(start))
         pages = iter(
