@@ -26,6 +26,7 @@ class Package:
     """A package of npm; ``integrity`` is of its archive, as npm writes it.
 
     ``files`` are its files by the path in the archive, each with its SHA-256 in Base64.
+    Of one that comes ``within`` the script of another, the licence alone is kept.
     """
 
     name: str
@@ -34,10 +35,16 @@ class Package:
     home: str
     integrity: str
     files: dict[str, str]
+    within: str = ""
 
     @property
     def folder(self) -> Path:
         return VENDOR / self.name
+
+    @property
+    def license_text(self) -> str:
+        (name,) = (path for path in self.files if path.startswith("LICENSE"))
+        return (self.folder / name).read_text("utf-8").strip()
 
 
 PACKAGES = (
@@ -64,6 +71,98 @@ PACKAGES = (
             "dist/tus.min.js": "I3DeQ8V5aXYN/auE4rUKZ1xUWbkeTI+Anm/aD4N2yJI=",
             "LICENSE": "LsNy4Tf6ZZOKZVHpq6o9PqIfXr05j8oAoTNU6ogeZTk=",
         },
+    ),
+    # What stands in tus.min.js: the versions whose sources its source map quotes, and
+    # what Babel puts in of regenerator.
+    Package(
+        "base64-js",
+        "1.5.1",
+        "MIT",
+        "https://github.com/beatgammit/base64-js",
+        "sha512-AKpaYlHn8t4SVbOHCy+b5+KKgvR4vrsD8vbvrbiQJps7fKDTkjkDry6ji0rUJjC0"
+        "kzbNePLwzxq8iypo41qeWA==",
+        {"LICENSE": "WzciTAgM3Ml8hxralxwiTpkmNw/nTxG1Oaoc+fOxrKE="},
+        within="tus-js-client",
+    ),
+    Package(
+        "browser-pack",
+        "6.1.0",
+        "MIT",
+        "https://github.com/browserify/browser-pack",
+        "sha512-erYug8XoqzU3IfcU8fUgyHqyOXqIE4tUTTQ+7mqUjQlvnXkOO6OlT9c/ZoJVHYoA"
+        "aqGxr09CN53G7XIsO4KtWA==",
+        {"LICENSE": "Q1pnIseGsKVvvnOHAo8dnT86LQ+2FbuP7hGHJ8P1m3s="},
+        within="tus-js-client",
+    ),
+    Package(
+        "buffer",
+        "5.2.1",
+        "MIT",
+        "https://github.com/feross/buffer",
+        "sha512-c+Ko0loDaFfuPWiL02ls9Xd3GO3cPVmUobQ6t3rXNUk304u6hGq+8N/kFi+QEIKh"
+        "zK3uwolVhLzszmfLmMLnqg==",
+        {"LICENSE": "Brr6Rf2tJXm6DkOwybLGKQKHyZxCA8MAJUpGKzijB/Y="},
+        within="tus-js-client",
+    ),
+    Package(
+        "ieee754",
+        "1.2.1",
+        "BSD-3-Clause",
+        "https://github.com/feross/ieee754",
+        "sha512-dcyqhDvX1C46lXZcVqCpK+FtMRQVdIMN6/Df5js2zouUsqG7I6sFxitIC+7KYK29"
+        "KdXOLHdu9zL4sFnoVQnqaA==",
+        {"LICENSE": "GNRUZroyU96uBGZ+JnqR6o3oVI8YwRJSZNHJ2ygZTME="},
+        within="tus-js-client",
+    ),
+    Package(
+        "js-base64",
+        "3.7.7",
+        "BSD-3-Clause",
+        "https://github.com/dankogai/js-base64",
+        "sha512-7rCnleh0z2CkXhH67J8K1Ytz0b2Y+yxTPL+/KOJoa20hfnVQ/3/T6W/KflYI4bRH"
+        "RagNeXeU2bkNGI3v1oS/lw==",
+        {"LICENSE.md": "/PBqrLNu4pI3EQ1rOp+9YpboWtQyQmOr9filz7VwbIE="},
+        within="tus-js-client",
+    ),
+    Package(
+        "querystringify",
+        "2.2.0",
+        "MIT",
+        "https://github.com/unshiftio/querystringify",
+        "sha512-FIqgj2EUvTa7R50u0rGsyTftzjYmv/a3hO345bZNrqabNqjtgiDMgmo4mkUjd+nz"
+        "U5oF3dClKqFIPUKybUyqoQ==",
+        {"LICENSE": "OypqJoqoFd7BIdYUJF4DtcaNsfBE1bUl42231dx/ucM="},
+        within="tus-js-client",
+    ),
+    Package(
+        "regenerator-runtime",
+        "0.14.1",
+        "MIT",
+        "https://github.com/facebook/regenerator",
+        "sha512-dYnhHh0nJoMfnkZs6GmmhFknAGRrLznOu5nc9ML+EJxGvrx6H7teuevqVqCuPcPK"
+        "//3eDrrjQhehXVx9cnkGdw==",
+        {"LICENSE": "UYh6PUcFGsL84SEFYuW5/ggwqKj6vrJywtWG7rGKBf0="},
+        within="tus-js-client",
+    ),
+    Package(
+        "requires-port",
+        "1.0.0",
+        "MIT",
+        "https://github.com/unshiftio/requires-port",
+        "sha512-KigOCHcocU3XODJxsu8i/j8T9tzT4adHiecwORRQ0ZZFcp7ahwXuRU1m+yuO90C5"
+        "ZUyGeGfocHDI14M3L3yDAQ==",
+        {"LICENSE": "OypqJoqoFd7BIdYUJF4DtcaNsfBE1bUl42231dx/ucM="},
+        within="tus-js-client",
+    ),
+    Package(
+        "url-parse",
+        "1.5.10",
+        "MIT",
+        "https://github.com/unshiftio/url-parse",
+        "sha512-WypcfiRhfeUP9vvF0j6rw0J3hrWrw6iZv3+22h6iRMJ/8z1Tj6XfLP4DsUix5MhM"
+        "PnXpiHDoKyoZ/bdCkwBCiQ==",
+        {"LICENSE": "OypqJoqoFd7BIdYUJF4DtcaNsfBE1bUl42231dx/ucM="},
+        within="tus-js-client",
     ),
 )
 
@@ -128,10 +227,10 @@ def notices() -> str:
         "references to their source maps. `example/pages/vendor.py` fetched them.\n"
     ]
     for package in PACKAGES:
-        text = (package.folder / "LICENSE").read_text("utf-8").strip()
+        within = f" Within {package.within}." if package.within else ""
         parts.append(
             f"\n## {package.name} {package.version} ({package.license})\n\n"
-            f"<{package.home}>\n\n```text\n{text}\n```\n"
+            f"<{package.home}>{within}\n\n```text\n{package.license_text}\n```\n"
         )
     return "".join(parts)
 
