@@ -292,13 +292,21 @@ def test_only_one_module_reads_the_settings_of_django() -> None:
     assert importers("django.conf") == {"tahoestorage.config.settings"}
 
 
+# Tests of no folder of the package, and what they stand on.
+OTHER_TESTS = {
+    *("application", "application/deploy", "application/jobkinds"),
+    *("support", "support/papers"),
+}
+# Folders whose tests lie elsewhere: tests/commands, and tests/test_old_names.py.
+TESTED_ELSEWHERE = {"management": "commands", "management/commands": "commands"}
+TESTED_ELSEWHERE |= {"environment": "."}
+
+
 def test_the_tests_are_laid_out_as_the_package() -> None:
     ours = {str(path.relative_to(ROOT / "tests")) for path in FOLDERS_OF_TESTS}
-    others = {"support", "commands", "application"}
-    others |= {"application/deploy", "application/jobkinds", "support/papers"}
-    assert ours - others <= {
-        str(path.parent.relative_to(PACKAGE)) for path in PACKAGE.rglob("__init__.py")
-    }
+    folders = {path.parent.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py")}
+    expected = {TESTED_ELSEWHERE.get(str(each), str(each)) for each in folders} - {"."}
+    assert ours - OTHER_TESTS == expected
 
 
 # Longer, looked at, and found to be one thing.

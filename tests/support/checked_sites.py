@@ -5,17 +5,20 @@ from __future__ import annotations
 import base64
 import secrets
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from pytest_django.fixtures import Settings
 
+from tahoestorage.care import examiner
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.caps import Cap, literal_cap
 from tahoestorage.tahoe.children import Link
 from tahoestorage.tahoe.uploads import UploadBody
 from tahoestorage.testing.grid import LocalGrid
-from tests.support.commands import Made
+from tests.support.commands import Made, run
 
 LONG = b"longer than a cap can hold " * 40
 FILES = [f"{name}/{i}" for name in ("one", "two", "two/deep") for i in range(3)]
@@ -56,6 +59,14 @@ def on(grid: LocalGrid, root: Cap, settings: Settings) -> TahoeStorage:
         "default": {"BACKEND": backend, "OPTIONS": given},
     }
     return TahoeStorage(base_url=grid.base_url, base_cap=root.uri, cache=False)
+
+
+def quick_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Made]:
+    """Return what runs ``tahoe_check``, with its record in a folder of the test."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(examiner, "PAUSE", 0.05)
+    monkeypatch.setattr(examiner, "RETRY_PAUSES", (0.05, 0.05))
+    return lambda *arguments: run("tahoe_check", "--json", *arguments)
 
 
 def shares(grid: LocalGrid, cap: Cap) -> list[Path]:
