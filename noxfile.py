@@ -110,7 +110,11 @@ def lock(session: nox.Session) -> None:
         ("demo", ("setup.cfg", "--extra=grid")),
         (
             "service",
-            ("setup.cfg", "--extra=gcs", "--extra=redis", "--generate-hashes"),
+            (
+                "setup.cfg",
+                *("--extra=gcs", "--extra=metrics", "--extra=redis"),
+                "--generate-hashes",
+            ),
         ),
         ("build", ("--generate-hashes",)),
         ("gateway", ("--generate-hashes",)),

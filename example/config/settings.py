@@ -320,6 +320,8 @@ CONTENT_SECURITY_POLICY = {
 }
 # A path of this site by which nginx, before it, carries downloads from a grid.
 TAHOE_ACCEL_REDIRECT = os.environ.get("TAHOE_ACCEL_REDIRECT") or None
+# By which Prometheus reads /metrics; without one there is none, and nothing is counted.
+TAHOE_METRICS_TOKEN = secret("TAHOE_METRICS_TOKEN") or None
 UPLOAD_LIMIT = number("UPLOAD_LIMIT")  # bytes; None takes files of any size
 # An upload in parts: how long they are, but on S3, and for how long after the
 # last part somebody may go on.

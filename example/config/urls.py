@@ -1,3 +1,4 @@
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path, re_path
 
@@ -14,6 +15,11 @@ urlpatterns = [
     path("", include("pages.urls")),
     path("", include("events.urls")),
 ]
+if settings.TAHOE_METRICS_TOKEN:
+    # Of an extra, which is there if the token is set.
+    from tahoestorage.metrics import metrics
+
+    urlpatterns.insert(0, path("metrics", metrics))
 handler400 = problems.bad_request
 handler403 = problems.permission_denied
 handler500 = problems.server_error

@@ -285,7 +285,8 @@ def test_the_environment_is_one_that_the_site_starts_with(
     tmp_path: Path, given: dict[str, str]
 ) -> None:
     given = {n: value.replace("DIRECTORY", str(tmp_path)) for n, value in given.items()}
-    for name in ("secret-key", "token-signing-key", "database-password", "root.cap"):
+    keys = ("secret-key", "token-signing-key", "metrics-token", "database-password")
+    for name in (*keys, "root.cap"):
         (tmp_path / name).write_text("planted-value-of-a-secret" * 2)
     (tmp_path / "email-url").write_text("smtp+tls://u:planted-value@mail.example:587")
     said = (
@@ -308,6 +309,30 @@ def test_the_environment_is_one_that_the_site_starts_with(
         True,
         ["'self'", "https://public.example.org"],
     ]
+
+
+def test_the_site_s_processes_count_in_a_directory_that_is_empty_at_each_start() -> (
+    None
+):
+    unit = "store-web.service"
+    (made,) = lines_of(unit, "RuntimeDirectory")
+    # Unless told otherwise, systemd removes it at each stop.
+    assert lines_of(unit, "RuntimeDirectoryPreserve") == []
+    assert lines_of(unit, "Environment") == [f"PROMETHEUS_MULTIPROC_DIR=%t/{made}"]
+    # Where commands by hand find it.
+    (told_so,) = (one for one in told() if "storage_cache stats" in one)
+    assert f"PROMETHEUS_MULTIPROC_DIR=/run/{made} " in told_so
+    # Others could not write there, and must not empty it.
+    named = (OWN / "store.env").read_text() + "".join(
+        path.read_text()
+        for path in UNITS.rglob("*")
+        if path.name != unit
+        if path.is_file()
+    )
+    assert "MULTIPROC" not in named
+    site = COMPOSE["services"]["site"]
+    place = site["environment"]["PROMETHEUS_MULTIPROC_DIR"]
+    assert place in [mounted.partition(":")[0] for mounted in site["tmpfs"]]
 
 
 def test_redis_takes_its_configuration_and_keeps_locks_when_it_is_full(
