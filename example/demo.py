@@ -27,7 +27,7 @@ from demonstration.exporttrip import export_trip
 from demonstration.proxy import proxy
 from demonstration.roundtrip import Steps, round_trip
 from demonstration.server import EXAMPLE, log_end, site
-from demonstration.stopping import Stopped, await_signals, starting
+from demonstration.stopping import StopRequested, await_signals, starting
 from demonstration.worker import worker
 from tahoestorage.exceptions import TahoeStorageError
 from tahoestorage.testing.grid import LocalGrid
@@ -43,7 +43,7 @@ def main() -> int:
     await_signals()
     try:
         demo(Path(os.environ.get("DEMO_DIRECTORY") or ".demo").absolute())
-    except Stopped:
+    except StopRequested:
         say("Stopped.")
     except (DemoFailed, TahoeStorageError, OSError) as error:
         print(f"The demo failed: {error}", file=sys.stderr)

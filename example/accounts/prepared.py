@@ -170,11 +170,11 @@ class _Compiled:
         compiler = copy.copy(self._compiler)
         compiler.connection = connection
         compiler.as_sql = lambda: (self._sql, params)
-        asked: Any = _Asked(compiler)
+        asked: Any = _PreparedQuery(compiler)
         return list(models.QuerySet(self._model, asked, DEFAULT_DB_ALIAS))
 
 
-class _Asked:
+class _PreparedQuery:
     """What a queryset takes of its query when it is asked for rows."""
 
     def __init__(self, compiler: Any) -> None:

@@ -30,14 +30,14 @@ LIFETIME = timedelta(minutes=5)
 SALT = "api.links"
 
 
-class Link(NamedTuple):
+class TimedLink(NamedTuple):
     """An address, and when it ends."""
 
     url: str
     expires_at: datetime
 
 
-def link_to(request: Request, found: StoredObject, version: Version) -> Link:
+def link_to(request: Request, found: StoredObject, version: Version) -> TimedLink:
     """Return a link to the version's content, for what the user may see now.
 
     It is bound to the user: it ends with their tokens, revoked or by another password,
@@ -47,7 +47,7 @@ def link_to(request: Request, found: StoredObject, version: Version) -> Link:
     signer = signing.TimestampSigner(salt=SALT)
     token = signer.sign_object([version.pk.hex, user.pk, version_of(user)])
     path = reverse("api:link", args=[token])
-    return Link(request.build_absolute_uri(path), timezone.now() + LIFETIME)
+    return TimedLink(request.build_absolute_uri(path), timezone.now() + LIFETIME)
 
 
 class LinkUserThrottle(UserThrottle):

@@ -21,7 +21,7 @@ class ResetSerializer(serializers.Serializer[Any]):
     email = serializers.EmailField(max_length=254)
 
 
-class LinkSerializer(serializers.Serializer[Any]):
+class MailedLinkSerializer(serializers.Serializer[Any]):
     """What the mail said, and a password."""
 
     uid = serializers.CharField(max_length=100)
@@ -66,10 +66,10 @@ class SetView(APIView):
     permission_classes = (AllowAny,)
     authentication_classes = ()
 
-    @extend_schema(request=LinkSerializer, responses={204: None})
+    @extend_schema(request=MailedLinkSerializer, responses={204: None})
     def post(self, request: Request) -> Response:
         """Set the password. The link is good once, and ends all tokens."""
-        given = LinkSerializer(data=request.data)
+        given = MailedLinkSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         with logins.guessing(request, passwords.LinkNotValid):
             passwords.set_by_link(**given.validated_data)

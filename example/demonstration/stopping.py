@@ -12,19 +12,19 @@ from demonstration import say
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Stopped(Exception):
+class StopRequested(Exception):
     """Somebody asked for the end."""
 
 
 def await_signals() -> None:
-    """From now on, let a signal raise Stopped."""
+    """From now on, let a signal raise StopRequested."""
     for number in SIGNALS:
         signal.signal(number, stop)
 
 
 @contextlib.contextmanager
 def starting() -> Iterator[None]:
-    """Raise Stopped after the block, not within it.
+    """Raise StopRequested after the block, not within it.
 
     A process that it starts would be there, and nobody would know of it, to end it.
     """
@@ -42,7 +42,7 @@ def starting() -> Iterator[None]:
 def stop(number: int, frame: FrameType | None) -> None:
     hold_signals()
     say("\nStopping…")
-    raise Stopped
+    raise StopRequested
 
 
 def hold_signals() -> None:

@@ -40,7 +40,7 @@ __all__ = [
     "ForPeople",
     "GivenBack",
     "Interrupted",
-    "Kind",
+    "JobKind",
     "LeaseLost",
     "Priority",
     "Work",
@@ -51,7 +51,7 @@ Run = Callable[[Work], "dict[str, Any] | None"]
 
 
 @dataclass(frozen=True)
-class Kind:
+class JobKind:
     """A kind of jobs; `kind` and `periodic` say what its parts mean."""
 
     name: str
@@ -63,7 +63,7 @@ class Kind:
     priority: Priority = Priority.AWAITED
 
 
-_kinds: dict[str, Kind] = {}
+_kinds: dict[str, JobKind] = {}
 
 
 def kind(
@@ -103,13 +103,13 @@ def _register(name: str, **more: Any) -> Callable[[Run], Run]:
     def register(run: Run) -> Run:
         if name in _kinds and _kinds[name].run is not run:
             raise ValueError(f"There is a kind of the name already: {name}")
-        _kinds[name] = Kind(name, run, **more)
+        _kinds[name] = JobKind(name, run, **more)
         return run
 
     return register
 
 
-def find(name: str) -> Kind:
+def find(name: str) -> JobKind:
     """Return a kind; raises LookupError where no app has it."""
     try:
         return _kinds[name]
@@ -125,6 +125,6 @@ def names() -> Collection[str]:
     return list(_kinds)
 
 
-def periodics() -> list[Kind]:
+def periodics() -> list[JobKind]:
     """Return the kinds that are done each so often."""
     return [one for one in _kinds.values() if one.every is not None]

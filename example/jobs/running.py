@@ -64,7 +64,7 @@ def run_waiting() -> int:
     return count
 
 
-def _do(work: Work, kind: kinds.Kind) -> str:
+def _do(work: Work, kind: kinds.JobKind) -> str:
     """Do the work, write its end, and return that in words."""
     try:
         result = kind.run(work)
@@ -87,7 +87,7 @@ def give_back(work: Work) -> str:
     return _end(work, Job.State.CANCELLED, "cancelled")
 
 
-def _fail(work: Work, kind: kinds.Kind, error: Exception) -> str:
+def _fail(work: Work, kind: kinds.JobKind, error: Exception) -> str:
     job = work.job
     if isinstance(error, Failed):
         logger.warning("Job %s, %s: %s", job.pk, job.kind, error)

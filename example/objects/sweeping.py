@@ -37,7 +37,7 @@ SHARE = 0.01
 """More than this of all names is suspicious: another store, an empty database."""
 
 
-class Finding(enum.StrEnum):
+class Defect(enum.StrEnum):
     """What is wrong with a name."""
 
     ORPHAN = "bytes without a row"
@@ -49,17 +49,17 @@ class Finding(enum.StrEnum):
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundDefect:
     """One finding. ``version_id`` is that of the row, where there is one."""
 
-    finding: Finding
+    defect: Defect
     store: str
     key: str
     version: Version | None = None
 
 
 @dataclass
-class Result:
+class SweepResult:
     """What a sweep found, by its finding, and what it did, in words."""
 
     names: int = 0
@@ -71,12 +71,12 @@ class Result:
     @property
     def is_suspicious(self) -> bool:
         """Whether so much is wrong that somebody should look first."""
-        kinds = (Finding.ORPHAN, Finding.MISSING)
+        kinds = (Defect.ORPHAN, Defect.MISSING)
         wrong = sum(self.found[kind] for kind in kinds)
         return wrong > FEW and wrong > SHARE * self.names
 
 
-def find(store: str, before: datetime, result: Result) -> Iterator[Found]:
+def find(store: str, before: datetime, result: SweepResult) -> Iterator[FoundDefect]:
     """Yield what is wrong in a store, of all that is older than ``before``.
 
     A directory is in memory at a time, and the names of all of them.
@@ -94,25 +94,25 @@ def find(store: str, before: datetime, result: Result) -> Iterator[Found]:
     yield from _parts(store, before)
 
 
-def mend(found: Found) -> str:
+def mend(found: FoundDefect) -> str:
     """Do about a finding what can be done, and return what that was."""
     storage = storages[found.store]
-    if found.finding is Finding.ORPHAN:
+    if found.defect is Defect.ORPHAN:
         if adopting.adopt(found.store, found.key):
             return "made a row"
         quarantine.put(storage, found.key)
         return "put into quarantine"
-    if found.finding is Finding.PART:
+    if found.defect is Defect.PART:
         quarantine.put(storage, found.key)
         return "put into quarantine"
     version = found.version
-    if found.finding is Finding.COPY or version is None:
+    if found.defect is Defect.COPY or version is None:
         return _mend_copy(found)
     rows = Version.objects.filter(pk=version.pk, store=found.store)
-    if found.finding is Finding.MISSING:
+    if found.defect is Defect.MISSING:
         rows.update(missing_since=timezone.now())
         return "marked"
-    if found.finding is Finding.RETURNED:
+    if found.defect is Defect.RETURNED:
         if not version.sha256:
             measuring.measure(version)
         rows.update(missing_since=None)
@@ -120,7 +120,7 @@ def mend(found: Found) -> str:
     return _end(version)
 
 
-def _mend_copy(found: Found) -> str:
+def _mend_copy(found: FoundDefect) -> str:
     """Delete a copy whose version is gone, or has its bytes where its row says."""
     version = found.version
     if version is not None:
@@ -137,7 +137,7 @@ def _mend_copy(found: Found) -> str:
     return "deleted a copy"
 
 
-def _name_copy(version: Version, found: Found) -> str:
+def _name_copy(version: Version, found: FoundDefect) -> str:
     """Let a row whose own bytes are missing name its copy, if that is whole.
 
     So it is where the database is one from before a move.
@@ -176,8 +176,8 @@ def _end(version: Version) -> str:
 
 
 def _compare(
-    store: str, directory: str, names: list[str], before: datetime, result: Result
-) -> Iterator[Found]:
+    store: str, directory: str, names: list[str], before: datetime, result: SweepResult
+) -> Iterator[FoundDefect]:
     storage = storages[store]
     keys = {f"{directory}/{name}" for name in names}
     # After the listing: the row of each name that is in it was there before.
@@ -202,21 +202,21 @@ def _compare(
                 continue  # It may be read still.
             if key in noted and noted[key].noted_at >= before:
                 continue  # It may be read still, or be written.
-            kind = Finding.COPY if known or key in noted else Finding.ORPHAN
-            yield Found(kind, store, key, known or None)
+            kind = Defect.COPY if known or key in noted else Defect.ORPHAN
+            yield FoundDefect(kind, store, key, known or None)
     pending = _dead(store, rows.values(), before)
     for key, version in sorted(rows.items()):
         if version.pk in pending:
-            yield Found(Finding.PENDING, store, key, version)
+            yield FoundDefect(Defect.PENDING, store, key, version)
         elif version.state != Version.State.STORED:
             continue
         elif key not in keys and _is_missing(version):
-            yield Found(Finding.MISSING, store, key, version)
+            yield FoundDefect(Defect.MISSING, store, key, version)
         elif version.missing_since is not None:
-            yield Found(Finding.RETURNED, store, key, version)
+            yield FoundDefect(Defect.RETURNED, store, key, version)
 
 
-def _field_copies(store: str, before: datetime) -> Iterator[Found]:
+def _field_copies(store: str, before: datetime) -> Iterator[FoundDefect]:
     """Yield what was moved elsewhere, of the files that a field had put here.
 
     Their directories may hold what is not ours, and are not walked.
@@ -227,10 +227,10 @@ def _field_copies(store: str, before: datetime) -> Iterator[Found]:
         is_recent = version and version.moved_at and version.moved_at >= before
         with fresh(storages[store], copy.key):
             if not is_recent and storages[store].exists(copy.key):
-                yield Found(Finding.COPY, store, copy.key, version)
+                yield FoundDefect(Defect.COPY, store, copy.key, version)
 
 
-def _parts(store: str, before: datetime) -> Iterator[Found]:
+def _parts(store: str, before: datetime) -> Iterator[FoundDefect]:
     """Yield parts of uploads that the database does not know: it was restored."""
     if not apps.is_installed("uploads"):
         return
@@ -242,7 +242,7 @@ def _parts(store: str, before: datetime) -> Iterator[Found]:
         known = set(rows.values_list("key", flat=True))
         for key in sorted({f"{directory}/{name}" for name in names} - known):
             if not _is_younger(storage, key, before):
-                yield Found(Finding.PART, store, key)
+                yield FoundDefect(Defect.PART, store, key)
 
 
 def _dead(store: str, versions: Any, before: datetime) -> set[Any]:
@@ -301,22 +301,22 @@ def _directories_of_rows(store: str) -> Iterator[str]:
         yield key.rpartition("/")[0]
 
 
-def sweep(store: str, before: datetime, result: Result, *, force: bool) -> bool:
+def sweep(store: str, before: datetime, result: SweepResult, *, force: bool) -> bool:
     """Mend what is wrong in a store; return False where too much is, unless forced.
 
     What can't be done now is logged, counted, and left to the next sweep.
     """
     for found in find(store, before, result):
-        result.found[found.finding] += 1
-        if found.finding is Finding.MISSING and len(result.missing) < 100:
+        result.found[found.defect] += 1
+        if found.defect is Defect.MISSING and len(result.missing) < 100:
             result.missing.append(found.key)
     if result.is_suspicious and not force:
         return False
-    for found in find(store, before, Result()):
+    for found in find(store, before, SweepResult()):
         try:
             result.done[mend(found)] += 1
         except Exception:
-            logger.exception("Nothing could be done about: %s", found.finding)
+            logger.exception("Nothing could be done about: %s", found.defect)
             result.done["failed"] += 1
     copies.drop_old(store, before)
     return True

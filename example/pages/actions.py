@@ -20,7 +20,7 @@ from objects.conditions import Conditions, Unmet, object_etag
 from objects.models import StoredObject
 from pages import files
 from pages.forms import NamesForm, NewFolderForm, ShareForm
-from pages.listing import Place, folder_of
+from pages.listing import ListedFolder, folder_of
 from pages.showing import SeeOther, in_dialog, next_of, tell_undo
 from pages.templatetags.pages import folder_query
 from sharing import links
@@ -91,11 +91,11 @@ def said_of(before: StoredObject, after: StoredObject) -> str:
 @FORM
 def new_folder(request: HttpRequest) -> HttpResponse:
     """Go to a folder that nothing is in yet."""
-    place = Place.of(request.GET)
+    place = ListedFolder.of(request.GET)
     form = NewFolderForm(request.POST or None, label_suffix="")
     if form.is_valid():
         path = "/".join(filter(None, [place.folder, form.cleaned_data["name"]]))
-        return SeeOther(Place(path).url())
+        return SeeOther(ListedFolder(path).url())
     context = {
         "form": form,
         "title": _("New folder"),

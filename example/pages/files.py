@@ -21,7 +21,7 @@ from objects.conditions import object_etag
 from objects.models import StoredObject, Version
 from pages import listing
 from pages.kinds import extension_of, preview_of
-from pages.listing import Place
+from pages.listing import ListedFolder
 from pages.showing import is_part, part, shown
 from sharing import links
 from sharing.models import ShareLink
@@ -41,7 +41,7 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_safe
 def files(request: HttpRequest) -> HttpResponse:
     """Show a folder, or what is found in it."""
-    user, place = user_of(request), Place.of(request.GET)
+    user, place = user_of(request), ListedFolder.of(request.GET)
     folders = listing.folders(user, place)
     page = listing.page_of(user, place)
     ids = [one.pk for one in page]

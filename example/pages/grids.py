@@ -18,7 +18,7 @@ from tahoestorage.storage import TahoeStorage
 
 
 @dataclass(frozen=True)
-class Grid:
+class GridSummary:
     """The status of one store, in sentences for people.
 
     ``gateway`` is the address of the first, by which directories are changed; all of
@@ -35,7 +35,7 @@ class Grid:
     problems: list[tuple[str, str]]
 
 
-def grid_of(alias: str) -> Grid | None:
+def grid_of(alias: str) -> GridSummary | None:
     """Return the status of a store; None where it is on no grid.
 
     A few requests, which change nothing. What fails is a problem in the status.
@@ -48,7 +48,7 @@ def grid_of(alias: str) -> Grid | None:
     except (ImproperlyConfigured, OSError):
         return None  # That it does not answer, another line says.
     found = status_of(alias, storage, record)
-    return Grid(
+    return GridSummary(
         alias,
         found.gateway,
         [(each.error is None, each.address) for each in found.gateways],

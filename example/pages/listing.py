@@ -31,7 +31,7 @@ USUAL_SORT = "name"
 
 
 @dataclass(frozen=True)
-class Place:
+class ListedFolder:
     """A folder that is looked at, ``""`` for the top one, or what is searched in it."""
 
     folder: str = ""
@@ -40,7 +40,7 @@ class Place:
     page: int = 1
 
     @classmethod
-    def of(cls, given: QueryDict) -> Place:
+    def of(cls, given: QueryDict) -> ListedFolder:
         """Return the place of a request; raises Http404 where no folder can be so."""
         try:
             folder = names.clean_folder(given.get("folder", ""))
@@ -90,7 +90,7 @@ class Column:
     """The page that is sorted by it, or the other way round."""
 
 
-def columns(place: Place) -> dict[str, Column]:
+def columns(place: ListedFolder) -> dict[str, Column]:
     """Return the heads of the columns by key."""
     found = {}
     for key in ("name", "size", "changed"):
@@ -114,7 +114,7 @@ def seen(user: User, *, each: bool = False) -> QuerySet[StoredObject]:
     return objects.filter(deleted_at__isnull=True)
 
 
-def folders(user: User, place: Place) -> list[str]:
+def folders(user: User, place: ListedFolder) -> list[str]:
     """Return the names of the folders in the folder, at most MOST_FOLDERS and one.
 
     Three queries at most, whatever is in them: the database goes through the paths of
@@ -146,7 +146,7 @@ def folders(user: User, place: Place) -> list[str]:
     return list(found)
 
 
-def objects_in(user: User, place: Place) -> QuerySet[StoredObject]:
+def objects_in(user: User, place: ListedFolder) -> QuerySet[StoredObject]:
     """Return the objects of the folder; with a search, those in it at any depth."""
     if not place.search:
         found = seen(user, each=True).filter(folder=place.folder)
@@ -158,11 +158,11 @@ def objects_in(user: User, place: Place) -> QuerySet[StoredObject]:
     return found.order_by(*SORTS[place.sort]).select_related("current")
 
 
-def page_of(user: User, place: Place) -> Page[StoredObject]:
+def page_of(user: User, place: ListedFolder) -> Page[StoredObject]:
     """Return a page of them, the last one where there are fewer."""
     return Paginator(objects_in(user, place), PER_PAGE).get_page(place.page)
 
 
-def folder_of(found: StoredObject) -> Place:
+def folder_of(found: StoredObject) -> ListedFolder:
     """Return the place that lists the object."""
-    return Place(found.folder)
+    return ListedFolder(found.folder)

@@ -30,7 +30,7 @@ from objects import access, names, storing
 from objects.changing import PathTaken
 from objects.incoming import IncomingFile
 from pages.forms import check_limit
-from pages.listing import Place
+from pages.listing import ListedFolder
 from pages.showing import SeeOther
 from uploads import deferring
 
@@ -77,7 +77,7 @@ def job(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 @require_POST
 def upload(request: HttpRequest) -> HttpResponse:
     """Store the files of a form in a folder, and say what became of each."""
-    user, place = user_of(request), Place.of(request.POST)
+    user, place = user_of(request), ListedFolder.of(request.POST)
     stored = 0
     for file in request.FILES.getlist("files"):
         try:
@@ -102,7 +102,7 @@ def upload(request: HttpRequest) -> HttpResponse:
         )
     elif not request.FILES:
         messages.warning(request, _("No file was chosen."))
-    return SeeOther(Place(place.folder).url())
+    return SeeOther(ListedFolder(place.folder).url())
 
 
 def save(user: User, folder: str, file: UploadedFile[bytes]) -> None:

@@ -61,7 +61,7 @@ class Day:
 
 
 @dataclass(frozen=True)
-class Part:
+class BarPiece:
     """A piece of the bar of what may be used, in hundredths of it."""
 
     name: str
@@ -93,7 +93,7 @@ def usage(request: HttpRequest) -> HttpResponse:
     return render(request, "pages/usage.html", context)
 
 
-def parts_of(tenant: Tenant) -> list[Part]:
+def parts_of(tenant: Tenant) -> list[BarPiece]:
     """Return what the tenant's bytes are: used, under way, and free.
 
     Exports are no files: they are counted apart, and so are those that are being made.
@@ -125,7 +125,7 @@ def parts_of(tenant: Tenant) -> list[Part]:
     found, start = [], 0.0
     for name, label, size in sizes:
         length = 100 * size / whole
-        found.append(Part(name, label, size, round(start, 3), round(length, 3)))
+        found.append(BarPiece(name, label, size, round(start, 3), round(length, 3)))
         start += length
     return found
 

@@ -16,11 +16,11 @@ from objects.partwise import MOST_IN_MEMORY, PIECE, Buffers
 from tahoestorage.backends.sentparts import SentPart, part_length
 from tahoestorage.exceptions import UploadEnded
 from tahoestorage.verification import PartsDigest
-from uploads.bodies import Body
+from uploads.bodies import RequestBody
 from uploads.hashing import RunningHash
 from uploads.leases import Lease
 from uploads.models import Upload, UploadPart
-from uploads.parts import FilePart, Part, discard
+from uploads.parts import FilePart, IncomingPart, discard
 
 
 class Lost(storing.NotStored):
@@ -47,13 +47,15 @@ def reaches(upload: Upload, start: int, end: int) -> bool:
     return end == upload.size or start % length + end - start >= length
 
 
-class AssembledPart(Part):
+class AssembledPart(IncomingPart):
     """One that becomes a part of the object, with what files have of its beginning.
 
     Where the body ends too early, it becomes one more file.
     """
 
-    def __init__(self, lease: Lease, start: int, body: Body, buffers: Buffers) -> None:
+    def __init__(
+        self, lease: Lease, start: int, body: RequestBody, buffers: Buffers
+    ) -> None:
         upload = lease.upload
         super().__init__(upload, start)
         _begin(lease)
@@ -106,7 +108,7 @@ class AssembledPart(Part):
             left -= len(data)
             yield data
 
-    def sent(self) -> Part:
+    def sent(self) -> IncomingPart:
         if self._short is None:
             return self
         with self._short as content:

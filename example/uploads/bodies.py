@@ -10,7 +10,7 @@ from django.http.request import UnreadablePostError
 from objects.pace import TooSlow
 
 
-class Body:
+class RequestBody:
     """``length`` bytes that are read once; each of ``hashes`` is told of all of them.
 
     ``is_at_end`` once no more is to be had: it was read, or it broke off.

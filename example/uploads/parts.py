@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from objects.incoming import StreamedFile
-from uploads.bodies import Body
+from uploads.bodies import RequestBody
 from uploads.models import Upload, UploadPart
 
 
-class Part:
+class IncomingPart:
     """Bytes from ``start`` on, which another thread reads and sends.
 
     That calls `send`, and nothing else: the database is not asked there. `send` calls
@@ -41,7 +41,7 @@ class Part:
         self.on_read()
         self.is_read = True
 
-    def sent(self) -> Part:
+    def sent(self) -> IncomingPart:
         """Return what the store has of it now: itself, or what was made of it."""
         return self
 
@@ -56,7 +56,7 @@ class Part:
         """Delete what the store has of it; it does not count."""
 
 
-class FilePart(Part):
+class FilePart(IncomingPart):
     """One that becomes a file of its own, with this ``content``.
 
     Its row is made before the bytes are.
@@ -71,7 +71,7 @@ class FilePart(Part):
         self.content: Any = None
 
     @classmethod
-    def of(cls, upload: Upload, start: int, body: Body, most: int) -> FilePart:
+    def of(cls, upload: Upload, start: int, body: RequestBody, most: int) -> FilePart:
         """Return one that reads at most so many bytes of a body."""
         found = cls(upload, start)
         found.content = PartContent(body, most, found)
@@ -95,7 +95,7 @@ class FilePart(Part):
 class PartContent(StreamedFile):
     """The next bytes of a body, fewer where that ends, as the content of a file."""
 
-    def __init__(self, body: Body, most: int, part: Part) -> None:
+    def __init__(self, body: RequestBody, most: int, part: IncomingPart) -> None:
         super().__init__(body, most)
         self._part = part
 

@@ -22,11 +22,11 @@ from objects import partwise
 from objects.partwise import Buffers
 from uploads import assembly, composing, deferring
 from uploads.assembly import AssembledPart
-from uploads.bodies import Body
+from uploads.bodies import RequestBody
 from uploads.hashing import RunningHash
 from uploads.leases import Lease, expiry
 from uploads.models import Upload
-from uploads.parts import FilePart, Part
+from uploads.parts import FilePart, IncomingPart
 
 FILES_AT_ONCE = 2
 
@@ -53,8 +53,8 @@ def receive(
     elif composing.is_for(upload):
         whole = composing.running_hash(upload)
     hashes = [each for each in (whole, hashed) if each is not None]
-    body = Body(stream, length, *hashes)
-    found: list[Part] = []
+    body = RequestBody(stream, length, *hashes)
+    found: list[IncomingPart] = []
     with lease.kept():
         for part in _sent(lease, body, whole):
             found.append(part)
@@ -70,15 +70,15 @@ def receive(
 
 
 def _sent(
-    lease: Lease, body: Body, whole: RunningHash | None
-) -> Generator[Part, None, None]:
+    lease: Lease, body: RequestBody, whole: RunningHash | None
+) -> Generator[IncomingPart, None, None]:
     """Yield the parts of a body, one after another, as the store has them."""
     at_once, buffers = _most_at_once(lease.upload), Buffers()
     happened: SimpleQueue[None] = SimpleQueue()
-    pending: list[tuple[Part, Future[None]]] = []
-    last: Part | None = None
+    pending: list[tuple[IncomingPart, Future[None]]] = []
+    last: IncomingPart | None = None
 
-    def was_read(part: Part) -> None:
+    def was_read(part: IncomingPart) -> None:
         part.hash_state = None if whole is None else whole.state
         happened.put(None)
 
@@ -126,7 +126,9 @@ def _most_at_once(upload: Upload) -> int:
     return FILES_AT_ONCE
 
 
-def _next(lease: Lease, start: int, body: Body, buffers: Buffers) -> Part:
+def _next(
+    lease: Lease, start: int, body: RequestBody, buffers: Buffers
+) -> IncomingPart:
     upload, end = lease.upload, start + body.left
     if assembly.is_for(upload) and assembly.reaches(upload, start, end):
         return AssembledPart(lease, start, body, buffers)
@@ -134,7 +136,7 @@ def _next(lease: Lease, start: int, body: Body, buffers: Buffers) -> Part:
     return FilePart.of(upload, start, body, most)
 
 
-def keep(lease: Lease, parts: list[Part]) -> None:
+def keep(lease: Lease, parts: list[IncomingPart]) -> None:
     """Let parts that follow each other count, from the upload's offset on.
 
     With the last of them a job is started, or none counts, where the end of the upload

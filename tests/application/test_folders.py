@@ -12,7 +12,7 @@ from exports import sources
 from objects import access, finding
 from objects.models import StoredObject
 from pages import listing
-from pages.listing import Place
+from pages.listing import ListedFolder
 from tests.application.callers import client_of
 from tests.application.stores import put
 
@@ -38,7 +38,7 @@ def test_an_export_has_what_is_below_its_folder_alone(user: User) -> None:
 
 
 def test_a_search_within_a_folder_stays_there(user: User) -> None:
-    found = listing.objects_in(user, Place("photos", search="plan"))
+    found = listing.objects_in(user, ListedFolder("photos", search="plan"))
 
     assert folders_of(found) == BELOW
 
@@ -46,7 +46,7 @@ def test_a_search_within_a_folder_stays_there(user: User) -> None:
 def test_the_folders_in_a_folder_are_its_own(user: User) -> None:
     put(user, b"x", "plan.txt", "PHOTOS/2027")
 
-    assert listing.folders(user, Place("photos")) == ["2026"]
+    assert listing.folders(user, ListedFolder("photos")) == ["2026"]
 
 
 @pytest.mark.parametrize(

@@ -201,7 +201,7 @@ def test_a_thread_renews_the_lease_of_work_that_tells_nothing(
     def wait(work: Work) -> None:
         assert renewed.wait(60)
 
-    monkeypatch.setattr(kinds, "_kinds", {"tests.do": kinds.Kind("tests.do", wait)})
+    monkeypatch.setattr(kinds, "_kinds", {"tests.do": kinds.JobKind("tests.do", wait)})
     job = started()
 
     assert running.run_waiting() == 1
@@ -400,7 +400,7 @@ def test_the_command_of_the_sweep_tells_counts(
 @pytest.fixture
 def hourly(monkeypatch: pytest.MonkeyPatch) -> str:
     name = "tests.hourly"
-    made = kinds.Kind(name, lambda work: None, every=timedelta(hours=1))
+    made = kinds.JobKind(name, lambda work: None, every=timedelta(hours=1))
     monkeypatch.setitem(kinds._kinds, name, made)
     return name
 

@@ -15,7 +15,7 @@ from objects.access import Access
 from objects.grants import grant
 from objects.models import Version
 from pages import listing, usage
-from pages.listing import Place
+from pages.listing import ListedFolder
 from tests.application.stores import put
 from tests.application.test_pages import browser_of
 
@@ -89,11 +89,11 @@ def test_folders_are_those_with_something_that_is_seen(
 ) -> None:
     for many in (1, 1000):
         monkeypatch.setattr(granting, "MANY", many)
-        assert listing.folders(guest, Place()) == ["b", "d"]
-        assert listing.folders(guest, Place("b")) == ["c"]
-        assert listing.folders(guest, Place("d")) == ["e"]
-        assert listing.folders(guest, Place("d/e/f")) == []
-    assert "hidden" in listing.folders(user, Place())
+        assert listing.folders(guest, ListedFolder()) == ["b", "d"]
+        assert listing.folders(guest, ListedFolder("b")) == ["c"]
+        assert listing.folders(guest, ListedFolder("d")) == ["e"]
+        assert listing.folders(guest, ListedFolder("d/e/f")) == []
+    assert "hidden" in listing.folders(user, ListedFolder())
 
 
 def test_no_more_folders_are_told_than_are_shown(
@@ -103,7 +103,7 @@ def test_no_more_folders_are_told_than_are_shown(
     for number in range(4):
         put(user, b"x", "a", f"{number}/deep")
 
-    assert listing.folders(user, Place()) == ["0", "1", "2"]
+    assert listing.folders(user, ListedFolder()) == ["0", "1", "2"]
 
 
 def test_each_version_is_counted_on_its_own_day(user: User) -> None:

@@ -23,7 +23,7 @@ from tests.application.site import (
     make_thumbnails,
     served,
 )
-from tests.support.nginx_server import PublicProxy, public_proxy
+from tests.support.nginx_server import RunningProxy, public_proxy
 from tests.support.proxy import Proxy
 from tests.support.webm import SIZE, video
 
@@ -45,14 +45,14 @@ def gateway(tahoe_grid: LocalGrid) -> Iterator[Proxy]:
 @pytest.fixture(scope="module")
 def proxy(
     gateway: Proxy, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PublicProxy]:
+) -> Iterator[RunningProxy]:
     with public_proxy(tmp_path_factory.mktemp("nginx"), gateway.url) as proxy:
         yield proxy
 
 
 @pytest.fixture(scope="module")
 def environment(
-    tahoe_grid: LocalGrid, proxy: PublicProxy, tmp_path_factory: pytest.TempPathFactory
+    tahoe_grid: LocalGrid, proxy: RunningProxy, tmp_path_factory: pytest.TempPathFactory
 ) -> Environment:
     made = grid_environment(tahoe_grid, tmp_path_factory.mktemp("site"))
     return made | {"TAHOE_PUBLIC_BASE_URL": proxy.url}
@@ -88,7 +88,7 @@ def save(files: TahoeStorage, name: str, content: bytes) -> str:
 
 
 def test_the_example_s_page_takes_its_photos_from_the_proxy(
-    page: Page, proxy: PublicProxy, site: Site, environment: Environment
+    page: Page, proxy: RunningProxy, site: Site, environment: Environment
 ) -> None:
     make_thumbnails(environment, site)
     page.goto(EVENT)
@@ -213,7 +213,7 @@ def test_a_drawing_is_shown_within_a_page(page: Page, files: TahoeStorage) -> No
 
 
 def test_a_link_from_a_file_tells_nobody_its_cap(
-    page: Page, files: TahoeStorage, proxy: PublicProxy
+    page: Page, files: TahoeStorage, proxy: RunningProxy
 ) -> None:
     url = save(files, "words.txt", b"words " * 20)
     page.goto(url)

@@ -220,7 +220,7 @@ def test_a_dry_run_changes_nothing(user: User, storage: Any) -> None:
 
     told = sweep("--dry-run", status=1)
 
-    assert told["found"] == {sweeping.Finding.ORPHAN: 1, sweeping.Finding.MISSING: 1}
+    assert told["found"] == {sweeping.Defect.ORPHAN: 1, sweeping.Defect.MISSING: 1}
     version.refresh_from_db()
     assert version.missing_since is None
     assert names_in(storage, "tenants") == ["tenants/stray"]
@@ -245,7 +245,7 @@ def test_two_sweeps_at_once_do_no_harm(user: User, storage: Any) -> None:
     Tenant.objects.update(used_bytes=0, used_objects=0)
     storage.save("tenants/stray", ContentFile(b"stray"))
     pending = begin(user, b"content", "pending")
-    found = list(sweeping.find("default", timezone.now(), sweeping.Result()))
+    found = list(sweeping.find("default", timezone.now(), sweeping.SweepResult()))
     assert len(found) == 3
 
     for one in found:

@@ -29,8 +29,8 @@ def only_these(monkeypatch: pytest.MonkeyPatch) -> None:
             raise kinds.Failed("It can't.")
 
     made = (
-        kinds.Kind(AWAITED, nothing),
-        kinds.Kind(BACKGROUND, nothing, priority=Priority.BACKGROUND),
+        kinds.JobKind(AWAITED, nothing),
+        kinds.JobKind(BACKGROUND, nothing, priority=Priority.BACKGROUND),
     )
     monkeypatch.setattr(kinds, "_kinds", {kind.name: kind for kind in made})
 

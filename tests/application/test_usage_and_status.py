@@ -403,7 +403,7 @@ def test_a_failure_within_a_job_is_noted_when_that_has_ended(
             logging.getLogger("tahoestorage.cache").warning("The cache: %s", "full")
             raise GatewayTimeout("no answer")
 
-    made = kinds.Kind("tests.fail", fail)
+    made = kinds.JobKind("tests.fail", fail)
     monkeypatch.setattr(kinds, "_kinds", {"tests.fail": made})
     start("tests.fail")
 

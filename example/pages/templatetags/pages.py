@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from objects.models import StoredObject
 from pages.kinds import has_thumbnail, preview_of
-from pages.listing import Place
+from pages.listing import ListedFolder
 
 register = template.Library()
 PLACES = (
@@ -43,7 +43,7 @@ ICONS = {
 
 
 @dataclass(frozen=True)
-class Link:
+class NavigationLink:
     """One of the navigation."""
 
     label: Any
@@ -52,7 +52,7 @@ class Link:
 
 
 @register.simple_tag(takes_context=True)
-def navigation(context: Context) -> list[Link]:
+def navigation(context: Context) -> list[NavigationLink]:
     """Return the links to the parts of the site that are there."""
     request, user = context.get("request"), context.get("user")
     path = getattr(request, "path", "")
@@ -64,7 +64,7 @@ def navigation(context: Context) -> list[Link]:
             url = reverse(name)
         except NoReverseMatch:
             continue
-        found.append(Link(label, url, url != "/" and path.startswith(url)))
+        found.append(NavigationLink(label, url, url != "/" and path.startswith(url)))
     return found
 
 
@@ -78,7 +78,7 @@ def undo_url(message: Message) -> str:
 @register.simple_tag
 def folder_url(folder: str, name: str = "") -> str:
     """Return the page of a folder, or of one of a name in it."""
-    return Place("/".join(filter(None, [folder, name]))).url()
+    return ListedFolder("/".join(filter(None, [folder, name]))).url()
 
 
 @register.simple_tag
@@ -88,7 +88,7 @@ def folder_query(folder: str) -> str:
 
 
 @register.simple_tag
-def page_url(place: Place, number: int) -> str:
+def page_url(place: ListedFolder, number: int) -> str:
     """Return another page of what is listed."""
     return place.url(page=number)
 

@@ -14,7 +14,13 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config import secrets
 from tests.application.site import EXAMPLE
-from tests.support.gcs_servers import GCS, Handler, SendResponse, Server, refusal
+from tests.support.gcs_servers import (
+    GCS,
+    Handler,
+    PlayedResponse,
+    ThreadServer,
+    refusal,
+)
 
 RESOURCE = "projects/site/secrets/password"
 VALUE = "planted-value-of-a-secret"
@@ -30,10 +36,10 @@ class _ManagerHandler(Handler):
             return
         data = base64.b64encode(self.server.value.encode()).decode()
         body = json.dumps({"name": RESOURCE, "payload": {"data": data}}).encode()
-        self.send(SendResponse(200, {"Content-Type": "application/json"}, body))
+        self.send(PlayedResponse(200, {"Content-Type": "application/json"}, body))
 
 
-class Manager(Server):
+class Manager(ThreadServer):
     """Has one secret, or does not answer while ``value`` is None."""
 
     def __init__(self) -> None:

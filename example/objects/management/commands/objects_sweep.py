@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts import stores
 from config.checking import FOR_COMMANDS
 from objects import quarantine
-from objects.sweeping import Finding, Result, find, sweep
+from objects.sweeping import Defect, SweepResult, find, sweep
 from tahoestorage.exceptions import TahoeStorageError
 
 HOURS = 24
@@ -54,7 +54,7 @@ class Command(BaseCommand):
         wrong = False
         try:
             for alias in stores.aliases():
-                result = Result()
+                result = SweepResult()
                 told[alias] = {"stopped": False, "expired": 0}
                 try:
                     wrong |= self._store(alias, before, result, told[alias], options)
@@ -82,20 +82,20 @@ class Command(BaseCommand):
         self,
         alias: str,
         before: Any,
-        result: Result,
+        result: SweepResult,
         told: dict[str, Any],
         options: dict[str, Any],
     ) -> bool:
         """Sweep one store; return whether something is wrong with it afterwards."""
         if options["dry_run"]:
             for found in find(alias, before, result):
-                result.found[found.finding] += 1
+                result.found[found.defect] += 1
             told["stopped"] = result.is_suspicious and not options["force"]
         elif not sweep(alias, before, result, force=options["force"]):
             told["stopped"] = True
         storage = storages[alias]
         told["expired"] = quarantine.expire(storage, dry_run=options["dry_run"])
-        bad = result.found[Finding.MISSING] or result.done["failed"]
+        bad = result.found[Defect.MISSING] or result.done["failed"]
         return bool(bad or told["stopped"])
 
     def _tell(self, told: dict[str, dict[str, Any]], options: dict[str, Any]) -> None:
