@@ -68,7 +68,7 @@ for line in sys.stdin:
 
 
 @dataclass
-class Result:
+class GatewayFigures:
     """What became of the saves of some rounds."""
 
     saves: int = 0
@@ -123,7 +123,7 @@ class Writers:
         for process in self._processes:
             _line(process)
 
-    def save(self, directory: str, result: Result, saves: int = SAVES) -> None:
+    def save(self, directory: str, result: GatewayFigures, saves: int = SAVES) -> None:
         """Do one round below ``directory``, and look at what is there afterwards."""
         wanted = [
             [
@@ -211,7 +211,7 @@ def fill(server: RedisServer, stop: threading.Event) -> None:
 
 
 def measure(
-    kind: str, rounds: int, grid: LocalGrid, result: Result, saves: int = SAVES
+    kind: str, rounds: int, grid: LocalGrid, result: GatewayFigures, saves: int = SAVES
 ) -> None:
     """Do some rounds with a Redis of a kind on a new root of a grid."""
     with tempfile.TemporaryDirectory() as work:
@@ -245,7 +245,7 @@ def main() -> None:
     arguments = parser.parse_args()
     wrong = 0
     for kind in arguments.redis or REDIS:
-        result = Result()
+        result = GatewayFigures()
         with LocalGrid(servers=arguments.servers, gateways=2) as grid:
             measure(kind, arguments.rounds, grid, result)
         print(f"Redis: {kind}; {result}", flush=True)

@@ -57,7 +57,7 @@ def look_up(name):
 
 
 @dataclass
-class Result:
+class HostFigures:
     """What the other host has read, and what the Redis has dropped."""
 
     changes: int = 0
@@ -113,9 +113,9 @@ def two_hosts(grid: LocalGrid, url: str) -> Iterator[tuple[Worker, Worker]]:
         yield hosts[0], hosts[1]
 
 
-def measure(policy: str, changes: int) -> Result:
+def measure(policy: str, changes: int) -> HostFigures:
     """Make so many changes on one host, and ask another one after each."""
-    result = Result()
+    result = HostFigures()
     right: dict[str, str | None] = {}
     counters: set[bytes | None] = set()
     with (

@@ -143,7 +143,7 @@ def one_trial() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def quick_keys() -> Iterator[None]:
     """Make the keys of directories as quickly as the tests' grids do."""
-    keys = quick_tahoe.Keys()
+    keys = quick_tahoe.KeyStock()
     with pytest.MonkeyPatch.context() as patch:
         bits = directorykeys.BITS
         patch.setattr(directorykeys, "generate", lambda: keys.make(bits)[0])

@@ -21,7 +21,7 @@ import pytest
 
 from benchmarks.chaos import checks
 from benchmarks.chaos.checks import SAVES
-from benchmarks.chaos.outcome import Outcome
+from benchmarks.chaos.outcome import DayOutcome
 from benchmarks.chaos.record import History, Record
 from benchmarks.chaos.stage import Stage
 
@@ -129,7 +129,7 @@ def test_a_day_that_cant_be_tried_here_did_not_go_well(tmp_path: Path) -> None:
 def test_a_day_that_breaks_off_has_a_row_that_says_so(tmp_path: Path) -> None:
     counts, page = tmp_path / "chaos.json", tmp_path / "page.md"
     page.write_text("<!-- made by `make chaos` -->\n<!-- end -->\n")
-    before = {"days": {"server-old": Outcome(acknowledged=7).as_json()}}
+    before = {"days": {"server-old": DayOutcome(acknowledged=7).as_json()}}
     counts.write_text(json.dumps(before))
 
     # No grid can be made.
@@ -161,7 +161,7 @@ class Staged:
     """A stage on which changes take ``beside`` seconds beside a check, and 1 alone."""
 
     def __init__(self, beside: float) -> None:
-        self.outcome = Outcome(acknowledged=1)
+        self.outcome = DayOutcome(acknowledged=1)
         now = time.monotonic()
         took = [(now, 1.0), (now + 20.0, beside)]
         self.history = SimpleNamespace(
@@ -226,9 +226,9 @@ def test_what_is_lost_is_told_from_what_may_be_either_way(tmp_path: Path) -> Non
 
 
 def test_an_outcome_is_well_only_where_something_was_tried() -> None:
-    assert not Outcome().is_well
-    assert Outcome(acknowledged=1).is_well
-    assert not Outcome(acknowledged=1, unclear=1).is_well
+    assert not DayOutcome().is_well
+    assert DayOutcome(acknowledged=1).is_well
+    assert not DayOutcome(acknowledged=1, unclear=1).is_well
 
 
 def test_no_error_on_the_page_is_a_stranger() -> None:

@@ -44,7 +44,13 @@ from tahoestorage.tahoe.children import Link
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.uploads import UploadBody
 from tahoestorage.testing.grid import LocalGrid
-from tests.support.marks import Marks, Seen, command_lines, everything_seen, quoted
+from tests.support.marks import (
+    Marks,
+    SeenRecords,
+    command_lines,
+    everything_seen,
+    quoted,
+)
 from tests.support.ports import free_port
 from tests.support.proxy import (
     Action,
@@ -104,7 +110,7 @@ def fill(root: Cap, grid: LocalGrid) -> Marks:
 
 
 @pytest.fixture
-def seen() -> Iterator[Seen]:
+def seen() -> Iterator[SeenRecords]:
     with everything_seen() as seen:
         yield seen
 
@@ -196,7 +202,7 @@ def test_no_operation_on_the_grid_lets_a_secret_out(
     tahoe_grid: LocalGrid,
     root: Cap,
     marks: Marks,
-    seen: Seen,
+    seen: SeenRecords,
     settings: Settings,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -328,7 +334,7 @@ def test_no_failure_of_a_gateway_lets_a_secret_out(
     proxy: Proxy,
     root: Cap,
     marks: Marks,
-    seen: Seen,
+    seen: SeenRecords,
     failure: str,
     method: str,
 ) -> None:
@@ -354,7 +360,7 @@ def test_no_failure_of_a_gateway_lets_a_secret_out(
 
 
 def test_a_move_that_ends_half_way_lets_no_secret_out(
-    proxy: Proxy, root: Cap, marks: Marks, seen: Seen
+    proxy: Proxy, root: Cap, marks: Marks, seen: SeenRecords
 ) -> None:
     proxy.rule(lambda seen: seen.method == "DELETE", SendResponse(500), None)
     storage = TahoeStorage(
@@ -366,7 +372,7 @@ def test_a_move_that_ends_half_way_lets_no_secret_out(
 
 
 def test_a_gateway_that_is_away_lets_no_secret_out(
-    root: Cap, marks: Marks, seen: Seen, tmp_path: Path
+    root: Cap, marks: Marks, seen: SeenRecords, tmp_path: Path
 ) -> None:
     storage = TahoeStorage(
         base_url=GATEWAY_AWAY,
@@ -382,7 +388,7 @@ def test_a_gateway_that_is_away_lets_no_secret_out(
 
 
 def test_a_root_that_is_read_only_lets_no_secret_out(
-    tahoe_grid: LocalGrid, root: Cap, marks: Marks, seen: Seen
+    tahoe_grid: LocalGrid, root: Cap, marks: Marks, seen: SeenRecords
 ) -> None:
     storage = TahoeStorage(
         base_url=tahoe_grid.base_url, base_cap=root.read_only.uri, cache=False
@@ -465,7 +471,7 @@ def pages(settings: Settings, options: dict[str, Any], name: str) -> list[str]:
 @pytest.mark.parametrize("wrong", WRONG_OPTIONS)
 def test_wrong_options_let_no_secret_out(
     kept: tuple[Cap, Marks],
-    seen: Seen,
+    seen: SeenRecords,
     settings: Settings,
     tmp_path: Path,
     wrong: str,
@@ -490,7 +496,7 @@ def test_wrong_options_let_no_secret_out(
 )
 def test_wrong_settings_let_no_secret_out(
     kept: tuple[Cap, Marks],
-    seen: Seen,
+    seen: SeenRecords,
     settings: Settings,
     tmp_path: Path,
     wrong: str,
@@ -513,7 +519,7 @@ def test_the_page_of_a_failure_lets_no_secret_out(
     tahoe_grid: LocalGrid,
     root: Cap,
     marks: Marks,
-    seen: Seen,
+    seen: SeenRecords,
     settings: Settings,
     name: str,
     cap: str,
@@ -534,7 +540,7 @@ def test_a_redis_s_password_is_let_out_nowhere(
     tahoe_grid: LocalGrid,
     root: Cap,
     marks: Marks,
-    seen: Seen,
+    seen: SeenRecords,
     settings: Settings,
     tmp_path: Path,
 ) -> None:
@@ -565,7 +571,7 @@ def test_a_redis_s_password_is_let_out_nowhere(
 
 
 def test_the_keys_of_other_stores_are_let_out_nowhere(
-    moto: S3Server, seen: Seen, settings: Settings, tmp_path: Path
+    moto: S3Server, seen: SeenRecords, settings: Settings, tmp_path: Path
 ) -> None:
     marks = Marks()
     marks.add("the secret key", S3_KEY)
@@ -598,7 +604,7 @@ def test_the_keys_of_other_stores_are_let_out_nowhere(
     assert marks.in_(seen.text) == set()
 
 
-def test_the_key_of_a_service_account_is_let_out_nowhere(seen: Seen) -> None:
+def test_the_key_of_a_service_account_is_let_out_nowhere(seen: SeenRecords) -> None:
     pem = (
         rsa.generate_private_key(public_exponent=65537, key_size=2048)
         .private_bytes(
@@ -666,7 +672,7 @@ def watched(
 
 
 def test_a_new_root_s_cap_is_in_its_file_and_nowhere_else(
-    tahoe_grid: LocalGrid, seen: Seen, tmp_path: Path
+    tahoe_grid: LocalGrid, seen: SeenRecords, tmp_path: Path
 ) -> None:
     (tmp_path / "site_settings.py").write_text(
         "SECRET_KEY = 'x'\nINSTALLED_APPS = ['tahoestorage']\n"
@@ -693,7 +699,7 @@ def test_a_new_root_s_cap_is_in_its_file_and_nowhere_else(
 
 
 def test_the_secrets_of_a_private_grid_are_let_out_nowhere(
-    seen: Seen, tmp_path: Path
+    seen: SeenRecords, tmp_path: Path
 ) -> None:
     lines: set[str] = set()
     with LocalGrid(tmp_path / "grid", servers=2) as grid:

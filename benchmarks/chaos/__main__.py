@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.disable(logging.CRITICAL)
 
     from benchmarks.chaos.days import DAYS
-    from benchmarks.chaos.outcome import Outcome
+    from benchmarks.chaos.outcome import DayOutcome
     from benchmarks.chaos.page import cells, table, write_page
     from benchmarks.chaos.stage import stage_on
     from tahoestorage.testing.grid import LocalGrid
@@ -100,10 +100,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for day in DAYS:
             print(f"{day.name:<24} {day.title}")
         return 0 if given.list else 2
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, DayOutcome] = {}
     if given.only and given.json.exists():
         before = json.loads(given.json.read_text("utf-8"))["days"]
-        outcomes = {name: Outcome.of_json(found) for name, found in before.items()}
+        outcomes = {name: DayOutcome.of_json(found) for name, found in before.items()}
     wrong = untried = 0
     with ExitStack() as nodes, ExitStack() as grids:
         grid: LocalGrid | None = None
@@ -127,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     day.act(stage)
                     outcome = stage.finish()
             except Exception as error:
-                outcome = Outcome(failed=f"{type(error).__name__}: {error}")
+                outcome = DayOutcome(failed=f"{type(error).__name__}: {error}")
                 print(f"    FAILED: {outcome.failed}", flush=True)
                 # It may be broken: the next one gets a new one.
                 grids.close()

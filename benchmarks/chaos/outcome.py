@@ -8,7 +8,7 @@ from typing import Any, Self
 
 
 @dataclass
-class Outcome:
+class DayOutcome:
     """Counts of one day; ``back`` are the seconds until a change is made again."""
 
     acknowledged: int = 0

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from benchmarks.chaos.day import Day
-from benchmarks.chaos.outcome import Outcome
+from benchmarks.chaos.outcome import DayOutcome
 
 START, END = "<!-- made by `make chaos` -->", "<!-- end -->"
 HEAD = (
@@ -15,14 +15,14 @@ HEAD = (
 )
 
 
-def table(days: Iterable[Day], outcomes: Mapping[str, Outcome]) -> str:
+def table(days: Iterable[Day], outcomes: Mapping[str, DayOutcome]) -> str:
     """Return the rows of the days that were tried, and their sums."""
     rows = [
         [_title(day, outcomes[day.name]), *cells(outcomes[day.name])]
         for day in days
         if day.name in outcomes
     ]
-    total = Outcome()
+    total = DayOutcome()
     for each in outcomes.values():
         total.acknowledged += each.acknowledged
         total.lost += each.lost
@@ -35,11 +35,11 @@ def table(days: Iterable[Day], outcomes: Mapping[str, Outcome]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _title(day: Day, outcome: Outcome) -> str:
+def _title(day: Day, outcome: DayOutcome) -> str:
     return f"{day.title} ({outcome.note})" if outcome.note else day.title
 
 
-def cells(outcome: Outcome) -> list[str]:
+def cells(outcome: DayOutcome) -> list[str]:
     """Return what a row says of a day."""
     if outcome.failed:
         return ["FAILED", *[""] * (len(HEAD) - 2)]

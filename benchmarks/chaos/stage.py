@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.chaos.actor import Task
-from benchmarks.chaos.outcome import Outcome
+from benchmarks.chaos.outcome import DayOutcome
 from benchmarks.chaos.record import History
 from tahoestorage.testing.grid import LocalGrid
 
@@ -68,7 +68,7 @@ class Stage:
     def __init__(self, grid: LocalGrid, folder: Path) -> None:
         self.grid, self.folder = grid, folder
         self.cache = folder / "cache"
-        self.outcome = Outcome()
+        self.outcome = DayOutcome()
         self.record = folder / "record"
         self.record.touch()
         self.history = History(self.record)
@@ -164,7 +164,7 @@ class Stage:
         self.wait(lambda: bool(found()))
         self.outcome.back = max(self.outcome.back or 0.0, found()[0] - since)
 
-    def finish(self) -> Outcome:
+    def finish(self) -> DayOutcome:
         """End all processes, compare the store with the record, and return it all.
 
         A day may do so itself, while the disk of its cache is there.

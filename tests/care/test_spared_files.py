@@ -18,7 +18,7 @@ from tests.support import commands
 from tests.support.commands import Made
 from tests.support.moves import Add, contents, fill
 from tests.support.papers.models import Elsewhere, Paper, Unmanaged
-from tests.support.proxy import Change, Proxy
+from tests.support.proxy import ChangeBody, Proxy
 from tests.support.s3_servers import S3Server
 
 pytestmark = pytest.mark.django_db
@@ -200,8 +200,10 @@ def test_of_a_store_that_lists_milliseconds_orphans_are_deleted_unless_overwritt
                 file.write(b"4")
             return body
 
-        proxy.rule(lambda seen: "list-type=2" in seen.target, Change(more_exact), None)
-        proxy.rule(lambda seen: seen.method == "DELETE", Change(overwrite))
+        proxy.rule(
+            lambda seen: "list-type=2" in seen.target, ChangeBody(more_exact), None
+        )
+        proxy.rule(lambda seen: seen.method == "DELETE", ChangeBody(overwrite))
         later(2 * DAY)
         run("--report", str(report))
 

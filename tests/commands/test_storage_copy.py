@@ -43,7 +43,7 @@ from tests.support.moves import (
     KINDS,
     PATIENCE,
     Add,
-    Made,
+    Copied,
     contents,
     copy,
     django,
@@ -562,7 +562,7 @@ def test_killed_half_way_it_copies_only_the_rest(target: str, site: Path) -> Non
     assert len(there) == 12
     assert there.items() <= MANY.items()
 
-    again = Made(0, django(site, "storage_copy", "from", target, "--json").stdout, "")
+    again = Copied(0, django(site, "storage_copy", "from", target, "--json").stdout, "")
 
     assert again.counts == {
         "copied": len(MANY) - len(there),
@@ -585,7 +585,7 @@ def test_ctrl_c_ends_it_in_good_order(target: str, site: Path) -> None:
     assert process.returncode == 130
     assert "Traceback" not in err
     assert "Interrupted. The next run goes on from here." in err
-    done = Made(130, out, err)
+    done = Copied(130, out, err)
     there = stored(site, target)
     assert done.json["status"] == "interrupted"
     assert done.counts == {"copied": len(there)}
@@ -630,10 +630,10 @@ def test_two_at_once_spoil_nothing(target: str, site: Path) -> None:
 
     assert stored(site, target) == MANY
     for process, (out, err) in zip((one, other), outs, strict=True):
-        done = Made(process.returncode, out, err)
+        done = Copied(process.returncode, out, err)
         assert sum(done.counts.values()) == len(MANY)
         assert all("another process" in f["reason"] for f in done.json["failures"])
-    assert Made(0, django(site, "storage_copy", *both).stdout, "").counts == {
+    assert Copied(0, django(site, "storage_copy", *both).stdout, "").counts == {
         "skipped": len(MANY)
     }
 

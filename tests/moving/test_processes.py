@@ -17,7 +17,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage
 
 from tahoestorage.backends.s3 import S3Storage
-from tests.support.moves import PATIENCE, Made, running, wait_until, write_to_disk
+from tests.support.moves import PATIENCE, Copied, running, wait_until, write_to_disk
 from tests.support.s3_servers import S3Server
 
 FILES = {f"{n % 3}/{n}.bin": b"%d" % n for n in range(120)}
@@ -118,11 +118,11 @@ class Site(NamedTuple):
                 found[name] = file.read()
         return found
 
-    def copy(self, *options: str) -> tuple[Made, int]:
+    def copy(self, *options: str) -> tuple[Copied, int]:
         """Run the command; return what it has done, and its process."""
         with running(self.path, "from", "to", "--json", *options) as process:
             out, err = process.communicate(timeout=PATIENCE)
-        return Made(process.returncode, out, err), process.pid
+        return Copied(process.returncode, out, err), process.pid
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tahoestorage.testing.grid import LocalGrid
-from tests.support.nginx_server import PublicProxy, public_proxy
+from tests.support.nginx_server import RunningProxy, public_proxy
 from tests.support.proxy import Proxy
 
 
@@ -21,7 +21,7 @@ def gateway(tahoe_grid: LocalGrid) -> Iterator[Proxy]:
 @pytest.fixture(scope="module")
 def proxy(
     gateway: Proxy, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PublicProxy]:
+) -> Iterator[RunningProxy]:
     """nginx, as ``tahoe_nginx`` has it for this gateway."""
     with public_proxy(tmp_path_factory.mktemp("nginx"), gateway.url) as proxy:
         yield proxy

@@ -19,7 +19,7 @@ import requests
 
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.testing.grid import LocalGrid
-from tests.support.nginx_server import PublicProxy
+from tests.support.nginx_server import RunningProxy
 from tests.support.proxy import Proxy
 
 CONTENT = b"What visitors may read, if they have its cap. " * 3
@@ -311,7 +311,7 @@ def error(request: bytes, received: bytes) -> str | None:
 
 
 def test_none_of_two_thousand_hostile_requests_reaches_the_gateway(
-    proxy: PublicProxy, gateway: Proxy, caps: dict[str, str]
+    proxy: RunningProxy, gateway: Proxy, caps: dict[str, str]
 ) -> None:
     tried = list(dict.fromkeys(matrix(caps)))
     assert len(tried) >= 2000
@@ -327,7 +327,7 @@ def test_none_of_two_thousand_hostile_requests_reaches_the_gateway(
 
 
 def test_what_the_matrix_is_made_of_does_pass_as_it_is_meant(
-    proxy: PublicProxy, gateway: Proxy, caps: dict[str, str]
+    proxy: RunningProxy, gateway: Proxy, caps: dict[str, str]
 ) -> None:
     for kind, content in (("chk", CONTENT), ("lit", b"short")):
         target = f"/named/{quote(caps[kind], safe='')}/a.txt"
@@ -342,7 +342,7 @@ def test_what_the_matrix_is_made_of_does_pass_as_it_is_meant(
 
 
 def test_only_the_proxy_itself_gets_to_its_second_server(
-    proxy: PublicProxy, gateway: Proxy, caps: dict[str, str]
+    proxy: RunningProxy, gateway: Proxy, caps: dict[str, str]
 ) -> None:
     target = f"/named/{quote(caps['chk'], safe='')}/a.txt"
     request = f"GET {target} HTTP/1.1\r\nHost: tahoe-parts.invalid\r\n\r\n".encode()
@@ -351,7 +351,7 @@ def test_only_the_proxy_itself_gets_to_its_second_server(
     assert gateway.seen == []
 
 
-def test_no_log_has_a_cap(proxy: PublicProxy, caps: dict[str, str]) -> None:
+def test_no_log_has_a_cap(proxy: RunningProxy, caps: dict[str, str]) -> None:
     responses(proxy.address, f"GET /uri/{caps['dir2']} HTTP/1.1\r\n\r\n".encode())
     logs = "".join(log.read_text() for log in Path(proxy.directory).glob("*.log"))
     assert '"' in logs

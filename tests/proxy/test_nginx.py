@@ -21,7 +21,7 @@ from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.publicurls import public_url
 from tahoestorage.testing.grid import LocalGrid
-from tests.support.nginx_server import PublicProxy, public_proxy
+from tests.support.nginx_server import RunningProxy, public_proxy
 from tests.support.proxy import CutBody, Proxy, Seen, SendResponse
 
 SLICE = 2**20
@@ -43,7 +43,7 @@ def visitor() -> Iterator[requests.Session]:
 
 
 @pytest.fixture(scope="module")
-def files(tahoe_grid: LocalGrid, proxy: PublicProxy) -> TahoeStorage:
+def files(tahoe_grid: LocalGrid, proxy: RunningProxy) -> TahoeStorage:
     """A storage whose public URLs lead to the proxy."""
     return TahoeStorage(
         base_url=tahoe_grid.base_url,
@@ -210,7 +210,7 @@ NAMES = st.text(CHARACTERS, min_size=1, max_size=255).filter(
 
 @settings(max_examples=400, deadline=None)
 @given(name=NAMES)
-def test_a_file_of_any_name_is_found(proxy: PublicProxy, name: str) -> None:
+def test_a_file_of_any_name_is_found(proxy: RunningProxy, name: str) -> None:
     url = public_url(proxy.url, "URI:LIT:nbswy3dp", name)
     with requests.Session() as visitor:
         visitor.trust_env = False
@@ -227,7 +227,7 @@ def test_a_file_of_any_name_is_found(proxy: PublicProxy, name: str) -> None:
     ],
 )
 def test_whatever_is_in_a_name_is_no_harm(
-    proxy: PublicProxy, visitor: requests.Session, name: str
+    proxy: RunningProxy, visitor: requests.Session, name: str
 ) -> None:
     url = public_url(proxy.url, "URI:LIT:nbswy3dp", name)
     assert visitor.get(url).content == b"hello"
@@ -236,7 +236,7 @@ def test_whatever_is_in_a_name_is_no_harm(
 @pytest.mark.parametrize("target", ["named/{0}/a", "file/{0}/a", "file/{0}/@@named=/a"])
 @pytest.mark.parametrize("colon", [":", "%3A"])
 def test_each_spelling_of_tahoe_s_own_is_understood(
-    proxy: PublicProxy, visitor: requests.Session, target: str, colon: str
+    proxy: RunningProxy, visitor: requests.Session, target: str, colon: str
 ) -> None:
     cap = "URI:LIT:nbswy3dp".replace(":", colon)
     url = f"{proxy.url}/{target.format(cap)}"
@@ -545,7 +545,7 @@ def test_a_visitor_who_never_says_what_it_wants_is_let_go(
 @pytest.fixture(scope="module")
 def all_kinds(
     gateway: Proxy, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PublicProxy]:
+) -> Iterator[RunningProxy]:
     directory = tmp_path_factory.mktemp("all-kinds")
     both = ("--mutable", "--directories")
     with public_proxy(directory, gateway.url, *both) as proxy:
@@ -555,8 +555,8 @@ def all_kinds(
 @pytest.mark.parametrize("form", ["sdmf", "mdmf"])
 def test_a_mutable_file_is_read_as_it_is_now(
     tahoe_grid: LocalGrid,
-    all_kinds: PublicProxy,
-    proxy: PublicProxy,
+    all_kinds: RunningProxy,
+    proxy: RunningProxy,
     visitor: requests.Session,
     form: str,
 ) -> None:
@@ -578,8 +578,8 @@ def test_a_mutable_file_is_read_as_it_is_now(
 
 def test_a_directory_is_listed_and_its_files_are_read(
     files: TahoeStorage,
-    all_kinds: PublicProxy,
-    proxy: PublicProxy,
+    all_kinds: RunningProxy,
+    proxy: RunningProxy,
     visitor: requests.Session,
 ) -> None:
     save(files, "below/it/kept for all.txt", b"what is in the file " * 9)

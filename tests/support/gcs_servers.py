@@ -54,7 +54,7 @@ def private_key() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
-class Sent(NamedTuple):
+class SentToGCS(NamedTuple):
     """A request, as it came; of a long body the start."""
 
     method: str
@@ -84,17 +84,17 @@ class Sent(NamedTuple):
         return {"GET": "stat", "DELETE": "delete"}.get(self.method, self.method)
 
 
-class SendResponse(NamedTuple):
+class PlayedResponse(NamedTuple):
     status: int
     headers: dict[str, str]
     body: bytes
 
 
-def refusal(status: int, message: str) -> SendResponse:
+def refusal(status: int, message: str) -> PlayedResponse:
     """Return a response as Google words it."""
     error = {"code": status, "message": message, "errors": [{"message": message}]}
     body = json.dumps({"error": error}).encode()
-    return SendResponse(status, {"Content-Type": "application/json"}, body)
+    return PlayedResponse(status, {"Content-Type": "application/json"}, body)
 
 
 # What becomes of the next request of a kind.
@@ -104,7 +104,7 @@ CUT = "the body of the answer ends half way"
 STALL = "nothing is answered for a while"
 
 
-class Server(ThreadingHTTPServer):
+class ThreadServer(ThreadingHTTPServer):
     """A server in a thread of this process."""
 
     daemon_threads = True
@@ -136,14 +136,14 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
 
-    def receive(self) -> Sent:
+    def receive(self) -> SentToGCS:
         parts = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        return Sent(self.command, parts.path, query, headers, body)
+        return SentToGCS(self.command, parts.path, query, headers, body)
 
-    def send(self, response: SendResponse, *, cut: bool = False) -> None:
+    def send(self, response: PlayedResponse, *, cut: bool = False) -> None:
         self.send_response(response.status)
         for name, value in response.headers.items():
             self.send_header(name, value)
@@ -172,7 +172,7 @@ class _FrontHandler(Handler):
     def handle_any(self) -> None:
         sent = self.receive()
         play = self.server.note(sent)
-        if isinstance(play, SendResponse):
+        if isinstance(play, PlayedResponse):
             self.send(play)
             return
         if play == STALL:
@@ -192,13 +192,13 @@ class _FrontHandler(Handler):
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
 
 
-class Front(Server):
+class Front(ThreadServer):
     """What clients speak to: the emulator, with what it lacks."""
 
     def __init__(self, emulator: int) -> None:
         super().__init__(_FrontHandler)
         self.emulator = emulator
-        self.sent: list[Sent] = []
+        self.sent: list[SentToGCS] = []
         self.page = 1000
         """How many names a page of a listing has at most."""
         self.rewrite_calls = 1
@@ -209,10 +209,10 @@ class Front(Server):
         self.hasty: set[str] = set()
         """Kinds of requests of which eight at once all find the name free."""
         self._others = threading.Barrier(8)
-        self._plays: list[tuple[str, SendResponse | str | None]] = []
+        self._plays: list[tuple[str, PlayedResponse | str | None]] = []
         self.connections = 0
         self._sessions: dict[str, tuple[str, str, str]] = {}
-        self._taken: dict[tuple[str | None, str | None], SendResponse] = {}
+        self._taken: dict[tuple[str | None, str | None], PlayedResponse] = {}
         # One at a time: the emulator can do no more, and preconditions hold so.
         self._turn = threading.Lock()
 
@@ -223,7 +223,7 @@ class Front(Server):
         self.tells_empty = True
         self.hasty, self._others = set(), threading.Barrier(8)
 
-    def play(self, kind: str, *plays: SendResponse | str | None) -> None:
+    def play(self, kind: str, *plays: PlayedResponse | str | None) -> None:
         """Have the next requests of a kind end so; None is the usual end."""
         self._plays += [(kind, play) for play in plays]
 
@@ -231,7 +231,7 @@ class Front(Server):
     def kinds(self) -> list[str]:
         return [sent.kind for sent in self.sent]
 
-    def note(self, sent: Sent) -> SendResponse | str | None:
+    def note(self, sent: SentToGCS) -> PlayedResponse | str | None:
         self.sent.append(sent._replace(body=sent.body[:10_000]))
         for each in self._plays:
             if each[0] == sent.kind:
@@ -239,7 +239,7 @@ class Front(Server):
                 return each[1]
         return None
 
-    def response(self, sent: Sent, target: str) -> SendResponse:
+    def response(self, sent: SentToGCS, target: str) -> PlayedResponse:
         if sent.kind in self.hasty:
             return self._answer_hastily(sent, target)
         with self._turn:
@@ -267,7 +267,7 @@ class Front(Server):
                 self._taken[piece] = response
             return self._worded(sent, response)
 
-    def _answer_hastily(self, sent: Sent, target: str) -> SendResponse:
+    def _answer_hastily(self, sent: SentToGCS, target: str) -> PlayedResponse:
         """Look whether the name is free, and write when others have looked too."""
         refused = self._condition(sent)
         if refused:
@@ -279,7 +279,7 @@ class Front(Server):
 
     def _forward(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes = b""
-    ) -> SendResponse:
+    ) -> PlayedResponse:
         connection = http.client.HTTPConnection("127.0.0.1", self.emulator)
         with contextlib.closing(connection):
             kept = {n: v for n, v in headers.items() if n not in HOP_BY_HOP}
@@ -290,9 +290,9 @@ class Front(Server):
                 for name, value in response.getheaders()
                 if name.lower() not in HOP_BY_HOP
             }
-            return SendResponse(response.status, back, response.read())
+            return PlayedResponse(response.status, back, response.read())
 
-    def _worded(self, sent: Sent, response: SendResponse) -> SendResponse:
+    def _worded(self, sent: SentToGCS, response: PlayedResponse) -> PlayedResponse:
         if response.status != 404:
             return response
         bucket = re.search(r"/b/([^/]+)", sent.path)
@@ -315,7 +315,7 @@ class Front(Server):
         found = self.object(bucket, name)
         return found["generation"] if found else "0"
 
-    def _condition(self, sent: Sent) -> SendResponse | None:
+    def _condition(self, sent: SentToGCS) -> PlayedResponse | None:
         """Return the refusal of a request whose precondition does not hold."""
         wanted = sent.query.get("ifGenerationMatch", "")
         if sent.kind == "rewrite":
@@ -349,7 +349,7 @@ class Front(Server):
             return refusal(412, "At least one of the pre-conditions did not hold.")
         return None
 
-    def _page_of(self, sent: Sent, target: str) -> SendResponse:
+    def _page_of(self, sent: SentToGCS, target: str) -> PlayedResponse:
         response = self._forward("GET", target, sent.headers)
         if response.status != 200:
             return self._worded(sent, response)
@@ -364,7 +364,7 @@ class Front(Server):
             page["nextPageToken"] = str(end)
         return response._replace(body=json.dumps(page).encode())
 
-    def _rewrite(self, sent: Sent, target: str) -> SendResponse:
+    def _rewrite(self, sent: SentToGCS, target: str) -> PlayedResponse:
         calls = int(sent.query.get("rewriteToken", "0")) + 1
         if calls < self.rewrite_calls:
             unfinished = {
@@ -373,7 +373,7 @@ class Front(Server):
                 "totalBytesRewritten": "1",
                 "objectSize": "3",
             }
-            return SendResponse(200, {}, json.dumps(unfinished).encode())
+            return PlayedResponse(200, {}, json.dumps(unfinished).encode())
         response = self._forward("POST", target, sent.headers, sent.body)
         if response.status != 200:
             return self._worded(sent, response)
@@ -390,14 +390,14 @@ class Front(Server):
         done["resource"] = json.loads(patched.body)
         return response._replace(body=json.dumps(done).encode())
 
-    def _download(self, sent: Sent, target: str) -> SendResponse:
+    def _download(self, sent: SentToGCS, target: str) -> PlayedResponse:
         if sent.kind == "read":
             bucket, name = _object(sent.path)
         else:
             _, bucket, name = unquote(sent.path).split("/", 2)
         found = self.object(bucket, name)
         if found is None:
-            return self._worded(sent, SendResponse(404, {}, b""))
+            return self._worded(sent, PlayedResponse(404, {}, b""))
         size, encoding = int(found["size"]), found.get("contentEncoding")
         headers = {
             "X-Goog-Generation": found["generation"],
@@ -416,14 +416,14 @@ class Front(Server):
         first = re.match(r"bytes=(\d+)-", asked.get("range", ""))
         if first and int(first[1]) >= size:
             headers["Content-Range"] = f"bytes */{size}"
-            return SendResponse(
+            return PlayedResponse(
                 416, headers, b"The requested range cannot be satisfied."
             )
         response = self._forward("GET", target, asked)
         body = gzip.decompress(response.body) if unpacked else response.body
-        return SendResponse(response.status, {**response.headers, **headers}, body)
+        return PlayedResponse(response.status, {**response.headers, **headers}, body)
 
-    def _signature(self, sent: Sent, target: str) -> SendResponse | None:
+    def _signature(self, sent: SentToGCS, target: str) -> PlayedResponse | None:
         if "X-Goog-Signature" not in sent.query:
             return None
         wrong = wrong_signature(sent.method, f"http://host{target}", sent.headers)
@@ -497,7 +497,7 @@ class _AccountsHandler(Handler):
     do_GET = do_POST = handle_any
 
 
-class Accounts(Server):
+class Accounts(ThreadServer):
     """Plays Google's servers of tokens: OAuth, STS, metadata, and IAM's credentials."""
 
     LIFETIME: ClassVar[int] = 3600
@@ -508,10 +508,10 @@ class Accounts(Server):
 
     def reset(self) -> None:
         self.calls: collections.Counter[str] = collections.Counter()
-        self.seen: list[Sent] = []
-        self.responses: dict[str, SendResponse] = {}
+        self.seen: list[SentToGCS] = []
+        self.responses: dict[str, PlayedResponse] = {}
 
-    def response(self, act: str, sent: Sent) -> SendResponse:
+    def response(self, act: str, sent: SentToGCS) -> PlayedResponse:
         if act == "signBlob":
             return self._signed(sent)
         until = datetime.now(UTC) + timedelta(seconds=self.LIFETIME)
@@ -527,11 +527,11 @@ class Accounts(Server):
         elif act == "generateAccessToken":
             said = {"accessToken": token, "expireTime": f"{until:%Y-%m-%dT%H:%M:%SZ}"}
         elif act == "universe-domain":
-            return SendResponse(404, {"Metadata-Flavor": "Google"}, b"")
+            return PlayedResponse(404, {"Metadata-Flavor": "Google"}, b"")
         headers = {"Content-Type": "application/json", "Metadata-Flavor": "Google"}
-        return SendResponse(200, headers, json.dumps(said).encode())
+        return PlayedResponse(200, headers, json.dumps(said).encode())
 
-    def _signed(self, sent: Sent) -> SendResponse:
+    def _signed(self, sent: SentToGCS) -> PlayedResponse:
         if not sent.headers.get("authorization", "").startswith("Bearer secret-token-"):
             return refusal(401, "Request had invalid authentication credentials.")
         if EMAIL not in unquote(sent.path):
@@ -540,7 +540,7 @@ class Accounts(Server):
         signature = private_key().sign(payload, padding.PKCS1v15(), hashes.SHA256())
         said = {"keyId": "1", "signedBlob": base64.b64encode(signature).decode()}
         headers = {"Content-Type": "application/json"}
-        return SendResponse(200, headers, json.dumps(said).encode())
+        return PlayedResponse(200, headers, json.dumps(said).encode())
 
     def key_file(self) -> dict[str, str]:
         """Return a key of the service account, as it is downloaded."""

@@ -12,7 +12,7 @@ from django.core.files.base import ContentFile, File
 from google.auth.compute_engine import Credentials as MetadataCredentials
 
 from tahoestorage.backends.gcs import GCSStorage
-from tests.support.gcs_servers import Sent
+from tests.support.gcs_servers import SentToGCS
 
 Make = Callable[..., GCSStorage]
 PIECE = 1 << 18
@@ -27,7 +27,7 @@ def read(storage: GCSStorage, name: str) -> bytes:
         return bytes(file.read())
 
 
-def metadata_in(sent: Sent) -> Any:
+def metadata_in(sent: SentToGCS) -> Any:
     """Return the properties of an object that an upload sends."""
     found = re.search(rb"{.*}", sent.body)
     assert found is not None

@@ -106,7 +106,7 @@ class Marks:
         return found
 
 
-class Seen(logging.Handler):
+class SeenRecords(logging.Handler):
     """All that anybody was shown: to be searched at the end."""
 
     def __init__(self) -> None:
@@ -203,9 +203,9 @@ class Seen(logging.Handler):
 
 
 @contextlib.contextmanager
-def everything_seen() -> Iterator[Seen]:
+def everything_seen() -> Iterator[SeenRecords]:
     """Note what every logger says, down to DEBUG."""
-    seen = Seen()
+    seen = SeenRecords()
     named = logging.root.manager.loggerDict.values()
     loggers = [each for each in named if isinstance(each, logging.Logger)]
     # The templates of Django's pages log each variable that they do without.

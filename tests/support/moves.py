@@ -35,7 +35,7 @@ FILES = {
 }
 
 
-class Made(commands.Made):
+class Copied(commands.Made):
     """What one run has done, counted."""
 
     @property
@@ -47,9 +47,9 @@ class Made(commands.Made):
 Add = Callable[..., Storage]
 
 
-def copy(*arguments: str) -> Made:
+def copy(*arguments: str) -> Copied:
     """Run the command in this process."""
-    return Made(*commands.run("storage_copy", *arguments))
+    return Copied(*commands.run("storage_copy", *arguments))
 
 
 def fill(storage: Storage, files: dict[str, bytes] = FILES) -> None:

@@ -74,7 +74,7 @@ def await_port(process: subprocess.Popen[bytes], port: int) -> None:
 
 
 @dataclass(frozen=True)
-class PublicProxy:
+class RunningProxy:
     """The read-only proxy, running; its files are in ``directory``."""
 
     directory: Path
@@ -105,7 +105,7 @@ def public_proxy(
     *arguments: str,
     path: str = "",
     instead: Mapping[str, str] | None = None,
-) -> Iterator[PublicProxy]:
+) -> Iterator[RunningProxy]:
     """Run the proxy that the command prints for a gateway.
 
     ``instead`` has texts that replace others in it, which must be there.
@@ -120,7 +120,7 @@ def public_proxy(
         assert old in text
         text = text.replace(old, new)
     with running(directory, text, port) as process:
-        yield PublicProxy(directory, port, process)
+        yield RunningProxy(directory, port, process)
 
 
 needs_nginx = pytest.mark.skipif(

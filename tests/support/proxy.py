@@ -78,7 +78,7 @@ class HoldRequest:
 
 
 @dataclass(frozen=True)
-class Change:
+class ChangeBody:
     """Passes on the body as `change` makes it."""
 
     change: Callable[[bytes], bytes]
@@ -112,7 +112,7 @@ Action = (
     | StallRequest
     | Hold
     | HoldRequest
-    | Change
+    | ChangeBody
     | SendResponse
     | Misreport
 )
@@ -375,7 +375,7 @@ class _Handler(BaseHTTPRequestHandler):
             elif isinstance(action, CutBody):
                 chunks = _cut(chunks, action.after)
             length = response.getheader("Content-Length")
-            if isinstance(action, Change):
+            if isinstance(action, ChangeBody):
                 changed = action.change(b"".join(chunks))
                 chunks, length = iter([changed]), str(len(changed))
             self._response(response.status, response.getheaders(), chunks, length)

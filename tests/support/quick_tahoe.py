@@ -42,7 +42,7 @@ PRELOADED = [
 ]
 
 
-class Keys:
+class KeyStock:
     """Private keys, each with another modulus."""
 
     def __init__(self) -> None:
@@ -168,7 +168,7 @@ def run_tahoe(command: list[str]) -> None:
     from allmydata.crypto import rsa as of_tahoe
     from allmydata.scripts.runner import run
 
-    of_tahoe.create_signing_keypair = Keys().make
+    of_tahoe.create_signing_keypair = KeyStock().make
     sys.exit(run(argv=command))
 
 

@@ -37,7 +37,7 @@ class SwiftLike:
         self.names_itself = names_itself
         self.buffered = buffered
         self.lock = threading.Lock()
-        self._server = _Server(self)
+        self._server = _SwiftServer(self)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
     @property
@@ -60,20 +60,20 @@ class SwiftLike:
         self._server.server_close()
 
 
-class _Server(ThreadingHTTPServer):
+class _SwiftServer(ThreadingHTTPServer):
     # Their connections stay open for as long as the clients live.
     daemon_threads = True
     request_queue_size = 128
 
     def __init__(self, swift: SwiftLike) -> None:
         self.swift = swift
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", 0), _SwiftHandler)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _SwiftHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: _Server
+    server: _SwiftServer
 
     def log_message(self, format: str, *args: object) -> None:
         pass

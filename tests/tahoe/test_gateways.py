@@ -15,7 +15,7 @@ import pytest
 import requests
 from django.core.files.base import ContentFile
 
-from benchmarks.gateways import Result, measure
+from benchmarks.gateways import GatewayFigures, measure
 from tahoestorage.cache import EntryCache, redislocks
 from tahoestorage.cache.locks import WriteLock
 from tahoestorage.exceptions import NameIsDirectory, WriteCollision
@@ -36,7 +36,7 @@ LONG = b"longer than a cap can hold " * 4
 def test_nothing_acknowledged_is_lost_and_no_name_given_twice(
     two_gateways: LocalGrid, redis: str
 ) -> None:
-    result = Result()
+    result = GatewayFigures()
     measure(redis, 1, two_gateways, result, saves=2)
     assert result.saves == 64
     assert result.saved > 0

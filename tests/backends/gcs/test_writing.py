@@ -22,7 +22,7 @@ from tests.support.gcs_servers import (
     GCS,
     HANG_UP,
     LOSE,
-    SendResponse,
+    PlayedResponse,
     refusal,
 )
 from tests.support.gcs_storages import PIECE, Make, Once, chain, metadata_in, read, save
@@ -272,7 +272,7 @@ def test_a_content_that_fails_fails_as_it_does(
 
 LOST_PIECES = {
     "kept in part": (
-        SendResponse(308, {"Range": f"bytes=0-{2 * PIECE - 100}"}, b""),
+        PlayedResponse(308, {"Range": f"bytes=0-{2 * PIECE - 100}"}, b""),
         "only a part of what was sent; try again",
     ),
     "dropped": (refusal(404, "Not Found"), "dropped by the store; save it again"),
