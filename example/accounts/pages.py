@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from typing import Any, cast
 
+from django.contrib import admin
+from django.contrib.admin.forms import AdminPasswordChangeForm
 from django.contrib.auth import views
 from django.contrib.auth.forms import (
     AuthenticationForm,
@@ -12,8 +15,9 @@ from django.contrib.auth.forms import (
     SetPasswordForm,
 )
 from django.core.exceptions import ValidationError
+from django.http import HttpResponse
 from django.http.response import HttpResponseBase
-from django.urls import path
+from django.urls import path, reverse_lazy
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
@@ -30,18 +34,8 @@ class SignInForm(AuthenticationForm):
 
     def clean(self) -> Any:
         """Return what was given; raises ValidationError."""
-        try:
+        with _told_to_wait():
             logins.check(self.cleaned_data.get("username") or "", self.request)
-        except logins.LockedOut as error:
-            minutes = -(-error.seconds // 60)
-            raise ValidationError(
-                ngettext(
-                    "Too many attempts failed. Please wait a minute.",
-                    "Too many attempts failed. Please wait %(minutes)s minutes.",
-                    minutes,
-                )
-                % {"minutes": minutes}
-            ) from None
         return super().clean()
 
 
@@ -59,11 +53,28 @@ class ResetForm(PasswordResetForm):
 
 # Django's class takes no type argument at run time.
 class PasswordForm(SetPasswordForm):  # type: ignore[type-arg]
-    """Sets the password, and writes that down."""
+    """Sets the password of a link's user; ``link`` is its uid and token."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, link: tuple[str, str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.label_suffix = ""
+        self._link = link
+
+    def save(self, commit: bool = True) -> User:
+        """Save it, whatever ``commit`` says; raises LinkNotValid where the link was
+        used meanwhile."""
+        password = self.cleaned_data["new_password1"]
+        return passwords.set_by_link(*self._link, password)
+
+
+class ChangeForm(AdminPasswordChangeForm):
+    """Changes one's password in the admin, counted and written down as by the API."""
+
+    def clean_old_password(self) -> str:
+        """Return what was given; raises ValidationError."""
+        with _told_to_wait():
+            passwords.count_change(self.user)
+        return super().clean_old_password()
 
     def save(self, commit: bool = True) -> User:
         """Save it, whatever ``commit`` says."""
@@ -72,8 +83,22 @@ class PasswordForm(SetPasswordForm):  # type: ignore[type-arg]
         return self.user
 
 
+class ChangeView(views.PasswordChangeView):
+    """The admin's page to change one's password."""
+
+    form_class = ChangeForm
+    success_url = reverse_lazy("admin:password_change_done")
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Return it, with what the admin's pages show."""
+        shown = admin.site.each_context(self.request)
+        return super().get_context_data(**shown, **kwargs)
+
+
 class MailLinkView(views.PasswordResetConfirmView):
     """What the link of a mail leads to; whoever tries links is locked out (403)."""
+
+    form_class = PasswordForm
 
     def dispatch(self, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Show the form, or that the link is not valid; raises LockedOut."""
@@ -86,6 +111,42 @@ class MailLinkView(views.PasswordResetConfirmView):
             if response.status_code == 200 and not self.validlink:
                 raise passwords.LinkNotValid
         return cast(HttpResponseBase, response)
+
+    def get_user(self, uidb64: str) -> User | None:
+        """Return the link's user, unless there is none or they are inactive."""
+        user = super().get_user(uidb64)
+        return user if isinstance(user, User) and user.is_active else None
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        """Return them, with what the form sets the password by."""
+        # There is none where the link is not valid; a form is made all the same.
+        token = self.request.session.get(views.INTERNAL_RESET_SESSION_TOKEN, "")
+        return super().get_form_kwargs() | {"link": (self.kwargs["uidb64"], token)}
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        """Set the password, or show that the link is not valid any more."""
+        try:
+            return super().form_valid(form)
+        except passwords.LinkNotValid:
+            self.validlink = False
+            return self.render_to_response(self.get_context_data())
+
+
+@contextlib.contextmanager
+def _told_to_wait() -> Iterator[None]:
+    """Raise ValidationError, which says for how long, where somebody is locked out."""
+    try:
+        yield
+    except logins.LockedOut as error:
+        minutes = -(-error.seconds // 60)
+        raise ValidationError(
+            ngettext(
+                "Too many attempts failed. Please wait a minute.",
+                "Too many attempts failed. Please wait %(minutes)s minutes.",
+                minutes,
+            )
+            % {"minutes": minutes}
+        ) from None
 
 
 urlpatterns = [
@@ -129,7 +190,6 @@ urlpatterns = [
     path(
         "set/<uidb64>/<token>/",
         MailLinkView.as_view(
-            form_class=PasswordForm,
             template_name="accounts/form.html",
             extra_context={"button": _("Set the password")},
         ),

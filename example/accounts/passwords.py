@@ -94,13 +94,19 @@ def change(user: User, current: str, new: str) -> None:
     """Give the user another password; raises ValidationError where ``current`` is not
     theirs or the new one is too weak, LockedOut after too many attempts. It ends the
     user's tokens."""
-    if count(f"password:{user.pk}", HOUR) > CHANGES:
-        raise LockedOut(HOUR)
+    count_change(user)
     with transaction.atomic():
         found = User.objects.select_for_update().get(pk=user.pk)
         if not found.check_password(current):
             raise ValidationError({"current": [_("This is not your password.")]})
         set_password(found, new, by=found)
+
+
+def count_change(user: User) -> None:
+    """Count an attempt to change the password, before the one so far is looked at;
+    raises LockedOut after too many."""
+    if count(f"password:{user.pk}", HOUR) > CHANGES:
+        raise LockedOut(HOUR)
 
 
 def set_password(user: User, password: str, *, by: User | None) -> None:

@@ -19,6 +19,7 @@ from rest_framework.test import APIClient
 
 from accounts import passwords
 from accounts.models import User
+from accounts.pages import PasswordForm
 from accounts.passwords import CHANGES, RESETS_OF_ADDRESS, RESETS_OF_MAIL
 from audit.models import Entry
 from tests.application.callers import (
@@ -50,6 +51,14 @@ def link() -> dict[str, str]:
     found = re.search(r"^uid: (\S+)\ntoken: (\S+)$", body, re.MULTILINE)
     assert found, body
     return {"uid": found[1], "token": found[2]}
+
+
+def link_opened() -> tuple[str, Client]:
+    """Return where the last mail's link led, and the browser that followed it."""
+    page = re.search(r"http://testserver(/\S+)", str(mail.outbox[-1].body))
+    assert page
+    browser = Client()
+    return browser.get(page[1], follow=True).redirect_chain[-1][0], browser
 
 
 def log_in(name: str, password: str) -> int:
@@ -248,17 +257,88 @@ def test_a_stolen_token_guesses_no_password(callers: Callers) -> None:
 
 def test_the_link_leads_to_a_page_that_sets_the_password(callers: Callers) -> None:
     reset(MAIL)
-    page = re.search(r"http://testserver(/accounts/set/\S+)", str(mail.outbox[0].body))
-    assert page
-    browser = Client()
+    opened, browser = link_opened()
 
-    shown = browser.get(page[1], follow=True)
     form = {"new_password1": NEW, "new_password2": NEW}
-    done = browser.post(shown.redirect_chain[-1][0], form, follow=True)
+    done = browser.post(opened, form, follow=True)
 
     assert "Password reset complete" in done.content.decode()
     assert log_in(VIEWER, NEW) == 200
     assert Entry.objects.filter(action="user.password").count() == 1
+
+
+def test_the_inactive_get_in_by_no_page_of_a_link(callers: Callers) -> None:
+    reset(MAIL)
+    opened, browser = link_opened()
+    User.objects.filter(username=VIEWER).update(is_active=False)
+
+    shown = browser.get(opened)
+    browser.post(opened, {"new_password1": NEW, "new_password2": NEW})
+
+    assert "Password reset unsuccessful" in shown.text
+    assert User.objects.get(username=VIEWER).check_password(OLD)
+
+
+def test_of_two_who_use_a_link_at_once_one_is_late(
+    callers: Callers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reset(MAIL)
+    (opened, late), first = link_opened(), "the horse of the first"
+    clean = PasswordForm.clean
+
+    def clean_and_be_overtaken(form: PasswordForm) -> Any:
+        post(APIClient(), "set", password=first, **link())
+        return clean(form)
+
+    monkeypatch.setattr(PasswordForm, "clean", clean_and_be_overtaken)
+    page = late.post(opened, {"new_password1": NEW, "new_password2": NEW})
+
+    assert (page.status_code, log_in(VIEWER, first)) == (200, 200)
+    assert "Password reset unsuccessful" in page.text
+    assert Entry.objects.filter(action="user.password").count() == 1
+
+
+def at_an_open_screen(callers: Callers) -> Client:
+    """Return a browser in which an administrator is signed in to the admin."""
+    user = callers[TENANT_ADMINISTRATOR].user
+    user.is_staff = True
+    user.save()
+    browser = Client()
+    browser.force_login(user)
+    return browser
+
+
+def change_in_admin(browser: Client, old: str) -> Any:
+    given = {"old_password": old, "new_password1": NEW, "new_password2": NEW}
+    return browser.post(reverse("admin:password_change"), given, follow=True)
+
+
+def test_the_admin_changes_a_password_and_writes_that_down(callers: Callers) -> None:
+    browser = at_an_open_screen(callers)
+    page = browser.get(reverse("admin:password_change"))
+    assert "Django administration" in page.text
+
+    page = change_in_admin(browser, OLD)
+
+    assert "Password change successful" in page.text
+    assert log_in(TENANT_ADMINISTRATOR, NEW) == 200
+    assert Entry.objects.filter(action="user.password").count() == 1
+    # The one who changed it stays signed in.
+    assert browser.get(reverse("admin:index")).status_code == 200
+
+
+def test_an_open_screen_of_the_admin_guesses_no_password(callers: Callers) -> None:
+    browser = at_an_open_screen(callers)
+    for _number in range(CHANGES):
+        assert "entered incorrectly" in change_in_admin(browser, "wrong").text
+
+    page = change_in_admin(browser, OLD)
+
+    assert "Please wait 60 minutes" in page.text
+    assert log_in(TENANT_ADMINISTRATOR, NEW) == 401
+    # The API counts the same attempts.
+    api = callers[TENANT_ADMINISTRATOR].api
+    assert post(api, "change", current=OLD, password=NEW).status_code == 429
 
 
 def test_the_admin_offers_a_link_to_who_forgot_the_password(callers: Callers) -> None:
