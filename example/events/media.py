@@ -42,8 +42,8 @@ def store(
 ) -> StoredObject:
     """Store a new object in the folder, under another name where that is taken.
 
-    Raises ValidationError for a name that no store takes, QuotaExceeded, and what else
-    ``storing.store`` does.
+    Raises ValidationError for a name that no store takes, QuotaExceeded, Revoked, and
+    what else ``storing.store`` does.
     """
     name = names.clean_name(name)
     there = StoredObject.objects.filter(tenant=tenant, folder=folder, deleted_at=None)
@@ -61,6 +61,8 @@ def store(
                 # Never a new version of somebody else's, made a moment ago.
                 conditions=Conditions(none_match=("*",)),
             ).object
+        except storing.Revoked:
+            raise  # For whatever name.
         except (Unmet, storing.Refused, changing.PathTaken):
             continue
     raise ValidationError(_("Too many files have this name: give it another one."))

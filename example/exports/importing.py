@@ -83,8 +83,10 @@ def run(work: Work) -> dict[str, Any]:
         raise Failed(_("The archive is not there any more.")) from None
     except NotImportable as error:
         raise Failed(str(error)) from None
-    except (QuotaExceeded, storing.Refused):
+    except QuotaExceeded:
         raise Failed(_("The tenant has no room for what is in it.")) from None
+    except storing.Refused:
+        raise Failed(_("Who started the import may do so no more.")) from None
 
 
 def end(job: Job) -> None:
@@ -266,6 +268,7 @@ def _folder(root: str, entry: ArchivedFile) -> str:
 def _incoming(checked: Checked, entry: ArchivedFile, work: Work) -> IncomingFile:
     """Return a file that is stored only while the job is this worker's."""
     file = IncomingFile(checked.open(entry), entry.size, _type_of(entry))
+    file.outlives_tokens = True
     file.before_stored = work.hold
     return file
 

@@ -73,6 +73,8 @@ class IncomingFile(StreamedFile):
         """Called after each piece that was read: to tell others of the progress."""
         self.version_id: uuid.UUID | None = None
         """What its version is to be called, if that is known before."""
+        self.outlives_tokens = False
+        """Whether it is stored also where its user's tokens ended meanwhile."""
         self.before_stored: Callable[[], None] | None = None
         """Called in the transaction that lets it be stored; what it raises forbids."""
         self.on_stored: Callable[[Any], None] | None = None

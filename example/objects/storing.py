@@ -13,7 +13,8 @@ from django.utils import timezone
 
 from accounts import quotas
 from accounts.models import Tenant, User
-from accounts.prepared import Parameter, PreparedInsert, PreparedUpdate
+from accounts.prepared import Parameter, Prepared, PreparedInsert, PreparedUpdate
+from accounts.tokenversions import is_version_of, version_of
 from audit.actions import Action
 from audit.recording import record
 from objects import access, copies, finding, partwise
@@ -37,6 +38,7 @@ def _pending() -> QuerySet[Version]:
     return Version.objects.filter(pk=key, state=Version.State.PENDING)
 
 
+_AUTHOR = Prepared(lambda: User.objects.filter(pk=Parameter("pk", User)))
 _SHA256 = Parameter("sha256", Version, "sha256")
 _ADD_OBJECT = PreparedInsert(StoredObject)
 _ADD_VERSION = PreparedInsert(Version)
@@ -59,6 +61,10 @@ class NotStored(Exception):
 
 class Refused(Exception):
     """Whoever uploaded may not change the object, or not any more."""
+
+
+class Revoked(Refused):
+    """Whoever uploaded was deactivated, or their tokens ended, meanwhile."""
 
 
 class Deleted(Exception):
@@ -88,8 +94,8 @@ def store(
     moment ago, which spares a look. Folder and name are clean (``names``), and the
     conditions are about the ETag of its content, at the end. Raises QuotaExceeded and
     PathTaken before anything is stored, NotStored where the store does not hold what
-    was sent, Unmet, Deleted, Refused, and what the content and the store raise; nothing
-    is left then but what the sweep finds.
+    was sent, Unmet, Deleted, Refused, Revoked where the user may nothing any more, and
+    what the content and the store raise; nothing is left then but what the sweep finds.
     """
     version = begin(
         tenant=tenant,
@@ -145,8 +151,7 @@ def _fill(
 ) -> Version:
     try:
         save(version, content)
-        if version.number > 1:  # Its object may be another's, made a moment ago.
-            check_author(version, may_edit)
+        _check_since(version, content, may_edit)
         with transaction.atomic():
             if content.before_stored is not None:
                 content.before_stored()
@@ -300,10 +305,26 @@ def _save_in_parts(version: Version, content: IncomingFile) -> None:
 
 def check_author(version: Version, may_edit: MayEdit = _may_edit) -> None:
     """Raise Refused where whoever uploaded it may not edit its object now."""
-    # As they are now: the request may be hours old.
-    author = User.objects.filter(pk=version.created_by_id or 0).first()
+    author = _author(version)
     if author is None or not may_edit(author, version.object):
         raise Refused
+
+
+def _check_since(version: Version, content: IncomingFile, may_edit: MayEdit) -> None:
+    """Raise Refused where whoever began the upload may not end it any more."""
+    began, author = version.created_by, _author(version)
+    if began is None or author is None or not access.may_anything(author):
+        raise Revoked
+    if not (content.outlives_tokens or is_version_of(version_of(began), author)):
+        raise Revoked
+    # The object of a later version may be another's, made a moment ago.
+    if version.number > 1 and not may_edit(author, version.object):
+        raise Refused
+
+
+def _author(version: Version) -> User | None:
+    """Return whoever uploaded it as they are now: the request may be hours old."""
+    return _AUTHOR.first(pk=version.created_by_id or 0)
 
 
 def settle(version: Version, sha256: str, *, conditions: Conditions = NONE) -> None:

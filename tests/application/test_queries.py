@@ -19,9 +19,10 @@ from tests.application.stores import put, store_entry
 
 pytestmark = pytest.mark.django_db
 
-AT_MOST = 14
-"""One of them looks whether a folder has the new object's path, and one notes the hash
-before the store is read: none where the store's response confirms the bytes."""
+AT_MOST = 15
+"""One of them looks whether a folder has the new object's path, one whether the user is
+refused by now, and one notes the hash before the store is read: none where the store's
+response confirms the bytes."""
 
 
 def queries(captured: CaptureQueriesContext) -> list[str]:
@@ -56,7 +57,7 @@ def test_what_s3_has_confirmed_is_noted_once(
 
     assert version.state == Version.State.STORED
     # Looked up, for nobody said that there is none.
-    assert len(queries(asked)) == 12, queries(asked)
+    assert len(queries(asked)) == 13, queries(asked)
     noted = [text for text in queries(asked) if text.startswith("UPDATE")]
     assert len([text for text in noted if "objects_version" in text]) == 1
 
