@@ -67,7 +67,7 @@ class PasswordForm(SetPasswordForm):  # type: ignore[type-arg]
         return passwords.set_by_link(*self._link, password)
 
 
-class ChangeForm(AdminPasswordChangeForm):
+class ChangeInAdminForm(AdminPasswordChangeForm):
     """Changes one's password in the admin, counted and written down as by the API."""
 
     def clean_old_password(self) -> str:
@@ -83,10 +83,10 @@ class ChangeForm(AdminPasswordChangeForm):
         return self.user
 
 
-class ChangeView(views.PasswordChangeView):
+class ChangeInAdminView(views.PasswordChangeView):
     """The admin's page to change one's password."""
 
-    form_class = ChangeForm
+    form_class = ChangeInAdminForm
     success_url = reverse_lazy("admin:password_change_done")
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:

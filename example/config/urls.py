@@ -2,13 +2,13 @@ from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path, re_path
 
-from accounts.pages import ChangeView
+from accounts.pages import ChangeInAdminView
 from api import problems
 from api.shares import ShareView
 
 urlpatterns = [
     # Before Django's own, by which anybody at an open screen could guess for ever.
-    path("admin/password_change/", admin.site.admin_view(ChangeView.as_view())),
+    path("admin/password_change/", admin.site.admin_view(ChangeInAdminView.as_view())),
     path("admin/", admin.site.urls),
     path("accounts/", include("accounts.pages")),
     path("api/v1/", include("api.urls")),
