@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import gc
+import math
 import multiprocessing
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from multiprocessing.sharedctypes import RawValue
 from types import TracebackType
 from typing import NamedTuple
 
@@ -31,6 +34,8 @@ SMALL = 1 << 20
 SMALL_ON_AVERAGE = 1 << 17
 MANY = 500
 BATCH = 40
+LOOK_SECONDS = 0.05
+"""So often a thread that pauses looks whether the run was stopped."""
 _DIED = "the process that copied it has died; the next run tries again"
 
 
@@ -55,6 +60,29 @@ class Totals(NamedTuple):
 Note = Callable[[Found, Result], None]
 
 
+class _Flag:
+    """A ``throttle.Signal`` that forks share.
+
+    It has no lock, as an event of ``multiprocessing`` does: one that a process held
+    when it was killed would stop all the others for ever.
+    """
+
+    def __init__(self) -> None:
+        self._is_set = RawValue("b", 0)
+
+    def is_set(self) -> bool:
+        return bool(self._is_set.value)
+
+    def set(self) -> None:
+        self._is_set.value = 1
+
+    def wait(self, timeout: float | None = None) -> bool:
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        while not self.is_set() and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, LOOK_SECONDS))
+        return self.is_set()
+
+
 class WorkerProcesses(Pool):
     """``processes`` forks of this process, each copying ``each`` files at a time.
 
@@ -74,7 +102,7 @@ class WorkerProcesses(Pool):
     ) -> None:
         # Only a fork has the stores as they are, with secrets that no pickle holds.
         context = multiprocessing.get_context("fork")
-        self._stopped = context.Event()
+        self._stopped = _Flag()
         self.at_once = processes * each
         """How many files they copy at a time."""
         self._note = note

@@ -32,7 +32,7 @@ def parse_rate(text: str) -> float:
 
 
 class Signal(Protocol):
-    """An event of ``threading`` or of ``multiprocessing``."""
+    """An event of ``threading``, or what does the same for several processes."""
 
     def is_set(self) -> bool: ...
 

@@ -217,6 +217,32 @@ def test_what_is_packed_is_compared_as_it_is_packed(
     assert text_of(site.storage, "a.css") == "p { color: gold }" * 5000
 
 
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_store_that_is_away_is_not_asked_for_every_file(
+    on_s3: Site, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    """Each may take minutes to say so."""
+    sent = []
+
+    def save(self: S3Storage, name: str, content: object) -> str:
+        sent.append(name)
+        raise StoreUnreachable(f"{name}: the store can't be reached")
+
+    for number in range(200):
+        on_s3.write(f"{number}.css", "p {}")
+    if is_there:
+        on_s3.collect()
+        for number in range(200):
+            on_s3.write(f"{number}.css", "p { }")
+    monkeypatch.setattr(S3Storage, "save", save)
+    monkeypatch.setattr(S3Storage, "open", save)
+    with pytest.raises(CommandError, match="can't be reached") as info:
+        on_s3.collect("--jobs=4")
+    *_, last = str(info.value).splitlines()
+    assert len(sent) <= 3 * 4
+    assert last == f"{200 - len(sent)} more: not begun, as the store is away"
+
+
 @pytest.mark.parametrize("part", [None, 5 << 20])
 def test_a_file_of_several_parts_is_compared_by_its_parts(
     site: Site, moto: S3Server, part: int | None

@@ -96,6 +96,43 @@ os._exit(0)  # As the command ends then.
 """
 
 
+# A process that is killed while it pauses, and a Ctrl-C after that.
+KILLED = """
+import contextlib, os, signal, time
+from pathlib import Path
+from tahoestorage.moving.copier import Copier
+from tahoestorage.moving.processes import BATCH, WorkerProcesses
+from tahoestorage.moving.store import Found, Stat
+
+
+class Pausing(Copier):
+    def copy(self, found):
+        Path(f"{os.getpid()}").touch()
+        self.throttle.wait(1000)
+
+
+def wait_until(is_so):
+    until = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+notes = []
+processes = WorkerProcesses(
+    Pausing(None, None, None), 2, 1, lambda: None, lambda *note: notes.append(note)
+)
+with contextlib.suppress(KeyboardInterrupt), processes:
+    for number in range(BATCH):
+        processes.take(Found(f"{number}", Stat(1, 0.0, 0.0)))
+    wait_until(lambda: list(Path().glob("*")))
+    time.sleep(0.1)
+    os.kill(int(next(Path().glob("*")).name), signal.SIGKILL)
+    wait_until(lambda: len(notes) == BATCH)
+    raise KeyboardInterrupt
+"""
+
+
 class Site(NamedTuple):
     """A site with a folder and a bucket."""
 
@@ -308,6 +345,20 @@ def test_none_outlives_a_block_whose_end_is_interrupted() -> None:
         text=True,
         timeout=PATIENCE,
         check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_ctrl_c_waits_for_no_process_that_was_killed_while_it_paused(
+    tmp_path: Path,
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+        cwd=tmp_path,
     )
     assert (done.returncode, done.stderr) == (0, "")
 

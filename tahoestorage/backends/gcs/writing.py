@@ -138,7 +138,8 @@ class GCSWriting(GCSReading):
         chunks, content_type, parameters = self._made_ready(key, content, body.begin())
         for parameter, value in parameters.items():
             setattr(blob, parameter, value)
-        token = add_token(blob)
+        token = new_token()
+        add_token(blob, token)
         reader = BodyReader(chunks)
         whole = reader.is_shorter_than(PIECE)
         if not replace:
@@ -264,7 +265,8 @@ class GCSWriting(GCSReading):
             if value is not None:
                 setattr(blob, name, value)
         blob.metadata = source.metadata
-        token = add_token(blob)
+        token = new_token()
+        add_token(blob, token)
         more: str | None = None
         try:
             while True:
@@ -300,8 +302,11 @@ class GCSWriting(GCSReading):
             raise
 
 
-def add_token(blob: Any) -> str:
-    """Put a new token into an object's metadata, and return the token."""
-    token = secrets.token_hex(16)
+def new_token() -> str:
+    """Return what tells an object that one request made from all others."""
+    return secrets.token_hex(16)
+
+
+def add_token(blob: Any, token: str) -> None:
+    """Put a token into an object's metadata."""
     blob.metadata = {**(blob.metadata or {}), _METADATA_NAME: token}
-    return token

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
@@ -16,7 +17,12 @@ from django.core.management.base import CommandError, CommandParser
 from tahoestorage.backends.cached import Cached
 from tahoestorage.backends.content import CHUNK, ContentOf
 from tahoestorage.backends.names import normal
-from tahoestorage.exceptions import NotAllSaved, StoreError, printable
+from tahoestorage.exceptions import (
+    NotAllSaved,
+    StoreError,
+    StoreUnreachable,
+    printable,
+)
 from tahoestorage.management.storecommand import add_jobs
 from tahoestorage.storage import TahoeStorage
 
@@ -30,7 +36,8 @@ class Command(collectstatic.Command):
     may write, which is what is new, goes by ``save_many``.
     """
 
-    _uploads: list[tuple[str, Future[None]]]
+    _uploads: list[tuple[str, Future[bool]]]
+    _times_away: float
     _saves: list[tuple[str, str, Storage]]
     _pool: ThreadPoolExecutor | None = None
     _post_process = False
@@ -60,7 +67,7 @@ class Command(collectstatic.Command):
         """Collect the files; return the paths by what was done, as Django does."""
         if not isinstance(self.storage, Cached | TahoeStorage) or self.symlink:
             return super().collect()
-        self._uploads, self._saves = [], []
+        self._uploads, self._saves, self._times_away = [], [], 0
         with self.storage.prefetch(), ThreadPoolExecutor(self._jobs) as pool:
             self._pool = pool
             try:
@@ -88,12 +95,7 @@ class Command(collectstatic.Command):
     def _finish(self) -> None:
         """Wait for the uploads. Raises CommandError with what failed."""
         errors = self._save_all()
-        uploads, self._uploads = self._uploads, []
-        for path, upload in uploads:
-            try:
-                upload.result()
-            except OSError as error:
-                errors.append((path, error))
+        errors += self._end_uploads()
         if errors:
             failed = [printable(f"{path}: {error}") for path, error in errors]
             raise CommandError(
@@ -119,6 +121,11 @@ class Command(collectstatic.Command):
                         raise reason from None
                     errors.append((saves[number][0], reason))
                     done[number] = ""
+                reasons = [reason for _, reason in error.errors.values()]
+                if not any(done.values()) and _are_of_a_store_away(reasons):
+                    # The others would wait as long, one round after another.
+                    errors += _not_begun(len(saves) - len(done))
+                    break
             for number, saved in done.items():
                 path, name, source = saves[number]
                 if saved and saved != normal(name):
@@ -127,6 +134,18 @@ class Command(collectstatic.Command):
                     self.storage.delete(saved)
             saves = [save for n, save in enumerate(saves) if n not in done]
         return errors
+
+    def _end_uploads(self) -> list[tuple[str, Exception]]:
+        """Wait for the files that are replaced; return which were not, and why."""
+        errors: list[tuple[str, Exception]] = []
+        left = 0
+        uploads, self._uploads = self._uploads, []
+        for path, upload in uploads:
+            try:
+                left += not upload.result()
+            except OSError as error:
+                errors.append((path, error))
+        return errors + _not_begun(left)
 
     def clear_dir(self, path: str) -> None:
         """Delete all files below a path; with --dry-run name them only."""
@@ -174,13 +193,25 @@ class Command(collectstatic.Command):
         )
         self._uploads.append((path, upload))
 
-    def _upload(self, path: str, prefixed_path: str, source_storage: Storage) -> None:
-        with (
-            source_storage.open(path) as source,
-            self.storage.open(prefixed_path, "wb") as target,
-        ):
-            for chunk in source.chunks():
-                target.write(chunk)
+    def _upload(self, path: str, prefixed_path: str, source_storage: Storage) -> bool:
+        """Upload a file; return False, and do nothing, once the store is away.
+
+        That is where it could be reached for none of the first files.
+        """
+        if self._times_away >= 2 * self._jobs:
+            return False
+        try:
+            with (
+                source_storage.open(path) as source,
+                self.storage.open(prefixed_path, "wb") as target,
+            ):
+                for chunk in source.chunks():
+                    target.write(chunk)
+        except StoreUnreachable:
+            self._times_away += 1
+            raise
+        self._times_away = -math.inf
+        return True
 
     def _is_unmodified(
         self, path: str, prefixed_path: str, source_storage: Storage
@@ -215,6 +246,15 @@ class Command(collectstatic.Command):
                 if not some:
                     return True
         return False
+
+
+def _are_of_a_store_away(reasons: list[Exception]) -> bool:
+    return all(isinstance(reason, StoreUnreachable) for reason in reasons)
+
+
+def _not_begun(count: int) -> list[tuple[str, Exception]]:
+    reason = StoreUnreachable("not begun, as the store is away")
+    return [(f"{count} more", reason)] if count else []
 
 
 def _call(run: Callable[..., None], delete: Callable[[str], None], name: str) -> None:

@@ -102,24 +102,28 @@ def test_a_store_that_goes_away_half_way_keeps_no_half(
     assert not storage.exists("a")
 
 
+@pytest.mark.parametrize("is_done", [False, True])
+@pytest.mark.parametrize("at", [1, 2])
 def test_what_is_interrupted_half_way_keeps_no_half(
-    storage: GCSStorage, monkeypatch: pytest.MonkeyPatch
+    storage: GCSStorage, monkeypatch: pytest.MonkeyPatch, at: int, is_done: bool
 ) -> None:
+    """Whether or not the store has carried out the request under way."""
     names, _ = parts(storage, 40)
-    compose, made = Blob.compose, 0
+    compose, sent = Blob.compose, 0
 
     def interrupted(*arguments: Any, **options: Any) -> None:
-        nonlocal made
-        made += 1
-        if made == 2:
+        nonlocal sent
+        sent += 1
+        if sent < at or is_done:
+            compose(*arguments, **options)
+        if sent == at:
             raise KeyboardInterrupt
-        compose(*arguments, **options)
 
     monkeypatch.setattr(Blob, "compose", interrupted)
     with pytest.raises(KeyboardInterrupt):
         storage.compose("a", names, TYPE)
 
-    assert made == 2
+    assert sent == at
     assert not storage.exists("a")
 
 
