@@ -47,7 +47,7 @@ def starts(cloud: Cloud, gcs: GCS, work: Path) -> Figures:
     on_folder: list[Start] = []
     for number in range(5):
         on_bucket.append(start(cloud.environment, work / f"bucket-{number}"))
-        folder["STORAGE_URL"] = f"file://{work}/folder-{number}/home/media"
+        folder["STORAGE_URL"] = f"file://{work}/folder-{number}/media"
         on_folder.append(start(folder, work / f"folder-{number}"))
     cold = statistics.median(one.seconds for one in on_bucket)
     plain = statistics.median(one.seconds for one in on_folder)

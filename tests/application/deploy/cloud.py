@@ -1,8 +1,10 @@
 """The service as Cloud Run runs it, of real parts on this machine.
 
-The container's own command gets Cloud Run's environment: a port, a PostgreSQL with a
-password, by TCP or at a socket in a directory like `/cloudsql/…`, secrets as files, a
-bucket of an emulator, and a tmpfs as the only place that can be written to.
+The container's own command gets the environment that `service.yaml` gives it, and
+Cloud Run's own: a port, a PostgreSQL with a password, by TCP or at a socket in a
+directory like `/cloudsql/…`, secrets in variables and as a mounted file, buckets of an
+emulator, a server that signs URLs as IAM does, and a tmpfs as the only place that can
+be written to. Google's library asks an emulator as nobody: so the stores have a key.
 """
 
 from __future__ import annotations
@@ -23,9 +25,10 @@ from pathlib import Path
 import requests
 from requests.adapters import HTTPAdapter
 
+from tests.application.deploy.definitions import definitions, environment
 from tests.application.postgres import OWNER, TABLES, Postgres
 from tests.application.site import EXAMPLE, Environment, manage, token_of_ann
-from tests.support.gcs_servers import GCS
+from tests.support.gcs_servers import EMAIL, GCS
 from tests.support.ports import free_port
 
 ENTRYPOINT = EXAMPLE / "deploy" / "gcp" / "entrypoint.sh"
@@ -35,12 +38,15 @@ PATIENCE = 120  # seconds; only an error takes so long
 
 @dataclass
 class Cloud:
-    """What a service finds around it; ``directory`` is for its secrets."""
+    """What a service finds around it."""
 
     directory: Path
+    """What it has for /tmp and for the folders of mounted secrets outside `service`."""
     bucket: str
     static_bucket: str
     environment: Environment = field(repr=False)
+    secrets: dict[str, str] = field(repr=False)
+    """Those of Secret Manager, by their names there."""
     host: str
     """Where PostgreSQL is by TCP, as HOST:PORT."""
     socket: str
@@ -52,11 +58,9 @@ class Cloud:
         at = f"/{self.socket}" if by_socket else self.host
         return f"postgres://{OWNER}@{at}/{self.database}"
 
-    def set_secret(self, name: str, value: str) -> Environment:
-        """Mount a secret as a file, or change it; return the variable that names it."""
-        file = self.directory / name
-        file.write_text(value + "\n")
-        return {f"{name}_FILE": str(file)}
+    def renew_password(self, password: str) -> None:
+        """Add a version of the secret: what is mounted is that one from now on."""
+        Path(self.environment["DATABASE_PASSWORD_FILE"]).write_text(password)
 
 
 def set_password(postgres: Postgres, password: str) -> None:
@@ -90,30 +94,44 @@ def made_cloud(postgres: Postgres, gcs: GCS, directory: Path) -> Iterator[Cloud]
         instance.mkdir()
         port = host.rpartition(":")[2]
         (instance / ".s.PGSQL.5432").symlink_to(Path(sockets, f".s.PGSQL.{port}"))
-        cloud = Cloud(directory, bucket, static, {}, host, str(instance), database)
+        kept = {
+            "store-secret-key": secrets.token_urlsafe(48),
+            "store-token-signing-key": secrets.token_urlsafe(48),
+            "store-email-url": f"smtp+tls://site:{secrets.token_urlsafe()}@127.0.0.1:9",
+            "store-database-password": password,
+        }
+        deployed = definitions(
+            SERVICE="store",
+            PROJECT="tests",
+            SERVICE_ACCOUNT=EMAIL,
+            HOST=HOST,
+            HOSTS=HOST,
+            MAIL_FROM=f"store@{HOST}",
+            DATABASE_USER=OWNER,
+            DATABASE_NAME=database,
+            MEDIA_BUCKET=bucket,
+            STATIC_BUCKET=static,
+            RELEASE="0123456789abcdef",
+        )["service.yaml"]
+        given = environment(deployed, kept, directory)
+        cloud = Cloud(
+            directory, bucket, static, given, kept, host, str(instance), database
+        )
+        disk = given["TAHOE_STORAGE_CACHE_DIRECTORY"].replace("/tmp", str(directory))
         key = directory / "key.json"
         key.write_text(json.dumps(gcs.accounts.key_file()))
+        for name in ("STORAGE_URL", "STATIC_STORAGE_URL"):
+            given[name] += f"&credentials_file={key}"
         cloud.environment |= {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "DJANGO_SETTINGS_MODULE": "config.settings",
             "K_SERVICE": "store",
             "K_REVISION": "store-00001-abc",
             "K_CONFIGURATION": "store",
-            "ALLOWED_HOSTS": HOST,
-            "HTTPS": "1",
-            "PROXIES": "1",
             "DATABASE_URL": cloud.database_url(by_socket=False),
-            "STORAGE_URL": f"gs://{bucket}?project_id=tests&conditional_writes=true"
-            f"&credentials_file={key}",
-            "STATIC_STORAGE_URL": f"gs://{static}?project_id=tests"
-            f"&credentials_file={key}",
-            "RELEASE": "0123456789abcdef",
-            "PUBLIC_LINKS": "1",
+            "TAHOE_STORAGE_CACHE_DIRECTORY": disk,
             "STORAGE_EMULATOR_HOST": gcs.url,
-            "TAHOE_STORAGE_CACHE_SIZE_LIMIT": str(16 << 20),
-            **cloud.set_secret("SECRET_KEY", secrets.token_urlsafe(48)),
-            **cloud.set_secret("TOKEN_SIGNING_KEY", secrets.token_urlsafe(48)),
-            **cloud.set_secret("DATABASE_PASSWORD", password),
+            **signed_elsewhere(gcs, directory),
         }
         if "PYTHONPATH" in os.environ:
             cloud.environment["PYTHONPATH"] = os.environ["PYTHONPATH"]
@@ -124,6 +142,23 @@ def made_cloud(postgres: Postgres, gcs: GCS, directory: Path) -> Iterator[Cloud]
         )
         manage(cloud.environment, "shell", "--no-imports", "-c", code)
         yield cloud
+
+
+def signed_elsewhere(gcs: GCS, directory: Path) -> Environment:
+    """Lead Google's library to a server that signs as IAM does.
+
+    No variable does that, and so gunicorn's workers are told: by a copy of the site's
+    own file, in place of which gunicorn reads the one that it is given.
+    """
+    signing = f"{gcs.accounts.url}/v1/projects/-/serviceAccounts/{{}}:signBlob"
+    hook = (EXAMPLE / "gunicorn.conf.py").read_text() + (
+        "\n\ndef post_worker_init(worker):\n"
+        "    import google.auth.iam\n"
+        f"    google.auth.iam._IAM_SIGN_ENDPOINT = {signing!r}\n"
+    )
+    file = directory / "gunicorn.conf.py"
+    file.write_text(hook)
+    return {"GUNICORN_CMD_ARGS": f"--config={file}"}
 
 
 class Service:
@@ -188,8 +223,8 @@ def service(
 ) -> Iterator[Service]:
     """Run the container's command within the block; it takes requests by then.
 
-    ``disk`` is a folder in which it sees a new tmpfs of that size, with its home and
-    its temporary files; all else is read-only to it.
+    ``disk`` is a folder in which it sees a new tmpfs of that size: that is its /tmp
+    and, as in the image, its home. All else is read-only to it.
     """
     port, log = free_port(), disk.with_suffix(".log")
     disk.mkdir(exist_ok=True)
@@ -197,13 +232,14 @@ def service(
     prelude = (
         f"mount --rbind / / && mount -o remount,bind,ro / && "
         f"mount -t tmpfs -o size={megabytes}m none {where} && "
-        f"mkdir {where}/tmp {where}/home && cd {shlex.quote(str(EXAMPLE))} && "
+        f"cd {shlex.quote(str(EXAMPLE))} && "
         f"exec sh {shlex.quote(str(ENTRYPOINT))}"
     )
     whole = environment | {
         "PORT": str(port),
-        "TMPDIR": f"{disk}/tmp",
-        "HOME": f"{disk}/home",
+        "TMPDIR": str(disk),
+        "HOME": str(disk),
+        "TAHOE_STORAGE_CACHE_DIRECTORY": f"{disk}/cache",
     }
     mapped = [] if os.geteuid() == 0 else ["--map-root-user"]
     with log.open("ab") as output:

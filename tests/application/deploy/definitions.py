@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import yaml
 
-from tests.application.site import EXAMPLE
+from tests.application.site import EXAMPLE, Environment
 
 GCP = EXAMPLE / "deploy" / "gcp"
 TERRAFORM = sorted((GCP / "terraform").glob("*.tf"))
@@ -68,9 +70,37 @@ def definitions(**more: str) -> dict[str, Any]:
     return {name: yaml.safe_load(text) for name, text in made.items()}
 
 
+def pod(definition: dict[str, Any]) -> dict[str, Any]:
+    """Return what runs of a service, of a pool or of a job."""
+    spec = definition["spec"]["template"]["spec"]
+    return dict(spec["template"]["spec"] if "template" in spec else spec)
+
+
 def container(definition: dict[str, Any]) -> dict[str, Any]:
     """Return the one container of a service, of a pool or of a job."""
-    spec = definition["spec"]["template"]["spec"]
-    spec = spec["template"]["spec"] if "template" in spec else spec
-    (found,) = spec["containers"]
+    (found,) = pod(definition)["containers"]
     return dict(found)
+
+
+def environment(
+    definition: dict[str, Any], secrets: Mapping[str, str], directory: Path
+) -> Environment:
+    """Return what Cloud Run gives a container, with its secrets mounted below there.
+
+    ``secrets`` are by their names at Secret Manager. Raises KeyError for another.
+    """
+    given = {}
+    for one in container(definition)["env"]:
+        reference = one.get("valueFrom", {}).get("secretKeyRef")
+        given[one["name"]] = secrets[reference["name"]] if reference else one["value"]
+    volumes = {one["name"]: one["secret"] for one in pod(definition)["volumes"]}
+    for mount in container(definition)["volumeMounts"]:
+        secret, path = volumes[mount["name"]], mount["mountPath"]
+        place = directory / path.strip("/")
+        place.mkdir(parents=True, exist_ok=True)
+        for item in secret["items"]:
+            (place / item["path"]).write_text(secrets[secret["secretName"]])
+        for name, value in given.items():
+            if value.startswith(f"{path}/"):
+                given[name] = str(place) + value.removeprefix(path)
+    return given

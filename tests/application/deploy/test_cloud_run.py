@@ -40,8 +40,13 @@ def run(instance: Service) -> Iterator[Service]:
         yield again
 
 
-def test_it_serves_from_its_database_and_its_bucket(run: Service, cloud: Cloud) -> None:
+def test_it_serves_from_its_database_and_its_bucket(
+    run: Service, cloud: Cloud, gcs: GCS
+) -> None:
     assert_serves(run, cloud, "tcp")
+
+    # The URL of the download was signed for it, not by its key.
+    assert gcs.accounts.calls["signBlob"] > 0
 
 
 def test_it_serves_from_a_database_at_a_socket(cloud: Cloud, tmp_path: Path) -> None:
@@ -153,7 +158,7 @@ def test_a_password_that_is_renewed_takes_no_restart(
             [cloud.database],
         )
     away = {run.get("/health/database").status_code for _ in range(8)}
-    cloud.set_secret("DATABASE_PASSWORD", password)
+    cloud.renew_password(password)
     after = {run.get("/health/database").status_code for _ in range(8)}
     said = run.log.read_text()
 

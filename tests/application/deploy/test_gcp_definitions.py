@@ -21,6 +21,7 @@ from tests.application.deploy.definitions import (
     SERVICES,
     container,
     definitions,
+    environment,
     render,
     step,
     traffic,
@@ -115,17 +116,13 @@ def test_all_get_the_same_settings_and_the_settings_are_those_there_are() -> Non
 
 def settings_in(definition: dict[str, Any], directory: Path, *said: str) -> list[Any]:
     """Return what the settings make of a definition's environment."""
-    (mounted,) = container(definition)["volumeMounts"]
-    given = {
-        one["name"]: one.get("value", PLANTED * 2)
-        for one in container(definition)["env"]
+    secrets = {
+        f"value-service-{name}": PLANTED * 2
+        for name in ("secret-key", "token-signing-key", "database-password")
     }
-    (directory / "password").write_text(PLANTED)
-    given["EMAIL_URL"] = f"smtp+tls://site:{PLANTED}@mail.example.org:587"
-    given["DATABASE_PASSWORD_FILE"] = given["DATABASE_PASSWORD_FILE"].replace(
-        mounted["mountPath"], str(directory)
-    )
-    return settings_of(given, said)
+    mail = f"smtp+tls://site:{PLANTED}@mail.example.org:587"
+    secrets["value-service-email-url"] = mail
+    return settings_of(environment(definition, secrets, directory), said)
 
 
 def test_the_stores_and_the_database_are_such_as_the_settings_take(

@@ -197,7 +197,7 @@ def use_small_disk(
         # Only the process sees its tmpfs.
         seen = Path(f"/proc/{run.process.pid}/root") / disk.relative_to("/")
         on_disk = _bytes_in(seen)
-        in_cache = _bytes_in(seen / "home" / ".cache")
+        in_cache = _bytes_in(seen / "cache")
     return Disk(files, failures, on_disk, in_cache, cache_limit)
 
 
