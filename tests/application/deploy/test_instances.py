@@ -6,6 +6,8 @@ from pathlib import Path
 
 from tests.application.deploy.cloud import Cloud, service
 from tests.application.deploy.trials import (
+    FILE,
+    SPILLED,
     processes,
     start_and_save,
     stop_during_uploads,
@@ -31,10 +33,24 @@ def test_uploads_at_sigterm_are_whole_or_leave_nothing(
 def test_a_small_disk_is_enough_and_the_cache_keeps_its_bound(
     cloud: Cloud, tmp_path: Path
 ) -> None:
-    found = use_small_disk(cloud, tmp_path, files=60, megabytes=12, cache_limit=8 << 20)
+    files, least = 75, 8 << 20
+    found = use_small_disk(
+        cloud,
+        tmp_path,
+        files=files,
+        megabytes=20,
+        cache_limit=least,
+        contents_limit=least,
+    )
 
+    # Without its bound it would hold more.
+    assert files * FILE > least
     assert found.failures == []
-    assert 0 < found.in_cache <= found.cache_limit
+    assert least // 2 <= found.contents <= least
+    assert found.most_in_cache <= 2 * least
+    assert found.spilled >= SPILLED * 0.9
+    # Of all that was on the disk the cache alone is left.
+    assert found.on_disk - found.in_cache < 1 << 18
 
 
 def test_a_new_instance_saves_by_at_most_one_request_more(

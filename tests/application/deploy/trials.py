@@ -20,11 +20,15 @@ from pathlib import Path
 
 import requests
 
-from tests.application.deploy.cloud import Cloud, Service, service
+from tests.application.deploy.cloud import PATIENCE, Cloud, Service, service
 from tests.application.site import Environment, manage
 from tests.support.gcs_servers import GCS
 
 PIECES = 20
+FILE = 128_000
+"""Bytes of each file on a small disk: its content is one that is cached."""
+SPILLED = 4 << 20
+"""Bytes of an upload that Django keeps in a temporary file."""
 
 
 @dataclass
@@ -160,45 +164,96 @@ def objects_without_row(cloud: Cloud, gcs: GCS) -> list[str]:
 
 @dataclass
 class Disk:
-    """What was done with a small disk, and what is on it at the end, in bytes."""
+    """What was done with a small disk, and what was on it, in bytes."""
 
-    files: int
     failures: list[str]
-    on_disk: int
-    in_cache: int
-    cache_limit: int
+    most_in_cache: int = 0
+    """At any of the times when it was looked at, which is after each few files."""
+    contents: int = 0
+    """Of the files' contents, at the end: a part of what is in the cache."""
+    in_cache: int = 0
+    """At the end."""
+    on_disk: int = 0
+    """All that is taken of the disk at the end."""
+    spilled: int = 0
+    """More than before, while an upload was under way that is kept on the disk."""
 
 
 def use_small_disk(
-    cloud: Cloud, directory: Path, *, files: int, megabytes: int, cache_limit: int
+    cloud: Cloud,
+    directory: Path,
+    *,
+    files: int,
+    megabytes: int,
+    cache_limit: int,
+    contents_limit: int,
 ) -> Disk:
-    """Write and read so many files on an instance whose whole disk is that small."""
+    """Write and read so many files on an instance whose whole disk is that small.
+
+    Their contents are cached, too, within the second limit.
+    """
     environment = cloud.environment | {
         "TAHOE_STORAGE_CACHE_SIZE_LIMIT": str(cache_limit),
+        "TAHOE_STORAGE_CACHE_CONTENT_SIZE_LIMIT": str(contents_limit),
         # It reads them itself: no bucket sends what visitors ask for.
         "PUBLIC_LINKS": "",
     }
     disk = directory / "disk"
-    failures: list[str] = []
+    found = Disk([])
     with service(environment, disk, megabytes=megabytes) as run:
+        # Only the process sees its tmpfs.
+        seen = Path(f"/proc/{run.process.pid}/root") / disk.relative_to("/")
 
         def turn(number: int) -> None:
-            content = hashlib.sha256(str(number).encode()).digest() * 300
+            content = hashlib.sha256(str(number).encode()).digest() * (FILE // 32)
             name = f"disk-{files}/{number % 50}/{number}.bin"
             made = run.put(name, content)
             if made.status_code != 201 or run.content(made.json()["id"]) != content:
-                failures.append(f"{name}: {made.status_code}")
+                found.failures.append(f"{name}: {made.status_code}")
 
-        # A token is good for five minutes.
-        for first in range(0, files, 200):
+        for first in range(0, files, 20):
+            # A token is good for five minutes.
             run.sign_in(cloud.environment)
             with ThreadPoolExecutor(8) as pool:
-                list(pool.map(turn, range(first, min(first + 200, files))))
-        # Only the process sees its tmpfs.
-        seen = Path(f"/proc/{run.process.pid}/root") / disk.relative_to("/")
-        on_disk = _bytes_in(seen)
-        in_cache = _bytes_in(seen / "cache")
-    return Disk(files, failures, on_disk, in_cache, cache_limit)
+                list(pool.map(turn, range(first, min(first + 20, files))))
+            found.most_in_cache = max(found.most_in_cache, _bytes_in(seen / "cache"))
+        found.spilled = _spilled(run, seen, found.failures)
+        found.contents = _bytes_in(seen / "cache" / "contents")
+        found.in_cache = _bytes_in(seen / "cache")
+        found.on_disk = _taken(seen)
+    return found
+
+
+def _spilled(run: Service, seen: Path, failures: list[str]) -> int:
+    """Upload a form's file, and return how much of it was on the disk meanwhile.
+
+    Its last bytes are sent when nearly all others are there.
+    """
+    before, most, ended = _taken(seen), 0, threading.Event()
+    url = f"{run.address}/api/v1/objects/"
+    file = {"file": ("spilled.bin", bytes(SPILLED))}
+    form = requests.Request("POST", url, files=file, data={"folder": "disk"}).prepare()
+    assert isinstance(form.body, bytes)
+    body = SlowBody([form.body[:-1000], form.body[-1000:]], 0, ended)
+    kind = {"Content-Type": form.headers["Content-Type"]}
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(run.visitor.post, url, data=body, headers=kind, timeout=120)
+        until = time.monotonic() + PATIENCE
+        # What it has read is written by pieces of 64 KiB.
+        while most < SPILLED - (1 << 18) and time.monotonic() < until:
+            most = max(most, _taken(seen) - before)
+            time.sleep(0.02)
+        ended.set()
+        made = sent.result()
+    if made.status_code != 201:
+        failures.append(f"spilled.bin: {made.status_code}")
+    return most
+
+
+def _taken(disk: Path) -> int:
+    """Return how much of a disk is taken, by files without a name, too."""
+    found = os.statvfs(disk)
+    return (found.f_blocks - found.f_bfree) * found.f_frsize
 
 
 def _bytes_in(directory: Path) -> int:
