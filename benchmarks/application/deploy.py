@@ -100,7 +100,7 @@ def small_disk(cloud: Cloud, gcs: GCS, work: Path, files: int) -> Figures:
 
 def stopped(cloud: Cloud, gcs: GCS, work: Path) -> Figures:
     """Send SIGTERM during 20 uploads, with the grace that Cloud Run has."""
-    found = stop_during_uploads(cloud, gcs, work, uploads=20, grace=8)
+    found = stop_during_uploads(cloud, gcs, work, uploads=20, pause=0.12)
     told = f"{found.acknowledged} acknowledged, {found.unanswered} cut"
     wrong = [*found.lost, *found.broken, *found.pending, *found.without_row]
     return [

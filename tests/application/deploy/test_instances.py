@@ -19,9 +19,12 @@ from tests.support.gcs_servers import GCS
 def test_uploads_at_sigterm_are_whole_or_leave_nothing(
     cloud: Cloud, gcs: GCS, tmp_path: Path
 ) -> None:
-    found = stop_during_uploads(cloud, gcs, tmp_path, uploads=20, grace=2)
+    found = stop_during_uploads(cloud, gcs, tmp_path, uploads=20, pause=0.03)
 
+    assert found.under_way > 0
     assert found.status == 0
+    # Then Cloud Run kills.
+    assert found.seconds <= 10
     assert found.acknowledged
     assert found.acknowledged < 20
     assert found.lost == []

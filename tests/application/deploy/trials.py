@@ -35,6 +35,8 @@ SPILLED = 4 << 20
 class Stopped:
     """What became of uploads during which the instance was told to end."""
 
+    under_way: int = 0
+    """Uploads that the site said it was receiving, just before SIGTERM."""
     seconds: float = 0.0
     """From SIGTERM to the end of the process."""
     status: int = -1
@@ -51,29 +53,36 @@ class Stopped:
 
 
 def stop_during_uploads(
-    cloud: Cloud, gcs: GCS, directory: Path, *, uploads: int, grace: int, seed: int = 1
+    cloud: Cloud,
+    gcs: GCS,
+    directory: Path,
+    *,
+    uploads: int,
+    pause: float,
+    seed: int = 1,
 ) -> Stopped:
     """Send SIGTERM once one of so many was stored; a quarter never come to an end.
 
-    There are fewer of these than threads, so that others get through.
-    Afterwards another instance and a sweep look at what there is.
+    There are fewer of these than threads, so that others get through: by pieces, with
+    so many seconds before each. One of the quarter is under way by then. The grace is
+    the entry point's own. Another instance and a sweep look at what there is then.
     """
     chance, found = random.Random(seed), Stopped()
-    environment = cloud.environment | {"WEB_GRACE": str(grace)}
     prefix = f"stopped-{seed}"
     bodies = [
         [chance.randbytes(chance.randrange(100, 50_000)) for _ in range(PIECES)]
         for _ in range(uploads)
     ]
+    endless = {f"{number}.bin" for number in range(3, uploads, 4)}
     answers: dict[int, int] = {}
     acknowledged, ended = threading.Event(), threading.Event()
 
-    with service(environment, directory / "first") as run:
+    with service(cloud.environment, directory / "first") as run:
         run.sign_in(cloud.environment)
 
         def upload(number: int) -> None:
-            end = ended if number % 4 == 3 else None
-            body = SlowBody(bodies[number], 0.3 * grace / PIECES, end)
+            end = ended if f"{number}.bin" in endless else None
+            body = SlowBody(bodies[number], pause, end)
             try:
                 made = run.put(f"{prefix}/{number}.bin", body)
             except requests.RequestException:
@@ -88,6 +97,9 @@ def stop_during_uploads(
         for thread in threads:
             thread.start()
         assert acknowledged.wait(120)
+        until = time.monotonic() + PATIENCE
+        while not found.under_way and time.monotonic() < until:
+            found.under_way = len(_objects(run, prefix, "pending").keys() & endless)
         begun = time.monotonic()
         run.process.send_signal(signal.SIGTERM)
         found.status = run.process.wait(60)
@@ -97,11 +109,7 @@ def stop_during_uploads(
             thread.join()
     with service(cloud.environment, directory / "second") as run:
         run.sign_in(cloud.environment)
-        listed = run.get(f"/api/v1/objects/?folder={prefix}&limit=100").json()[
-            "results"
-        ]
-        # An upload under way has a row, which says that it is pending.
-        ids = {one["name"]: one["id"] for one in listed if one["state"] == "stored"}
+        ids = _objects(run, prefix, "stored")
         for number, pieces in enumerate(bodies):
             name = f"{number}.bin"
             is_there = name in ids
@@ -115,11 +123,14 @@ def stop_during_uploads(
                 if is_there and not whole:
                     found.broken.append(name)
         found.without_row = swept(cloud, gcs)
-        listed = run.get(f"/api/v1/objects/?folder={prefix}&limit=100").json()[
-            "results"
-        ]
-        found.pending = [one["name"] for one in listed if one["state"] != "stored"]
+        found.pending = [*_objects(run, prefix, "pending")]
     return found
+
+
+def _objects(run: Service, folder: str, state: str) -> dict[str, str]:
+    """Return the ids by the names; an upload under way has a row that is pending."""
+    found = run.get(f"/api/v1/objects/?folder={folder}&limit=100").json()["results"]
+    return {one["name"]: one["id"] for one in found if one["state"] == state}
 
 
 class SlowBody:
