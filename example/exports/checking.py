@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
@@ -47,12 +48,16 @@ class Checked:
 
 
 def check(
-    file: IO[bytes], size: int, on_read: Callable[[int, int], None] = lambda *_: None
+    file: IO[bytes],
+    size: int,
+    on_read: Callable[[int, int], None] = lambda *_: None,
+    on_said: Callable[[Checked], None] = lambda _: None,
 ) -> Checked:
     """Return the archive of that many bytes; raises NotImportable, OSError.
 
-    Every byte of it is read and counted, and nothing is kept. ``on_read`` is told how
-    many bytes were read, and of how many.
+    Every byte of it is read and counted, and nothing is kept. ``on_said`` is called
+    before that, with what the archive says of itself: what it raises spares the
+    reading. ``on_read`` is told how many bytes were read, and of how many.
     """
     try:
         zipped = zipfile.ZipFile(_Bounded(file))
@@ -65,6 +70,8 @@ def check(
     by_path = {info.filename: info for info in infos}
     said = _manifest(zipped, by_path)
     _check_entries(said, by_path)
+    checked = Checked(zipped, said, _document(zipped, by_path, said))
+    on_said(checked)
     total = sum(info.file_size for info in infos)
     read = 0
     for entry in said.files:
@@ -78,7 +85,7 @@ def check(
                 _("%(path)s is not what the manifest says: its SHA-256 is another.")
                 % {"path": entry.path}
             )
-    return Checked(zipped, said, _document(zipped, by_path, said))
+    return checked
 
 
 def _check_members(infos: list[zipfile.ZipInfo], size: int) -> None:
@@ -156,6 +163,12 @@ def _check_entries(said: Manifest, by_path: dict[str, zipfile.ZipInfo]) -> None:
         if info.file_size != entry.size:
             raise NotImportable(
                 _("%(path)s has another size than the manifest says.") % shown
+            )
+        limit = settings.UPLOAD_LIMIT
+        if limit is not None and entry.size > limit:
+            raise NotImportable(
+                _("%(path)s is larger than a file may be here: %(most)s bytes.")
+                % {**shown, "most": limit}
             )
         try:
             clean = names.clean_folder(entry.folder), names.clean_name(entry.name)

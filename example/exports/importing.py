@@ -14,7 +14,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.files.storage import storages
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
@@ -75,9 +75,16 @@ def run(work: Work) -> dict[str, Any]:
     def on_read(done: int, of: int) -> None:
         work.progress(done, 2 * of)  # Looked at once, and then read once more.
 
+    def on_said(checked: Checked) -> None:
+        # Before all of it is read, which may take hours, whether there is room for it.
+        if checked.document is None:
+            _lying_in_folder(user, checked, work)
+        elif not _made(user, checked.document, work).exists():
+            _lying_in_event(user, checked, checked.document, work)
+
     try:
         with storages[store].open(key) as file:
-            checked = check(file, size, on_read)
+            checked = check(file, size, on_read, on_said)
             return _make(user, checked, work)
     except FileNotFoundError:
         raise Failed(_("The archive is not there any more.")) from None
@@ -153,6 +160,47 @@ def _lying(
     return lying
 
 
+def _lying_in_folder(user: User, checked: Checked, work: Work) -> Lying:
+    root = _new_folder(checked, work)
+
+    def is_of(found: StoredObject, entry: ArchivedFile) -> bool:
+        return (found.folder, found.name) == (_folder(root, entry), entry.name)
+
+    return _lying(user, checked, finding.below(_root(work.job)), work, is_of)
+
+
+def _lying_in_event(
+    user: User, checked: Checked, document: dict[str, Any], work: Work
+) -> Lying:
+    def is_of(found: StoredObject, entry: ArchivedFile) -> bool:
+        return media.is_named_after(found.name, entry.name)
+
+    return _lying(user, checked, _places(_slug(document, work)), work, is_of)
+
+
+def _made(user: User, document: dict[str, Any], work: Work) -> QuerySet[Event]:
+    """Return the event that the job makes, if it is there."""
+    slug = _slug(document, work)
+    return Event.objects.filter(tenant=user.tenant_id, slug=slug)
+
+
+def _slug(document: dict[str, Any], work: Work) -> str:
+    """Return the address of an event that the job makes."""
+    # As `organising.free_slug` leaves it: it folds hyphens, and takes those off an end.
+    stem = slugify(str(document.get("slug")))[:36].strip("-_") or "event"
+    return f"{stem}{_mark(work.job)}"
+
+
+def _places(slug: str) -> Q:
+    """Return where the files of an event lie."""
+    return Q(folder__in=[media.folder_of(slug, kind) for kind in (Speaker, Session)])
+
+
+def _new_folder(checked: Checked, work: Work) -> str:
+    """Return the folder that the job makes of an archive of one."""
+    return f"{_root(work.job)}/{safe_name(checked.manifest.label)}"
+
+
 def _mark(job: Job) -> str:
     """Return what the address of an event that the job makes ends in."""
     return f"-{job.pk.hex[:8]}"
@@ -166,17 +214,12 @@ def _root(job: Job) -> str:
 def _make(user: User, checked: Checked, work: Work) -> dict[str, Any]:
     if checked.document is not None:
         return _make_event(user, checked, checked.document, work)
-    said = checked.manifest
-    root = f"{_root(work.job)}/{safe_name(said.label)}"
+    said, root = checked.manifest, _new_folder(checked, work)
     count = total = 0
     for entry in said.files:
         _folder(root, entry)  # Each of them, before anything is made.
         count, total = count + 1, total + entry.size
-
-    def is_of(found: StoredObject, entry: ArchivedFile) -> bool:
-        return (found.folder, found.name) == (_folder(root, entry), entry.name)
-
-    lying = _lying(user, checked, finding.below(_root(work.job)), work, is_of)
+    lying = _lying_in_folder(user, checked, work)
     done = 0
     for entry in said.files:
         folder = _folder(root, entry)
@@ -193,18 +236,12 @@ def _make_event(
     user: User, checked: Checked, document: dict[str, Any], work: Work
 ) -> dict[str, Any]:
     """Make an event that is not published; its address bears the job's id."""
-    said, job = checked.manifest, work.job
-    # As `organising.free_slug` leaves it: it folds hyphens, and takes those off an end.
-    stem = slugify(str(document.get("slug")))[:36].strip("-_") or "event"
-    slug = f"{stem}{_mark(job)}"
+    said, slug = checked.manifest, _slug(document, work)
     total = sum(one.size for one in said.files)
     done = 0
     entries = {
         "/".join(filter(None, (one.folder, one.name))): one for one in said.files
     }
-    made = Event.objects.filter(tenant=user.tenant_id, slug=slug)
-    kinds = (Speaker, Session)
-    places = Q(folder__in=[media.folder_of(slug, kind) for kind in kinds])
 
     def count(entry: ArchivedFile) -> None:
         nonlocal done
@@ -223,17 +260,14 @@ def _make_event(
             count(entry)
         return found
 
-    def is_of(found: StoredObject, entry: ArchivedFile) -> bool:
-        return media.is_named_after(found.name, entry.name)
-
     def then(event: Event) -> None:
         named = [one.pk for one in media.of(event)]
         since = work.job.created_at
-        resuming.delete_doubles(user, places, said.files, named, since)
+        resuming.delete_doubles(user, _places(slug), said.files, named, since)
 
     # An attempt before this one may have been killed when all was done.
-    if not made.exists():
-        lying = _lying(user, checked, places, work, is_of)
+    if not _made(user, document, work).exists():
+        lying = _lying_in_event(user, checked, document, work)
         described = document | {"slug": slug, "published": False}
         files = {path: partial(content, entry) for path, entry in entries.items()}
         try:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.models import Tenant, User
 from events import documents
 from events.models import Event
-from exports import importing, starting
+from exports import checking, importing, starting
 from exports.models import Export
 from jobs import control
 from jobs.models import Job
@@ -232,3 +232,36 @@ def test_what_the_user_uploads_there_meanwhile_is_not_given_up(
     job.refresh_from_db()
     version.refresh_from_db()
     assert (job.state, version.state) == ("done", "pending")
+
+
+@pytest.mark.parametrize("limit", ["max_bytes", "max_objects", "UPLOAD_LIMIT"])
+def test_nothing_of_what_has_no_room_is_read(
+    user: User,
+    export: Export,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
+    limit: str,
+) -> None:
+    """An archive of a few bytes may unpack to a hundred times as many."""
+    leave_room_for_it_alone(export)
+    if limit == "UPLOAD_LIMIT":
+        settings.UPLOAD_LIMIT = 999
+    else:
+        [tenant] = Tenant.objects.all()
+        Tenant.objects.update(**{limit: getattr(tenant, limit) - 1})
+    pieces, seen = checking._pieces, list[str]()
+
+    def note(zipped: Any, info: Any) -> Any:
+        seen.append(info.filename)
+        return pieces(zipped, info)
+
+    monkeypatch.setattr(checking, "_pieces", note)
+    job = importing.start_import(user, export)
+
+    run_waiting()
+
+    job.refresh_from_db()
+    told = "larger than a file may be" if limit == "UPLOAD_LIMIT" else "no room"
+    assert job.state == "failed"
+    assert told in job.error
+    assert [path for path in seen if path.endswith((".txt", ".jpg"))] == []
