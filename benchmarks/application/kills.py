@@ -1,8 +1,9 @@
 """The web process killed at random moments of uploads and deletes: a fault run.
 
 No row may say stored without its bytes, and after a sweep no bytes may be without a
-row. The tests do a handful; this does a hundred, on a disk, a grid or S3, on SQLite or
-PostgreSQL. Half of the uploads are resumable ones (tus), with ``--in-parts``.
+row, nor may S3 keep parts of an upload that nobody ends. The tests do a handful; this
+does a hundred, on a disk, a grid or S3, on SQLite or PostgreSQL.
+Half of the uploads are resumable ones (tus), with ``--in-parts``.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ def main(arguments: Sequence[str]) -> int:
         "the same after the sweep": result.after["broken"],
         "bytes without a row before the sweep": result.before["without a row"],
         "bytes without a row after it": result.after["without a row"],
+        "uploads in parts that nobody ended before it": result.before["unfinished"],
+        "the same after it": result.after["unfinished"],
         "acknowledged uploads that were lost": result.lost,
         "rows after it that are not stored": [None] * result.after["not stored"],
         "figures of the quota that are not right": [

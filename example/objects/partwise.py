@@ -9,7 +9,10 @@ from __future__ import annotations
 import contextlib
 import mmap
 from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from objects.incoming import IncomingFile
@@ -66,6 +69,22 @@ def is_for(storage: Any, size: int) -> bool:
 def most_at_once(storage: Any) -> int:
     """Return how many parts are sent at once; none while one is read, where 0."""
     return int(storage.parts_in_memory) if storage.use_threads else 0
+
+
+def unfinished(storage: Any) -> Iterator[tuple[str, datetime, Callable[[], None]]]:
+    """Yield what killed processes left, and uploads that go on, in parts.
+
+    The name of each, when it was begun, and what ends it and deletes its parts. There
+    are none where the store has no such uploads.
+    """
+    if not hasattr(storage, "begin_parts"):
+        return
+    # Where no store is on S3, boto3 need not be installed.
+    from tahoestorage.backends.s3.unfinished import abort
+    from tahoestorage.backends.s3.unfinished import unfinished as found_in
+
+    for found in found_in(storage):
+        yield found.name, found.begun, partial(abort, storage, found)
 
 
 def save(storage: Any, name: str, content: IncomingFile) -> list[SentPart]:

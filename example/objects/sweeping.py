@@ -12,7 +12,7 @@ import contextlib
 import enum
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -22,7 +22,7 @@ from django.core.files.storage import storages
 from django.db.models import Q
 from django.utils import timezone
 
-from objects import adopting, copies, measuring, moving, quarantine, storing
+from objects import adopting, copies, measuring, moving, partwise, quarantine, storing
 from objects.conditions import NONE, Conditions, Unmet
 from objects.keys import PREFIX, read_key
 from objects.models import Copy, Version
@@ -31,10 +31,10 @@ from objects.reading import fresh, hashed, whole
 logger = logging.getLogger(__name__)
 PARTS = "uploads"
 """The directory of what has come of resumable uploads."""
-FEW = 10
-"""So many findings are never too many."""
 SHARE = 0.01
 """More than this of all names is suspicious: another store, an empty database."""
+MOST_TOLD = 100
+"""Keys of missing bytes, of each store."""
 
 
 class Defect(enum.StrEnum):
@@ -46,16 +46,19 @@ class Defect(enum.StrEnum):
     RETURNED = "bytes that were missing"
     PENDING = "upload of a dead process"
     PART = "part of an upload without a row"
+    UNFINISHED = "upload in parts that nobody ends"
 
 
 @dataclass(frozen=True)
 class FoundDefect:
-    """One finding. ``version_id`` is that of the row, where there is one."""
+    """One defect, with the row, where there is one."""
 
     defect: Defect
     store: str
     key: str
     version: Version | None = None
+    end: Callable[[], None] | None = None
+    """What ends an unfinished upload."""
 
 
 @dataclass
@@ -68,12 +71,25 @@ class SweepResult:
     missing: list[str] = field(default_factory=list)
     """The first of the keys of rows without bytes."""
 
+    wrong: int = 0
+    """Names that are not as a killed process leaves them."""
+
     @property
     def is_suspicious(self) -> bool:
         """Whether so much is wrong that somebody should look first."""
-        kinds = (Defect.ORPHAN, Defect.MISSING)
-        wrong = sum(self.found[kind] for kind in kinds)
-        return wrong > FEW and wrong > SHARE * self.names
+        return self.wrong > SHARE * self.names
+
+    def note(self, found: FoundDefect) -> None:
+        """Count a defect."""
+        self.found[found.defect] += 1
+        if found.defect is Defect.MISSING:
+            if len(self.missing) < MOST_TOLD:
+                self.missing.append(found.key)
+            # Once it was told, it stops no later sweep.
+            version = found.version
+            self.wrong += version is not None and version.missing_since is None
+        elif found.defect in (Defect.ORPHAN, Defect.PART):
+            self.wrong += 1
 
 
 def find(store: str, before: datetime, result: SweepResult) -> Iterator[FoundDefect]:
@@ -91,7 +107,8 @@ def find(store: str, before: datetime, result: SweepResult) -> Iterator[FoundDef
             seen.add(directory)
             yield from _compare(store, directory, [], before, result)
     yield from _field_copies(store, before)
-    yield from _parts(store, before)
+    yield from _parts(store, before, result)
+    yield from _unfinished(store, before)
 
 
 def mend(found: FoundDefect) -> str:
@@ -105,6 +122,9 @@ def mend(found: FoundDefect) -> str:
     if found.defect is Defect.PART:
         quarantine.put(storage, found.key)
         return "put into quarantine"
+    if found.end is not None:
+        found.end()
+        return "ended"
     version = found.version
     if found.defect is Defect.COPY or version is None:
         return _mend_copy(found)
@@ -230,19 +250,38 @@ def _field_copies(store: str, before: datetime) -> Iterator[FoundDefect]:
                 yield FoundDefect(Defect.COPY, store, copy.key, version)
 
 
-def _parts(store: str, before: datetime) -> Iterator[FoundDefect]:
+def _parts(store: str, before: datetime, result: SweepResult) -> Iterator[FoundDefect]:
     """Yield parts of uploads that the database does not know: it was restored."""
     if not apps.is_installed("uploads"):
         return
     storage = storages[store]
     parts = apps.get_model("uploads", "UploadPart").objects
     for directory, names in _walk(storage, PARTS):
+        result.names += len(names)
         # After the listing: rows are made before the bytes.
         rows = parts.filter(key__startswith=f"{directory}/")
         known = set(rows.values_list("key", flat=True))
         for key in sorted({f"{directory}/{name}" for name in names} - known):
             if not _is_younger(storage, key, before):
                 yield FoundDefect(Defect.PART, store, key)
+
+
+def _unfinished(store: str, before: datetime) -> Iterator[FoundDefect]:
+    """Yield uploads in parts of killed processes: the store keeps what was sent.
+
+    Resumable ones have a row, and end as that does.
+    """
+    directories = (f"{PREFIX}/", f"{PARTS}/", f"{quarantine.PREFIX}/")
+    for key, begun, end in partwise.unfinished(storages[store]):
+        if key.startswith(directories) and begun < before and not _goes_on(key):
+            yield FoundDefect(Defect.UNFINISHED, store, key, end=end)
+
+
+def _goes_on(key: str) -> bool:
+    if not apps.is_installed("uploads"):
+        return False
+    uploads = apps.get_model("uploads", "Upload").objects
+    return bool(uploads.filter(assembly_key=key).exclude(assembly="").exists())
 
 
 def _dead(store: str, versions: Any, before: datetime) -> set[Any]:
@@ -307,9 +346,7 @@ def sweep(store: str, before: datetime, result: SweepResult, *, force: bool) -> 
     What can't be done now is logged, counted, and left to the next sweep.
     """
     for found in find(store, before, result):
-        result.found[found.defect] += 1
-        if found.defect is Defect.MISSING and len(result.missing) < 100:
-            result.missing.append(found.key)
+        result.note(found)
     if result.is_suspicious and not force:
         return False
     for found in find(store, before, SweepResult()):

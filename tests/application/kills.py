@@ -24,6 +24,8 @@ from tests.application.site import Environment, make_tables, manage, served_by
 
 PATIENCE = 120  # seconds; only an error takes so long
 CLIENTS = 4
+SIZES = (0, 55, 10_000, 300_000, 3_000_000, 9_000_000)
+"""In bytes. The last is more than S3 is sent in one request."""
 PART = "application/offset+octet-stream"
 _TOKEN = ("createusertoken", "ann")
 FILL = """
@@ -41,6 +43,7 @@ from datetime import timedelta
 from django.core.management import call_command
 from django.core.files.storage import storages
 from accounts.models import Tenant
+from objects import partwise
 from objects.models import StoredObject, Version
 from objects.purging import purge
 from objects.reading import hashed
@@ -72,6 +75,7 @@ def look():
         "stored": stored.count(),
         "broken": broken,
         "without a row": sorted({*kept("tenants"), *kept("uploads")} - keys),
+        "unfinished": [name for name, *_ in partwise.unfinished(storages["default"])],
         "not stored": Version.objects.exclude(state="stored").count(),
         "objects": {found.name: found.sha256 for found in
                     StoredObject.objects.filter(deleted_at=None)},
@@ -130,7 +134,7 @@ class Client:
 
     def act(self, api: str, session: requests.Session) -> None:
         name = f"{self.number}-{self.random.randrange(8)}.bin"
-        size = self.random.choice((0, 55, 10_000, 300_000, 3_000_000))
+        size = self.random.choice(SIZES)
         content = self.random.randbytes(size)
         sha256 = hashlib.sha256(content).hexdigest()
         self.certain.pop(name, None)

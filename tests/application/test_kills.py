@@ -20,6 +20,7 @@ def test_killed_at_random_no_row_lies_and_the_sweep_leaves_no_orphans(
     assert result.before["broken"] == []
     assert result.after["broken"] == []
     assert result.after["without a row"] == []
+    assert result.after["unfinished"] == []
     assert result.after["not stored"] == 0
     assert result.after["used"] == [result.after["sum"], 0, 0]
     assert result.lost == []

@@ -89,7 +89,7 @@ class Command(BaseCommand):
         """Sweep one store; return whether something is wrong with it afterwards."""
         if options["dry_run"]:
             for found in find(alias, before, result):
-                result.found[found.defect] += 1
+                result.note(found)
             told["stopped"] = result.is_suspicious and not options["force"]
         elif not sweep(alias, before, result, force=options["force"]):
             told["stopped"] = True
