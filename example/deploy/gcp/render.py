@@ -28,6 +28,8 @@ JOBS = {
     "clearsessions": ["clearsessions"],
 }
 """What `manage.py` does in a job of each name. Terraform schedules the last four."""
+DEPLOYING = {"migrate", "collectstatic", "manage"}
+"""Jobs of the account that may write static files; the others have the service's."""
 
 
 def rendered(variables: Mapping[str, str]) -> dict[str, str]:
@@ -37,9 +39,14 @@ def rendered(variables: Mapping[str, str]) -> dict[str, str]:
     at = f"//cloudsql/{instance}" if instance else f"{given['DATABASE_HOST']}:5432"
     given["DATABASE_AT"] = at
     made = {name: _filled(name, given) for name in ("service.yaml", "worker.yaml")}
+    deploying = given["DEPLOY_ACCOUNT"]
     for job, arguments in JOBS.items():
         # JSON is YAML.
-        more = {"JOB": job, "ARGUMENTS": json.dumps(["manage.py", *arguments])}
+        more = {
+            "JOB": job,
+            "JOB_ACCOUNT": deploying if job in DEPLOYING else given["SERVICE_ACCOUNT"],
+            "ARGUMENTS": json.dumps(["manage.py", *arguments]),
+        }
         made[f"job-{job}.yaml"] = _filled("job.yaml", given | more)
     return made
 

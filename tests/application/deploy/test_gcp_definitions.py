@@ -22,6 +22,7 @@ from tests.application.deploy.definitions import (
     container,
     definitions,
     environment,
+    pod,
     render,
     step,
     traffic,
@@ -112,6 +113,16 @@ def test_all_get_the_same_settings_and_the_settings_are_those_there_are() -> Non
     assert [one for one in service if one.removesuffix("_FILE") not in read] == [
         "TAHOE_STORAGE_CACHE_SIZE_LIMIT"
     ]
+
+
+def test_a_release_is_prepared_by_an_account_of_its_own() -> None:
+    accounts = {
+        name: pod(found)["serviceAccountName"] for name, found in definitions().items()
+    }
+    deploys = [f"job-{job}.yaml" for job in ("migrate", "collectstatic", "manage")]
+
+    assert {accounts.pop(name) for name in deploys} == {"value-deploy_account"}
+    assert set(accounts.values()) == {"value-service_account"}
 
 
 def settings_in(definition: dict[str, Any], directory: Path, *said: str) -> list[Any]:

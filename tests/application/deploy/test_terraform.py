@@ -161,6 +161,50 @@ def test_what_starts_the_sweeps_may_start_jobs_and_nothing_else() -> None:
     assert "resource.name" not in text
 
 
+def granted(account: str) -> set[tuple[str, str]]:
+    """Return the roles of an account, and on what: buckets, secrets, the project."""
+    text = (GCP / "terraform" / "accounts.tf").read_text()
+    member, found = f"google_service_account.{account}.member", set()
+    for body in re.findall(r"^resource .*?^}", text, re.MULTILINE | re.DOTALL):
+        if member in body:
+            (role,) = re.findall(r"role += (\S+)", body)
+            each = re.findall(r"for_each += (.+)", body)
+            (place,) = re.findall(
+                r"^  (?:bucket|secret_id|service_account_id|project) += (\S+)",
+                body,
+                re.MULTILINE,
+            )
+            if "[each.value]" in place:
+                place = each[0]
+            found.add((bare(role).removeprefix("roles/"), place))
+    return found
+
+
+def test_who_serves_visitors_can_t_change_what_their_browsers_run() -> None:
+    media = ("storage.objectUser", "google_storage_bucket.media.name")
+    static = "google_storage_bucket.static.name"
+    reads, database = "secretmanager.secretAccessor", ("cloudsql.client", "var.project")
+    itself = "google_service_account.run.name"
+
+    assert granted("run") == {
+        media,
+        ("storage.objectViewer", static),
+        ("iam.serviceAccountTokenCreator", itself),
+        (reads, 'setsubtract(local.secrets, ["first-password"])'),
+        database,
+    }
+    assert granted("deploy") == {
+        media,
+        ("storage.objectUser", static),
+        (reads, "local.secrets"),
+        database,
+    }
+    # By no other way: nothing of these is the project's, and of no other file.
+    others = [path for path in TERRAFORM if path.name != "accounts.tf"]
+    text = "\n".join(path.read_text() for path in others)
+    assert re.findall(r"google_service_account\.\w+\.member", text) == []
+
+
 def test_no_secret_gets_into_terraform_s_state() -> None:
     kinds = {kind for kind, _ in resources()}
 

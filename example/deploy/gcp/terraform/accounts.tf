@@ -1,20 +1,40 @@
 # Each does what it must, on that which it is for, and nothing in the whole project but
 # what can't be given otherwise.
 
-# The service, its worker and its jobs.
+# The service, its worker and the sweeps.
 resource "google_service_account" "run" {
   account_id   = "${var.name}-run"
-  display_name = "The service ${var.name}, its worker and its jobs"
+  display_name = "The service ${var.name}, its worker and its sweeps"
 }
 
-resource "google_storage_bucket_iam_member" "run" {
-  for_each = {
-    media  = google_storage_bucket.media.name
-    static = google_storage_bucket.static.name
-  }
-  bucket = each.value
-  role   = "roles/storage.objectUser"
+# The jobs that prepare a release, and commands by hand: migrate, collectstatic, manage.
+resource "google_service_account" "deploy" {
+  account_id   = "${var.name}-deploy"
+  display_name = "Prepares releases of ${var.name}, and runs commands by hand"
+}
+
+# Whoever takes over the service can't change what visitors' browsers run.
+resource "google_storage_bucket_iam_member" "run_reads_static" {
+  bucket = google_storage_bucket.static.name
+  role   = "roles/storage.objectViewer"
   member = google_service_account.run.member
+}
+
+resource "google_storage_bucket_iam_member" "deploy_writes_static" {
+  bucket = google_storage_bucket.static.name
+  role   = "roles/storage.objectUser"
+  member = google_service_account.deploy.member
+}
+
+# By hand, objects are swept, restored and checked too.
+resource "google_storage_bucket_iam_member" "media" {
+  for_each = {
+    run    = google_service_account.run.member
+    deploy = google_service_account.deploy.member
+  }
+  bucket = google_storage_bucket.media.name
+  role   = "roles/storage.objectUser"
+  member = each.value
 }
 
 # It signs URLs without a key: IAM signs for it.
@@ -24,19 +44,30 @@ resource "google_service_account_iam_member" "run_signs" {
   member             = google_service_account.run.member
 }
 
+# All but the first administrator's password, which one command by hand reads.
 resource "google_secret_manager_secret_iam_member" "run_reads" {
-  for_each  = google_secret_manager_secret.this
-  secret_id = each.value.id
+  for_each  = setsubtract(local.secrets, ["first-password"])
+  secret_id = google_secret_manager_secret.this[each.value].id
   role      = "roles/secretmanager.secretAccessor"
   member    = google_service_account.run.member
 }
 
+resource "google_secret_manager_secret_iam_member" "deploy_reads" {
+  for_each  = local.secrets
+  secret_id = google_secret_manager_secret.this[each.value].id
+  role      = "roles/secretmanager.secretAccessor"
+  member    = google_service_account.deploy.member
+}
+
 # Cloud SQL at its socket asks for this; by its private address nothing does.
-resource "google_project_iam_member" "run_database" {
-  count   = var.database_by_socket ? 1 : 0
+resource "google_project_iam_member" "database" {
+  for_each = var.database_by_socket ? {
+    run    = google_service_account.run.member
+    deploy = google_service_account.deploy.member
+  } : {}
   project = var.project
   role    = "roles/cloudsql.client"
-  member  = google_service_account.run.member
+  member  = each.value
 }
 
 # What builds and deploys.
@@ -72,8 +103,12 @@ resource "google_project_iam_member" "build_public" {
   member  = google_service_account.build.member
 }
 
-resource "google_service_account_iam_member" "build_uses_run" {
-  service_account_id = google_service_account.run.name
+resource "google_service_account_iam_member" "build_uses" {
+  for_each = {
+    run    = google_service_account.run.name
+    deploy = google_service_account.deploy.name
+  }
+  service_account_id = each.value
   role               = "roles/iam.serviceAccountUser"
   member             = google_service_account.build.member
 }

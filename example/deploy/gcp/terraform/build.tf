@@ -27,6 +27,7 @@ resource "google_cloudbuild_trigger" "main" {
     _MEDIA_BUCKET      = google_storage_bucket.media.name
     _STATIC_BUCKET     = google_storage_bucket.static.name
     _SERVICE_ACCOUNT   = google_service_account.run.email
+    _DEPLOY_ACCOUNT    = google_service_account.deploy.email
     _HOST              = local.host
     _HOSTS             = local.hosts
     _MAIL_FROM         = var.mail_from == "" ? "${var.name}@${local.host}" : var.mail_from

@@ -1,13 +1,17 @@
 # The secrets without their values: commands of the guide write those, so that they are in
 # no state.
-resource "google_secret_manager_secret" "this" {
-  for_each = toset([
+locals {
+  secrets = toset([
     "secret-key",
     "token-signing-key",
     "database-password",
     "email-url",
     "first-password",
   ])
+}
+
+resource "google_secret_manager_secret" "this" {
+  for_each  = local.secrets
   secret_id = "${var.name}-${each.value}"
 
   replication {
