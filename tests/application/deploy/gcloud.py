@@ -30,6 +30,7 @@ FLAGS = {
     "secrets versions access": "--secret",
     "secrets versions add": "--data-file",
     "secrets versions destroy": "--secret",
+    "secrets versions list": "--filter --limit",
     "services enable": "--async",
     "sql instances clone": "--async --point-in-time",
     "sql instances describe": "",

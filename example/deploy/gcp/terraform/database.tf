@@ -51,5 +51,5 @@ resource "google_sql_database" "this" {
   instance = google_sql_database_instance.this.name
 }
 
-# The user is made by a command of the guide, which gives the password to the database and
-# to Secret Manager: here it would be in the state.
+# The user is made by secrets.sh, which gives the password to the database and to Secret
+# Manager: here it would be in the state.

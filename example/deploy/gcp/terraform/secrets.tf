@@ -1,5 +1,4 @@
-# The secrets without their values: commands of the guide write those, so that they are in
-# no state.
+# The secrets without their values: secrets.sh writes those, so that they are in no state.
 locals {
   secrets = toset([
     "secret-key",
