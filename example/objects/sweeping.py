@@ -102,10 +102,8 @@ def find(store: str, before: datetime, result: SweepResult) -> Iterator[FoundDef
         seen.add(directory)
         yield from _compare(store, directory, names, before, result)
     # Rows whose whole directory is gone, or was a field's own.
-    for directory in _directories_of_rows(store):
-        if directory not in seen:
-            seen.add(directory)
-            yield from _compare(store, directory, [], before, result)
+    for directory in sorted(_directories_of_rows(store) - seen):
+        yield from _compare(store, directory, [], before, result)
     yield from _field_copies(store, before)
     yield from _parts(store, before, result)
     yield from _unfinished(store, before)
@@ -334,10 +332,10 @@ def _walk(storage: Any, directory: str) -> Iterator[tuple[str, list[str]]]:
         yield from _walk(storage, f"{directory}/{name}")
 
 
-def _directories_of_rows(store: str) -> Iterator[str]:
+def _directories_of_rows(store: str) -> set[str]:
     rows = Version.objects.filter(store=store).values_list("key", flat=True)
-    for key in rows.iterator(chunk_size=2000):
-        yield key.rpartition("/")[0]
+    # No query is open while a store is waited for: on SQLite nobody else writes then.
+    return {key.rpartition("/")[0] for key in rows.order_by().iterator()}
 
 
 def sweep(store: str, before: datetime, result: SweepResult, *, force: bool) -> bool:

@@ -122,8 +122,13 @@ def delete_left() -> int:
     Thumbnail.objects.filter(pk__in=list(moved.values_list("pk", flat=True))).update(
         version=None
     )
-    left = Thumbnail.objects.filter(version=None).iterator()
-    return sum(_delete(found) for found in left)
+    left = Thumbnail.objects.filter(version=None)
+    deleted = 0
+    # No query is open while a store is waited for: on SQLite nobody else writes then.
+    for pk in list(left.values_list("pk", flat=True)):
+        found = left.filter(pk=pk).first()
+        deleted += found is not None and _delete(found)
+    return deleted
 
 
 def delete_of(of: StoredObject) -> bool:

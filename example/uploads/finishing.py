@@ -21,9 +21,11 @@ from uploads import assembly, composing, deferring
 from uploads.assembly import Lost
 from uploads.authors import check_user
 from uploads.leases import AWAY, LEASE, Busy, Lease, acquire
-from uploads.models import Upload
+from uploads.models import Upload, UploadPart
 from uploads.parts import discard
 
+BATCH = 500
+"""Rows of parts that are in memory at once."""
 logger = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 """Told how many bytes were read, and of how many; what it raises ends that."""
@@ -38,9 +40,20 @@ class PartsReader:
 
     def __init__(self, lease: Lease) -> None:
         self._lease = lease
-        self._parts = lease.upload.parts.filter(is_kept=True).order_by("start")
-        self._left = self._parts.iterator()
+        self._left = self._parts()
         self._file: Any = None
+
+    def _parts(self) -> Iterator[UploadPart]:
+        """Yield them a batch at a time.
+
+        No query is open while the store is waited for: on SQLite nobody else writes
+        then, and the lease is not renewed.
+        """
+        parts = self._lease.upload.parts.filter(is_kept=True).order_by("start")
+        end = -1
+        while batch := list(parts.filter(start__gt=end)[:BATCH]):
+            yield from batch
+            end = batch[-1].start
 
     def read(self, size: int) -> bytes:
         """Return at most ``size`` bytes, none at the end; raises Busy once the lease

@@ -31,8 +31,12 @@ def sweep_all(
     """
     done: Counter[str] = Counter()
     rows = candidates().select_related("version__object__tenant", "user", "job")
-    for upload in rows.iterator():
+    # No query is open while a store is waited for: on SQLite nobody else writes then.
+    for pk in list(candidates().values_list("pk", flat=True)):
         on_each()
+        upload = rows.filter(pk=pk).first()
+        if upload is None:
+            continue  # Somebody else ended it meanwhile.
         try:
             done[sweep(upload, by_jobs=by_jobs)] += 1
         except Busy:
