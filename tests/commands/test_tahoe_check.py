@@ -193,7 +193,9 @@ def test_all_leases_are_renewed(
     assert [s for s, ends in before.items() if lease_ends(s) <= ends] == []
 
 
+@pytest.mark.parametrize("jobs", ["1", "4"])
 def test_a_killed_check_is_gone_on_with(
+    jobs: str,
     grid: LocalGrid,
     checked_site: TahoeStorage,
     tmp_path: Path,
@@ -205,20 +207,22 @@ def test_a_killed_check_is_gone_on_with(
         "SECRET_KEY = 'x'\nINSTALLED_APPS = ['tahoestorage']\nUSE_TZ = True\n"
         "STORAGES = {'default': {'BACKEND': 'tahoestorage.storage.TahoeStorage', "
         f"'OPTIONS': {dict(options, base_cap=str.__str__(options['base_cap']))!r}}}}}\n"
-        # Each object takes long enough for the process to be killed in between.
-        "import time\n"
+        # After two objects it waits to be killed, however many it looks at at a time.
+        "import threading\n"
         "from tahoestorage.care import record\n"
-        "put = record.CheckRecord.put\n"
-        "def slow(*given):\n"
-        "    put(*given)\n"
-        "    print('one', flush=True)\n"
-        "    time.sleep(0.1)\n"
-        "record.CheckRecord.put = slow\n"
+        "put, lock, done = record.CheckRecord.put, threading.Lock(), []\n"
+        "def put_two(*given):\n"
+        "    with lock:\n"
+        "        if len(done) == 2:\n"
+        "            threading.Event().wait()\n"
+        "        put(*given)\n"
+        "        done.append(given)\n"
+        "        print('one', flush=True)\n"
+        "record.CheckRecord.put = put_two\n"
     )
-    seen = 0
     for _ in range(5):
         process = subprocess.Popen(
-            [sys.executable, "-m", "django", "tahoe_check", "--jobs", "1"],
+            [sys.executable, "-m", "django", "tahoe_check", "--jobs", jobs],
             cwd=tmp_path,
             env={**os.environ, "DJANGO_SETTINGS_MODULE": "site_settings"},
             stdout=subprocess.PIPE,
@@ -229,7 +233,7 @@ def test_a_killed_check_is_gone_on_with(
         for _ in range(2):
             assert process.stdout.readline() == "one\n"
         process.send_signal(signal.SIGKILL)
-        seen += 2 + process.stdout.read().count("one")
+        assert "one" not in process.stdout.read()
         process.wait()
         process.stdout.close()
 
@@ -239,12 +243,13 @@ def test_a_killed_check_is_gone_on_with(
     assert "Going on with the check" in made.err
     assert made.json["checked"] == TOTAL
     assert (made.status, states(made)) == (2, {"two/1": "hurt"})
-    # What is literal has no shares, and is not recorded.
-    assert 10 <= made.json["reused"] <= seen <= TOTAL - 1
-    # No more than a directory's worth is done twice.
-    assert seen - made.json["reused"] <= 4
+    # What was recorded before a kill is not looked at again, and all else is.
+    assert made.json["reused"] == 5 * 2
     checks = [line for line in requests if "t=check" in line]
-    assert len(checks) <= 2 * (TOTAL - 1 - made.json["reused"])
+    # What is literal is not recorded; what is hurt is looked at twice.
+    left = TOTAL - 1 - made.json["reused"]
+    assert left <= len(checks) <= left + 1
+    assert not any("t=stream-deep-check" in line for line in requests)
 
 
 def test_what_was_found_whole_is_not_looked_at_again_within_an_age(

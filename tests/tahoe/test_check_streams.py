@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from tahoestorage.exceptions import GatewayTimeout
+from tahoestorage.exceptions import GatewayTimeout, UnexpectedResponse
 from tahoestorage.tahoe import gateway as gateways
 from tahoestorage.tahoe import presence
 from tahoestorage.tahoe.caps import Cap, literal_cap
+from tahoestorage.tahoe.checkresults import StreamedResults, parse_stream
 from tahoestorage.tahoe.gateway import Gateway
 from tests.support.rawserver import RawServer, Script
 
@@ -65,3 +66,36 @@ def test_a_gateway_that_goes_on_line_by_line_may_take_longer() -> None:
     with gateway_that_says(script) as gateway:
         found = list(gateway.deep_check(DIRECTORY, seconds=300.0, label="d"))
     assert len(found) == 5
+
+
+FAILED = (
+    b"ERROR: NotEnoughSharesError(no shares could be found)\n"
+    b"Traceback (most recent call last):\n"
+    b'  File "URI:DIR2:planted:secret", line 1, in check\n'
+)
+
+
+@pytest.mark.parametrize(
+    "end", [FAILED, FAILED[:20], b""], ids=["error", "cut", "none"]
+)
+@pytest.mark.parametrize("size", [1, 50, 5000], ids=["bytes", "pieces", "whole"])
+def test_what_came_before_a_stream_broke_off_is_told_and_then_that_it_did(
+    end: bytes, size: int
+) -> None:
+    said = line(b"1") + line(b"2") + end
+    blocks = [said[at : at + size] for at in range(0, len(said), size)]
+    found: list[StreamedResults] = []
+
+    with pytest.raises(UnexpectedResponse, match="ended its check too early") as raised:
+        found.extend(parse_stream(blocks, "d"))
+
+    assert len(found) == 2
+    # Tracebacks of a gateway are full of caps.
+    assert "planted" not in str(raised.value)
+
+
+def test_what_an_error_follows_is_not_an_end() -> None:
+    said = b'{"type": "stats"}\n'
+    assert list(parse_stream([line(b"1"), said], "d"))
+    with pytest.raises(UnexpectedResponse):
+        list(parse_stream([line(b"1"), said, FAILED], "d"))
