@@ -23,7 +23,7 @@ from tahoestorage.storage import TahoeStorage
 from tahoestorage.testing.grid import LocalGrid
 
 OBJECTS = int(os.environ.get("BENCH_CHECKED_OBJECTS", "606"))
-"""Files and directories; 5,000 take five minutes."""
+"""Files and directories; 5,000 take four minutes."""
 EACH = 100  # files in a directory
 KILLS = 5
 PATIENCE = 600.0
