@@ -9,9 +9,11 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import storages
 from django.template.defaultfilters import filesizeformat
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from tahoestorage.care.livecounts import live_counts
 from tahoestorage.care.record import PastCheck, default_record
 from tahoestorage.care.status import GridStatus, status_of
 from tahoestorage.storage import TahoeStorage
@@ -54,7 +56,10 @@ def grid_of(alias: str) -> GridSummary | None:
         [(each.error is None, each.address) for each in found.gateways],
         [(each.connected, _server(each)) for each in found.servers or ()],
         list(_facts(found)),
-        [(datetime.fromtimestamp(c.started, UTC), _check(c)) for c in found.checks[:3]],
+        [
+            (datetime.fromtimestamp(each.started, UTC), _check(each))
+            for each in found.shown_checks
+        ],
         [
             ("error" if level.name == "CRITICAL" else "warning", text)
             for level, text in found.problems
@@ -92,10 +97,25 @@ def _facts(found: GridStatus) -> list[str]:
         )
     for tier in found.tiers:
         size = "?" if tier.bytes is None else filesizeformat(tier.bytes)
-        facts.append(_("Cache: %(tier)s, %(size)s") % {"tier": tier.tier, "size": size})
+        told = {"tier": tier.tier, "place": tier.place, "size": size}
+        facts.append(_("Cache: %(tier)s, %(place)s, %(size)s") % told)
     if not found.checks:
         facts.append(_("No check of the files is on record on this host."))
     return facts
+
+
+def spared() -> str:
+    """Return what all caches of the site have spared it, since it was started."""
+    live = live_counts()
+    rate = live.total.hit_rate
+    if rate is None:
+        return _("What the cache spares the site is not counted here.")
+    text = _(
+        "All caches of the site, since it was started: hit rate %(rate)s %%, "
+        "requests spared: %(count)s"
+    )
+    counts = {"rate": number_format(100 * rate, 1), "count": live.total.hits}
+    return text % counts
 
 
 def _check(check: PastCheck) -> str:

@@ -30,7 +30,7 @@ from jobs import control
 from jobs.models import Job
 from jobs.turns import ORDER
 from objects.models import Version
-from pages.grids import grid_of
+from pages.grids import grid_of, spared
 from pages.models import Failure
 from pages.showing import SeeOther, is_part, part
 from uploads.models import Upload
@@ -176,7 +176,12 @@ def grids(request: HttpRequest) -> HttpResponse:
     if not operates(user):
         raise PermissionDenied(_("This page is for operators."))
     found = [grid for alias in aliases(user) if (grid := grid_of(alias)) is not None]
-    context = {"grids": found, "part": "pages/_grids.html", "title": ""}
+    context = {
+        "grids": found,
+        "spared": spared(),
+        "part": "pages/_grids.html",
+        "title": "",
+    }
     if is_part(request):
         return part(request, "pages/_grids.html", context)
     context["title"] = _("Grids")

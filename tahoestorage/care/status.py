@@ -68,6 +68,13 @@ class GridStatus:
         return max((level for level, _ in self.problems), default=Level.OK)
 
     @property
+    def shown_checks(self) -> list[PastCheck]:
+        """The last three, and the last one of everything that read each share."""
+        last = self.checks[:3]
+        verified = [each for each in self.checks if each.is_verifying and not each.path]
+        return last + [each for each in verified[:1] if each not in last]
+
+    @property
     def connected(self) -> int:
         """To how many servers the gateway is connected."""
         return sum(server.connected for server in self.servers or ())

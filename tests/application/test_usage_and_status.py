@@ -27,8 +27,9 @@ from jobs.models import Job
 from jobs.starting import start
 from objects import changing, storing
 from objects.models import Version
-from pages import failures, listing, status, usage
+from pages import failures, grids, listing, status, usage
 from pages.models import Failure
+from tahoestorage.care.livecounts import LiveCounts, LookupCounts
 from tahoestorage.exceptions import GatewayTimeout, StoreUnreachable
 from tests.application.callers import (
     EDITOR,
@@ -307,13 +308,23 @@ def test_an_operator_sees_how_a_grid_is_and_others_do_not(
         "Any 1 of 1 shares restore a file.",
         "0 of the connected servers can be lost",
         "Files can be saved and deleted.",
-        "Cache: disk, ",
+        f"Cache: disk, {entry['OPTIONS']['cache']['directory']}, ",
+        "What the cache spares the site is not counted here.",
         "No check of the files is on record",
     ):
         assert text in page.text
     assert "URI:" not in page.text
-    call_command("tahoe_check", stdout=io.StringIO())
-    assert "Check of everything: whole" in browser.get("/status/grids/").text
+    counted = LiveCounts(processes={1: LookupCounts(hits=5), 2: LookupCounts(2, 1)})
+    monkeypatch.setattr(grids, "live_counts", lambda: counted)
+    call_command("tahoe_check", "--verify", stdout=io.StringIO())
+    for name in ("a", "b", "c"):
+        storages["default"].save(f"{name}/file", ContentFile(b"content"))
+        call_command("tahoe_check", name, stdout=io.StringIO())
+    text = browser.get("/status/grids/").text
+    assert re.findall(r"Check of (\w): whole", text) == ["c", "b", "a"]
+    # However many came after it: none without --verify finds what it does.
+    assert "Check of everything, each share read: whole" in text
+    assert "hit rate 87.5 %, requests spared: 7" in text
 
     options = {**entry["OPTIONS"], "base_url": [gateway, "http://127.0.0.1:1"]}
     several = {**entry, "OPTIONS": options}

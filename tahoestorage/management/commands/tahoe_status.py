@@ -12,7 +12,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils.module_loading import import_string
 
 from tahoestorage.backends.tahoe import TahoeStorage
-from tahoestorage.care.record import PastCheck, default_record
+from tahoestorage.care.record import default_record
 from tahoestorage.care.status import GridStatus, status_of
 from tahoestorage.config.settings import backends, storage_of_alias
 from tahoestorage.display import reason, shown_bytes
@@ -137,16 +137,10 @@ def _lines(status: GridStatus) -> Iterator[str]:
         yield f"  Cache: {tier.tier}, {tier.place}, {size}"
     if not status.checks:
         yield "  No check is on record here"
-    for check in _shown_checks(status.checks):
+    for check in status.shown_checks:
         when = datetime.fromtimestamp(check.started).astimezone()
         word = "has not ended" if check.summary is None else check.summary["status"]
         place = (check.path or "all") + (" with --verify" if check.is_verifying else "")
         yield f"  Check of {place}, {when:%F %T %Z}: {word}"
     for level, text in status.problems:
         yield f"  {level.name}: {text}"
-
-
-def _shown_checks(checks: list[PastCheck]) -> list[PastCheck]:
-    """Return the last three, and the last one of everything that read each share."""
-    verified = [each for each in checks if each.is_verifying and not each.path]
-    return checks[:3] + [each for each in verified[:1] if each not in checks[:3]]
