@@ -60,6 +60,7 @@ class Cloud:
 
     def renew_password(self, password: str) -> None:
         """Add a version of the secret: what is mounted is that one from now on."""
+        self.secrets["store-database-password"] = password
         Path(self.environment["DATABASE_PASSWORD_FILE"]).write_text(password)
 
 

@@ -11,6 +11,7 @@ import signal
 import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ import pytest
 import requests
 
 from tests.application.deploy.cloud import HOST, Cloud, Service, service, set_password
+from tests.application.deploy.manager import RESOURCE, Manager
 from tests.application.postgres import Postgres
 from tests.application.site import manage
 from tests.support.gcs_servers import GCS
@@ -146,10 +148,8 @@ def test_an_export_is_made_by_a_job_and_fetched_from_the_service(
         assert archive.read(name) == content
 
 
-def test_a_password_that_is_renewed_takes_no_restart(
-    run: Service, cloud: Cloud, postgres: Postgres
-) -> None:
-    before = run.get("/health/database").status_code
+def change_password(postgres: Postgres, cloud: Cloud) -> str:
+    """Give the user another password, and end what is connected by the old one."""
     password = secrets.token_urlsafe()
     set_password(postgres, password)
     with postgres.connect("postgres") as connection:
@@ -157,15 +157,59 @@ def test_a_password_that_is_renewed_takes_no_restart(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
             [cloud.database],
         )
-    away = {run.get("/health/database").status_code for _ in range(8)}
+    return password
+
+
+def of_database(run: Service) -> set[int]:
+    """Return what several threads say of it."""
+    return {run.get("/health/database").status_code for _ in range(8)}
+
+
+def test_a_password_that_is_renewed_takes_no_restart(
+    run: Service, cloud: Cloud, postgres: Postgres
+) -> None:
+    before = of_database(run)
+    password = change_password(postgres, cloud)
+    away = of_database(run)
     cloud.renew_password(password)
-    after = {run.get("/health/database").status_code for _ in range(8)}
+    after = of_database(run)
     said = run.log.read_text()
 
-    assert before == 200
-    assert away == {503}
-    assert after == {200}
+    assert (before, away, after) == ({200}, {503}, {200})
     assert password not in said
+
+
+def test_a_password_of_secret_manager_is_read_again_when_its_time_is_over(
+    cloud: Cloud, postgres: Postgres, tmp_path: Path
+) -> None:
+    configuration = tmp_path / "gunicorn.conf.py"
+    text = (cloud.directory / configuration.name).read_text()
+    # At the end of it is what a worker does first. Five minutes are long for a test.
+    text += "    import config.secrets\n    config.secrets.RENEWED_AFTER = 0\n"
+    configuration.write_text(text)
+    manager = Manager(cloud.secrets["store-database-password"])
+    environment = cloud.environment | {
+        "DATABASE_PASSWORD_SECRET": RESOURCE,
+        "SECRET_MANAGER_ENDPOINT": manager.url,
+        "GOOGLE_APPLICATION_CREDENTIALS": str(cloud.directory / "key.json"),
+        "GUNICORN_CMD_ARGS": f"--config={configuration}",
+    }
+    del environment["DATABASE_PASSWORD_FILE"]
+
+    with ExitStack() as stack:
+        stack.callback(manager.stop)
+        run = stack.enter_context(service(environment, tmp_path / "disk"))
+        before = of_database(run)
+        password = change_password(postgres, cloud)
+        away = of_database(run)
+        cloud.renew_password(password)
+        manager.value = password
+        after = of_database(run)
+        said = run.log.read_text()
+
+    assert (before, away, after) == ({200}, {503}, {200})
+    assert set(manager.asked) == {f"/v1/{RESOURCE}/versions/latest:access"}
+    assert [value for value in cloud.secrets.values() if value in said] == []
 
 
 def test_what_does_not_answer_is_named_and_the_process_is_alive(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import subprocess
 import sys
@@ -13,39 +12,10 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from config import secrets
+from tests.application.deploy.definitions import PLANTED as VALUE
+from tests.application.deploy.manager import RESOURCE, Manager
 from tests.application.site import EXAMPLE
-from tests.support.gcs_servers import (
-    GCS,
-    Handler,
-    PlayedResponse,
-    ThreadServer,
-    refusal,
-)
-
-RESOURCE = "projects/site/secrets/password"
-VALUE = "planted-value-of-a-secret"
-
-
-class _ManagerHandler(Handler):
-    server: Manager
-
-    def do_GET(self) -> None:
-        self.server.asked.append(self.receive().path)
-        if self.server.value is None:
-            self.send(refusal(503, "The service is currently unavailable."))
-            return
-        data = base64.b64encode(self.server.value.encode()).decode()
-        body = json.dumps({"name": RESOURCE, "payload": {"data": data}}).encode()
-        self.send(PlayedResponse(200, {"Content-Type": "application/json"}, body))
-
-
-class Manager(ThreadServer):
-    """Has one secret, or does not answer while ``value`` is None."""
-
-    def __init__(self) -> None:
-        super().__init__(_ManagerHandler)
-        self.value: str | None = VALUE
-        self.asked: list[str] = []
+from tests.support.gcs_servers import GCS
 
 
 @pytest.fixture
@@ -57,7 +27,7 @@ def manager(
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key))
     monkeypatch.setattr(secrets, "_known", {})
     monkeypatch.setattr(secrets, "_clients", [])
-    played = Manager()
+    played = Manager(VALUE)
     monkeypatch.setenv("SECRET_MANAGER_ENDPOINT", played.url)
     monkeypatch.setenv("PASSWORD_SECRET", RESOURCE)
     try:
