@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.application.deploy.nodes import given, make_node
 from tests.application.deploy.units import (
     COMPOSE,
     GUIDE,
@@ -107,33 +108,19 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    ("command", "count"),
-    [("create-introducer", 1), ("create-node", 1), ("create-client", 2)],
-)
-def test_tahoe_makes_the_nodes_that_the_guide_has_made(
-    tmp_path: Path, command: str, count: int
-) -> None:
-    given = [
-        line.partition(f"tahoe {command} ")[2]
-        for line in told()
-        if f"tahoe {command} " in line
-    ]
+def test_gateways_are_made_with_what_the_folder_has_of_them(tmp_path: Path) -> None:
+    # By containers there is another one.
     made = []
-    for number, line in enumerate(given):
-        *options, _ = shlex.split(line)
-        node = tmp_path / str(number)
-        arguments = [program("tahoe"), command, *options, str(node)]
-        subprocess.run(arguments, check=True, capture_output=True)
+    for number, options in enumerate(given("create-client")):
+        make_node("create-client", options, tmp_path / str(number))
         settings = configparser.ConfigParser()
-        settings.read(node / "tahoe.cfg")
+        settings.read(tmp_path / str(number) / "tahoe.cfg")
         made.append(settings)
 
-    assert len(given) == count
-    # Of the gateway's the folder has a copy of what matters.
+    assert len(made) == 2
     wanted = configparser.ConfigParser()
     wanted.read(OWN / "tahoe.cfg")
-    for settings in made if command == "create-client" else []:
+    for settings in made:
         for section in wanted.sections():
             assert wanted[section].items() <= settings[section].items()
 

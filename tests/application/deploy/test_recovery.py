@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -13,12 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from tahoestorage.testing.grid import LocalGrid
+from tests.application.deploy.nodes import (
+    given,
+    make_here,
+    make_node,
+    running_gateway,
+)
 from tests.application.deploy.units import GUIDE, UNITS
 from tests.application.postgres import TABLES, Postgres
 from tests.application.site import EXAMPLE, Environment, bare_environment, manage
 
+SERVERS = 5
 FILL = """
 import io
 from accounts.models import Tenant, User
@@ -32,6 +41,7 @@ for size, name in ((10, "small"), (100_000, "large")):
 """
 LOOK = """
 import json
+import os
 import re
 from objects.models import Version
 from objects.reading import hashed
@@ -76,8 +86,8 @@ def site(
     directory = tmp_path_factory.mktemp("own")
     with LocalGrid(
         directory / "grid",
-        servers=5,
-        gateways=2,
+        servers=SERVERS,
+        gateways=1,
         introducer=True,
         needed=2,
         happy=4,
@@ -113,17 +123,32 @@ def bring_back(site: Site, environment: Environment) -> None:
 def test_a_new_web_host_needs_the_root_cap_and_the_backup(
     site: Site, postgres: Postgres, tmp_path: Path
 ) -> None:
-    """The database was on it; the gateway is another one, and no cache is there."""
-    other = site.environment | {
-        "DATABASE_URL": postgres.make_database("template0"),
-        "TAHOE_STORAGE_BASE_URL": site.grid.base_urls[1],
-        "TAHOE_STORAGE_CACHE_DIRECTORY": str(tmp_path / "cache"),
-        "SECRET_KEY": "another-key-than-before-" * 3,
-    }
+    """The database was on it; the gateway is made anew, and no cache is there."""
+    gateway = tmp_path / "gateway"
+    port = make_here("create-client", gateway)
+    # Of the old one's folder this is backed up, and brought back.
+    shutil.rmtree(gateway / "private")
+    shutil.copytree(site.grid.directory / "gateway-0" / "private", gateway / "private")
+    content = os.urandom(1000)
 
-    bring_back(site, other)
+    with running_gateway(gateway, port, SERVERS) as url:
+        other = site.environment | {
+            "DATABASE_URL": postgres.make_database("template0"),
+            "TAHOE_STORAGE_BASE_URL": url,
+            "TAHOE_STORAGE_CACHE_DIRECTORY": str(tmp_path / "cache"),
+            "SECRET_KEY": "another-key-than-before-" * 3,
+        }
+        bring_back(site, other)
+        found = shell(other, LOOK)
+        first, second = (
+            requests.put(f"{each}/uri", data=content, timeout=60).text
+            for each in (site.grid.base_url, url)
+        )
+        are_equal = first == second  # No test prints a cap.
 
-    assert shell(other, LOOK) == WHOLE
+    assert found == WHOLE
+    # `convergence` is the old one's: equal files are equal on the grid.
+    assert are_equal
 
 
 def test_a_lost_database_comes_back_from_the_backup(
@@ -156,13 +181,25 @@ def options_of(unit: str) -> list[str]:
     return str(options).split()
 
 
-def test_a_lost_storage_server_is_filled_again_by_a_repair(
+def servers_of(site: Site) -> set[str]:
+    """Return the ids of the storage servers that the gateway knows."""
+    page = requests.get(f"{site.grid.base_url}/?t=json", timeout=60).json()
+    return {each["nodeid"] for each in page["servers"]}
+
+
+def test_a_lost_storage_server_is_set_up_again_and_filled_by_a_repair(
     site: Site, tmp_path: Path
 ) -> None:
-    (server,) = site.grid.directory.glob("server-1")
+    server, lost = site.grid.directory / "server-1", tmp_path / "lost"
+    known = servers_of(site)
     site.grid.stop_server(1)
-    shutil.rmtree(server / "storage" / "shares")
+    server.rename(lost)
     while_away = shell(site.environment, LOOK)
+    make_node("create-node", given("create-node")[0], server)
+    # The old private/ and tahoe.cfg are backed up, and all else is lost.
+    shutil.rmtree(server / "private")
+    shutil.copytree(lost / "private", server / "private")
+    shutil.copy(lost / "tahoe.cfg", server)
     site.grid.start_server(1)
 
     hurt, _ = check(site, tmp_path, *options_of("store-leases.service"))
@@ -172,3 +209,6 @@ def test_a_lost_storage_server_is_filled_again_by_a_repair(
     assert while_away == WHOLE
     assert (hurt, repaired, after) == (2, 1, 0), told + said
     assert any((server / "storage" / "shares").rglob("*"))
+    # It is the same server as before to the gateway.
+    assert len(known) == SERVERS
+    assert servers_of(site) == known
