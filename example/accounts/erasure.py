@@ -33,7 +33,11 @@ from uploads.leases import Busy
 from uploads.models import Upload
 
 logger = logging.getLogger(__name__)
-MADE = {Action.OBJECT_CREATE: StoredObject, Action.EXPORT_START: Export}
+MADE = {
+    Action.OBJECT_CREATE: StoredObject,
+    Action.UPLOAD_GIVE_UP: StoredObject,
+    Action.EXPORT_START: Export,
+}
 """What the audit names for good after it was purged or deleted."""
 
 
@@ -65,7 +69,7 @@ def erase(user: User) -> Erased:
     erased.left += [f"job {job.pk}" for job in _jobs(user)]
     for upload in Upload.objects.filter(user=user):
         try:
-            finishing.terminate(upload)
+            finishing.terminate(upload, actor=None)
         except Busy:
             erased.left.append(f"upload of version {upload.version_id}")
     for export in Export.objects.filter(owner=user).select_related("job"):

@@ -207,7 +207,7 @@ class DirectUploadView(APIView):
         """
         upload = own(request, pk)
         try:
-            finishing.terminate(upload)
+            finishing.terminate(upload, actor=upload.user)
         except Busy:
             raise Problem(423, _("The upload is being worked on."), "busy") from None
         return Response(status=204)

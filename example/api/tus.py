@@ -263,7 +263,7 @@ class UploadView(TusView):
         """Give the upload up; what it has become, if it is finished, stays."""
         upload = found(pk)
         try:
-            finishing.terminate(upload)
+            finishing.terminate(upload, actor=upload.user)
         except Busy:
             raise busy() from None
         return Response(status=204)

@@ -17,6 +17,7 @@ class Action(enum.StrEnum):
     OBJECT_UNDELETE = "object.undelete"
     OBJECT_PURGE = "object.purge"
     OBJECT_RECOVER = "object.recover"
+    UPLOAD_GIVE_UP = "upload.give_up"
     EVENT_CREATE = "event.create"
     EVENT_CHANGE = "event.change"
     EVENT_DELETE = "event.delete"

@@ -10,6 +10,9 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.models import User
+from audit.actions import Action
+from audit.recording import record
 from jobs.kinds import Cancelled
 from objects import copies, quarantine, storing
 from objects.incoming import IncomingFile
@@ -223,17 +226,36 @@ def returned(lease: Lease) -> Iterator[None]:
     lease.release()
 
 
-def terminate(upload: Upload) -> None:
+def terminate(upload: Upload, *, actor: User | None) -> None:
     """Give an upload up; of a finished one only the row goes, not what it became.
 
-    The row of a direct one stays until it expires: its URL is good until then. Raises
-    Busy while somebody works on it; a job does so for some seconds more.
+    The row of a direct one stays until it expires: its URL is good until then. The
+    audit says so of the actor, where there is one. Raises Busy while somebody works on
+    it; a job does so for some seconds more.
     """
     if upload.finished_at is None:
         deferring.cancel(upload)
-        give_up(upload)
+        if upload.version is not None:
+            acquire(upload)
+            if actor is not None:
+                _record(upload.version, actor)
+        cancel(upload)
     elif upload.kind == Upload.Kind.TUS or upload.is_expired:
         remove(upload)
+
+
+def _record(version: Version, actor: User) -> None:
+    """Let nobody store a version any more, and say by whose word."""
+    pending = Version.objects.filter(pk=version.pk, state=Version.State.PENDING)
+    with transaction.atomic():
+        if pending.update(state=Version.State.GIVEN_UP):
+            record(
+                Action.UPLOAD_GIVE_UP,
+                version.object,
+                tenant_id=version.object.tenant_id,
+                actor=actor,
+                version=version.number,
+            )
 
 
 def give_up(upload: Upload) -> None:

@@ -362,6 +362,7 @@ endpoint(
     headers={"Tus-Resumable": "1.0.0"},
     things={"id": "begun_upload"},
     anybody=True,
+    records="upload.give_up",
 )
 endpoint(
     "POST",
@@ -396,6 +397,7 @@ endpoint(
     "/uploads/direct/{id}/",
     "401 401 404 404 404 204 404 404 404",
     things={"id": "direct_upload"},
+    records="upload.give_up",
 )
 endpoint("GET", "/usage/", "401 401 200 200 200 200 200 200 200")
 endpoint("GET", "/objects/{id}/permissions/", "401 401 404 404 403 403 200 200 403")

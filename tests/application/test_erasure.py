@@ -211,6 +211,24 @@ def test_no_name_stays_in_the_audit_of_what_had_gone_before(callers: Callers) ->
         deleted_at=timezone.now() - timedelta(days=1000)
     )
     assert purging.purge().objects == 1
+    begun = Upload.objects.create(
+        kind=Upload.Kind.TUS,
+        version=storing.begin(
+            tenant=user.tenant,
+            user=user,
+            folder="papers",
+            name="given-up.txt",
+            size=5,
+            content_type="text/plain",
+        ),
+        user=user,
+        user_version=version_of(user),
+        store="default",
+        size=5,
+        expires_at=expiry(),
+    )
+    finishing.terminate(begun, actor=user)
+    assert "given-up.txt" in names_in_the_audit()
     export = starting.start_folder(user, "letters of ann")
     # As when its time is over.
     Export.objects.filter(pk=export.pk).delete()
@@ -218,6 +236,7 @@ def test_no_name_stays_in_the_audit_of_what_had_gone_before(callers: Callers) ->
     assert erase(user).left == []
 
     assert "purged.txt" not in names_in_the_audit()
+    assert "given-up.txt" not in names_in_the_audit()
     assert "letters of ann" not in names_in_the_audit()
     assert "given.txt" in names_in_the_audit()
 
