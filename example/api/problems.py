@@ -86,7 +86,7 @@ def _translated(error: Exception) -> Exception:
         return exceptions.Throttled(error.seconds, str(error))
     if isinstance(error, CountsAway):
         logger.error("%s %s", error, error.__cause__)
-        return Problem(503, "Please try again later.", "away")
+        return Problem(503, _("Please try again later."), "away")
     if isinstance(error, QuotaExceeded):
         return Problem(507, str(error), "quota_exceeded")
     if isinstance(error, Truncated | UnreadablePostError):
@@ -152,12 +152,19 @@ def as_problem(response: HttpResponseBase) -> HttpResponseBase:
     """Return a response of the package's with a problem document, if it is an error."""
     if response.status_code < 400:
         return response
-    phrase = http.HTTPStatus(response.status_code).description
-    problem = _plain(response.status_code, f"{phrase}.")
+    problem = _plain(response.status_code, _why(response.status_code))
     for name, value in response.items():
         if name not in {"Content-Type", "Content-Length", "Content-Disposition"}:
             problem[name] = value
     return problem
+
+
+def _why(status: int) -> str:
+    if status == 412:
+        return _("It is not as the condition says.")
+    if status == 416:
+        return _("It has no such range of bytes.")
+    return _("The request is not valid.")
 
 
 @csrf_exempt  # Nothing is done, and a program is to be told why.

@@ -153,6 +153,8 @@ def test_problems_are_told_in_the_language(callers: Callers) -> None:
         api.patch(url, "<a/>", content_type="text/xml"),
         api.post(url),
         api.get(url, headers={"If-Match": '"x"'}),
+        api.get(f"{url}content/", headers={"If-Match": '"x"'}),
+        api.get(f"{url}content/", headers={"Range": "bytes=1000000-"}),
         api.put(f"{url}content/", b"x", headers={"Idempotency-Key": ""}, **text),
         api.put("/api/v1/content/a\\b", b"x", **text),
     ]
@@ -161,3 +163,19 @@ def test_problems_are_told_in_the_language(callers: Callers) -> None:
         assert "⟦" in answer.json()["detail"], answer.json()
         for errors in answer.json().get("errors", {}).values():
             assert all("⟦" in error for error in errors), answer.json()
+
+
+@pytest.mark.django_db
+def test_that_nobody_can_sign_in_now_is_told_in_the_language(settings: Any) -> None:
+    settings.CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": "redis://127.0.0.1:1",
+        }
+    }
+
+    told = {"username": "a", "password": "b"}
+    answer = APIClient().post("/api/v1/tokens/", told, "json")
+
+    assert answer.status_code == 503
+    assert "⟦" in answer.json()["detail"]
