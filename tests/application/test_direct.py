@@ -29,6 +29,7 @@ from objects import storing
 from objects.models import Copy, StoredObject, Version
 from tahoestorage.backends.directupload import DirectUpload
 from tests.application.callers import client_of
+from tests.application.described import check
 from tests.application.stores import names_in
 from tests.support.gcs_servers import GCS
 from tests.support.s3_servers import S3Server
@@ -73,7 +74,7 @@ def api(user: User) -> APIClient:
 def begin(api: APIClient, **more: Any) -> dict[str, Any]:
     described = {"name": "a.bin", "folder": "b", "size": len(CONTENT), **more}
     response = api.post(NEW, described, format="json")
-    assert response.status_code == 201, response.content
+    check(response, "POST", "/uploads/direct/", 201)
     found: dict[str, Any] = response.json()
     return found
 
@@ -118,6 +119,7 @@ def test_what_was_uploaded_is_stored_once_it_was_hashed(
 
     response = api.post(f"{NEW}{upload['id']}/")
 
+    check(response, "POST", "/uploads/direct/{id}/", 200)
     assert response.json() == {
         "object": upload["object"],
         "state": "stored",
@@ -196,7 +198,7 @@ def test_what_is_large_is_hashed_by_a_job(
 
     for _ in range(2):  # The job of the first is the second's.
         response = api.post(f"{NEW}{upload['id']}/")
-        assert response.status_code == 202
+        check(response, "POST", "/uploads/direct/{id}/", 202)
     job = Job.objects.get()
     assert response.json() == {
         "object": upload["object"],
@@ -495,3 +497,17 @@ def test_what_is_not_valid_is_refused(
 
     assert response.status_code == status
     assert not StoredObject.objects.exists()
+
+
+def test_a_download_by_the_buckets_own_url_is_as_the_schema_says(
+    stores: None, api: APIClient, settings: Any
+) -> None:
+    upload = begin(api)
+    send(upload, CONTENT)
+    api.post(f"{NEW}{upload['id']}/")
+    settings.PUBLIC_LINKS = True
+
+    response = api.get(f"/api/v1/objects/{upload['object']}/content/")
+
+    check(response, "GET", "/objects/{id}/content/", 302)
+    assert requests.get(response.headers["Location"], timeout=60).content == CONTENT
