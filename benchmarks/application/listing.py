@@ -1,4 +1,9 @@
-"""A list of 100,000 objects, page by page, on PostgreSQL; and one with links, warm."""
+"""A list of 100,000 objects, page by page, on PostgreSQL; and one with links, warm.
+
+The figures of long lists are this benchmark: the queries of a page, and how long the
+last one takes beside the first, in each order. That links ask no store is a test
+(``tests/application/test_objects.py``).
+"""
 
 from __future__ import annotations
 
@@ -14,6 +19,9 @@ import django
 from benchmarks.rows import Row, at_most, best_of_each
 
 ROUNDS = 15
+ORDERS = ("-created_at", "size", "name", "updated_at")
+QUERIES = 5
+"""Of the database, for a page."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -83,9 +91,12 @@ def measure(count: int) -> list[Row]:
     rows = []
     for user in (ann, bob):
         api = client_of(user)
-        for order in ("-created_at", "size"):
+        for order in ORDERS:
             url = f"/api/v1/objects/?ordering={order}"
             last = far_down(api, url)
+            asked = max(queries_of(api, page) for page in (url, last))
+            label = f"queries by {order}, {user.username}"
+            rows.append(at_most(label, asked, "", QUERIES))
             rows.append(
                 compared(
                     api,
@@ -110,6 +121,16 @@ def compared(api: Any, label: str, urls: tuple[str, str], *, bound: float) -> Ro
     first, second = (best[url] for url in urls)
     beside = f"{first * 1000:.1f} ms and {second * 1000:.1f} ms"
     return at_most(label, second / first, "x", bound, beside)
+
+
+def queries_of(api: Any, url: str) -> int:
+    """Return how many queries a page takes."""
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    with CaptureQueriesContext(connection) as asked:
+        api.get(url).json()
+    return len(asked)
 
 
 def far_down(api: Any, url: str) -> str:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,10 +22,14 @@ from accounts.tokens import revoke_tokens
 from objects import purging, storing
 from objects.conditions import Conditions, Unmet, content_etag
 from objects.incoming import IncomingFile
+from objects.keys import key_of
 from objects.models import StoredObject, Version
 from objects.moving import move_version
 from objects.purging import Purged, purge
 from tests.application.callers import client_of
+from tests.application.stores import store_entry
+from tests.conftest import requests_sent
+from tests.support.s3_servers import s3_requests
 
 pytestmark = pytest.mark.django_db
 
@@ -626,20 +631,38 @@ def test_a_list_has_links_where_they_are_asked_for(api: APIClient) -> None:
     assert body(APIClient().get(linked["link"])) == b"one"
 
 
+@pytest.mark.parametrize("kind", ["grid", "s3"])
 def test_a_list_with_links_asks_no_store(
-    api: APIClient, monkeypatch: pytest.MonkeyPatch
+    api: APIClient,
+    user: User,
+    kind: str,
+    settings: Any,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
-    for number in range(100):
-        made(api, f"{number}.txt")
+    """A figure that is a test: 100 objects with links, and no request to the store."""
+    default = store_entry(kind, tmp_path, request)
+    settings.STORAGES = {**settings.STORAGES, "default": default}
+    made(api, "real.txt", b"content" * 20)
+    more = [StoredObject(tenant=user.tenant, name=str(number)) for number in range(99)]
+    StoredObject.objects.bulk_create(more)
+    for row in more:
+        row.current = Version(
+            object=row, number=1, size=9, state="stored", store="default"
+        )
+        row.current.key = key_of(row.current)
+    Version.objects.bulk_create([row.current for row in more if row.current])
+    StoredObject.objects.bulk_update(more, ["current"])
+    User.objects.update(is_administrator=True)
 
-    def asked(*_args: Any) -> None:
-        raise AssertionError("the store was asked")
-
-    storage = storages["default"]
-    for method in ("exists", "open", "size", "url", "listdir", "get_modified_time"):
-        monkeypatch.setattr(storage, method, asked)
-    with CaptureQueriesContext(connection) as queries:
-        found = api.get(LIST, {"links": "true"}).json()["results"]
-
-    assert len({one["link"] for one in found}) == 100
-    assert len(queries) <= 5
+    requests = requests_sent() if kind == "grid" else s3_requests(storages["default"])
+    with requests as sent:
+        with CaptureQueriesContext(connection) as queries:
+            found = api.get(LIST, {"links": "true"}).json()["results"]
+        assert not sent
+        assert len({one["link"] for one in found}) == 100
+        assert len(queries) <= 5
+        # One that were sent would be seen.
+        (link,) = (one["link"] for one in found if one["name"] == "real.txt")
+        assert body(APIClient().get(link)) == b"content" * 20
+        assert sent
