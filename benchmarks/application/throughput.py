@@ -9,6 +9,9 @@ SeaweedFS does not.
 Each round uploads objects by the one and by the other, and then reads all of them once
 from each. A figure is the median of the rounds' ratios. The clients keep their
 connections to the site.
+
+The figure of small objects is this benchmark; their queries are a test
+(``tests/application/test_queries.py``).
 """
 
 from __future__ import annotations

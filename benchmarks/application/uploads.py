@@ -4,6 +4,8 @@ PUT and save take turns, and the rates are medians. The upload by tus is cut ten
 once the web process is killed, and once another one goes on. It ends when a worker has
 stored it, where a job does that. How much the web processes grow is what their kernel
 says (VmHWM). No two uploads have equal content, which a grid would know already.
+
+The figures of large uploads are this benchmark: hashes, rates and memory.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The permission matrix: each endpoint answers each caller as the table says."""
+"""The permission matrix: each endpoint answers each caller as the table says.
+
+A figure that is a test: every endpoint and method by eight kinds of caller.
+"""
 
 from __future__ import annotations
 

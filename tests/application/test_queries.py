@@ -1,4 +1,7 @@
-"""How many queries of the database the requests for one object take."""
+"""How many queries of the database the requests for one object take.
+
+A figure that is a test; ``benchmarks/application/throughput.py`` has the rates.
+"""
 
 from __future__ import annotations
 

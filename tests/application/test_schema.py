@@ -1,4 +1,7 @@
-"""The API is what its schema says."""
+"""The API is what its schema says.
+
+A figure that is a test, by a few examples; ``benchmarks.application schema`` asks more.
+"""
 
 from __future__ import annotations
 
