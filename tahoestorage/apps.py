@@ -1,9 +1,12 @@
 """The Django app; with it in INSTALLED_APPS come the system checks and commands."""
 
+import logging
 import os
 from importlib import import_module
 
 from django.apps import AppConfig
+
+logger = logging.getLogger(__name__)
 
 
 class TahoeStorageConfig(AppConfig):
@@ -28,10 +31,21 @@ class TahoeStorageConfig(AppConfig):
             from tahoestorage import metering
             from tahoestorage.care.livecounts import PLACE
 
-            if not os.environ.get(PLACE, PLACE):
-                # prometheus_client would take it for the current directory.
+            place = os.environ.get(PLACE)
+            if place is not None and not os.access(place, os.W_OK | os.X_OK):
+                # prometheus_client reads it when it is imported, takes an empty one for
+                # the current directory, and opens files there: commands would not run.
                 del os.environ[PLACE]
-            # An extra, and one that reads the environment when it is imported.
+            # An extra.
             from tahoestorage.metrics import PrometheusMeter
 
             metering.use(PrometheusMeter())
+            if place and PLACE not in os.environ:
+                # Whoever tells the counts looks for it.
+                os.environ[PLACE] = place
+                logger.warning(
+                    "This process counts for itself alone: %s, %s, is no directory "
+                    "that it may write to.",
+                    PLACE,
+                    place,
+                )
