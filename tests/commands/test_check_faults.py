@@ -220,6 +220,18 @@ def test_what_two_looks_see_is_told_and_only_what_cant_be_read_as_lost(
 
 
 @pytest.mark.usefixtures("site")
+def test_of_two_looks_the_one_that_saw_more_is_believed(proxy: Proxy) -> None:
+    for look in (ONE_STALE, NONE_SEEN):
+        proxy.rule(checks_of("CHK"), look)
+    # Nobody asks whether it can be read, for its shares were seen.
+    proxy.rule(lambda s: s.method == "GET" and "CHK" in s.target, TOO_FEW, None)
+
+    made = check("d/one")
+
+    assert (made.status, states(made)) == (2, {"d/one": "hurt"})
+
+
+@pytest.mark.usefixtures("site")
 @pytest.mark.parametrize(
     ("first", "status", "looks"),
     [(ONE_STALE, 2, 1), (NONE_SEEN, 0, 2), (TOO_FEW, 0, 2)],
