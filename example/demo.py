@@ -182,7 +182,8 @@ Its photos:            {photos}
 
 The uploaded files are on a grid of one server, in {here / "grid"}.
 Each request to its gateway is a line in {here / "requests.log"}.
-What is slow is done by a worker, which writes {here / "worker.log"}.
+What is slow is done by a worker, which writes {here / "worker.log"}:
+mails are there, too.
 Ctrl-C stops all of it. The files stay for the next start; to begin anew,
 remove {here}.
 """)

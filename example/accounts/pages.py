@@ -167,7 +167,7 @@ urlpatterns = [
             template_name="accounts/form.html",
             extra_context={
                 "said": _(
-                    "A link to set a new password is sent to your address of mail."
+                    "A link to set a new password will be sent to your address of mail."
                 ),
                 "button": _("Send the link"),
             },
@@ -180,8 +180,8 @@ urlpatterns = [
             template_name="accounts/done.html",
             extra_context={
                 "said": _(
-                    "If somebody here has this address, a mail is on its way with a "
-                    "link to set a password. Look among the unwanted mail, too."
+                    "If somebody here has this address, a mail will be sent there with "
+                    "a link to set a password. Look among the unwanted mail, too."
                 )
             },
         ),

@@ -7,17 +7,16 @@ it replaces, and nothing of it is kept.
 from __future__ import annotations
 
 import hashlib
-import logging
 import unicodedata
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.contrib.auth.tokens import default_token_generator
 from django.core.exceptions import ValidationError
-from django.core.mail import send_mail
-from django.db import connection, transaction
+from django.core.mail import EmailMessage, get_connection
+from django.db import transaction
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.encoding import force_bytes
@@ -30,7 +29,10 @@ from accounts.logins import LockedOut
 from accounts.models import User
 from audit.actions import Action
 from audit.recording import record
+from jobs.models import Job
+from jobs.starting import start
 
+KIND = "accounts.mail_link"
 HOUR = 60 * 60
 RESETS_OF_ADDRESS = 20
 """Mails that one caller may ask for in an hour."""
@@ -38,8 +40,6 @@ RESETS_OF_MAIL = 3
 """Mails that one address of mail gets in an hour; more are not sent."""
 CHANGES = 10
 """Attempts in an hour to change a password, by who has a user's token."""
-logger = logging.getLogger(__name__)
-_background = ThreadPoolExecutor(1, "mail")
 
 
 class LinkNotValid(ValidationError):
@@ -49,29 +49,44 @@ class LinkNotValid(ValidationError):
         super().__init__(gettext_lazy("The link is not valid any more."))
 
 
-def send_link(user: User, request: Any) -> None:
-    """Send the user a link to set a password; raises OSError where the mail fails."""
-    _send(user, request.build_absolute_uri("/"))
+def send_link(user: User, request: Any, *, by: User | None) -> Job:
+    """Start a job, of ``by``, that sends the user a link to set a password."""
+    return _start([user.pk], request, by)
 
 
 def request_reset(email: str, request: Any) -> None:
-    """Send a link to every active user of that address of mail, if there is one.
+    """Have a link sent to every active user of that address of mail, if there is one.
 
-    The mail is looked up and sent later, by a thread, so that neither the answer nor
+    A job is started in any case, by the same queries, so that neither the answer nor
     its time tells whether there is such a user. Raises LockedOut after too many.
     """
     if address := address_of(request):
         key = f"reset:from:{hashlib.sha256(address.encode()).hexdigest()}"
         if count(key, HOUR) > RESETS_OF_ADDRESS:
             raise LockedOut(HOUR)
-    digest = hashlib.sha256(_folded(email).encode("utf-8", "replace")).hexdigest()
+    wanted = _folded(email)
+    digest = hashlib.sha256(wanted.encode("utf-8", "replace")).hexdigest()
     if count(f"reset:to:{digest}", HOUR) > RESETS_OF_MAIL:
         return
-    site = request.build_absolute_uri("/")
-    if settings.MAIL_IN_BACKGROUND:
-        _background.submit(_reset_and_close, email, site)
-    else:
-        _reset(email, site)
+    found = User.objects.filter(email__iexact=email, is_active=True)
+    # Databases hold more letters alike than mail does.
+    users = [
+        pk for pk, has in found.values_list("pk", "email") if _folded(has) == wanted
+    ]
+    _start(users, request, None)
+
+
+def mail_links(users: Collection[int], site: str) -> int:
+    """Send links to those of the users who are active, and return how many.
+
+    They lead to ``site``, unless the settings name another. Raises OSError where the
+    mail server does not take them.
+    """
+    found = User.objects.filter(pk__in=users, is_active=True).exclude(email="")
+    mails = [_mail(user, site) for user in found]
+    # By one connection: where there is none, nobody has got a mail, to get it twice.
+    get_connection().send_messages(mails)
+    return len(mails)
 
 
 def set_by_link(uid: str, token: str, password: str) -> User:
@@ -118,31 +133,17 @@ def set_password(user: User, password: str, *, by: User | None) -> None:
         record(Action.USER_PASSWORD, user, tenant_id=user.tenant_id, actor=by)
 
 
-def _reset(email: str, site: str) -> None:
-    wanted = _folded(email)
-    for user in User.objects.filter(email__iexact=email, is_active=True):
-        # Databases hold more letters alike than mail does.
-        if user.email and _folded(user.email) == wanted:
-            try:
-                _send(user, site)
-            except OSError as error:
-                logger.error("A mail to set a password was not sent: %s", error)
-
-
-def _reset_and_close(email: str, site: str) -> None:
-    try:
-        _reset(email, site)
-    except Exception:
-        logger.exception("A mail to set a password was not sent.")
-    finally:
-        connection.close()
+def _start(users: list[int], request: Any, by: User | None) -> Job:
+    # The token is made when the mail is: nothing of it is in a row.
+    site = request.build_absolute_uri("/")
+    return start(KIND, owner=by, arguments={"users": users, "site": site})
 
 
 def _folded(email: str) -> str:
     return unicodedata.normalize("NFKC", email).casefold()
 
 
-def _send(user: User, site: str) -> None:
+def _mail(user: User, site: str) -> EmailMessage:
     uid = urlsafe_base64_encode(force_bytes(user.pk))
     token = default_token_generator.make_token(user)
     page = reverse("password_reset_confirm", kwargs={"uidb64": uid, "token": token})
@@ -159,4 +160,4 @@ def _send(user: User, site: str) -> None:
         "days": settings.PASSWORD_RESET_TIMEOUT // (24 * HOUR),
     }
     text = render_to_string("accounts/password_mail.txt", told)
-    send_mail(_("Set your password"), text, None, [user.email])
+    return EmailMessage(_("Set your password"), text, None, [user.email])

@@ -22,7 +22,7 @@ def invite(
     groups: Iterable[TenantGroup] = (),
     **fields: Any,
 ) -> User:
-    """Make a user who has no password yet; ``passwords.send_link`` sends the mail.
+    """Make a user who has no password yet; ``passwords.send_link`` has a mail sent.
 
     Raises ValidationError where a field is not valid or the name is taken.
     """

@@ -92,22 +92,17 @@ def once_made(
     *,
     parameters: Any = None,
     about: str = "",
-    afterwards: Callable[[Response], None] = lambda response: None,
 ) -> Response:
     """Return the response to what ``make`` made, or what it was the first time.
 
     As `once`, for what is made of the body as it was parsed, or of ``parameters`` where
     they are given. ``make`` is called in the transaction that keeps the response; it
-    asks no store and sends no mail. ``afterwards`` does so once that is committed, and
-    may change the response; where it raises, the key may be used again. Of a process
-    that is killed in between the response is kept as it was. ``about`` names the member
-    of the response that is the id of an object.
+    asks no store, and what else takes long it leaves to a job. ``about`` names the
+    member of the response that is the id of an object.
     """
     key = _key_of(request)
     if key is None:
-        response = make()
-        afterwards(response)
-        return response
+        return make()
     known = request.data if parameters is None else parameters
     mark, _is_taken_over = _claim(request, key, known)
     if mark.status is not None:
@@ -121,14 +116,6 @@ def once_made(
     except BaseException:
         _mine(mark).delete()
         raise
-    marks = OnceRequest.objects.filter(pk=mark.pk, lease=mark.lease)
-    try:
-        afterwards(response)
-        headers, body = _of(response)
-    except BaseException:
-        marks.delete()
-        raise
-    marks.update(headers=headers, body=body)
     return response
 
 

@@ -50,9 +50,9 @@ class ResetView(APIView):
 
     @extend_schema(request=ResetSerializer, responses={202: None})
     def post(self, request: Request) -> Response:
-        """Send a link to the address, if a user has it: the answer is always the same.
+        """Have a link sent to the address, if a user has it: the answer is the same.
 
-        An address gets three in an hour.
+        A job sends it. An address gets three in an hour.
         """
         given = ResetSerializer(data=request.data)
         given.is_valid(raise_exception=True)

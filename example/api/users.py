@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any, ClassVar, cast
 
 from django.contrib.auth.models import Group
@@ -22,12 +21,11 @@ from accounts.models import Tenant, TenantGroup, User
 from accounts.tokens import revoke_tokens
 from api import documented
 from api.etags import WithETag
-from api.idempotency import once_made
+from api.idempotency import makes_once
 from api.problems import Problem
 
 OWN = {"first_name", "last_name", "time_zone"}
 """What anybody may change of themselves."""
-logger = logging.getLogger(__name__)
 
 
 class Visible(serializers.PrimaryKeyRelatedField):
@@ -115,12 +113,16 @@ class InvitationSerializer(UserSerializer):
 class InvitedSerializer(UserSerializer):
     """A user who was invited."""
 
-    mail_sent = serializers.BooleanField(
-        help_text="Whether the mail went out; where not, ask for another."
-    )
+    job = serializers.UUIDField(help_text="It is done once the mail is sent.")
 
     class Meta(UserSerializer.Meta):
-        fields = (*UserSerializer.Meta.fields, "mail_sent")
+        fields = (*UserSerializer.Meta.fields, "job")
+
+
+class MailStartedSerializer(serializers.Serializer[Any]):
+    """The job that sends a mail; it is done once that is sent."""
+
+    job = serializers.UUIDField()
 
 
 ID = OpenApiParameter(
@@ -162,33 +164,21 @@ class UserViewSet(mixins.ListModelMixin, WithETag):
         responses={201: InvitedSerializer},
         parameters=[documented.IDEMPOTENCY_KEY],
     )
+    @makes_once()
+    @transaction.atomic
     def create(self, request: Request) -> Response:
-        """Invite somebody: make the user, and send a link to set a first password."""
-
-        def invite() -> Response:
-            me = cast(User, request.user)
-            if not access.administers(me):
-                raise PermissionDenied
-            given = InvitationSerializer(
-                data=request.data, context={"request": request}
-            )
-            given.is_valid(raise_exception=True)
-            fields: dict[str, Any] = dict(given.validated_data)
-            tenant = fields.pop("tenant", me.tenant)
-            user = people.invite(by=me, tenant=tenant, **fields)
-            # For the serializer alone; it is no field.
-            user.mail_sent = False  # type: ignore[attr-defined]
-            return Response(InvitedSerializer(user).data, status=201)
-
-        def send(response: Response) -> None:
-            try:
-                passwords.send_link(User.objects.get(pk=response.data["id"]), request)
-            except OSError as error:
-                logger.error("An invitation was not sent: %s", error)
-            else:
-                response.data["mail_sent"] = True
-
-        return once_made(request, invite, afterwards=send)
+        """Invite somebody: make the user, whom a job sends a link to set a password."""
+        me = cast(User, request.user)
+        if not access.administers(me):
+            raise PermissionDenied
+        given = InvitationSerializer(data=request.data, context={"request": request})
+        given.is_valid(raise_exception=True)
+        fields: dict[str, Any] = dict(given.validated_data)
+        tenant = fields.pop("tenant", me.tenant)
+        user = people.invite(by=me, tenant=tenant, **fields)
+        job = passwords.send_link(user, request, by=me)
+        shown = UserSerializer(user).data | {"job": str(job.pk)}
+        return Response(shown, status=201)
 
     @extend_schema(
         parameters=[ID, documented.IF_MATCH],
@@ -219,21 +209,22 @@ class UserViewSet(mixins.ListModelMixin, WithETag):
         people.deactivate(self.locked(), by=cast(User, request.user))
         return Response(status=204)
 
-    @extend_schema(parameters=[ID], request=None, responses={204: None, 409: None})
+    @extend_schema(
+        parameters=[ID],
+        request=None,
+        responses={202: MailStartedSerializer, 409: None},
+    )
     @action(detail=True, methods=["post"])
+    @transaction.atomic
     def invitation(self, request: Request, pk: str) -> Response:
-        """Send the user another link to set a password."""
+        """Have another link to set a password sent to the user."""
         user = self.administered()
         if not (user.is_active and user.email):
             raise Problem(409, _("The user is inactive or has no mail."), "no_mail")
-        people.record_invitation(user, by=cast(User, request.user))
-        try:
-            passwords.send_link(user, request)
-        except OSError as error:
-            logger.error("An invitation was not sent: %s", error)
-            detail = _("The mail could not be sent.")
-            raise Problem(503, detail, "mail_away") from None
-        return Response(status=204)
+        me = cast(User, request.user)
+        people.record_invitation(user, by=me)
+        job = passwords.send_link(user, request, by=me)
+        return Response({"job": str(job.pk)}, status=202)
 
     @extend_schema(parameters=[ID], request=None, responses={204: None})
     @action(detail=True, methods=["post"], url_path="revoke-tokens")

@@ -240,8 +240,6 @@ vars().update(environ.Env.email_url_config(mail_server or "consolemail://"))
 EMAIL_TIMEOUT = 30  # seconds
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = os.environ.get("MAIL_FROM", "webmaster@localhost")
 MAIL_IS_SENT = bool(mail_server)
-# Whoever asks for a link to set a password can't tell by the time if one was sent.
-MAIL_IN_BACKGROUND = True
 # Where links of mails lead: this site as the request has it, unless it is named; and a
 # page of one's own that sets passwords, with {uid} and {token} in its address.
 SITE_URL = os.environ.get("SITE_URL", "")

@@ -220,7 +220,7 @@ for method, answers, body, records in (
 endpoint(
     "POST",
     "/users/{id}/invitation/",
-    "401 401 404 404 403 404 404 204 204",
+    "401 401 404 404 403 404 404 202 202",
     things={"id": "viewer"},
     records="user.invite",
 )

@@ -20,7 +20,5 @@ DEFAULT_RATES: Any = REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]
 REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"] = dict.fromkeys(
     ("user", "tenant", "anonymous")
 )
-# Mail is looked at when the request has ended.
-MAIL_IN_BACKGROUND = False
 # Each client of a test makes the middleware anew, which would list all static files.
 WHITENOISE_AUTOREFRESH = True

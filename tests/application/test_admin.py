@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.core import mail
 from django.test import Client
 from django.urls import reverse
 
@@ -20,6 +19,7 @@ from tests.application.callers import (
     VIEWER,
     Callers,
 )
+from tests.application.mails import sent
 
 ADMINISTRATORS = (TENANT_ADMINISTRATOR, SUPER_TENANT)
 
@@ -149,10 +149,10 @@ def test_an_administrator_invites(kind: str) -> None:
     browser.force_login(user)
     group = TenantGroup.objects.create(label="Readers", tenant=user.tenant)
 
-    sent = form_of(
+    given = form_of(
         browser, url, username="new", email="new@example.org", groups=[group.pk]
     )
-    response = browser.post(url, sent)
+    response = browser.post(url, given)
 
     assert response.status_code == 302, response.context["errors"]
     new = User.objects.get(username="new")
@@ -161,7 +161,7 @@ def test_an_administrator_invites(kind: str) -> None:
         [group],
     )
     assert (new.is_staff, new.has_usable_password()) == (False, False)
-    assert [one.to for one in mail.outbox] == [["new@example.org"]]
+    assert [one.to for one in sent()] == [["new@example.org"]]
 
 
 def test_nobody_is_invited_to_a_tenant_out_of_reach(
@@ -250,9 +250,11 @@ def test_links_are_sent_again(callers: Callers, browsers: dict[str, Client]) -> 
     everybody = [callers[VIEWER].user.pk, callers[OTHER_TENANT].user.pk]
     chosen = {"action": "send_links", "_selected_action": everybody}
 
-    browsers[TENANT_ADMINISTRATOR].post(page("user", "changelist"), chosen)
+    url = page("user", "changelist")
+    shown = browsers[TENANT_ADMINISTRATOR].post(url, chosen, follow=True)
 
-    assert [one.to for one in mail.outbox] == [["viewer@example.org"]]
+    assert "A link will be sent to viewer@example.org." in shown.text
+    assert [one.to for one in sent()] == [["viewer@example.org"]]
 
 
 def test_users_are_not_deleted_here(
