@@ -15,6 +15,8 @@ class DayOutcome:
     lost: int = 0
     strange: int = 0
     """Names with what nobody has saved: half a file, or a file that nobody named."""
+    is_read: bool = True
+    """Whether somebody read meanwhile, and what callers were told was counted."""
     reads: int = 0
     wrong: int = 0
     errors: dict[str, int] = field(default_factory=dict)

@@ -44,12 +44,12 @@ def cells(outcome: DayOutcome) -> list[str]:
     if outcome.failed:
         return ["FAILED", *[""] * (len(HEAD) - 2)]
     errors = ", ".join(f"{n} {kind}" for kind, n in outcome.errors.items())
-    numbers = (
-        *(outcome.acknowledged, outcome.lost, outcome.strange),
-        *(outcome.reads, outcome.wrong),
-    )
+    found = [f"{outcome.reads:,}", f"{outcome.wrong:,}", errors, f"{outcome.unclear:,}"]
+    if not outcome.is_read:
+        found = ["\N{EN DASH}"] * len(found)
+    changes = (outcome.acknowledged, outcome.lost, outcome.strange)
     back = "" if outcome.back is None else f"{outcome.back:.1f} s"
-    return [*(f"{number:,}" for number in numbers), errors, str(outcome.unclear), back]
+    return [*(f"{number:,}" for number in changes), *found, back]
 
 
 def write_page(page: Path, made: str) -> None:

@@ -34,6 +34,7 @@ def web_killed(stage: Stage) -> None:
         len(when["broken"]) for when in (found.before, found.after)
     ) + len(found.after["without a row"])
     outcome.back = max(found.seconds)
+    outcome.is_read = False
     stage.leave()
 
 
@@ -50,6 +51,7 @@ def jobs_killed(runner: str) -> Callable[[Stage], None]:
         stage.outcome.acknowledged = KILLS
         stage.outcome.lost = len(found.wrong)
         stage.outcome.back = max(found.seconds)
+        stage.outcome.is_read = False
         stage.leave()
 
     return act
@@ -57,6 +59,10 @@ def jobs_killed(runner: str) -> Callable[[Stage], None]:
 
 DAYS = (
     Day("web-killed", "The site's web process is killed in uploads", web_killed),
-    Day("jobs-database", "The database's workers are killed", jobs_killed("sqlite")),
+    Day(
+        "jobs-database",
+        "The database's workers are killed",
+        jobs_killed("postgresql"),
+    ),
     Day("jobs-celery", "Celery's workers are killed", jobs_killed("celery")),
 )
