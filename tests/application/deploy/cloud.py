@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -101,19 +102,7 @@ def made_cloud(postgres: Postgres, gcs: GCS, directory: Path) -> Iterator[Cloud]
             "store-email-url": f"smtp+tls://site:{secrets.token_urlsafe()}@127.0.0.1:9",
             "store-database-password": password,
         }
-        deployed = definitions(
-            SERVICE="store",
-            PROJECT="tests",
-            SERVICE_ACCOUNT=EMAIL,
-            HOST=HOST,
-            HOSTS=HOST,
-            MAIL_FROM=f"store@{HOST}",
-            DATABASE_USER=OWNER,
-            DATABASE_NAME=database,
-            MEDIA_BUCKET=bucket,
-            STATIC_BUCKET=static,
-            RELEASE="0123456789abcdef",
-        )["service.yaml"]
+        deployed = definition(bucket, static, database)
         given = environment(deployed, kept, directory)
         cloud = Cloud(
             directory, bucket, static, given, kept, host, str(instance), database
@@ -143,6 +132,23 @@ def made_cloud(postgres: Postgres, gcs: GCS, directory: Path) -> Iterator[Cloud]
         )
         manage(cloud.environment, "shell", "--no-imports", "-c", code)
         yield cloud
+
+
+def definition(bucket: str, static: str, database: str) -> dict[str, Any]:
+    """Return what the build deploys as the service, with what there is here."""
+    return definitions(
+        SERVICE="store",
+        PROJECT="tests",
+        SERVICE_ACCOUNT=EMAIL,
+        HOST=HOST,
+        HOSTS=HOST,
+        MAIL_FROM=f"store@{HOST}",
+        DATABASE_USER=OWNER,
+        DATABASE_NAME=database,
+        MEDIA_BUCKET=bucket,
+        STATIC_BUCKET=static,
+        RELEASE="0123456789abcdef",
+    )["service.yaml"]
 
 
 def signed_elsewhere(gcs: GCS, directory: Path) -> Environment:
