@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import mixins, serializers, viewsets
@@ -24,7 +27,7 @@ from accounts.access import user_of
 from accounts.models import User
 from api import documented
 from api.idempotency import makes_once
-from api.problems import as_problem
+from api.problems import MEDIA_TYPE, as_problem
 from objects import access
 from objects.access import Access
 from objects.conditions import content_etag
@@ -32,6 +35,7 @@ from sharing import links
 from sharing.models import STATES, ShareLink
 from tahoestorage.serving import serve
 
+PAGE = "sharing/failed.html"
 USUAL = timedelta(days=7)
 LONGEST = timedelta(days=366)
 MOST_DOWNLOADS = 1_000_000
@@ -152,10 +156,21 @@ class ShareLinkViewSet(
 
 
 class ShareView(APIView):
-    """What a share link leads to."""
+    """What a share link leads to; what is refused is a page where a browser asks."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
+        """Refuse nobody for it: a file is of the kind that it is."""
+        return super().perform_content_negotiation(request, force=True)
+
+    def finalize_response(
+        self, request: Request, response: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Return the response, or the page in its place."""
+        response = super().finalize_response(request, response, *args, **kwargs)
+        return response if response.status_code < 400 else refused(request, response)
 
     @extend_schema(
         responses=documented.DOWNLOAD, parameters=documented.DOWNLOAD_PARAMETERS
@@ -186,6 +201,33 @@ class ShareView(APIView):
     def head(self, request: Request, token: str) -> HttpResponseBase:
         """Say what a GET would, and count nothing."""
         return self.get(request, token)
+
+
+def refused(request: Request, problem: Any) -> HttpResponse:
+    """Return a problem of a share link, as a page to those who would rather have one.
+
+    No cache keeps it, and no site that is gone to from there is told of the link.
+    """
+    response: HttpResponse = problem
+    if request._request.get_preferred_type([MEDIA_TYPE, "text/html"]) == "text/html":
+        status = problem.status_code
+        # Of a link that leads nowhere the page says no word why, either.
+        said = "" if status == 404 else told(problem)
+        context = {"said": said}
+        response = render(request._request, PAGE, context, status=status)
+        for name, value in problem.items():
+            response.headers.setdefault(name, value)
+    response["Cache-Control"], response["Referrer-Policy"] = "no-store", "no-referrer"
+    patch_vary_headers(response, ["Accept"])
+    return response
+
+
+def told(problem: Any) -> str:
+    """Return a problem in a sentence."""
+    found = (
+        problem.data if isinstance(problem, Response) else json.loads(problem.content)
+    )
+    return str(found["detail"])
 
 
 def whole(request: HttpRequest) -> HttpRequest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -135,6 +136,57 @@ def test_a_link_that_leads_nowhere_does_not_say_why(callers: Callers) -> None:
     }
     assert len(told) == 1
     assert answers["unknown"].status_code == 404
+
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+@pytest.mark.parametrize("accept", [BROWSER["Accept"], "text/html"])
+def test_a_browser_downloads_all_the_same(callers: Callers, accept: str) -> None:
+    response = Client().get(path(share(callers)), headers={"Accept": accept})
+
+    assert (response.status_code, content(response)) == (200, WHOLE)
+
+
+def test_a_browser_is_told_by_a_page_that_a_link_leads_nowhere(
+    callers: Callers,
+) -> None:
+    links = [share(callers, max_downloads=1) for _ in range(3)]
+    ShareLink.objects.filter(pk=links[0]["id"]).update(expires_at=timezone.now())
+    callers[ADMINISTRATOR].api.delete(f"{LIST}{links[1]['id']}/")
+    Client().get(path(links[2]))
+    unknown = {"url": "/s/" + "x" * 43}
+
+    pages = [Client().get(path(one), headers=BROWSER) for one in (*links, unknown)]
+
+    for page in pages:
+        assert page.status_code == 404
+        assert page["Content-Type"].startswith("text/html")
+        assert "This link leads nowhere any more; ask who sent it." in page.text
+        assert page["Cache-Control"] == "no-store"
+        assert page["Referrer-Policy"] == "no-referrer"
+    # But for the token of forms, they are the same: none says why.
+    assert len({re.sub(r'"X-CSRFToken": "\w+"', "", page.text) for page in pages}) == 1
+    assert path(links[0]) not in pages[0].text
+
+
+def test_a_browser_is_told_to_wait_while_the_store_is_away(callers: Callers) -> None:
+    made, store = share(callers), type(storages["default"])
+    with mock.patch.object(store, "_open", side_effect=OSError("away")):
+        page = Client().get(path(made), headers=BROWSER)
+
+    assert (page.status_code, page["Retry-After"]) == (503, "30")
+    assert page["Content-Type"].startswith("text/html")
+    assert "Please try again later" in page.text
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html;q=0.1,*/*"])
+def test_a_program_is_told_by_a_problem(callers: Callers, accept: str) -> None:
+    response = Client().get("/s/none", headers={"Accept": accept})
+
+    assert response["Content-Type"] == "application/problem+json"
+    assert response["Cache-Control"] == "no-store"
+    assert response["Referrer-Policy"] == "no-referrer"
 
 
 def test_a_link_ends_with_its_creator_s_permission(callers: Callers) -> None:
