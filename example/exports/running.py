@@ -26,6 +26,9 @@ from exports.sources import Changing, NothingThere, Source
 from exports.starting import note
 from jobs.kinds import Failed, Work
 from objects import access as object_access
+from objects import partwise
+from tahoestorage.backends.sentparts import part_length
+from tahoestorage.verification import PartsDigest
 
 logger = logging.getLogger(__name__)
 STATE = Export.State
@@ -106,27 +109,44 @@ def begin(export: Export, size: int, files: int, work: Work) -> Export:
 def _send(export: Export, archive: Archive, work: Work) -> None:
     storage: Any = storages[export.store]
     archive.on_read = lambda: work.progress(archive.taken, archive.size)
-    digest = archive.digest_for(storage)
     work.progress(0, archive.size)
+    if partwise.is_for(storage, archive.size):
+        is_whole = _is_sent_in_parts(storage, export.key, archive)
+    else:
+        is_whole = _is_sent(storage, export.key, archive)
+    if not is_whole:
+        raise NotWhole("The store does not hold what it was sent.")
+    work.check()
+
+
+def _is_sent_in_parts(storage: Any, key: str, archive: Archive) -> bool:
+    """Send the archive, and return whether the store holds just that."""
+    try:
+        parts = partwise.save(storage, key, archive)
+    except FileExistsError as error:
+        raise NotWhole("The name in the store was taken.") from error
+    digest = PartsDigest(storage, parts, part_length(archive.size), archive.sha256)
+    return digest.stored(key) is not None
+
+
+def _is_sent(storage: Any, key: str, archive: Archive) -> bool:
+    """Send the archive, and return whether the store holds just that."""
+    digest = archive.digest_for(storage)
     with digest.sending():
         if hasattr(storage, "create"):
-            stored = storage.create(export.key, archive, unique=True)
+            stored = storage.create(key, archive, unique=True)
         else:
-            stored = storage.save(export.key, archive)
-    work.check()
-    if stored != export.key:
+            stored = storage.save(key, archive)
+    if stored != key:
         with contextlib.suppress(Exception):
             storage.delete(stored)
         raise NotWhole("The name in the store was taken.")
     # Where a store tells no digest, a whole archive would have to be read back. A grid
     # names what it keeps by its hash, and reading compares that.
     is_told = hasattr(storage, "stored_checksums")
-    is_whole = archive.taken == archive.size and (
+    return archive.taken == archive.size and (
         digest.is_stored(stored) if is_told else storage.size(stored) == archive.size
     )
-    if not is_whole:
-        raise NotWhole("The store does not hold what it was sent.")
-    work.check()
 
 
 def _settle(export: Export, sha256: str, work: Work) -> Export:

@@ -43,6 +43,7 @@ from jobs.models import Job
 from jobs.running import claim, run, run_waiting
 from jobs.work import Work
 from objects import changing
+from tahoestorage.backends.s3.unfinished import unfinished
 from tests.application.stores import KINDS, names_in, put, store_entry
 
 pytestmark = pytest.mark.django_db
@@ -116,6 +117,41 @@ def test_a_folder_is_exported_into_the_store(user: User, storage: Any) -> None:
     assert counts(user.tenant) == (before + export.size, 0)
     actions = Entry.objects.filter(target_id=str(export.pk)).order_by("pk")
     assert [one.action for one in actions] == ["export.start", "export.ready"]
+
+
+@pytest.mark.parametrize("storage", ["s3"], indirect=True)
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_a_large_one_goes_in_parts_of_which_none_is_left(
+    user: User, storage: Any, monkeypatch: pytest.MonkeyPatch, is_cancelled: bool
+) -> None:
+    content = b"Twenty megabytes. " * 1_200_000
+    put(user, content, "large.txt", "papers")
+    before = counts(user.tenant)[0]
+    put_part, progress = type(storage).put_part, Work.progress
+    sent: list[int] = []
+
+    def put_one(storage: Any, name: str, upload: str, number: int, body: Any) -> Any:
+        sent.append(number)
+        return put_part(storage, name, upload, number, body)
+
+    def cancel_meanwhile(self: Work, done: int, of: int = 0) -> None:
+        if is_cancelled and done > 10_000_000:
+            control.cancel(Job.objects.get(), actor=user)
+            self.renew()
+        progress(self, done, of)
+
+    monkeypatch.setattr(type(storage), "put_part", put_one)
+    monkeypatch.setattr(Work, "progress", cancel_meanwhile)
+    export = exported(user)
+
+    assert sorted(sent)[:1] == [1]
+    assert list(unfinished(storage)) == []
+    if is_cancelled:
+        assert (export.state, names_in(storage, "exports")) == ("cancelled", [])
+        assert counts(user.tenant) == (before, 0)
+    else:
+        assert (export.state, export.error) == ("ready", "")
+        assert files_in(export) == {("", "large.txt"): content}
 
 
 def test_it_has_what_its_owner_may_see(user: User, storage: Any) -> None:
