@@ -15,6 +15,7 @@ at once. Lock a row of an object before these are called, never after.
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from django.db.models import F, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
@@ -27,18 +28,24 @@ class QuotaExceeded(Exception):
     """The tenant has no room for it."""
 
 
+MOST_BYTES = 1 << 50
+"""Of one file: the sums of a tenant's are to fit into a column."""
 _TENANT = Parameter("tenant", Tenant)
 _SIZE = Parameter("size", Tenant, "used_bytes")
 _OBJECTS = Parameter("objects", Tenant, "used_objects")
+
+
+def _room_for(size: Any) -> Q:
+    """Return the condition that so many bytes, or a parameter's, have room."""
+    taken = F("used_bytes") + F("reserved_bytes")
+    return Q(max_bytes=None) | Q(max_bytes__gte=taken + size)
 
 
 def _with_room(*, of_bytes: bool, of_objects: bool) -> QuerySet[Tenant]:
     """Return the tenant, if it has room for what is taken."""
     room = Q()
     if of_bytes:
-        room &= Q(max_bytes=None) | Q(
-            max_bytes__gte=F("used_bytes") + F("reserved_bytes") + _SIZE
-        )
+        room &= _room_for(_SIZE)
     if of_objects:
         room &= Q(max_objects=None) | Q(
             max_objects__gte=F("used_objects") + F("reserved_objects") + _OBJECTS
@@ -68,6 +75,15 @@ _SETTLE = PreparedUpdate(
 )
 
 
+def check_room(tenant_id: int, size: int) -> None:
+    """Raise QuotaExceeded where ``size`` more bytes have no room now.
+
+    It sets nothing aside: it is for what need not even be read.
+    """
+    if not Tenant.objects.filter(_room_for(size), pk=tenant_id).exists():
+        raise _no_room()
+
+
 def reserve(tenant_id: int, *, size: int, objects: int) -> None:
     """Set ``size`` bytes and that many objects aside; raises QuotaExceeded.
 
@@ -76,7 +92,11 @@ def reserve(tenant_id: int, *, size: int, objects: int) -> None:
     """
     update = _RESERVE[bool(size), bool(objects)]
     if not update(tenant=tenant_id, size=size, objects=objects):
-        raise QuotaExceeded(_("The tenant has no room for this object."))
+        raise _no_room()
+
+
+def _no_room() -> QuotaExceeded:
+    return QuotaExceeded(_("The tenant has no room for this object."))
 
 
 def settle(tenant_id: int, *, size: int, objects: int) -> None:

@@ -10,10 +10,9 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
+from accounts import quotas
 from api.problems import Problem
 from objects.pace import WatchedStream, watched
-
-MOST = 1 << 50  # bytes; the sums of a tenant's are to fit into a column
 
 
 def length_of(request: Request, beside: int = 0) -> int:
@@ -44,7 +43,7 @@ def has_body(request: Request) -> bool:
 
 def limit() -> int:
     """Return how many bytes a file may have at most."""
-    return settings.UPLOAD_LIMIT or MOST
+    return settings.UPLOAD_LIMIT or quotas.MOST_BYTES
 
 
 @contextlib.contextmanager

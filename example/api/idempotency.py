@@ -137,6 +137,13 @@ def makes_once(
     return decorate
 
 
+def was_done(request: Request) -> bool:
+    """Whether a request of the same key was done already."""
+    key = _key_of(request)
+    done = OnceRequest.objects.filter(user=request.user, key=key, status__isnull=False)
+    return key is not None and done.exists()
+
+
 def forget(request: Request) -> None:
     """Let the request's key be used again: what it began was given up."""
     if (key := _key_of(request)) is not None:

@@ -12,10 +12,12 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts import quotas
 from accounts.access import user_of
 from api import contents, documented
 from api.bodies import check_size, has_body, length_of, limit
 from api.filters import IdFilterSet
+from api.idempotency import was_done
 from api.parsers import JSONParser, MultiPartParser
 from api.serializers import (
     ListParametersSerializer,
@@ -108,7 +110,10 @@ class ObjectViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[StoredObject]
     def create(self, request: Request) -> Response:
         """Store a file as a new object, or as a new version of the one of its name."""
         if has_body(request):
-            length_of(request, beside=FORM)
+            least = length_of(request, beside=FORM) - FORM
+            # What was stored already takes no more room.
+            if least > 0 and not was_done(request):
+                quotas.check_room(user_of(request).tenant_id, least)
         given = NewObjectSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         file, folder = given.validated_data["file"], given.validated_data["folder"]

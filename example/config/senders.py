@@ -6,11 +6,10 @@ as it takes: a few senders who stop would hold all threads.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterable
-from typing import IO, Any
+from typing import Any
 
-from objects.pace import TooSlow, watched
+from objects.pace import TooSlow, WatchedStream, watched
 
 API = "/api/"
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
@@ -22,21 +21,20 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 class WatchedInput:
     """The body of a request, whose sender is watched while it is waited for."""
 
-    def __init__(self, stream: IO[bytes], connection: socket.socket) -> None:
-        self._stream, self._connection = stream, connection
+    def __init__(self, stream: WatchedStream) -> None:
+        self._stream = stream
         self.is_slow = False
 
     def read(self, size: int = -1) -> bytes:
         """Return the next bytes; raises OSError where they come too slowly."""
         if size < 0:
             return b"".join(iter(lambda: self.read(1 << 16), b""))
-        with watched(self._stream, self._connection) as body:
-            try:
-                return body.read(size)
-            except TooSlow as error:
-                self.is_slow = True
-                # As Django knows it of a connection that broke off.
-                raise OSError(str(error)) from None
+        try:
+            return self._stream.read(size)
+        except TooSlow as error:
+            self.is_slow = True
+            # As Django knows it of a connection that broke off.
+            raise OSError(str(error)) from None
 
     def readline(self, size: int = -1) -> bytes:
         """Return the next line, of at most so many bytes; Django asks for none."""
@@ -62,8 +60,16 @@ class WatchedForms:
         is_api = environ.get("PATH_INFO", "").startswith(API)
         if connection is None or is_api or not is_form:
             return self._application(environ, start_response)
-        body = WatchedInput(environ["wsgi.input"], connection)
+        # Through all of the form: Django reads it in many pieces.
+        with watched(environ["wsgi.input"], connection) as stream:
+            return self._watching(environ, start_response, WatchedInput(stream))
 
+    def _watching(
+        self,
+        environ: dict[str, Any],
+        start_response: Callable[..., Any],
+        body: WatchedInput,
+    ) -> Iterable[bytes]:
         def start(status: str, headers: Any, *error: Any) -> Any:
             if body.is_slow:
                 status = "408 Request Timeout"

@@ -175,7 +175,7 @@ def test_whoever_stops_sending_a_form_to_a_page_is_cut_off(
 
 def test_a_form_that_comes_in_time_is_read_whole(sender: Sender) -> None:
     token = "a" * 32
-    form = f"csrfmiddlewaretoken={token}&username=ann&password={'x' * 200_000}"
+    form = f"csrfmiddlewaretoken={token}&username=ann&password={'x' * 60_000}"
     head = f"Content-Length: {len(form)}\r\nCookie: csrftoken={token}"
     with sender.sending(
         head,
@@ -185,6 +185,13 @@ def test_a_form_that_comes_in_time_is_read_whole(sender: Sender) -> None:
     ) as connection:
         # The form again, with what is wrong in it: the token was found.
         assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_large_form_of_a_stranger_is_refused_before_it_comes(sender: Sender) -> None:
+    head = "Content-Length: 1000000000\r\nCookie: csrftoken=" + "a" * 32
+    to = {"to": "POST /accounts/sign-in/", "kind": FORM["kind"]}
+    with sender.sending(head, FILE, **to) as connection:
+        assert connection.recv(4096).startswith(b"HTTP/1.1 413 ")
 
 
 def test_whoever_hangs_up_on_a_form_leaves_nothing(sender: Sender) -> None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import socket
+import time
 from typing import Any
+from unittest import mock
 
+import pytest
+
+from config.senders import BODY, WatchedForms
+from objects import pace
 from objects.pace import PIECE, watched
 
 LONG = 3 * PIECE
@@ -45,3 +52,42 @@ def test_a_body_whose_connection_is_not_told_comes_in_pieces() -> None:
         assert body.read(LONG) == b"x" * LONG
 
     assert body.taken == LONG
+
+
+def test_a_form_that_comes_too_slowly_is_cut_off_however_it_is_read(
+    monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    now, looking = [0.0], set[Any]()
+
+    class Slowly(io.BytesIO):
+        """Brings a byte in a second; its sender is looked at after each."""
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            now[0] += 1
+            for sender in looking:
+                sender.look()
+            return super().read(1)
+
+    def application(environ: dict[str, Any], start: Any) -> list[bytes]:
+        with contextlib.suppress(OSError):
+            while environ["wsgi.input"].read(1):
+                pass
+        start("200 OK", [])
+        return [b"read"]
+
+    monkeypatch.setattr(pace, "_watcher", looking)
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    told = mock.Mock()
+    here, there = socket.socketpair()
+    with here, there:
+        form = {
+            "CONTENT_TYPE": "multipart/form-data; boundary=b",
+            "gunicorn.socket": here,
+            "wsgi.input": Slowly(b"x" * 10_000),
+        }
+        assert WatchedForms(application)(form, told) == [BODY]
+
+    assert told.call_args.args[0] == "408 Request Timeout"
+    # A minute, and the look that follows.
+    assert now[0] == pytest.approx(settings.UPLOAD_PATIENCE, abs=2)
+    assert not looking

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import socket
 import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -22,6 +24,7 @@ from tests.support.nginx_server import (
     whole,
 )
 from tests.support.ports import free_port
+from tests.support.rawserver import RawServer
 
 BOTH = pytest.mark.parametrize("name", ["nginx.conf", "nginx-compose.conf"])
 
@@ -79,6 +82,32 @@ def test_visitors_have_no_store_asked(tmp_path: Path, name: str) -> None:
         "/healthz": 502,
         "/a": 502,
     }
+
+
+@BOTH
+def test_a_body_of_a_stranger_goes_to_the_site_whole(tmp_path: Path, name: str) -> None:
+    open_to_all = ("/accounts/sign-in/", "/admin/login/", "/api/v1/tokens/")
+    begun = dict[str, int]()
+
+    with RawServer(lambda: [b"HTTP/1.1 204 No Content\r\n\r\n"]) as site:
+        text = by_plain_http(name, free_port())
+        text = text.replace("http://127.0.0.1:1;", f"{site.url};")
+        with run_nginx(tmp_path, text) as address:
+            host = urlsplit(address).netloc
+            place = (host.partition(":")[0], int(host.partition(":")[2]))
+            for path in (*open_to_all, "/files/upload/"):
+                before = site.accepted
+                with socket.create_connection(place) as sender:
+                    head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\n"
+                    sender.sendall(f"{head}Content-Length: 2\r\n\r\nx".encode())
+                    # nginx has seen the other by then.
+                    assert requests.get(f"{address}/a", timeout=60).status_code == 204
+                    begun[path] = site.accepted - before - 1
+            large = b"x" * ((1 << 20) + 1)
+            refused = requests.post(address + open_to_all[0], large, timeout=60)
+
+    assert begun == {**dict.fromkeys(open_to_all, 0), "/files/upload/": 1}
+    assert refused.status_code == 413
 
 
 @BOTH
