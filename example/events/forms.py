@@ -85,7 +85,7 @@ class SpeakerForm(PartForm):
     photo = PhotoFormField(
         label=_("Photo"),
         required=False,
-        widget=forms.FileInput({"accept": "image/*"}),
+        widget=forms.FileInput({"accept": "image/jpeg,image/png,image/gif,image/webp"}),
     )
     remove = forms.BooleanField(label=_("Remove the photo"), required=False)
 

@@ -21,8 +21,9 @@ BAND = 1 << 20
 LESS = {"WEBP": 3}
 """How many times fewer pixels are taken of a format: a WebP is unpacked into several
 copies, 17 bytes a pixel, where others take 8 at most."""
-_alone = threading.Lock()
-"""Of several threads that make thumbnails one at a time has its picture in memory."""
+_alone, _checking = threading.Lock(), threading.Lock()
+"""Of several threads that make thumbnails one at a time has its picture in memory, and
+one of those that check what was sent."""
 
 
 class BadPicture(ValueError):
@@ -42,16 +43,29 @@ def open_picture(file: Any) -> Image.Image:
     """
     content = _read(file)
     with _decoding():
-        image = Image.open(content, formats=FORMATS)
-        check_pixels(image)
-    return image
+        return _opened(content)
 
 
-def check_pixels(image: Image.Image) -> None:
-    """Raise PictureTooLarge where the picture unpacks to more than is taken."""
+def check_picture(file: Any, size: int) -> None:
+    """Raise BadPicture, as PictureTooLarge, where a file is no picture to be taken.
+
+    It has ``size`` bytes and can be sought in: of a WebP it is read whole, of others
+    a little is held at a time.
+    """
+    if size > MAX_BYTES:
+        raise _too_large()
+    with _checking, _decoding():
+        file.seek(0)
+        _opened(file).verify()
+
+
+def _opened(file: Any) -> Image.Image:
+    """Return the picture; raises PictureTooLarge where it has too many pixels."""
+    image = Image.open(file, formats=FORMATS)
     times = LESS.get(image.format or "", 1)
     if image.width * image.height > settings.PICTURE_MAX_PIXELS // times:
         raise _too_large(times)
+    return image
 
 
 def thumbnail(file: Any, size: int) -> bytes:

@@ -267,3 +267,44 @@ def test_a_photo_of_too_many_pixels_is_refused_by_its_form(settings: Any) -> Non
     assert form(image("PNG")).is_valid()
     refused = form(drawn((41, 30)).getvalue())
     assert "too large" in refused.errors["photo"][0]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_photo_is_taken_whole(format: str) -> None:
+    content = drawn((40, 30), format).getvalue()
+    form = SpeakerForm(
+        {"name": "Ann"}, {"photo": SimpleUploadedFile("ann.png", content)}
+    )
+
+    assert form.is_valid(), form.errors
+    assert form.file is not None
+    assert form.file.read() == content
+
+
+def test_a_photo_of_too_many_bytes_is_not_opened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    content = drawn((40, 30), "WEBP").getvalue()
+    opened = mock.Mock(side_effect=Image.open)
+    monkeypatch.setattr(Image, "open", opened)
+
+    def form() -> SpeakerForm:
+        file = SimpleUploadedFile("ann.webp", content)
+        return SpeakerForm({"name": "Ann"}, {"photo": file})
+
+    monkeypatch.setattr(pictures, "MAX_BYTES", len(content) - 1)
+    refused = form()
+    assert "too large" in refused.errors["photo"][0]
+    opened.assert_not_called()
+    monkeypatch.setattr(pictures, "MAX_BYTES", len(content))
+    assert form().is_valid()
+
+
+@pytest.mark.parametrize("format", ["BMP", "TIFF", "ICO", "PPM"])
+def test_a_photo_of_another_format_is_not_decoded(format: str) -> None:
+    file = SimpleUploadedFile("ann.png", drawn((40, 30), format).getvalue())
+    form = SpeakerForm({"name": "Ann"}, {"photo": file})
+
+    assert form.errors["photo"] == [
+        "The file is no JPEG, PNG, GIF or WebP, or is damaged."
+    ]
