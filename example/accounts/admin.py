@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import access, passwords, people
 from accounts.models import Tenant, TenantGroup, User
+from accounts.scoping import FilteredAdmin
 from accounts.tenants import ExportStoreForm
 from audit.actions import Action
 from audit.recording import record
@@ -31,8 +32,7 @@ OPERATORS = ("slug", "store", "max_bytes", "max_objects")
 USED = ("is_super", "used_bytes", "used_objects")
 
 
-# Django's class takes no type argument at run time.
-class Scoped(admin.ModelAdmin):  # type: ignore[type-arg]
+class Scoped(FilteredAdmin):
     """Rows that the administrator may see; ``rows`` says which."""
 
     actions: Any = None

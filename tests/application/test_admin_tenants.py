@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import html
+import re
 from typing import Any
 
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Permission
+from django.http import HttpRequest
 from django.test import Client
 from django.utils import timezone
 
 from accounts.models import TenantGroup
-from accounts.scoping import OwnTenantAdmin
+from accounts.scoping import FilteredAdmin, OwnTenantAdmin
 from events.models import Event, Session, Speaker
 from objects import grants
 from objects.access import Access
@@ -35,6 +38,7 @@ MODELS = (
     "events/speaker",
     "events/session",
 )
+OURS = {"accounts", "audit", "events", "jobs", "objects", "sharing", "uploads"}
 READ_ONLY = {"objects/storedobject", "sharing/sharelink", "audit/entry"}
 FORMS = [model for model in MODELS if model not in READ_ONLY]
 NAMES = ("Acme", "plan.txt", "viewer", "Readers", "Launch", "Dr. Who", "Opening")
@@ -196,7 +200,54 @@ def test_no_form_moves_an_event_or_a_part_of_it(
 def test_every_admin_of_the_application_is_limited_to_the_tenant() -> None:
     from accounts.admin import Scoped
 
-    ours = {"accounts", "audit", "events", "objects", "sharing", "uploads"}
     for model, page in admin.site._registry.items():
-        if model._meta.app_label in ours:
+        if model._meta.app_label in OURS:
             assert isinstance(page, OwnTenantAdmin | Scoped), model
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "password__regex=^md5",
+        "password__startswith=md5",
+        "password__gt=a",
+        "token_version=0",
+        "is_active__regex=1",
+        "is_active__iregex=1",
+        "username__startswith=a",
+        "logentry__id__gt=0",
+    ],
+)
+def test_no_list_tells_of_what_it_does_not_show(callers: Callers, asked: str) -> None:
+    user = callers[TENANT_ADMINISTRATOR].user
+    user.is_staff = True
+    user.save()
+    browser = Client()
+    browser.force_login(user)
+
+    def status(query: str) -> int:
+        return browser.get(f"/admin/accounts/user/?{query}").status_code
+
+    assert status(asked) == 400
+    assert status("is_active__exact=1&is_administrator__exact=0&q=viewer&o=1") == 200
+
+
+def test_every_filter_of_the_admin_is_offered_by_its_list(
+    callers: Callers, acmes: dict[str, Any]
+) -> None:
+    browser = browser_of(callers, SUPER_TENANT)
+    followed = 0
+
+    for model, page in admin.site._registry.items():
+        if not isinstance(page, FilteredAdmin):
+            continue
+        meta = model._meta
+        url = f"/admin/{meta.app_label}/{meta.model_name}/"
+        for asked in re.findall(r'href="(\?[^"]*__[^"]*)"', browser.get(url).text):
+            assert browser.get(url + html.unescape(asked)).status_code == 200, asked
+            followed += 1
+        for field in meta.concrete_fields:
+            lookup = f"{field.name}__regex"
+            assert not page.lookup_allowed(lookup, "a", HttpRequest()), field
+
+    assert followed > 20
