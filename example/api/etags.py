@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 from django.shortcuts import get_object_or_404
@@ -39,6 +40,16 @@ class WithETag(viewsets.GenericViewSet[Any]):
         }
         digest = hashlib.sha256(JSONRenderer().render(seen)).hexdigest()
         return f'"{row.pk}.{digest[:32]}"'
+
+    def sent(self) -> set[str]:
+        """Return the fields that the request would change, valid or not.
+
+        Who may not change one is told so before its value is looked at: whether a name
+        is taken, or there is such a store, is not for them to know.
+        """
+        fields, data = self.get_serializer().fields, self.request.data
+        named = data if isinstance(data, Mapping) else {}
+        return {name for name in named if name in fields and not fields[name].read_only}
 
     def locked(self) -> Any:
         """Return the row as it is, locked in this transaction.

@@ -119,12 +119,11 @@ class TenantViewSet(mixins.ListModelMixin, WithETag):
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change its settings; its quotas and store only as the operator."""
         tenant, me = self.locked(), cast(User, request.user)
+        if self.sent() & OPERATORS and not access.operates(me):
+            raise PermissionDenied(_("Quotas and the store are the operator's to set."))
         given = self.get_serializer(tenant, data=request.data, partial=True)
         given.is_valid(raise_exception=True)
-        fields = given.validated_data
-        if set(fields) & OPERATORS and not access.operates(me):
-            raise PermissionDenied(_("Quotas and the store are the operator's to set."))
-        if fields:
+        if fields := given.validated_data:
             with unless_taken("name"):
                 tenants.change(tenant, by=me, **fields)
         return self.shown(self.get_object())

@@ -192,10 +192,10 @@ class UserViewSet(mixins.ListModelMixin, WithETag):
         Who is no administrator changes the own first and last name and time zone only.
         """
         user, me = self.locked(), cast(User, request.user)
+        if not access.administers(me) and self.sent() - OWN:
+            raise PermissionDenied
         given = self.get_serializer(user, data=request.data, partial=True)
         given.is_valid(raise_exception=True)
-        if not access.administers(me) and set(given.validated_data) - OWN:
-            raise PermissionDenied
         people.change(user, by=me, **given.validated_data)
         return self.shown(self.get_object())
 

@@ -129,6 +129,31 @@ def test_a_tenants_administrator_chooses_a_store_of_exports_that_is_allowed(
     assert entry.details == {"fields": "export_store"}
 
 
+@pytest.mark.parametrize(
+    ("field", "there", "absent"),
+    [("slug", "globex", "nobody"), ("store", "default", "nowhere")],
+)
+def test_a_tenants_administrator_learns_of_nothing_that_is_the_operators(
+    callers: Callers, field: str, there: str, absent: str
+) -> None:
+    url = tenant_url(callers.tenant)
+
+    answers = [
+        send(callers, TENANT_ADMINISTRATOR, "patch", url, **{field: value})
+        for value in (there, absent, "Not a slug")
+    ]
+
+    assert {one.status_code for one in answers} == {403}
+    assert len({one.content for one in answers}) == 1
+
+
+def test_a_change_that_is_no_object_is_not_valid(callers: Callers) -> None:
+    for given in (["slug"], "slug", None, 1):
+        api = callers[TENANT_ADMINISTRATOR].api
+        response = api.patch(tenant_url(callers.tenant), given, format="json")
+        assert response.status_code in {200, 400}, given
+
+
 def test_a_change_of_settings_leaves_the_counts_alone(callers: Callers) -> None:
     used = Tenant.objects.get(pk=callers.tenant.pk).used_bytes
     assert used > 0

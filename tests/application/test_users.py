@@ -159,6 +159,15 @@ def test_a_user_changes_the_own_names_and_nothing_else(callers: Callers) -> None
     assert user.email == "viewer@example.org"
 
 
+def test_a_user_does_not_learn_which_names_are_taken(callers: Callers) -> None:
+    names = (OTHER_TENANT, "nobodys", "no name/")
+
+    answers = [change(callers, STRANGER, "me", username=name) for name in names]
+
+    assert {one.status_code for one in answers} == {403}
+    assert len({one.content for one in answers}) == 1
+
+
 @pytest.mark.parametrize("kind", [TENANT_ADMINISTRATOR, SUPER_TENANT])
 def test_nobody_deactivates_or_demotes_themselves(callers: Callers, kind: str) -> None:
     for field in ("is_active", "is_administrator"):
