@@ -1,12 +1,11 @@
 """The API, version 1."""
 
 from django.urls import include, path, re_path
-from drf_spectacular.views import SpectacularJSONAPIView
 from rest_framework.routers import SimpleRouter
 
 from api import contents, direct, links, passwords, problems, tokens, usage, versions
 from api.audit import AuditViewSet
-from api.docs import DocsView
+from api.docs import DocsView, SchemaView
 from api.exports import ExportViewSet
 from api.jobs import JobViewSet
 from api.objects import ObjectViewSet
@@ -77,7 +76,7 @@ urlpatterns = [
     ),
     path("uploads/<uuid:pk>/", UploadView.as_view(), name="upload"),
     path("", include(router.urls)),
-    path("schema/", SpectacularJSONAPIView.as_view(), name="schema"),
+    path("schema/", SchemaView.as_view(), name="schema"),
     path("docs/", DocsView.as_view(url_name="api:schema"), name="docs"),
     re_path("", problems.not_found),
 ]

@@ -5,14 +5,19 @@ A figure that is a test, by a few examples; ``benchmarks.application schema`` as
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.core.management import call_command
 from django.test import Client
+from drf_spectacular.generators import SchemaGenerator
 
+from api import docs
 from tests.application import schema_run
+from tests.application.callers import NOBODY, SUPER_TENANT, Callers
 
 EXAMPLES = 1  # of each operation and phase; `benchmarks.application schema` asks more
 
@@ -38,6 +43,29 @@ def test_no_answer_is_outside_the_schema(settings: Any) -> None:
         f"{kind}\n{shown}" for kind, shown in result.failures.items()
     )
     assert {"EXAMPLES", "COVERAGE", "FUZZING", "STATEFUL_TESTING"} <= result.phases
+
+
+@pytest.mark.django_db
+def test_a_process_makes_the_schema_once(callers: Callers) -> None:
+    make = SchemaGenerator.get_schema
+    docs.schema.cache_clear()
+
+    with mock.patch.object(SchemaGenerator, "get_schema", autospec=True) as made:
+        made.side_effect = make
+        found = [
+            api.get(f"/api/v1/schema/{asked}", headers={"Accept": kind})
+            for api in (callers[NOBODY].api, callers[SUPER_TENANT].api)
+            for asked in ("", "?lang=de", "?version=9")
+            for kind in ("*/*", "application/json")
+        ]
+
+    assert made.call_count == 1
+    (content,) = {one.content for one in found}
+    assert json.loads(content)["paths"]["/api/v1/objects/"]
+    assert {one["Content-Type"] for one in found} == {
+        "application/vnd.oai.openapi+json",
+        "application/json",
+    }
 
 
 @pytest.mark.django_db
