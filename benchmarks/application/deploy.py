@@ -54,7 +54,7 @@ def starts(cloud: Cloud, gcs: GCS, work: Path) -> Figures:
     processor = statistics.median(one.processor for one in on_bucket)
     memory = max(one.resident for one in on_bucket) / MIB
     return [
-        ("cold, start to first answer", f"{cold:.2f} s", "2 s", cold <= 2),
+        ("cold, start to first response", f"{cold:.2f} s", "2 s", cold <= 2),
         (
             "the same, against a folder",
             f"{cold / plain:.2f} x",

@@ -4,7 +4,7 @@ Whoever tries tokens of share links and of mails is locked out likewise, by the 
 
 After some attempts that failed, each further one must wait, twice as long as the one
 before. What is locked is the name as it was given, whether somebody has it or not, so
-that the answer tells nothing of who exists.
+that the response tells nothing of who exists.
 """
 
 from __future__ import annotations

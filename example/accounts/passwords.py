@@ -57,7 +57,7 @@ def send_link(user: User, request: Any, *, by: User | None) -> Job:
 def request_reset(email: str, request: Any) -> None:
     """Have a link sent to every active user of that address of mail, if there is one.
 
-    A job is started in any case, by the same queries, so that neither the answer nor
+    A job is started in any case, by the same queries, so that neither the response nor
     its time tells whether there is such a user. Raises LockedOut after too many.
     """
     if address := address_of(request):

@@ -1,7 +1,7 @@
 """Requests with an Idempotency-Key: done once, however often they are sent.
 
-A client that did not get the answer sends the same again. The first result is kept for
-a day, per user and key, sealed: it may name people, and hold the address of a link.
+A client that did not get the response sends the same again. The first result is kept
+for a day, per user and key, sealed: it may name people, and hold the address of a link.
 Nothing of a body is kept but its hash, which is known when the body was read: so a
 repeat is read to its end, and stored nowhere.
 """

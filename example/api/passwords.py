@@ -50,7 +50,7 @@ class ResetView(APIView):
 
     @extend_schema(request=ResetSerializer, responses={202: None})
     def post(self, request: Request) -> Response:
-        """Have a link sent to the address, if a user has it: the answer is the same.
+        """Have a link sent to the address, if a user has it; the response is the same.
 
         A job sends it. An address gets three in an hour.
         """

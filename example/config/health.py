@@ -77,7 +77,7 @@ PATHS = {
 
 
 class Health:
-    """Answers 200 ``{"database": "ok"}``, or 503 where something does not answer.
+    """Answers 200 ``{"database": "ok"}``, or 503 where something does not respond.
 
     ``/healthz`` asks the database only: where the store is away, no other process could
     do better. ``/health`` asks the database, the caches (what processes share, and the
@@ -127,6 +127,6 @@ def ask(name: str) -> str:
     try:
         PARTS[name]()
     except Exception as error:  # Stores and caches have errors of no common kind.
-        logger.error("The %s does not answer: %s", name, error)
+        logger.error("The %s does not respond: %s", name, error)
         return "away"
     return "ok"

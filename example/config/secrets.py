@@ -22,7 +22,7 @@ WAYS = ("", "_FILE", "_SECRET")
 RENEWED_AFTER = 300
 """Seconds for which a secret of Secret Manager is kept."""
 PATIENCE = 10
-"""Seconds in which Secret Manager must answer."""
+"""Seconds in which Secret Manager must respond."""
 RESOURCE = re.compile(r"projects/[^/\s]+(/locations/[^/\s]+)?/secrets/[^/\s]+")
 logger = logging.getLogger(__name__)
 _lock = threading.Lock()
@@ -66,7 +66,7 @@ def _in_file(name: str, path: str) -> str:
 
 
 def _in_manager(name: str, resource: str) -> str:
-    """Return the secret; a kept one, too, while Secret Manager does not answer."""
+    """Return the secret; a kept one, too, while Secret Manager does not respond."""
     if not re.fullmatch(RESOURCE.pattern + r"(/versions/[^/\s]+)?", resource):
         raise ImproperlyConfigured(
             f"{name}_SECRET must be like projects/PROJECT/secrets/SECRET, and may end "
@@ -110,10 +110,10 @@ def _asked(resource: str) -> str:
         )
         _clients.append(client)
     version = resource if "/versions/" in resource else f"{resource}/versions/latest"
-    answer = _clients[0].access_secret_version(
+    response = _clients[0].access_secret_version(
         name=version, timeout=PATIENCE, retry=None
     )
-    return str(answer.payload.data.decode().strip())
+    return str(response.payload.data.decode().strip())
 
 
 def _forget_lock() -> None:

@@ -21,7 +21,7 @@ def api_trip(address: str, steps: Steps, manage: Callable[..., str]) -> None:
     """Put an object of 10 MB, find it listed, download a part and the whole of it.
 
     Raises DemoFailed, and what `requests` raises, an OSError, where the site does not
-    answer.
+    respond.
     """
     api = f"{address}/api/v1"
     name = f"random-{secrets.token_hex(4)}.bin"

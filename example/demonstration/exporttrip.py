@@ -24,7 +24,7 @@ def export_trip(address: str, steps: Steps, manage: Callable[..., str]) -> None:
     """Export the folder, download the archive, and compare what is in it.
 
     Raises DemoFailed, and what `requests` raises, an OSError, where the site does not
-    answer.
+    respond.
     """
     api = f"{address}/api/v1"
     with requests.Session() as client, tempfile.TemporaryFile() as file:

@@ -80,7 +80,7 @@ def round_trip(address: str, steps: Steps, password: str) -> None:
     """Sign in, upload a file of 10 MB, find it listed, download it, and compare.
 
     Raises DemoFailed, and what `requests` raises, an OSError, where the site does not
-    answer.
+    respond.
     """
     page, form_page = address + EVENT, address + EVENT + "add-slides/"
     name = f"random-{secrets.token_hex(4)}.bin"
@@ -138,7 +138,7 @@ def fill(file: IO[bytes]) -> str:
 def expect(status: int, response: requests.Response) -> requests.Response:
     if response.status_code != status:
         raise DemoFailed(
-            f"{response.url} answered {response.status_code} and not {status}."
+            f"{response.url} responded {response.status_code} and not {status}."
         )
     return response
 

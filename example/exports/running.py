@@ -55,7 +55,7 @@ def make(export: Export, work: Work) -> Export:
                 return _settle(export, archive.sha256, work)
             except BaseException:
                 # It is nobody else's, whoever has the job by now: unless it is the
-                # export, and the answer of the COMMIT was lost. Tidying does the rest.
+                # export, and the response to the COMMIT was lost. The rest is tidied.
                 with contextlib.suppress(Error):
                     won = Export.objects.filter(
                         pk=export.pk, state=STATE.READY, attempts=export.attempts

@@ -24,7 +24,7 @@ class GridSummary:
     """The status of one store, in sentences for people.
 
     ``gateway`` is the address of the first, by which directories are changed; all of
-    ``gateways`` are pairs of whether one answers and its address. ``checks`` are pairs
+    ``gateways`` are pairs of whether one responds and its address. ``checks`` are pairs
     of a time and a sentence; ``problems`` of a CSS class and one.
     """
 
@@ -48,7 +48,7 @@ def grid_of(alias: str) -> GridSummary | None:
             return None
         record = default_record(storage.options.root.fingerprint)
     except (ImproperlyConfigured, OSError):
-        return None  # That it does not answer, another line says.
+        return None  # That it does not respond, another line says.
     found = status_of(alias, storage, record)
     return GridSummary(
         alias,

@@ -205,10 +205,10 @@ def check_store(alias: str) -> Check:
         with contextlib.suppress(FileNotFoundError):
             storage.size(f"status/{secrets.token_hex(8)}")
     except Exception as error:  # Whatever it is, the page says it.
-        logger.warning("The store %s does not answer: %s", alias, error)
-        told = _("It does not answer. What it said is in the site's log.")
+        logger.warning("The store %s does not respond: %s", alias, error)
+        told = _("It does not respond. What it said is in the site's log.")
         return Check(_("Store “%(alias)s”") % {"alias": alias}, False, told)
-    return Check(_("Store “%(alias)s”") % {"alias": alias}, True, answered(began))
+    return Check(_("Store “%(alias)s”") % {"alias": alias}, True, responded(began))
 
 
 def check_cache() -> Check:
@@ -218,12 +218,12 @@ def check_cache() -> Check:
         cache.set(key, 1, 10)
         is_good = cache.get(key) == 1
     except Exception as error:  # Each cache has errors of its own, of no common kind.
-        logger.warning("The cache does not answer: %s", error)
+        logger.warning("The cache does not respond: %s", error)
         is_good = False
-    told = answered(began) if is_good else _("It does not keep what is put into it.")
+    told = responded(began) if is_good else _("It does not keep what is put into it.")
     return Check(_("Cache"), is_good, told)
 
 
-def answered(began: float) -> str:
+def responded(began: float) -> str:
     milliseconds = max(1, round(1000 * (time.monotonic() - began)))
-    return _("It answers in %(count)s ms.") % {"count": milliseconds}
+    return _("It responds in %(count)s ms.") % {"count": milliseconds}

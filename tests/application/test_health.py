@@ -18,8 +18,8 @@ from tests.application.site import Environment, bare_environment, manage
 # By plain HTTP, and by a name that is none of the site's.
 ASK = (
     "from django.test import Client;"
-    "answer = Client().get('/healthz', headers={'Host': '10.0.0.7:8000'});"
-    "print(answer.status_code, answer.content.decode())"
+    "response = Client().get('/healthz', headers={'Host': '10.0.0.7:8000'});"
+    "print(response.status_code, response.content.decode())"
 )
 
 
@@ -43,7 +43,7 @@ def test_a_site_without_its_database_is_not_and_says_no_more(tmp_path: Path) -> 
 
 
 @pytest.mark.django_db
-def test_no_cache_keeps_the_answer_and_nothing_else_is_taken() -> None:
+def test_no_cache_keeps_the_response_and_nothing_else_is_taken() -> None:
     client = Client()
 
     assert client.get("/healthz").headers["Cache-Control"] == "no-store"
@@ -65,10 +65,12 @@ def test_each_part_is_told_apart(
     monkeypatch.setattr(health, "_said", {})
     monkeypatch.setitem(health.PARTS, "store", ask_store)
 
-    answers = [Client().get("/health") for _ in range(3)]
+    responses = [Client().get("/health") for _ in range(3)]
 
     told = {"database": "ok", "cache": "ok", "store": "away"}
-    assert [(found.status_code, found.json()) for found in answers] == [(503, told)] * 3
+    assert [(found.status_code, found.json()) for found in responses] == [
+        (503, told)
+    ] * 3
     assert asked == ["store"]
     assert Client().get("/health/database").json() == {"database": "ok"}
     assert Client().get("/health/process").status_code == 200
@@ -88,9 +90,9 @@ def test_the_store_s_cache_must_be_written_to(
     monkeypatch.setattr(health, "_said", {})
     monkeypatch.setattr(storages["default"], "cache_options", options, raising=False)
 
-    answer = Client().get("/health/cache")
+    response = Client().get("/health/cache")
 
-    assert answer.json() == {"cache": "ok" if is_usable else "away"}
+    assert response.json() == {"cache": "ok" if is_usable else "away"}
     assert list(tmp_path.rglob("cache/*")) == []
 
 
@@ -135,8 +137,8 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Asked:
 
 
 def said_of_store() -> tuple[int, str]:
-    answer = Client().get("/health/store")
-    return answer.status_code, answer.json()["store"]
+    response = Client().get("/health/store")
+    return response.status_code, response.json()["store"]
 
 
 def test_the_store_is_asked_once_in_some_seconds(store: Asked) -> None:

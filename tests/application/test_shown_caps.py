@@ -69,7 +69,7 @@ def environment(
 
 
 @pytest.mark.parametrize("store", ["files", "tahoe", "s3"])
-def test_names_are_the_same_on_every_store_and_no_answer_has_a_cap(
+def test_names_are_the_same_on_every_store_and_no_response_has_a_cap(
     store: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     settings = environment(store, tmp_path, request)
@@ -90,19 +90,19 @@ def test_names_are_the_same_on_every_store_and_no_answer_has_a_cap(
         client.trust_env = False
 
         def ask(method: str, path: str, **more: Any) -> requests.Response:
-            answer = client.request(
+            response = client.request(
                 method, f"{site.address}/api/v1/{path}", timeout=60, **more
             )
-            said.append(f"{answer.url}\n{dict(answer.headers)}")
-            if answer.content != CONTENT:
-                said.append(answer.text)
-            return answer
+            said.append(f"{response.url}\n{dict(response.headers)}")
+            if response.content != CONTENT:
+                said.append(response.text)
+            return response
 
         for name in HOSTILE:
             for fields in ({"name": name}, {"folder": name, "name": "n"}):
                 file = {"file": ("x", CONTENT)}
-                answer = ask("POST", "objects/", data=fields, files=file)
-                assert answer.status_code == 400, fields
+                response = ask("POST", "objects/", data=fields, files=file)
+                assert response.status_code == 400, fields
         assert ask("GET", "usage/").json()["used_objects"] == 0
         for name in ODD:
             made = ask(

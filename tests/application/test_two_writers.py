@@ -44,7 +44,7 @@ def environment(url: str, tmp_path_factory: pytest.TempPathFactory) -> Environme
 
 
 def together(write: Callable[[int], requests.Response]) -> list[requests.Response]:
-    """Let all writers begin at one moment; return what each was answered."""
+    """Let all writers begin at one moment; return the response to each."""
     start = threading.Barrier(WRITERS)
 
     def one(number: int) -> requests.Response:
@@ -74,10 +74,10 @@ def test_all_writers_of_one_name_succeed_as_versions(
     contents = [os.urandom(5000) for _ in range(WRITERS)]
     with served(environment, tmp_path / "site.log") as site:
         send = ask(site, environment)
-        answers = together(
+        responses = together(
             lambda number: send("PUT", "content/shared.bin", data=contents[number])
         )
-        statuses = {answer.status_code for answer in answers}
+        statuses = {response.status_code for response in responses}
         assert statuses <= {200, 201}, site.log.read_text()
         (found,) = send("GET", "objects/?name=shared.bin").json()["results"]
         versions = send("GET", f"objects/{found['id']}/versions/").json()["results"]
@@ -130,12 +130,12 @@ def test_of_writers_with_a_condition_one_succeeds(
             )
         )
 
-    for answers, status in ((created, 201), (changed, 200)):
-        statuses = sorted(answer.status_code for answer in answers)
+    for responses, status in ((created, 201), (changed, 200)):
+        statuses = sorted(response.status_code for response in responses)
         assert statuses == [status] + [412] * (WRITERS - 1)
     # A repeat that comes while the first is under way is told so.
-    assert {answer.status_code for answer in once} <= {201, 409}
-    assert {answer.json()["version"] for answer in once if answer.ok} == {1}
+    assert {response.status_code for response in once} <= {201, 409}
+    assert {response.json()["version"] for response in once if response.ok} == {1}
 
 
 @pytest.mark.parametrize("order", ["-created_at", "size"])

@@ -278,7 +278,7 @@ def test_a_store_that_is_away_is_said_and_what_it_said_is_not(
 
     page = browser_of(callers[SUPER_TENANT].user).get("/status/checks/").text
 
-    assert "It does not answer" in page
+    assert "It does not respond" in page
     assert "secret-of-the-store" not in page
 
 
@@ -330,13 +330,13 @@ def test_an_operator_sees_how_a_grid_is_and_others_do_not(
     several = {**entry, "OPTIONS": options}
     settings.STORAGES = {**settings.STORAGES, "default": several}
     text = browser.get("/status/grids/").text
-    assert f">answers</span> {gateway}<" in text
+    assert f">responds</span> {gateway}<" in text
     assert ">away</span> http://127.0.0.1:1<" in text
     options = {**entry["OPTIONS"], "base_url": "http://127.0.0.1:1"}
     entry = {**entry, "OPTIONS": options}
     settings.STORAGES = {**settings.STORAGES, "default": entry}
     assert "critical" in browser.get("/status/grids/").text
-    assert "It does not answer" in browser.get("/status/checks/").text
+    assert "It does not respond" in browser.get("/status/checks/").text
 
 
 def test_a_grid_is_asked_and_not_the_cache(
@@ -396,14 +396,14 @@ def test_what_failed_lately_is_told_to_operators_without_secrets(
     page = operator.get("/status/").text
     theirs = browser_of(callers[TENANT_ADMINISTRATOR].user).get("/status/").text
 
-    assert "The store default does not answer: nothing answers for URI:***" in page
-    assert "The store default does not answer: OSError" in page
+    assert "The store default does not respond: nothing answers for URI:***" in page
+    assert "The store default does not respond: OSError" in page
     assert "2 times" in page
     assert "of others" not in page
     for secret in (cap, "a2a2", "secret-of-the-store"):
         assert secret not in page
         assert not Failure.objects.filter(text__contains=secret).exists()
-    assert "does not answer" not in theirs
+    assert "does not respond" not in theirs
 
 
 def test_a_failure_within_a_job_is_noted_when_that_has_ended(

@@ -205,8 +205,8 @@ def tables_gone(cache: EntryCache, directory: Path, store: Store) -> Iterator[No
     yield
 
 
-Fault = Callable[[EntryCache, Path, Store], contextlib.AbstractContextManager[None]]
-ERRORS: list[Fault] = [
+Broken = Callable[[EntryCache, Path, Store], contextlib.AbstractContextManager[None]]
+ERRORS: list[Broken] = [
     locked,
     full,
     read_only,
@@ -225,7 +225,7 @@ errors = pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.__name
 @errors
 @pytest.mark.parametrize("count", [3, 40], ids=["one page", "four pages"])
 def test_an_error_ends_in_misses_and_never_in_a_lie(
-    directory: Path, error: Fault, count: int
+    directory: Path, error: Broken, count: int
 ) -> None:
     store = Store(count=count)
     process, other = EntryCache(directory), EntryCache(directory)
@@ -249,7 +249,7 @@ def test_an_error_ends_in_misses_and_never_in_a_lie(
 
 @errors
 def test_an_error_is_logged_once_at_most(
-    directory: Path, error: Fault, caplog: pytest.LogCaptureFixture
+    directory: Path, error: Broken, caplog: pytest.LogCaptureFixture
 ) -> None:
     store, process = Store(), EntryCache(directory)
     store.fill(process)
@@ -264,7 +264,7 @@ def test_an_error_is_logged_once_at_most(
 @pytest.mark.parametrize("error", [locked, full, read_only, tables_gone])
 @every_lock_lasts
 def test_an_error_is_logged_with_the_directory_and_what_is_the_matter(
-    directory: Path, error: Fault, caplog: pytest.LogCaptureFixture
+    directory: Path, error: Broken, caplog: pytest.LogCaptureFixture
 ) -> None:
     store, process = Store(), EntryCache(directory)
     store.fill(process)

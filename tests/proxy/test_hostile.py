@@ -24,9 +24,9 @@ from tests.support.proxy import Proxy
 
 CONTENT = b"What visitors may read, if they have its cap. " * 3
 REFUSALS = {
-    403: {b"This is not answered here.\n", b"Nothing is taken here.\n"},
+    403: {b"This request is refused.\n", b"Nothing is taken here.\n"},
     404: {b"There is no such file.\n"},
-    405: {b"Only GET and HEAD are answered here.\n"},
+    405: {b"Only GET and HEAD are allowed.\n"},
 }
 METHODS = (
     *("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "PROPFIND"),

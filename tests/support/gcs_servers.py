@@ -98,10 +98,10 @@ def refusal(status: int, message: str) -> PlayedResponse:
 
 
 # What becomes of the next request of a kind.
-LOSE = "done, and the answer is lost"
+LOSE = "done, and the response is lost"
 HANG_UP = "not done"
-CUT = "the body of the answer ends half way"
-STALL = "nothing is answered for a while"
+CUT = "the body of the response ends half way"
+STALL = "no response for a while"
 
 
 class ThreadServer(ThreadingHTTPServer):

@@ -1,7 +1,7 @@
 """A proxy before a real gateway, which does on demand what a network does by chance.
 
 with Proxy(grid.base_url) as proxy:
-    proxy.rule(lambda seen: seen.method == "PUT", LoseAnswer())
+    proxy.rule(lambda seen: seen.method == "PUT", LoseResponse())
     gateway = Gateway(proxy.url)
     ...
     assert [seen.method for seen in proxy.seen] == ["PUT", "PUT"]
@@ -39,7 +39,7 @@ class CutBody:
 
 @dataclass(frozen=True)
 class LoseResponse:
-    """Lets the gateway do and response it, then hangs up without a byte."""
+    """Lets the gateway do it and respond, then hangs up without a byte."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class StallRequest:
 
 @dataclass(frozen=True)
 class Hold:
-    """Lets the gateway do and response it, and passes that on once `event` is set."""
+    """Lets the gateway do it and respond, and passes that on once `event` is set."""
 
     event: threading.Event
 
@@ -86,7 +86,7 @@ class ChangeBody:
 
 @dataclass(frozen=True)
 class SendResponse:
-    """Answers by itself; the gateway hears nothing.
+    """Responds by itself; the gateway hears nothing.
 
     A body of chunks is sent as such. Its length is told rightly, unless the headers
     tell another one; the connection ends after such a response.
@@ -99,7 +99,7 @@ class SendResponse:
 
 @dataclass(frozen=True)
 class Misreport:
-    """Lets the gateway do it, and answers another status, as if it had not."""
+    """Lets the gateway do it, and responds with another status, as if it had not."""
 
     status: int
 

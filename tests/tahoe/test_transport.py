@@ -408,8 +408,8 @@ for _ in range(3):
 for _ in range(10):
     content = os.urandom(1000)
     cap = gateway.upload(UploadBody(lambda: [content], repeatable=True), label="a")
-    with gateway.fetch(cap, label="a") as answer:
-        assert answer.content == content
+    with gateway.fetch(cap, label="a") as response:
+        assert response.content == content
 for child in children:
     assert os.waitpid(child, 0)[1] == 0
 """

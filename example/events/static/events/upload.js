@@ -87,7 +87,7 @@ function send(form) {
   request.send(new FormData(form));
 }
 
-// The answer is the same form with its errors. The fields stay this page's own, as
+// The response is the same form with its errors. The fields stay this page's own, as
 // a chosen file cannot be put into new ones.
 function showErrors(form, page) {
   form.querySelectorAll(".errorlist").forEach((list) => list.remove());
