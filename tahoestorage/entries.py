@@ -18,9 +18,10 @@ class EntryKind(enum.Enum):
 class Entry:
     """What is known of one name, never more than a reader of it may know.
 
-    ``reference`` is what reads it: a read cap on Tahoe, an ETag on S3, a generation on
-    Google Cloud Storage. It is a secret, hence not in the repr. ``size`` is in bytes,
-    ``created`` and ``modified`` are seconds since 1970; None is "not known".
+    ``kind`` says whether it is a file. ``reference`` is what reads it: a read cap on
+    Tahoe, an ETag on S3, a generation on Google Cloud Storage. It is a secret, hence
+    not in the repr. ``size`` is in bytes, ``created`` and ``modified`` are seconds
+    since 1970; None is "not known".
     """
 
     kind: EntryKind

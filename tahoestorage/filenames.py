@@ -30,7 +30,7 @@ A name that ends with a slash stands for all that is below it; there should be f
 
 
 class NamingFunction(NamedTuple):
-    """A function that names files, and whether these must be there."""
+    """A ``function`` that names files; ``required``: whether these must be there."""
 
     function: NamesFiles
     required: bool

@@ -26,6 +26,7 @@ body { font: 1.1rem/1.5 system-ui, sans-serif; max-width: 36rem; margin: 4rem au
 If you were uploading, your file was not added. Please try again in a minute.</p>
 </body></html>
 """
+"""What visitors see where the site has no ``503.html``."""
 
 
 class StoreErrorMiddleware(MiddlewareMixin):
@@ -40,6 +41,7 @@ class StoreErrorMiddleware(MiddlewareMixin):
     errors: ClassVar[tuple[type[Exception], ...]] = (StoreError,)
     """Errors that are outages. A subclass may add OSError, for a full disk."""
     template_name = "503.html"
+    """The site's own page, used where it is there."""
     retry_after = 30
     """Seconds after which a client is asked to come back (RFC 9110, 10.2.3)."""
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import ast
+import enum
+import inspect
 import re
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
+from django.core.files.storage import Storage
 from django.utils.module_loading import import_string
 
 from tahoestorage.backends.objectstore import ObjectStore
@@ -125,3 +132,89 @@ def test_a_store_of_objects_overrides_public_methods_alone(store: str) -> None:
 
     assert len(own) > 10
     assert own & private == set()
+
+
+# Django looks for them by these names, or has put them there.
+OF_DJANGO = {"app_name", "media", "urlpatterns"}
+
+
+def explained(source: str) -> set[str]:
+    """Return the attributes and constants in a source that a string follows."""
+    bodies = [getattr(node, "body", ()) for node in ast.walk(ast.parse(source))]
+    return {
+        ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target)
+        for body in bodies
+        if isinstance(body, list)
+        for node, after in pairwise(body)
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        and isinstance(after, ast.Expr)
+        and isinstance(after.value, ast.Constant)
+    }
+
+
+def defined_in(module: ModuleType) -> set[str]:
+    """Return the public names of a module that are neither imported nor left out."""
+    names = set[str]()
+    for node in ast.parse(inspect.getsource(module)).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            names.add(ast.unparse(target))
+    public = {name for name in names if name[0] != "_"} - {"logger"}
+    return public & set(getattr(module, "__all__", public))
+
+
+def without_docstring(found: Any, path: str, members: Iterable[str]) -> Iterator[str]:
+    """Yield what is published of a module, class or function, and is not explained."""
+    if isinstance(found, ModuleType):
+        known = explained(inspect.getsource(found)) | OF_DJANGO
+        for name in members or defined_in(found) - known:
+            value = getattr(found, name)
+            if inspect.isclass(value) or inspect.isroutine(value):
+                yield from without_docstring(value, f"{path}.{name}", ())
+            elif name not in known:
+                yield f"{path}.{name}"
+    elif inspect.isclass(found):
+        yield from [] if found.__doc__ else [path]
+        for name in members or members_of(found):
+            if not inspect.getdoc(inspect.getattr_static(found, name)):
+                yield f"{path}.{name}"
+        # The options of a storage are explained in a table, members of an enum by it.
+        if not issubclass(found, Storage | enum.Enum):
+            yield from (f"{path}.{name}" for name in fields_without(found))
+    elif not inspect.getdoc(found):
+        yield path
+
+
+def members_of(found: type) -> set[str]:
+    """Return the public methods and properties that a class itself defines."""
+    return {
+        name
+        for name, value in vars(found).items()
+        if name[0] != "_" and (isinstance(value, property) or inspect.isroutine(value))
+    } - {*OF_THE_PACKAGE, *OF_DJANGO}
+
+
+def fields_without(found: type) -> set[str]:
+    """Return the public fields of a class that neither it nor a string explains.
+
+    Those that a class of Django's has, too, are explained there.
+    """
+    names = {*vars(found), *found.__annotations__} - members_of(found)
+    names -= explained(textwrap.dedent(inspect.getsource(found)))
+    inherited = {name for each in found.__mro__[1:] for name in vars(each)}
+    return {
+        name
+        for name in names - inherited
+        if name[0] != "_" and f"``{name}``" not in (found.__doc__ or "")
+    }
+
+
+@pytest.mark.parametrize(("path", "members"), list(published()))
+def test_all_that_is_published_has_a_docstring(path: str, members: list[str]) -> None:
+    try:
+        found: Any = import_module(path)
+    except ModuleNotFoundError:
+        found = import_string(path)
+    assert sorted(without_docstring(found, path, members)) == []

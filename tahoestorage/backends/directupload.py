@@ -8,8 +8,9 @@ from typing import NamedTuple
 class DirectUpload(NamedTuple):
     """One request that uploads one file, for whoever holds it: ``url`` is signed.
 
-    For POST, ``fields`` are those of the form, before that of the file; for PUT the
-    body is the file itself. ``headers`` are to be sent as they are.
+    ``method`` is POST or PUT. For POST, ``fields`` are those of the form, before that
+    of the file; for PUT the body is the file itself. ``headers`` are to be sent as they
+    are.
     """
 
     method: str

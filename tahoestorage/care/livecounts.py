@@ -19,7 +19,11 @@ _FILE = re.compile(r"counter_(\d+)\.db")
 
 @dataclass
 class LookupCounts:
-    """Look-ups in all caches of a site. Each hit is a request that was spared."""
+    """Look-ups in all caches of a site, ``hits`` and ``misses``.
+
+    Each hit is a request that was spared. ``dropped_fills`` are responses that were not
+    kept, as somebody changed the directory meanwhile.
+    """
 
     hits: int = 0
     misses: int = 0
@@ -45,7 +49,7 @@ class LookupCounts:
 
 @dataclass
 class LiveCounts:
-    """The counts of each process, by its id, since the site was started.
+    """The counts of each of ``processes``, by its id, since the site was started.
 
     ``why_none`` says, where nothing is recorded, what to do.
     """

@@ -69,10 +69,11 @@ class RecordBusy(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PastCheck:
-    """A check that was begun; ``ended`` is None until all could be looked at.
+    """A check that was ``started``; ``ended`` is None until all could be looked at.
 
-    ``wanted`` is what was done with each object: VERIFIED, LEASED. Times are seconds
-    since 1970. ``summary`` has the counts of the last try to come to the end, if there
+    ``path`` is what was checked with all below it, "" for everything. ``wanted`` is
+    what was done with each object: VERIFIED, LEASED. Times are seconds since 1970.
+    ``summary`` has the counts of the last try to come to the end, if there
     was one: where ``ended`` is None, some failed. ``oldest`` in it is since when all of
     this was done: with ``--since``, with some objects long before the check began.
     """
@@ -151,6 +152,7 @@ class _Found:
 
     @property
     def is_whole(self) -> bool:
+        """Whether it was whole, or was repaired."""
         return self.verdict.state in (State.WHOLE, State.REPAIRED)
 
 

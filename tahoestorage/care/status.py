@@ -45,11 +45,14 @@ class GatewayState:
 
 @dataclass
 class GridStatus:
-    """What is known of a storage on a grid now. ``gateway`` is an address, the first.
+    """What is known of a storage on a grid now, which is ``alias`` in STORAGES.
 
-    ``servers`` is None where the gateway does not show them. ``may_change`` says
-    whether files can be saved and deleted; None where that is not known. ``problems``
-    are texts for people.
+    ``gateway`` is the address of the first; ``gateways`` has each of them, and whether
+    it responds. ``servers`` is None where the gateway does not show them. ``shares``
+    is the encoding of the root directory; None where it has no shares. ``may_change``
+    says whether files can be saved and deleted; None where that is not known. ``tiers``
+    are the counts of the cache, ``checks`` those of its files, the newest first;
+    ``problems`` are texts for people.
     """
 
     alias: str

@@ -29,9 +29,13 @@ class Download(View):
     storage: Storage | str = "default"
     """A storage, or its alias in STORAGES."""
     as_attachment: bool = False
+    """Whether a download in any case, and never shown by the browser."""
     max_age: int | None = None
+    """Seconds for which a browser may reuse it; None: it asks each time."""
     redirect: bool = False
+    """Whether S3 and Google Cloud Storage send it themselves, by a URL that expires."""
     trusted: bool = False
+    """Whether the file is the site's own, and may run; never so for uploads."""
 
     def has_permission(self, request: HttpRequest, name: str) -> bool:
         """Whether the visitor of this request may read the file; override it.

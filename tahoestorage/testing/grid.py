@@ -258,6 +258,7 @@ running: weakref.WeakSet[LocalGrid] = weakref.WeakSet()
 
 
 def abandon_all() -> None:
+    """Leave all grids to the parent of this process, which was just forked."""
     for grid in list(running):
         grid._abandon()
 

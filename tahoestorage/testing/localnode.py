@@ -83,14 +83,17 @@ class LocalNode:
 
     @property
     def name(self) -> str:
+        """What it is called in the grid: the name of its directory."""
         return self.directory.name
 
     @property
     def log_path(self) -> Path:
+        """The file that has all that the node prints."""
         return self.directory / "node.log"
 
     @property
     def base_url(self) -> str:
+        """Where the gateway listens; for a node with a web port."""
         return f"http://127.0.0.1:{self.web_port}"
 
     @property

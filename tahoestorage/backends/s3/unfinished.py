@@ -13,7 +13,7 @@ from tahoestorage.exceptions import FileMissing, UploadEnded
 
 
 class Unfinished(NamedTuple):
-    """A multipart upload: the name, the upload id, and when it was begun."""
+    """A multipart upload: ``name``, the ``upload`` id, and when it was ``begun``."""
 
     name: str
     upload: str
