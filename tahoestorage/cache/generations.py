@@ -31,6 +31,7 @@ import time
 from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
+from typing import ClassVar, Literal
 
 from tahoestorage.cache.readonly import is_announced
 
@@ -353,6 +354,8 @@ class Snapshot:
     """
 
     __slots__ = ("_numbers",)
+    of_redis: ClassVar[Literal[False]] = False
+    """Whether the counters are those of a Redis, and not of this host."""
 
     def __init__(self, numbers: bytes) -> None:
         self._numbers = numbers

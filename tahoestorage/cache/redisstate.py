@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha1
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import redis
 from redis.backoff import NoBackoff
@@ -110,6 +110,7 @@ Sealed = Iterable[tuple[bytes, bytes, float]]
 class RedisSnapshot:
     """How many changes there were, in all slots, at one moment."""
 
+    of_redis: ClassVar[Literal[True]] = True
     name: int
     seq: int
 

@@ -118,7 +118,7 @@ class RedisTiers(Tiers[Snapshot | RedisSnapshot]):
         if hold:
             pages = list(pages)
         generation: int | None
-        if isinstance(since, Snapshot):
+        if not since.of_redis:
             # Taken while the Redis was away: only for when the store is, too.
             generation = self._local.generation(namespace.slot)
             expiry = time.time()
