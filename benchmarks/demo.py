@@ -23,6 +23,8 @@ from benchmarks.rows import Row, at_most
 
 ROOT = Path(__file__).parent.parent
 TOOLS = ("pip", "uv")
+BOUND = 0.66
+"""Of what the whole environment takes: 75 s where that takes 114 s."""
 FRESH = {"PIP_NO_CACHE_DIR": "1", "UV_NO_CACHE": "1"}
 
 
@@ -133,7 +135,7 @@ def measure(tool: str, rounds: int) -> Row:
     own, whole = best["own"], best["whole"]
     label = f"make demo from a fresh clone by {tool}, in times of the whole environment"
     beside = f"{own}; the whole {whole}"
-    return at_most(label, own.whole / whole.whole, "x", 0.75, beside)
+    return at_most(label, own.whole / whole.whole, "x", BOUND, beside)
 
 
 def main() -> None:
