@@ -6,9 +6,10 @@ member, or has another content than was said.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Self
@@ -72,7 +73,7 @@ class Member:
         """Return one with these bytes."""
         return cls(path, len(content), content=lambda: (content,))
 
-    def pieces(self) -> Iterator[bytes]:
+    def pieces(self) -> Generator[bytes, None, None]:
         """Yield the content as it was announced; raises SourceFailed."""
         if self.content is not None:
             yield from self.content()
@@ -123,7 +124,7 @@ class Archive(IncomingFile):
     def close(self) -> None:
         """End the threads. Reading raises ValueError from then on."""
         self.stop(ValueError("The archive is closed."))
-        self._zip.ahead.close()
+        self._zip.close()
 
     @property
     def source_error(self) -> SourceFailed | SourceAway | None:
@@ -207,12 +208,18 @@ class _Zip:
         self._rest = memoryview(b"")
         self.error: BaseException | None = None
 
-    def _all(self) -> Iterator[bytes]:
+    def _all(self) -> Generator[bytes, None, None]:
         zipped = _Stream()
-        for member, pieces in self.ahead:
-            zipped.add(pieces, member.path, size=member.size)
-            yield from zipped.file()
-        yield from zipped.footer()
+        with contextlib.closing(iter(self.ahead)) as members:
+            for member, pieces in members:
+                zipped.add(pieces, member.path, size=member.size)
+                yield from zipped.file()
+            yield from zipped.footer()
+
+    def close(self) -> None:
+        """Close the file that is being read, and end the threads."""
+        self._pieces.close()
+        self.ahead.close()
 
     def stop(self, error: BaseException) -> None:
         self.error = self.error or error
@@ -263,14 +270,15 @@ class _Ahead:
         self._threads.shutdown(cancel_futures=True)
         self._coming.clear()
 
-    def __iter__(self) -> Iterator[tuple[Member, Iterable[bytes]]]:
+    def __iter__(self) -> Generator[tuple[Member, Iterable[bytes]], None, None]:
         """Yield each; the content is to be read before the next is asked for."""
         self._load()
         while self._coming:
             member, load = self._coming.popleft()
             if load is None:
                 self._load()
-                yield member, member.pieces()
+                with contextlib.closing(member.pieces()) as pieces:
+                    yield member, pieces
             else:
                 content = load.result()
                 self._held -= member.size
