@@ -93,6 +93,7 @@ def run(work: Work) -> dict[str, Any]:
     except QuotaExceeded:
         raise Failed(_("The tenant has no room for what is in it.")) from None
     except storing.Refused:
+        work.check()  # Whose user is erased has been cancelled.
         raise Failed(_("Who started the import may do so no more.")) from None
 
 
