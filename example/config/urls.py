@@ -3,12 +3,14 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 
 from accounts.pages import ChangeInAdminView
+from accounts.scoping import view_on_site
 from api import problems
 from api.shares import ShareView
 
 urlpatterns = [
     # Before Django's own, by which anybody at an open screen could guess for ever.
     path("admin/password_change/", admin.site.admin_view(ChangeInAdminView.as_view())),
+    path("admin/r/<path:row>", view_on_site),
     path("admin/", admin.site.urls),
     path("accounts/", include("accounts.pages")),
     path("api/v1/", include("api.urls")),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
 from django.http import HttpRequest
 from django.test import Client
 from django.utils import timezone
@@ -230,6 +231,21 @@ def test_no_list_tells_of_what_it_does_not_show(callers: Callers, asked: str) ->
 
     assert status(asked) == 400
     assert status("is_active__exact=1&is_administrator__exact=0&q=viewer&o=1") == 200
+
+
+def test_nothing_tells_staff_where_the_page_of_another_tenant_is(
+    callers: Callers, acmes: dict[str, Any]
+) -> None:
+    event = Event.objects.get(pk=acmes["event"])
+    kind = ContentType.objects.get_for_model(Event)
+    asked = f"/admin/r/{kind.pk}/{event.pk}/"
+
+    for caller in (OTHER_TENANT, TENANT_ADMINISTRATOR, SUPER_TENANT):
+        assert browser_of(callers, caller).get(asked).status_code == 404
+
+    own = browser_of(callers, TENANT_ADMINISTRATOR)
+    page = own.get(f"/admin/events/event/{event.pk}/change/").text
+    assert f'href="{event.get_absolute_url()}" class="viewsitelink"' in page
 
 
 def test_every_filter_of_the_admin_is_offered_by_its_list(
