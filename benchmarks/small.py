@@ -223,7 +223,7 @@ THREADS = 8
 def many_names(grid: LocalGrid, work: Path) -> Iterator[Row]:
     """Cached names in directories of few and many, by one thread and by several."""
     root = grid.create_root()
-    storage = storage_on(grid, root, work / "many-names", memory_entries=12_000)
+    storage = storage_on(grid, root, work / "many-names")
     files = FileSystemStorage(work / "many-files", base_url="/media/")
     storage.save("file", ContentFile(b"x" * 100))
     cap = Cap.parse(storage.file_entry("file").reference)
@@ -236,8 +236,7 @@ def many_names(grid: LocalGrid, work: Path) -> Iterator[Row]:
             path = Path(files.path(name))
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-        asked = names[:: max(1, count // 500)]
-        yield from _in_threads(storage, files, asked, f"{count:,} names")
+        yield from _in_threads(storage, files, names, f"{count:,} names")
 
 
 def _in_threads(

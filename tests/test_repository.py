@@ -314,7 +314,7 @@ REVIEWED = {
     "tahoestorage.backends.cached": 420,
     "tahoestorage.backends.tahoe": 430,
     "tahoestorage.tahoe.gateway": 430,
-    "tahoestorage.tahoe.directories": 445,
+    "tahoestorage.tahoe.directories": 450,
 }
 
 

@@ -78,7 +78,7 @@ class EntryCache:
         *,
         size_limit: int = 256 << 20,
         lifetime: float = 300.0,
-        memory_entries: int = 10_000,
+        memory_entries: int = 12_000,
         redis: str | None = None,
         content_size_limit: int | None = None,
     ) -> None:

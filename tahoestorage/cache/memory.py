@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from tahoestorage.cache.pages import Page
 
+BYTES_PER_NAME = 512
+"""So much room a name of usual length takes at most; a longer one counts as several."""
+
 
 @dataclass(slots=True, weakref_slot=True)
 class CachedPage:
@@ -26,11 +29,14 @@ class CachedPage:
     weight: int = 0
 
     def __post_init__(self) -> None:
-        self.weight = 1 + len(self.page)
+        size = len(self.page.lines) + len(self.page.secrets)
+        self.weight = max(1, len(self.page), size // BYTES_PER_NAME)
 
 
 class MemoryTier:
     """Pages by key, with room for ``entries`` names in all. Safe in threads.
+
+    Each name is ``BYTES_PER_NAME`` bytes, so that the bytes are bounded as well.
 
     ``get`` takes no lock, so that threads that find what they want in memory don't wait
     for each other. It only marks a page as used, which is then spared once (the

@@ -62,8 +62,13 @@ class CacheOptions:
         metadata=about(validators.number, "Seconds after which an entry expires."),
     )
     memory_entries: int = field(
-        default=10_000,
-        metadata=about(validators.whole(1), "Names in a process's memory at most."),
+        default=12_000,
+        metadata=about(
+            validators.whole(1),
+            "Names in a process's memory at most, with those of directories. One that "
+            "takes more than 512 bytes counts as several: 12000 are 6 MiB at most, and "
+            "twice that once all were asked for.",
+        ),
     )
     redis: str | None = field(
         default=None,

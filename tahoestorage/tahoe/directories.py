@@ -38,6 +38,8 @@ from tahoestorage.tahoe.gateways import Gateways
 
 Path = tuple[str, ...]
 """Names from the root down; empty for the root itself."""
+# Memory keeps of no path of more characters where it leads: its bytes are bounded.
+LONGEST = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,7 @@ class Directories:
         if here is None:
             read = cache.path(self.root.namespace, "/".join(path), revalidation)
             here = None if read is None else Directory.of(read, None)
-        if here is not None:
+        if here is not None and sum(map(len, path)) <= LONGEST:
             cache.keep_resolved(place, here, revalidation)
         return here
 
@@ -220,6 +222,8 @@ class Directories:
         parent = self._parent(path[:-1], revalidation)
         if not isinstance(parent, Directory):
             return parent
+        if sum(map(len, path)) > LONGEST:
+            return cache.entry(parent.namespace, path[-1], revalidation)
         above = (self.root.namespace.root, path[:-1]) if path[1:] else None
         return cache.entry_kept(place, path[-1], above, parent, revalidation, parsed)
 

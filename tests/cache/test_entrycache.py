@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -298,6 +299,47 @@ def test_memory_is_bounded() -> None:
     for number in range(50):
         fill(cache, directory_of(number), count=10)
     assert 50 < names_known(cache, 50) <= 100
+
+
+@pytest.mark.parametrize("count", [10, 10_000])
+def test_memory_has_room_for_ten_thousand_names_by_default(
+    tmp_path: Path, count: int
+) -> None:
+    cache = EntryCache(tmp_path)
+    names = [f"a photo of usual length {number}.jpg" for number in range(count)]
+    directories = [directory_of(number) for number in range(10_000 // count)]
+    for directory in directories:
+        listing = Listing()
+        for name in names:
+            listing.add(name, FILE)
+        cache.fill(cache.ticket(), directory, listing)
+        for name in names:  # Memory takes of a great one what is asked for.
+            assert cache.entry(directory, name) == FILE
+
+    (tmp_path / "cache.db").unlink()
+    for directory in directories:
+        for name in names:
+            assert cache.entry(directory, name) == FILE
+
+
+@pytest.mark.parametrize("length", [10, 3000])
+def test_memory_is_bounded_in_bytes(length: int) -> None:
+    tracemalloc.start()
+    try:
+        cache = EntryCache(None, memory_entries=2000)
+        for number in range(400):
+            listing = Listing()
+            names = [f"{n}".ljust(length, "x") for n in range(10)]
+            for name in names:
+                listing.add(name, FILE)
+            cache.fill(cache.ticket(), directory_of(number), listing)
+            for name in names:
+                cache.entry(directory_of(number), name)
+        del listing, names
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 2000 * 3 * 512
 
 
 def test_a_great_directory_does_not_drive_all_others_out_of_memory() -> None:

@@ -479,7 +479,7 @@ class TestTheCache:
             directory=tmp_path / "tahoestorage",
             size_limit=256 * 1024 * 1024,
             lifetime=300.0,
-            memory_entries=10_000,
+            memory_entries=12_000,
         )
 
     @pytest.mark.parametrize("xdg", ["", "relative"])
