@@ -187,6 +187,25 @@ def test_the_keyboard_alone_renames_a_file_and_focus_comes_back(
     ann.errors[:] = [one for one in ann.errors if "422" not in one]
 
 
+def test_a_form_that_is_sent_as_soon_as_it_is_there_stays_in_its_dialog(
+    ann: WatchedPage,
+) -> None:
+    """Whoever types fast has it sent by the script, and not by the browser."""
+    page = ann.page
+    page.goto("/files/?folder=papers")
+    page.evaluate(
+        """window.isTheSame = true;
+        document.addEventListener("htmx:afterSwap", () => {
+            const form = document.querySelector("dialog form");
+            if (form) setTimeout(() => form.requestSubmit());
+        }, { once: true })"""
+    )
+    page.locator("summary", has_text="Actions for plan.txt").click()
+    page.get_by_role("link", name="Rename or move").click()
+    expect(page.get_by_role("status").first).to_contain_text("is saved")
+    assert page.evaluate("window.isTheSame === true")
+
+
 def test_a_deletion_is_undone_from_its_message(ann: WatchedPage) -> None:
     page = ann.page
     page.goto("/files/?sort=-name")
