@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core.cache import cache
-from django.db import connection, transaction
+from django.core.signals import request_finished
+from django.db import close_old_connections, connection, transaction
 from django.test import override_settings
 from drf_spectacular.generators import SchemaGenerator
 
@@ -95,7 +96,7 @@ def answer(scene: Scene, endpoint: Endpoint, path: str, caller: Caller) -> str:
         response = send(endpoint, path, caller, body)
         status = response.status_code
         shown = b"" if response.streaming else response.content
-        response.close()
+        close(response)
         if status >= 400:
             assert response.headers["Content-Type"] == "application/problem+json"
         entries = list(Entry.objects.filter(pk__gt=last))
@@ -111,6 +112,15 @@ def send(endpoint: Endpoint, path: str, caller: Caller, body: Any) -> Any:
     if endpoint.format in {"json", "multipart"}:
         return send(path, body, format=endpoint.format, headers=endpoint.headers)
     return send(path, body, content_type=endpoint.format, headers=endpoint.headers)
+
+
+def close(response: Any) -> None:
+    """Close a response as the test client does: PostgreSQL's connection stays."""
+    request_finished.disconnect(close_old_connections)
+    try:
+        response.close()
+    finally:
+        request_finished.connect(close_old_connections)
 
 
 def quoted(thing: Any) -> str:
@@ -155,7 +165,7 @@ def test_what_is_done_and_its_entry_are_of_one_transaction(
             with transaction.atomic():
                 for kind in KINDS:
                     body = None if endpoint.body is None else endpoint.body(scene, kind)
-                    send(endpoint, path, callers[kind], body).close()
+                    close(send(endpoint, path, callers[kind], body))
                 transaction.set_rollback(True)
         assert depths, endpoint
         assert min(depths) > around + 1, endpoint

@@ -30,8 +30,15 @@ HERE = Path(__file__).parent
             "test_sweep.py": 10,
             "test_tenant_move.py": 10,
         },
+        {
+            "test_prepared.py": 6,
+            "test_paging.py": 35,
+            "test_tus.py": 60,
+            "test_idempotency.py": 34,
+            "test_matrix.py": 100,
+        },
     ],
-    ids=["exports", "objects"],
+    ids=["exports", "objects", "api"],
 )
 def test_the_same_holds_there(postgres: Postgres, at_least: dict[str, int]) -> None:
     done = subprocess.run(
@@ -41,8 +48,9 @@ def test_the_same_holds_there(postgres: Postgres, at_least: dict[str, int]) -> N
             *("--ds", "tests.application.settings"),
             *("--override-ini", "pythonpath=example"),
             *("-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:cov"),
-            # The other stores have the same rows.
-            *("-k", "not grid and not s3"),
+            # The other stores have the same rows. And what is no test's own transaction
+            # is flushed, which the audit refuses here.
+            *("-k", "not grid and not s3 and not lease_is"),
         ],
         cwd=ROOT,
         env=os.environ
