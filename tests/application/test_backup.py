@@ -7,14 +7,20 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import storages
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from accounts.models import Tenant, User
 from objects import purging
 from objects.management.commands import backup as command
+from objects.management.commands import restore
 from objects.models import Version
+from tahoestorage.exceptions import NotEnoughShares, StoreUnreachable
 from tahoestorage.testing.grid import LocalGrid
 from tests.application.postgres import Postgres
 from tests.application.site import Environment, bare_environment, make_tables, manage
@@ -228,6 +234,64 @@ def test_what_a_store_has_lost_stays_in_the_backup_and_is_told(
     assert (copies / lost.key).read_bytes() == b"lost"
     assert not (copies / purged.key).exists()
     assert (directory / "backup.json").exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("away", ["a file", "a store"])
+def test_what_cant_be_read_keeps_nothing_else_out_of_the_backup(
+    away: str,
+    three_stores: None,
+    user: User,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # SQLite's own copy waits for the transaction that the test is in.
+    monkeypatch.setattr(command, "dump", lambda to: to.write_text("new"))
+    unreadable, good = put(user, b"unreadable"), put(user, b"good", "good")
+    storages["cold"].save("other", ContentFile(b"other"))
+    directory = tmp_path / "backup"
+    copies = directory / "stores"
+    (copies / "default").mkdir(parents=True)
+    (copies / "default" / "erased").touch()
+    (copies / "cold").mkdir()
+    (copies / "cold" / "erased").touch()
+    (directory / "database").write_text("old")
+    store: Any = storages["default"]
+    opened = store._open
+
+    def opening(name: str, mode: str = "rb") -> Any:
+        if name == unreadable.key:
+            raise NotEnoughShares("2 of 3 shares are there.")
+        return opened(name, mode)
+
+    monkeypatch.setattr(store, "_open", opening)
+    if away == "a store":
+        monkeypatch.setattr(
+            store, "listdir", mock.Mock(side_effect=StoreUnreachable("It is away."))
+        )
+
+    with pytest.raises(CommandError, match="of these stores: default; see") as caught:
+        call_command("backup", str(directory))
+
+    assert caught.value.returncode == 1
+    assert (directory / "database").read_text() == "new"
+    told = json.loads((directory / "backup.json").read_text())
+    assert told["incomplete"] == ["default"]
+    assert (copies / "cold" / "other").read_bytes() == b"other"
+    assert not (copies / "cold" / "erased").exists()
+    assert (copies / "default" / "erased").exists()
+    if away == "a file":
+        assert (copies / "default" / good.key).read_bytes() == b"good"
+        assert unreadable.key in capsys.readouterr().err
+
+    monkeypatch.setattr(restore, "load", lambda source: None)
+    monkeypatch.setattr(connection.introspection, "table_names", list)
+    call_command("restore", str(directory))
+
+    assert "Not all files of these stores were in it: default." in (
+        capsys.readouterr().out
+    )
 
 
 def _going(name: str) -> Any:

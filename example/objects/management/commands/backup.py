@@ -17,6 +17,7 @@ from accounts import stores
 from config.checking import FOR_COMMANDS
 from objects.backups import Unable, dump
 from objects.models import Version
+from tahoestorage.exceptions import TahoeStorageError
 
 INTERRUPTED = 130
 
@@ -27,7 +28,8 @@ class Command(BaseCommand):
         "directory for its owner alone, which has them unencrypted. What is uploaded "
         "or deleted meanwhile does no harm: bytes never change, and are kept for the "
         "time of undoing. Again into the same directory, only what is new is copied; "
-        "killed anywhere, the directory has a whole backup, the older or the new one."
+        "killed anywhere, the directory has a whole backup, the older or the new one. "
+        "Exit status: 0 if all is copied, 1 if the database is, but not all files."
     )
     requires_system_checks = FOR_COMMANDS
 
@@ -43,19 +45,33 @@ class Command(BaseCommand):
             dump(begun)
         except Unable as error:
             raise CommandError(str(error)) from None
-        self._copy_stores(directory)
+        aliases = stores.aliases()
+        failed = self._copy_stores(directory, aliases)
         about = {
             "database": connection.vendor,
-            "stores": stores.aliases(),
+            "stores": aliases,
+            "incomplete": failed,
             "ended": timezone.now().isoformat(),
         }
         told = directory / "about.begun"
         told.write_text(json.dumps(about, indent=2))
+        # Also where files are not there: what the older one names still is, and without
+        # the newer one all that has come since would be lost.
         begun.replace(directory / "database")
         told.replace(directory / "backup.json")
         # What was deleted for good must not come back. Only now: until here the
         # directory's database was an older one, which may name it.
-        if self._copy_stores(directory, "--delete-extra"):
+        whole = [alias for alias in aliases if alias not in failed]
+        unclean = self._copy_stores(directory, whole, "--delete-extra")
+        if failed:
+            raise CommandError(
+                "The database is backed up as it is now. But not all files could be "
+                f"copied of these stores: {', '.join(failed)}; see above. What was "
+                "copied of them before is still there, and so is what was deleted or "
+                "erased since. Mend it, and run this again.",
+                returncode=1,
+            )
+        if unclean:
             raise CommandError(
                 "The backup is whole. But a store has lost what the database names, or "
                 "not all that was deleted could go: see above. The last copies stay in "
@@ -64,31 +80,39 @@ class Command(BaseCommand):
             )
         self.stdout.write(f"All is in {directory}.")
 
-    def _copy_stores(self, directory: Path, *options: str) -> bool:
-        """Copy what is new of each store; return whether a deletion failed in one.
+    def _copy_stores(
+        self, directory: Path, aliases: list[str], *options: str
+    ) -> list[str]:
+        """Copy what is new of each store; return those of which something failed.
 
-        Raises CommandError where something could not be copied.
+        The others are copied all the same. Raises CommandError after a Ctrl-C.
         """
-        has_failed = False
-        for alias in stores.aliases():
+        failed = []
+        for alias in aliases:
             folder = directory / "stores" / alias
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            try:
-                storages[alias].listdir("")
-            except FileNotFoundError:
-                continue  # Nothing was ever stored there.
             needed = partial(_is_stored, alias)
             try:
+                if not _has_any(alias):
+                    continue
                 call_command(
                     "storage_copy", alias, folder.as_uri(), *options, is_needed=needed
                 )
-            except CommandError as error:
-                if not options or error.returncode == INTERRUPTED:
+            except (CommandError, OSError, TahoeStorageError) as error:
+                if getattr(error, "returncode", None) == INTERRUPTED:
                     raise
-                # The other stores are looked at all the same.
-                has_failed = True
+                failed.append(alias)
                 self.stderr.write(f"{alias}: {error}")
-        return has_failed
+        return failed
+
+
+def _has_any(alias: str) -> bool:
+    """Whether anything was ever stored there."""
+    try:
+        storages[alias].listdir("")
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _is_stored(alias: str, key: str) -> bool:

@@ -50,4 +50,10 @@ class Command(BaseCommand):
             load(directory / "database")
         except Unable as error:
             raise CommandError(str(error)) from None
+        if incomplete := about.get("incomplete"):
+            self.stdout.write(
+                "All is restored that the backup has. Not all files of these stores "
+                f"were in it: {', '.join(incomplete)}. `objects_sweep` names them."
+            )
+            return
         self.stdout.write("All is restored.")
