@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django import forms
@@ -27,6 +28,28 @@ WORDS = {
 }
 
 
+class StartField(forms.DateTimeField):
+    """A time that stays as it is where what the field shows of it is sent back.
+
+    The field shows no seconds, and in the night in which clocks are set back an hour
+    comes twice.
+    """
+
+    kept: datetime | None = None
+
+    def to_python(self, value: Any) -> datetime | None:
+        if self.kept is not None and self._is_kept(value):
+            return self.kept
+        return super().to_python(value)
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return not self._is_kept(data) and super().has_changed(initial, data)
+
+    def _is_kept(self, text: Any) -> bool:
+        shown = self.widget.format_value(self.prepare_value(self.kept))
+        return self.kept is not None and text == shown
+
+
 # Django's class takes no type argument at run time.
 class EventForm(forms.ModelForm):  # type: ignore[type-arg]
     """What an event's page says."""
@@ -34,6 +57,7 @@ class EventForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Event
         fields = ("name", "starts_at", "place", "description", "published")
+        field_classes: ClassVar = {"starts_at": StartField}
         widgets: ClassVar = {
             "starts_at": forms.DateTimeInput(
                 {"type": "datetime-local"}, format=LOCAL_TIME
@@ -44,6 +68,8 @@ class EventForm(forms.ModelForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.label_suffix = ""
+        starts_at: Any = self.fields["starts_at"]
+        starts_at.kept = self.instance.starts_at
 
 
 # Django's class takes no type argument at run time.

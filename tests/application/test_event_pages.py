@@ -314,6 +314,32 @@ def test_a_time_that_some_database_or_zone_cannot_tell_is_refused(
     assert Event.objects.get().starts_at == event.starts_at
 
 
+@pytest.mark.parametrize("hour", [0, 1])
+def test_what_is_not_changed_keeps_its_time(
+    callers: Callers, event: Event, hour: int
+) -> None:
+    # In that night 02:30 comes twice there.
+    callers[EDITOR].user.time_zone = "Europe/Berlin"
+    callers[EDITOR].user.save()
+    begins = datetime(2026, 10, 25, hour, 30, 10, 5, tzinfo=UTC)
+    Event.objects.update(starts_at=begins)
+    browser = browser_of(callers, EDITOR)
+    fields = {"name": "Launched", "place": "H", "starts_at": "2026-10-25T02:30"}
+
+    page = browser.get(f"{URL}edit/").text
+    response = browser.post(f"{URL}edit/", fields)
+
+    assert f'value="{fields["starts_at"]}"' in page
+    assert response.status_code == 302
+    found = Event.objects.get()
+    assert (found.name, found.starts_at) == ("Launched", begins)
+    changed = Entry.objects.filter(action="event.change").latest("pk")
+    assert changed.details["fields"] == "name,place"
+    fields["starts_at"] = "2026-10-25T04:00"
+    assert browser.post(f"{URL}edit/", fields).status_code == 302
+    assert Event.objects.get().starts_at == datetime(2026, 10, 25, 3, tzinfo=UTC)
+
+
 def test_an_event_takes_no_more_parts_than_a_page_shows(
     callers: Callers, event: Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
