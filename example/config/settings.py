@@ -12,10 +12,12 @@ from typing import Any
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from config.numbers import MOST, number, number_or_none
 from config.secrets import secret
 from tahoestorage import env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+YEAR = 365 * 24 * 60 * 60  # seconds
 
 
 def flag(name: str) -> bool:
@@ -24,14 +26,6 @@ def flag(name: str) -> bool:
 
 def words(name: str) -> list[str]:
     return os.environ.get(name, "").replace(",", " ").split()
-
-
-def number(name: str) -> int | None:
-    text = os.environ.get(name)
-    try:
-        return int(text) if text else None
-    except ValueError:
-        raise ImproperlyConfigured(f"{name} must be a whole number.") from None
 
 
 def rate(name: str, default: str) -> str | None:
@@ -52,13 +46,13 @@ ALLOWED_HOSTS = words("ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS")
 # Proxies before this site, each of which adds to X-Forwarded-For and sets
 # X-Forwarded-Proto. With none, what callers say of themselves there is not believed.
-PROXIES = number("PROXIES") or 0
+PROXIES = number("PROXIES", 0, least=0, most=100)
 if PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 HTTPS = flag("HTTPS")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 if HTTPS:
-    SECURE_HSTS_SECONDS = number("HSTS_SECONDS") or 365 * 24 * 60 * 60
+    SECURE_HSTS_SECONDS = number("HSTS_SECONDS", YEAR, least=0, most=100 * YEAR)
 # The domain's other hosts are not this site's to decide about.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
@@ -322,21 +316,21 @@ CONTENT_SECURITY_POLICY = {
 TAHOE_ACCEL_REDIRECT = os.environ.get("TAHOE_ACCEL_REDIRECT") or None
 # By which Prometheus reads /metrics; without one there is none, and nothing is counted.
 TAHOE_METRICS_TOKEN = secret("TAHOE_METRICS_TOKEN") or None
-UPLOAD_LIMIT = number("UPLOAD_LIMIT")  # bytes; None takes files of any size
+UPLOAD_LIMIT = number_or_none("UPLOAD_LIMIT", least=1, most=MOST)  # bytes; None: any
 # An upload in parts: how long they are, but on S3, and for how long after the
 # last part somebody may go on.
-UPLOAD_PART_BYTES = number("UPLOAD_PART_BYTES") or 64 << 20
-UPLOAD_LIFETIME = timedelta(hours=number("UPLOAD_HOURS") or 24)
+UPLOAD_PART_BYTES = number("UPLOAD_PART_BYTES", 64 << 20, least=1, most=MOST)
+UPLOAD_LIFETIME = timedelta(hours=number("UPLOAD_HOURS", 24, least=1, most=100_000))
 # A sender of fewer bytes a second, for so many seconds, is cut off.
 UPLOAD_MIN_RATE = 1 << 10
-UPLOAD_PATIENCE = number("UPLOAD_PATIENCE") or 60
+UPLOAD_PATIENCE = number("UPLOAD_PATIENCE", 60, least=1, most=100_000)
 # A picture of more is not unpacked, and a WebP of a third: 8 bytes of memory each.
-PICTURE_MAX_PIXELS = number("PICTURE_MAX_PIXELS") or 50_000_000
+PICTURE_MAX_PIXELS = number("PICTURE_MAX_PIXELS", 50_000_000, least=1, most=MOST)
 
 # What is slow is done outside of requests, by `manage.py jobs_worker`; or by Celery's
 # workers where a broker is named. A job is begun so often until it counts as failed.
-JOBS_ATTEMPTS = number("JOBS_ATTEMPTS") or 5
-JOBS_KEEP_DAYS = number("JOBS_KEEP_DAYS") or 30
+JOBS_ATTEMPTS = number("JOBS_ATTEMPTS", 5, least=1, most=10_000)
+JOBS_KEEP_DAYS = number("JOBS_KEEP_DAYS", 30, least=1, most=100 * 365)
 CELERY_BROKER_URL = secret("CELERY_BROKER_URL")
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     # A killed worker's message comes back after that. It may come while the work goes
@@ -367,8 +361,8 @@ CELERY_BEAT_SCHEDULE = {
 EXPORT_STORAGE = os.environ.get("EXPORT_STORAGE", "")
 EXPORT_STORES = words("EXPORT_STORES")  # none: all
 EXPORT_PATH = os.environ.get("EXPORT_PATH") or "exports/{event}/{run}.zip"
-EXPORT_KEEP_DAYS = 30 if (days := number("EXPORT_KEEP_DAYS")) is None else days
-EXPORT_KEEP_LATEST = 1 if (latest := number("EXPORT_KEEP_LATEST")) is None else latest
+EXPORT_KEEP_DAYS = number("EXPORT_KEEP_DAYS", 30, least=0, most=100 * 365)
+EXPORT_KEEP_LATEST = number("EXPORT_KEEP_LATEST", 1, least=0, most=10_000)
 
 LOGGING: dict[str, Any] = {
     "version": 1,
