@@ -13,6 +13,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
 from accounts.models import Tenant, User
+from config.texts import is_storable
 from events import media as files_of_events
 from events import organising
 from events.media import Content
@@ -178,7 +179,7 @@ def _text(
     found: Mapping[str, Any], name: str, most: int | None, *, blank: bool = False
 ) -> str:
     text = found.get(name, "" if blank else None)
-    if not isinstance(text, str) or "\0" in text or not (text.strip() or blank):
+    if not is_storable(text) or not (text.strip() or blank):
         raise _bad(_("“%s” is missing, or no text") % name)
     if most is not None and len(text) > most:
         raise _bad(_("“%s” is too long") % name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,6 +25,8 @@ from objects.models import StoredObject
 RESERVED = {"new"}
 """Addresses that are pages of the site."""
 ATTEMPTS = 20
+NUMBERED = 500
+"""Of so many events of a name the address has a number, of others it is random."""
 MAX_PARTS = 500
 """Speakers of an event, and sessions: its page shows all of them."""
 
@@ -32,13 +35,13 @@ def free_slug(name: str) -> str:
     """Return an address for an event of that name that no other has now."""
     longest = Event._meta.get_field("slug").max_length or 50
     stem = slugify(name)[: longest - 5].strip("-") or "event"
-    taken = set(
-        Event.objects.filter(slug__startswith=stem).values_list("slug", flat=True)
-    )
-    slug, number = stem, 2
-    while slug in taken | RESERVED:
-        slug, number = f"{stem}-{number}", number + 1
-    return slug
+    there = Event.objects.filter(slug__startswith=stem)
+    taken = RESERVED | set(there.values_list("slug", flat=True))
+    numbered = (f"{stem}-{number}" for number in range(2, NUMBERED))
+    for slug in (stem, *numbered):
+        if slug not in taken:
+            return slug
+    return f"{stem[: longest - 9]}-{secrets.token_hex(4)}"
 
 
 def create(event: Event, owner: User) -> Event:

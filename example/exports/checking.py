@@ -148,6 +148,7 @@ def _manifest(zipped: zipfile.ZipFile, by_path: dict[str, zipfile.ZipInfo]) -> M
 def _check_entries(said: Manifest, by_path: dict[str, zipfile.ZipInfo]) -> None:
     known = {manifest.PATH, said.document} - {None}
     places: set[str] = set()
+    folders: set[str] = set()
     for entry in said.files:
         shown = {"path": entry.path[:200]}
         info = by_path.get(entry.path)
@@ -155,7 +156,7 @@ def _check_entries(said: Manifest, by_path: dict[str, zipfile.ZipInfo]) -> None:
             raise NotImportable(
                 _("%(path)s is missing: the manifest names it.") % shown
             )
-        place = f"{entry.folder}/{entry.name}"
+        place = f"{entry.folder}/{entry.name}" if entry.folder else entry.name
         if entry.path in known or place in places:
             raise NotImportable(_("%(path)s is in the manifest twice.") % shown)
         known.add(info.filename)
@@ -178,6 +179,14 @@ def _check_entries(said: Manifest, by_path: dict[str, zipfile.ZipInfo]) -> None:
             ) from None
         if clean != (entry.folder, entry.name):
             raise NotImportable(_("%(path)s has a name that is not taken.") % shown)
+        folder = entry.folder
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+    if both := sorted(places & folders):
+        raise NotImportable(
+            _("%(path)s: a file is where a folder would be.") % {"path": both[0][:200]}
+        )
     if said.document is not None and said.document not in by_path:
         raise NotImportable(
             _("%(path)s is missing: the manifest names it.")

@@ -10,6 +10,7 @@ from typing import Any
 
 import ijson
 
+from config.texts import is_storable
 from exports.packed import PackedRows
 
 PATH = "manifest.json"
@@ -141,7 +142,7 @@ class _Reader:
     def manifest(self) -> Manifest:
         self._check_head()
         said, document = self._head, self._head.get("document")
-        if self._files is None or not isinstance(document, str | None):
+        if self._files is None or not (document is None or is_storable(document)):
             raise NotAManifest("manifest.json lacks what an export says of its files.")
         return Manifest(
             kind=_text(said, "kind", 20),
@@ -193,6 +194,6 @@ def _entry(said: dict[str, Any]) -> ArchivedFile:
 
 def _text(said: dict[str, Any], name: str, most: int) -> str:
     found = said.get(name)
-    if not isinstance(found, str) or len(found) > most:
+    if not is_storable(found) or len(found) > most:
         raise NotAManifest(f"manifest.json has no right {name}.")
     return found

@@ -10,6 +10,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
+from django.core.validators import slug_re
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
@@ -85,7 +86,9 @@ def start(request: HttpRequest) -> HttpResponse:
     """Start an export of a folder, or of an event by its short name."""
     user, site = user_of(request), request.build_absolute_uri("/")
     if slug := request.POST.get("event"):
-        event = access.editable_events(user).filter(slug=slug).first()
+        events = access.editable_events(user)
+        # What no address can be, such as with a NUL, PostgreSQL is not asked for.
+        event = events.filter(slug=slug).first() if slug_re.fullmatch(slug) else None
         if event is None:
             raise Http404
         return redirect(starting.start_event(user, event, site=site))

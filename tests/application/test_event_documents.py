@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from django.core.exceptions import ValidationError
 
 from accounts.models import Tenant, User
 from accounts.quotas import QuotaExceeded
-from events import access, documents
+from events import access, documents, organising
 from events.access import Access
 from events.models import Event, Session, Speaker
 from objects.incoming import IncomingFile
@@ -109,6 +110,8 @@ def test_a_deleted_file_is_not_told(user: User) -> None:
         {"name": "n" * 201},
         {"name": 7},
         {"name": "with a \0"},
+        {"name": "half a pair \ud800"},
+        {"description": "half a pair \udc00"},
         {"starts_at": "some day"},
         {"starts_at": None},
         {"place": ["Hall"]},
@@ -151,3 +154,21 @@ def test_an_event_of_a_page_s_name_gets_another_address(user: User) -> None:
     assert make(user, {"slug": "new"}).slug == "new-2"
     assert make(user, {"slug": "", "name": "第一"}).slug == "event"
     assert len(make(user, {"slug": "", "name": "n" * 200}).slug) <= 50
+
+
+def test_any_number_of_events_has_a_name(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(organising, "NUMBERED", 4)
+    name = "x" * 60
+
+    addresses = []
+    for _ in range(5):
+        addresses.append(organising.free_slug(name))
+        values = {"slug": addresses[-1], "starts_at": "2026-01-01T00:00Z"}
+        Event.objects.create(tenant=user.tenant, name=name, **values)
+
+    stem = "x" * 45
+    assert addresses[:3] == [stem, f"{stem}-2", f"{stem}-3"]
+    assert all(re.fullmatch("x{41}-[0-9a-f]{8}", one) for one in addresses[3:])
+    assert organising.free_slug("New") == "new-2"

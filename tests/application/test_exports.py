@@ -17,6 +17,7 @@ from django.core.files.storage import storages
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
 from django.db.models import QuerySet
+from django.test import Client
 from django.utils import timezone
 
 from accounts import erasure
@@ -761,3 +762,12 @@ def test_one_whose_job_is_gone_has_failed_and_holds_no_room(
     Export.objects.update(created_at=timezone.now() - removing.LATE)
     removing.tidy()
     assert names_in(storage, "exports") == []
+
+
+def test_an_address_that_no_event_can_have_is_not_found(user: User) -> None:
+    browser = Client()
+    browser.force_login(user)
+
+    response = browser.post("/exports/start/", {"event": "a\0b"})
+
+    assert response.status_code == 404
