@@ -191,7 +191,8 @@ def _claim(request: Request, key: str, known: object) -> tuple[OnceRequest, bool
         raise _other()
     if there is not None and there.status is not None:
         return there, False
-    if there is not None and there.lease_ends <= now:
+    # A lease of longer than is given now was given by a clock that was ahead.
+    if there is not None and not now < there.lease_ends <= now + 2 * LEASE:
         # Nobody has renewed it, or taken it over, since it was read.
         taken = _mine(there).filter(lease_ends=there.lease_ends)
         if taken.update(lease=mark.lease, lease_ends=mark.lease_ends):

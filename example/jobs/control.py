@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.models import User
 from audit.actions import Action
 from audit.recording import record
-from jobs import ending, sending
+from jobs import ending, leases, sending
 from jobs.models import Job
 from jobs.turns import Priority, turn_for
 
@@ -43,7 +43,7 @@ def cancel(job: Job, *, actor: User | None) -> bool:
         if not rows.update(cancel_requested=True):
             return False
         record(Action.JOB_CANCEL, job, tenant_id=job.tenant_id, actor=actor)
-        nobody_has_it = Q(state=STATE.WAITING) | Q(lease_until__lte=timezone.now())
+        nobody_has_it = Q(state=STATE.WAITING) | leases.run_out(timezone.now())
         ending.end(job.pk, rows.filter(nobody_has_it), STATE.CANCELLED)
     return True
 

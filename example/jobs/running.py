@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from accounts.quotas import QuotaExceeded
 from config.renewing import renewed
+from config.texts import storable
 from jobs import ending, kinds, leases, sending
 from jobs.models import Job
 from jobs.work import Cancelled, Failed, ForPeople, GivenBack, LeaseLost, Work
@@ -109,7 +110,7 @@ def _fail(work: Work, kind: kinds.JobKind, error: Exception) -> str:
 def _told(error: Exception) -> str:
     """Return a sentence for people, without what the error's own text may tell."""
     if isinstance(error, ForPeople | QuotaExceeded):
-        return str(error)
+        return storable(str(error))
     if isinstance(error, OSError | TahoeStorageError):
         return _("The store failed. Please try again later.")
     if isinstance(error, ending.DATABASE_AWAY):

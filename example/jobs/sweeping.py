@@ -17,7 +17,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from jobs import ending, kinds, sending
+from jobs import ending, kinds, leases, running, sending
 from jobs.models import Job, Period
 from jobs.starting import start
 from jobs.turns import ORDER, not_ended
@@ -46,7 +46,7 @@ class Swept:
 def sweep() -> Swept:
     """Put right what killed workers left, and start what is periodic."""
     swept, now = Swept(), timezone.now()
-    left = not_ended().filter(state=STATE.RUNNING, lease_until__lte=now)
+    left = not_ended().filter(leases.run_out(now), state=STATE.RUNNING)
     unclaimed = left | not_ended().filter(state=STATE.WAITING)
     for pk in _ids(unclaimed.filter(cancel_requested=True)):
         rows = unclaimed.filter(cancel_requested=True)
@@ -58,6 +58,11 @@ def sweep() -> Swept:
     swept.put_back = left.update(
         state=STATE.WAITING, token=None, lease_until=None, sent_at=None, due_at=now
     )
+    # What waits for longer than any job does was put there by a clock that was ahead.
+    early = not_ended().filter(
+        state=STATE.WAITING, due_at__gt=now + 2 * running.LONGEST_PAUSE
+    )
+    swept.put_back += early.update(due_at=now)
     swept.started = start_periodic(now)
     if sending.has_broker():
         swept.sent = send_again(now)
@@ -78,17 +83,23 @@ def sweep_if_due() -> None:
 def start_periodic(now: datetime) -> int:
     """Start a job of each periodic kind that is due; return how many.
 
-    One UPDATE claims a period. Where a kind's last job has not ended, none is added.
+    One UPDATE claims a period. Where a kind's last job has not ended, none is added. A
+    period that begins later than any that is claimed now was claimed by a clock that
+    was ahead, and is due.
     """
     due = dict(Period.objects.values_list("kind", "due_at"))
     started = 0
     for kind in kinds.periodics():
-        if kind.every is None or (kind.name in due and due[kind.name] > now):
+        if kind.every is None:
+            continue
+        latest = now + 2 * kind.every
+        if kind.name in due and now < due[kind.name] <= latest:
             continue
         if kind.name not in due:
             Period.objects.get_or_create(kind=kind.name, defaults={"due_at": now})
         with transaction.atomic():
-            period = Period.objects.filter(kind=kind.name, due_at__lte=now)
+            is_due = Q(due_at__lte=now) | Q(due_at__gt=latest)
+            period = Period.objects.filter(is_due, kind=kind.name)
             if not period.update(due_at=now + kind.every):
                 continue
             jobs = Job.objects.filter(kind=kind.name)

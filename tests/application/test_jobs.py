@@ -426,6 +426,37 @@ def test_what_is_periodic_does_not_pile_up(hourly: str) -> None:
     assert Job.objects.filter(kind=hourly).count() == 1
 
 
+def test_a_clock_that_was_ahead_stops_nothing(hourly: str) -> None:
+    year = timezone.now() + timedelta(days=365)
+    sweeping.sweep()
+    Job.objects.filter(kind=hourly).update(due_at=year)
+    left = claimed()
+    Job.objects.filter(pk=left.job.pk).update(lease_until=year)
+    assert running.claim(left.job.pk) is not None
+    Job.objects.filter(pk=left.job.pk).update(lease_until=year)
+
+    assert sweeping.sweep().put_back == 2
+    assert running.run_waiting() == 2
+
+    Period.objects.update(due_at=year)
+    assert [sweeping.sweep().started for _ in range(2)] == [1, 0]
+
+
+def test_an_error_that_no_database_can_hold_is_written_without_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(work: Work) -> None:
+        raise Failed("a\0b \ud800 is no path")
+
+    monkeypatch.setitem(kinds._kinds, "tests.do", kinds.JobKind("tests.do", fail))
+    job = started()
+
+    assert running.run_waiting() == 1
+
+    job = now_of(job)
+    assert (job.state, job.error) == (STATE.FAILED, "a\ufffdb \ufffd is no path")
+
+
 def test_old_jobs_are_deleted(settings: Any) -> None:
     from jobs import tasks
 
