@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from tahoestorage.cache import Contents, KeptContent, Namespace
 from tahoestorage.entries import Entry, EntryKind
-from tahoestorage.exceptions import NotEnoughShares
+from tahoestorage.exceptions import DamagedDownload, GatewayTimeout, NotEnoughShares
 from tahoestorage.parts import TO_THE_END, Fetch, Part
 from tahoestorage.rangereader import Origin, Policy, RangeReader, damaged
 from tahoestorage.redaction import Secret
@@ -120,12 +120,8 @@ def _fetched(gateway: Gateway | Gateways, cap: Cap, label: str) -> Fetch:
         except BaseException:
             response.close()
             raise
-        # What a 416 says beside is no content.
-        blocks = (
-            iter(())
-            if response.status_code == 416
-            else gateway.blocks(response, label=label)
-        )
+        download = _Download(gateway, cap, response, (first, end), label)
+        blocks = download.blocks(size)
         entry = Entry(EntryKind.FILE, cap.uri, size)
         until = size if stop == TO_THE_END else stop
         if until is not None:
@@ -139,7 +135,7 @@ def _fetched(gateway: Gateway | Gateways, cap: Cap, label: str) -> Fetch:
                     return False
 
             blocks = _without_words(blocks, cap, (first, until), is_there, label)
-        return Part(entry, _FileBody(response, blocks), end=stop)
+        return Part(entry, _FileBody(download, blocks), end=stop)
 
     return fetch
 
@@ -197,11 +193,61 @@ def _extent(response: Response, first: int, label: str) -> tuple[int | None, int
     return length_of(response), TO_THE_END
 
 
+class _Download:
+    """A response with a part of a file, and those that go on where it breaks off.
+
+    Each is another gateway's, and the file is immutable: else what follows is an error.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway | Gateways,
+        cap: Cap,
+        response: Response,
+        extent: tuple[int, int | None],
+        label: str,
+    ) -> None:
+        self._gateway = gateway
+        self._cap = cap
+        self._response = response
+        self._extent = extent
+        self._label = label
+        self._others = 0
+        if isinstance(gateway, Gateways) and not cap.is_mutable:
+            self._others = len(gateway.all) - 1
+
+    def blocks(self, size: int | None) -> Iterator[bytes]:
+        """Yield the part of a file of so many bytes, in blocks as long as they come."""
+        # What a 416 says beside is no content.
+        if self._response.status_code == 416:
+            return
+        at, last = self._extent
+        while True:
+            try:
+                for block in self._gateway.blocks(self._response, label=self._label):
+                    at += len(block)
+                    yield block
+            except (DamagedDownload, GatewayTimeout):
+                if not self._others:
+                    raise
+                self._others -= 1
+            else:
+                return
+            self._response.close()
+            self._response = self._gateway.fetch(self._cap, at, last, label=self._label)
+            if _extent(self._response, at, self._label)[0] != size:
+                raise damaged(self._label, "another gateway says another size")
+
+    def close(self) -> None:
+        """Give the connection up, or back where the response was read to its end."""
+        self._response.close()
+
+
 class _FileBody:
     """The body of a response, of blocks that are as long as they come."""
 
-    def __init__(self, response: Response, blocks: Iterator[bytes]) -> None:
-        self._response = response
+    def __init__(self, download: _Download, blocks: Iterator[bytes]) -> None:
+        self._download = download
         self._blocks = blocks
         self._rest = b""
 
@@ -212,5 +258,5 @@ class _FileBody:
         return block[:size]
 
     def close(self) -> None:
-        """Give the connection up, or back where the response was read to its end."""
-        self._response.close()
+        """Close the response."""
+        self._download.close()

@@ -141,9 +141,10 @@ class Gateways:
             gateway = self._sources.get(response, self.all[0])
         try:
             yield from gateway.blocks(response, label=label)
-        except GatewayTimeout as error:
-            # Some of the content was given away already; whoever tries again gets all.
-            self._note(gateway, error)
+        except (GatewayTimeout, DamagedDownload):
+            # Some was given away already; whoever asks for the rest has it of another.
+            with self._lock:
+                self._again[gateway] = time.monotonic() + AGAIN_SECONDS
             raise
 
     def upload(self, body: UploadBody, root: Cap, *, label: str) -> Cap:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import random
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from django.core.files.storage import InMemoryStorage
 
 from tahoestorage.checks import check_gateways
 from tahoestorage.exceptions import (
+    DamagedDownload,
     FileMissing,
     GatewayUnreachable,
     NotEnoughServers,
@@ -24,6 +27,7 @@ from tahoestorage.moving.warming import warm
 from tahoestorage.staticfiles import TahoeManifestStaticStorage
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import gateway as one_gateway
+from tahoestorage.tahoe.bodies import BLOCK
 from tahoestorage.tahoe.gateways import Gateways
 from tahoestorage.testing.grid import LocalGrid
 from tests.support.moves import contents, moved
@@ -84,6 +88,10 @@ def anything(seen: Seen) -> bool:
 
 def is_listing(seen: Seen) -> bool:
     return seen.method == "GET" and "t=json" in seen.target
+
+
+def is_file(seen: Seen) -> bool:
+    return seen.method == "GET" and "CHK" in seen.target
 
 
 def is_upload(seen: Seen) -> bool:
@@ -179,6 +187,42 @@ def test_reads_go_on_through_the_next(
     # One that is away is not asked each time.
     assert len(proxies[0].seen) == 1 if is_away else len(proxies[0].seen) > 1
     assert bool(gateways_of(storage)._again) == is_away
+
+
+@pytest.mark.parametrize("at", [0, 300_000])
+@pytest.mark.parametrize("action", [CutBody, partial(Stall, 30)])
+def test_a_download_goes_on_through_the_next(
+    make: Make, proxies: list[Proxy], action: Callable[[int], Action], at: int
+) -> None:
+    content = random.Random(1).randbytes(1_000_000)
+    make().save("file", ContentFile(content))
+    storage = make(cache=False, read_timeout=1.0)
+    proxies[0].rule(is_file, action(at), None)
+    for proxy in proxies:
+        proxy.seen.clear()
+    with storage.open("file") as file:
+        assert b"".join(file.chunks(100_000)) == content
+    # Of what has come, less than a block is asked for again.
+    first, second = (
+        seen.headers.get("range")
+        for proxy in proxies
+        for seen in proxy.seen
+        if is_file(seen)
+    )
+    start = int(second[6:-1]) if second else 0
+    assert (first, at - BLOCK < start <= at) == (None, True)
+    assert read(storage, "file") == content
+    assert sum(map(is_file, proxies[0].seen)) == 1
+
+
+def test_a_download_that_no_gateway_ends_is_an_error(
+    make: Make, proxies: list[Proxy]
+) -> None:
+    make().save("file", ContentFile(random.Random(2).randbytes(1_000_000)))
+    for proxy in proxies:
+        proxy.rule(is_file, CutBody(300_000), None)
+    with pytest.raises(DamagedDownload, match=r"^file"):
+        read(make(cache=False), "file")
 
 
 def test_what_no_gateway_can_read_is_looked_up_again_from_the_root(
