@@ -26,10 +26,15 @@ from tests.application.site import (
 
 LONG = "A very long title that goes on, and on: " + "Donaudampfschifffahrt" * 3
 MAKE = f"""
+from accounts.models import User
+from events import organising
 from events.models import Event, Session, Speaker
 event = Event.objects.get(slug="storage-day")
 Speaker.objects.create(event=event, name="Nobody Known", position=9)
 Session.objects.create(event=event, title="{LONG}", position=9)
+empty = Event(name="Cellar Day", slug="cellar-day", place="Cellar", published=True,
+              tenant=event.tenant, starts_at=event.starts_at)
+organising.create(empty, User.objects.get(username="{ORGANISER}"))
 """
 
 
@@ -68,6 +73,8 @@ def test_the_pages_are_sound(
     page.goto(EVENT)
     see_all(page)
     watched.look("event")
+    page.goto(f"{EVENTS}cellar-day/")
+    watched.look("event-empty")
     watched.sign_in(ORGANISER)
     for name, path in (
         ("events", EVENTS),
@@ -80,9 +87,37 @@ def test_the_pages_are_sound(
         ("event-session", SLIDES_FORM),
         ("event-speaker-edit", f"{EVENT}speakers/1/edit/"),
         ("event-session-delete", f"{EVENT}sessions/1/delete/"),
+        ("event-speaker-delete", f"{EVENT}speakers/1/delete/"),
+        ("event-empty-organiser", f"{EVENTS}cellar-day/"),
     ):
         page.goto(path)
         see_all(page)
+        watched.look(name)
+
+
+@pytest.mark.parametrize(("theme", "width"), LOOKS)
+def test_forms_with_errors_are_sound(
+    site: Site, browser_page: MakePage, theme: Theme, width: int
+) -> None:
+    watched = browser_page(site.address, theme, width)
+    page = watched.page
+    watched.sign_in(ORGANISER)
+    # The browser itself would ask for what is missing.
+    unchecked = "form => { form.noValidate = true; }"
+    for name, path in (
+        ("event-new-errors", f"{EVENTS}new/"),
+        ("event-speaker-errors", PHOTO_FORM),
+    ):
+        page.goto(path)
+        form = page.get_by_role("main").locator("form")
+        form.evaluate(unchecked)
+        form.get_by_role("button", name="Save").press("Enter")
+        expect(form.get_by_text("This field is required.").first).to_be_visible()
+        if path == PHOTO_FORM:  # It was sent by a script.
+            expect(page.get_by_label("Name")).to_be_focused()
+        else:
+            expect(page.get_by_role("alert")).to_be_focused()
+        watched.errors.clear()  # The browser tells of the status.
         watched.look(name)
 
 
