@@ -76,4 +76,7 @@ def test_the_page_to_try_it_loads_nothing_from_elsewhere() -> None:
     assert b"//cdn" not in page.content
     policy = page.headers["Content-Security-Policy"]
     assert "script-src 'self';" in policy
+    assert "unsafe" not in policy
     assert b"<script>" not in page.content
+    assert b"<style" not in page.content
+    assert b"favicon" in page.content
