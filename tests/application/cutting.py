@@ -9,13 +9,21 @@ import re
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
 
 import requests
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, expect
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Locator,
+    Page,
+    Request,
+    Response,
+    expect,
+)
 
 from tests.application.site import PASSWORD
 from tests.support.relay import Relay
@@ -32,6 +40,8 @@ class Outcome:
     """Uploads that were begun: POSTs."""
     sent_twice: int = 0
     """Bytes that went over the network beyond the file's own, headers too."""
+    taken_at: list[int] = field(default_factory=list)
+    """Where in the file each PATCH began that the site took to its end, in bytes."""
 
 
 def upload_with_cuts(browser: Browser, address: str, file: Path) -> Outcome:
@@ -54,6 +64,7 @@ def upload_with_cuts(browser: Browser, address: str, file: Path) -> Outcome:
         page = context.new_page()
         page.set_default_timeout(PATIENCE)
         page.on("request", lambda request: _note(outcome, request))
+        page.on("response", lambda response: _note_taken(outcome, response))
         # Leaving the page while it uploads is asked about.
         page.on("dialog", lambda dialog: dialog.accept())
         choose = _sign_in(page, "cut")
@@ -186,3 +197,8 @@ def _downloaded(url: str, context: BrowserContext) -> str:
 def _note(outcome: Outcome, request: Request) -> None:
     if request.method == "POST" and request.url.endswith("/files/uploads/"):
         outcome.begun += 1
+
+
+def _note_taken(outcome: Outcome, response: Response) -> None:
+    if response.request.method == "PATCH" and response.status == 204:
+        outcome.taken_at.append(int(response.request.headers["upload-offset"]))

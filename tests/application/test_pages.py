@@ -401,6 +401,7 @@ def test_a_list_of_a_hundred_pictures_is_few_queries_and_asks_no_store(
         response = browser.get("/files/?folder=photos")
 
     assert response.text.count('class="entry"') == 100
+    assert response.text.count('loading="lazy"') == 100
     assert response.text.rstrip().endswith("</html>")
     assert len(queries(captured)) <= 12, queries(captured)
 
