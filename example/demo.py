@@ -37,6 +37,16 @@ INHERITED = {
     *("VIRTUAL_ENV", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"),
 }
 INHERITED_BEGINNINGS = ("DEMO_", "LC_", "PYTHON", "COV")
+LOGINS = (
+    ("demo", "Operator", "operates the site: all tenants, and the admin"),
+    ("organiser", "Demonstration", "has the event"),
+    ("demo-administrator", "Demonstration", "administers the tenant"),
+    ("demo-owner", "Demonstration", "has files, shared with the next two"),
+    ("demo-editor", "Demonstration", "may change those files"),
+    ("demo-viewer", "Demonstration", "may see those files"),
+    ("demo-neighbour", "Neighbour", "administers another tenant"),
+)
+"""Name, tenant, and what they are: as `manage.py demo_data` makes them."""
 
 
 def main() -> int:
@@ -172,13 +182,18 @@ def welcome(directory: Path, address: str, environment: dict[str, str]) -> None:
         here = directory.relative_to(Path.cwd())
     public = environment.get("TAHOE_PUBLIC_BASE_URL")
     photos = f"come from {public}/" if public else "come from the site: no nginx here"
+    logins = "\n".join(
+        f"  {name:20} {tenant:15} {what}" for name, tenant, what in LOGINS
+    )
     say(f"""
 The example is ready:  {address}/
-Its pages:             {address}/accounts/sign-in/  (user organiser)
+Its pages:             {address}/accounts/sign-in/
 Its admin:             {address}/admin/  (user demo)
-Its API:               {address}/api/v1/docs/  (both of them)
-Their password:        {password}
+Its API:               {address}/api/v1/docs/
 Its photos:            {photos}
+
+Users, by tenant. The password of each is {password}
+{logins}
 
 The uploaded files are on a grid of one server, in {here / "grid"}.
 Each request to its gateway is a line in {here / "requests.log"}.

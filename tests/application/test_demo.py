@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.application.site import EVENT, thumbnails_of
+from tests.application.site import EVENT, Site, thumbnails_of
 from tests.support.nginx_server import require_nginx
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMMAND = [sys.executable, "example/demo.py"]
+SIGN_IN = "/accounts/sign-in/"
 PATIENCE = 120  # seconds; only an error takes so long
 # The gateway's own list of servers, and the one that the root keeps.
 SERVERS = r"GET (/\?t=json|/uri/<[^>]*>/\.tahoestorage\S*) "
@@ -286,6 +287,23 @@ def test_a_second_start_still_has_the_files(kept: Kept) -> None:
 
     assert len(file.content) == 10 * 2**20
     assert "Making" not in demo.said()
+
+
+def test_it_tells_the_users_of_each_tenant_and_their_password(kept: Kept) -> None:
+    demo = kept.running()
+    password = re.search(r"The password of each is (\S+)", demo.said())
+    assert password
+    users = re.findall(r"^  (\S+) +(\S+)  +\w", demo.said(), re.MULTILINE)
+
+    assert len(users) == 7
+    assert {tenant for _, tenant in users} == {"Operator", "Demonstration", "Neighbour"}
+    for name, tenant in users:
+        site = Site(demo.address(), demo.output)
+        with site.visitor:
+            site.post(SIGN_IN, {"username": name, "password": password[1]})
+            page = site.get("/files/").text
+        assert f"<strong>{name}</strong>" in page
+        assert f">{tenant}<" in page
 
 
 def test_two_at_once_in_one_directory_are_one_too_many(kept: Kept) -> None:
