@@ -2,8 +2,8 @@
 
 ``nox -s newest`` takes the newest supported ones, ``nox -s lowest`` the lowest that
 setup.cfg admits, ``nox -s clients`` runs other people's code on the storages,
-``nox -s plots`` draws the plots of the documentation, and ``nox -s lock`` renews
-requirements/*.txt.
+``nox -s looks`` opens every page in each of its looks, ``nox -s plots`` draws the plots
+of the documentation, and ``nox -s lock`` renews requirements/*.txt.
 """
 
 import os
@@ -59,6 +59,16 @@ def clients(session: nox.Session) -> None:
     session.run(
         *("python", "-m", "pytest", "nightly", "--ds", "nightly.settings"),
         *("-W", "default", *session.posargs),
+    )
+
+
+@nox.session(venv_backend="none")
+def looks(session: nox.Session) -> None:
+    """Look at every page of the example in all four looks, in two with motion."""
+    session.run(
+        *("make", "test", "ARGS=tests/application -k sound"),
+        env={"EVERY_LOOK": "1"},
+        external=True,
     )
 
 

@@ -19,9 +19,18 @@ THEMES: tuple[Theme, ...] = ("light", "dark")
 PHONE, DESK = 375, 1280
 WIDTHS = (PHONE, DESK)
 LOOKS: list[tuple[Theme, int]] = [("light", DESK), ("dark", PHONE)]
-"""Themes and widths in which every page is looked at; all four for SCREENSHOTS."""
-if os.environ.get("SCREENSHOTS"):
-    LOOKS = [(theme, width) for theme in THEMES for width in WIDTHS]
+"""Themes and widths in which every page is looked at.
+
+All four for SCREENSHOTS, and for EVERY_LOOK; for that the other two with motion.
+"""
+MOVING: set[tuple[Theme, int]] = set()
+if os.environ.get("SCREENSHOTS") or os.environ.get("EVERY_LOOK"):
+    every: list[tuple[Theme, int]] = [
+        (one, width) for one in THEMES for width in WIDTHS
+    ]
+    if os.environ.get("EVERY_LOOK"):
+        MOVING = set(every) - set(LOOKS)
+    LOOKS = every
 HEIGHT = 800
 SHIFT = 0.05  # of the layout, while a page loads
 PICTURES = ROOT / "docs" / "application" / "pages"
@@ -104,12 +113,13 @@ def opening_pages(browser: Browser) -> Iterator[MakePage]:
         def make(
             address: str, theme: Theme = "light", width: int = DESK
         ) -> WatchedPage:
+            moves = (theme, width) in MOVING
             context = browser.new_context(
                 base_url=address,
                 color_scheme=theme,
                 viewport={"width": width, "height": HEIGHT},
                 locale="en-GB",
-                reduced_motion="reduce",
+                reduced_motion="no-preference" if moves else "reduce",
             )
             stack.callback(context.close)
             context.add_init_script(_OBSERVE)
