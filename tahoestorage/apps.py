@@ -32,7 +32,7 @@ class TahoeStorageConfig(AppConfig):
             from tahoestorage.care.livecounts import PLACE
 
             place = os.environ.get(PLACE)
-            if place is not None and not os.access(place, os.W_OK | os.X_OK):
+            if place is not None and not _is_usable(place):
                 # prometheus_client reads it when it is imported, takes an empty one for
                 # the current directory, and opens files there: commands would not run.
                 del os.environ[PLACE]
@@ -49,3 +49,7 @@ class TahoeStorageConfig(AppConfig):
                     PLACE,
                     place,
                 )
+
+
+def _is_usable(place: str) -> bool:
+    return os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK)

@@ -171,8 +171,13 @@ print(response.status_code, b'lookups_total{result="miss"}' in response.content)
 @pytest.mark.usefixtures("address")
 @pytest.mark.parametrize(
     ("name", "told"),
-    [("", "200 True"), ("gone", "503 False"), ("never", "503 False")],
-    ids=["empty", "gone", "never"],
+    [
+        ("", "200 True"),
+        ("gone", "503 False"),
+        ("never", "503 False"),
+        ("file", "503 False"),
+    ],
+    ids=["empty", "gone", "never", "file"],
 )
 def test_without_a_directory_of_the_counts_a_process_tells_its_own_or_none(
     name: str, told: str, folder: Path, tmp_path: Path
@@ -181,6 +186,8 @@ def test_without_a_directory_of_the_counts_a_process_tells_its_own_or_none(
     place = str(tmp_path / name) if name else ""
     if name == "gone":
         os.mkdir(place)
+    if name == "file":
+        Path(place).touch(0o755)
     done = subprocess.run(
         [sys.executable, "-c", SINGLE, TOKEN, place],
         cwd=tmp_path,
@@ -194,9 +201,9 @@ def test_without_a_directory_of_the_counts_a_process_tells_its_own_or_none(
         check=False,
     )
     assert done.stdout.strip() == told, done.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert [each.name for each in tmp_path.iterdir()] == ["file"] * (name == "file")
     assert ("Nothing is told to Prometheus" in done.stderr) == bool(place)
-    assert ("counts for itself alone" in done.stderr) == (name == "never")
+    assert ("counts for itself alone" in done.stderr) == (name in {"never", "file"})
 
 
 def test_storage_cache_tells_each_worker_and_the_sums(
@@ -237,6 +244,9 @@ def test_storage_cache_tells_each_worker_and_the_sums(
     assert workers <= {str(each["pid"]) for each in live["processes"]}
     assert sum(each["hits"] for each in live["processes"]) == live["hits"]
     assert f"process {min(workers)}: hit rate " in text
+    # A page of the site tells what its own process has counted, too.
+    monkeypatch.setattr(os, "getpid", lambda: int(min(workers)))
+    assert workers <= set(map(str, live_counts().processes))
 
 
 class Recorder:

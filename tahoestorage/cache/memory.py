@@ -30,7 +30,7 @@ class CachedPage:
 
     def __post_init__(self) -> None:
         size = len(self.page.lines) + len(self.page.secrets)
-        self.weight = max(1, len(self.page), size // BYTES_PER_NAME)
+        self.weight = max(1, len(self.page), -(-size // BYTES_PER_NAME))
 
 
 class MemoryTier:

@@ -24,6 +24,8 @@ from tahoestorage.cache.sealing import Namespace, Seal
 from tahoestorage.entries import Entry, EntryKind
 
 PAGE_ENTRIES = 16
+LONGEST_MISSING = 256
+"""Characters of a name of which a page in memory remembers that it is not there."""
 # A listing is held in so few pieces that they cost nothing beside what is in them.
 SHARD_BITS = 8
 _HEADER = struct.Struct(">B8sI")
@@ -126,7 +128,8 @@ class Page:
             value = self.lines[found[1] : found[2]]
             cached = None if value.startswith(b'"') else _entry(value)
         # As many as are on the page; of names that are not there, there is no end.
-        if cached is not MISSING or len(self._cached) < 2 * PAGE_ENTRIES:
+        is_kept = len(self._cached) < 2 * PAGE_ENTRIES and len(name) <= LONGEST_MISSING
+        if cached is not MISSING or is_kept:
             self._cached[name] = cached
         return cached
 

@@ -103,7 +103,7 @@ def live_counts() -> LiveCounts:
     except OSError as error:
         return LiveCounts(f"{place} can't be read: {error.strerror}")
     for file in files:
-        if (name := _FILE.fullmatch(file.name)) and int(name[1]) != os.getpid():
+        if name := _FILE.fullmatch(file.name):
             try:
                 metrics = list(MultiProcessCollector.merge([str(file)]))
             except (OSError, ValueError):

@@ -66,8 +66,8 @@ class CacheOptions:
         metadata=about(
             validators.whole(1),
             "Names in a process's memory at most, with those of directories. One that "
-            "takes more than 512 bytes counts as several: 12000 are 6 MiB at most, and "
-            "twice that once all were asked for.",
+            "takes more than 512 bytes counts as several: 12000 are 6 MiB of text at "
+            "most, and some times that as objects once all were asked for.",
         ),
     )
     redis: str | None = field(
