@@ -118,7 +118,7 @@ def test_the_cookie_of_the_admin_opens_no_door_of_the_api(callers: Callers) -> N
 def test_the_readme_lists_the_variables_that_the_settings_read() -> None:
     source = (EXAMPLE / "config/settings.py").read_text("utf-8")
     readme = (EXAMPLE / "README.md").read_text("utf-8")
-    readers = "get|flag|words|number|rate|db|cache|email_url"
+    readers = "get|flag|words|number|number_or_none|rate|db|cache|email_url"
     reads = rf'(?<![.\w])(?:{readers})\("([A-Z_]+)"'
 
     read = set(re.findall(reads, source))
