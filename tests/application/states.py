@@ -65,6 +65,8 @@ def menu_and_message(watched: WatchedPage) -> None:
 def dialogs(watched: WatchedPage) -> None:
     """A dialog, and one with an error in it."""
     page = watched.page
+    # A link that htmx has not seen yet would open a page.
+    page.goto("/files/")
     page.get_by_role("link", name="New folder").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_be_visible()
