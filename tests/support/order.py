@@ -15,6 +15,7 @@ import pytest
 LONG = (
     "tests/application/test_schema.py",
     "tests/application/deploy/test_recovery.py",
+    "tests/application/deploy/test_own_grid.py",
     "tests/application/deploy/test_instances.py",
     "tests/application/deploy/test_new_release.py",
     "tests/application/deploy/test_cloud_run.py",

@@ -244,9 +244,10 @@ def test_an_upload_that_fails_waits_for_nothing_that_is_prepared(
 
 
 def test_a_link_waits_for_what_is_prepared_no_longer_than_for_a_request(
-    make_storage: MakeStorage,
+    make_storage: MakeStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    storage = make_storage(connect_timeout=1, read_timeout=1)
+    storage = make_storage()
+    monkeypatch.setattr(Gateway, "request_seconds", 0.1)
     is_made, was_made = threading.Event(), []
 
     def look(label: str) -> bool:

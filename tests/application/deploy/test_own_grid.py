@@ -42,8 +42,12 @@ def gateway(made: dict[str, int], tmp_path: Path) -> Iterator[str]:
     """The URL of the gateway, when all are running."""
     (function,) = (one for one in told() if one.startswith("introduce()"))
     furl = tmp_path / "introducer" / "private" / "introducer.furl"
+
+    def is_written() -> None:
+        assert furl.read_text().endswith("\n")
+
     with ExitStack() as stack, ThreadPoolExecutor(len(SERVERS)) as pool:
-        stack.enter_context(running_node(tmp_path / "introducer", furl.read_text))
+        stack.enter_context(running_node(tmp_path / "introducer", is_written))
         (tmp_path / "introducer.furl").write_text(furl.read_text())
         for name in (*SERVERS, "gateway"):
             script = f"chown() {{ :; }}; {function}; introduce {name}"
