@@ -233,6 +233,8 @@ def test_storage_cache_tells_each_worker_and_the_sums(
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     assert "no process has counted" in str(live_counts().why_none)
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(folder / "counted"))
+    # One that was killed as it began.
+    (folder / "counted" / "counter_1.db").touch()
 
     live = commands.run("storage_cache", "stats", "--json").json["live"]
     text = commands.run("storage_cache", "stats").out

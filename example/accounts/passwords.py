@@ -7,6 +7,7 @@ it replaces, and nothing of it is kept.
 from __future__ import annotations
 
 import hashlib
+import logging
 import unicodedata
 from collections.abc import Collection
 from typing import Any
@@ -31,6 +32,8 @@ from audit.actions import Action
 from audit.recording import record
 from jobs.models import Job
 from jobs.starting import start
+
+logger = logging.getLogger(__name__)
 
 KIND = "accounts.mail_link"
 HOUR = 60 * 60
@@ -80,13 +83,23 @@ def mail_links(users: Collection[int], site: str) -> int:
     """Send links to those of the users who are active, and return how many.
 
     They lead to ``site``, unless the settings name another. Raises OSError where the
-    mail server does not take them.
+    mail server takes none of them.
     """
     found = User.objects.filter(pk__in=users, is_active=True).exclude(email="")
     mails = [_mail(user, site) for user in found]
-    # By one connection: where there is none, nobody has got a mail, to get it twice.
-    get_connection().send_messages(mails)
-    return len(mails)
+    sent = 0
+    with get_connection() as connection:
+        for mail in mails:
+            try:
+                connection.send_messages([mail])
+            except OSError as error:  # smtplib's errors are such.
+                if not sent:
+                    raise
+                # Tried again, the job would send the others twice.
+                logger.warning("A mail could not be sent: %s", type(error).__name__)
+            else:
+                sent += 1
+    return sent
 
 
 def set_by_link(uid: str, token: str, password: str) -> User:

@@ -94,6 +94,9 @@ def made_and_gone(
 ) -> Iterator[str]:
     """Yield the ids of the rows that a user made by this action and that are gone."""
     made = Entry.objects.filter(actor_id=user_id, action=action).order_by("id")
+    if action == Action.UPLOAD_GIVE_UP:
+        # Of an object that there was, another's maybe, it was a later version.
+        made = made.filter(details__version=1)
     ids = iter(list(made.values_list("target_id", flat=True)))
     while some := list(islice(ids, 500)):
         there = model._base_manager.filter(pk__in=some).values_list("pk", flat=True)

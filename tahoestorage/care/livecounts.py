@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,8 +107,8 @@ def live_counts() -> LiveCounts:
         if name := _FILE.fullmatch(file.name):
             try:
                 metrics = list(MultiProcessCollector.merge([str(file)]))
-            except (OSError, ValueError):
-                # Its process has just begun it.
+            except (OSError, ValueError, RuntimeError, struct.error):
+                # Its process has just begun it, or was killed then.
                 continue
             for metric in metrics:
                 for sample in metric.samples:

@@ -18,7 +18,9 @@ from accounts import erasure
 from accounts.erasure import erase
 from accounts.models import Tenant, User
 from accounts.tokenversions import version_of
+from audit.actions import Action
 from audit.models import Entry
+from audit.recording import record
 from events import documents
 from exports import importing, starting
 from exports.models import Export
@@ -229,6 +231,13 @@ def test_no_name_stays_in_the_audit_of_what_had_gone_before(callers: Callers) ->
     )
     finishing.terminate(begun, actor=user)
     assert "given-up.txt" in names_in_the_audit()
+    # Of another's object, which was purged later.
+    theirs = put(other, "contract.pdf")
+    record(
+        Action.UPLOAD_GIVE_UP, theirs, tenant_id=user.tenant_id, actor=user, version=2
+    )
+    theirs.versions.all().delete()
+    StoredObject.objects.filter(pk=theirs.pk).delete()
     export = starting.start_folder(user, "letters of ann")
     # As when its time is over.
     Export.objects.filter(pk=export.pk).delete()
@@ -239,6 +248,7 @@ def test_no_name_stays_in_the_audit_of_what_had_gone_before(callers: Callers) ->
     assert "given-up.txt" not in names_in_the_audit()
     assert "letters of ann" not in names_in_the_audit()
     assert "given.txt" in names_in_the_audit()
+    assert "contract.pdf" in names_in_the_audit()
 
 
 def test_thumbnails_go_with_what_they_show(callers: Callers) -> None:

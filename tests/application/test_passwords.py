@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from smtplib import SMTPRecipientsRefused
 from typing import Any
 from unittest import mock
 
 import pytest
 from django.contrib.auth.tokens import default_token_generator
 from django.core import mail
+from django.core.mail.backends.locmem import EmailBackend
 from django.db import connection
 from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
@@ -126,6 +128,23 @@ def test_a_mail_is_sent_once_its_server_is_back(callers: Callers) -> None:
     Job.objects.update(due_at=timezone.now())
 
     assert [one.to for one in sent()] == [[MAIL]]
+
+
+class OneByOne(EmailBackend):
+    """A server that takes the first mail to an address, and no more for a while."""
+
+    def send_messages(self, messages: Any) -> int:
+        if mail.outbox:
+            raise SMTPRecipientsRefused({})
+        return int(super().send_messages(messages))
+
+
+def test_a_mail_that_was_taken_is_not_sent_again_for_another(callers: Callers) -> None:
+    User.objects.filter(username=EDITOR).update(email=MAIL)
+    with override_settings(EMAIL_BACKEND=f"{__name__}.OneByOne"):
+        assert reset(MAIL).status_code == 202
+        assert [one.to for one in sent()] == [[MAIL]]
+    assert Job.objects.get().state == "done"
 
 
 def test_who_was_deactivated_meanwhile_gets_no_mail(callers: Callers) -> None:

@@ -131,3 +131,19 @@ resource "google_project_iam_member" "schedule" {
   role    = google_project_iam_custom_role.start_jobs.id
   member  = google_service_account.schedule.member
 }
+
+# What had other names before: made anew and deleted, the same right could be lost.
+moved {
+  from = google_storage_bucket_iam_member.run["media"]
+  to   = google_storage_bucket_iam_member.media["run"]
+}
+
+moved {
+  from = google_project_iam_member.run_database[0]
+  to   = google_project_iam_member.database["run"]
+}
+
+moved {
+  from = google_service_account_iam_member.build_uses_run
+  to   = google_service_account_iam_member.build_uses["run"]
+}
