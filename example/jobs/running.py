@@ -18,7 +18,7 @@ from config.texts import storable
 from jobs import ending, kinds, leases, sending
 from jobs.models import Job
 from jobs.work import Cancelled, Failed, ForPeople, GivenBack, LeaseLost, Work
-from tahoestorage.exceptions import TahoeStorageError
+from tahoestorage.exceptions import TahoeStorageError, printable
 
 logger = logging.getLogger(__name__)
 FIRST_PAUSE = timedelta(seconds=5)
@@ -91,7 +91,8 @@ def give_back(work: Work) -> str:
 def _fail(work: Work, kind: kinds.JobKind, error: Exception) -> str:
     job = work.job
     if isinstance(error, Failed):
-        logger.warning("Job %s, %s: %s", job.pk, job.kind, error)
+        # It may have a name in it, as somebody gave it.
+        logger.warning("Job %s, %s: %s", job.pk, job.kind, printable(str(error)))
     else:
         logger.error("Job %s, %s failed", job.pk, job.kind, exc_info=error)
     told = _told(error)
