@@ -26,7 +26,7 @@ from django.core.files.base import File
 
 from benchmarks.application.uploads import store, timed
 from benchmarks.rows import Row, at_least, at_most
-from tests.application import exporting
+from tests.application import exporting, postgres
 from tests.application.site import EXAMPLE, Environment, bare_environment, manage
 from tests.application.workers import CELERY, DATABASE, crew, end, wait_for
 from tests.support import redis_server
@@ -34,8 +34,14 @@ from tests.support import redis_server
 MIB = 1 << 20
 GROWTH = DISK = 64.0  # MiB
 SLOWER, SOON = 1.3, 90.0
-KILLED = {"database": DATABASE, "celery": CELERY, "emptied": CELERY}
-"""Runners of the exports; with the last, the broker comes back empty each time."""
+KILLED = {
+    "sqlite": DATABASE,
+    "postgresql": DATABASE,
+    "celery": CELERY,
+    "emptied": CELERY,
+}
+"""Runners of the exports; all but the first on PostgreSQL. With the last, the broker
+comes back empty each time."""
 FILL = """
 import io, os
 from accounts.models import Tenant, User
@@ -121,10 +127,9 @@ def main(arguments: Sequence[str]) -> int:
     if given.many:
         rows += very_many(given.many)
     elif given.kills:
-        for name, runner in KILLED.items():
+        for name in KILLED:
             if given.only in (None, name):
-                is_emptied = name == "emptied"
-                rows += killed(runner, given.kills, is_emptied=is_emptied)
+                rows += killed(name, given.kills)
     else:
         for kind in ("s3", "tahoe"):
             if given.store in (kind, "both"):
@@ -200,15 +205,16 @@ def very_many(files: int) -> list[Row]:
     ]
 
 
-def killed(runner: str, kills: int, *, is_emptied: bool = False) -> list[Row]:
-    """Return the figures of exports by a worker that is killed again and again.
-
-    ``is_emptied``: the broker is begun anew after each kill, and knows nothing then.
-    """
-    label, broker = runner, None
+def killed(name: str, kills: int) -> list[Row]:
+    """Return the figures of exports by a worker that is killed again and again."""
+    label, runner, broker = name, KILLED[name], None
+    is_emptied = name == "emptied"
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         more = {"JOBS_ATTEMPTS": str(kills + 1)}
+        if name != "sqlite":
+            server = stack.enter_context(postgres.running())
+            more["DATABASE_URL"] = server.make_database(postgres.TABLES)
         if runner == CELERY:
             broker = stack.enter_context(redis_server.running(folder))
             more["CELERY_BROKER_URL"] = broker.url
@@ -223,7 +229,7 @@ def killed(runner: str, kills: int, *, is_emptied: bool = False) -> list[Row]:
         exporting.start(made, kills, folders=4)
         result = exporting.run(made, kills, seed=1, longest=1.5, after=after)
     if is_emptied:
-        label += ", broker emptied"
+        label = "celery, broker emptied"
     found = result.found
     right = found["exports"] - len(found["wrong"])
     left = f"{len(found['left over'])} left over until the hourly job"

@@ -5,12 +5,10 @@ The fault run of ``benchmarks/application/exports.py``, and small ones in the te
 
 from __future__ import annotations
 
-import contextlib
 import json
 import random
-import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,55 +118,44 @@ def run(
 ) -> Killed:
     """Kill the only worker so often, each time up to ``longest`` s into an export.
 
-    ``after`` is called after each kill. The database is SQLite's.
+    ``after`` is called after each kill.
     """
     chance, hits = random.Random(seed), dict[str, list[float]]()
-    with _database(crew) as rows:
-        for _ in range(kills):
-            crew.hire()
-            wait_for(lambda: _running(rows))
-            time.sleep(chance.uniform(0, longest))
-            hit = _running(rows)
-            crew.kill(crew.workers[-1])
-            for job in hit:
-                hits.setdefault(job, []).append(time.time())
-            after()
+    for _ in range(kills):
         crew.hire()
-        wait_for(lambda: not _open(rows), PATIENCE + 60)
-        ended = dict(_ended(rows))
-    result = Killed(found=look(crew))
-    result.seconds = [ended[job] - at for job, ats in hits.items() for at in ats[-1:]]
+        wait_for(lambda: _running(crew))
+        time.sleep(chance.uniform(0, longest))
+        hit = _running(crew)
+        crew.kill(crew.workers[-1])
+        for job in hit:
+            hits.setdefault(job, []).append(time.time())
+        after()
+    crew.hire()
+    wait_for_ends(crew, PATIENCE + 60)
+    jobs, result = rows(crew), Killed(found=look(crew))
+    result.seconds = [
+        jobs[job]["ended"] - at for job, ats in hits.items() for at in ats[-1:]
+    ]
     return result
 
 
-def wait_for_ends(crew: Crew) -> None:
-    """Wait until no export of the database, SQLite's, is open."""
-    with _database(crew) as rows:
-        wait_for(lambda: not _open(rows))
+def rows(crew: Crew) -> dict[str, dict[str, Any]]:
+    """Return what the jobs of all exports are like, by their ids."""
+    found: dict[str, dict[str, Any]] = crew.ask("exports")
+    return found
 
 
-@contextlib.contextmanager
-def _database(crew: Crew) -> Iterator[sqlite3.Connection]:
-    path = crew.environment["DATABASE"]
-    with contextlib.closing(sqlite3.connect(path, timeout=30)) as rows:
-        yield rows
+def wait_for_ends(crew: Crew, patience: float = PATIENCE) -> None:
+    """Wait until no export is open."""
+    going = {"waiting", "running"}
+    wait_for(
+        lambda: not any(job["state"] in going for job in rows(crew).values()), patience
+    )
 
 
-JOBS = "FROM jobs_job WHERE kind = 'exports.export' AND "
-
-
-def _running(rows: sqlite3.Connection) -> list[str]:
-    now = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
-    found = rows.execute(f"SELECT id {JOBS} state = 'running' AND lease_until > {now}")
-    return [row[0] for row in found]
-
-
-def _open(rows: sqlite3.Connection) -> int:
-    asked = f"SELECT count(*) {JOBS} state IN ('waiting', 'running')"
-    return int(rows.execute(asked).fetchone()[0])
-
-
-def _ended(rows: sqlite3.Connection) -> Iterator[tuple[str, float]]:
-    asked = f"SELECT id, strftime('%s', finished_at) {JOBS} finished_at"
-    for pk, at in rows.execute(f"{asked} IS NOT NULL"):
-        yield pk, float(at)
+def _running(crew: Crew) -> list[str]:
+    return [
+        pk
+        for pk, job in rows(crew).items()
+        if job["state"] == "running" and job["is_claimed"]
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,11 +14,14 @@ from tests.support import redis_server
 
 @pytest.fixture(params=[DATABASE, CELERY])
 def made(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Crew]:
+    """The database alone, SQLite's; and Celery beside PostgreSQL."""
     more = {"TEST_LEASE": "3"}
     if request.param == DATABASE:
         with crew(request.param, tmp_path, **more) as found:
             yield found
         return
+    make_database: Callable[[], str] = request.getfixturevalue("postgres_tables")
+    more["DATABASE_URL"] = make_database()
     with redis_server.running(tmp_path) as broker:
         more["CELERY_BROKER_URL"] = broker.url
         with crew(request.param, tmp_path, **more) as found:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import django
+from django.utils import timezone
 
 django.setup()
 
@@ -18,6 +19,7 @@ from jobs.starting import start  # noqa: E402
 
 FIELDS = ("state", "attempts", "result", "error", "done", "of")
 SECOND = timedelta(seconds=1)
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def answer(asked: str, said: Any) -> Any:
@@ -31,6 +33,16 @@ def answer(asked: str, said: Any) -> Any:
         return control.cancel(Job.objects.get(pk=said), actor=None)
     if asked == "count":
         return Job.objects.filter(kind=said).count()
+    if asked == "exports":
+        return {
+            str(job.pk): {
+                "state": job.state,
+                "is_claimed": (job.lease_until or NEVER) > timezone.now(),
+                "began": job.started_at and job.started_at.timestamp(),
+                "ended": job.finished_at and job.finished_at.timestamp(),
+            }
+            for job in Job.objects.filter(kind="exports.export")
+        }
     return {
         str(job.pk): {name: getattr(job, name) for name in FIELDS}
         | {"began_after": job.started_at and (job.started_at - job.created_at) / SECOND}
