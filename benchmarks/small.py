@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import secrets
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import requests
@@ -73,7 +76,7 @@ def many_saves(grid: LocalGrid, work: Path) -> Iterator[Row]:
     """Files of 5 KB into one directory by one call, beside one by one.
 
     A save takes the longer the more files there are, in a straight line. So the mean of
-    20 saves into a new directory, and of 20 into one of 10,000, stands for all of them.
+    100 saves into a new directory, and of 100 into one of 10,000, stands for all.
     """
     storage = storage_on(grid, grid.create_root(), work / "many")
 
@@ -84,12 +87,12 @@ def many_saves(grid: LocalGrid, work: Path) -> Iterator[Row]:
             raise RuntimeError("not all got the names that were asked for")
 
     def one_by_one(directory: str) -> float:
-        def twenty() -> None:
-            for _ in range(20):
+        def hundred() -> None:
+            for _ in range(100):
                 name = f"{directory}/{secrets.token_hex(8)}.bin"
                 storage.save(name, ContentFile(secrets.token_bytes(5_000)))
 
-        return seconds(twenty) / 20
+        return seconds(hundred) / 100
 
     storage.save("new/first.bin", ContentFile(b"x"))
     start = one_by_one("new")
@@ -99,7 +102,7 @@ def many_saves(grid: LocalGrid, work: Path) -> Iterator[Row]:
     single = 10_000 * (start + end) / 2
     beside = (
         f"{all_:.0f} s; one by one {single:.0f} s: {start * 1e3:.0f} ms each at first, "
-        f"{end * 1e3:.0f} ms at last"
+        f"{end * 1e3:.0f} ms at last, as means of 100"
     )
     text = "save_many of 10,000 files into one directory, x one by one"
     yield at_least(text, single / all_, "x", 60, beside)
@@ -128,7 +131,7 @@ def lookups(grid: LocalGrid, work: Path) -> Iterator[Row]:
             "files": partial(getattr(files, verb), name),
         }
         taken = best_of_each(calls, rounds=500)
-        for tier, bound in (("memory", 2), ("disk", 10)):
+        for tier, bound in (("memory", 1), ("disk", 10)):
             beside = (
                 f"{taken[tier] * 1e6:.1f} us, "
                 f"FileSystemStorage {taken['files'] * 1e6:.1f} us"
@@ -138,41 +141,99 @@ def lookups(grid: LocalGrid, work: Path) -> Iterator[Row]:
             yield at_most(label, ratio, "x", bound, beside)
 
 
-NAMES = 300
+COUNTS = (10, 300)
+THREADS = 8
+VERBS = ("exists", "size", "url", "get_modified_time")
+_READER = """
+import json, sys
+from django.conf import settings
+settings.configure(SECRET_KEY="x" * 50, USE_TZ=True, INSTALLED_APPS=["tahoestorage"])
+import django
+django.setup()
+from benchmarks.small import read_there
+print(json.dumps(read_there(json.loads(sys.stdin.read()))))
+"""
 
 
 def deep_lookups(grid: LocalGrid, work: Path) -> Iterator[Row]:
-    """Cached names in a directory of many pages, some levels down, one by one."""
-    for levels in (1, 3, 6):
-        folder = work / f"levels-{levels}"
+    """Cached names of a directory, some levels down, one by one.
+
+    In the process that wrote them and in another one, by one thread and by several.
+    """
+    for levels, count in itertools.product((1, 3, 6), COUNTS):
+        folder = work / f"levels-{levels}-{count}"
         root = grid.create_root()
-        wrote = storage_on(grid, root, folder / "cache")
-        # With other options it has a memory of its own, as another process has.
-        reads = storage_on(grid, root, folder / "cache", memory_entries=10_001)
+        storage = storage_on(grid, root, folder / "cache")
         files = FileSystemStorage(folder / "files", base_url="/media/")
         directory = "/".join(LEVELS[:levels])
-        names = [f"{directory}/{number:03}.jpg" for number in range(NAMES)]
-        for storage in (wrote, files):
-            storage.save(names[0], ContentFile(b"x" * 100))
+        names = [f"{directory}/{number:03}.jpg" for number in range(count)]
+        for each in (storage, files):
+            each.save(names[0], ContentFile(b"x" * 100))
         for name in names[1:]:
-            wrote.copy(names[0], name)
+            storage.copy(names[0], name)
             files.save(name, ContentFile(b"x" * 100))
-        for verb in ("exists", "size", "url", "get_modified_time"):
+        given = {
+            "base_url": grid.base_url,
+            "root": root.uri,
+            "folder": str(folder),
+            "names": names,
+        }
+        there = subprocess.run(
+            [sys.executable, "-c", _READER],
+            input=json.dumps(given),
+            stdout=subprocess.PIPE,
+            check=True,
+            text=True,
+        )
+        for where, found in (
+            ("that wrote", timed(storage, files, names)),
+            ("that did not", json.loads(there.stdout)),
+        ):
+            place = f"{count} names {levels} levels down, process {where}"
+            yield from _beside_files(found, place)
+
+
+Timed = list[tuple[str, int, float, float]]
+"""A verb, the number of threads, and the seconds that a name takes on the storage and
+on FileSystemStorage."""
+
+
+def timed(storage: TahoeStorage, files: FileSystemStorage, names: list[str]) -> Timed:
+    """Return how long each verb takes, when all was asked for once before."""
+    found = []
+    for verb, threads in itertools.product(VERBS, (1, THREADS)):
+        with ThreadPoolExecutor(threads) as pool:
+            parts = [names] * threads
             calls = {
-                who: partial(call_each, getattr(storage, verb), names)
-                for who, storage in (("w", wrote), ("r", reads), ("files", files))
+                who: partial(call_in, pool, getattr(each, verb), parts)
+                for who, each in (("ours", storage), ("files", files))
             }
             for call in calls.values():
                 call()
             taken = best_of_each(calls, rounds=30)
-            for who, where in (("w", "that wrote"), ("r", "that did not")):
-                beside = (
-                    f"{taken[who] / NAMES * 1e6:.1f} us, "
-                    f"FileSystemStorage {taken['files'] / NAMES * 1e6:.1f} us"
-                )
-                ratio = taken[who] / taken["files"]
-                label = f"warm {verb}() {levels} levels down, process {where}"
-                yield at_most(label, ratio, "x", 1, beside)
+        all_ = len(names) * threads
+        found.append((verb, threads, taken["ours"] / all_, taken["files"] / all_))
+    return found
+
+
+def read_there(given: dict[str, Any]) -> Timed:
+    """Return what ``timed`` does for a storage that has written nothing."""
+    folder = Path(given["folder"])
+    storage = TahoeStorage(
+        base_url=given["base_url"],
+        base_cap=given["root"],
+        public_base_url="http://127.0.0.1:3456",
+        cache={"directory": str(folder / "cache")},
+    )
+    files = FileSystemStorage(folder / "files", base_url="/media/")
+    return timed(storage, files, given["names"])
+
+
+def _beside_files(found: Timed, place: str) -> Iterator[Row]:
+    for verb, threads, ours, theirs in found:
+        beside = f"{ours * 1e6:.1f} us, FileSystemStorage {theirs * 1e6:.1f} us"
+        label = f"warm {verb}() of {place}, threads: {threads}"
+        yield at_most(label, ours / theirs, "x", 1, beside)
 
 
 PASS = 1_000
@@ -198,7 +259,7 @@ def first_passes(grid: LocalGrid, work: Path) -> Iterator[Row]:
     # From a listing, as on a host that did not write it.
     storage_on(grid, root, folder / "cache").exists(names[0])
     rooms = itertools.count(12_000)
-    for verb in ("exists", "size", "url", "get_modified_time"):
+    for verb in VERBS:
         best = {"ours": float("inf"), "files": float("inf")}
         for _ in range(15):
             reader = storage_on(
@@ -216,49 +277,24 @@ def first_passes(grid: LocalGrid, work: Path) -> Iterator[Row]:
         yield at_most(label, best["ours"] / best["files"], "x", 4, beside)
 
 
-MANY = (10, 10_000)
-THREADS = 8
+MANY = 10_000
 
 
 def many_names(grid: LocalGrid, work: Path) -> Iterator[Row]:
-    """Cached names in directories of few and many, by one thread and by several."""
+    """Cached names of a directory of many, by one thread and by several."""
     root = grid.create_root()
     storage = storage_on(grid, root, work / "many-names")
     files = FileSystemStorage(work / "many-files", base_url="/media/")
     storage.save("file", ContentFile(b"x" * 100))
     cap = Cap.parse(storage.file_entry("file").reference)
-    for count in MANY:
-        names = [f"{count}/{number:05}.jpg" for number in range(count)]
-        refused = storage.link_together(dict.fromkeys(names, cap))
-        if refused:
-            raise RuntimeError(f"{len(refused)} names were not linked")
-        for name in names:
-            path = Path(files.path(name))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-        yield from _in_threads(storage, files, names, f"{count:,} names")
-
-
-def _in_threads(
-    storage: TahoeStorage, files: FileSystemStorage, names: list[str], where: str
-) -> Iterator[Row]:
-    for threads in (1, THREADS):
-        with ThreadPoolExecutor(threads) as pool:
-            parts = [names] * threads
-            calls = {
-                "ours": partial(call_in, pool, storage.exists, parts),
-                "files": partial(call_in, pool, files.exists, parts),
-            }
-            for call in calls.values():
-                call()
-            taken = best_of_each(calls, rounds=30)
-        each = {who: time / len(names) / threads for who, time in taken.items()}
-        beside = (
-            f"{each['ours'] * 1e6:.1f} us, "
-            f"FileSystemStorage {each['files'] * 1e6:.1f} us"
-        )
-        label = f"warm exists() of {where}, {threads} threads"
-        yield at_most(label, taken["ours"] / taken["files"], "x", 1, beside)
+    names = [f"many/{number:05}.jpg" for number in range(MANY)]
+    refused = storage.link_together(dict.fromkeys(names, cap))
+    if refused:
+        raise RuntimeError(f"{len(refused)} names were not linked")
+    Path(files.path("many")).mkdir(parents=True)
+    for name in names:
+        Path(files.path(name)).touch()
+    yield from _beside_files(timed(storage, files, names), f"{MANY:,} names")
 
 
 def call_in(

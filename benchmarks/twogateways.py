@@ -16,7 +16,7 @@ from tahoestorage.progress import Progress
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.testing.grid import LocalGrid
 
-FILES, DIRECTORIES, ROUNDS = 200, 4, 3
+FILES, DIRECTORIES, ROUNDS = 2_000, 20, 2
 BYTES = 10_000
 
 
