@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from tahoestorage.exceptions import InvalidCap
 from tahoestorage.redaction import Secret
@@ -30,6 +30,13 @@ _HOST_NAME = re.compile(r"[\w-]+(\.[\w-]+)*")
 _CAP_LIKE = re.compile(r"URI(:|%3A)", re.IGNORECASE)
 _ACCEL_PREFIX = re.compile(r"/([A-Za-z0-9_-]+/)+")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+# What the query of a Redis's URL may have. redis-py takes more, as objects that no text
+# can be, and what the cache's own scripts do not work with.
+_REDIS_QUERY = re.compile(
+    "ssl_.*|db|host|port|path|username|password|client_name|lib_name|lib_version|"
+    "socket_timeout|socket_connect_timeout|socket_keepalive|socket_read_size|"
+    "retry_on_timeout|max_connections|health_check_interval|protocol|legacy_responses"
+)
 
 
 class InvalidValue(ValueError):
@@ -293,7 +300,27 @@ def redis_url(value: object) -> Secret:
         )
     if importlib.util.find_spec("redis") is None:
         raise InvalidValue(' needs redis-py: pip install "django-tahoestorage[redis]"')
+    if not _is_url_of_redis(value):
+        raise InvalidValue(
+            " is no URL of a Redis, or has in its query what is not for there; write "
+            "/ # ? @ % in a password as %2F %23 %3F %40 %25"
+        )
     return Secret(value)
+
+
+def _is_url_of_redis(text: str) -> bool:
+    """Whether redis-py connects by a URL, and takes no part of a password for more."""
+    import redis  # It is an extra.
+
+    try:
+        parts = urlsplit(text)
+        # Its connection does not connect yet.
+        redis.ConnectionPool.from_url(text).make_connection()
+    except Exception:
+        return False  # The error has parts of the password.
+    return "@" not in parts.path + parts.query + parts.fragment and all(
+        map(_REDIS_QUERY.fullmatch, parse_qs(parts.query, keep_blank_values=True))
+    )
 
 
 def root_cap(value: object) -> Cap:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -774,6 +775,60 @@ def test_a_wrong_address_is_refused(make_storage: MakeStorage, wrong: object) ->
     with pytest.raises(ImproperlyConfigured, match=r"redis.*expected a URL") as caught:
         make_storage(cache={"redis": wrong}).options  # noqa: B018
     assert "pw" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "redis://:Zm9v/YmFy@cache:6379/0",
+        "redis://:Zm9v#YmFy@cache:6379/0",
+        "redis://:Zm9v?YmFy@cache:6379/0",
+        "redis://:Zm9v[YmFy@cache:6379/0",
+        # Port 12 of this host.
+        "redis://:12/Zm9v@cache",
+        "redis://:12?Zm9v@cache",
+        "redis://:12#Zm9v@cache",
+        "redis://user:12/Zm9v@cache",
+        "unix://:Zm9v/YmFy@/run/redis.sock",
+        "redis://:Zm9v@cache:port/0",
+        "redis://:Zm9v@cache:65536/0",
+        "redis://:Zm9v@cache?db=x",
+        "redis://:Zm9v@cache?nonsense=1",
+        "redis://:Zm9v@cache?ssl_cert_reqs=none",
+        "redis://:Zm9v@cache?decode_responses=true",
+        "redis://:Zm9v@cache?retry_on_error=x",
+        "redis://:Zm9v@cache?redis_connect_func=x",
+        "unix:///run/redis.sock?password=Zm9v&socket_keepalive=yes",
+    ],
+)
+def test_an_address_that_redis_py_can_t_use_is_refused_and_not_repeated(
+    make_storage: MakeStorage, wrong: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ImproperlyConfigured, match="is no URL of a Redis") as caught:
+        make_storage(cache={"redis": wrong}).options  # noqa: B018
+    told = "".join(traceback.format_exception(caught.value)) + caplog.text
+    assert "Zm9v" not in told
+    assert "YmFy" not in told
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://",
+        "redis://[::1]:6379",
+        "redis://:Zm9v%2FYm%40y@cache:6379/0",
+        "redis://cache?db=1&password=x%40y&socket_timeout=0.2&client_name=site",
+        "redis://cache/1?max_connections=9&health_check_interval=3&protocol=3",
+        "rediss://user:x@cache/1?ssl_ca_certs=/etc/ca.pem&ssl_check_hostname=yes",
+        "unix:///run/redis.sock?db=1",
+    ],
+)
+def test_an_address_that_redis_py_can_use_is_taken_as_it_is(
+    make_storage: MakeStorage, url: str
+) -> None:
+    options = make_storage(cache={"redis": url}).cache_options
+    assert options is not None
+    assert options.redis == url
 
 
 @pytest.fixture(autouse=True)
