@@ -76,13 +76,16 @@ class RedisAccess:
             self._again = time.monotonic() + AWAY_SECONDS
             self.refuses = isinstance(error, RedisRefused)
             if self._thread is None:
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=_until_it_is_back,
                     args=(weakref.ref(self),),
                     name="tahoestorage-redis",
                     daemon=True,
                 )
-                self._thread.start()
+                # Without it, whoever comes after AWAY_SECONDS tries it.
+                with contextlib.suppress(RuntimeError):
+                    thread.start()
+                    self._thread = thread
         self.warn("can't be used", error)
 
     def warn(self, trouble: str, error: RedisUnusable) -> None:

@@ -283,6 +283,26 @@ def test_without_the_redis_nothing_is_known_and_nothing_fails(
     assert cache.entry(namespace, "b", expired=True) is None
 
 
+def test_where_no_thread_can_be_started_nothing_fails_and_it_is_tried_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    access = redisaccess.RedisAccess("redis://127.0.0.1:1", 60.0)
+    started: list[str] = []
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    access.error(errors.RedisUnusable("it hangs up"))
+    monkeypatch.setattr(
+        threading.Thread, "start", lambda self: started.append(self.name)
+    )
+    access.error(errors.RedisUnusable("it hangs up"))
+
+    assert access.is_away
+    assert started == ["tahoestorage-redis"]
+
+
 def test_a_redis_that_hangs_is_waited_for_once(
     own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
