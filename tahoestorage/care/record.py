@@ -43,9 +43,13 @@ CREATE TABLE IF NOT EXISTS missing_servers (
     run INTEGER, name TEXT, PRIMARY KEY (run, name)
 ) WITHOUT ROWID;
 """
-# Versions before 0.3 had one row for an object.
+# Versions before 0.3 had one row for an object, and renewed leases without a note of
+# which servers were away.
 _FROM_BEFORE = (
-    "INSERT OR IGNORE INTO found SELECT id, done, run, at, state, why FROM objects",
+    "INSERT INTO found SELECT id, done & ~2, run, at, state, why FROM objects "
+    "WHERE true ON CONFLICT (id, done) DO UPDATE SET "
+    "run = excluded.run, at = excluded.at, state = excluded.state, why = excluded.why "
+    "WHERE excluded.at > found.at",
     "DROP TABLE objects",
 )
 _PAST_CHECKS = """
@@ -93,12 +97,15 @@ class PastCheck:
     def has_renewed_all(self) -> bool:
         """Whether the leases of all that was looked at were renewed, on all servers.
 
-        What is below a lost directory has old ones, and so have servers that were away.
+        What is below a lost directory has old ones, and so have servers that were away:
+        versions before 0.3 did not note these.
         """
         summary = self.summary or {}
         bad = (State.LOST, State.FAILED, State.HURT)
         servers = summary.get("servers") or {}
-        is_known = servers.get("start") is None or servers.get("end") is not None
+        is_known = servers.get("start") is None or (
+            servers.get("end") is not None and "missing" in summary
+        )
         return bool(
             self.wanted & LEASED
             and self.ended is not None
@@ -282,7 +289,7 @@ class CheckRecord:
         """
         if not self._leases:
             return self._began + PATIENT_SECONDS
-        first = time.time()
+        first = now = time.time()
         with self._lock:
             try:
                 for wanted, started, ended, summary in self._database.execute(
@@ -292,7 +299,8 @@ class CheckRecord:
                 ):
                     known = summary and json.loads(summary)
                     check = PastCheck(path, wanted, started, ended, known)
-                    if check.has_renewed_all:
+                    # The clock may have been ahead then.
+                    if check.has_renewed_all and check.oldest <= now:
                         return check.oldest + PATIENT_SECONDS
                     first = min(first, float(started))
             except (sqlite3.Error, AttributeError, *_DAMAGED) as error:

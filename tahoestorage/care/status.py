@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -224,7 +225,10 @@ def _problems_of(checks: list[PastCheck]) -> list[tuple[Level, str]]:
     leased = [
         check.oldest for check in checks if check.has_renewed_all and not check.path
     ]
-    if checks and (not leased or time.time() - max(leased) > RENEWED_DAYS * _DAY):
+    now = time.time()
+    # One in the future was noted while the clock was ahead.
+    ages = [now - oldest for oldest in leased if oldest <= now]
+    if checks and min(ages, default=math.inf) > RENEWED_DAYS * _DAY:
         text = (
             f"no check has renewed all leases in {RENEWED_DAYS} days, and they end "
             f"after {LEASE_DAYS}: run tahoe_check --add-lease while all servers are "
@@ -234,6 +238,23 @@ def _problems_of(checks: list[PastCheck]) -> list[tuple[Level, str]]:
     return found
 
 
+def _by_their_ends(checks: list[PastCheck]) -> list[PastCheck]:
+    """Return checks, given the last begun first, with the last one ended first.
+
+    One that began by its time after the next, or after now, was noted while the clock
+    was ahead: then it began before the next.
+    """
+    now = before = time.time()
+    ends: list[float] = []
+    for check in checks:
+        end = check.ended or check.started
+        is_right = check.started <= before and end <= now
+        before = min(before, check.started)
+        ends.append(end if is_right else before)
+    order = sorted(range(len(checks)), key=lambda i: ends[i], reverse=True)
+    return [checks[each] for each in order]
+
+
 def _latest(checks: list[PastCheck]) -> Iterator[PastCheck]:
     """Yield the last check of everything, and of each path the last that is newer.
 
@@ -241,8 +262,9 @@ def _latest(checks: list[PastCheck]) -> Iterator[PastCheck]:
     fewer paths, or without ``--verify``, which alone finds what is damaged.
     """
     seen: set[tuple[str, bool]] = set()
-    known = [check for check in checks if check.summary is not None]
-    for check in sorted(known, key=lambda c: c.ended or c.started, reverse=True):
+    for check in _by_their_ends(checks):
+        if check.summary is None:
+            continue
         # One that verifies has looked at all that the other would.
         by = [True] if check.is_verifying else [True, False]
         if not any((path, way) in seen for path in ("", check.path) for way in by):

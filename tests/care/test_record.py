@@ -74,6 +74,37 @@ def test_a_record_of_before_is_gone_on_with(path: Path) -> None:
             assert known(record, VERIFIED) == WHOLE
 
 
+def of_0_2(path: Path, verdict: Verdict, done: int, at: float) -> None:
+    """Write what version 0.2 would: an object that an ended check has found."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.executescript(_OF_0_2.replace("TABLE", "TABLE IF NOT EXISTS"))
+        row = "INSERT INTO objects VALUES (?, 1, ?, ?, ?, ?)"
+        database.execute(row, (INDEX, at, done, verdict.state.value, verdict.why))
+
+
+def test_leases_of_a_record_of_before_are_renewed_again(path: Path) -> None:
+    """Nobody noted which servers were away then."""
+    of_0_2(path, WHOLE, VERIFIED | LEASED, time.time() - DAY)
+    with opened(path, leases=True) as record:
+        record.begin("", LEASED, repair=False)
+        assert known(record, LEASED, since=0.0) is None
+        assert known(record, VERIFIED, since=0.0) == WHOLE
+
+
+@pytest.mark.parametrize(("days", "is_newer"), [(1, True), (3, False)])
+def test_of_what_two_versions_have_found_in_turns_the_newer_counts(
+    days: int, is_newer: bool, path: Path
+) -> None:
+    now = time.time()
+    of_0_2(path, WHOLE, VERIFIED, now - 2 * DAY)
+    with opened(path):
+        pass
+    of_0_2(path, HURT, VERIFIED, now - days * DAY)
+    with opened(path) as record:
+        record.begin("", VERIFIED, repair=False)
+        assert known(record, VERIFIED) == (HURT if is_newer else WHOLE)
+
+
 def test_one_that_renews_leases_and_one_that_does_not_run_at_once(path: Path) -> None:
     with opened(path), opened(path, leases=True):
         for leases in (False, True):
@@ -154,9 +185,11 @@ SERVERS = {"start": ["one"], "end": ["one"]}
         ({"whole": 2, "repaired": 1, "servers": SERVERS, "missing": []}, True),
         # A proxy hides which servers there are.
         ({"whole": 2, "servers": {"start": None, "end": None}}, True),
-        ({"whole": 2, "hurt": 1, "servers": SERVERS}, False),
-        ({"whole": 2, "lost": 1, "servers": SERVERS}, False),
-        ({"whole": 2, "failed": 1, "servers": SERVERS}, False),
+        ({"whole": 2, "hurt": 1, "servers": SERVERS, "missing": []}, False),
+        ({"whole": 2, "lost": 1, "servers": SERVERS, "missing": []}, False),
+        ({"whole": 2, "failed": 1, "servers": SERVERS, "missing": []}, False),
+        # Version 0.2 did not note which were away.
+        ({"whole": 2, "servers": SERVERS}, False),
         ({"whole": 2, "servers": SERVERS, "missing": ["two"]}, False),
         ({"whole": 2, "servers": {"start": ["one"], "end": None}}, False),
     ],
@@ -168,6 +201,23 @@ def test_all_leases_are_renewed_where_all_is_whole_and_all_servers_are_there(
     assert check.has_renewed_all == has_renewed_all
     assert not PastCheck("", VERIFIED, 1.0, 2.0, summary).has_renewed_all
     assert not PastCheck("", LEASED, 1.0, None, summary).has_renewed_all
+
+
+def test_leases_of_a_check_while_the_clock_was_ahead_let_nobody_wait(
+    path: Path,
+) -> None:
+    now = time.time()
+    with opened(path, leases=True) as record:
+        for oldest in (now - 10 * DAY, now + 90 * DAY):
+            record.begin("", LEASED, repair=False)
+            record.end({"whole": 1, "servers": {}}, is_complete=True)
+            execute(
+                path,
+                "UPDATE runs SET summary = json_set(summary, '$.oldest', ?) "
+                "WHERE id = (SELECT max(id) FROM runs)",
+                oldest,
+            )
+        assert record.patient_until("") == pytest.approx(now + 4 * DAY, abs=1)
 
 
 def test_old_checks_are_forgotten_but_for_the_last_of_each_kind(

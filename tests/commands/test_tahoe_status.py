@@ -280,6 +280,39 @@ def test_leases_that_nobody_renewed_for_long_are_warned_of(site: TahoeStorage) -
         assert "run tahoe_check --add-lease" in problems(made)[0]
 
 
+def test_a_check_while_the_clock_was_ahead_hides_nothing_that_came_later(
+    site: TahoeStorage, grid: LocalGrid
+) -> None:
+    move = "UPDATE runs SET started = started + ?1, ended = ended + ?1"
+    record = default_record(site.options.root.fingerprint)
+    run("tahoe_check", "--add-lease")
+    with closing(sqlite3.connect(record)) as database, database:
+        database.execute(move, (86400,))
+    with lost(site, grid, "a/lost"):
+        run("tahoe_check", "--add-lease")
+    found = status()
+    # Nor does it when that time has come.
+    with closing(sqlite3.connect(record)) as database, database:
+        database.execute(move, (-2 * 86400,))
+    later = status()
+
+    for made in (found, later):
+        assert (made.status, problems(made)) == (2, [LOST])
+
+
+def test_leases_that_were_renewed_while_the_clock_was_ahead_are_warned_of(
+    site: TahoeStorage,
+) -> None:
+    run("tahoe_check", "--add-lease")
+    ahead = "UPDATE runs SET summary = json_set(summary, '$.oldest', ?)"
+    record = default_record(site.options.root.fingerprint)
+    with closing(sqlite3.connect(record)) as database, database:
+        database.execute(ahead, (time.time() + 365 * 86400,))
+    made = status()
+    assert made.status == 1
+    assert "run tahoe_check --add-lease" in problems(made)[0]
+
+
 def test_a_gateway_that_is_away_is_critical(
     site: TahoeStorage, settings: Settings
 ) -> None:
