@@ -432,6 +432,31 @@ def test_a_passphrase_that_is_no_text_is_refused_and_not_told(
     assert "xff" not in made.err
 
 
+@pytest.mark.parametrize("name", ["passphrase", "saved"])
+def test_a_file_that_cant_be_read_is_named(
+    name: str, site: TahoeStorage, tmp_path: Path
+) -> None:
+    export(tmp_path)
+    (tmp_path / name).unlink()
+    made = restore(tmp_path)
+    assert (made.status, made.out) == (1, "")
+    assert f"{tmp_path / name}' can't be read: No such file" in made.err
+    assert "default" not in made.err
+
+
+def test_where_nobody_can_be_asked_for_the_passphrase_its_file_is_asked_for(
+    site: TahoeStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(prompt: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("getpass.getpass", closed)
+    made = run("tahoe_root", "export", str(tmp_path / "saved"))
+    assert made.status == 2
+    assert "give --passphrase-file" in made.err
+    assert not (tmp_path / "saved").exists()
+
+
 def test_a_short_passphrase_is_refused(site: TahoeStorage, tmp_path: Path) -> None:
     (tmp_path / "passphrase").write_text("short")
     made = export(tmp_path)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import getpass
 import json
 import os
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from tahoestorage.backends.tahoe import TahoeStorage
 from tahoestorage.care.rootsnapshot import Restoration, RootSnapshot, take
-from tahoestorage.display import shown
+from tahoestorage.display import reason, shown
 from tahoestorage.management.secretfile import new_secret_file
 from tahoestorage.management.storecommand import (
     CTRL_C,
@@ -147,7 +148,8 @@ class Command(StoreCommand):
         output: Path,
         passphrase_file: Path | None,
     ) -> dict[str, Any]:
-        text = Secret(file.read_text("ascii", errors="replace"))
+        with _errors_of_reading(file):
+            text = Secret(file.read_text("ascii", errors="replace"))
         snapshot = RootSnapshot.opened(
             text, _passphrase(passphrase_file, confirm=False)
         )
@@ -209,6 +211,17 @@ class Command(StoreCommand):
             raise CommandError(". ".join(texts))
 
 
+@contextmanager
+def _errors_of_reading(file: Path) -> Iterator[None]:
+    """Turn an OSError into a CommandError that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise CommandError(
+            f"{shown(str(file))} can't be read: {reason(error)}", returncode=FAILED
+        ) from None
+
+
 def _passphrase(file: Path | None, *, confirm: bool) -> Secret:
     """Return the passphrase, a secret. Raises CommandError."""
     try:
@@ -228,8 +241,16 @@ def _passphrase(file: Path | None, *, confirm: bool) -> Secret:
 
 def _read_passphrase(file: Path | None, *, confirm: bool) -> Secret:
     if file is not None:
-        return Secret(file.read_text("utf-8").strip())
-    text = Secret(getpass.getpass("Passphrase: "))
-    if confirm and getpass.getpass("The same again: ") != text:
+        with _errors_of_reading(file):
+            return Secret(file.read_text("utf-8").strip())
+    try:
+        text = Secret(getpass.getpass("Passphrase: "))
+        again = getpass.getpass("The same again: ") if confirm else text
+    except EOFError:
+        raise CommandError(
+            "Nobody can be asked for the passphrase here: give --passphrase-file FILE.",
+            returncode=USAGE,
+        ) from None
+    if again != text:
         raise CommandError("The two passphrases differ.", returncode=USAGE)
     return text
