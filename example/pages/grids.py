@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from tahoestorage.care.livecounts import live_counts
-from tahoestorage.care.record import PastCheck, default_record
+from tahoestorage.care.record import PastCheck
 from tahoestorage.care.status import GridStatus, status_of
 from tahoestorage.storage import TahoeStorage
 
@@ -46,10 +46,9 @@ def grid_of(alias: str) -> GridSummary | None:
         storage = storages[alias]
         if not isinstance(storage, TahoeStorage):
             return None
-        record = default_record(storage.options.root.fingerprint)
+        found = status_of(alias, storage)
     except (ImproperlyConfigured, OSError):
         return None  # That it does not respond, another line says.
-    found = status_of(alias, storage, record)
     return GridSummary(
         alias,
         found.gateway,

@@ -124,9 +124,15 @@ def default_record(fingerprint: str) -> Path:
     """Return where the record of a root is kept, by the root cap's fingerprint.
 
     In ``$XDG_STATE_HOME/tahoestorage``. Source: the XDG Base Directory Specification.
+    Raises OSError where there is no home directory.
     """
     state = os.environ.get("XDG_STATE_HOME", "")
-    home = Path(state) if os.path.isabs(state) else Path.home() / ".local/state"
+    try:
+        home = Path(state) if os.path.isabs(state) else Path.home() / ".local/state"
+    except RuntimeError:
+        raise OSError(
+            "there is no home directory; set XDG_STATE_HOME or give --state"
+        ) from None
     return home / "tahoestorage" / f"check-{fingerprint}.sqlite3"
 
 

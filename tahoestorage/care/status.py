@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import math
 import sqlite3
@@ -14,7 +15,7 @@ from typing import Any
 from tahoestorage.backends.tahoe import TahoeStorage
 from tahoestorage.cache.contents import FOLDER
 from tahoestorage.cache.inspection import InspectedDisk, InspectedTier, TierStats
-from tahoestorage.care.record import PastCheck, past_checks
+from tahoestorage.care.record import PastCheck, default_record, past_checks
 from tahoestorage.care.verdicts import State, judge
 from tahoestorage.config.settings import CacheOptions
 from tahoestorage.display import reason, shown
@@ -141,12 +142,19 @@ def tiers_of(cache: CacheOptions) -> list[InspectedTier]:
     return tiers
 
 
-def status_of(alias: str, storage: TahoeStorage, record: Path) -> GridStatus:
+def status_of(
+    alias: str, storage: TahoeStorage, record: Path | None = None
+) -> GridStatus:
     """Ask a storage's gateway, look at its cache and at the ``record`` of its checks.
 
+    That is the one of its root by default, which nobody has who has no home directory.
     A few requests, none of which changes anything. Raises nothing of the grid's: what
     fails is a problem in the status.
     """
+    if record is None:
+        root = storage.options.root
+        with contextlib.suppress(OSError):
+            record = default_record(root.fingerprint)
     status = GridStatus(alias, storage.options.base_url)
     try:
         _look_at_grid(storage, status)
@@ -161,7 +169,7 @@ def status_of(alias: str, storage: TahoeStorage, record: Path) -> GridStatus:
             text = f"the cache at {stats.place} is not used: {stats.error}"
             status.problems.append((Level.WARNING, text))
     try:
-        status.checks = past_checks(record)
+        status.checks = [] if record is None else past_checks(record)
     except (OSError, ValueError, sqlite3.Error) as error:
         text = f"the record of checks, {record}, can't be read: {reason(error)}"
         status.problems.append((Level.WARNING, text))

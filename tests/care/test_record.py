@@ -19,6 +19,7 @@ from tahoestorage.care.record import (
     CheckRecord,
     PastCheck,
     RecordBusy,
+    default_record,
     past_checks,
 )
 from tahoestorage.care.verdicts import WHOLE, State, Verdict
@@ -218,6 +219,16 @@ def test_leases_of_a_check_while_the_clock_was_ahead_let_nobody_wait(
                 oldest,
             )
         assert record.patient_until("") == pytest.approx(now + 4 * DAY, abs=1)
+
+
+def test_without_a_home_directory_the_error_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 2**31 - 7)  # in no user database
+    with pytest.raises(OSError, match="set XDG_STATE_HOME or give --state"):
+        default_record("0" * 16)
 
 
 def test_old_checks_are_forgotten_but_for_the_last_of_each_kind(

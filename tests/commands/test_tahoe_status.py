@@ -313,6 +313,39 @@ def test_leases_that_were_renewed_while_the_clock_was_ahead_are_warned_of(
     assert "run tahoe_check --add-lease" in problems(made)[0]
 
 
+def test_the_record_of_one_storage_is_not_taken_for_that_of_others(
+    site: TahoeStorage, settings: Settings, tmp_path: Path
+) -> None:
+    file = str(tmp_path / "record")
+    run("tahoe_check", "--add-lease", "--state", file)
+    alone = status("--state", file)
+    settings.STORAGES = {**settings.STORAGES, "other": settings.STORAGES["default"]}
+    both = status("--state", file)
+    named = status("default", "--state", file)
+
+    assert (both.status, both.out) == (3, "")
+    assert "Give the ALIAS" in both.err
+    for made in (alone, named):
+        assert made.status == 0
+        assert len(made.json["storages"][0]["checks"]) == 1
+
+
+def test_without_a_home_directory_there_is_no_record(
+    site: TahoeStorage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("XDG_STATE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 2**31 - 7)  # in no user database
+    checked, made = run("tahoe_check"), run("tahoe_status")
+    named = run("tahoe_check", "--state", str(tmp_path / "record"))
+
+    assert checked.status == 4
+    assert "set XDG_STATE_HOME or give --state" in checked.err
+    assert made.status == 0
+    assert "No check is on record here" in made.out
+    assert named.status == 0
+
+
 def test_a_gateway_that_is_away_is_critical(
     site: TahoeStorage, settings: Settings
 ) -> None:

@@ -153,7 +153,7 @@ class Command(StoreCommand):
             since=None if since is None else time.time() - since.total_seconds(),
             jobs=jobs,
         )
-        record = _record(state or default_record(root.best.fingerprint), add_lease)
+        record = _record(state, root.best.fingerprint, add_lease)
         try:
             begun = record.begin(
                 "/".join(plan.path), plan.wanted, repair=repair, restart=restart
@@ -205,7 +205,13 @@ def _teller(progress: Progress) -> Callable[[CheckSummary], None]:
     return tell
 
 
-def _record(path: Path, leases: bool) -> CheckRecord:
+def _record(path: Path | None, root: str, leases: bool) -> CheckRecord:
+    """Open the record at a path, or else that of a root, by its fingerprint."""
+    try:
+        path = path or default_record(root)
+    except OSError as error:
+        text = f"There is no place to note what was checked: {reason(error)}"
+        raise CommandError(text, returncode=NOT_LOOKED) from None
     try:
         return CheckRecord(path, leases=leases)
     except RecordBusy:

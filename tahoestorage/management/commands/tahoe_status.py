@@ -7,17 +7,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError, CommandParser
 from django.utils.module_loading import import_string
 
 from tahoestorage.backends.tahoe import TahoeStorage
-from tahoestorage.care.record import default_record
 from tahoestorage.care.status import GridStatus, status_of
 from tahoestorage.config.settings import backends, storage_of_alias
-from tahoestorage.display import reason, shown_bytes
-from tahoestorage.exceptions import TahoeStorageError
-from tahoestorage.management.storecommand import StoreCommand, add_json
+from tahoestorage.display import shown_bytes
+from tahoestorage.management.storecommand import StoreCommand, add_json, errors_of
 from tahoestorage.management.usage import unexpected_errors_end_with
 
 UNKNOWN = 3
@@ -51,7 +48,8 @@ class Command(StoreCommand):
             "--state",
             type=Path,
             metavar="FILE",
-            help="the file that tahoe_check was given as its own --state, if it was",
+            help="the file that tahoe_check was given as its own --state, if it was; "
+            "needs ALIAS where several storages are on grids",
         )
         add_json(parser)
 
@@ -59,20 +57,24 @@ class Command(StoreCommand):
     def handle(
         self, *, alias: str | None, state: Path | None, json: bool, **options: Any
     ) -> None:
-        found = []
+        on_grids = {}
         for each in [alias] if alias is not None else backends():
-            try:
+            with errors_of(each, UNKNOWN):
                 storage = _storage_on_grid(each, is_named=alias is not None)
                 if storage is not None:
-                    root = storage.options.root
-                    record = state or default_record(root.fingerprint)
-                    found.append(status_of(each, storage, record))
-            except (ImproperlyConfigured, TahoeStorageError, OSError) as error:
-                raise CommandError(
-                    f"{each}: {reason(error)}", returncode=UNKNOWN
-                ) from None
-        if not found:
+                    on_grids[each] = storage
+        if not on_grids:
             raise CommandError("No storage here is on a grid.", returncode=UNKNOWN)
+        if state is not None and len(on_grids) > 1:
+            raise CommandError(
+                f"Give the ALIAS whose checks {state} has: "
+                f"{', '.join(on_grids)} are on a grid.",
+                returncode=UNKNOWN,
+            )
+        found = []
+        for each, storage in on_grids.items():
+            with errors_of(each, UNKNOWN):
+                found.append(status_of(each, storage, state))
         self._print(found, as_json=json)
         worst = max(found, key=lambda each: each.level)
         if worst.level:
