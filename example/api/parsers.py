@@ -13,6 +13,7 @@ from rest_framework import parsers
 from rest_framework.exceptions import APIException, ParseError
 
 from config.formbounds import OF_STRANGERS
+from objects.incoming import Truncated
 from objects.pace import watched
 
 MAX_JSON = 1 << 20  # bytes
@@ -85,15 +86,28 @@ class MultiPartParser(parsers.MultiPartParser):
     def parse(
         self, stream: Any, media_type: str | None = None, parser_context: Any = None
     ) -> Any:
-        """Return fields and files; raises TooSlow, NoRoom and ParseError."""
+        """Return fields and files.
+
+        Raises TooSlow, NoRoom and ParseError; Truncated where the form ended early.
+        """
         with watched(stream, _connection(parser_context)) as body:
             try:
-                return super().parse(body, media_type, parser_context)
+                found = super().parse(body, media_type, parser_context)
             except OSError as error:
                 if error.errno not in FULL:
                     raise
                 logger.exception("There is no room for what a form brings.")
                 raise NoRoom from None
+        # All of it was asked for. Of a form that ends between two of its parts the
+        # others are lost: the file's folder and name, perhaps.
+        request = (parser_context or {})["request"]
+        length = int(request.META.get("CONTENT_LENGTH") or 0)
+        if body.taken < length:
+            for _field, files in found.files.lists():
+                for file in files:
+                    file.close()
+            raise Truncated(f"{body.taken} of {length} bytes arrived.")
+        return found
 
 
 class StreamParser(parsers.BaseParser):

@@ -143,6 +143,7 @@ def test_whoever_stops_sending_is_cut_off(sender: Sender) -> None:
 
 FORM = {"to": "POST /api/v1/objects/", "kind": "multipart/form-data; boundary=b"}
 FILE = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+TOKEN = "a" * 32
 
 
 def test_whoever_stops_sending_a_form_is_cut_off(sender: Sender) -> None:
@@ -194,13 +195,48 @@ def test_a_large_form_of_a_stranger_is_refused_before_it_comes(sender: Sender) -
         assert connection.recv(4096).startswith(b"HTTP/1.1 413 ")
 
 
-def test_whoever_hangs_up_on_a_form_leaves_nothing(sender: Sender) -> None:
-    body = FILE + b"x" * 50_000
+@pytest.mark.parametrize(
+    "end",
+    [
+        "",
+        "\r\n--b\r\n",
+        '\r\n--b\r\nContent-Disposition: form-data; name="fol',
+        '\r\n--b\r\nContent-Disposition: form-data; name="name"\r\n\r\nlong',
+    ],
+    ids=["file", "boundary", "headers", "value"],
+)
+def test_whoever_hangs_up_on_a_form_leaves_nothing(sender: Sender, end: str) -> None:
+    body = FILE + b"x" * 50_000 + end.encode()
     with sender.sending("Content-Length: 100000", body, **FORM) as connection:
         connection.shutdown(socket.SHUT_WR)
-        assert answer(connection)[0] == 400
+        assert answer(connection) == (400, "The body ended too early.")
 
     assert not any(sender.left())
+
+
+@pytest.mark.parametrize(
+    ("kind", "form"),
+    [
+        (
+            "application/x-www-form-urlencoded",
+            f"csrfmiddlewaretoken={TOKEN}&username=ann&pass",
+        ),
+        (
+            FORM["kind"],
+            '--b\r\nContent-Disposition: form-data; name="csrfmiddlewaretoken"'
+            f"\r\n\r\n{TOKEN}\r\n--b\r\n",
+        ),
+    ],
+    ids=["fields", "parts"],
+)
+def test_a_form_of_a_page_that_breaks_off_is_refused(
+    sender: Sender, kind: str, form: str
+) -> None:
+    head = f"Content-Length: {len(form) + 9}\r\nCookie: csrftoken={TOKEN}"
+    to = "POST /accounts/sign-in/"
+    with sender.sending(head, form.encode(), to=to, kind=kind) as connection:
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 400 ")
 
 
 def test_a_form_without_a_length_is_refused(sender: Sender) -> None:

@@ -11,7 +11,7 @@ from unittest import mock
 
 import pytest
 
-from config.senders import BODY, WatchedForms
+from config.senders import SLOW, WatchedForms
 from objects import pace
 from objects.pace import PIECE, watched
 
@@ -85,9 +85,9 @@ def test_a_form_that_comes_too_slowly_is_cut_off_however_it_is_read(
             "gunicorn.socket": here,
             "wsgi.input": Slowly(b"x" * 10_000),
         }
-        assert WatchedForms(application)(form, told) == [BODY]
+        assert WatchedForms(application)(form, told) == [SLOW[1]]
 
-    assert told.call_args.args[0] == "408 Request Timeout"
+    assert told.call_args.args[0] == "408 Request Timeout" == SLOW[0]
     # A minute, and the look that follows.
     assert now[0] == pytest.approx(settings.UPLOAD_PATIENCE, abs=2)
     assert not looking
