@@ -10,7 +10,7 @@ from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 
 from api.problems import Problem, as_problem
-from objects.conditions import content_etag
+from objects.conditions import content_etag, content_modified
 from objects.models import StoredObject, Version
 from tahoestorage.serving import serve
 
@@ -36,7 +36,7 @@ def download(
             filename=found.name,
             redirect=settings.PUBLIC_LINKS,
             size=version.size,
-            modified=version.created_at,
+            modified=content_modified(found, version),
         )
     except Http404:
         logger.error("The store %s lacks version %s", version.store, version.pk)

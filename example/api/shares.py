@@ -30,7 +30,7 @@ from api.idempotency import makes_once
 from api.problems import MEDIA_TYPE, as_problem
 from objects import access
 from objects.access import Access
-from objects.conditions import content_etag
+from objects.conditions import content_etag, content_modified
 from sharing import links
 from sharing.models import STATES, ShareLink
 from tahoestorage.serving import serve
@@ -256,7 +256,7 @@ def opened(request: HttpRequest, link: ShareLink) -> HttpResponseBase:
         as_attachment=True,
         etag=content_etag(version),
         size=version.size,
-        modified=version.created_at,
+        modified=content_modified(link.object, version),
     )
     response = as_problem(response)
     # Once a link is revoked, no cache goes on to serve it. And it never leads to the

@@ -16,7 +16,7 @@ from accounts.access import user_of
 from events import access
 from events.access import Access
 from events.models import Event, Part, Speaker
-from objects.conditions import content_etag
+from objects.conditions import content_etag, content_modified
 from objects.models import StoredObject, Version
 from pages.contents import small
 from pages.kinds import has_thumbnail
@@ -124,7 +124,7 @@ def media(request: HttpRequest, pk: int, kind: type[Part]) -> HttpResponseBase:
         etag=content_etag(version),
         filename=file.name,
         size=version.size,
-        modified=version.created_at,
+        modified=content_modified(file, version),
         max_age=PHOTO_SECONDS if is_photo and part.event.published else None,
     )
 

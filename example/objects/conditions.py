@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.utils.http import parse_etags
 
@@ -23,6 +24,17 @@ def object_etag(found: StoredObject) -> str:
 def content_etag(version: Version | None) -> str | None:
     """Return the strong ETag of an object's content; None where there is none yet."""
     return None if version is None else f'"{version.object_id.hex}.{version.number}"'
+
+
+def content_modified(found: StoredObject, version: Version) -> datetime:
+    """Return when what is read under the object's or the version's address changed.
+
+    An old version that is made the current one changes the object's content later than
+    it was uploaded itself. That the object was renamed counts, too, and does no harm.
+    """
+    if found.current_id != version.pk:
+        return version.created_at
+    return max(version.created_at, found.updated_at)
 
 
 @dataclass(frozen=True)

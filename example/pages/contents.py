@@ -16,7 +16,7 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_safe
 
 from objects import access
-from objects.conditions import content_etag
+from objects.conditions import content_etag, content_modified
 from objects.models import StoredObject, Version
 from pages import thumbnails
 from pages.files import stored_versions
@@ -79,6 +79,7 @@ def sent(
             filename=found.name,
             # A page shows what is the site's own, and no bucket's.
             redirect=as_attachment and settings.PUBLIC_LINKS,
+            modified=content_modified(found, version),
         )
     except Http404:
         logger.error("The store %s lacks version %s", version.store, version.pk)

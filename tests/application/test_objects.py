@@ -13,8 +13,10 @@ import pytest
 from django.core.files.storage import storages
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.http import http_date
 from rest_framework.test import APIClient
 
 from accounts.models import Tenant, User
@@ -382,6 +384,32 @@ def test_versions_are_listed_downloaded_and_restored(
     listed = api.get(f"{url}versions/").json()["results"]
     assert [(one["number"], one["size"]) for one in listed] == [(3, 3), (2, 7)]
     assert count_rightly(user) == (10, 1)
+
+
+def test_whoever_asks_by_date_gets_what_was_restored(
+    api: APIClient, user: User, client: Client
+) -> None:
+    for content in (b"one", b"two two"):
+        url = made(api, content=content)
+    now = timezone.now().replace(microsecond=0)
+    Version.objects.filter(number=1).update(created_at=now - timedelta(hours=2))
+    Version.objects.filter(number=2).update(created_at=now - timedelta(hours=1))
+    StoredObject.objects.update(updated_at=now - timedelta(hours=1))
+    client.force_login(user)
+    found = StoredObject.objects.get()
+    pages = (client, f"/files/{found.pk}/download/"), (api, f"{url}content/")
+    seen = [one.get(address)["Last-Modified"] for one, address in pages]
+    since = {"If-Modified-Since": seen[1]}
+    assert seen == [http_date((now - timedelta(hours=1)).timestamp())] * 2
+    for one, address in pages:
+        assert one.get(address, headers=since).status_code == 304
+
+    api.post(f"{url}versions/1/restore/")
+
+    for one, address in pages:
+        assert body(one.get(address, headers=since)) == b"one"
+    # What is not the current one is as old as it was.
+    assert api.get(f"{url}versions/2/content/", headers=since).status_code == 304
 
 
 def test_the_oldest_versions_beyond_the_limit_go(api: APIClient, user: User) -> None:
