@@ -15,7 +15,22 @@ from rest_framework.response import Response
 from objects.conditions import Conditions
 
 
-class WithETag(viewsets.GenericViewSet[Any]):
+class OneAtATime(viewsets.GenericViewSet[Any]):
+    """A view of rows that are changed by one request at a time."""
+
+    def row_locked(self, *, may_be_named: bool = False) -> Any:
+        """Return the row as it is, locked in this transaction; raises Http404.
+
+        ``may_be_named`` lets others make rows that refer to it meanwhile: who changes a
+        user locks that row, and puts it into groups then.
+        """
+        pk = self.get_object().pk
+        rows = self.get_queryset().model._default_manager
+        get_object_or_404(rows.select_for_update(no_key=may_be_named), pk=pk)
+        return self.get_object()  # As it is since nobody else changes it.
+
+
+class WithETag(OneAtATime):
     """A view of rows that are changed one at a time, each with its ETag.
 
     The ETag is of what the API lets anybody change, and not of what changes by itself,
@@ -56,9 +71,6 @@ class WithETag(viewsets.GenericViewSet[Any]):
 
         Raises Http404, and Unmet where it is not as the request's ``If-Match`` says.
         """
-        pk = self.get_object().pk
-        rows = self.get_queryset().model._default_manager.select_for_update()
-        get_object_or_404(rows, pk=pk)
-        row = self.get_object()  # As it is since nobody else changes it.
+        row = self.row_locked()
         Conditions.of(self.request.headers).check(self.etag_of(row))
         return row

@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError, QuerySet
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
-from rest_framework import mixins, serializers, viewsets
+from rest_framework import mixins, serializers
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -20,7 +20,7 @@ from accounts import access, tenants
 from accounts.administrators import slug_for
 from accounts.models import Tenant, TenantGroup, User
 from api import documented
-from api.etags import WithETag
+from api.etags import OneAtATime, WithETag
 from api.idempotency import makes_once
 from api.problems import Problem
 from api.users import Visible
@@ -177,11 +177,7 @@ class GroupSerializer(serializers.ModelSerializer[TenantGroup]):
         validators: ClassVar[list[Any]] = []
 
 
-class GroupViewSet(
-    mixins.ListModelMixin,
-    mixins.RetrieveModelMixin,
-    viewsets.GenericViewSet[TenantGroup],
-):
+class GroupViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, OneAtATime):
     """The groups of the tenants that one administers."""
 
     serializer_class = GroupSerializer
@@ -214,9 +210,10 @@ class GroupViewSet(
         self.save(group, fields, Action.GROUP_CREATE)
         return Response(GroupSerializer(group).data, status=201)
 
+    @transaction.atomic
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change its name, or who is in it."""
-        group = self.get_object()
+        group = self.row_locked(may_be_named=True)
         given = self.get_serializer(group, data=request.data, partial=True)
         given.is_valid(raise_exception=True)
         fields = dict(given.validated_data)
@@ -228,12 +225,13 @@ class GroupViewSet(
         return Response(GroupSerializer(self.get_object()).data)
 
     @extend_schema(responses={204: None})
+    @transaction.atomic
     def destroy(self, request: Request, pk: str) -> Response:
         """Remove a group, and what was granted to it."""
-        group, me = self.get_object(), cast(User, request.user)
-        with transaction.atomic():
-            record(Action.GROUP_DELETE, group, tenant_id=group.tenant_id, actor=me)
-            group.delete()
+        group = self.row_locked(may_be_named=True)
+        me = cast(User, request.user)
+        record(Action.GROUP_DELETE, group, tenant_id=group.tenant_id, actor=me)
+        group.delete()
         return Response(status=204)
 
     def save(self, group: TenantGroup, fields: dict[str, Any], act: Action) -> None:

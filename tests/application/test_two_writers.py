@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
+import psycopg
 import pytest
 import requests
 
@@ -136,6 +138,62 @@ def test_of_writers_with_a_condition_one_succeeds(
     # A repeat that comes while the first is under way is told so.
     assert {response.status_code for response in once} <= {201, 409}
     assert {response.json()["version"] for response in once if response.ok} == {1}
+
+
+IS_WAITED_FOR = """
+SELECT EXISTS (
+    SELECT FROM pg_locks
+    WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))
+)
+"""
+
+
+RENAMED = ("UPDATE accounts_tenantgroup SET label = 'Authors' WHERE group_ptr_id = %s",)
+REMOVED = (
+    "DELETE FROM accounts_tenantgroup WHERE group_ptr_id = %s",
+    "DELETE FROM auth_group WHERE id = %s",
+)
+
+
+def meanwhile(
+    url: str,
+    statements: tuple[LiteralString, ...],
+    pk: int,
+    request: Callable[[], requests.Response],
+) -> requests.Response:
+    """Change a row; commit that once the request waits for it, and return its response.
+
+    The request has read by then what it reads without a lock.
+    """
+    with psycopg.connect(url) as other, ThreadPoolExecutor(1) as pool:
+        for statement in statements:
+            assert other.execute(statement, [pk]).rowcount == 1
+        sent = pool.submit(request)
+        deadline = time.monotonic() + 60
+        while other.execute(IS_WAITED_FOR).fetchone() != (True,):
+            assert time.monotonic() < deadline
+            assert not sent.done()
+            time.sleep(0.02)
+        other.commit()
+        return sent.result()
+
+
+def test_a_group_is_changed_as_it_is_by_then(
+    environment: Environment, url: str, tmp_path: Path
+) -> None:
+    with served(environment, tmp_path / "site.log") as site:
+        send = ask(site, environment)
+        pk = send("POST", "groups/", json={"name": "Writers"}).json()["id"]
+
+        def change() -> requests.Response:
+            return send("PATCH", f"groups/{pk}/", json={"members": []})
+
+        changed = meanwhile(url, RENAMED, pk, change)
+        gone = meanwhile(url, REMOVED, pk, change)
+        left = send("GET", "groups/").json()["results"]
+
+    assert (changed.status_code, changed.json()["name"]) == (200, "Authors")
+    assert (gone.status_code, left) == (404, [])
 
 
 @pytest.mark.parametrize("order", ["-created_at", "size"])
