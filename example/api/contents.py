@@ -28,7 +28,7 @@ from api.serializers import (
     ObjectSerializer,
     described,
 )
-from api.serving import download
+from api.serving import OfAnyKind, download
 from objects import access, finding, names, storing
 from objects.access import Access
 from objects.conditions import Conditions, content_etag
@@ -39,7 +39,7 @@ UNKNOWN_TYPE = "application/octet-stream"
 _TYPE = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}(?:\s*;[ -~]*)?", re.ASCII)
 
 
-class ObjectContentView(APIView):
+class ObjectContentView(OfAnyKind):
     """An object's newest content."""
 
     parser_classes = (StreamParser,)

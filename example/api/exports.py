@@ -126,6 +126,11 @@ class ExportViewSet(
     search_fields = ("label",)
     lookup_value_regex = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
+        """Refuse nobody who downloads an archive: it is of the kind that it is."""
+        force = force or self.action == "content"
+        return super().perform_content_negotiation(request, force=force)
+
     def get_queryset(self) -> QuerySet[Export]:
         return access.visible(self.request.user).select_related("job", "event")
 

@@ -14,14 +14,13 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from accounts.access import user_of
 from accounts.counting import address_of
 from accounts.models import User
 from accounts.tokenversions import is_version_of, version_of
 from api import documented
-from api.serving import download
+from api.serving import OfAnyKind, download
 from api.throttles import AnonymousThrottle, UserThrottle
 from objects import access
 from objects.models import StoredObject, Version
@@ -69,7 +68,7 @@ def _given_to(request: Any) -> int | None:
     return None if found is None else found[1]
 
 
-class LinkView(APIView):
+class LinkView(OfAnyKind):
     """A content by a link; the link is what allows it."""
 
     authentication_classes = ()

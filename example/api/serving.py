@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from django.conf import settings
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
+from rest_framework.request import Request
+from rest_framework.views import APIView
 
 from api.problems import Problem, as_problem
 from objects.conditions import content_etag, content_modified
@@ -15,6 +18,14 @@ from objects.models import StoredObject, Version
 from tahoestorage.serving import serve
 
 logger = logging.getLogger(__name__)
+
+
+class OfAnyKind(APIView):
+    """A view that responds with a file; errors are problems all the same."""
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
+        """Refuse nobody for it: a file is of the kind that it is."""
+        return super().perform_content_negotiation(request, force=True)
 
 
 def download(

@@ -20,7 +20,6 @@ from rest_framework import mixins, serializers, viewsets
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts import logins
 from accounts.access import user_of
@@ -28,6 +27,7 @@ from accounts.models import User
 from api import documented
 from api.idempotency import makes_once
 from api.problems import MEDIA_TYPE, as_problem
+from api.serving import OfAnyKind
 from objects import access
 from objects.access import Access
 from objects.conditions import content_etag, content_modified
@@ -155,15 +155,11 @@ class ShareLinkViewSet(
         links.revoke(instance, actor=user_of(self.request))
 
 
-class ShareView(APIView):
+class ShareView(OfAnyKind):
     """What a share link leads to; what is refused is a page where a browser asks."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
-
-    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
-        """Refuse nobody for it: a file is of the kind that it is."""
-        return super().perform_content_negotiation(request, force=True)
 
     def finalize_response(
         self, request: Request, response: Any, *args: Any, **kwargs: Any

@@ -23,6 +23,7 @@ from api.serializers import (
     VersionSerializer,
     shown,
 )
+from api.serving import OfAnyKind
 from objects import access, changing
 from objects.access import Access
 from objects.conditions import Conditions
@@ -44,7 +45,7 @@ class VersionsView(generics.ListAPIView[Version]):
         return found.versions.filter(state=Version.State.STORED)
 
 
-class VersionContentView(APIView):
+class VersionContentView(OfAnyKind):
     """The content of one version."""
 
     @extend_schema(

@@ -45,6 +45,7 @@ from jobs.running import claim, run, run_waiting
 from jobs.work import Work
 from objects import changing
 from tahoestorage.backends.s3.unfinished import unfinished
+from tests.application.callers import client_of
 from tests.application.stores import KINDS, names_in, put, store_entry
 
 pytestmark = pytest.mark.django_db
@@ -92,6 +93,19 @@ def files_in(export: Export) -> dict[tuple[str, str], bytes]:
             (one["folder"], one["name"]): zipped.read(one["path"])
             for one in said["files"]
         }
+
+
+def test_whoever_accepts_only_an_archive_gets_it(user: User) -> None:
+    fill(user)
+    export = exported(user)
+    api, url = client_of(user), f"/api/v1/exports/{export.pk}/"
+    only = {"Accept": "application/zip"}
+
+    archive = api.get(f"{url}content/", headers=only)
+
+    assert archive.status_code == 200
+    assert b"".join(archive) == content_of(export)
+    assert api.get(url, headers=only).status_code == 406
 
 
 def counts(tenant: Tenant) -> tuple[int, int]:

@@ -412,6 +412,16 @@ def test_whoever_asks_by_date_gets_what_was_restored(
     assert api.get(f"{url}versions/2/content/", headers=since).status_code == 304
 
 
+def test_whoever_accepts_only_the_files_kind_gets_it(api: APIClient) -> None:
+    url, only = made(api), {"Accept": "text/plain"}
+    link = api.get(f"{url}content/?link=true").json()["url"]
+
+    for address in (f"{url}content/", f"{url}versions/1/content/", link):
+        assert body(api.get(address, headers=only)) == b"one"
+    missing = api.get(f"{url}versions/9/content/", headers=only)
+    assert (missing.status_code, missing.json()["status"]) == (404, 404)
+
+
 def test_the_oldest_versions_beyond_the_limit_go(api: APIClient, user: User) -> None:
     for number in range(5):
         url = made(api, content=b"x" * (number + 1))
