@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
 import django_filters
@@ -11,6 +12,7 @@ from django.db.models import UUIDField
 from django_filters.rest_framework import DjangoFilterBackend, FilterSet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
+from rest_framework.filters import SearchFilter
 
 
 @extend_schema_field(OpenApiTypes.INT)
@@ -21,6 +23,27 @@ class IdFilter(django_filters.NumberFilter):
 
     def get_max_validator(self) -> MaxValueValidator:
         return MaxValueValidator((1 << 63) - 1)  # What a column can have.
+
+
+class NormalField(forms.CharField):
+    """Takes a text in Unicode's form NFC, which names and folders have (`names`)."""
+
+    def to_python(self, value: Any) -> str:
+        return unicodedata.normalize("NFC", super().to_python(value) or "")
+
+
+class NormalFilter(django_filters.CharFilter):
+    """Finds names and folders whichever form they are asked for in."""
+
+    field_class = NormalField
+
+
+class NormalSearch(SearchFilter):
+    """Searches names and folders so."""
+
+    def get_search_terms(self, request: Any) -> list[str]:
+        terms = super().get_search_terms(request)
+        return [unicodedata.normalize("NFC", term) for term in terms]
 
 
 class IdFilterSet(FilterSet):

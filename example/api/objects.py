@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
-from django_filters import CharFilter
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, parsers, viewsets
 from rest_framework.decorators import action
@@ -16,7 +15,7 @@ from accounts import quotas
 from accounts.access import user_of
 from api import contents, documented
 from api.bodies import check_size, has_body, length_of, limit
-from api.filters import IdFilterSet
+from api.filters import Filters, IdFilterSet, NormalFilter, NormalSearch
 from api.idempotency import was_done
 from api.parsers import JSONParser, MultiPartParser
 from api.serializers import (
@@ -38,7 +37,9 @@ FORM = 64 << 10  # bytes; what a form has beside its file: names, headers, bound
 class ObjectFilter(IdFilterSet):
     """What a list of objects may be limited to."""
 
-    folder__startswith = CharFilter(method="in_folders")
+    folder = NormalFilter()
+    name = NormalFilter()
+    folder__startswith = NormalFilter(method="in_folders")
 
     class Meta:
         model = StoredObject
@@ -66,6 +67,7 @@ class ObjectViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[StoredObject]
     queryset = StoredObject.objects.none()
     parser_classes = (JSONParser,)
     lookup_value_regex = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+    filter_backends = (Filters, NormalSearch)
     filterset_class = ObjectFilter
     search_fields = ("name", "folder")
     ordering_fields = ("name", "size", "created_at", "updated_at")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -152,7 +153,8 @@ def objects_in(user: User, place: ListedFolder) -> QuerySet[StoredObject]:
         found = seen(user, each=True).filter(folder=place.folder)
     else:
         found = seen(user)
-        for word in place.search.split():
+        # As names are.
+        for word in unicodedata.normalize("NFC", place.search).split():
             found = found.filter(Q(name__icontains=word) | Q(folder__icontains=word))
         found = found.filter(finding.below(place.folder))
     return found.order_by(*SORTS[place.sort]).select_related("current")

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import unicodedata
 import uuid
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import quote
 
 import pytest
+from django.http import QueryDict
 from django.urls import get_resolver, reverse
 from django.utils import timezone
 from django_filters import ModelChoiceFilter, ModelMultipleChoiceFilter
 
 from accounts.models import TenantGroup
 from api.filters import Filters
+from pages.listing import ListedFolder, objects_in
 from sharing import links
 from tests.application.callers import (
     ADMINISTRATOR,
@@ -84,6 +88,27 @@ def test_ids_of_the_own_tenant_find_their_rows(
         others = ids(callers, VIEWER)[field]
         found = callers[TENANT_ADMINISTRATOR].api.get(url, {field: others}).json()
         assert VIEWER in str(found) if field == "groups" else found["results"] == []
+
+
+@pytest.mark.parametrize(
+    "asked",
+    ["folder=", "folder__startswith=", "search=", "name="],
+)
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_paths_are_found_in_either_form_of_their_letters(
+    callers: Callers, asked: str, form: Literal["NFC", "NFD"]
+) -> None:
+    api, made = callers[ADMINISTRATOR].api, unicodedata.normalize("NFD", "Entwürfe")
+    url = f"/api/v1/content/{quote(made)}/{quote(made)}"
+    assert api.put(url, b"x", content_type="text/plain").status_code == 201
+
+    sought = quote(unicodedata.normalize(form, "Entwürfe"))
+    listed = api.get(f"{reverse('api:object-list')}?{asked}{sought}").json()
+
+    (found,) = listed["results"]
+    assert found["name"] == unicodedata.normalize("NFC", made)
+    page = ListedFolder.of(QueryDict(f"q={sought}"))
+    assert objects_in(callers[ADMINISTRATOR].user, page).get().name == found["name"]
 
 
 def views(patterns: Any = None) -> list[Any]:
