@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import Any, cast
 
@@ -29,14 +30,15 @@ from uploads import deferring, direct, finishing
 from uploads.leases import Busy, expiry
 from uploads.models import Upload
 
+# Headers and their signatures have ASCII alone.
+_TYPE = re.compile(r"^[\w.+-]{1,127}/[\w.+-]{1,127}\Z", re.ASCII)
+
 
 class NewDirectSerializer(NamedSerializer):
     """An object to be uploaded directly."""
 
     size = serializers.IntegerField(min_value=0, help_text="Bytes, exactly.")
-    content_type = serializers.RegexField(
-        r"^[\w.+-]{1,127}/[\w.+-]{1,127}\Z", default=UNKNOWN_TYPE
-    )
+    content_type = serializers.RegexField(_TYPE, default=UNKNOWN_TYPE)
 
     def validate_size(self, value: int) -> int:
         if value > limit():

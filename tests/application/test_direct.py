@@ -488,6 +488,7 @@ def test_it_is_signed_while_no_row_is_locked(
         ("name", "a/b", 400),
         ("folder", "..", 400),
         ("content_type", "text/plain\r\nX: y", 400),
+        ("content_type", "текст/plain", 400),
     ],
 )
 def test_what_is_not_valid_is_refused(
