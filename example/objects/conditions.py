@@ -22,8 +22,14 @@ def object_etag(found: StoredObject) -> str:
 
 
 def content_etag(version: Version | None) -> str | None:
-    """Return the strong ETag of an object's content; None where there is none yet."""
-    return None if version is None else f'"{version.object_id.hex}.{version.number}"'
+    """Return the strong ETag of an object's content; None where there is none yet.
+
+    The version's own id is in it: where a database was brought back from a backup,
+    another upload may have the number of one that readers have seen since then.
+    """
+    if version is None:
+        return None
+    return f'"{version.object_id.hex}.{version.number}.{version.pk.hex[:12]}"'
 
 
 def content_modified(found: StoredObject, version: Version) -> datetime:

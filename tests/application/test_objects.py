@@ -412,6 +412,23 @@ def test_whoever_asks_by_date_gets_what_was_restored(
     assert api.get(f"{url}versions/2/content/", headers=since).status_code == 304
 
 
+def test_an_etag_is_of_one_content_where_the_database_came_from_a_backup(
+    api: APIClient,
+) -> None:
+    url = made(api)
+    seen = put(api, "notes/a.txt", b"since the backup").headers["ETag"]
+    version = Version.objects.get(number=2)
+    StoredObject.objects.update(current=Version.objects.get(number=1))
+    version.delete()
+
+    again = put(api, "notes/a.txt", b"after it came back").headers["ETag"]
+
+    assert Version.objects.filter(number=2).exists()
+    assert again == api.get(f"{url}content/")["ETag"] != seen
+    known = {"If-None-Match": seen}
+    assert body(api.get(f"{url}content/", headers=known)) == b"after it came back"
+
+
 def test_whoever_accepts_only_the_files_kind_gets_it(api: APIClient) -> None:
     url, only = made(api), {"Accept": "text/plain"}
     link = api.get(f"{url}content/?link=true").json()["url"]
