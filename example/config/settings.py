@@ -85,6 +85,7 @@ INSTALLED_APPS = [
     "events",
     "exports",
 ]
+FILE_UPLOAD_HANDLERS = ["config.formfiles.InMemory", "config.formfiles.OnDisk"]
 MIDDLEWARE = [
     # First: a load balancer asks by plain HTTP, and by an address of this host.
     "config.health.Health",

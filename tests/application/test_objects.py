@@ -429,6 +429,18 @@ def test_an_etag_is_of_one_content_where_the_database_came_from_a_backup(
     assert body(api.get(f"{url}content/", headers=known)) == b"after it came back"
 
 
+@pytest.mark.parametrize("size", [9, 3 << 20], ids=["in memory", "on disk"])
+def test_a_form_cuts_no_name(api: APIClient, size: int) -> None:
+    class File(io.BytesIO):
+        name = f"{'n' * 300}.txt"
+
+    response = api.post(LIST, {"file": File(b"x" * size)}, format="multipart")
+
+    assert response.status_code == 400
+    assert response.json()["detail"] == "A name has at most 255 bytes."
+    assert not StoredObject.objects.exists()
+
+
 def test_whoever_accepts_only_the_files_kind_gets_it(api: APIClient) -> None:
     url, only = made(api), {"Accept": "text/plain"}
     link = api.get(f"{url}content/?link=true").json()["url"]
