@@ -524,3 +524,36 @@ def test_a_session_that_has_ended_leads_to_sign_in(ann: WatchedPage) -> None:
     page.get_by_role("link", name="photos").click()
 
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_back_leads_to_a_list_that_works(ann: WatchedPage) -> None:
+    page = ann.page
+    page.goto("/files/")
+    page.get_by_role("link", name="papers", exact=True).click()
+    expect(page.get_by_role("heading", name="papers", exact=True)).to_be_visible()
+
+    page.go_back()
+
+    expect(page.get_by_role("heading", name="Files", exact=True)).to_be_visible()
+    expect(page.locator("#list")).to_have_attribute("data-folder", "")
+    page.get_by_role("link", name="New folder").click()
+    dialog = page.get_by_role("dialog", name="New folder")
+    expect(dialog).to_be_visible()
+
+    page.go_forward()
+
+    expect(page.get_by_role("heading", name="papers", exact=True)).to_be_visible()
+    expect(dialog).to_be_hidden()
+
+
+def test_back_after_the_session_has_ended_leads_to_sign_in(ann: WatchedPage) -> None:
+    page = ann.page
+    page.goto("/files/")
+    page.get_by_role("link", name="papers", exact=True).click()
+    expect(page.get_by_role("heading", name="papers", exact=True)).to_be_visible()
+    page.context.clear_cookies()
+
+    page.go_back()
+
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    expect(page.get_by_role("banner")).to_have_count(1)

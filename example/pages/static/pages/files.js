@@ -23,7 +23,9 @@ document.addEventListener("htmx:afterSwap", (event) => {
   if (event.detail.target !== dialog || dialog.open) return;
   dialog.showModal();
 });
-document.addEventListener("close-dialog", () => dialog?.close());
+for (const name of ["close-dialog", "htmx:historyRestore"]) {
+  document.addEventListener(name, () => dialog?.close());
+}
 dialog?.addEventListener("close", () => {
   dialog.replaceChildren();
   // The element that opened it may have been put there anew meanwhile.

@@ -81,14 +81,20 @@ let hadFocus = false;
 
 document.addEventListener("htmx:beforeSwap", (event) => {
   hadFocus = document.activeElement !== document.body;
-  // The session has ended: what came is the page to sign in, for the whole window.
-  const page = document.querySelector("meta[name=sign-in]")?.content;
-  const { xhr } = event.detail;
-  if (page && xhr.responseURL && new URL(xhr.responseURL).pathname === page) {
-    event.detail.shouldSwap = false;
-    window.location.reload();
-  }
+  if (!hasEnded(event.detail.xhr)) return;
+  event.detail.shouldSwap = false;
+  window.location.reload();
 });
+// "Back" to a list asks for it anew.
+document.addEventListener("htmx:historyCacheMissLoad", (event) => {
+  if (hasEnded(event.detail.xhr)) window.location.reload();
+});
+
+// Whether the session has ended: what came is the page to sign in, for the whole window.
+function hasEnded(xhr) {
+  const page = document.querySelector("meta[name=sign-in]")?.content;
+  return page && xhr.responseURL && new URL(xhr.responseURL).pathname === page;
+}
 
 document.addEventListener("htmx:afterSettle", (event) => {
   const { target } = event.detail;
