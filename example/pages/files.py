@@ -22,7 +22,7 @@ from objects.models import StoredObject, Version
 from pages import listing
 from pages.kinds import extension_of, preview_of
 from pages.listing import ListedFolder
-from pages.showing import is_part, part, shown
+from pages.showing import shown
 from sharing import links
 from sharing.models import ShareLink
 
@@ -115,8 +115,7 @@ def text(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "text": shown_text,
         "is_cut": (version.size or 0) > TEXT_BYTES,
     }
-    template = "pages/_text.html" if is_part(request) else "pages/text.html"
-    return part(request, template, context)
+    return shown(request, "text", context)
 
 
 @login_required

@@ -63,7 +63,7 @@ def shown(
     template: str,
     context: dict[str, Any],
     *,
-    target: str,
+    target: str | None = None,
     status: int = 200,
 ) -> HttpResponse:
     """Return ``pages/NAME.html``, or ``pages/_NAME.html`` where htmx asks."""

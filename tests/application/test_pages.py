@@ -343,6 +343,23 @@ def test_htmx_gets_the_part_alone_with_the_messages(user: User) -> None:
     assert 'hx-swap-oob="innerHTML:#messages"' in response.text
     assert "was deleted" in response.text
     assert response.headers["HX-Retarget"] == "#list"
+    # And what loads by itself, and says nothing, leaves the message where it is.
+    assert "#messages" not in browser.get("/files/", headers=HTMX).text
+
+
+def test_the_text_of_a_file_is_one_whole_page_or_a_part(user: User) -> None:
+    found, browser = put(user, b"dear all", "letter.txt", "").object, browser_of(user)
+    address = f"/files/{found.pk}/text/"
+
+    page, part = browser.get(address), browser.get(address, headers=HTMX)
+
+    assert page.text.rstrip().endswith("</html>")
+    assert "dear all" in page.text
+    assert page.text.count('id="messages"') == 1
+    assert "hx-swap-oob" not in page.text
+    assert "dear all" in part.text
+    assert "<html" not in part.text
+    assert "HX-Retarget" not in part.headers
 
 
 @pytest.mark.parametrize("kind", KINDS)

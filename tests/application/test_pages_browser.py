@@ -248,6 +248,9 @@ def test_a_deletion_is_undone_from_its_message(ann: WatchedPage) -> None:
     message.get_by_role("button", name="Undo").click()
 
     expect(page.get_by_role("link", name=re.compile("^read me.txt"))).to_be_visible()
+    expect(message).to_contain_text("is back")
+    page.get_by_role("link", name="papers", exact=True).click()
+    expect(message).not_to_contain_text("is back")
 
 
 def test_files_are_dropped_and_each_shows_its_progress(ann: WatchedPage) -> None:

@@ -61,6 +61,12 @@ document.addEventListener("click", (event) => {
   document.getElementById("main").focus({ preventScroll: true });
 });
 
+// Whoever goes elsewhere leaves what was said behind, as with a page that is loaded. What
+// loads by itself does not, so that there is time to undo something.
+document.addEventListener("htmx:pushedIntoHistory", () => {
+  document.getElementById("messages")?.replaceChildren();
+});
+
 // A field is copied; the button says so.
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
