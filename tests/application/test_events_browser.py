@@ -151,6 +151,38 @@ def test_an_event_is_made_by_the_keyboard_alone(
     expect(photo).to_have_js_property("naturalWidth", 40)
 
 
+def test_a_form_that_is_under_way_is_not_sent_again(
+    site: Site, browser_page: MakePage
+) -> None:
+    watched = browser_page(site.address)
+    page = watched.page
+    watched.sign_in(ORGANISER)
+    page.goto(f"{EVENTS}new/")
+    page.get_by_label("Name").fill("Slow Day")
+    page.get_by_label("Beginning").fill("2026-05-01T10:30")
+    page.get_by_label("Place").fill("Cellar")
+
+    # The last to hear of it: whether the browser would send it.
+    refused = page.evaluate(
+        """() => {
+            const form = document.querySelector("main form");
+            const refused = [];
+            document.addEventListener("submit", (event) => {
+                refused.push(event.defaultPrevented);
+                event.preventDefault();
+            });
+            form.requestSubmit();
+            form.requestSubmit();
+            // Who comes back to the page may send it again.
+            window.dispatchEvent(new PageTransitionEvent("pageshow"));
+            form.requestSubmit();
+            return refused;
+        }"""
+    )
+
+    assert refused == [False, True, False]
+
+
 def test_what_is_moved_keeps_the_focus_and_is_told(
     site: Site, browser_page: MakePage
 ) -> None:

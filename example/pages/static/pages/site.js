@@ -81,6 +81,21 @@ document.addEventListener("click", async (event) => {
   }
 });
 
+// A second click on a slow network would have it done twice. Whoever stopped it may send
+// it again after a time, and at once on a page that is shown again.
+const SENDING = 30_000; // milliseconds
+const underWay = new Set();
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (event.defaultPrevented || !form.matches("[method=post]:not([data-upload])")) return;
+  if (underWay.has(form)) event.preventDefault();
+  else {
+    underWay.add(form);
+    setTimeout(() => underWay.delete(form), SENDING);
+  }
+});
+window.addEventListener("pageshow", () => underWay.clear());
+
 // ---- htmx
 
 let hadFocus = false;
