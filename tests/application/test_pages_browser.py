@@ -434,6 +434,25 @@ def test_what_is_refused_says_why(ann: WatchedPage, tmp_path: Path) -> None:
     ann.errors.clear()  # The browser tells of the status.
 
 
+def test_an_upload_that_has_given_up_says_so(ann: WatchedPage, tmp_path: Path) -> None:
+    page, file = ann.page, tmp_path / "lost.bin"
+    file.write_bytes(b"lost")
+    page.clock.install()
+    page.route("**/files/uploads/**", lambda route: route.abort())
+    page.goto("/files/")
+    page.get_by_label("Upload files").set_input_files(file)
+    item = page.get_by_role("region", name="Uploads").get_by_role("listitem")
+    expect(item).to_contain_text("It goes on by itself")
+
+    retry = item.get_by_role("button", name="Try again lost.bin")
+    while not retry.is_visible():
+        page.clock.run_for(60_000)
+
+    expect(item).to_contain_text("Not uploaded: the connection was lost")
+    expect(item).not_to_contain_text("It goes on by itself")
+    ann.errors.clear()  # The browser tells of each attempt.
+
+
 def test_a_link_is_shared_and_revoked(ann: WatchedPage, browser: Browser) -> None:
     page = ann.page
     page.goto("/files/")

@@ -360,7 +360,7 @@ function setUp(form) {
 
   function why(error) {
     const response = error.originalResponse;
-    if (!response) return words.offline;
+    if (!response) return words.lost;
     const status = response.getStatus();
     if (status === 401 || status === 403) return words.signedOut;
     const failed = words.failed.replace("{status}", status);
