@@ -7,12 +7,14 @@ it; it keeps large files of it in temporary ones.
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlsplit, urlunsplit
 
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
 from accounts import access, quotas
@@ -50,8 +52,23 @@ class FormBounds:
         if isinstance(request.user, User):
             return _of_user(request, request.user, length)
         if not request.path_info.startswith(OPEN):
-            return redirect_to_login(request.get_full_path())
+            return redirect_to_login(_page_of(request))
         return _too_large(request) if length > OF_STRANGERS else None
+
+
+def _page_of(request: HttpRequest) -> str:
+    """Return the path of this site's page that the form is on, "/" where none is told.
+
+    Where the form is sent to may take nothing else, and what was in it is gone.
+    """
+    page = request.headers.get("Referer", "")
+    is_ours = url_has_allowed_host_and_scheme(
+        page, {request.get_host()}, require_https=request.is_secure()
+    )
+    if not is_ours:
+        return "/"
+    parts = urlsplit(page)
+    return urlunsplit(("", "", parts.path, parts.query, "")) or "/"
 
 
 def _length(request: HttpRequest) -> int:

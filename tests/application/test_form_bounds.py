@@ -26,9 +26,11 @@ class Unread(io.BytesIO):
         raise AssertionError("The body was read.")
 
 
-def announce(client: Any, path: str, length: int, kind: str = MULTIPART) -> Any:
+def announce(
+    client: Any, path: str, length: int, kind: str = MULTIPART, **more: Any
+) -> Any:
     """Send the head of a form; raises AssertionError where its body is read."""
-    body: dict[str, Any] = {"wsgi.input": Unread(), "CONTENT_LENGTH": str(length)}
+    body = {"wsgi.input": Unread(), "CONTENT_LENGTH": str(length), **more}
     return client.generic("POST", path, content_type=kind, CONTENT_TYPE=kind, **body)
 
 
@@ -57,13 +59,39 @@ def test_a_large_form_of_a_stranger_is_refused_unread(
 
 
 @pytest.mark.parametrize("path", ["/files/upload/", "/events/new/"])
+@pytest.mark.parametrize(
+    ("page", "next"),
+    [
+        ("http://testserver/files/?folder=papers", "/files/%3Ffolder%3Dpapers"),
+        ("http://testserver", "/"),
+        *[(told, "/") for told in ("", "http://elsewhere.example/files/", "http://[")],
+    ],
+)
 def test_a_form_of_a_stranger_is_read_where_strangers_have_something_to_say(
-    db: None, path: str
+    db: None, path: str, page: str, next: str
 ) -> None:
-    led = announce(stranger(), path, 10)
+    """And whoever signs in is led to the page that the form is on."""
+    led = announce(stranger(), path, 10, HTTP_REFERER=page)
 
     assert led.status_code == 302
-    assert led.headers["Location"] == f"/accounts/sign-in/?next={path}"
+    assert led.headers["Location"] == f"/accounts/sign-in/?next={next}"
+
+
+def test_who_signs_in_again_after_sending_a_form_is_led_to_a_page(
+    callers: Callers,
+) -> None:
+    user, browser = callers[ADMINISTRATOR].user, Client()
+    given = {"username": user.username, "password": "a password of tests"}
+    page = "http://testserver//elsewhere.example/"
+
+    for told in ("", "http://testserver/files/", page):
+        led = announce(browser, "/files/upload/", 10, HTTP_REFERER=told)
+        place = browser.post(led.headers["Location"], given).headers["Location"]
+
+        assert place.startswith("/")
+        assert not place.startswith("//")
+        assert browser.get(place, follow=True).status_code == 200
+        browser.logout()
 
 
 def test_a_stranger_signs_in_by_a_form(callers: Callers) -> None:
