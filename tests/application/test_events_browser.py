@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.application.browser import LOOKS, MakePage, Theme
+from tests.application.browser import DESK, LOOKS, MakePage, Theme, WatchedPage
 from tests.application.site import (
     EVENT,
     EVENTS,
@@ -203,3 +203,31 @@ def test_what_is_moved_keeps_the_focus_and_is_told(
     expect(button).to_be_focused()
     page.reload()
     expect(names.nth(1)).to_have_text(first)
+
+
+def test_what_was_open_is_sent_after_signing_in_again_in_another_window(
+    site: Site, browser_page: MakePage
+) -> None:
+    watched = browser_page(site.address)
+    form = watched.page
+    watched.sign_in(ORGANISER)
+    form.goto(f"{EVENTS}cellar-day/add-photo/#main")
+    form.get_by_label("Name").fill("Late Comer")
+    form.get_by_label("Photo").set_input_files(
+        {"name": "late.png", "mimeType": "image/png", "buffer": image("PNG")}
+    )
+    event = form.context.new_page()
+    event.goto(EVENT)
+    names = event.locator("#speakers-list li > span")
+    first, second = names.nth(0).inner_text(), names.nth(1).inner_text()
+    form.context.clear_cookies()
+    form.get_by_role("button", name="Save").click()
+    expect(form.get_by_text("You are not signed in any more")).to_be_visible()
+    WatchedPage(form.context.new_page(), "light", DESK).sign_in(ORGANISER)
+
+    form.get_by_role("button", name="Save").click()
+    event.get_by_role("button", name=f"Move {first} towards the end").click()
+
+    expect(form.get_by_role("heading", name="Cellar Day")).to_be_visible()
+    expect(form.get_by_text("Late Comer").first).to_be_visible()
+    expect(names.nth(0)).to_have_text(second)

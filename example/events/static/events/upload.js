@@ -60,7 +60,7 @@ function send(form) {
       window.location.assign(place);
       return;
     }
-    if (request.responseURL && request.responseURL !== form.action) {
+    if (request.responseURL && request.responseURL !== form.action.split("#")[0]) {
       status.textContent = words.signedOut;
       return;
     }

@@ -81,6 +81,18 @@ document.addEventListener("click", async (event) => {
   }
 });
 
+// Whoever signs in anew, in another window, has another token against forgery there; the
+// pages that are open send that of the cookie.
+const token = () => document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1];
+function renew(event) {
+  const field = event.target.elements.namedItem("csrfmiddlewaretoken");
+  if (field) field.value = token() ?? field.value;
+}
+document.addEventListener("submit", renew, true); // before any script reads the form
+document.addEventListener("htmx:configRequest", (event) => {
+  if (token()) event.detail.headers["X-CSRFToken"] = token();
+});
+
 // A second click on a slow network would have it done twice. Whoever stopped it may send
 // it again after a time, and at once on a page that is shown again.
 const SENDING = 30_000; // milliseconds
