@@ -215,6 +215,30 @@ def test_the_keyboard_alone_renames_a_file_and_focus_comes_back(
     ann.errors[:] = [one for one in ann.errors if "422" not in one]
 
 
+def test_what_fails_in_a_dialog_is_said_in_it(ann: WatchedPage) -> None:
+    page = ann.page
+    page.goto("/files/?folder=papers")
+    page.get_by_role("link", name="New folder").click()
+    dialog = page.get_by_role("dialog", name="New folder")
+    dialog.get_by_label("Name").fill("later")
+    page.route("**/files/new-folder/**", lambda route: route.fulfill(status=503))
+    dialog.get_by_role("button", name="Go there").click()
+    alert = dialog.get_by_role("alert")
+    expect(alert).to_have_text(re.compile("did not respond"))
+
+    page.unroute("**/files/new-folder/**")
+    page.route("**/files/new-folder/**", lambda route: route.fulfill(status=403))
+    dialog.get_by_role("button", name="Go there").click()
+
+    expect(alert).to_have_text("That is not allowed.")
+    expect(page.get_by_role("main").get_by_text("not allowed")).to_have_count(1)
+    page.unroute("**/files/new-folder/**")
+    dialog.get_by_role("button", name="Go there").click()
+    expect(dialog).to_be_hidden()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    ann.errors.clear()  # The browser tells of the statuses.
+
+
 def test_a_form_that_is_sent_as_soon_as_it_is_there_stays_in_its_dialog(
     ann: WatchedPage,
 ) -> None:

@@ -28,13 +28,21 @@ document.addEventListener("say", ({ detail }) => say(detail.text, detail.kind));
 
 function say(text, kind = "info", passes = false) {
   const place = document.getElementById("messages");
+  // What is behind an open dialog is not seen, and not read out.
+  const dialog = document.querySelector("dialog[open]");
+  const before = dialog?.querySelector(":scope > [data-said]");
   // What asks each second and fails says so once.
-  if (!place || place.textContent.trim() === text) return;
+  const said = dialog ? before : place;
+  if (!place || said?.textContent.trim() === text) return;
   const item = document.createElement("p");
   item.className = `message ${kind}`;
   item.textContent = text;
   if (passes) item.dataset.passes = "";
-  place.replaceChildren(item);
+  if (!dialog) return place.replaceChildren(item);
+  item.dataset.said = "";
+  item.setAttribute("role", "alert");
+  before?.remove();
+  dialog.prepend(item);
 }
 
 // Menus: closed by Escape, by a click elsewhere, and when the focus leaves them.
