@@ -7,7 +7,7 @@ import uuid
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -22,7 +22,7 @@ from objects.models import StoredObject, Version
 from pages import listing
 from pages.kinds import extension_of, preview_of
 from pages.listing import ListedFolder
-from pages.showing import shown
+from pages.showing import shown, wants_dialog
 from sharing import links
 from sharing.models import ShareLink
 
@@ -55,7 +55,17 @@ def files(request: HttpRequest) -> HttpResponse:
         "administered": allowed(user, ids, Access.ADMINISTER),
         "here": place.url(),
     }
-    return shown(request, "list", context, target="list")
+    response = shown(request, "list", context, target="list")
+    if wants_dialog(request) and place.folder != folder_shown(request):
+        # The dialog for a new folder led here, and closes: it is gone to.
+        response["HX-Push-Url"] = place.url()
+    return response
+
+
+def folder_shown(request: HttpRequest) -> str:
+    """Return the folder of the page on which htmx asks, "" where none is told."""
+    query = request.headers.get("HX-Current-URL", "").partition("?")[2]
+    return ListedFolder.of(QueryDict(query.partition("#")[0])).folder
 
 
 def allowed(user: User, ids: list[uuid.UUID], wanted: Access) -> set[uuid.UUID]:

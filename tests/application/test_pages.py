@@ -347,6 +347,26 @@ def test_htmx_gets_the_part_alone_with_the_messages(user: User) -> None:
     assert "#messages" not in browser.get("/files/", headers=HTMX).text
 
 
+@pytest.mark.parametrize(
+    ("shown", "pushed"),
+    [("", True), ("papers", True), ("papers/new&sort=size", False)],
+)
+def test_what_a_dialog_leads_to_has_its_address(
+    user: User, shown: str, pushed: bool
+) -> None:
+    page = f"http://testserver/files/?folder={shown}"
+    headers = HTMX | {"HX-Current-URL": page, "HX-Target": "dialog"}
+
+    led = browser_of(user).get("/files/?folder=papers/new", headers=headers)
+    loaded = browser_of(user).get(
+        "/files/?folder=papers/new", headers=headers | {"HX-Target": "list"}
+    )
+
+    address = "/files/?folder=papers%2Fnew" if pushed else None
+    assert led.headers.get("HX-Push-Url") == address
+    assert "HX-Push-Url" not in loaded.headers
+
+
 def test_the_text_of_a_file_is_one_whole_page_or_a_part(user: User) -> None:
     found, browser = put(user, b"dear all", "letter.txt", "").object, browser_of(user)
     address = f"/files/{found.pk}/text/"

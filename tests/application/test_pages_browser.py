@@ -592,6 +592,22 @@ def test_back_leads_to_a_list_that_works(ann: WatchedPage) -> None:
     expect(dialog).to_be_hidden()
 
 
+def test_a_new_folder_is_gone_to_and_left_by_back(ann: WatchedPage) -> None:
+    page = ann.page
+    page.goto("/files/?folder=papers")
+    page.get_by_role("link", name="New folder").click()
+    dialog = page.get_by_role("dialog", name="New folder")
+    dialog.get_by_label("Name").fill("of 2027")
+    dialog.get_by_role("button", name="Go there").click()
+
+    expect(page.get_by_role("heading", name="of 2027")).to_be_visible()
+    expect(page).to_have_url(re.compile("folder=papers%2Fof\\+2027$"))
+    page.go_back()
+
+    expect(page.get_by_role("heading", name="papers", exact=True)).to_be_visible()
+    expect(page).to_have_url(re.compile("folder=papers$"))
+
+
 def test_back_after_the_session_has_ended_leads_to_sign_in(ann: WatchedPage) -> None:
     page = ann.page
     page.goto("/files/")
