@@ -23,6 +23,8 @@ from jobs.turns import ORDER, Priority, not_ended, turn_for
 
 LEASE = timedelta(seconds=20)
 RENEWED = 5.0  # seconds
+FURTHEST = timedelta(hours=1)
+"""What is further ahead, a clock that was wrong has put there."""
 STATE = Job.State
 FEW = 8
 """Of so many jobs that wait, others that claim at the same time leave one."""
@@ -39,9 +41,10 @@ class Seen(enum.Enum):
 def run_out(now: datetime) -> Q:
     """Return the condition for leases that have run out.
 
-    One that ends later than any that is given now was given by a clock that was ahead.
+    One that ends much later than any that is given now was given by a clock that was
+    ahead.
     """
-    return Q(lease_until__lte=now) | Q(lease_until__gt=now + 2 * LEASE)
+    return Q(lease_until__lte=now) | Q(lease_until__gt=now + FURTHEST)
 
 
 def open_jobs(now: datetime) -> QuerySet[Job]:

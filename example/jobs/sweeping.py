@@ -17,7 +17,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from jobs import ending, kinds, leases, running, sending
+from jobs import ending, kinds, leases, sending
 from jobs.models import Job, Period
 from jobs.starting import start
 from jobs.turns import ORDER, not_ended
@@ -59,9 +59,7 @@ def sweep() -> Swept:
         state=STATE.WAITING, token=None, lease_until=None, sent_at=None, due_at=now
     )
     # What waits for longer than any job does was put there by a clock that was ahead.
-    early = not_ended().filter(
-        state=STATE.WAITING, due_at__gt=now + 2 * running.LONGEST_PAUSE
-    )
+    early = not_ended().filter(state=STATE.WAITING, due_at__gt=now + leases.FURTHEST)
     swept.put_back += early.update(due_at=now)
     swept.started = start_periodic(now)
     if sending.has_broker():

@@ -102,6 +102,8 @@ def upload_through_restart(browser: Browser, address: str, file: Path) -> Outcom
 
     def after_cut(made: int) -> None:
         relay.target = f"http://127.0.0.1:{alone.server_address[1]}"
+        # None that the browser still has leads past it.
+        relay.hang_up()
 
     def asked() -> None:
         if not alone.left:

@@ -136,7 +136,7 @@ def fill_status() -> None:
         at = now - timedelta(minutes=ago)
         Failure.objects.create(at=at, source=source, count=count, text=text)
     whose = {"owner": cleo, "tenant": cleo.tenant, "kind": "exports.export"}
-    tomorrow, state = now + timedelta(days=1), Job.State
+    soon, state = now + timedelta(minutes=45), Job.State
     for more in (
         {
             "state": state.FAILED,
@@ -146,12 +146,12 @@ def fill_status() -> None:
         },
         {
             "state": state.RUNNING,
-            "lease_until": tomorrow,
+            "lease_until": soon,
             "started_at": now,
             "done": 3 << 28,
             "of": 1 << 30,
         },
-        {"state": state.WAITING, "due_at": tomorrow, "kind": "exports.import"},
+        {"state": state.WAITING, "due_at": soon, "kind": "exports.import"},
         {"state": state.CANCELLED, "finished_at": now},
     ):
         Job.objects.create(**(whose | more))
