@@ -91,7 +91,7 @@ def test_the_page_has_a_row_for_each_day() -> None:
         assert {cells[each] for each in unknown} <= {"\N{EN DASH}"}, row[0]
         assert {cells[each] for each in must_be_0.difference(unknown)} == {"0"}, row[0]
         assert cells["Acknowledged"] != "0", row[0]
-    (ratio,) = re.findall(r"change took ([\d.]+) times", PAGE.read_text())
+    (ratio,) = re.findall(r"save took ([\d.]+) times", PAGE.read_text())
     assert float(ratio) <= checks.LONGEST
 
 
@@ -161,14 +161,23 @@ def test_a_day_that_breaks_off_has_a_row_that_says_so(tmp_path: Path) -> None:
 
 
 class Staged:
-    """A stage on which changes take ``beside`` seconds beside a check, and 1 alone."""
+    """A stage on which saves take ``beside`` seconds beside a check, and 1 alone.
+
+    Other changes take no time.
+    """
 
     def __init__(self, beside: float) -> None:
         self.outcome = DayOutcome(acknowledged=1)
         now = time.monotonic()
-        took = [(now, 1.0), (now + 20.0, beside)]
+        save, delete = 1, 5
+        took = [(now, save, 1.0), (now + 20.0, save, beside)]
+        took += [(now, delete, 0.0), (now + 20.0, delete, 0.0)] * 2
         self.history = SimpleNamespace(
-            done=[{"begun": at, "at": at + each} for at, each in took] * SAVES
+            done=[
+                {"number": number, "begun": at, "at": at + each}
+                for at, number, each in took
+            ]
+            * SAVES
         )
         self.rests = [(now, now + 10.0)]
 
@@ -186,7 +195,7 @@ class Staged:
 
 
 @pytest.mark.parametrize(("beside", "is_well"), [(1.4, True), (2.0, False)])
-def test_a_day_on_which_a_check_slows_changes_down_too_much_is_not_well(
+def test_a_day_on_which_a_check_slows_saves_down_too_much_is_not_well(
     beside: float, is_well: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage = Staged(beside)

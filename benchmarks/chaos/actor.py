@@ -37,6 +37,8 @@ from tahoestorage.storage import TahoeStorage
 # A literal, a small file and larger ones; a directory has so many saves of one writer.
 SIZES, TOGETHER = (40, 3_000, 3_000, 100_000), 25
 PAUSE = 0.05  # seconds after an error
+# Of eight changes one replaces, one deletes and one moves a file; the rest are saves.
+KINDS, REPLACE, DELETE, MOVE = 8, 3, 5, 7
 RECENT = 10
 PASSES, RESTED = 8, 8
 BACK = 7200.0  # seconds
@@ -71,6 +73,11 @@ class Traced(logging.Handler):
             self._record.add("uploaded")
 
 
+def is_save(number: int) -> bool:
+    """Whether a writer's change of that number is a save. All of its first ones are."""
+    return number % KINDS not in (REPLACE, DELETE, MOVE)
+
+
 class Writer:
     """Saves, replaces, moves and deletes files of its own, and records each of it.
 
@@ -86,16 +93,18 @@ class Writer:
     def change(self) -> None:
         """Make one change."""
         self._number += 1
-        kind = self._number % 8 if len(self._mine) > 4 else 0
-        old = self._chance.choice(list(self._mine)) if kind in (3, 5, 7) else ""
+        kind = (
+            0 if is_save(self._number) or len(self._mine) < 5 else self._number % KINDS
+        )
+        old = self._chance.choice(list(self._mine)) if kind else ""
         directory = f"{self._task.who}/{self._number // TOGETHER}"
         new = f"{directory}/{self._number}.bin"
-        if kind == 3:
+        if kind == REPLACE:
             content = self._content()
             self._make(old, _digest(content), lambda: self._replace(old, content))
-        elif kind == 5:
+        elif kind == DELETE:
             self._make(old, None, lambda: self._storage.delete(old))
-        elif kind == 7:
+        elif kind == MOVE:
             moved = self._mine[old]
             self._make(new, moved, lambda: self._storage.move(old, new), old)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 
+from benchmarks.chaos.actor import is_save
 from benchmarks.chaos.day import Day
 from benchmarks.chaos.stage import Stage
 
@@ -13,7 +14,7 @@ PAUSE = 0.3  # seconds
 WELL = {"0", "1"}
 LOST = "3"
 LONGEST = 1.5
-"""A change beside a check may take so many times as long as alone."""
+"""A save beside a check may take so many times as long as alone."""
 
 
 def beside_checks(stage: Stage) -> None:
@@ -28,6 +29,8 @@ def beside_checks(stage: Stage) -> None:
     stage.wait(lambda: len(stage.history.done) >= SAVES)
     alone, beside = [], []
     for line in stage.history.done:
+        if not is_save(line["number"]):
+            continue
         begun, at = line["begun"], line["at"]
         # In turns, for what else the machine does then hits both.
         if any(begun >= since and at <= until for since, until in told["rests"]):
@@ -38,7 +41,7 @@ def beside_checks(stage: Stage) -> None:
     failed = sum(count for status, count in statuses.items() if status not in WELL)
     stage.outcome.lost += statuses.get(LOST, 0)
     stage.outcome.note = (
-        f"{failed} failed, {statuses.get(LOST, 0)} found something lost; a change took "
+        f"{failed} failed, {statuses.get(LOST, 0)} found something lost; a save took "
         f"{ratio:.2f} times as long as alone"
     )
     stage.outcome.unclear += failed
