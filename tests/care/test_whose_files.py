@@ -15,23 +15,14 @@ from tahoestorage import filenames
 from tahoestorage.config.settings import backends
 from tahoestorage.filenames import names_files
 from tahoestorage.tahoe.children import Link
-from tests.support import commands
-from tests.support.commands import Made
 from tests.support.links import link
 from tests.support.moves import Add, fill
+from tests.support.orphans import found, run
 from tests.support.papers.models import Elsewhere, OldName, Paper, Unmanaged
 
 pytestmark = pytest.mark.django_db
 KINDS = ["disk", "grid", "s3"]
 DAY = 86400
-
-
-def run(*arguments: str) -> Made:
-    return commands.run("storage_orphans", *arguments)
-
-
-def found(*arguments: str) -> dict[str, Any]:
-    return run(*arguments, "--json").json
 
 
 @pytest.fixture

@@ -12,22 +12,13 @@ import pytest
 from django.core.files.storage import FileSystemStorage
 
 from tahoestorage.care import orphans
-from tests.support import commands
-from tests.support.commands import Made
 from tests.support.moves import Add, contents, fill
+from tests.support.orphans import found, run
 from tests.support.papers.models import Paper, Signed
 
 pytestmark = pytest.mark.django_db
 KINDS = ["disk", "grid", "s3"]
 DAY = 86400
-
-
-def run(*arguments: str) -> Made:
-    return commands.run("storage_orphans", *arguments)
-
-
-def found(*arguments: str) -> dict[str, Any]:
-    return run(*arguments, "--json").json
 
 
 @pytest.mark.parametrize("kind", KINDS)

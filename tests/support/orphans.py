@@ -10,10 +10,22 @@ import pytest
 from django.core.files.storage import Storage, storages
 from pytest_django.fixtures import Settings
 
+from tests.support import commands
+from tests.support.commands import Made
 from tests.support.moves import Add
 from tests.support.s3_servers import S3Server
 
 COMMAND = "tahoestorage.management.commands.storage_orphans"
+
+
+def run(*arguments: str) -> Made:
+    """Run the command."""
+    return commands.run("storage_orphans", *arguments)
+
+
+def found(*arguments: str) -> dict[str, Any]:
+    """Run the command, and return what it prints as JSON."""
+    return run(*arguments, "--json").json
 
 
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
