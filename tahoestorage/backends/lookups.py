@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -191,8 +192,11 @@ class Lookups(ObjectStore):
 
     def _urls(self, name: str) -> Namespace:
         # Of another slot than the entry: URLs live longer, and each write to a slot
-        # makes an end of them.
-        return self._namespace.item("url:" + self.key_of(name))
+        # makes an end of them. And to forget them makes an end of their slot's entries.
+        key = self.key_of(name)
+        slot = self._namespace.item(key).slot
+        urls = (self._namespace.item(f"url{n or ''}:{key}") for n in itertools.count())
+        return next(each for each in urls if each.slot != slot)
 
     def _forget_urls(self, name: str) -> None:
         self._entries.forget(self._urls(name))

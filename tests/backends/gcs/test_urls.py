@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -43,6 +44,19 @@ def test_a_url_stays_the_same_for_half_of_its_time(
         monkeypatch.setattr("time.time", lambda later=later: later)
         storage.url("a")
         assert gcs.accounts.calls["signBlob"] == signatures
+
+
+def test_a_save_is_known_whatever_counters_its_urls_share(
+    gcs: GCS, storage: GCSStorage
+) -> None:
+    # The URLs of one name in 16,384 would have the counters of its entry.
+    slot = storage._namespace.item
+    names = (f"{number}" for number in itertools.count())
+    name = next(each for each in names if slot(f"url:{each}").slot == slot(each).slot)
+    save(storage, name, b"content")
+    gcs.front.reset()
+    assert storage.size(name) == 7
+    assert gcs.front.kinds == []
 
 
 def test_urls_differ_by_what_is_asked(gcs: GCS, make: Make) -> None:
