@@ -26,6 +26,7 @@ from accounts.counting import CountsAway
 from accounts.logins import LockedOut
 from accounts.quotas import QuotaExceeded
 from api.throttles import counted
+from jobs.kinds import ForPeople
 from objects.changing import ObjectGone, ObjectNameTaken, PathTaken
 from objects.conditions import Unmet
 from objects.incoming import Truncated
@@ -127,9 +128,10 @@ def _translated(error: Exception) -> Exception:
         )
     if isinstance(error, OSError | TahoeStorageError):
         logger.error("The store failed: %s", error)
-        return Problem(
-            503, _("The store is away. Please try again later."), "store_away"
-        )
+        told = _("The store is away. Please try again later.")
+        if isinstance(error, ForPeople):
+            told = str(error)
+        return Problem(503, told, "store_away")
     return error
 
 

@@ -14,7 +14,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Self
 
-from django.core.files.storage import storages
 from django.utils.translation import gettext as _
 from zipstream import ZIP_STORED, ZipStream, ZipStreamInfo
 from zipstream.ng import (
@@ -24,6 +23,7 @@ from zipstream.ng import (
     sizeEndCentDir64Locator,
 )
 
+from exports import places
 from exports.packed import PackedRows
 from jobs.kinds import ForPeople
 from objects.incoming import CHUNK, IncomingFile
@@ -80,7 +80,7 @@ class Member:
             return
         size, digest = 0, hashlib.sha256()
         try:
-            with storages[self.store].open(self.key) as file:
+            with places.storage_of(self.store).open(self.key) as file:
                 while piece := file.read(CHUNK):
                     size += len(piece)
                     digest.update(piece)
@@ -90,6 +90,11 @@ class Member:
                 _("%(path)s is not there any more. Start the export again.")
                 % {"path": self.path}
             ) from None
+        except places.StoreGone as error:
+            raise SourceAway(
+                _("%(path)s could not be read. %(why)s")
+                % {"path": self.path, "why": error}
+            ) from error
         except (OSError, TahoeStorageError) as error:
             raise SourceAway(
                 _("%(path)s could not be read: its store is away, or damaged.")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-from django.core.files.storage import storages
 from django.db import transaction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from accounts.models import User
 from audit.actions import Action
+from exports import places
 from exports.models import Export
 from exports.starting import note
 from tahoestorage.serving import serve
@@ -22,12 +22,12 @@ def opened(request: HttpRequest, export: Export, user: User) -> HttpResponseBase
     """Return the response to a GET or HEAD of a ready export.
 
     Ranges and conditions are honoured. Each GET is written down, but for ranges that
-    begin behind the first byte. Raises Http404 where the store lacks it, and what the
-    storage raises.
+    begin behind the first byte. Raises Http404 where the store lacks it, StoreGone, and
+    what the storage raises.
     """
     response = serve(
         request,
-        storages[export.store],
+        places.storage_of(export.store),
         export.key,
         as_attachment=True,
         etag=export.etag,

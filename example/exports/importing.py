@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.files.storage import storages
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils.text import slugify
@@ -25,7 +24,7 @@ from audit.actions import Action
 from audit.recording import record
 from events import documents, media
 from events.models import Event, Session, Speaker
-from exports import access, resuming
+from exports import access, places, resuming
 from exports.checking import Checked, NotImportable, check
 from exports.manifest import ArchivedFile
 from exports.models import Export
@@ -83,7 +82,7 @@ def run(work: Work) -> dict[str, Any]:
             _lying_in_event(user, checked, checked.document, work)
 
     try:
-        with storages[store].open(key) as file:
+        with places.storage_of(store).open(key) as file:
             checked = check(file, size, on_read, on_said)
             return _make(user, checked, work)
     except FileNotFoundError:

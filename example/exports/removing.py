@@ -10,7 +10,6 @@ import logging
 from datetime import timedelta
 from typing import NamedTuple
 
-from django.core.files.storage import storages
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -19,6 +18,7 @@ from django.utils.translation import gettext as _
 from accounts import quotas
 from accounts.models import User
 from audit.actions import Action
+from exports import places
 from exports.models import Export
 from exports.starting import note
 from jobs import ending
@@ -76,11 +76,16 @@ def finish(export: Export) -> bool:
     deleted = [delete_key(export, attempt) for attempt in attempts]
     if not all(deleted):
         return False
+    forget(export)
+    return True
+
+
+def forget(export: Export) -> None:
+    """Delete the row of a marked export, whatever its store has of it."""
     with transaction.atomic():
         gone = Export.objects.filter(pk=export.pk, state=STATE.GOING).delete()[0]
         if gone and export.ready_at is not None:
             quotas.release(export.tenant_id, size=export.size, objects=0)
-    return True
 
 
 def end(job: Job) -> None:
@@ -142,7 +147,15 @@ def tidy() -> Tidied:
 def delete_key(export: Export, attempt: int) -> bool:
     """Delete what an attempt wrote, if anything; False where the store can't now."""
     try:
-        storages[export.store].delete(export.key_of(attempt))
+        places.storage_of(export.store).delete(export.key_of(attempt))
+    except places.StoreGone as error:
+        logger.warning(
+            "A part of export %s stays: %s Set it again, or let go of what it had by "
+            "delete_old_exports --forget-store",
+            export.pk,
+            error,
+        )
+        return False
     except Exception:
         logger.exception("A part of export %s stays in its store", export.pk)
         return False

@@ -82,3 +82,33 @@ def delete_old(tell: Callable[[Export], None] = lambda export: None) -> DeletedE
         removing.finish(export)
     deleted.tidied, deleted.left = removing.tidy()
     return deleted
+
+
+def kept_in(alias: str) -> QuerySet[Export]:
+    """Return the exports of a store, but those that are being made."""
+    found = Export.objects.filter(store=alias).exclude(state=STATE.PENDING)
+    return found.order_by("created_at", "pk")
+
+
+def being_made_in(alias: str) -> QuerySet[Export]:
+    """Return the exports that are being made in a store."""
+    return Export.objects.filter(store=alias, state=STATE.PENDING)
+
+
+def forget_store(
+    alias: str, tell: Callable[[Export], None] = lambda export: None
+) -> DeletedExports:
+    """Let the exports of a store be gone, pinned ones too; tell of each.
+
+    For a store that is not set any more: it is not asked, and what it has stays there.
+    """
+    forgotten = DeletedExports()
+    for export in list(kept_in(alias)):
+        # Deleted before, it is in the audit already.
+        if export.state != STATE.GOING and not removing.mark(export, actor=None):
+            continue
+        removing.forget(export)
+        tell(export)
+        forgotten.exports += 1
+        forgotten.bytes += export.size if export.ready_at else 0
+    return forgotten

@@ -11,7 +11,6 @@ import contextlib
 import logging
 from typing import Any
 
-from django.core.files.storage import storages
 from django.db import Error, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -19,7 +18,7 @@ from django.utils.translation import gettext as _
 from accounts import quotas
 from accounts.quotas import QuotaExceeded
 from audit.actions import Action
-from exports import access, removing, sources
+from exports import access, places, removing, sources
 from exports.archive import Archive, SourceFailed, TooMany
 from exports.models import Export
 from exports.sources import Changing, NothingThere, Source
@@ -107,7 +106,7 @@ def begin(export: Export, size: int, files: int, work: Work) -> Export:
 
 
 def _send(export: Export, archive: Archive, work: Work) -> None:
-    storage: Any = storages[export.store]
+    storage = places.storage_of(export.store)
     archive.on_read = lambda: work.progress(archive.taken, archive.size)
     work.progress(0, archive.size)
     if partwise.is_for(storage, archive.size):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from typing import Any
 from urllib.parse import urlencode
@@ -27,6 +28,7 @@ from exports import (
     access,
     downloads,
     importing,
+    places,
     removing,
     retention,
     starting,
@@ -37,6 +39,7 @@ from jobs.models import Job
 from objects import access as object_access
 from objects import names
 
+logger = logging.getLogger(__name__)
 PAGE = 50
 STEP = 5
 """Percent by which the progress that is read out goes on."""
@@ -124,7 +127,12 @@ def download(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
     export = access.find(request.user, pk)
     if export.state != Export.State.READY:
         raise Http404
-    return downloads.opened(request, export, user_of(request))
+    try:
+        return downloads.opened(request, export, user_of(request))
+    except places.StoreGone as error:
+        logger.error("Export %s: %s", export.pk, error)
+        messages.error(request, str(error))
+        return redirect(export)
 
 
 @require_POST

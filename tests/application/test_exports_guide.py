@@ -14,6 +14,7 @@ GUIDE = (
     block("docs/application/exports.md", "sh", 1),
     block("docs/application/exports.md", "sh", 2),
     block("docs/application/exports.md", "sh", 3),
+    block("docs/application/exports.md", "sh", 4),
 )
 
 
@@ -23,6 +24,8 @@ def test_every_command_of_the_guide_does_what_it_says(tmp_path: Path) -> None:
     assert output.splitlines() == [
         "Made ann, administrator of Acme.",
         "ready",
+        "0 exports would go, 0 bytes.",
+        "0 exports are deleted, 0 bytes.",
         "0 exports would go, 0 bytes.",
         '{"exports": 0, "bytes": 0, "tidied": 0, "left": 0}',
         "1",
