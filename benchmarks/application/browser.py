@@ -12,7 +12,7 @@ from benchmarks.application.uploads import MIB, sha256_of, write_random
 from benchmarks.rows import at_least, at_most
 from tahoestorage.testing.grid import LocalGrid
 from tests.application.cutting import upload_with_cuts
-from tests.application.site import ROOT, bare_environment, manage, served
+from tests.application.site import ROOT, bare_environment, manage, served, working
 from tests.support.browser import running_chromium
 
 PIECE = 16.0  # MiB; what the page sends by one request
@@ -42,6 +42,8 @@ def main(arguments: Sequence[str]) -> int:
         file = work / "film.bin"
         write_random(file, given.mib)
         wanted = sha256_of(file)
+        # A worker makes one file of what was sent by many requests.
+        stack.enter_context(working(environment, work / "worker.log"))
         site = stack.enter_context(served(environment, work / "site.log"))
         browser = stack.enter_context(running_chromium())
         outcome = upload_with_cuts(browser, site.address, file)

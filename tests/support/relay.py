@@ -22,8 +22,8 @@ class Relay:
     """Passes connections on to the server at ``target``, an http URL.
 
     While ``cuts`` has a number, the connection by which so many bytes have gone to the
-    server takes it, and both its sides are hung up; then ``after_cut`` is called with
-    the number of cuts made until then.
+    server takes it; ``after_cut`` is called with the number of cuts until then, and
+    both its sides are hung up.
     """
 
     def __init__(
@@ -31,9 +31,12 @@ class Relay:
     ) -> None:
         self.target = target
         self.cuts: list[int] = []
+        self.counts_all = False
+        """Whether a cut counts the bytes of all connections, since the last cut."""
         self.made = 0
         self.passed = 0
         """Bytes that went to the server."""
+        self._uncut = 0
         self._after_cut = after_cut
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: set[socket.socket] = set()
@@ -102,18 +105,21 @@ class Relay:
         with contextlib.suppress(OSError):
             while not is_cut and (data := client.recv(BLOCK)):
                 with self._lock:
-                    if self.cuts and sent + len(data) >= self.cuts[0]:
-                        is_cut = True
-                        data = data[: max(self.cuts.pop(0) - sent, 0)]
+                    before = self._uncut if self.counts_all else sent
+                    self._uncut += len(data)
+                    if self.cuts and before + len(data) >= self.cuts[0]:
+                        is_cut, self._uncut = True, 0
+                        data = data[: max(self.cuts.pop(0) - before, 0)]
                 sent += len(data)
                 server.sendall(data)
                 with self._lock:
                     self.passed += len(data)
-        self._hang_up(client, server)
         if is_cut:
             with self._lock:
                 self.made += 1
+            # Before the client can connect again.
             self._after_cut(self.made)
+        self._hang_up(client, server)
 
     def _pass_down(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
