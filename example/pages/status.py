@@ -24,8 +24,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from accounts import stores
 from accounts.access import administers, operates
 from accounts.models import Tenant, User
+from exports import places
+from exports.models import Export
 from jobs import control
 from jobs.models import Job
 from jobs.turns import ORDER
@@ -189,16 +192,29 @@ def grids(request: HttpRequest) -> HttpResponse:
 
 
 def aliases(user: User) -> list[str]:
-    """Return the stores that the user's files are in; to an operator, all tenants'."""
-    if not operates(user):
-        return [user.tenant.store]
-    used = set(Tenant.objects.values_list("store", flat=True)) | {"default"}
-    return sorted(used & set(settings.STORAGES))
+    """Return the stores of the user's files and exports; to an operator, all tenants'.
+
+    Those too that are not set any more: a row names them.
+    """
+    exports = Export.objects.order_by()
+    if operates(user):
+        tenants = Tenant.objects.all()
+        used = {"default", stores.site_export_alias()}
+        used.update(tenants.values_list("store", flat=True))
+        used.update(tenants.values_list("export_store", flat=True))
+    else:
+        exports = exports.filter(tenant=user.tenant_id)
+        used = {user.tenant.store, places.store_for(user.tenant)}
+    used.update(exports.values_list("store", flat=True).distinct())
+    return sorted(used - {""})
 
 
 def check_store(alias: str) -> Check:
     """Ask a store for a name that nothing has, which no cache answers."""
     began = time.monotonic()
+    if alias not in settings.STORAGES:
+        told = _("It is not set any more, and a tenant or an export names it.")
+        return Check(_("Store “%(alias)s”") % {"alias": alias}, False, told)
     try:
         storage: Any = storages[alias]
         # On a grid `exists` may say no from a directory that the cache knows.

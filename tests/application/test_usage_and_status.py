@@ -282,6 +282,36 @@ def test_a_store_that_is_away_is_said_and_what_it_said_is_not(
     assert "secret-of-the-store" not in page
 
 
+@pytest.mark.parametrize(
+    ("kind", "asked"),
+    [
+        (SUPER_TENANT, ["cold", "default", "gone", "own", "past", "site"]),
+        (TENANT_ADMINISTRATOR, ["cold", "gone", "past"]),
+    ],
+)
+def test_the_stores_of_files_and_of_exports_are_asked(
+    callers: Callers, settings: Settings, kind: str, asked: list[str]
+) -> None:
+    entry = settings.STORAGES["default"]
+    aliases = ("default", "site", "cold", "own", "past", "unused", "staticfiles")
+    settings.STORAGES = dict.fromkeys(aliases, entry)
+    settings.EXPORT_STORAGE = "site"
+    ours = Tenant.objects.filter(pk=callers.tenant.pk)
+    ours.update(store="gone", export_store="cold")
+    Tenant.objects.exclude(pk=callers.tenant.pk).update(export_store="own")
+    Export.objects.create(tenant=callers.tenant, store="past")
+
+    user = User.objects.get(pk=callers[kind].user.pk)
+    checks = browser_of(user).get("/status/checks/").context["checks"]
+
+    assert [one.name for one in checks if one.name != "Cache"] == [
+        f"Store “{alias}”" for alias in asked
+    ]
+    bad = [(one.name, one.told) for one in checks if not one.is_good]
+    told = "It is not set any more, and a tenant or an export names it."
+    assert bad == [("Store “gone”", told)]
+
+
 def test_an_operator_sees_how_a_grid_is_and_others_do_not(
     callers: Callers,
     settings: Settings,
