@@ -30,6 +30,8 @@ class Action(enum.StrEnum):
     SHARE_DOWNLOAD = "share.download"
     EXPORT_START = "export.start"
     EXPORT_READY = "export.ready"
+    EXPORT_FAIL = "export.fail"
+    EXPORT_CANCEL = "export.cancel"
     EXPORT_DOWNLOAD = "export.download"
     EXPORT_PIN = "export.pin"
     EXPORT_DELETE = "export.delete"

@@ -105,6 +105,10 @@ def _end(export: Export, state: Export.State, error: str) -> None:
     """Let it have come to nothing; the caller has locked its row."""
     quotas.give_back(export.tenant_id, size=export.reserved, objects=0)
     Export.objects.filter(pk=export.pk).update(state=state, error=error, reserved=0)
+    if state == STATE.CANCELLED:
+        note(Action.EXPORT_CANCEL, export, None)  # By whom, the job's entry says.
+    else:
+        note(Action.EXPORT_FAIL, export, export.owner)
 
 
 def tidy() -> Tidied:

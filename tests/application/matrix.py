@@ -53,6 +53,8 @@ class Endpoint:
     """Whether it asks for no token: the audit does not name the caller then."""
     records: str = ""
     """What the audit says of it, where it was done."""
+    follows: str = ""
+    """What the audit says besides of what came of it, which nobody did."""
     in_schema: bool = True
     in_bucket: bool = False
     """Whether the tenant's store is a bucket; else it takes no direct uploads."""
@@ -527,6 +529,7 @@ endpoint(
     "401 401 404 404 404 404 200 200 200",
     things={"id": "begun_export"},
     records="job.cancel",
+    follows="export.cancel",
 )
 endpoint(
     "POST",
@@ -566,7 +569,8 @@ def table() -> str:
     for one in TABLE:
         answers = " | ".join(SHOWN.get(answer, answer) for answer in one.answers)
         path = one.path.removeprefix("/api/v1")
-        records = f"`{one.records.rstrip('.')}`" if one.records else ""
+        said = filter(None, (one.records.rstrip("."), one.follows))
+        records = ", ".join(f"`{action}`" for action in said)
         name = f"`{one.method} {path}`" + (" on a bucket" if one.in_bucket else "")
         lines.append(f"| {name} | {answers} | {records} |")
     return "\n".join(lines) + "\n"

@@ -108,6 +108,12 @@ def test_whoever_accepts_only_an_archive_gets_it(user: User) -> None:
     assert api.get(url, headers=only).status_code == 406
 
 
+def audited(export: Export) -> list[str]:
+    """Return what was written down of the export, in that order."""
+    entries = Entry.objects.filter(target_type="export", target_id=str(export.pk))
+    return list(entries.order_by("pk").values_list("action", flat=True))
+
+
 def counts(tenant: Tenant) -> tuple[int, int]:
     tenant.refresh_from_db()
     return tenant.used_bytes, tenant.reserved_bytes
@@ -130,8 +136,7 @@ def test_a_folder_is_exported_into_the_store(user: User, storage: Any) -> None:
     assert export.sha256 == hashlib.sha256(content).hexdigest()
     assert names_in(storage, "exports") == [f"exports/folder/{export.pk}.zip"]
     assert counts(user.tenant) == (before + export.size, 0)
-    actions = Entry.objects.filter(target_id=str(export.pk)).order_by("pk")
-    assert [one.action for one in actions] == ["export.start", "export.ready"]
+    assert audited(export) == ["export.start", "export.ready"]
 
 
 @pytest.mark.parametrize("storage", ["s3"], indirect=True)
@@ -287,6 +292,7 @@ def test_the_quota_counts_it_beforehand(user: User, storage: Any) -> None:
     assert export.state == "failed"
     assert "no room" in export.error
     assert (names_in(storage, "exports"), counts(user.tenant)) == ([], (used, 0))
+    assert audited(export) == ["export.start", "export.fail"]
 
 
 def test_one_that_waits_is_cancelled_at_once(user: User, storage: Any) -> None:
@@ -299,6 +305,9 @@ def test_one_that_waits_is_cancelled_at_once(user: User, storage: Any) -> None:
     export.refresh_from_db()
     assert (export.state, names_in(storage, "exports")) == ("cancelled", [])
     assert not starting.cancel(export, actor=user)
+    assert audited(export) == ["export.start", "export.cancel"]
+    entry = Entry.objects.get(action="job.cancel", target_id=str(export.job_id))
+    assert entry.actor_id == user.pk
 
 
 @on_each_store
@@ -322,6 +331,7 @@ def test_one_that_runs_is_cancelled_and_leaves_nothing(
     export.refresh_from_db()
     assert (export.state, names_in(storage, "exports")) == ("cancelled", [])
     assert counts(user.tenant) == before
+    assert audited(export) == ["export.start", "export.cancel"]
 
 
 def killed(export: Export, storage: Any, attempt: int) -> None:
@@ -434,6 +444,7 @@ def test_given_up_after_many_attempts_it_has_failed(user: User, storage: Any) ->
     export.refresh_from_db()
     assert (export.state, counts(user.tenant)) == ("failed", before)
     assert export.error
+    assert audited(export) == ["export.start", "export.fail"]
     # What the killed one left goes once nobody can write to it any more.
     removing.tidy()
     assert len(names_in(storage, "exports")) == 1
@@ -757,6 +768,7 @@ def test_one_whose_job_ended_without_a_word_has_failed_and_holds_no_room(
     export.refresh_from_db()
     assert (export.state, export.error) == ("failed", "Something went wrong.")
     assert counts(user.tenant) == before
+    assert audited(export) == ["export.start", "export.fail"]
 
 
 def test_one_whose_job_is_gone_has_failed_and_holds_no_room(
@@ -773,6 +785,7 @@ def test_one_whose_job_is_gone_has_failed_and_holds_no_room(
     export.refresh_from_db()
     assert (export.state, counts(user.tenant)) == ("failed", before)
     assert "not there any more" in export.error
+    assert audited(export) == ["export.start", "export.fail"]
     Export.objects.update(created_at=timezone.now() - removing.LATE)
     removing.tidy()
     assert names_in(storage, "exports") == []

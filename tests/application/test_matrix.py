@@ -134,10 +134,13 @@ def check_entries(
     if not (done and endpoint.records):
         assert entries == []
         return
-    assert len(entries) == 1
-    assert entries[0].action.startswith(endpoint.records)
+    *followed, entry = entries  # The newest is the first.
+    assert [(one.action, one.actor_id) for one in followed] == [
+        (action, None) for action in (endpoint.follows,) if action
+    ]
+    assert entry.action.startswith(endpoint.records)
     if not endpoint.anybody:
-        assert entries[0].actor_id == caller.user.pk
+        assert entry.actor_id == caller.user.pk
 
 
 def test_what_is_done_and_its_entry_are_of_one_transaction(
