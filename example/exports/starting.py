@@ -13,6 +13,7 @@ from events.models import Event
 from exports import places
 from exports.models import Export
 from jobs import control
+from jobs.models import Job
 from jobs.starting import start
 
 KIND = "exports.export"
@@ -40,6 +41,13 @@ def _start(export: Export, user: User, tenant: Tenant, site: str) -> Export:
         export.save(force_insert=True)
         note(Action.EXPORT_START, export, user, kind=export.kind)
     return export
+
+
+def begin_again(job: Job) -> None:
+    """Let an export be made still whose job is tried again, unless it is deleted."""
+    came_to_nothing = (Export.State.FAILED, Export.State.CANCELLED)
+    rows = Export.objects.filter(job=job, state__in=came_to_nothing)
+    rows.update(state=Export.State.PENDING, error="")
 
 
 def cancel(export: Export, *, actor: User) -> bool:

@@ -7,16 +7,20 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from exports import importing, removing, retention, running, telling
+from exports import importing, removing, retention, running, starting, telling
 from exports.models import Export
-from exports.starting import KIND
 from jobs.kinds import Failed, Priority, Work, kind, periodic
 from tahoestorage.exceptions import TahoeStorageError
 
 STORE_ERRORS = (OSError, TahoeStorageError)
 
 
-@kind(KIND, retry_on=STORE_ERRORS, ended=removing.end)
+@kind(
+    starting.KIND,
+    retry_on=STORE_ERRORS,
+    ended=removing.end,
+    begun_again=starting.begin_again,
+)
 def export(work: Work) -> dict[str, Any]:
     """Make the archive of an export; its owner is told."""
     rows = Export.objects.select_related("owner__tenant", "tenant", "event")

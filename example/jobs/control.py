@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.models import User
 from audit.actions import Action
 from audit.recording import record
-from jobs import ending, leases, sending
+from jobs import ending, kinds, leases, sending
 from jobs.models import Job
 from jobs.turns import Priority, turn_for
 
@@ -57,6 +57,7 @@ def try_again(job: Job, *, actor: User | None) -> bool:
             state=STATE.WAITING,
             turn=turn_for(job.tenant_id, Priority(job.priority)),
             attempts=0,
+            done=0,
             error="",
             cancel_requested=False,
             started_at=None,
@@ -66,5 +67,16 @@ def try_again(job: Job, *, actor: User | None) -> bool:
         ):
             return False
         record(Action.JOB_RETRY, job, tenant_id=job.tenant_id, actor=actor)
+        _tell(job)
         transaction.on_commit(lambda: sending.send(job.pk), robust=True)
     return True
+
+
+def _tell(job: Job) -> None:
+    """Tell the kind of a job that it is tried again."""
+    try:
+        begun_again = kinds.find(job.kind).begun_again
+    except LookupError:  # Of an app that is gone.
+        return
+    if begun_again is not None:
+        begun_again(job)

@@ -59,6 +59,7 @@ class JobKind:
     retry_on: tuple[type[Exception], ...] = ()
     patience: timedelta = timedelta()
     ended: Callable[[Job], None] | None = None
+    begun_again: Callable[[Job], None] | None = None
     every: timedelta | None = None
     priority: Priority = Priority.AWAITED
 
@@ -72,6 +73,7 @@ def kind(
     retry_on: tuple[type[Exception], ...] = (),
     patience: timedelta = timedelta(),
     ended: Callable[[Job], None] | None = None,
+    begun_again: Callable[[Job], None] | None = None,
     priority: Priority = Priority.AWAITED,
 ) -> Callable[[Run], Run]:
     """Register what does the jobs of that name; it returns the job's result, for JSON.
@@ -80,11 +82,17 @@ def kind(
     database that is away; after any other the job has failed. Such errors never use up
     the last attempt until the job is older than its ``patience``. ``ended`` is called
     once when the job has ended in whatever way, also where no worker had it, and within
-    the transaction that ends it.
+    the transaction that ends it. ``begun_again`` is called when somebody has one tried
+    again that has failed or was cancelled, within the transaction that does it.
     ``priority``: BACKGROUND for what nobody looks at while it is done.
     """
     return _register(
-        name, retry_on=retry_on, patience=patience, ended=ended, priority=priority
+        name,
+        retry_on=retry_on,
+        patience=patience,
+        ended=ended,
+        begun_again=begun_again,
+        priority=priority,
     )
 
 

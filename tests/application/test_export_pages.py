@@ -17,8 +17,9 @@ from django.utils import timezone
 
 from accounts.models import Tenant, User
 from audit.models import Entry
-from exports import importing, starting, telling
+from exports import importing, removing, starting, telling
 from exports.models import Export
+from jobs import control
 from jobs.models import Job
 from jobs.running import run_waiting
 from objects.models import StoredObject
@@ -226,6 +227,44 @@ def test_what_failed_is_said(ann: Client) -> None:
     run_waiting()
 
     assert "no files in this folder" in ann.get(begun["Location"]).content.decode()
+
+
+@pytest.mark.parametrize("was_cancelled", [False, True])
+def test_one_that_is_tried_again_is_being_made(
+    ann: Client, user: User, was_cancelled: bool
+) -> None:
+    export = starting.start_folder(user, "later")
+    url = f"/exports/{export.pk}/"
+    if was_cancelled:
+        starting.cancel(export, actor=user)
+    else:
+        run_waiting()
+    assert "Export again" in ann.get(url).text
+    put(user, b"There now.", "plan.txt", "later")
+
+    assert control.try_again(Job.objects.get(), actor=None)
+
+    page = ann.get(url).text
+    assert f'hx-get="{url}state/"' in page
+    assert 'id="export-cancel"' in page
+    assert "Export again" not in page
+    assert "no files in this folder" not in page
+    assert not removing.delete(export, actor=user)
+    run_waiting()
+    assert 'id="export-download" class="button">' in ann.get(url).text
+
+
+def test_one_that_was_deleted_is_not_made_again(ann: Client, user: User) -> None:
+    export = starting.start_folder(user, "nothing")
+    run_waiting()
+    job = Job.objects.get()
+    assert removing.delete(export, actor=user)
+
+    assert control.try_again(job, actor=None)
+    run_waiting()
+
+    assert ann.get(f"/exports/{export.pk}/").status_code == 404
+    assert not Export.objects.exists()
 
 
 def test_a_folder_that_cannot_be_is_refused_with_a_word(ann: Client) -> None:
