@@ -196,7 +196,11 @@ class ExportViewSet(
         if export.state != Export.State.READY:
             self.refuse(_("It is not ready."))
         user = user_of(request)
-        return as_problem(downloads.opened(request._request, export, user))
+        try:
+            response = downloads.opened(request._request, export, user)
+        except downloads.BytesMissing as error:
+            raise Problem(500, str(error), "missing") from None
+        return as_problem(response)
 
     @extend_schema(
         request=ImportSerializer,

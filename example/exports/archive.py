@@ -87,7 +87,10 @@ class Member:
                     yield piece
         except FileNotFoundError:
             raise SourceFailed(
-                _("%(path)s is not there any more. Start the export again.")
+                _(
+                    "%(path)s is missing in its store. If it was not just deleted, "
+                    "restore it or delete it. Then start the export again."
+                )
                 % {"path": self.path}
             ) from None
         except places.StoreGone as error:

@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
+import logging
 import re
 
 from django.db import transaction
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.translation import gettext as _
 
 from accounts.models import User
 from audit.actions import Action
 from exports import places
 from exports.models import Export
 from exports.starting import note
+from jobs.kinds import ForPeople
 from tahoestorage.serving import serve
 
+logger = logging.getLogger(__name__)
 _LATER = re.compile(r"bytes=0*[1-9][0-9]*-[0-9]*")
+
+
+class BytesMissing(ForPeople):
+    """The store lacks an export that is said to be ready."""
 
 
 def opened(request: HttpRequest, export: Export, user: User) -> HttpResponseBase:
     """Return the response to a GET or HEAD of a ready export.
 
     Ranges and conditions are honoured. Each GET is written down, but for ranges that
-    begin behind the first byte. Raises Http404 where the store lacks it, StoreGone, and
-    what the storage raises.
+    begin behind the first byte. Raises BytesMissing, StoreGone, and what the storage
+    raises.
     """
-    response = serve(
-        request,
-        places.storage_of(export.store),
-        export.key,
-        as_attachment=True,
-        etag=export.etag,
-        filename=export.filename,
-    )
+    try:
+        response = serve(
+            request,
+            places.storage_of(export.store),
+            export.key,
+            as_attachment=True,
+            etag=export.etag,
+            filename=export.filename,
+        )
+    except Http404:
+        logger.error("The store %s lacks export %s", export.store, export.pk)
+        raise BytesMissing(
+            _("Its bytes are missing in the store. Export it again.")
+        ) from None
     is_later = _LATER.fullmatch(request.headers.get("Range", ""))
     if request.method == "GET" and response.status_code in (200, 206) and not is_later:
         try:

@@ -129,10 +129,12 @@ def download(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
         raise Http404
     try:
         return downloads.opened(request, export, user_of(request))
+    except downloads.BytesMissing as error:
+        messages.error(request, str(error))
     except places.StoreGone as error:
         logger.error("Export %s: %s", export.pk, error)
         messages.error(request, str(error))
-        return redirect(export)
+    return redirect(export)
 
 
 @require_POST

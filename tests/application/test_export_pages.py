@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.core.files.storage import storages
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -31,6 +32,7 @@ from tests.application.callers import (
     SUPER_TENANT,
     TENANT_ADMINISTRATOR,
     Callers,
+    client_of,
 )
 from tests.application.stores import put
 
@@ -90,6 +92,29 @@ def test_ranges_are_honoured_and_a_download_is_written_down_once(
     assert (first.status_code, rest.status_code) == (206, 206)
     assert same.status_code == 304
     assert Entry.objects.filter(action="export.download").count() == 2
+
+
+def test_one_whose_bytes_are_missing_says_so_and_leads_to_its_page(
+    ann: Client, user: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    export = starting.start_folder(user, "papers")
+    run_waiting()
+    export.refresh_from_db()
+    storages[export.store].delete(export.key)
+    url = f"/exports/{export.pk}/"
+
+    page = ann.get(f"{url}download/", follow=True)
+    problem = client_of(user).get(f"/api/v1{url}content/")
+
+    assert page.redirect_chain == [(url, 302)]
+    assert "Its bytes are missing in the store. Export it again." in page.text
+    assert (problem.status_code, problem.json()["title"]) == (
+        500,
+        "Internal Server Error",
+    )
+    assert "bytes are missing" in problem.json()["detail"]
+    assert f"lacks export {export.pk}" in caplog.text
+    assert not Entry.objects.filter(action="export.download").exists()
 
 
 def test_its_owner_is_told_on_the_next_page_once(ann: Client, user: User) -> None:

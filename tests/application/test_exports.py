@@ -214,7 +214,9 @@ def test_a_file_that_went_meanwhile_ends_it(user: User, storage: Any) -> None:
     version = put(user, b"content", "a.txt", "papers")
     storage.delete(version.key)
 
-    assert "not there any more" in exported(user).error
+    error = exported(user).error
+    assert error.startswith("files/a.txt is missing in its store.")
+    assert "restore it or delete it" in error
 
 
 def test_an_empty_folder_is_said_to_be_empty(user: User, storage: Any) -> None:
