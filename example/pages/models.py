@@ -23,6 +23,7 @@ class Thumbnail(models.Model):
         WAITING = "waiting"
         STORED = "stored"
         NONE = "none"  # The file is no picture, or one that is not opened.
+        MISSING = "missing"  # The store lacks the file's own bytes.
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     version = models.OneToOneField(

@@ -26,6 +26,11 @@ SIZE = 384
 """Pixels of the longer side: a photo of an event's page is sharp on a phone, too."""
 AGAIN = timedelta(minutes=10)
 """After so long without an outcome another job is started."""
+PAUSES = {
+    Thumbnail.State.WAITING.value: AGAIN,
+    Thumbnail.State.MISSING.value: timedelta(hours=1),
+}
+"""Who looks after so long has it tried once more, by the states that are not final."""
 
 
 def ask(version: Version) -> Thumbnail:
@@ -43,10 +48,13 @@ def ask(version: Version) -> Thumbnail:
                 _start(version)
         except IntegrityError:  # Somebody else looked at the same moment.
             found = Thumbnail.objects.get(version=version)
-    elif found.state == Thumbnail.State.WAITING and found.asked_at < now - AGAIN:
+    elif found.state in PAUSES and found.asked_at < now - PAUSES[found.state]:
         with transaction.atomic():
-            waiting = Thumbnail.objects.filter(pk=found.pk, asked_at=found.asked_at)
-            if waiting.update(asked_at=now):
+            same = Thumbnail.objects.filter(
+                pk=found.pk, state=found.state, asked_at=found.asked_at
+            )
+            if same.update(state=Thumbnail.State.WAITING, asked_at=now):
+                found.state = Thumbnail.State.WAITING
                 _start(version)
     return found
 
@@ -86,6 +94,11 @@ def make(version_id: str) -> bool:
             content = thumbnail(file, SIZE)
     except BadPicture:
         _rows(found).update(state=Thumbnail.State.NONE)
+        return False
+    except FileNotFoundError:
+        # The sweep tells operators of it; to try again at once helps nobody.
+        logger.info("Version %s has no bytes to make a thumbnail of", found.version_id)
+        _rows(found).update(state=Thumbnail.State.MISSING)
         return False
     last, key = found.key, found.new_key()
     # Named before it is there, so that nothing is there without a name.

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.base import ContentFile
 from django.core.files.storage import storages
+from django.db.models import F
 from django.test import Client
 from PIL import Image
 from pytest_django.fixtures import Settings
@@ -16,6 +18,7 @@ from pytest_django.fixtures import Settings
 from accounts.models import User
 from events.models import Event, Speaker
 from jobs.models import Job
+from jobs.running import run_waiting
 from objects.models import Version
 from pages import thumbnails
 from pages.models import Thumbnail
@@ -180,6 +183,28 @@ def test_one_that_is_lost_is_made_anew(user: User) -> None:
 
     assert browser.get(address(version)).status_code == 200
     assert Job.objects.filter(kind=thumbnails.KIND).count() == 2
+
+
+def test_a_file_whose_bytes_are_missing_gets_none_until_they_are_back(
+    user: User,
+) -> None:
+    version, browser = put(user, picture(), "a.jpg"), browser_of(user)
+    version.storage.delete(version.key)
+    browser.get(address(version))
+
+    run_waiting()
+
+    job = Job.objects.get()
+    assert (job.state, job.attempts) == ("done", 1)
+    Thumbnail.objects.update(asked_at=F("asked_at") - 2 * thumbnails.AGAIN)
+    assert browser.get(address(version)).headers["Location"].endswith("/picture.svg")
+    assert Job.objects.count() == 1
+    version.storage.save(version.key, ContentFile(picture()))
+    Thumbnail.objects.update(asked_at=F("asked_at") - timedelta(hours=1))
+    assert browser.get(address(version)).headers["Location"].endswith("/waiting.svg")
+    run_waiting()
+    assert browser.get(address(version)).status_code == 200
+    assert Job.objects.count() == 2
 
 
 def test_another_tenants_is_not_there(callers: Callers) -> None:
