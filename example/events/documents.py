@@ -77,14 +77,14 @@ def create(
 ) -> Event:
     """Make an event of a description as ``describe`` returns, and return it.
 
-    ``files`` has for each path of a photo or slides what opens its content; each is
-    opened in the order of the document. The event belongs to the owner, and is
-    published only where the description says so; its address is another one where that
-    is taken. All of the description is checked before anything is written: raises
-    ValidationError. Raises QuotaExceeded and what storing does; nothing is left then
-    but files among the deleted objects. The event is made last, with all of its files,
-    in a transaction in which ``hold`` is called first, and ``then`` last: they may
-    raise.
+    ``files`` has for each path of a photo or slides what opens its content, and no
+    other; each is opened in the order of the document. The event belongs to the owner,
+    and is published only where the description says so; its address is another one
+    where that is taken. All of the description is checked before anything is written:
+    raises ValidationError. Raises QuotaExceeded and what storing does; nothing is left
+    then but files among the deleted objects. The event is made last, with all of its
+    files, in a transaction in which ``hold`` is called first, and ``then`` last: they
+    may raise.
 
     ``there`` is for who tries again: given a path and the folder for it, it returns an
     object of that content that was stored before, or None. Files are left as they are
@@ -172,6 +172,8 @@ def _checked(
         ):
             raise _bad(_("a session names a speaker who is not there"))
         sessions.append((session, places))
+    if unnamed := sorted(files.keys() - set(paths.values())):
+        raise _bad(_("it does not name the file “%s”") % unnamed[0][:200])
     return event, speakers, sessions, paths
 
 

@@ -37,6 +37,8 @@ FILES = {
     "events/day/slides/CON.pdf": b"slides" * 50_000,
 }
 
+UNNAMED = b'{"name": "Day", "starts_at": "2026-11-29T09:00:00+00:00"}'
+
 
 def content(data: bytes) -> Any:
     return lambda: IncomingFile(io.BytesIO(data), len(data), "image/jpeg")
@@ -246,6 +248,7 @@ def archive_of(user: User, changes: dict[str, bytes], export: Export) -> StoredO
         ({"../outside": b"x"}, "leads out"),
         ({"event.json": b'{"name": 1}'}, "description of the event"),
         ({"event.json": b"[]"}, "no JSON"),
+        ({"event.json": UNNAMED}, "does not name the file “events/day/photos/"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_made(
