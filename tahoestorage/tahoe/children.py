@@ -45,12 +45,13 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class LinkTarget:
-    """Where one link leads: the write cap, else the read cap, and the link's metadata.
+    """Where one link leads: an entry; the write cap, else the read cap; its metadata.
 
-    For a link to a directory there is neither: the gateway then lists the directory.
+    For a link to a directory there are none but the kind: the gateway then lists the
+    directory.
     """
 
-    kind: EntryKind
+    entry: Entry
     reference: str | None = field(repr=False)
     metadata: dict[str, Any] = field(repr=False)
 

@@ -327,7 +327,7 @@ class Directories:
         nowhere any more. ``name`` is the child to return.
         Raises FileMissing, or ParentIsFile where it is a file.
         """
-        base, rest = self._deepest_cached(path)
+        base, rest = self.deepest_cached(path)
         try:
             return self._fetch(base, path, rest, name, source)
         except NotEnoughShares:
@@ -337,7 +337,8 @@ class Directories:
             self.forget(path)
             return self._fetch(self.root, path, path, name, source)
 
-    def _deepest_cached(self, path: Path) -> tuple[Directory, Path]:
+    def deepest_cached(self, path: Path) -> tuple[Directory, Path]:
+        """Return the deepest directory on a path that is cached, and the rest of it."""
         for length in range(len(path), 0, -1):
             cached = self.cached(path[:length], writing=self.root.write is not None)
             if isinstance(cached, Directory) and (cached.write or not self.root.write):

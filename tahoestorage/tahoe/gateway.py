@@ -129,6 +129,18 @@ class Gateway:
                 blocks(response, label, self._transport)
             )
 
+    def cap_at(self, cap: Cap, path: Sequence[str], *, label: str) -> Cap:
+        """Return the cap of what is at ``path`` below ``cap``, without reading it.
+
+        The write cap, if ``cap`` leads to it, else the read cap. One request. Raises
+        FileMissing where there is no such path.
+
+        Source: ``GET /uri/$DIRCAP/...?t=uri``, ``allmydata.web.directory``; the web API
+        has it for PUT alone.
+        """
+        with self._ask("GET", cap, path, "t=uri", label=label) as response:
+            return read_cap(response, label, self._transport)
+
     def read_link(self, directory: Cap, name: str, *, label: str) -> LinkTarget:
         """Return where the link ``name`` in a directory leads, with its metadata.
 

@@ -1,4 +1,4 @@
-"""Reads one link of a directory; the whole listing only if needed."""
+"""Reads one link of a directory; the listing only where the gateway can't tell."""
 
 from __future__ import annotations
 
@@ -14,30 +14,68 @@ from tahoestorage.exceptions import (
     UnexpectedResponse,
 )
 from tahoestorage.tahoe.directories import Directories, Directory, Path
-from tahoestorage.tahoe.parsing import file_entry
 
 
-def read_entry(
-    directories: Directories, path: Path, expected: str | None
-) -> tuple[Entry, Directory] | None:
+def locate(directories: Directories, path: Path, label: str) -> Directory:
+    """Return the directory at ``path``; one request for its cap if that is not cached.
+
+    It is not read. Raises FileMissing, or ParentIsFile where it is a file.
+    """
+    base, rest = directories.deepest_cached(path)
+    if not rest:
+        return base
+    ticket = directories.cache.ticket()
+    cap = directories.gateway.cap_at(base.best, rest, label=label)
+    if not cap.is_directory:
+        raise ParentIsFile(f"{'/'.join(path)} is not a directory")
+    read, write = cap.read_only.uri, cap.uri if cap.is_writable else None
+    root = directories.root.namespace
+    directories.cache.fill_path(ticket, root, "/".join(path), read, write)
+    return Directory.of(read, write)
+
+
+def read_child(
+    directories: Directories, directory: Directory, path: Path
+) -> Entry | None:
+    """Read what is at ``path``, in this directory, now; None if nothing is.
+
+    One request, whatever is beside it. Of a directory the entry has the kind alone.
+    What the cache has of the name is dropped if it is something else.
+    """
+    cache, name, label = directories.cache, path[-1], "/".join(path)
+    entry: Entry | None = None
+    try:
+        entry = directories.gateway.read_link(directory.best, name, label=label).entry
+    except FileMissing:
+        pass
+    except NotEnoughShares:
+        # It may have been replaced: the next attempt resolves the path anew.
+        directories.forget(path)
+        raise
+    known = cache.entry(directory.namespace, name)
+    if isinstance(known, Entry) and not (
+        entry is not None
+        and entry.kind is known.kind
+        and entry.reference in ("", known.reference)
+    ):
+        cache.change(directory.namespace, name).done(None)
+    return entry
+
+
+def read_entry(directories: Directories, path: Path) -> tuple[Entry, Directory] | None:
     """Read what is at ``path`` now, and in which directory; None if nothing is.
 
-    One request by the directory's cap, if that is cached, tells of a file without the
-    names beside it, and not its size. Of all else the listing is read, and cached; and
-    also where ``expected``, a cap, is not the file's: then what is cached is stale.
+    Two requests, for the directory's cap and the link, or one where the cap is cached.
+    Where these fail, as the cached cap may be of a directory that is gone, the listing
+    is read.
     """
-    *parents, name = path
-    here = directories.cached(tuple(parents), writing=True)
-    if isinstance(here, Directory) and here.write is not None:
-        # The directory may be another one by now, or a listing is to be cached.
-        with contextlib.suppress(FileMissing, NotEnoughShares, UnexpectedResponse):
-            label = "/".join(path)
-            target = directories.gateway.read_link(here.best, name, label=label)
-            entry = file_entry(target)
-            if entry is not None and expected in (None, entry.reference):
-                return entry, here
+    parents, label = path[:-1], "/".join(path)
     try:
-        response = directories.fetch(tuple(parents), name)
+        with contextlib.suppress(NotEnoughShares, UnexpectedResponse):
+            directory = locate(directories, parents, label)
+            entry = read_child(directories, directory, path)
+            return None if entry is None else (entry, directory)
+        response = directories.fetch(parents, path[-1])
     except (FileMissing, ParentIsFile):
         return None
     child = response.child
@@ -52,7 +90,7 @@ def read_unlinkable(
     None if nothing is there, or, with ``only``, if it has another cap. Raises
     NameIsDirectory, and InvalidCap for a child of an unknown kind.
     """
-    found = read_entry(directories, path, only)
+    found = read_entry(directories, path)
     if found is None or only not in (None, found[0].reference):
         return None
     label, entry = "/".join(path), found[0]

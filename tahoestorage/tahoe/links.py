@@ -24,7 +24,6 @@ from tahoestorage.exceptions import (
     NotEnoughShares,
     ParentIsFile,
     StoreError,
-    UnexpectedResponse,
     WriteCollision,
 )
 from tahoestorage.tahoe.caps import Cap
@@ -32,13 +31,13 @@ from tahoestorage.tahoe.children import Child, Link
 from tahoestorage.tahoe.directories import Directories, Directory, FreshListing, Path
 from tahoestorage.tahoe.directorychanges import DirectoryChanges
 from tahoestorage.tahoe.directorykeys import DirectoryKey
-from tahoestorage.tahoe.linkreading import read_unlinkable
+from tahoestorage.tahoe.linkreading import read_child, read_unlinkable
 from tahoestorage.tahoe.linkstogether import Refusal, link_together
 from tahoestorage.tahoe.preparations import Preparations
 from tahoestorage.tahoe.serverfacts import ServerRules
 from tahoestorage.tahoe.serverlist import monotonic_now
 from tahoestorage.tahoe.trees import build_locks, deepest_directory
-from tahoestorage.tahoe.writecollisions import pause
+from tahoestorage.tahoe.writecollisions import pause, read_patiently
 
 Replace = Literal["false", "only-files"]
 
@@ -228,18 +227,6 @@ class Links(DirectoryChanges):
             self.directories.forget(path)
             raise
 
-    def _read_child(self, directory: Directory, path: Path) -> Child | None:
-        """Read the child at ``path`` after a change of it failed.
-
-        Retried: while another gateway writes, shares seem to be missing.
-        """
-        for number in range(self.gateway.retries):
-            try:
-                return self._read_listing(directory, path).child
-            except (NotEnoughShares, UnexpectedResponse):
-                pause(number)
-        return self._read_listing(directory, path).child
-
     def _link(
         self,
         directory: Directory,
@@ -279,7 +266,8 @@ class Links(DirectoryChanges):
         entry = Entry(kind, cap.read_only.uri, cap.size)
 
         def settled() -> tuple[bool, Child | None]:
-            child = self._read_child(directory, path)
+            read = partial(self._read_listing, directory, path)
+            child = read_patiently(read, self.gateway.retries).child
             if child is None or link.is_seen_in(child):
                 return child is not None, None
             return replace == "false" or child.entry.kind is EntryKind.DIRECTORY, child
@@ -346,9 +334,10 @@ class Links(DirectoryChanges):
         def is_there() -> bool:
             nonlocal ticket
             ticket = self.cache.ticket()
-            child = self._read_child(directory, path)
+            read = partial(read_child, self.directories, directory, path)
+            entry = read_patiently(read, self.gateway.retries)
             # Its size is that of its cap.
-            return child is not None and replace(child.entry, size=first.size) == first
+            return entry is not None and replace(entry, size=first.size) == first
 
         def is_gone() -> bool:
             nonlocal first, ticket

@@ -113,7 +113,7 @@ class MarkerFacts:
     @classmethod
     def of(cls, linked: LinkTarget) -> MarkerFacts:
         """Return the facts stored in the link that has the marker's name."""
-        if linked.kind is not EntryKind.FILE or linked.reference is None:
+        if linked.entry.kind is not EntryKind.FILE or linked.reference is None:
             return cls(link=None)
         try:
             cap = Cap.parse(linked.reference)

@@ -181,28 +181,26 @@ class NodeParser:
             raise _Malformed("has more names than a directory can hold")
 
     def _whole_child(self) -> Child:
-        child, metadata, times = self._child, self._metadata, self._times
-        read, write = _text(child, "ro_uri"), _text(child, "rw_uri")
-        if read is None and write is not None:
-            read = _read_only(write)
-        kind = _KINDS.get(str(child.get("kind")), EntryKind.UNKNOWN)
-        if kind is EntryKind.UNKNOWN and read is None and write is not None:
-            read = _UNREADABLE
-        entry = _entry(kind, read, _size(child), metadata, times)
+        child, metadata = self._child, self._metadata
+        entry = _entry(child.get("kind"), child, metadata, self._times)
+        write = _text(child, "rw_uri")
         return Child(self._name, entry, write, _text(metadata, TOKEN_KEY))
 
 
 def _entry(
-    kind: EntryKind,
-    read: str | None,
-    size: int | None,
-    metadata: dict[str, Any],
-    times: dict[str, Any],
+    named: object, own: dict[str, Any], metadata: dict[str, Any], times: dict[str, Any]
 ) -> Entry:
+    """Return the entry of a child; ``named`` is the gateway's word for its kind."""
+    read, write = _text(own, "ro_uri"), _text(own, "rw_uri")
+    if read is None and write is not None:
+        read = _read_only(write)
+    kind = _KINDS.get(str(named), EntryKind.UNKNOWN)
+    if kind is EntryKind.UNKNOWN and read is None and write is not None:
+        read = _UNREADABLE
     # `tahoe backup` keeps the file's own times, and no link has any.
     created = _number(times.get("linkcrtime"), metadata.get("ctime"))
     modified = _number(times.get("linkmotime"), metadata.get("mtime"))
-    return Entry(kind, read or "", size, created, modified)
+    return Entry(kind, read or "", _size(own), created, modified)
 
 
 def _read_only(write: str) -> str | None:
@@ -245,23 +243,8 @@ def parse_link(text: str, where: str) -> LinkTarget:
     )
 
 
-def file_entry(target: LinkTarget) -> Entry | None:
-    """Return the entry of a link to a file, without its size; None for other links."""
-    read = None if target.reference is None else _read_only(target.reference)
-    if target.kind is not EntryKind.FILE or read is None:
-        return None
-    times = target.metadata.get("tahoe")
-    return _entry(
-        target.kind,
-        read,
-        None,
-        target.metadata,
-        times if isinstance(times, dict) else {},
-    )
-
-
 def _link_target(text: str) -> LinkTarget | None:
-    directory = LinkTarget(EntryKind.DIRECTORY, None, {})
+    directory = LinkTarget(Entry(EntryKind.DIRECTORY, ""), None, {})
     # What is longer was not read to its end.
     if len(text) >= LINK_LIMIT and _DIRECTORY.match(text):
         return directory
@@ -275,8 +258,10 @@ def _link_target(text: str) -> LinkTarget | None:
         return None
     if not isinstance(metadata, dict):
         return None
+    times = metadata.get("tahoe")
+    entry = _entry(kind, own, metadata, times if isinstance(times, dict) else {})
     reference = _text(own, "rw_uri") or _text(own, "ro_uri")
-    return LinkTarget(_KINDS.get(str(kind), EntryKind.UNKNOWN), reference, metadata)
+    return LinkTarget(entry, reference, metadata)
 
 
 def parse_servers(status: str) -> tuple[Server, ...] | None:

@@ -1,16 +1,19 @@
-"""Pauses before retries of a collided write, and the warning of a lost lock."""
+"""Retries after a collided write, with pauses, and the warning of a lost lock."""
 
 from __future__ import annotations
 
 import logging
 import secrets
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
-from tahoestorage.exceptions import printable
+from tahoestorage.exceptions import NotEnoughShares, UnexpectedResponse, printable
 
 logger = logging.getLogger("tahoestorage.cache")
 
 WARNING_SECONDS = 300.0
+T = TypeVar("T")
 PAUSE = 0.25  # seconds at most before the first retry; doubled for each further one
 
 
@@ -40,3 +43,16 @@ class LostLockWarning:
 
 
 lost_lock_warning = LostLockWarning()
+
+
+def read_patiently(read: Callable[[], T], retries: int) -> T:
+    """Return what ``read`` finds of a name after a change of it failed.
+
+    Retried: while another gateway writes, shares seem to be missing.
+    """
+    for number in range(retries):
+        try:
+            return read()
+        except (NotEnoughShares, UnexpectedResponse):
+            pause(number)
+    return read()

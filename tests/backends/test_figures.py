@@ -234,6 +234,38 @@ def test_deleting_is_two_requests(storage: TahoeStorage) -> None:
     assert sent.verbs == ["GET", "DELETE"]
 
 
+def test_deleting_among_1000_names_reads_none_of_the_others(
+    storage: TahoeStorage, make_storage: MakeStorage, tmp_path: Path
+) -> None:
+    one, two, three, *_ = fill(storage, "a/many", 1000)
+    with Proxy(storage.options.base_url) as proxy:
+        cold = make_storage(base_url=proxy.url, cache={"directory": str(tmp_path)})
+        for name, verbs in (
+            # The directory's cap, the link, and then it is gone.
+            (one, ["GET", "GET", "DELETE"]),
+            (two, ["GET", "DELETE"]),
+            (two, ["GET"]),
+            ("a/many/missing", ["GET"]),
+            ("a/none/missing", ["GET"]),
+        ):
+            proxy.clear()
+            with requests_sent() as sent:
+                cold.delete(name)
+            proxy.settle()
+            assert sent.verbs == verbs
+            # The guards' among them: the page of servers, and the root's marker.
+            assert sum(seen.received for seen in proxy.seen) <= 8 * KIB
+        # Of what is known nothing is unlearned either.
+        cold.listdir("a/many")
+        proxy.clear()
+        cold.delete(three)
+        assert three.rpartition("/")[2] not in cold.listdir("a/many")[1]
+        proxy.settle()
+        assert sum(seen.received for seen in proxy.seen) <= 8 * KIB
+    left = storage.listdir("a/many")[1]
+    assert len(left) == 997
+
+
 def test_reading_a_known_small_file_is_one_request(storage: TahoeStorage) -> None:
     for content, verbs in ((LONG, ["GET"]), (b"literal", [])):
         name = storage.save("dir/f", ContentFile(content))

@@ -477,6 +477,50 @@ def test_delete_forgets_what_somebody_else_deleted(
     assert not storage.exists("f")
 
 
+def test_delete_forgets_the_file_that_somebody_else_made_a_directory(
+    storage: TahoeStorage, stranger: TahoeStorage
+) -> None:
+    save(storage, "f")
+    save(storage, "beside")
+    stranger.delete("f")
+    save(stranger, "f/below")
+    with pytest.raises(IsADirectoryError):
+        storage.delete("f")
+    assert storage.listdir("") == (["f"], ["beside"])
+
+
+def test_a_move_forgets_the_file_that_somebody_else_replaced(
+    storage: TahoeStorage, make_storage: MakeStorage, tmp_path: Path
+) -> None:
+    save(storage, "f")
+    stranger = make_storage(allow_overwrite=True, cache=False)
+    save(stranger, "f", LONG * 2)
+    # What it knows is moved; what somebody else put there stays, and is seen.
+    storage.move("f", "target")
+    assert read(storage, "target") == LONG
+    assert read(storage, "f") == LONG * 2
+    assert storage.size("f") == len(LONG * 2)
+
+
+def test_delete_finds_its_way_where_the_directory_known_to_the_cache_is_gone(
+    storage: TahoeStorage, make_storage: MakeStorage
+) -> None:
+    save(storage, "dir/a")
+    save(storage, "dir/b")
+    directories = storage.directories
+    # The cap is of nothing that any server has.
+    gone = Cap.parse(f"URI:DIR2:{'a' * 26}:{'a' * 52}")
+    directories.cache.fill_path(
+        directories.cache.ticket(),
+        directories.root.namespace,
+        "dir",
+        gone.read_only.uri,
+        gone.uri,
+    )
+    storage.delete("dir/a")
+    assert make_storage(cache=False).listdir("dir") == ([], ["b"])
+
+
 # Times
 
 

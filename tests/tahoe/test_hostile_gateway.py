@@ -44,6 +44,7 @@ ASKS: dict[str, Callable[[Gateway], object]] = {
     "mkdir": lambda gateway: gateway.make_directory({}, "MDMF", label=WHAT),
     "link": lambda gateway: gateway.set_children(ROOT, {"a": Link(FILE)}, label=WHAT),
     "linked": lambda gateway: gateway.read_link(ROOT, "a", label=WHAT),
+    "cap": lambda gateway: gateway.cap_at(ROOT, ("a",), label=WHAT),
     "unlink": lambda gateway: gateway.unlink(ROOT, "a", label=WHAT),
     "upload": lambda gateway: gateway.upload(
         UploadBody(lambda: [b"x" * 100], repeatable=True), label=WHAT
