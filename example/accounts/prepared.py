@@ -1,11 +1,11 @@
 """Queries of nearly every request: their SQL is made once, and then only asked again.
 
-Django takes longer to make the SQL of such a query than the database to answer it.
+Django takes longer to make the SQL of such a query than the database to answer it, and
+PostgreSQL longer to plan it than to do it: that it does once for a connection.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -33,10 +33,14 @@ class Prepared(Generic[Row]):
     """A query that returns whole rows, with Parameters in the place of its values.
 
     ``make`` returns the queryset; it is called once for each kind of database.
+    ``of_any_value`` is false where the best plan depends on the values: each is planned
+    by itself then.
     """
 
-    def __init__(self, make: Callable[[], models.QuerySet[Row]]) -> None:
-        self._make = make
+    def __init__(
+        self, make: Callable[[], models.QuerySet[Row]], *, of_any_value: bool = True
+    ) -> None:
+        self._make, self._of_any_value = make, of_any_value
         self._compiled: dict[str, _Compiled] = {}
 
     def all(self, **values: Any) -> list[Row]:
@@ -45,7 +49,9 @@ class Prepared(Generic[Row]):
         compiled = self._compiled.get(connection.vendor)
         if compiled is None:
             compiled = self._compiled[connection.vendor] = _Compiled(self._make())
-        return compiled.rows(values, connection)
+        with _cursor(connection, prepared=self._of_any_value) as cursor:
+            cursor.execute(compiled.sql, _given(compiled.params, values, connection))
+            return compiled.rows(cursor.fetchall())
 
     def first(self, **values: Any) -> Row | None:
         """Return the first of the rows, None where there is none."""
@@ -72,7 +78,7 @@ class PreparedInsert(Generic[Row]):
         if compiled is None:
             compiled = self._compiled[connection.vendor] = self._compile()
         values = {field.name: field.pre_save(row, True) for field in compiled.given}
-        with connection.cursor() as cursor:
+        with _cursor(connection) as cursor:
             cursor.execute(compiled.sql, _given(compiled.params, values, connection))
             if compiled.counted is not None:
                 setattr(row, compiled.counted, cursor.fetchone()[0])
@@ -123,7 +129,7 @@ class PreparedUpdate(Generic[Row]):
         if compiled is None:
             compiled = self._compiled[connection.vendor] = self._compile()
         sql, params = compiled
-        with connection.cursor() as cursor:
+        with _cursor(connection) as cursor:
             cursor.execute(sql, _given(params, values, connection))
             return int(cursor.rowcount)
 
@@ -153,32 +159,41 @@ def _given(params: Any, values: dict[str, Any], connection: Any) -> tuple[Any, .
     )
 
 
+def _cursor(connection: Any, *, prepared: bool = True) -> Any:
+    """Return a cursor, one by which statements are planned once where there is one."""
+    make = getattr(connection, "prepared_cursor", None) if prepared else None
+    return connection.cursor() if make is None else make()
+
+
 class _Compiled:
     """The SQL of a queryset."""
 
     def __init__(self, rows: models.QuerySet[Any]) -> None:
         self._model = rows.model
         self._compiler: Any = rows.query.get_compiler(using=DEFAULT_DB_ALIAS)
-        self._sql, self._params = self._compiler.as_sql()
+        self.sql, self.params = self._compiler.as_sql()
         fields = [column[0] for column in self._compiler.select]
         converters = self._compiler.get_converters(fields)
         self._compiler.get_converters = lambda _fields: converters
 
-    def rows(self, values: dict[str, Any], connection: Any) -> list[Any]:
-        """Ask the database, by this thread's connection."""
-        params = _given(self._params, values, connection)
-        compiler = copy.copy(self._compiler)
-        compiler.connection = connection
-        compiler.as_sql = lambda: (self._sql, params)
-        asked: Any = _PreparedQuery(compiler)
-        return list(models.QuerySet(self._model, asked, DEFAULT_DB_ALIAS))
+    def rows(self, found: list[Any]) -> list[Any]:
+        """Return the rows of what the database has found."""
+        answered: Any = _Answered(self._compiler, found)
+        return list(models.QuerySet(self._model, answered, DEFAULT_DB_ALIAS))
 
 
-class _PreparedQuery:
-    """What a queryset takes of its query when it is asked for rows."""
+class _Answered:
+    """What a queryset takes of its query and of that's compiler to make its rows."""
 
-    def __init__(self, compiler: Any) -> None:
-        self._compiler = compiler
+    def __init__(self, compiler: Any, found: list[Any]) -> None:
+        self._found = found
+        self.select = compiler.select
+        self.klass_info = compiler.klass_info
+        self.annotation_col_map = compiler.annotation_col_map
+        self.results_iter = compiler.results_iter
 
-    def get_compiler(self, using: str) -> Any:
-        return self._compiler
+    def get_compiler(self, using: str) -> _Answered:
+        return self
+
+    def execute_sql(self, **_how: Any) -> list[list[Any]]:
+        return [self._found]

@@ -69,7 +69,8 @@ def _in_the_way(depth: int) -> QuerySet[StoredObject]:
 
 @cache
 def _in_the_way_at(depth: int) -> Prepared[StoredObject]:
-    return Prepared(partial(_in_the_way, depth))
+    # How the path begins decides by which part of an index it is found.
+    return Prepared(partial(_in_the_way, depth), of_any_value=False)
 
 
 _OF_PATH = Prepared(_of_path)
