@@ -33,6 +33,7 @@ from objects.incoming import Truncated
 from objects.pace import TooSlow
 from objects.storing import Deleted, NotStored, Refused
 from tahoestorage.exceptions import TahoeStorageError
+from uploads.purposes import Unfit
 
 MEDIA_TYPE = "application/problem+json"
 PREFIX = "/api/"
@@ -104,6 +105,8 @@ def _translated(error: Exception) -> Exception:
         return Problem(409, _("Another object has the name."), "name_taken")
     if isinstance(error, Deleted):
         return Problem(409, _("The object was deleted meanwhile."), "deleted")
+    if isinstance(error, Unfit):
+        return Problem(422, str(error), "unfit")
     if isinstance(error, Refused):
         return exceptions.PermissionDenied()
     if isinstance(error, Unmet):

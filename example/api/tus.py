@@ -50,8 +50,8 @@ from api.uploadthrottles import (
     UploadUserThrottle,
 )
 from objects import access, storing
-from objects.access import Access
-from uploads import deferring, finishing
+from objects.models import Version
+from uploads import deferring, finishing, purposes
 from uploads.assembly import Lost
 from uploads.authors import is_revoked
 from uploads.leases import Busy, acquire, expiry
@@ -137,7 +137,7 @@ class UploadsView(TusView):
             CHECKSUM,
         ],
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request, **place: Any) -> Response:
         """Begin an upload; the body may be its first bytes."""
         size, described = number_in(request, "Upload-Length"), described_in(request)
         if size > limit():
@@ -151,7 +151,7 @@ class UploadsView(TusView):
         begun: list[Upload] = []
 
         def make() -> Response:
-            begun.append(begin(request, size, described))
+            begun.append(self.begin(request, size, described))
             of = begun[0].version
             known = {"upload": begun[0].pk, "object": of and of.object_id}
             return Response(known, status=201)
@@ -166,6 +166,23 @@ class UploadsView(TusView):
             forget(request)
             raise
         return created(request, begun[0])
+
+    def begin(self, request: Request, size: int, described: Described) -> Upload:
+        """Return a new upload; its version holds its size in the tenant's quota."""
+        user, id = user_of(request), uuid.uuid4()
+        name = described.name or str(id)
+        if not access.may_write(user, described.folder, name):
+            raise Problem(409, _("Another object has the name."), "name_taken")
+        with transaction.atomic():
+            version = storing.begin(
+                tenant=user.tenant,
+                user=user,
+                folder=described.folder,
+                name=name,
+                size=size,
+                content_type=described.content_type,
+            )
+            return upload_of(request, version, id=id)
 
 
 class UploadView(TusView):
@@ -269,33 +286,27 @@ class UploadView(TusView):
         return Response(status=204)
 
 
-def begin(request: Request, size: int, described: Described) -> Upload:
-    """Return a new upload; its version holds its size in the tenant's quota."""
+def upload_of(
+    request: Request,
+    version: Version,
+    *,
+    id: uuid.UUID | None = None,
+    purpose: str = "",
+) -> Upload:
+    """Return a new upload that becomes the pending version; see `uploads.purposes`."""
     user = user_of(request)
-    id = uuid.uuid4()
-    name = described.name or str(id)
-    if not access.may_write(user, described.folder, name):
-        raise Problem(409, _("Another object has the name."), "name_taken")
-    with transaction.atomic():
-        version = storing.begin(
-            tenant=user.tenant,
-            user=user,
-            folder=described.folder,
-            name=name,
-            size=size,
-            content_type=described.content_type,
-        )
-        return Upload.objects.create(
-            id=id,
-            kind=Upload.Kind.TUS,
-            version=version,
-            user=user,
-            user_version=version_of(user),
-            store=version.store,
-            size=size,
-            metadata=request.headers.get("Upload-Metadata", ""),
-            expires_at=expiry(),
-        )
+    return Upload.objects.create(
+        id=id or uuid.uuid4(),
+        kind=Upload.Kind.TUS,
+        version=version,
+        user=user,
+        user_version=version_of(user),
+        store=version.store,
+        size=version.size or 0,
+        metadata=request.headers.get("Upload-Metadata", ""),
+        purpose=purpose,
+        expires_at=expiry(),
+    )
 
 
 def take_first(
@@ -368,8 +379,8 @@ def found(pk: uuid.UUID) -> Upload:
     if upload.is_given_up:
         # Its rows wait for a store that could not delete: nobody goes on with it.
         raise Problem(410, _("The upload was given up."), "given_up")
-    if upload.version is not None and not access.allows(
-        cast(User, upload.user), upload.version.object, Access.EDIT
+    if upload.version is not None and not purposes.of(upload).may_edit(
+        cast(User, upload.user), upload.version
     ):
         raise Http404
     return upload

@@ -9,7 +9,11 @@ class EventsConfig(AppConfig):
     name = "events"
 
     def ready(self) -> None:
+        from events.arriving import PURPOSE, ForEvents
+        from uploads import purposes
+
         post_save.connect(forget_elsewhere, sender=settings.AUTH_USER_MODEL)
+        purposes.register(PURPOSE, ForEvents())
 
 
 def forget_elsewhere(

@@ -9,7 +9,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.db.models import Count, Sum
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _later
@@ -147,14 +147,18 @@ def move_part(
     return render(request, f"events/_{name}.html", context)
 
 
-def _find(request: HttpRequest, slug: str, pk: int, kind: type[Part]) -> Part:
-    event = access.find(request.user, slug, Access.EDIT)
+def find_part(event: Event, kind: type[Part], pk: int) -> Part:
+    """Return the event's speaker or session of the key; raises Http404."""
     parts = kind.rows().select_related(f"{kind.media_field}__current")
     part: Part | None = parts.filter(event=event, pk=pk).first()
     if part is None:
         raise Http404
     part.event = event
     return part
+
+
+def _find(request: HttpRequest, slug: str, pk: int, kind: type[Part]) -> Part:
+    return find_part(access.find(request.user, slug, Access.EDIT), kind, pk)
 
 
 def _edit(request: HttpRequest, part: Part, heading: str) -> HttpResponse:
@@ -174,11 +178,11 @@ def _edit(request: HttpRequest, part: Part, heading: str) -> HttpResponse:
             form.add_error(form.file_field, NOT_WHOLE)
         else:
             if request.headers.get("X-Requested-With") == "XMLHttpRequest":
-                # upload.js goes there itself: a request of a script would follow a
-                # redirect out of sight, and fetch the page twice.
-                return HttpResponse(
-                    status=201, headers={"Location": part.get_absolute_url()}
-                )
+                # upload.js sends the file then, and goes there itself: a request of a
+                # script would follow a redirect out of sight, and fetch the page twice.
+                addresses = {"edit": part.get_edit_url(), "file": part.get_upload_url()}
+                headers = {"Location": part.get_absolute_url()}
+                return JsonResponse(addresses, status=201, headers=headers)
             return redirect(part)
     context = {"event": part.event, "heading": heading, "part": part}
     return _form(request, "events/upload.html", form, context)
@@ -199,7 +203,7 @@ def _save(form: PartForm, part: Part, request: HttpRequest) -> None:
     user, file = user_of(request), form.file
     before, stored = part.media, None
     if file is not None:
-        stored = media.put(part, lambda: _content(file), file.name or "", user)
+        stored = media.put(part, lambda: content_of(file), file.name or "", user)
         setattr(part, part.media_field, stored)
     form.save(commit=False)
     try:
@@ -214,7 +218,7 @@ def _save(form: PartForm, part: Part, request: HttpRequest) -> None:
         organising.drop_media(part, user)
 
 
-def _content(file: UploadedFile[bytes]) -> IncomingFile:
+def content_of(file: UploadedFile[bytes]) -> IncomingFile:
     file.seek(0)
     return IncomingFile(file, file.size or 0, media.type_of(file.name or ""))
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.core.files.base import File
 from django.core.files.uploadedfile import UploadedFile
 from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext
@@ -93,10 +94,15 @@ class PartForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean(self) -> dict[str, Any] | None:
         file = self.cleaned_data.get(self.file_field)
-        if file:
+        # A script sends the file once the rest is saved, and tells its name before.
+        name = (file and file.name) or self.data.get("coming", "")
+        if name:
             try:
-                names.clean_name(file.name or "")
-                _check_size(file)
+                names.clean_name(name)
+                if file:
+                    _check_size(file)
+                else:
+                    self.fields[self.file_field].run_validators(File(None, name))
             except ValidationError as error:
                 self.add_error(self.file_field, error)
             if self.cleaned_data.get("remove"):

@@ -19,10 +19,11 @@ from objects import changing, names, storing
 from objects.access import OBJECTS
 from objects.conditions import Conditions, Unmet
 from objects.incoming import IncomingFile
-from objects.models import StoredObject
+from objects.models import StoredObject, Version
 
 ROOT = "events"
 ATTEMPTS = 1000
+TOO_MANY = _("Too many files have this name: give it another one.")
 Content = Callable[[], IncomingFile]
 """Gives the content from its start, each time it is called."""
 
@@ -46,11 +47,7 @@ def store(
     what else ``storing.store`` does.
     """
     name = names.clean_name(name)
-    there = StoredObject.objects.filter(tenant=tenant, folder=folder, deleted_at=None)
-    taken = set(there.values_list("name", flat=True))
-    for candidate in _candidates(name):
-        if candidate in taken:
-            continue
+    for candidate in _free_names(tenant, folder, name):
         try:
             return storing.store(
                 content(),
@@ -65,7 +62,41 @@ def store(
             raise  # For whatever name.
         except (Unmet, storing.Refused, changing.PathTaken):
             continue
-    raise ValidationError(_("Too many files have this name: give it another one."))
+    raise ValidationError(TOO_MANY)
+
+
+def begin(
+    event: Event, kind: type[Part], *, user: User, size: int, name: str
+) -> Version:
+    """Return the pending version of a new object of an event, that is yet to come.
+
+    The name is clean; the object gets another one where that is taken. Raises
+    QuotaExceeded, and ValidationError where no name is free.
+    """
+    folder = folder_of(event.slug, kind)
+    for candidate in _free_names(event.tenant, folder, name):
+        try:
+            version = storing.begin(
+                tenant=event.tenant,
+                user=user,
+                folder=folder,
+                name=candidate,
+                size=size,
+                content_type=type_of(name),
+            )
+        except changing.PathTaken:
+            continue
+        if version.number == 1:
+            return version
+        storing.abandon(version)  # Somebody took the name a moment ago.
+    raise ValidationError(TOO_MANY)
+
+
+def _free_names(tenant: Tenant, folder: str, name: str) -> Iterator[str]:
+    """Yield the name, and with numbers in it, but for those that are taken now."""
+    there = StoredObject.objects.filter(tenant=tenant, folder=folder, deleted_at=None)
+    taken = set(there.values_list("name", flat=True))
+    return (one for one in _candidates(name) if one not in taken)
 
 
 def put(part: Part, content: Content, name: str, user: User) -> StoredObject:
@@ -88,7 +119,7 @@ def put(part: Part, content: Content, name: str, user: User) -> StoredObject:
                 user=user,
                 may_edit=may_edit,
             )
-            return _renamed(found, names.clean_name(name), user)
+            return rename(found, names.clean_name(name), user)
         except (storing.Deleted, changing.ObjectGone):
             pass  # Meanwhile: so a new one is made.
     made = store(
@@ -101,10 +132,10 @@ def put(part: Part, content: Content, name: str, user: User) -> StoredObject:
     if not may_edit(User.objects.get(pk=user.pk), made):
         drop(made, user)
         raise storing.Refused
-    return _handed_over(made, event, user)
+    return hand_over(made, event, user)
 
 
-def _handed_over(made: StoredObject, event: Event, user: User) -> StoredObject:
+def hand_over(made: StoredObject, event: Event, user: User) -> StoredObject:
     """Let a new file belong to the event's owner, whoever uploaded it.
 
     Editors change it by the event, and no longer than they may edit that.
@@ -143,7 +174,7 @@ def of(event: Event) -> list[StoredObject]:
     return list(found.values())
 
 
-def _renamed(found: StoredObject, name: str, user: User) -> StoredObject:
+def rename(found: StoredObject, name: str, user: User) -> StoredObject:
     """Give the object the name, or the next free one."""
     if found.name == name:
         return found

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Tenant
-from objects.models import GroupGrant, StoredObject, UserGrant
+from objects.models import GroupGrant, StoredObject, UserGrant, Version
 
 FIRST, LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 """Between them every database and every time zone can tell a time."""
@@ -126,6 +126,18 @@ class Part(models.Model):
         """Return the address of the file in this site."""
         return reverse(f"events:{self.media_name}", args=[self.pk])
 
+    def get_edit_url(self) -> str:
+        """Return the address of the form."""
+        return self._url("edit")
+
+    def get_upload_url(self) -> str:
+        """Return where a script begins to send the file."""
+        return self._url("upload")
+
+    def _url(self, what: str) -> str:
+        kind = self._meta.model_name
+        return reverse(f"events:{what}-{kind}s", args=[self.event.slug, self.pk])
+
     @classmethod
     def rows(cls) -> models.QuerySet[Any]:
         """Return all speakers, or all sessions, of all events."""
@@ -204,3 +216,34 @@ class Session(Part):
 
     def __str__(self) -> str:
         return self.title
+
+
+class Arrival(models.Model):
+    """A file on its way to an event in several requests; see `events.arriving`.
+
+    The row goes with the version: as soon as the event has the file, or the upload is
+    given up.
+    """
+
+    version = models.OneToOneField(Version, models.CASCADE, related_name="+")
+    event = models.ForeignKey(
+        # Where that is deleted meanwhile, the upload is refused.
+        Event,
+        models.SET_NULL,
+        null=True,
+        related_name="+",
+    )
+    kind = models.CharField(max_length=10, editable=False)
+    """The model of the speaker or the session."""
+    part_id = models.PositiveBigIntegerField(
+        null=True, editable=False, help_text=_("Empty: a new one is made.")
+    )
+
+    name = models.CharField(max_length=255, editable=False)
+    """Under which the file was sent."""
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.event}"

@@ -104,16 +104,21 @@ def save_part(
     with transaction.atomic():
         _lock(event)
         if part.pk is None:
+            check_room(event, type(part))
             siblings = type(part).rows().filter(event=event)
-            if siblings.count() >= MAX_PARTS:
-                text = _("An event has %(most)d of them at most.")
-                raise ValidationError(text % {"most": MAX_PARTS})
             last = siblings.aggregate(last=Max("position"))["last"]
             part.position = 0 if last is None else last + 1
             part.save()
         else:
             _save_changed(part, actor, fields, replaced)
         _record_part(part, actor, "saved")
+
+
+def check_room(event: Event, kind: type[Part]) -> None:
+    """Raise ValidationError where the event has as many of them as it may."""
+    if kind.rows().filter(event=event).count() >= MAX_PARTS:
+        text = _("An event has %(most)d of them at most.")
+        raise ValidationError(text % {"most": MAX_PARTS})
 
 
 def _save_changed(

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from events import editing, granting, views
+from events import editing, granting, uploads, views
 from events.models import Session, Speaker
 
 app_name = "events"
@@ -13,6 +13,12 @@ urlpatterns = [
     path("events/<slug:slug>/delete/", editing.delete_event, name="delete"),
     path("events/<slug:slug>/access/", granting.grants, name="access"),
     path("events/<slug:slug>/access/revoke/", granting.revoke, name="revoke"),
+    path("events/<slug:slug>/files/", uploads.add_files, name="files"),
+    path(
+        "events/<slug:slug>/uploads/",
+        uploads.EventUploadsView.as_view(),
+        name="uploads",
+    ),
     path("events/<slug:slug>/add-photo/", editing.add_part, speaker, "add-photo"),
     path("events/<slug:slug>/add-slides/", editing.add_part, session, "add-slides"),
 ]
@@ -22,6 +28,12 @@ for kind, given in (("speakers", speaker), ("sessions", session)):
         path(f"{one}edit/", editing.edit_part, given, f"edit-{kind}"),
         path(f"{one}delete/", editing.delete_part, given, f"delete-{kind}"),
         path(f"{one}move/", editing.move_part, given, f"move-{kind}"),
+        path(
+            f"{one}upload/",
+            uploads.EventUploadsView.as_view(),
+            given,
+            f"upload-{kind}",
+        ),
     ]
 urlpatterns += [
     path("sessions/<int:pk>/slides/", views.media, session, "slides"),

@@ -125,22 +125,15 @@ def replace(
     does; Deleted where the object is deleted or gone.
     """
 
-    def begin(_is_first: bool) -> Version:
-        objects = StoredObject.objects.select_for_update()
-        there = objects.filter(pk=found.pk, deleted_at=None).first()
-        if there is None:
-            raise Deleted
-        return _add(
-            there,
-            user,
-            content.size,
-            content.content_type,
-            is_new=False,
-            is_conditional=conditions != NONE,
-            id=content.version_id,
-        )
-
-    return _fill(_attempts(begin), content, conditions, may_edit)
+    version = begin_another(
+        found,
+        user=user,
+        size=content.size,
+        content_type=content.content_type,
+        is_conditional=conditions != NONE,
+        id=content.version_id,
+    )
+    return _fill(version, content, conditions, may_edit)
 
 
 def _fill(
@@ -214,6 +207,38 @@ def begin(
             # The tenant is locked by now: by what was reserved.
             check_path(found)
         return version
+
+    return _attempts(attempt)
+
+
+def begin_another(
+    found: StoredObject,
+    *,
+    user: User,
+    size: int,
+    content_type: str,
+    is_conditional: bool = False,
+    id: uuid.UUID | None = None,
+) -> Version:
+    """Return a new pending version of this object, whatever its name; as `begin`.
+
+    Raises QuotaExceeded, and Deleted where the object is deleted or gone.
+    """
+
+    def attempt(_is_first: bool) -> Version:
+        objects = StoredObject.objects.select_for_update()
+        there = objects.filter(pk=found.pk, deleted_at=None).first()
+        if there is None:
+            raise Deleted
+        return _add(
+            there,
+            user,
+            size,
+            content_type,
+            is_new=False,
+            is_conditional=is_conditional,
+            id=id,
+        )
 
     return _attempts(attempt)
 

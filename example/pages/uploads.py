@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import uuid
+from collections.abc import Callable
 from typing import ClassVar
 
 from django.conf import settings
@@ -78,10 +79,22 @@ def job(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 def upload(request: HttpRequest) -> HttpResponse:
     """Store the files of a form in a folder, and say what became of each."""
     user, place = user_of(request), ListedFolder.of(request.POST)
+    save_each(request, lambda file: save(user, place.folder, file))
+    return SeeOther(ListedFolder(place.folder).url())
+
+
+def save_each(
+    request: HttpRequest, save: Callable[[UploadedFile[bytes]], None]
+) -> None:
+    """Save each file of a form, and let the page that comes say what became of it.
+
+    ``save`` raises ValidationError, QuotaExceeded, storing.Refused for one that is not
+    taken, and what the store does.
+    """
     stored = 0
     for file in request.FILES.getlist("files"):
         try:
-            save(user, place.folder, file)
+            save(file)
         except (storing.Deleted, storing.NotStored):
             text = _("“%(name)s” was not uploaded. Please try again.")
             messages.error(request, text % {"name": file.name})
@@ -102,7 +115,6 @@ def upload(request: HttpRequest) -> HttpResponse:
         )
     elif not request.FILES:
         messages.warning(request, _("No file was chosen."))
-    return SeeOther(ListedFolder(place.folder).url())
 
 
 def save(user: User, folder: str, file: UploadedFile[bytes]) -> None:

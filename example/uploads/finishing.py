@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 from django.db import transaction
 from django.utils import timezone
@@ -20,7 +20,7 @@ from objects.keys import is_moved, moved_key
 from objects.models import Version
 from objects.reading import whole
 from tahoestorage.exceptions import TahoeStorageError
-from uploads import assembly, composing, deferring
+from uploads import assembly, composing, deferring, purposes
 from uploads.assembly import Lost
 from uploads.authors import check_user
 from uploads.leases import AWAY, LEASE, Busy, Lease, acquire
@@ -135,15 +135,18 @@ def settle(lease: Lease, version: Version, sha256: str) -> None:
     """Let the version be stored and the upload finished, both or none.
 
     Raises storing.Deleted where the object was deleted meanwhile, and storing.Refused
-    where whoever began may not edit it any more or is revoked; the upload is given up
-    then.
+    where whoever began may not edit it any more or is revoked, or as Unfit; the upload
+    is given up then.
     """
+    purpose = purposes.of(lease.upload)
     try:
+        purpose.verify(version)
         with transaction.atomic():
             lease.update(finished_at=timezone.now())
             check_user(lease.upload)
-            storing.check_author(version)
+            purpose.check(version)
             storing.settle_within(version, sha256)
+            purpose.stored(version)
             lease.update(lease=None, leased_until=None)
     except (storing.Deleted, storing.Refused):
         lease.upload.finished_at = None
@@ -173,7 +176,8 @@ def settle_whole(upload: Upload) -> bool:
             return False
         try:
             check_user(upload)
-            storing.check_author(version)
+            if not purposes.of(upload).may_edit(cast(User, upload.user), version):
+                raise storing.Refused
         except storing.Refused:
             if version.object.deleted_at is None:
                 quarantine.put(version.storage, version.key)

@@ -54,6 +54,14 @@ class Upload(models.Model):
     size = models.PositiveBigIntegerField(_("bytes"))
     offset = models.PositiveBigIntegerField(_("bytes that came"), default=0)
     metadata = models.TextField(_("metadata"), blank=True)
+    # What `uploads.purposes` knows it by.
+    purpose = models.CharField(
+        # A release of before, which does not know the field, still writes rows.
+        max_length=20,
+        default="",
+        db_default="",
+        editable=False,
+    )
     # Whoever works on it: a request, or the sweep. See `uploads.leases`.
     lease = models.UUIDField(null=True, editable=False)
     leased_until = models.DateTimeField(null=True, editable=False)

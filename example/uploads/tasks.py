@@ -11,7 +11,7 @@ from jobs.kinds import Failed, Work, kind, periodic
 from objects import storing
 from objects.incoming import Truncated
 from tahoestorage.exceptions import TahoeStorageError
-from uploads import deferring, direct, finishing, sweeping
+from uploads import deferring, direct, finishing, purposes, sweeping
 from uploads.assembly import Lost
 from uploads.leases import Busy, acquire
 from uploads.models import Upload
@@ -45,6 +45,8 @@ def finish(work: Work) -> dict[str, Any]:
             raise Failed(_("Another number of bytes was uploaded.")) from None
         except storing.Deleted:
             raise Failed(_("The object was deleted meanwhile.")) from None
+        except purposes.Unfit as error:
+            raise Failed(str(error)) from None
         except storing.Refused:
             raise Failed(_("Whoever uploaded it may not do so any more.")) from None
     version = upload.version

@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Literal
 
 from axe_playwright_python.sync_playwright import Axe
@@ -129,3 +130,16 @@ def opening_pages(browser: Browser) -> Iterator[MakePage]:
         yield make
         errors = [error for one in made for error in one.errors]
         assert errors == [], errors
+
+
+def drop(page: Page, *paths: Path) -> None:
+    """Drop files and folders of this machine, as somebody's mouse does."""
+    devtools = page.context.new_cdp_session(page)
+    data = {
+        "items": [],
+        "files": [str(path) for path in paths],
+        "dragOperationsMask": 1,
+    }
+    for kind in ("dragEnter", "dragOver", "drop"):
+        event = {"type": kind, "x": 200, "y": 200, "data": data}
+        devtools.send("Input.dispatchDragEvent", event)

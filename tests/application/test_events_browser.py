@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.application.browser import DESK, LOOKS, MakePage, Theme, WatchedPage
+from tests.application.browser import (
+    DESK,
+    LOOKS,
+    MakePage,
+    Theme,
+    WatchedPage,
+    drop,
+)
 from tests.application.site import (
     EVENT,
     EVENTS,
@@ -231,3 +239,59 @@ def test_what_was_open_is_sent_after_signing_in_again_in_another_window(
     expect(form.get_by_role("heading", name="Cellar Day")).to_be_visible()
     expect(form.get_by_text("Late Comer").first).to_be_visible()
     expect(names.nth(0)).to_have_text(second)
+
+
+def test_files_are_dropped_on_an_event_paused_and_gone_on_with(
+    site: Site, browser_page: MakePage, tmp_path: Path
+) -> None:
+    watched = browser_page(site.address)
+    page = watched.page
+    watched.sign_in(ORGANISER)
+    page.goto(f"{EVENTS}new/")
+    page.get_by_label("Name").fill("Full Day")
+    page.get_by_label("Beginning").fill("2026-05-01T10:30")
+    page.get_by_label("Place").fill("Cellar")
+    page.get_by_role("button", name="Save").click()
+    photo, slides = tmp_path / "Ada Lovelace.png", tmp_path / f"{'plan-' * 30}.pdf"
+    photo.write_bytes(image("PNG"))
+    slides.write_bytes(b"%PDF")
+    # Nothing gets through until the route is gone.
+    page.route("**/api/v1/uploads/**", lambda route: None)
+
+    drop(page, photo, slides)
+
+    uploads = page.get_by_role("region", name="Uploads")
+    expect(uploads.get_by_role("progressbar")).to_have_count(2)
+    for file in (photo, slides):
+        uploads.get_by_role("button", name=f"Pause {file.name}").click()
+    expect(uploads.get_by_text("Paused at")).to_have_count(2)
+    watched.errors[:] = [one for one in watched.errors if "Failed to load" not in one]
+    watched.picture("event-uploads")
+    page.unroute("**/api/v1/uploads/**")
+    for file in (photo, slides):
+        uploads.get_by_role("button", name=f"Go on {file.name}").click()
+    expect(uploads.get_by_text("Uploaded", exact=True)).to_have_count(2)
+    # The page is the same: what came is put into it.
+    expect(page.get_by_role("img", name="Photo of Ada Lovelace")).to_be_visible()
+    expect(page.get_by_role("heading", name="plan-plan-")).to_be_visible()
+    expect(uploads.get_by_role("status")).to_have_text("2 files are uploaded.")
+    watched.errors[:] = [one for one in watched.errors if "Failed to load" not in one]
+
+
+def test_files_are_sent_after_signing_in_again_in_another_window(
+    site: Site, browser_page: MakePage, tmp_path: Path
+) -> None:
+    watched = browser_page(site.address)
+    page = watched.page
+    watched.sign_in(ORGANISER)
+    page.goto(f"{EVENTS}cellar-day/")
+    page.context.clear_cookies()
+    WatchedPage(page.context.new_page(), "light", DESK).sign_in(ORGANISER)
+    late = tmp_path / "late.pdf"
+    late.write_bytes(b"%PDF")
+
+    page.get_by_label("Upload photos and slides").set_input_files(late)
+
+    uploads = page.get_by_role("region", name="Uploads")
+    expect(uploads.get_by_text("Uploaded", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="late.pdf")).to_be_visible()

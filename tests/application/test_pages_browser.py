@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tahoestorage.testing.grid import LocalGrid
 from tests.application.browser import (
@@ -18,6 +18,7 @@ from tests.application.browser import (
     MakePage,
     Theme,
     WatchedPage,
+    drop,
 )
 from tests.application.cutting import upload_through_restart, upload_with_cuts
 from tests.application.site import (
@@ -341,19 +342,6 @@ def test_a_dropped_folder_comes_with_all_that_is_in_it(
     drop(page, trip / "none")
 
     expect(page.get_by_text("There are no files in that folder.")).to_be_visible()
-
-
-def drop(page: Page, *paths: Path) -> None:
-    """Drop files and folders of this machine, as somebody's mouse does."""
-    devtools = page.context.new_cdp_session(page)
-    data = {
-        "items": [],
-        "files": [str(path) for path in paths],
-        "dragOperationsMask": 1,
-    }
-    for kind in ("dragEnter", "dragOver", "drop"):
-        event = {"type": kind, "x": 200, "y": 200, "data": data}
-        devtools.send("Input.dispatchDragEvent", event)
 
 
 def test_an_upload_is_paused_gone_on_with_and_stopped(

@@ -1,91 +1,118 @@
 "use strict";
-// Sends the upload form by XMLHttpRequest, for its progress events. Without this
-// script the form is sent as any form is, and does the same. What it says is in the
-// form's data attributes, in the page's language.
-
+// Saves the form of a speaker or a session by a script: first what is written in it, so
+// that what is wrong there is told at once, and then its file, as `resumable.js` does it,
+// with a pause, and on from where it was cut. Without this script the form is sent as any
+// form is, and does the same. What it says is in the form's data attributes, in the
+// page's language.
+// A classic script, which a store of static files may send from another host, and a
+// block, so that its names are its own.
+{
 document.addEventListener("submit", (event) => {
   if (!event.target.matches("form[data-upload]")) return;
   event.preventDefault();
-  send(event.target);
+  save(event.target);
 });
 
-function send(form) {
+let sending = null; // the file's row
+
+// What was interrupted goes on once the file is chosen again.
+for (const form of document.querySelectorAll("form[data-upload][data-endpoint]")) {
+  const { user, endpoint } = form.dataset;
+  const names = [...new Set(Resumable.interrupted(user, endpoint).values())];
+  const told = form.querySelector("[data-unfinished]");
+  told.querySelector("[data-names]").textContent = names.join(", ");
+  told.hidden = !names.length;
+}
+
+async function save(form) {
+  const words = form.dataset;
+  const field = form.querySelector("input[type=file]");
+  const button = form.querySelector("button[type=submit]");
+  const status = form.querySelector("[data-status]");
+  const file = field.files[0];
+  const fields = new FormData(form);
+  if (file) {
+    fields.delete(field.name);
+    fields.set("coming", file.name);
+  }
+  sending?.remove();
+  button.disabled = true;
+  status.textContent = words.saving;
+  let response, text;
+  try {
+    response = await fetch(form.action, {
+      method: "POST",
+      body: fields,
+      headers: { "X-Requested-With": "XMLHttpRequest" },
+    });
+    text = await response.text();
+  } catch {
+    status.textContent = words.broken;
+    button.disabled = false;
+    return;
+  }
+  const place = response.headers.get("Location");
+  if (response.status === 201 && place && file) {
+    const saved = JSON.parse(text);
+    // It is there now: whoever saves again, or loads the page anew, changes it.
+    form.action = saved.edit;
+    history.replaceState(null, "", saved.edit);
+    status.textContent = words.saved;
+    send(form, file, saved.file, place);
+    return;
+  }
+  if (response.status === 201 && place) {
+    status.textContent = words.all;
+    window.location.assign(place);
+    return;
+  }
+  button.disabled = false;
+  if (response.redirected) {
+    status.textContent = words.gone;
+    return;
+  }
+  const page = new DOMParser().parseFromString(text, "text/html");
+  if (response.status === 422) {
+    showErrors(form, page);
+    return;
+  }
+  const said = [...page.querySelectorAll("main h1, main h1 + p")];
+  status.textContent =
+    said.map((part) => part.textContent.trim()).join(". ") ||
+    words.refused.replace("{status}", response.status);
+}
+
+function send(form, file, endpoint, place) {
   const words = form.dataset;
   const button = form.querySelector("button[type=submit]");
-  const cancel = form.querySelector("[data-cancel]");
-  const box = form.querySelector("[data-progress]");
-  const bar = box.querySelector("progress");
   const status = form.querySelector("[data-status]");
-  const request = new XMLHttpRequest();
-  let tenth = -1;
-
-  const leave = (warning) => warning.preventDefault();
-
-  const busy = (yes) => {
-    button.disabled = yes;
-    cancel.hidden = box.hidden = !yes;
-    const listen = yes ? window.addEventListener : window.removeEventListener;
-    listen.call(window, "beforeunload", leave);
-  };
-
-  const stop = (text) => {
-    busy(false);
-    status.textContent = text;
-  };
-  const amount = (bytes) => size(bytes, words.units.split("|"));
-
-  request.upload.onprogress = (sent) => {
-    if (!sent.lengthComputable) return;
-    const percent = Math.floor((100 * sent.loaded) / sent.total);
-    bar.value = percent;
-    // Said by tenths: a screen reader would read out every change.
-    if (tenth !== (tenth = Math.floor(percent / 10))) {
-      status.textContent = words.sent
-        .replace("{sent}", amount(sent.loaded))
-        .replace("{all}", amount(sent.total));
-    }
-  };
-
-  request.upload.onload = () => {
-    bar.removeAttribute("value");
-    cancel.hidden = true; // From here on the site may store it all the same.
-    status.textContent = words.storing;
-  };
-
-  request.onload = () => {
-    stop("");
-    const place = request.getResponseHeader("Location");
-    if (request.status === 201 && place) {
-      status.textContent = words.stored;
+  const box = form.querySelector("[data-box]");
+  box.hidden = false;
+  sending = Resumable.item(file, words, box.querySelector("[data-items]"), {
+    endpoint,
+    stored: () => {
+      status.textContent = words.all;
       window.location.assign(place);
-      return;
-    }
-    if (request.responseURL && request.responseURL !== form.action.split("#")[0]) {
-      status.textContent = words.signedOut;
-      return;
-    }
-    const page = new DOMParser().parseFromString(request.responseText, "text/html");
-    if (request.status === 422) {
-      showErrors(form, page);
-    } else {
-      const said = [...page.querySelectorAll("main h1, main h1 + p")];
-      stop(
-        said.map((part) => part.textContent.trim()).join(". ") ||
-          words.failed.replace("{status}", request.status),
-      );
-    }
-  };
-
-  request.onerror = () => stop(words.broken);
-  request.onabort = () => stop(words.cancelled);
-  cancel.onclick = () => request.abort();
-
-  busy(true);
-  bar.value = 0;
-  request.open("POST", form.action);
-  request.setRequestHeader("X-Requested-With", "XMLHttpRequest");
-  request.send(new FormData(form));
+    },
+    changed: (item) => {
+      if (item.state === "waiting") item.start();
+      const ended = ["failed", "stopped"].includes(item.state);
+      if (ended) status.textContent = words.without;
+      button.disabled = !ended;
+    },
+    removed: () => {
+      box.hidden = true;
+      button.focus();
+    },
+  });
+  sending.start();
+  // The button that had the focus can't be used now.
+  box.querySelector("button").focus();
 }
+
+window.addEventListener("beforeunload", (event) => {
+  if (sending?.state === "running") event.preventDefault();
+});
 
 // The response is the same form with its errors. The fields stay this page's own, as
 // a chosen file cannot be put into new ones.
@@ -108,12 +135,4 @@ function showErrors(form, page) {
   form.querySelector("[data-status]").textContent = form.dataset.invalid;
   if (first) first.focus();
 }
-
-function size(bytes, units) {
-  let unit = 0;
-  while (bytes >= 1024 && unit < units.length - 1) {
-    bytes /= 1024;
-    unit += 1;
-  }
-  return `${unit ? bytes.toFixed(1) : bytes} ${units[unit]}`;
 }

@@ -92,6 +92,7 @@ document.addEventListener("click", async (event) => {
 // Whoever signs in anew, in another window, has another token against forgery there; the
 // pages that are open send that of the cookie.
 const token = () => document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1];
+globalThis.csrfToken = () => token() ?? ""; // for the script of uploads
 function renew(event) {
   const field = event.target.elements.namedItem("csrfmiddlewaretoken");
   if (field) field.value = token() ?? field.value;
