@@ -16,7 +16,7 @@ from tahoestorage.backends.manylinks import ManyLinks
 from tahoestorage.backends.names import url_below, url_name
 from tahoestorage.backends.reservednames import grid_path, refuse_marker
 from tahoestorage.backends.saving import Saving, is_ours
-from tahoestorage.backends.savingmany import Sender, by_directory, save_together
+from tahoestorage.backends.savingmany import Sender, by_directory
 from tahoestorage.backends.storedfile import Reader, StoredFile
 from tahoestorage.cache import KeptContent
 from tahoestorage.config.settings import media_url, use_tz
@@ -275,7 +275,7 @@ class TahoeStorage(Saving, Configured):
         # A subclass's own way to save a file is gone for each of them.
         if not is_ours(self, *_WAY_OF_A_SAVE):
             return super()._save_all(pairs, sender)
-        return save_together(ManyLinks(self), pairs, sender)
+        return ManyLinks(self).save_all(pairs, sender)
 
     def _create_file(self, name: str, content: Any, *, unique: bool) -> str:
         since = monotonic_now()

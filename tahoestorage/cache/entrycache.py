@@ -6,14 +6,14 @@ import time
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from weakref import ref
 
 from tahoestorage import metering
 from tahoestorage.cache.changes import Change, ManyChanges
 from tahoestorage.cache.contents import Contents
 from tahoestorage.cache.fillings import keep_listing
-from tahoestorage.cache.keptentries import KeptEntry
+from tahoestorage.cache.keptentries import HasNamespace, KeptEntry
 from tahoestorage.cache.localtiers import LocalTiers
 from tahoestorage.cache.locks import WriteLock
 from tahoestorage.cache.memory import CachedPage
@@ -44,14 +44,6 @@ class Ticket:
 
     generations: Moment
     expiry: float
-
-
-class HasNamespace(Protocol):
-    """A directory, as its store has it."""
-
-    @property
-    def namespace(self) -> Namespace:
-        """How the cache knows it."""
 
 
 class EntryCache:
@@ -262,6 +254,14 @@ class EntryCache:
         return (
             (name, entry) for page in pages for name, entry in page.items() if entry
         )
+
+    def count_in(self, namespace: Namespace) -> int:
+        """Return about how many names a directory has; 0 where that is not known.
+
+        By its pages: what was added since it was spread over them may be missing.
+        """
+        root = self._tiers.page(namespace, namespace.root)
+        return 0 if root is None else max(len(root), PAGE_ENTRIES << root.bits)
 
     def path(
         self,

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from weakref import ReferenceType
 
 from tahoestorage.cache.memory import CachedPage
 from tahoestorage.cache.sealing import Namespace
 from tahoestorage.entries import Entry
+
+
+class HasNamespace(Protocol):
+    """A directory, as its store has it."""
+
+    @property
+    def namespace(self) -> Namespace:
+        """How the cache knows it."""
 
 
 class KeptEntry(NamedTuple):
@@ -24,4 +32,4 @@ class KeptEntry(NamedTuple):
     key: bytes
     page: ReferenceType[CachedPage]
     parent: Hashable | None
-    directory: object
+    directory: HasNamespace

@@ -12,16 +12,18 @@ from typing import Any
 import pytest
 from django.core.files.base import ContentFile, File
 
-from tahoestorage.backends import savingmany
+from tahoestorage.backends import savingtogether
 from tahoestorage.backends.gcs import GCSStorage
 from tahoestorage.backends.s3 import S3Storage
 from tahoestorage.exceptions import NameIsDirectory, NotAllSaved, ParentIsFile
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import directorychanges
+from tahoestorage.tahoe.uploads import UploadBody
 from tests.conftest import MakeStorage
 from tests.support.proxy import (
     Action,
     CutBody,
+    Hold,
     LoseResponse,
     Proxy,
     Refuse,
@@ -55,13 +57,23 @@ def read(storage: Any, name: str) -> bytes:
         return bytes(file.read())
 
 
-def broken() -> File[Any]:
+def broken(before: Callable[[], object] = int) -> File[Any]:
     class Broken(ContentFile):  # type: ignore[type-arg]
         def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
             yield LONG
+            before()
             raise OSError("the disk is gone")
 
     return Broken(LONG)
+
+
+def held(done: threading.Event) -> File[Any]:
+    class Held(ContentFile):  # type: ignore[type-arg]
+        def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
+            assert done.wait(30)
+            yield LONG
+
+    return Held(LONG)
 
 
 @pytest.fixture(params=["tahoe", "s3", "gcs"])
@@ -134,9 +146,10 @@ def test_nothing_is_begun_once_nobody_takes_the_names(make: Make) -> None:
 
     names = storage.save_many(endless(), jobs=2)
     first = next(names)
+    # While some are linked others are uploaded, as many as are linked at once.
+    assert len(taken) <= savingtogether.FIRST + savingtogether.MOST
     names.close()
     assert read(make(cache=False), first) == LONG
-    assert len(taken) <= 64
     assert not [each for each in threading.enumerate() if "many_files" in each.name]
 
 
@@ -192,8 +205,9 @@ def test_with_allow_overwrite_they_are_replaced(make: Make) -> None:
 def test_many_are_linked_by_few_changes(far: TahoeStorage, proxy: Proxy) -> None:
     names = numbered(200)
     assert list(far.save_many(pairs(names))) == names
-    # The directory is made with the first of them; 63, 128 and 8 follow.
-    assert sum(map(is_link, proxy.seen)) == 1 + 3
+    # The directory is made with the first of them; 63, 64 and 72 follow, or more where
+    # they were uploaded meanwhile.
+    assert sum(map(is_link, proxy.seen)) <= 1 + 3
     assert sum(map(is_upload, proxy.seen)) == 200
     proxy.clear()
     assert all(far.exists(name) and far.size(name) for name in names)
@@ -255,23 +269,106 @@ def test_where_they_are_replaced_an_unclear_response_is_cleared_up(
 def test_large_files_are_safe_before_many_more_are_sent(
     far: TahoeStorage, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file takes 12 seconds: at the third the first ones are linked, and yielded."""
-    clock, taken = [0.0], 0
-    monkeypatch.setattr(savingmany, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    """A file takes 12 seconds: at the fourth the first ones are linked, and yielded.
+
+    The two after them, which are all that one job takes ahead, are not even uploaded.
+    """
+    clock, taken, done = [0.0], 0, threading.Event()
+    time = SimpleNamespace(monotonic=lambda: clock[0])
+    monkeypatch.setattr(savingtogether, "time", time)
 
     def large() -> Iterator[tuple[str, File[Any]]]:
         nonlocal taken
-        for pair in pairs(numbered(8)):
-            clock[0] += 12
+        for name, content in pairs(numbered(8)):
+            # Where the clock stands still, all others are one batch.
+            clock[0] += 12 if taken < 4 else 0
             taken += 1
-            yield pair
+            yield name, content if taken <= 4 else held(done)
 
     saved = far.save_many(large(), jobs=1)
     assert next(saved) == "dir/0000.txt"
-    assert taken == 3
+    assert taken <= 4 + 2
+    done.set()
     assert len([*saved]) == 7
     # One made the directory, with a first name in it.
-    assert sum(map(is_link, proxy.seen)) == 4
+    assert sum(map(is_link, proxy.seen)) == 1 + 2
+
+
+def test_the_next_are_uploaded_while_a_batch_is_linked(
+    far: TahoeStorage, proxy: Proxy
+) -> None:
+    """The response to a link is held until 100 more files were taken to be sent."""
+    list(far.save_many(pairs(numbered(1))))
+    proxy.clear()
+    done = threading.Event()
+    link = proxy.rule(is_link, Hold(done))
+    names = numbered(200)[1:]
+
+    def some() -> Iterator[tuple[str, File[Any]]]:
+        for pair in pairs(names):
+            if pair[0] == names[64 + 100]:
+                assert link.reached.wait(30)
+                assert sum(map(is_link, proxy.seen)) == 1
+                done.set()
+            yield pair
+
+    assert list(far.save_many(some())) == names
+    # What came meanwhile is linked by one change, and what came after it.
+    assert sum(map(is_link, proxy.seen)) <= 1 + 2
+
+
+def test_what_goes_wrong_while_others_are_linked_is_told_after_them(
+    far: TahoeStorage, proxy: Proxy, make_storage: MakeStorage
+) -> None:
+    list(far.save_many(pairs(numbered(1))))
+    done = threading.Event()
+    link = proxy.rule(is_link, Hold(done))
+    names = numbered(150)[1:]
+
+    def fail() -> None:
+        assert link.reached.wait(30)
+        done.set()
+
+    def some() -> Iterator[tuple[str, File[Any]]]:
+        for name, content in pairs(names):
+            yield name, broken(fail) if name == names[80] else content
+
+    yielded: list[str] = []
+    with pytest.raises(NotAllSaved, match="the disk is gone") as info:
+        yielded.extend(far.save_many(some(), jobs=1))
+
+    assert yielded == names[:80]
+    assert {n: name for n, (name, _) in info.value.errors.items()} == {80: names[80]}
+    there = make_storage(cache=False).listdir("dir")[1]
+    assert len(there) == 1 + 80 + len(info.value.saved)
+
+
+def test_what_came_before_an_error_of_the_pairs_is_safe(
+    storage: TahoeStorage, make_storage: MakeStorage
+) -> None:
+    def some() -> Iterator[tuple[str, File[Any]]]:
+        yield from pairs(numbered(5))
+        raise LookupError("no more")
+
+    yielded: list[str] = []
+    with pytest.raises(LookupError, match="no more"):
+        yielded.extend(storage.save_many(some()))
+    assert yielded == numbered(5)
+    assert len(make_storage(cache=False).listdir("dir")[1]) == 5
+
+
+def test_a_large_directory_is_written_once_for_many(
+    far: TahoeStorage, proxy: Proxy
+) -> None:
+    """A cache that has listed it knows its size: that of a batch is no less."""
+    cap = far.upload("x", UploadBody(lambda: [LONG], repeatable=True))
+    assert not far.link_together(dict.fromkeys(numbered(150, "large"), cap))
+    far.exists("large/x")
+    proxy.clear()
+    names = [name.replace(".txt", ".new") for name in numbered(100, "large")]
+    assert list(far.save_many(pairs(names))) == names
+    assert sum(map(is_link, proxy.seen)) == 1
+    assert not [seen for seen in proxy.seen if "t=json" in seen.target]
 
 
 @pytest.mark.parametrize("retries", [0, 2])

@@ -1,0 +1,239 @@
+"""Many files saved by few changes of directories: sent, then linked in batches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from typing import Any, Generic, Protocol, TypeVar
+
+from tahoestorage.backends.savingmany import (
+    Errors,
+    Pair,
+    Sender,
+    as_error,
+    not_all_saved,
+)
+from tahoestorage.exceptions import NameTaken, StoreError
+
+U = TypeVar("U")
+Answer = tuple[dict[int, Exception], Mapping[str, Exception]]
+"""Which uploads failed, by position, and which names were not linked; why."""
+
+FIRST, MOST = 64, 4096
+"""How many files are linked at once: at first, and at most."""
+SECONDS = 30.0
+"""After so many seconds what was sent is linked, however few files it is: until then
+nothing of it is safe, and no name is yielded."""
+ATTEMPTS = 100
+
+
+class LinksMany(Protocol[U]):
+    """What ``save_together`` needs of a storage."""
+
+    def send(self, name: str, content: Any) -> U:
+        """Upload content that no name leads to yet; ``name`` is the one asked for."""
+
+    def free_name(self, name: str, is_chosen: Callable[[str], bool]) -> str:
+        """Return a free name for ``name``, as it is stored.
+
+        ``is_chosen`` is False for it.
+        """
+
+    def count_in(self, directory: str) -> int:
+        """Return about how many names a directory has, 0 where that is not known."""
+
+    def link(self, uploads: Mapping[str, U]) -> Mapping[str, Exception]:
+        """Link uploads by their names; return what was not linked, and why."""
+
+
+def save_together(
+    storage: LinksMany[U], pairs: Iterable[Pair], sender: Sender
+) -> Iterator[str]:
+    """Upload the contents, link many at once, and yield the names in their order.
+
+    While one batch is linked the next is uploaded. The more names a directory has, the
+    longer a change of it takes: so a batch has as many as its directories have already,
+    or as were linked before it, ``MOST`` at most. But none waits for much longer than
+    ``SECONDS`` and one change. Raises NotAllSaved after the first error: what was under
+    way is ended first, and what can be linked is. So it is before an error of ``pairs``
+    is raised.
+    """
+    source, is_ended = enumerate(pairs), False
+    failure: Exception | None = None
+    filling: _Batch[U] = _Batch(storage, sender)
+    linking: _Batch[U] | None = None
+    count, errors, saved = 0, Errors(), dict[int, str]()
+
+    def takes_more() -> bool:
+        return sender.has_room and not (is_ended or filling.is_full)
+
+    def goes_on() -> bool:
+        return takes_more() or (linking is not None and linking.is_answered)
+
+    while linking is not None or filling.asked or not is_ended:
+        if linking is not None and linking.is_linked():
+            count += len(linking.names)
+            if not errors:
+                yield from linking.safe_names()
+            errors |= linking.errors
+            saved |= linking.names
+            linking = None
+        is_ended |= sender.has_failed or bool(errors or filling.errors)
+        if takes_more():
+            try:
+                number, (asked, content) = next(source)
+            except StopIteration:
+                is_ended = True
+            except Exception as error:
+                failure, is_ended = error, True
+            else:
+                filling.send(number, asked, content)
+        if linking is not None:
+            sender.wait(goes_on)
+        elif filling.is_due(count, is_last=is_ended):
+            filling.link()
+            linking, filling = filling, _Batch(storage, sender)
+        elif not is_ended:
+            sender.wait(goes_on)
+    if errors:
+        raise not_all_saved(errors, saved)
+    if failure is not None:
+        raise failure
+
+
+class _Batch(Generic[U]):
+    """Files that are linked together. All of its mappings are by position.
+
+    Names are chosen, and looked up, by the thread that calls, while no batch is being
+    linked: what is known of a directory is in motion meanwhile.
+    """
+
+    def __init__(self, storage: LinksMany[U], sender: Sender) -> None:
+        self._storage = storage
+        self._sender = sender
+        self._ends = 0.0
+        self._uploads: dict[int, Future[U]] = {}
+        self._nameless: list[int] = []
+        self._chosen: set[str] = set()
+        # By directory: about how many names it has; why none could be looked up in it.
+        self._counts: dict[str, int] = {}
+        self._unknown: dict[str, StoreError] = {}
+        self._pending: list[int] = []
+        self._attempts = 0
+        self._answer: Future[Answer] = Future()
+        self.asked: dict[int, str] = {}
+        self.names: dict[int, str] = {}
+        """The names of what is saved, or on its way."""
+        self.errors: Errors = {}
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it takes no more."""
+        return len(self.asked) >= MOST
+
+    def send(self, number: int, asked: str, content: Any) -> None:
+        """Begin to upload content."""
+        if not self.asked:
+            self._ends = time.monotonic() + SECONDS
+        self.asked[number] = asked = str(asked)
+        self._uploads[number] = self._sender.call(self._storage.send, (asked, content))
+        self._nameless.append(number)
+
+    def is_due(self, count: int, *, is_last: bool) -> bool:
+        """Return whether to link it now; if that may be, names are chosen before.
+
+        ``count`` files were linked before it. With ``is_last`` no more will come.
+        """
+        is_last |= time.monotonic() >= self._ends
+        if not self.asked or not (is_last or len(self.asked) >= FIRST):
+            return False
+        for number in self._nameless:
+            self._choose(number)
+        self._nameless.clear()
+        # The sum of its directories: each of them is written whole.
+        wanted = max(count, sum(self._counts.values()))
+        return is_last or self.is_full or len(self.asked) >= wanted
+
+    def _choose(self, number: int) -> bool:
+        """Choose a free name, other than all before; return whether there is one."""
+        asked = self.asked[number]
+        place = asked.rpartition("/")[0]
+        error: Exception | None = self._unknown.get(place)
+        if error is None:
+            try:
+                name = self._storage.free_name(asked, self._chosen.__contains__)
+                directory = name.rpartition("/")[0]
+                if directory not in self._counts:
+                    self._counts[directory] = self._storage.count_in(directory)
+            except StoreError as caught:
+                # Each of the others would wait for as long.
+                error = self._unknown[place] = caught
+            except Exception as caught:
+                error = caught
+        if error is not None:
+            self._fail(number, error)
+            return False
+        self._chosen.add(name)
+        self.names[number] = name
+        return True
+
+    def _fail(self, number: int, error: Exception) -> None:
+        self.errors[number] = self.asked[number], error
+        self.names.pop(number, None)
+
+    def link(self) -> None:
+        """Begin to link what has a name, once all is uploaded."""
+        self._pending, self._attempts = [*self.names], ATTEMPTS
+        self._answer = self._sender.call_beside(self._link)
+
+    def _link(self) -> Answer:
+        failed: dict[int, Exception] = {}
+        for number, upload in self._uploads.items():
+            error = upload.exception()
+            if error is not None:
+                failed[number] = as_error(error)
+        pending = [number for number in self._pending if number not in failed]
+        uploads = {self.names[n]: self._uploads[n].result() for n in pending}
+        return failed, self._storage.link(uploads)
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether ``is_linked`` has something to look at."""
+        return self._answer.done()
+
+    def is_linked(self) -> bool:
+        """Return whether all is done: what is not saved then stands in ``errors``.
+
+        Names that were found to be taken are chosen, and linked, anew.
+        """
+        if not self._answer.done():
+            return False
+        failed, refused = self._answer.result()
+        for number, error in failed.items():
+            self._fail(number, error)
+        pending, self._pending = self._pending, []
+        self._attempts -= 1
+        for number in pending:
+            name = self.names.get(number, "")
+            if name not in refused:
+                continue
+            error = refused[name]
+            if isinstance(error, NameTaken) and not self._attempts:
+                message = f"{self.asked[number]}: the name is taken, as were others"
+                error = NameTaken(message)
+            elif isinstance(error, NameTaken):
+                if self._choose(number):
+                    self._pending.append(number)
+                continue
+            self._fail(number, error)
+        if self._pending:
+            self._answer = self._sender.call_beside(self._link)
+        return not self._pending
+
+    def safe_names(self) -> Iterator[str]:
+        """Yield, and drop, the names of what is saved, up to the first that is not."""
+        for number in self.asked:
+            if number not in self.names:
+                return
+            yield self.names.pop(number)
