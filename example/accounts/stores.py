@@ -4,10 +4,26 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.core.files.storage import Storage, storages
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from config.errors import ForPeople
+
 NOT_FOR_OBJECTS = "staticfiles"
+
+
+class StoreGone(ForPeople, OSError):
+    """A row names a store that the site does not set any more."""
+
+
+def storage_of(alias: str) -> Storage:
+    """Return the store that a row names; raises StoreGone."""
+    if alias not in settings.STORAGES:
+        raise StoreGone(
+            gettext("The store “%(alias)s” is not set any more.") % {"alias": alias}
+        )
+    return storages[alias]
 
 
 def aliases() -> list[str]:

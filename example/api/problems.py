@@ -26,7 +26,7 @@ from accounts.counting import CountsAway
 from accounts.logins import LockedOut
 from accounts.quotas import QuotaExceeded
 from api.throttles import counted
-from jobs.kinds import ForPeople
+from config.errors import ForPeople
 from objects.changing import ObjectGone, ObjectNameTaken, PathTaken
 from objects.conditions import Unmet
 from objects.incoming import Truncated

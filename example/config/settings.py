@@ -103,6 +103,8 @@ MIDDLEWARE = [
     "pages.policy.ContentPolicy",
     "django_htmx.middleware.HtmxMiddleware",
     "events.middleware.StoreErrors",
+    # After it, so asked before it.
+    "events.middleware.StoreGoneErrors",
 ]
 # No other site's scripts may use the API, unless it is named.
 CORS_ALLOWED_ORIGINS = words("CORS_ALLOWED_ORIGINS")

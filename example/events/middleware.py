@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from accounts.stores import StoreGone
 from tahoestorage.middleware import StoreErrorMiddleware
 
 
@@ -10,3 +11,10 @@ class StoreErrors(StoreErrorMiddleware):
 
     errors = (OSError,)
     template_name = "events/store_away.html"
+
+
+class StoreGoneErrors(StoreErrorMiddleware):
+    """Answers with a page that does not say to try again: somebody has to act first."""
+
+    errors = (StoreGone,)
+    template_name = "events/store_gone.html"

@@ -23,7 +23,7 @@ from zipstream.ng import (
     sizeEndCentDir64Locator,
 )
 
-from exports import places
+from accounts import stores
 from exports.packed import PackedRows
 from jobs.kinds import ForPeople
 from objects.incoming import CHUNK, IncomingFile
@@ -80,7 +80,7 @@ class Member:
             return
         size, digest = 0, hashlib.sha256()
         try:
-            with places.storage_of(self.store).open(self.key) as file:
+            with stores.storage_of(self.store).open(self.key) as file:
                 while piece := file.read(CHUNK):
                     size += len(piece)
                     digest.update(piece)
@@ -93,7 +93,7 @@ class Member:
                 )
                 % {"path": self.path}
             ) from None
-        except places.StoreGone as error:
+        except stores.StoreGone as error:
             raise SourceAway(
                 _("%(path)s could not be read. %(why)s")
                 % {"path": self.path, "why": error}

@@ -10,12 +10,12 @@ from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 
+from accounts import stores
 from accounts.models import User
 from audit.actions import Action
-from exports import places
+from config.errors import ForPeople
 from exports.models import Export
 from exports.starting import note
-from jobs.kinds import ForPeople
 from tahoestorage.serving import serve
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def opened(request: HttpRequest, export: Export, user: User) -> HttpResponseBase
     try:
         response = serve(
             request,
-            places.storage_of(export.store),
+            stores.storage_of(export.store),
             export.key,
             as_attachment=True,
             etag=export.etag,

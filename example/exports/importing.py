@@ -17,14 +17,14 @@ from django.db.models import Q, QuerySet
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
-from accounts import quotas
+from accounts import quotas, stores
 from accounts.models import User
 from accounts.quotas import QuotaExceeded
 from audit.actions import Action
 from audit.recording import record
 from events import documents, media
 from events.models import Event, Session, Speaker
-from exports import access, places, resuming
+from exports import access, resuming
 from exports.checking import Checked, NotImportable, check
 from exports.manifest import ArchivedFile
 from exports.models import Export
@@ -82,7 +82,7 @@ def run(work: Work) -> dict[str, Any]:
             _lying_in_event(user, checked, checked.document, work)
 
     try:
-        with places.storage_of(store).open(key) as file:
+        with stores.storage_of(store).open(key) as file:
             checked = check(file, size, on_read, on_said)
             return _make(user, checked, work)
     except FileNotFoundError:

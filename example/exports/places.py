@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.core.files.storage import storages
-from django.utils.translation import gettext as _
 
 from accounts import stores
 from accounts.models import Tenant
 from exports.models import Export
-from jobs.kinds import ForPeople
 
 MAX_TEMPLATE = 90  # characters; what is put into it has 136 at most
 _LONGEST = 50  # characters of a slug
@@ -42,19 +38,6 @@ def check_settings() -> None:
             f"EXPORT_STORAGE or EXPORT_STORES names a store that is not set: "
             f"{', '.join(unknown)}. There are: {', '.join(known)}."
         )
-
-
-class StoreGone(ForPeople, OSError):
-    """A row names a store that the site does not set any more."""
-
-
-def storage_of(alias: str) -> Any:
-    """Return the store that a row names; raises StoreGone."""
-    if alias not in settings.STORAGES:
-        raise StoreGone(
-            _("The store “%(alias)s” is not set any more.") % {"alias": alias}
-        )
-    return storages[alias]
 
 
 def store_for(tenant: Tenant) -> str:

@@ -15,10 +15,9 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts import quotas
+from accounts import quotas, stores
 from accounts.models import User
 from audit.actions import Action
-from exports import places
 from exports.models import Export
 from exports.starting import note
 from jobs import ending
@@ -151,8 +150,8 @@ def tidy() -> Tidied:
 def delete_key(export: Export, attempt: int) -> bool:
     """Delete what an attempt wrote, if anything; False where the store can't now."""
     try:
-        places.storage_of(export.store).delete(export.key_of(attempt))
-    except places.StoreGone as error:
+        stores.storage_of(export.store).delete(export.key_of(attempt))
+    except stores.StoreGone as error:
         logger.warning(
             "A part of export %s stays: %s Set it again, or let go of what it had by "
             "delete_old_exports --forget-store",

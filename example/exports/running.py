@@ -15,10 +15,10 @@ from django.db import Error, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts import quotas
+from accounts import quotas, stores
 from accounts.quotas import QuotaExceeded
 from audit.actions import Action
-from exports import access, places, removing, sources
+from exports import access, removing, sources
 from exports.archive import Archive, SourceFailed, TooMany
 from exports.models import Export
 from exports.sources import Changing, NothingThere, Source
@@ -106,7 +106,7 @@ def begin(export: Export, size: int, files: int, work: Work) -> Export:
 
 
 def _send(export: Export, archive: Archive, work: Work) -> None:
-    storage = places.storage_of(export.store)
+    storage: Any = stores.storage_of(export.store)
     archive.on_read = lambda: work.progress(archive.taken, archive.size)
     work.progress(0, archive.size)
     if partwise.is_for(storage, archive.size):

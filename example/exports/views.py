@@ -28,7 +28,6 @@ from exports import (
     access,
     downloads,
     importing,
-    places,
     removing,
     retention,
     starting,
@@ -131,7 +130,7 @@ def download(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
         return downloads.opened(request, export, user_of(request))
     except downloads.BytesMissing as error:
         messages.error(request, str(error))
-    except places.StoreGone as error:
+    except stores.StoreGone as error:
         logger.error("Export %s: %s", export.pk, error)
         messages.error(request, str(error))
     return redirect(export)

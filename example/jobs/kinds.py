@@ -22,12 +22,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from config.errors import ForPeople
 from jobs.models import Job
 from jobs.turns import Priority
 from jobs.work import (
     Cancelled,
     Failed,
-    ForPeople,
     GivenBack,
     Interrupted,
     LeaseLost,

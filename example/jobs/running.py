@@ -13,11 +13,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.quotas import QuotaExceeded
+from config.errors import ForPeople
 from config.renewing import renewed
 from config.texts import storable
 from jobs import ending, kinds, leases, sending
 from jobs.models import Job
-from jobs.work import Cancelled, Failed, ForPeople, GivenBack, LeaseLost, Work
+from jobs.work import Cancelled, Failed, GivenBack, LeaseLost, Work
 from tahoestorage.exceptions import TahoeStorageError, printable
 
 logger = logging.getLogger(__name__)

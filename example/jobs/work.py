@@ -7,6 +7,7 @@ import threading
 import time
 from typing import Any
 
+from config.errors import ForPeople
 from jobs import leases
 from jobs.models import Job
 
@@ -29,10 +30,6 @@ class GivenBack(Interrupted):
 
 class LeaseLost(Interrupted):
     """The job is another worker's by now, or is gone: nothing of it may be changed."""
-
-
-class ForPeople(Exception):
-    """An error whose text is a sentence for people, and tells no secret."""
 
 
 class Failed(ForPeople):

@@ -7,12 +7,13 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.files.storage import Storage, storages
+from django.core.files.storage import Storage
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 
 from accounts.models import Tenant, TenantGroup
+from accounts.stores import storage_of
 
 OTHER_TENANT = _("There is no such user or group in the tenant.")
 
@@ -218,8 +219,8 @@ class Version(models.Model):
 
     @property
     def storage(self) -> Storage:
-        """The store that holds the bytes."""
-        return storages[self.store]
+        """The store that holds the bytes; raises StoreGone."""
+        return storage_of(self.store)
 
 
 class Copy(models.Model):

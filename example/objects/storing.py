@@ -14,6 +14,7 @@ from django.utils import timezone
 from accounts import quotas
 from accounts.models import Tenant, User
 from accounts.prepared import Parameter, Prepared, PreparedInsert, PreparedUpdate
+from accounts.stores import storage_of
 from accounts.tokenversions import is_version_of, version_of
 from audit.actions import Action
 from audit.recording import record
@@ -92,10 +93,11 @@ def store(
 
     The object is made where there is none; ``is_free`` says that there was none a
     moment ago, which spares a look. Folder and name are clean (``names``), and the
-    conditions are about the ETag of its content, at the end. Raises QuotaExceeded and
-    PathTaken before anything is stored, NotStored where the store does not hold what
-    was sent, Unmet, Deleted, Refused, Revoked where the user may nothing any more, and
-    what the content and the store raise; nothing is left then but what the sweep finds.
+    conditions are about the ETag of its content, at the end. Raises QuotaExceeded,
+    PathTaken and StoreGone before anything is stored, NotStored where the store does
+    not hold what was sent, Unmet, Deleted, Refused, Revoked where the user may nothing
+    any more, and what the content and the store raise; nothing is left then but what
+    the sweep finds.
     """
     version = begin(
         tenant=tenant,
@@ -173,8 +175,8 @@ def begin(
 
     Its id is a random one unless given. ``is_conditional`` tells the sweep that whoever
     settles it looks at conditions. It holds its ``size`` in the tenant's quota,
-    and a new object holds its place, until `settle` or `abandon`. Raises QuotaExceeded
-    and PathTaken: nothing was made then.
+    and a new object holds its place, until `settle` or `abandon`. Raises QuotaExceeded,
+    PathTaken and StoreGone: nothing was made then.
     """
 
     def attempt(is_first: bool) -> Version:
@@ -266,6 +268,8 @@ def _add(
     is_conditional: bool,
     id: uuid.UUID | None,
 ) -> Version:
+    # Before anything is made: what is given up has to be deleted there.
+    storage_of(found.tenant.store)
     last = 0
     if not is_new:
         last = found.versions.aggregate(last=Max("number"))["last"] or 0

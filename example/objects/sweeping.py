@@ -19,9 +19,10 @@ from typing import Any
 
 from django.apps import apps
 from django.core.files.storage import storages
-from django.db.models import Q
+from django.db.models import Count, Q
 from django.utils import timezone
 
+from accounts import stores
 from objects import adopting, copies, measuring, moving, partwise, quarantine, storing
 from objects.conditions import NONE, Conditions, Unmet
 from objects.keys import PREFIX, read_key
@@ -90,6 +91,12 @@ class SweepResult:
             self.wrong += version is not None and version.missing_since is None
         elif found.defect in (Defect.ORPHAN, Defect.PART):
             self.wrong += 1
+
+
+def in_unset_stores() -> dict[str, int]:
+    """Return how many versions there are in each store that is not set any more."""
+    rows = Version.objects.exclude(store__in=stores.aliases()).order_by()
+    return dict(rows.values_list("store").annotate(Count("pk")))
 
 
 def find(store: str, before: datetime, result: SweepResult) -> Iterator[FoundDefect]:

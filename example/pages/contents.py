@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import uuid
 
@@ -15,6 +14,7 @@ from django.templatetags.static import static
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_safe
 
+from accounts.stores import StoreGone
 from objects import access
 from objects.conditions import content_etag, content_modified
 from objects.models import StoredObject, Version
@@ -108,7 +108,7 @@ def small(
     """
     made = thumbnails.ask(version)
     if made.state == Thumbnail.State.STORED:
-        with contextlib.suppress(Http404):
+        try:
             return serve(
                 request,
                 made.storage,
@@ -116,8 +116,11 @@ def small(
                 etag=f'"{made.pk.hex}"',
                 max_age=max_age,
             )
-        # A backup that was restored has none of them.
-        thumbnails.lose(made)
+        except StoreGone:
+            pass  # It is there again once the store is set again.
+        except Http404:
+            # A backup that was restored has none of them.
+            thumbnails.lose(made)
     waits = made.state == Thumbnail.State.WAITING
     response = redirect(static(f"pages/{'waiting' if waits else 'picture'}.svg"))
     response["Cache-Control"] = "no-store"

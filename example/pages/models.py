@@ -5,10 +5,11 @@ from __future__ import annotations
 import secrets
 import uuid
 
-from django.core.files.storage import Storage, storages
+from django.core.files.storage import Storage
 from django.db import models
 from django.utils import timezone
 
+from accounts.stores import storage_of
 from objects.models import Version
 
 
@@ -23,7 +24,7 @@ class Thumbnail(models.Model):
         WAITING = "waiting"
         STORED = "stored"
         NONE = "none"  # The file is no picture, or one that is not opened.
-        MISSING = "missing"  # The store lacks the file's own bytes.
+        MISSING = "missing"  # The file's own bytes, or their store.
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     version = models.OneToOneField(
@@ -44,8 +45,8 @@ class Thumbnail(models.Model):
 
     @property
     def storage(self) -> Storage:
-        """The store that holds the bytes."""
-        return storages[self.store]
+        """The store that holds the bytes; raises StoreGone."""
+        return storage_of(self.store)
 
     def new_key(self) -> str:
         """Return a name in the store that nobody else writes."""

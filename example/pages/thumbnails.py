@@ -14,6 +14,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
+from accounts.stores import StoreGone
 from jobs.starting import start
 from objects.models import StoredObject, Version
 from objects.pictures import BadPicture, thumbnail
@@ -95,7 +96,7 @@ def make(version_id: str) -> bool:
     except BadPicture:
         _rows(found).update(state=Thumbnail.State.NONE)
         return False
-    except FileNotFoundError:
+    except (FileNotFoundError, StoreGone):
         # The sweep tells operators of it; to try again at once helps nobody.
         logger.info("Version %s has no bytes to make a thumbnail of", found.version_id)
         _rows(found).update(state=Thumbnail.State.MISSING)

@@ -6,11 +6,12 @@ import uuid
 from datetime import timedelta
 
 from django.conf import settings
-from django.core.files.storage import Storage, storages
+from django.core.files.storage import Storage
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.stores import storage_of
 from jobs.models import Job
 from objects.models import Version
 from tahoestorage.backends.sentparts import SentPart
@@ -90,8 +91,8 @@ class Upload(models.Model):
 
     @property
     def storage(self) -> Storage:
-        """The store that holds the parts."""
-        return storages[self.store]
+        """The store that holds the parts; raises StoreGone."""
+        return storage_of(self.store)
 
     @property
     def is_complete(self) -> bool:

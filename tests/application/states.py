@@ -27,6 +27,7 @@ def errors(watched: WatchedPage) -> None:
     for name, template, status in (
         ("failed", "500.html", 500),
         ("store-away", "events/store_away.html", 503),
+        ("store-gone", "events/store_gone.html", 503),
     ):
         body = render_to_string(template, request=request)
         open_as(page, f"/{name}/", body, status)

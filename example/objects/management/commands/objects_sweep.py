@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts import stores
 from config.checking import FOR_COMMANDS
 from objects import quarantine
-from objects.sweeping import Defect, SweepResult, find, sweep
+from objects.sweeping import Defect, SweepResult, find, in_unset_stores, sweep
 from tahoestorage.exceptions import TahoeStorageError
 
 HOURS = 24
@@ -27,9 +27,9 @@ class Command(BaseCommand):
         "names say whose they are, and go to quarantine for 30 days where not; rows "
         "without bytes are marked and told, and never deleted; uploads of dead "
         "processes are settled or given up. Safe beside writers. Exit status: 0 if "
-        "all is well or mended, 1 if bytes are missing, a store is away, something "
-        "could not be done, or too much is wrong to go on without --force; a dry "
-        "run says so too."
+        "all is well or mended, 1 if bytes are missing, a store is away or not set any "
+        "more, something could not be done, or too much is wrong to go on without "
+        "--force; a dry run says so too."
     )
     requires_system_checks = FOR_COMMANDS
 
@@ -69,6 +69,10 @@ class Command(BaseCommand):
                         "done": dict(result.done),
                         "missing": result.missing,
                     }
+            for alias, count in in_unset_stores().items():
+                why = f"it is not set any more, and {count} versions are in it"
+                told[alias] = {"stopped": False, "expired": 0, "error": why}
+                wrong = True
         except KeyboardInterrupt:
             self._tell(told, options)
             raise CommandError(
