@@ -116,8 +116,10 @@ class _Batch(Generic[U]):
         self._uploads: dict[int, Future[U]] = {}
         self._nameless: list[int] = []
         self._chosen: set[str] = set()
-        # By directory: about how many names it has; why none could be looked up in it.
-        self._counts: dict[str, int] = {}
+        self._directories: set[str] = set()
+        # About how many names all of them have: each is written whole.
+        self._names_there = 0
+        # By directory, why no name could be looked up in it.
         self._unknown: dict[str, StoreError] = {}
         self._pending: list[int] = []
         self._attempts = 0
@@ -141,19 +143,17 @@ class _Batch(Generic[U]):
         self._nameless.append(number)
 
     def is_due(self, count: int, *, is_last: bool) -> bool:
-        """Return whether to link it now; if that may be, names are chosen before.
+        """Choose names for what has none yet; return whether to link it all now.
 
         ``count`` files were linked before it. With ``is_last`` no more will come.
         """
-        is_last |= time.monotonic() >= self._ends
-        if not self.asked or not (is_last or len(self.asked) >= FIRST):
-            return False
         for number in self._nameless:
             self._choose(number)
         self._nameless.clear()
-        # The sum of its directories: each of them is written whole.
-        wanted = max(count, sum(self._counts.values()))
-        return is_last or self.is_full or len(self.asked) >= wanted
+        if is_last or time.monotonic() >= self._ends:
+            return bool(self.asked)
+        wanted = max(FIRST, count, self._names_there)
+        return len(self.asked) >= min(wanted, MOST)
 
     def _choose(self, number: int) -> bool:
         """Choose a free name, other than all before; return whether there is one."""
@@ -164,8 +164,9 @@ class _Batch(Generic[U]):
             try:
                 name = self._storage.free_name(asked, self._chosen.__contains__)
                 directory = name.rpartition("/")[0]
-                if directory not in self._counts:
-                    self._counts[directory] = self._storage.count_in(directory)
+                if directory not in self._directories:
+                    self._directories.add(directory)
+                    self._names_there += self._storage.count_in(directory)
             except StoreError as caught:
                 # Each of the others would wait for as long.
                 error = self._unknown[place] = caught

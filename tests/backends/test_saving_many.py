@@ -343,6 +343,30 @@ def test_what_goes_wrong_while_others_are_linked_is_told_after_them(
     assert len(there) == 1 + 80 + len(info.value.saved)
 
 
+def test_an_interruption_leaves_no_link_half_made(
+    far: TahoeStorage, proxy: Proxy, make_storage: MakeStorage
+) -> None:
+    """What is being linked is linked to the end, and what comes after it is not."""
+    list(far.save_many(pairs(numbered(1))))
+    done = threading.Event()
+    link = proxy.rule(is_link, Hold(done))
+    names = numbered(100)[1:]
+
+    def some() -> Iterator[tuple[str, File[Any]]]:
+        yield from pairs(names[:70])
+        assert link.reached.wait(30)
+        done.set()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(far.save_many(some()))
+
+    assert not [each for each in threading.enumerate() if "many_files" in each.name]
+    there = make_storage(cache=False).listdir("dir")[1]
+    assert len(there) == 1 + 64
+    assert [name for name in numbered(100) if far.exists(name)] == numbered(65)
+
+
 def test_what_came_before_an_error_of_the_pairs_is_safe(
     storage: TahoeStorage, make_storage: MakeStorage
 ) -> None:
