@@ -86,7 +86,7 @@ def _fill(base_url: str, root: str, count: int) -> None:
     requests.post(address, data=body, timeout=600).raise_for_status()
 
 
-def _memory(key: str) -> int:
+def memory_line(key: str) -> int:
     """Return a line of this process's status, such as VmRSS, in bytes."""
     for line in Path("/proc/self/status").read_text("ascii").splitlines():
         if line.startswith(f"{key}:"):
@@ -114,10 +114,10 @@ def measure(given: dict[str, str]) -> dict[str, float]:
 
     look(storage_of(given["small"]), 1)
     storage = storage_of(given["huge"])
-    before = _memory("VmRSS")
+    before = memory_line("VmRSS")
     with requests_sent() as sent:
         first = seconds(lambda: look(storage, 1))
-    grown = _memory("VmHWM") - before
+    grown = memory_line("VmHWM") - before
     best = float("inf")
     with requests_sent() as next_sent:
         if given["verb"] == "listdir":

@@ -20,7 +20,6 @@ from django.core.files.storage import FileSystemStorage
 
 from benchmarks.rows import (
     Row,
-    at_least,
     at_most,
     best_of_each,
     median_of_each,
@@ -70,44 +69,6 @@ def saves(grid: LocalGrid, work: Path) -> Iterator[Row]:
     beside = f"save {taken['save'] * 1e3:.1f} ms, PUT {taken['put'] * 1e3:.1f} ms"
     ratio = taken["save"] / taken["put"]
     yield at_most("save of 10 kB, in times of one PUT", ratio, "x", 1.1, beside)
-
-
-def many_saves(grid: LocalGrid, work: Path) -> Iterator[Row]:
-    """Files of 5 KB into one directory by one call, beside one by one.
-
-    A save takes the longer the more files there are, in a straight line. So the mean of
-    100 saves into a new directory, and of 100 into one of 10,000, stands for all.
-    """
-    storage = storage_on(grid, grid.create_root(), work / "many")
-
-    def save(directory: str, count: int) -> None:
-        names = [f"{directory}/{number}.bin" for number in range(count)]
-        pairs = ((name, ContentFile(secrets.token_bytes(5_000))) for name in names)
-        if [*storage.save_many(pairs)] != names:
-            raise RuntimeError("not all got the names that were asked for")
-
-    def one_by_one(directory: str) -> float:
-        def hundred() -> None:
-            for _ in range(100):
-                name = f"{directory}/{secrets.token_hex(8)}.bin"
-                storage.save(name, ContentFile(secrets.token_bytes(5_000)))
-
-        return seconds(hundred) / 100
-
-    storage.save("new/first.bin", ContentFile(b"x"))
-    start = one_by_one("new")
-    thousand = seconds(partial(save, "thousand", 1_000))
-    all_ = seconds(partial(save, "all", 10_000))
-    end = one_by_one("all")
-    single = 10_000 * (start + end) / 2
-    beside = (
-        f"{all_:.0f} s; one by one {single:.0f} s: {start * 1e3:.0f} ms each at first, "
-        f"{end * 1e3:.0f} ms at last, as means of 100"
-    )
-    text = "save_many of 10,000 files into one directory, x one by one"
-    yield at_least(text, single / all_, "x", 60, beside)
-    text = "10,000 files by save_many, in times of 1,000"
-    yield at_most(text, all_ / thousand, "x", 13, f"1,000 in {thousand:.1f} s")
 
 
 def lookups(grid: LocalGrid, work: Path) -> Iterator[Row]:
