@@ -108,19 +108,13 @@ class AssembledPart(IncomingPart):
             left -= len(data)
             yield data
 
-    def sent(self) -> IncomingPart:
-        if self._short is None:
-            return self
-        with self._short as content:
-            file = FilePart(self.upload, self.start)
-            file.size, file.hash_state = self.size, self.hash_state
-            file.content = File(content)
-            file.content.size = self.size  # A mapping's own "size" is a method.
-            try:
-                file.send()
-            except BaseException:
-                file.discard()
-                raise
+    def instead(self) -> IncomingPart | None:
+        if self._short is None or not self.size:
+            return None
+        file = FilePart(self.upload, self.start)
+        file.size, file.hash_state = self.size, self.hash_state
+        file.content = File(self._short)
+        file.content.size = self.size  # A mapping's own "size" is a method.
         return file
 
     def record(self) -> None:

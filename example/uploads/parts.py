@@ -41,9 +41,9 @@ class IncomingPart:
         self.on_read()
         self.is_read = True
 
-    def sent(self) -> IncomingPart:
-        """Return what the store has of it now: itself, or what was made of it."""
-        return self
+    def instead(self) -> IncomingPart | None:
+        """Return what is to be sent in its place, once `send` has returned."""
+        return None
 
     def record(self) -> None:
         """Let it count; within a transaction."""

@@ -87,13 +87,20 @@ def _sent(
             body.is_at_end = True  # Nothing more could follow.
         happened.put(None)
 
+    def send(part: IncomingPart) -> tuple[IncomingPart, Future[None]]:
+        sending = threads.submit(part.send)
+        sending.add_done_callback(ended)
+        return part, sending
+
     with contextlib.closing(buffers), ThreadPoolExecutor(at_once) as threads:
         try:
             while pending or not body.is_at_end:
-                if pending and pending[0][1].done():
+                if pending and (other := _instead(*pending[-1])) is not None:
+                    # At once, and not once the store has all before it.
+                    pending[-1] = send(other)
+                elif pending and pending[0][1].done():
                     part, sending = pending[0]
                     sending.result()
-                    part = part.sent()
                     del pending[0]
                     if part.size:
                         yield part
@@ -107,9 +114,7 @@ def _sent(
                     start = lease.upload.offset if last is None else last.end
                     last = part = _next(lease, start, body, buffers)
                     part.on_read = partial(was_read, part)
-                    sending = threads.submit(part.send)
-                    pending.append((part, sending))
-                    sending.add_done_callback(ended)
+                    pending.append(send(part))
                 else:
                     happened.get()
         except BaseException:
@@ -118,6 +123,10 @@ def _sent(
                 sending.exception()
                 part.discard()
             raise
+
+
+def _instead(part: IncomingPart, sending: Future[None]) -> IncomingPart | None:
+    return part.instead() if sending.done() else None
 
 
 def _most_at_once(upload: Upload) -> int:

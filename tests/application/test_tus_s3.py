@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,28 @@ def test_a_body_that_breaks_off_counts_as_far_as_it_came(
 
     assert stored_sha256() == hashlib.sha256(CONTENT).hexdigest()
     assert nothing_but_the_object_is_left(storage)
+
+
+def test_what_came_short_is_sent_beside_the_parts_before_it(
+    api: APIClient, storage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_part, create_file = storage.put_part, storage.create
+    is_sent, waited = threading.Event(), list[bool]()
+
+    def held(*given: Any) -> Any:
+        waited.append(is_sent.wait(30))
+        return put_part(*given)
+
+    def noted(*given: Any, **options: Any) -> Any:
+        is_sent.set()
+        return create_file(*given, **options)
+
+    monkeypatch.setattr(storage, "put_part", held)
+    monkeypatch.setattr(storage, "create", noted)
+    url = create(api, SIZE)
+
+    assert broken_off(url, 0, CONTENT[: PART + 7], SIZE) == PART + 7
+    assert waited == [True]
 
 
 def test_whoever_has_no_state_of_the_hash_reads_the_object_once(
