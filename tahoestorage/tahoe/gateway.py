@@ -41,7 +41,7 @@ from tahoestorage.tahoe.deadlines import extend
 from tahoestorage.tahoe.directorykeys import DirectoryKey
 from tahoestorage.tahoe.parsing import NodeParser, Server
 from tahoestorage.tahoe.transport import Transport
-from tahoestorage.tahoe.uploads import UploadBody
+from tahoestorage.tahoe.uploads import UploadBody, whole_if_small
 from tahoestorage.tahoe.urlpaths import url_path
 
 # After these an upload is retried. Not after a time-out, which may happen each time.
@@ -260,17 +260,22 @@ class Gateway:
                 time.sleep(min(pause + 2 * taken, LONGEST_PAUSE))
                 pause *= 2
 
-    def _upload(self, body: Iterator[bytes], label: str) -> Cap:
+    def _upload(self, chunks: Iterator[bytes], label: str) -> Cap:
         connect, read = self._transport.timeout
         timeout = UploadTimeout(connect, read, self._transport.min_rate)
 
-        def counted() -> Iterator[bytes]:
-            for chunk in body:
+        def counted(chunks: Iterator[bytes]) -> Iterator[bytes]:
+            for chunk in chunks:
                 timeout.sent += len(chunk)
                 yield chunk
 
+        body = whole_if_small(chunks)
+        if isinstance(body, bytes):
+            timeout.sent = len(body)
+        else:
+            body = counted(body)
         response = self._transport.send(
-            "PUT", "/uri", shown="/uri", label=label, body=counted(), timeout=timeout
+            "PUT", "/uri", shown="/uri", label=label, body=body, timeout=timeout
         )
         with require_success(response, label, self._transport) as checked:
             cap = read_cap(checked, label, self._transport)

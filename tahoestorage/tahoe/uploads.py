@@ -7,6 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 
 from tahoestorage.tahoe.caps import LITERAL_LIMIT
 
+SMALL = 1 << 20
+"""A gateway keeps a body of fewer bytes in memory if its length is told beforehand, and
+makes a file on its disk for any other."""
+
 
 class UploadBody:
     """The content of one upload, as chunks of bytes; text is encoded as UTF-8.
@@ -54,3 +58,15 @@ class UploadBody:
         except BaseException as error:
             self.error = error
             raise
+
+
+def whole_if_small(chunks: Iterator[bytes]) -> bytes | Iterator[bytes]:
+    """Return all of a content of fewer than ``SMALL`` bytes, of another its chunks."""
+    found: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        found.append(chunk)
+        size += len(chunk)
+        if size >= SMALL:
+            return itertools.chain(found, chunks)
+    return b"".join(found)

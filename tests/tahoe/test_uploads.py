@@ -162,6 +162,19 @@ def test_content_is_sent_once_and_in_one_piece(far: TahoeStorage, proxy: Proxy) 
     assert (put.sent, content.begun) == (30_000, 1)
 
 
+@pytest.mark.parametrize(
+    ("count", "told"), [(1, "10000"), (3, "30000"), (104, "1040000"), (105, None)]
+)
+def test_the_length_of_small_content_is_told_beforehand(
+    far: TahoeStorage, proxy: Proxy, on_grid: ReadBack, count: int, told: str | None
+) -> None:
+    chunks = [CONTENT[:10_000]] * count
+    far.save("a", Chunks(*chunks))
+    (put,) = [seen for seen in proxy.seen if seen.method == "PUT"]
+    assert (put.headers.get("content-length"), put.sent) == (told, count * 10_000)
+    assert on_grid() == {"a": b"".join(chunks)}
+
+
 # What may happen on the way
 
 
@@ -245,9 +258,9 @@ ERRORS = [
 def test_what_reading_the_content_raises_comes_through_and_leaves_no_entry(
     storage: TahoeStorage, on_grid: ReadBack, error: BaseException
 ) -> None:
-    for before in (1, 100, 300_000):
+    for before in ([CONTENT[:1]], [CONTENT[:100]], [CONTENT] * 5):
         with pytest.raises(type(error)) as caught:
-            storage.save("a", Chunks(CONTENT[:before], error))
+            storage.save("a", Chunks(*before, error))
         assert caught.value is error
     assert on_grid() == {}
     assert storage.save("a", ContentFile(CONTENT)) == "a"
@@ -261,12 +274,12 @@ def test_content_that_failed_once_is_not_sent_again_though_it_could_be(
 
     class Moody(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:
-            if self.tell() > 100_000 and (error := next(times)):
+            if self.tell() > 2_000_000 and (error := next(times)):
                 raise error
             return super().read(size)
 
     with requests_sent() as sent, pytest.raises(OSError, match="a bad moment"):
-        storage.save("a", Moody(CONTENT))
+        storage.save("a", Moody(CONTENT * 10))
     assert sent.verbs == ["GET", "PUT"]
 
 
