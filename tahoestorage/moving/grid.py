@@ -115,6 +115,8 @@ class Grid(Store):
                 if here in self._fresh:
                     continue
                 if length and self._directories.cached(here) is MISSING:
+                    # Whoever makes it from now on, the cache is told or knows nothing.
+                    self._fresh.add(path)
                     return
                 try:
                     self._relist(here, self._directories.gateways)

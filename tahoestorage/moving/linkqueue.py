@@ -14,9 +14,9 @@ LinkTogether = Callable[[Mapping[str, Cap]], Mapping[str, Exception]]
 """Links caps by their names; returns what was not linked, and why."""
 
 
-MOST = 256
+MOST = 192
 """So many wait for no others."""
-LINGER_SECONDS = 0.5
+LINGER_SECONDS = 3.0
 """For so long who waits in a directory waits for uploads that go to the same one."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,8 +26,9 @@ from tahoestorage.moving.summary import Summary, passes
 from tahoestorage.moving.throttle import Stopped, Throttle
 from tahoestorage.progress import Progress
 
-RESTING = 56
-"""So many files that were uploaded to a grid may wait to be linked together."""
+RESTING = 248
+"""So many files that were uploaded to a grid may wait to be linked together, so that
+others are uploaded while ``linkqueue.MOST`` are linked. They are still open."""
 
 
 @dataclass(frozen=True)
@@ -201,11 +203,14 @@ class Run:
             self._copier, plan.jobs, self._totals, self._throttle.stop, self._note
         )
 
-    def _threads(self, processes: WorkerProcesses | None = None) -> WorkerThreads:
+    def _threads(self, processes: WorkerProcesses | None) -> WorkerThreads:
         at_once = 0 if processes is None else processes.at_once
         # One at least, for what has grown since it was looked at.
         jobs = max(self._plan.jobs - at_once, 1)
-        rest = RESTING if isinstance(self._plan.target, Grid) else 0
+        rest = 0
+        if isinstance(self._plan.target, Grid):
+            most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+            rest = RESTING if most < 0 else min(RESTING, most // 4)
         return WorkerThreads(jobs, self._throttle.stop, rest=rest)
 
     def _note(self, found: Found, result: Result) -> None:
@@ -263,7 +268,7 @@ class Run:
             empty = BadName("FROM has no files there; nothing is deleted")
             self._failed("", empty)
             return
-        with self._threads() as threads:
+        with WorkerThreads(plan.jobs, self._throttle.stop) as threads:
             for found in self._walk(plan.target, plan.source):
                 if isinstance(found.error, FileNotFoundError | NoFile):
                     continue

@@ -36,7 +36,7 @@ from tahoestorage.tahoe.linkstogether import Refusal, link_together
 from tahoestorage.tahoe.preparations import Preparations
 from tahoestorage.tahoe.serverfacts import ServerRules
 from tahoestorage.tahoe.serverlist import monotonic_now
-from tahoestorage.tahoe.trees import build_locks, deepest_directory
+from tahoestorage.tahoe.trees import Make, build_locks, deepest_directory
 from tahoestorage.tahoe.writecollisions import pause, read_patiently
 
 Replace = Literal["false", "only-files"]
@@ -83,23 +83,32 @@ class Links(DirectoryChanges):
         self._add(path, link, replace, monotonic_now() if since is None else since)
 
     def _add(self, path: Path, link: Link, replace: Replace, since: float) -> None:
-        parents = path[:-1]
+        make = partial(self._make, since=since)
+        directory = self._reach(path[:-1], {path[-1]: link}, make, since)
+        if directory is not None:
+            self._link(directory, path, link, replace, since)
+
+    def _reach(
+        self, parents: Path, files: Mapping[str, Link], make: Make, since: float
+    ) -> Directory | None:
+        """Return the directory at ``parents``; None where it was made with ``files``.
+
+        What is missing of the path is made by ``make``.
+        """
         directory, length = deepest_directory(self.directories, parents)
-        if length < len(parents):
-            seconds, label = self.gateway.request_seconds, "/".join(path[: length + 1])
-            with build_locks.lock(
-                self.cache, directory, path[length], seconds=seconds, label=label
-            ) as was_free:
-                # Whoever had the lock before us has made it.
-                entry = self.cache.entry(directory.namespace, path[length])
-                if not was_free or isinstance(entry, Entry):
-                    directory, length = deepest_directory(self.directories, parents)
-                if length < len(parents):
-                    below = self._make_missing(directory, path, length, link, since)
-                    if below is None:
-                        return
-                    directory = below
-        self._link(directory, path, link, replace, since)
+        if length == len(parents):
+            return directory
+        seconds, label = self.gateway.request_seconds, "/".join(parents[: length + 1])
+        with build_locks.lock(
+            self.cache, directory, parents[length], seconds=seconds, label=label
+        ) as was_free:
+            # Whoever had the lock before us has made it.
+            entry = self.cache.entry(directory.namespace, parents[length])
+            if not was_free or isinstance(entry, Entry):
+                directory, length = deepest_directory(self.directories, parents)
+                if length == len(parents):
+                    return directory
+            return self._make_missing(directory, parents, length, files, make, since)
 
     def add_together(
         self,
@@ -111,7 +120,7 @@ class Links(DirectoryChanges):
     ) -> dict[str, Refusal]:
         """Link files in the directory at ``parents``, by one change.
 
-        What is missing of the path is made with the first of them. ``replace`` is as
+        What is missing of the path is made with them. ``replace`` is as
         ``add`` has it. Returns what was not linked, with the error of each: NameTaken,
         NameIsDirectory, or a StoreError, after which a name may be there all the same.
         Of a change that is refused for one taken name nothing is done, so the others
@@ -123,44 +132,38 @@ class Links(DirectoryChanges):
             name: Link.with_token(cap, secrets.token_hex(16))
             for name, cap in caps.items()
         }
-        errors: dict[str, Refusal] = {}
-        rest = dict(links)
-        directory, length = deepest_directory(self.directories, parents)
-        while rest and length < len(parents):
-            name = next(iter(rest))
-            link = rest.pop(name)
-            try:
-                self._add((*parents, name), link, replace, since)
-            except (NameTaken, NameIsDirectory, StoreError) as error:
-                errors[name] = error
-                if isinstance(error, StoreError):
-                    return errors | dict.fromkeys(rest, error)
-            try:
-                directory, length = deepest_directory(self.directories, parents)
-            except StoreError as error:
-                return errors | dict.fromkeys(rest, error)
-        if rest:
-            errors |= link_together(self, directory, parents, rest, since, replace)
-        return errors
+        make = partial(self.preparations.make, partial(self._make, since=since))
+        try:
+            directory = self._reach(parents, links, make, since)
+        except (NameTaken, StoreError) as error:
+            return dict.fromkeys(links, error)
+        if directory is None:
+            return {}
+        return link_together(self, directory, parents, links, since, replace)
 
     def _make_missing(
-        self, directory: Directory, path: Path, length: int, link: Link, began: float
+        self,
+        directory: Directory,
+        parents: Path,
+        length: int,
+        files: Mapping[str, Link],
+        make: Make,
+        began: float,
     ) -> Directory | None:
-        """Make the directories from ``path[length]`` on, with the file in the last one.
+        """Make the directories from ``parents[length]`` on, with files in the last one.
 
         Where another writer has made some of them meanwhile, the rest is linked in
-        those. Returns the last of those if the file is still to be linked, else None.
+        those. Returns the last of those if files are still to be linked, else None.
         """
-        directory.writable("/".join(path[:length]) or "the root directory")
-        label = "/".join(path[: length + 1])
+        directory.writable("/".join(parents[:length]) or "the root directory")
+        label = "/".join(parents[: length + 1])
         since = self.prepare(label, making=True, since=began)
         ticket = self.cache.ticket()
-        make = partial(self._make, since=since)
-        tree = self.preparations.tree(directory, path, length, link, make)
+        tree = self.preparations.tree(directory, parents, length, files, make)
         # If a server went away meanwhile, the facts must have it before the link.
         self.prepare(label, making=True, since=since)
         for number, cap in enumerate(tree.caps):
-            here = path[: length + number + 1]
+            here = parents[: length + number + 1]
             theirs = self._put(directory, here, Link(cap), since=since)
             if theirs is None:
                 tree.keep(self.cache, ticket, number)

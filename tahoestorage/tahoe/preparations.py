@@ -14,7 +14,7 @@ import contextlib
 import contextvars
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
@@ -155,21 +155,26 @@ class Preparations:
             begun.add_done_callback(lambda _: self._forget(parents, mine))
 
     def tree(
-        self, directory: Directory, path: Path, length: int, file: Link, make: Makes
+        self,
+        directory: Directory,
+        parents: Path,
+        length: int,
+        files: Mapping[str, Link],
+        make: Makes,
     ) -> Tree:
-        """Make what is missing of ``path``, to be linked in ``directory``.
+        """Make what is missing of ``parents``, to be linked in ``directory``.
 
-        That is at ``path[:length]``. What was made for just that is in it, once. Raises
-        what ``make`` raises.
+        That is at ``parents[:length]``. What was made for just that is in it, once.
+        Raises what ``make`` raises.
         """
         with self._lock:
-            preparation = self._under_way.get(path[:-1])
+            preparation = self._under_way.get(parents)
         seconds = self._directories.gateway.request_seconds
         outer = preparation and preparation.take(directory, length, seconds)
         if outer:
             try:
                 last = partial(make, key=outer.key)
-                tree = Tree(path, length, file, last, outer.caps)
+                tree = Tree(parents, length, files, last, outer.caps)
                 if tree.caps[-1] == outer.key.cap:
                     return tree
                 self.is_on = False
@@ -178,7 +183,28 @@ class Preparations:
             except StoreError:
                 # With a key of its own it can't be tried again.
                 pass
-        return Tree(path, length, file, make)
+        return Tree(parents, length, files, make)
+
+    def make(self, make: Makes, children: dict[str, Link], label: str) -> Cap:
+        """Make a directory by a key that is made here, where the gateway takes keys.
+
+        It works on one thing at a time, and has that time for other uploads then.
+        Raises what ``make`` raises.
+        """
+        if self.is_on:
+            key = make_key()
+            try:
+                cap = make(children, label, key=key)
+            except GatewayTimeout:
+                raise
+            except StoreError:
+                # With a key of its own it can't be tried again.
+                pass
+            else:
+                # A gateway of before Tahoe-LAFS 1.19 makes its own.
+                self.is_on = cap == key.cap
+                return cap
+        return make(children, label)
 
     def _forget(self, parents: Path, mine: _Preparation) -> None:
         with self._lock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from weakref import WeakValueDictionary
 
 from tahoestorage import forks
@@ -85,26 +85,31 @@ def _below(directories: Directories, parent: Directory, path: Path) -> Directory
 
 
 class Tree:
-    """The missing directories on the way to a file, made from the file upwards.
+    """The missing directories on the way to files, made from the files upwards.
 
-    ``caps`` are the write caps of the directories from ``path[:first + 1]`` down to
-    ``path[:-1]``; the file is linked in the last one. None is ever empty, and none can
+    ``caps`` are the write caps of the directories from ``parents[:first + 1]`` down to
+    ``parents``; the files are linked in the last one. None is ever empty, and none can
     be reached before it is complete. Raises what ``make`` raises. ``outer`` are those
     that were made before, from the outermost on.
     """
 
     def __init__(
-        self, path: Path, first: int, file: Link, make: Make, outer: Sequence[Cap] = ()
+        self,
+        parents: Path,
+        first: int,
+        files: Mapping[str, Link],
+        make: Make,
+        outer: Sequence[Cap] = (),
     ) -> None:
-        self._path = path
+        self._parents = parents
         self._first = first
-        self._file = file
+        self._files = files
         self.caps = [*outer]
-        name, link = path[-1], file
-        for length in range(len(path) - 1, first + len(outer), -1):
-            cap = make({**marker.child(), name: link}, "/".join(path[:length]))
+        links = files
+        for length in range(len(parents), first + len(outer), -1):
+            cap = make({**marker.child(), **links}, "/".join(parents[:length]))
             self.caps.insert(len(outer), cap)
-            name, link = path[length - 1], Link(cap)
+            links = {parents[length - 1]: Link(cap)}
 
     def keep(self, cache: EntryCache, ticket: Ticket, start: int) -> None:
         """Cache the listings of the directories from ``caps[start]`` on.
@@ -112,14 +117,16 @@ class Tree:
         To be called once they are linked, with a ``ticket`` from before that.
         """
         for number in range(start, len(self.caps)):
-            listing = Listing()
-            name = self._path[self._first + number + 1]
+            links = self._files
             if number + 1 < len(self.caps):
-                kind, cap = EntryKind.DIRECTORY, self.caps[number + 1]
-            else:
-                kind, cap = EntryKind.FILE, self._file.cap
-            entry = Entry(kind, cap.read_only.uri, cap.size)
-            listing.add(name, entry, cap.uri if cap.is_writable else None)
+                below = self._parents[self._first + number + 1]
+                links = {below: Link(self.caps[number + 1])}
+            listing = Listing()
+            for name, link in links.items():
+                cap = link.cap
+                kind = EntryKind.DIRECTORY if cap.is_directory else EntryKind.FILE
+                entry = Entry(kind, cap.read_only.uri, cap.size)
+                listing.add(name, entry, cap.uri if cap.is_writable else None)
             made = self.caps[number]
             namespace = Directory.of(made.read_only.uri, made.uri).namespace
             cache.fill(ticket, namespace, listing)

@@ -74,7 +74,7 @@ def test_files_of_one_directory_are_linked_by_few_changes(
         assert copy("from", "to", "--json").counts == {"copied": 60}
 
     assert requests.verbs.count("PUT") == 60
-    # The directory is made with the first of them.
+    # The directory is made with those that are linked first.
     assert len(requests) - 60 <= 15
 
 

@@ -254,12 +254,12 @@ def test_a_link_waits_for_what_is_prepared_no_longer_than_for_a_request(
         was_made.append(is_made.wait(30))
         return False
 
-    links, path = storage.links, ("a", "b", "c", "file")
+    links, parents = storage.links, ("a", "b", "c")
     make = partial(links._make, since=None)
     prepared = Preparations(storage.directories, look, links._make)
-    with prepared.preparing(path[:-1], is_missing=True):
-        link = Link(marker.CAP)
-        tree = prepared.tree(storage.directories.root, path, 0, link, make)
+    with prepared.preparing(parents, is_missing=True):
+        files = {"file": Link(marker.CAP)}
+        tree = prepared.tree(storage.directories.root, parents, 0, files, make)
         is_made.set()
     join_preparing()
     assert len(tree.caps) == 3

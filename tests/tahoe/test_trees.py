@@ -13,10 +13,15 @@ import pytest
 import requests
 from django.core.files.base import ContentFile
 
-from tahoestorage.exceptions import GatewayTimeout, GatewayUnreachable, ParentIsFile
+from tahoestorage.exceptions import (
+    GatewayTimeout,
+    GatewayUnreachable,
+    NameTaken,
+    ParentIsFile,
+)
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import marker
-from tahoestorage.tahoe.caps import Cap, Kind
+from tahoestorage.tahoe.caps import Cap, Kind, literal_cap
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.testing.grid import LocalGrid
 from tests.conftest import MakeStorage, requests_sent
@@ -210,6 +215,60 @@ def test_a_tree_that_can_not_be_made_leaves_nothing(
     assert other.listdir("") == ([], [])
     proxy.clear()
     assert save(far, DEEP) == DEEP
+
+
+def caps_of(*names: str) -> dict[str, Cap]:
+    return {name: literal_cap(name.encode()) for name in names}
+
+
+def test_files_linked_together_are_made_with_their_directory(
+    far: TahoeStorage, other: TahoeStorage, proxy: Proxy
+) -> None:
+    far.listdir("")
+    proxy.seen.clear()
+    caps = caps_of("one/two/a", "one/two/b", "one/two/c")
+    assert far.link_together(caps) == {}
+    with requests_sent() as sent:
+        assert far.listdir("one/two") == ([], ["a", "b", "c"])
+    assert sent == []
+    for name in caps:
+        assert other.open(name).read() == name.encode()
+    # Two directories, by keys that the gateway need not make, and the link to them.
+    assert [count(proxy, is_tree), count(proxy, is_link)] == [2, 1]
+    assert all("private-key=" in seen.target for seen in proxy.seen if is_tree(seen))
+
+
+@pytest.mark.parametrize("action", [LoseResponse(), Refuse()])
+def test_a_directory_that_is_not_made_by_a_key_is_made_by_another(
+    far: TahoeStorage, other: TahoeStorage, proxy: Proxy, action: Action
+) -> None:
+    proxy.rule(is_tree, action)
+    assert far.link_together(caps_of("one/a", "one/b")) == {}
+    assert other.listdir("one") == ([], ["a", "b"])
+    assert count(proxy, is_tree) == 2
+
+
+def test_where_others_have_made_the_directory_only_what_they_have_taken_is_refused(
+    far: TahoeStorage,
+    other: TahoeStorage,
+    proxy: Proxy,
+    background: Callable[..., Future[Any]],
+) -> None:
+    may_link = threading.Event()
+    linking = proxy.rule(is_link, HoldRequest(may_link))
+    caps = caps_of("one/two/a", "one/two/b", "one/two/c")
+    linked = background(far.link_together, caps)
+    assert linking.reached.wait(60)
+    save(other, "one/two/b", b"theirs")
+    may_link.set()
+    errors = linked.result(60)
+    assert {name: type(error) for name, error in errors.items()} == {
+        "one/two/b": NameTaken
+    }
+    for storage in (far, other):
+        assert storage.listdir("one/two") == ([], ["a", "b", "c"])
+        assert storage.open("one/two/b").read() == b"theirs"
+        assert storage.open("one/two/c").read() == b"one/two/c"
 
 
 def test_of_many_threads_one_makes_a_tree_and_the_others_wait(
