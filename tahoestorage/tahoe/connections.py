@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Iterator
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
@@ -51,6 +52,18 @@ class UploadTimeout(urllib3.Timeout):
         """Return itself: urllib3 reads the limit of its clone after the body."""
         self._start_connect = None
         return self
+
+    def counting(self, body: bytes | Iterator[bytes]) -> bytes | Iterator[bytes]:
+        """Return a body of which all that is read counts as ``sent``."""
+        if isinstance(body, bytes):
+            self.sent += len(body)
+            return body
+        return self._counted(body)
+
+    def _counted(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            self.sent += len(chunk)
+            yield chunk
 
     @property
     def read_timeout(self) -> float:

@@ -263,17 +263,7 @@ class Gateway:
     def _upload(self, chunks: Iterator[bytes], label: str) -> Cap:
         connect, read = self._transport.timeout
         timeout = UploadTimeout(connect, read, self._transport.min_rate)
-
-        def counted(chunks: Iterator[bytes]) -> Iterator[bytes]:
-            for chunk in chunks:
-                timeout.sent += len(chunk)
-                yield chunk
-
-        body = whole_if_small(chunks)
-        if isinstance(body, bytes):
-            timeout.sent = len(body)
-        else:
-            body = counted(body)
+        body = timeout.counting(whole_if_small(chunks))
         response = self._transport.send(
             "PUT", "/uri", shown="/uri", label=label, body=body, timeout=timeout
         )
