@@ -1,4 +1,4 @@
-"""Several gateways of one grid: reads fail over, uploads go round-robin.
+"""Several gateways of one grid: reads fail over, uploads go to the least busy.
 
 Directories are changed through the first alone, and so is all read that such a change
 rests on: two gateways that write to one directory disturb each other.
@@ -6,6 +6,7 @@ rests on: two gateways that write to one directory disturb each other.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import weakref
@@ -65,8 +66,10 @@ class Gateways:
         forks.register(self)
 
     def after_fork(self) -> None:
-        """Use a new lock: a thread of the parent may have held it, and is gone."""
+        """Begin anew: a thread of the parent may have held the lock, and is gone."""
         self._lock = threading.Lock()
+        # By their numbers; those of the parent are not ours.
+        self._under_way = [0] * len(self.all)
 
     def _in_order(self, first: int = 0) -> list[Gateway]:
         """Return all in the order in which they are asked, from ``first`` on."""
@@ -148,8 +151,9 @@ class Gateways:
             raise
 
     def upload(self, body: UploadBody, root: Cap, *, label: str) -> Cap:
-        """Upload content as ``Gateway.upload`` does, by each gateway in turn.
+        """Upload content as ``Gateway.upload`` does, by the least busy gateway.
 
+        By each in turn where they have as many uploads under way.
         For a file that is to be linked below ``root``: gateways that can't be shown to
         be of its grid are left out. What can be sent only once goes to the first one.
         """
@@ -168,21 +172,40 @@ class Gateways:
                     self._crowded_until[gateway] = until
                 raise
 
-        with self._lock:
-            self._uploads += 1
-            turn = self._uploads % len(self.all)
-        now = time.monotonic()
-        order = sorted(
-            self._in_order(turn),
-            key=lambda each: self._crowded_until.get(each, 0.0) > now,
-        )
         try:
-            return self._ask(upload, order, lambda: body.error is None)
+            with self._turn() as turn:
+                now = time.monotonic()
+                order = sorted(
+                    self._in_order(turn),
+                    key=lambda each: self._crowded_until.get(each, 0.0) > now,
+                )
+                return self._ask(upload, order, lambda: body.error is None)
         except NotEnoughServers:
             if body.error is not None:
                 raise
         # The servers may be in use by another upload, which ends.
         return first.upload(body, label=label)
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[int]:
+        """Yield which gateway is the first to get an upload, for as long as it takes.
+
+        The one with the fewest under way, each in turn: a gateway that writes a large
+        directory answers nobody meanwhile, and must not hold up those beside it.
+        """
+        with self._lock:
+            self._uploads += 1
+            count, under_way = len(self.all), self._under_way
+            turn = min(
+                ((self._uploads + number) % count for number in range(count)),
+                key=lambda n: (self.all[n] in self._again, under_way[n]),
+            )
+            under_way[turn] += 1
+        try:
+            yield turn
+        finally:
+            with self._lock:
+                under_way[turn] -= 1
 
 
 def _worst(failures: Sequence[StoreError]) -> StoreError:

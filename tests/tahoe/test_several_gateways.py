@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import gateways, presence
 from tahoestorage.testing.grid import LocalGrid
 from tests.support import commands
-from tests.support.proxy import Proxy, Refuse, Seen
+from tests.support.proxy import HoldRequest, Proxy, Refuse, Seen
 
 LONG = b"longer than a cap can hold " * 4
 Make = Callable[..., TahoeStorage]
@@ -151,6 +152,28 @@ def test_uploads_go_to_all_in_turn_and_changes_to_the_first(
     assert sent(proxies[1], "POST") == 0
     for number in range(6):
         assert read(storage, f"dir/{number}") == LONG * (number + 1)
+
+
+def test_uploads_go_on_beside_a_gateway_that_is_busy(
+    make: Make, proxies: list[Proxy]
+) -> None:
+    """All uploads by the first are held until 40 by the second have ended."""
+    storage, done = make(), threading.Event()
+    # By now it is known that both are of one grid.
+    for number in range(2):
+        storage.save(f"dir/{number}", ContentFile(LONG * (number + 1)))
+    proxies[0].rule(lambda seen: seen.method == "PUT", HoldRequest(done), None)
+    names = [f"dir/{number}.txt" for number in range(60)]
+
+    def pairs() -> Iterator[tuple[str, ContentFile[bytes]]]:
+        for number, name in enumerate(names):
+            # Of all before it, 16 are under way at most.
+            if number == 40 + 16:
+                done.set()
+            yield name, ContentFile(LONG + name.encode())
+
+    assert list(storage.save_many(pairs(), jobs=8)) == names
+    assert sent(proxies[1], "PUT /uri") > 40
 
 
 def test_an_upload_goes_on_through_the_next(make: Make, proxies: list[Proxy]) -> None:
