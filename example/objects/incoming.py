@@ -20,6 +20,10 @@ class Truncated(Exception):
     """The content ended before its announced length."""
 
 
+class Altered(Exception):
+    """The content is another than is known of it."""
+
+
 # Django's class takes no type argument at run time.
 class StreamedFile(File):  # type: ignore[type-arg]
     """A file for ``Storage.save`` that reads at most ``size`` bytes of a stream, once.
@@ -62,13 +66,15 @@ class IncomingFile(StreamedFile):
     """One of known length.
 
     Afterwards ``sha256`` is its hash in hex, and ``taken`` the bytes that were read.
-    Reading raises Truncated where the stream ends early; what follows the length is
-    not read.
+    Reading raises Truncated where the stream ends early, and at its end Altered where
+    ``known_sha256`` is another's; what follows the length is not read.
     """
 
     def __init__(self, stream: Any, size: int, content_type: str = "") -> None:
         super().__init__(stream, size)
         self.content_type = content_type
+        self.known_sha256: str | None = None
+        """What its hash must be, where somebody had it before."""
         self.on_read: Callable[[], None] | None = None
         """Called after each piece that was read: to tell others of the progress."""
         self.version_id: uuid.UUID | None = None
@@ -100,6 +106,9 @@ class IncomingFile(StreamedFile):
         if not data:
             raise Truncated(f"{self.taken} of {self.size} bytes arrived.")
         (self._digest or self._hash).update(data)
+        is_whole = self.taken + len(data) == self.size
+        if is_whole and self.known_sha256 not in {None, self.sha256}:
+            raise Altered
         if self.on_read is not None:
             self.on_read()
         return data

@@ -15,12 +15,12 @@ from audit.actions import Action
 from audit.recording import record
 from jobs.kinds import Cancelled
 from objects import copies, quarantine, storing
-from objects.incoming import IncomingFile
+from objects.incoming import Altered, IncomingFile
 from objects.keys import is_moved, moved_key
 from objects.models import Version
 from objects.reading import whole
 from tahoestorage.exceptions import TahoeStorageError
-from uploads import assembly, composing, deferring, purposes
+from uploads import assembly, composing, deferring, purposes, receiving
 from uploads.assembly import Lost
 from uploads.authors import check_user
 from uploads.leases import AWAY, LEASE, Busy, Lease, acquire
@@ -122,11 +122,15 @@ def _claim(lease: Lease, version: Version) -> None:
 
 
 def _copy_parts(lease: Lease, version: Version, progress: Progress) -> str:
-    """Return the SHA-256 of what was stored."""
+    """Return the SHA-256 of what was stored. Raises Lost where parts have changed."""
     with contextlib.closing(PartsReader(lease)) as parts:
         content = IncomingFile(parts, lease.upload.size, version.content_type)
+        content.known_sha256 = receiving.running_hash(lease.upload).sha256
         content.on_read = lambda: progress(content.taken, content.size)
-        storing.save(version, content)
+        try:
+            storing.save(version, content)
+        except Altered:
+            raise Lost("The parts are not what had come.") from None
     progress(content.size, content.size)
     return content.sha256
 

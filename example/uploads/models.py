@@ -67,11 +67,12 @@ class Upload(models.Model):
     lease = models.UUIDField(null=True, editable=False)
     leased_until = models.DateTimeField(null=True, editable=False)
     leased_by = models.CharField(max_length=100, blank=True, editable=False)
+    # The SHA-256 of all that has come, under way. See `uploads.hashing`.
+    hash_state = models.BinaryField(null=True, editable=False)
     # What the store knows the object by whose parts are there. See `uploads.assembly`.
     assembly = models.TextField(blank=True, editable=False)
     assembly_key = models.CharField(max_length=255, blank=True, editable=False)
     part_bytes = models.PositiveBigIntegerField(default=0, editable=False)
-    hash_state = models.BinaryField(null=True, editable=False)
     # What finishes it, where that takes long. See `uploads.deferring`.
     job = models.ForeignKey(
         Job, models.SET_NULL, null=True, related_name="+", editable=False

@@ -47,13 +47,8 @@ def receive(
     """
     upload = lease.upload
     hashed = hashlib.new(checksum[0]) if checksum else None
-    whole = None
-    if assembly.is_for(upload):
-        whole = RunningHash(upload.offset, upload.hash_state)
-    elif composing.is_for(upload):
-        whole = composing.running_hash(upload)
-    hashes = [each for each in (whole, hashed) if each is not None]
-    body = RequestBody(stream, length, *hashes)
+    whole = running_hash(upload)
+    body = RequestBody(stream, length, whole, *([hashed] if hashed else []))
     found: list[IncomingPart] = []
     with lease.kept():
         for part in _sent(lease, body, whole):
@@ -69,8 +64,18 @@ def receive(
     keep(lease, found)
 
 
+def running_hash(upload: Upload) -> RunningHash:
+    """Return the hash of all that has come, to be gone on with.
+
+    By it what the store has at the end is known to be what came.
+    """
+    if composing.is_for(upload):
+        return composing.running_hash(upload)
+    return RunningHash(upload.offset, upload.hash_state)
+
+
 def _sent(
-    lease: Lease, body: RequestBody, whole: RunningHash | None
+    lease: Lease, body: RequestBody, whole: RunningHash
 ) -> Generator[IncomingPart, None, None]:
     """Yield the parts of a body, one after another, as the store has them."""
     at_once, buffers = _most_at_once(lease.upload), Buffers()
@@ -79,7 +84,7 @@ def _sent(
     last: IncomingPart | None = None
 
     def was_read(part: IncomingPart) -> None:
-        part.hash_state = None if whole is None else whole.state
+        part.hash_state = whole.state
         happened.put(None)
 
     def ended(sending: Future[None]) -> None:

@@ -612,6 +612,18 @@ def test_the_sweep_removes_what_a_killed_process_left_beside_the_parts(
     assert not default_storage.exists(key)
 
 
+def test_parts_that_came_back_as_other_bytes_are_no_object(api: APIClient) -> None:
+    url = create(api, 10)
+    patch(url, 0, b"abcde")
+    key = UploadPart.objects.get().key
+    default_storage.delete(key)
+    default_storage.save(key, ContentFile(b"abXde"))
+
+    assert patch(url, 5, b"fghij").status_code == 410
+
+    assert nothing_is_left()
+
+
 def test_each_part_puts_off_the_end(api: APIClient) -> None:
     url = create(api, 5)
     Upload.objects.update(expires_at=timezone.now() + timedelta(minutes=1))
