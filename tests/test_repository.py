@@ -347,7 +347,7 @@ def test_what_breaks_a_rule_says_why(folder: str) -> None:
 OF_ONE_NAME = {"Command", "Meta"}
 # The application's models, and choices of those, whose names are in migrations. It has
 # an Access of its own, too: what somebody may do to an object.
-MODELS_OF_ONE_NAME = {"Access", "Entry", "Kind", "Part", "Session", "State", "Version"}
+MODELS_OF_ONE_NAME = {"Access", "Entry", "Kind", "Part", "State", "Version"}
 # A model of the tests, whose name is that of a table.
 MODELS_OF_ONE_NAME |= {"Signed"}
 

@@ -1,11 +1,10 @@
-"""The session of requests below ``transport``: what each connection may take."""
+"""The connections below ``transport``: what each may take, and what it is sent."""
 
 from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
-from http.cookiejar import DefaultCookiePolicy
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import requests
@@ -244,15 +243,47 @@ class Adapter(HTTPAdapter):
         }
 
 
-class Session(requests.Session):
-    """A session without proxies, .netrc, cookies or redirects: no cap leaks by them."""
+class GatewayConnections:
+    """The connections to the server at ``base_url``; every request has ``headers``.
 
-    def __init__(self) -> None:
-        super().__init__()
-        # No proxy and no .netrc: a cap is sent to the gateway alone.
-        self.trust_env = False
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+    This is no session of requests, which takes longer for a request than all the rest
+    here, and has proxies, .netrc, cookies and redirects, by which a cap could leak.
+    ``adapter`` makes the connections.
+    """
 
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Return None: requests reads all of the body before it follows a redirect."""
-        return None
+    def __init__(
+        self, base_url: str, headers: Mapping[str, str], adapter: HTTPAdapter
+    ) -> None:
+        # A password in the address becomes a header.
+        prepared = requests.Request("GET", f"{base_url}/", headers=headers).prepare()
+        self._base = str(prepared.url).rstrip("/")
+        self._headers = prepared.headers
+        self._adapter = adapter
+
+    def send(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes | Iterator[bytes] | None,
+        timeout: urllib3.Timeout | tuple[float, float],
+    ) -> requests.Response:
+        """Send a request, and return its response, whose body is still to be read.
+
+        ``target`` is a path and a query, quoted. Raises what requests and urllib3 do.
+        """
+        # That it takes chunks, and urllib3's Timeout, the stubs of requests do not say.
+        content: Any = body
+        limits: Any = timeout
+        request = requests.PreparedRequest()
+        request.method, request.url = method, f"{self._base}{target}"
+        request.headers = self._headers.copy()
+        request.headers.update(headers)
+        request.body = content
+        if isinstance(body, bytes):
+            request.headers["Content-Length"] = str(len(body))
+        return self._adapter.send(request, stream=True, timeout=limits, proxies={})
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._adapter.close()

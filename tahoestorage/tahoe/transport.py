@@ -19,7 +19,7 @@ from tahoestorage.tahoe.connections import (
     SCHEME_PROBE_SECONDS,
     TRANSIENT_STATUSES,
     Adapter,
-    Session,
+    GatewayConnections,
     UploadTimeout,
 )
 from tahoestorage.tahoe.errors import (
@@ -80,35 +80,32 @@ class Transport:
         self.min_rate = min_rate
         self.retries = retries
         self._lock = threading.Lock()
-        self._session: Session | None = None
+        self._connections: GatewayConnections | None = None
         self._has_responded = False
         self._presence = Presence.of(self.base_url)
         forks.register(self)
 
-    def _connected(self) -> Session:
-        session = self._session
-        if session is None:
+    def _connected(self) -> GatewayConnections:
+        connections = self._connections
+        if connections is None:
             with self._lock:
-                session = self._session
-                if session is None:
-                    session = Session()
-                    session.headers.update(_HEADERS)
+                connections = self._connections
+                if connections is None:
                     adapter = Adapter(self.retries, self.timeout[1], self.min_rate)
-                    session.mount("http://", adapter)
-                    session.mount("https://", adapter)
-                    self._session = session
-        return session
+                    connections = GatewayConnections(self.base_url, _HEADERS, adapter)
+                    self._connections = connections
+        return connections
 
     def close(self) -> None:
         """Close the connections; the next request opens new ones."""
-        session, self._session = self._session, None
-        if session is not None:
-            session.close()
+        connections, self._connections = self._connections, None
+        if connections is not None:
+            connections.close()
 
     def after_fork(self) -> None:
         """Use new connections: the old ones are the parent process's."""
         self._lock = threading.Lock()
-        self._session = None
+        self._connections = None
 
     def send(
         self,
@@ -181,15 +178,8 @@ class Transport:
         status: object = "failed"
         failure: StoreError
         try:
-            response = self._connected().request(
-                method,
-                self.base_url + target,
-                headers=headers,
-                data=body,
-                # requests takes urllib3's Timeout, which its stubs do not say.
-                timeout=timeout or self.timeout,  # type: ignore[arg-type]
-                allow_redirects=False,
-                stream=True,
+            response = self._connected().send(
+                method, target, headers or {}, body, timeout or self.timeout
             )
             status = response.status_code
             self._has_responded = True

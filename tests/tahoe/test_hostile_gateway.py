@@ -264,16 +264,6 @@ def test_an_error_that_should_pass_is_not_waited_for_as_long_as_it_says(
         assert busy.accepted == 3
 
 
-def test_what_a_server_wants_to_be_remembered_is_forgotten() -> None:
-    cookies = [f"Set-Cookie: name{n}={'v' * 4000}; Max-Age=9" for n in range(90)]
-    body = b'{"servers": []}'
-    with gateway_that_says(once(sized(body, *cookies))) as (gateway, _):
-        assert gateway.connected_servers() == 0
-        session = gateway._transport._session
-        assert session is not None
-        assert len(session.cookies) == 0
-
-
 # Bodies
 
 CHILD = b'"name": ["filenode", {"ro_uri": "' + FILE.uri.encode() + b'"}],'

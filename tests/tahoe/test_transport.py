@@ -366,6 +366,25 @@ def test_proxies_and_passwords_of_the_environment_are_not_used(
     assert proxy.guards[0].headers["accept-encoding"] == "identity"
 
 
+def test_what_a_server_wants_to_be_remembered_is_forgotten(proxy: Proxy) -> None:
+    cookie = {"Set-Cookie": "name=value; Max-Age=9"}
+    node = b'["dirnode", {"children": {}}]'
+    proxy.rule(lambda _: True, SendResponse(200, cookie, node), times=2)
+    with gateway_at(proxy.url) as gateway:
+        for _ in range(2):
+            gateway.list(ROOT, label="the root")
+    assert ["cookie" in seen.headers for seen in proxy.seen] == [False] * 2
+
+
+def test_a_password_in_the_address_goes_into_a_header(proxy: Proxy) -> None:
+    address = proxy.url.replace("http://", "http://user:pass%20word@")
+    with gateway_at(address) as gateway:
+        assert gateway.connected_servers() == 1
+    (seen,) = proxy.guards
+    assert seen.headers["authorization"] == "Basic dXNlcjpwYXNzIHdvcmQ="
+    assert seen.target == "/?t=json"
+
+
 def test_requests_in_a_row_share_a_connection(proxy: Proxy) -> None:
     with gateway_at(proxy.url) as gateway:
         for _ in range(5):
