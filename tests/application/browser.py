@@ -47,6 +47,14 @@ new PerformanceObserver((list) => {
 }).observe({ type: "layout-shift", buffered: true });
 """
 
+_REPLACE = """([text, shown]) => {
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const { currentNode: node } = texts;
+    node.data = node.data.replaceAll(text, shown);
+  }
+}"""
+
 MakePage = Callable[..., "WatchedPage"]
 
 
@@ -56,6 +64,8 @@ class WatchedPage:
     def __init__(self, page: Page, theme: Theme, width: int) -> None:
         self.page, self.theme, self.width = page, theme, width
         self.errors: list[str] = []
+        self.instead: dict[str, str] = {}
+        """What pictures show in the place of what only a run of the tests has."""
         page.on("console", self._note)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
 
@@ -91,6 +101,8 @@ class WatchedPage:
 
     def picture(self, name: str) -> None:
         """Take one, which loads what is further down; keep it for SCREENSHOTS."""
+        for text, shown in self.instead.items():
+            self.page.evaluate(_REPLACE, [text, shown])
         content = self.page.screenshot(full_page=True)
         if not os.environ.get("SCREENSHOTS"):
             return

@@ -12,6 +12,7 @@ from django.utils import timezone
 from PIL import Image, ImageDraw
 
 from accounts.models import Tenant, User
+from exports import starting
 from jobs.models import Job
 from objects import changing, storing
 from objects.access import Access
@@ -109,6 +110,24 @@ def fill(video: bytes = b"", mebibytes: int = 100) -> None:
     changing.delete(gone.pk, actor=ann)
     shared = StoredObject.objects.get(name="plan.txt")
     grant(shared, bob, Access.VIEW, actor=ann)
+
+
+def fill_usage() -> None:
+    """Let the first tenant have uploaded for weeks, and bob have begun an export.
+
+    The next worker makes that.
+    """
+    acme, now = Tenant.objects.get(slug="acme"), timezone.now()
+    ann, bob = (acme.users.get(username=name) for name in ("ann", "bob"))
+    sizes = ((26, 3100), (19, 1200), (15, 2400), (8, 700), (3, 1800))
+    for number, (days, kilobytes) in enumerate(sizes, 1):
+        name, content = f"scans-{number}.tar", bytes(kilobytes * 1000)
+        made = put(bob, "archive/2025", name, content, "application/x-tar")
+        at = now - timedelta(days=days)
+        Version.objects.filter(pk=made.pk).update(created_at=at)
+    gone = put(ann, "papers", "old scans.tar", bytes(4_200_000), "application/x-tar")
+    changing.delete(gone.object_id, actor=ann)
+    starting.start_folder(bob, "archive")
 
 
 def fill_status() -> None:

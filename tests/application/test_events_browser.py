@@ -252,6 +252,8 @@ def test_files_are_dropped_on_an_event_paused_and_gone_on_with(
     page.get_by_label("Beginning").fill("2026-05-01T10:30")
     page.get_by_label("Place").fill("Cellar")
     page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", name="Full Day")).to_be_visible()
+    page.wait_for_load_state()  # The script takes what is dropped from here on.
     photo, slides = tmp_path / "Ada Lovelace.png", tmp_path / f"{'plan-' * 30}.pdf"
     photo.write_bytes(image("PNG"))
     slides.write_bytes(b"%PDF")

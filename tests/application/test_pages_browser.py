@@ -33,9 +33,10 @@ from tests.application.site import (
 from tests.application.states import STATES
 
 FILL = (
-    "from tests.application.filling import fill, fill_status; "
-    "from tests.support.webm import video; fill(video(30)); fill_status()"
+    "from tests.application.filling import fill, fill_usage; "
+    "from tests.support.webm import video; fill(video(30)); fill_usage()"
 )
+FILL_STATUS = "from tests.application.filling import fill_status; fill_status()"
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,10 @@ def environment(
     made = grid_environment(tahoe_grid, directory)
     # What a cut connection loses at most.
     made |= {"UPLOAD_PART_BYTES": str(1 << 20)}
-    manage(made | {"PYTHONPATH": str(ROOT)}, "shell", "--no-imports", "-c", FILL)
+    with_tests = made | {"PYTHONPATH": str(ROOT)}
+    manage(with_tests, "shell", "--no-imports", "-c", FILL)
+    manage(made, "jobs_worker", "--once")
+    manage(with_tests, "shell", "--no-imports", "-c", FILL_STATUS)
     return made
 
 
@@ -100,9 +104,10 @@ def tour(watched: WatchedPage) -> None:
         ("deleted", "/files/deleted/"),
         ("usage", "/usage/"),
         ("status", "/status/"),
-        ("exports-empty", "/exports/"),
     ):
         page.goto(path)
+        if name == "usage":
+            expect(page.get_by_text("exports", exact=True)).to_be_visible()
         if name == "pictures":
             shown = "img => img.complete && img.naturalWidth > 40"
             first = page.locator("img.thumb").first
@@ -133,9 +138,17 @@ def tour(watched: WatchedPage) -> None:
 
 @pytest.mark.parametrize(("theme", "width"), LOOKS)
 def test_an_operators_pages_are_sound(
-    site: Site, browser_page: MakePage, theme: Theme, width: int
+    site: Site,
+    environment: Environment,
+    browser_page: MakePage,
+    theme: Theme,
+    width: int,
 ) -> None:
     watched = browser_page(site.address, theme, width)
+    watched.instead = {
+        environment["TAHOE_STORAGE_CACHE_DIRECTORY"]: "/var/cache/tahoestorage",
+        environment["TAHOE_STORAGE_BASE_URL"]: "http://127.0.0.1:3456",
+    }
     watched.sign_in("olga")
     for name, path, text in (
         # The last that comes: a gateway was asked.
@@ -145,6 +158,16 @@ def test_an_operators_pages_are_sound(
         watched.page.goto(path)
         expect(watched.page.get_by_text(text)).to_be_visible()
         watched.look(name)
+
+
+@pytest.mark.parametrize(("theme", "width"), LOOKS)
+def test_the_page_of_no_exports_is_sound(
+    site: Site, browser_page: MakePage, theme: Theme, width: int
+) -> None:
+    watched = browser_page(site.address, theme, width)
+    watched.sign_in("cleo")
+    watched.page.goto("/exports/")
+    watched.look("exports-empty")
 
 
 def test_no_thumbnail_is_asked_for_before_the_page_is_complete(
