@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Hashable, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 from django.core.files.base import File
@@ -50,6 +51,9 @@ class Grid(Store):
         self._fresh: set[Path] = set()
         self._lock = threading.Lock()
         self._queue = LinkQueue(storage.link_together)
+        replace = partial(storage.link_together, replace="only-files")
+        self._replacing = LinkQueue(replace)
+        self._looked_again: set[str] = set()
 
     def overlaps(self, other: Store) -> bool:
         """Whether both have the same root."""
@@ -127,6 +131,8 @@ class Grid(Store):
         with contextlib.suppress(FileMissing, ParentIsFile):
             directories = self._directories
             directories.fetch(grid_path(name)[:-1], None, directories.gateways)
+        # Whoever looks once more replaces it then, and waits for no other files before.
+        self._looked_again.add(name)
         return self.stat(name)
 
     def stat(self, name: str) -> Stat | None:
@@ -158,7 +164,8 @@ class Grid(Store):
     def write(self, name: str, content: File[Any], *, replace: bool) -> None:
         # Not save() nor open(): neither takes exactly one name and needs no disk.
         since, path = monotonic_now(), grid_path(name)
-        if replace or self._is_dead(path):
+        if name in self._looked_again if replace else self._is_dead(path):
+            self._looked_again.discard(name)
             cap = self.storage.upload(name, body_of(content))
             # Somebody may have put a file there meanwhile.
             if replace or self._is_dead(path):
@@ -166,7 +173,8 @@ class Grid(Store):
             else:
                 self.storage.link(name, cap, "false", since=since)
             return
-        with self._queue.announced("/".join(path)) as link:
+        queue = self._replacing if replace else self._queue
+        with queue.announced("/".join(path)) as link:
             cap = self.storage.upload(name, body_of(content))
             with resting():
                 link(cap)

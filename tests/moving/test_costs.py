@@ -18,7 +18,16 @@ from tahoestorage.moving.throttle import Throttle
 from tahoestorage.testing.grid import LocalGrid
 from tests.conftest import requests_sent
 from tests.support.bucket import Bucket
-from tests.support.moves import PATIENCE, Add, copy, environment, fill, moved
+from tests.support.moves import (
+    PATIENCE,
+    Add,
+    contents,
+    copy,
+    environment,
+    fill,
+    moved,
+    overwrite,
+)
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 
@@ -76,6 +85,39 @@ def test_files_of_one_directory_are_linked_by_few_changes(
     assert requests.verbs.count("PUT") == 60
     # The directory is made with those that are linked first.
     assert len(requests) - 60 <= 15
+
+
+def test_what_has_changed_in_one_directory_is_replaced_by_few_changes(
+    add: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = add("from", "disk"), add("to", "grid")
+    fill(here, {f"dir/{n}": b"%d " % n * 100 for n in range(60)})
+    copy("from", "to")
+    for n in range(60):
+        overwrite(here, f"dir/{n}", b"%d is another one " % n * 100)
+    monkeypatch.setattr(linkqueue, "LINGER_SECONDS", PATIENCE)
+
+    with requests_sent() as requests:
+        assert copy("from", "to", "--json").counts == {"copied": 60}
+
+    assert requests.verbs.count("PUT") == 60
+    assert len(requests) - 60 <= 15
+    assert contents(here) == contents(there)
+
+
+def test_what_is_looked_at_once_more_is_then_replaced_by_itself(add: Add) -> None:
+    here = add("from", "disk")
+    fill(here, {f"dir/{n}": bytes(100) for n in range(5)})
+    add("to", "grid")
+    copy("from", "to")
+    for n in range(5):
+        overwrite(here, f"dir/{n}", bytes(200))
+
+    with requests_sent() as requests:
+        done = copy("from", "to", "--keep-newer", "--json")
+
+    assert done.counts == {"copied": 5}
+    assert requests.verbs.count("POST") == 5
 
 
 def test_a_prefix_spares_the_other_directories(add: Add) -> None:
