@@ -103,7 +103,9 @@ class Content:
             block = self._throttle.block
             some = self._file.read(block if size < 0 else min(size, block))
             if not some:
-                if self._position == self._reached:
+                # With the last block of the size that is expected it was said already.
+                is_said = self._position == self._expected and self._position > 0
+                if self._position == self._reached and not is_said:
                     self._end()
                 break
             self._passed(some)
