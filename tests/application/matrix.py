@@ -56,6 +56,8 @@ class Endpoint:
     follows: str = ""
     """What the audit says besides of what came of it, which nobody did."""
     in_schema: bool = True
+    about: str = ""
+    """What tells it from another line of its path."""
     in_bucket: bool = False
     """Whether the tenant's store is a bucket; else it takes no direct uploads."""
 
@@ -112,8 +114,12 @@ def share_of_object(scene: Scene, kind: str) -> dict[str, Any]:
     return {"object": scene.object}
 
 
-def import_of_export(scene: Scene, kind: str) -> dict[str, Any]:
-    return {"export": scene.export}
+def export_of_event(scene: Scene, kind: str) -> dict[str, Any]:
+    return {"event": scene.event.slug}
+
+
+def import_of(thing: str) -> Callable[[Scene, str], Any]:
+    return lambda scene, kind: {"export": getattr(scene, thing)}
 
 
 def password_by_link(scene: Scene, kind: str) -> dict[str, str]:
@@ -489,55 +495,57 @@ endpoint(
     things={"id": "job"},
     records="job.cancel",
 )
-endpoint("GET", "/exports/", "401 401 - - - - + + +", lists="export")
-endpoint(
-    "POST",
-    "/exports/",
-    "401 401 201 201 201 201 201 201 201",
-    body=fixed(folder="papers"),
-    records="export.start",
-)
-for method, path, answers, body, records in (
-    ("GET", "", "401 401 404 404 404 404 200 200 200", None, ""),
-    ("DELETE", "", "401 401 404 404 404 404 204 204 204", None, "export.delete"),
+# Those of a folder are their owner's alone, those of an event of all who may edit it.
+for thing, about, seen, listed in (
+    ("export", "", "401 401 404 404 404 404 {0} {0} {0}", "401 401 - - - - + + +"),
     (
-        "POST",
-        "pin/",
-        "401 401 404 404 404 404 200 200 200",
-        fixed(is_pinned=True),
-        "export.pin",
-    ),
-    (
-        "GET",
-        "content/",
-        "401 401 404 404 404 404 200 200 200",
-        None,
-        "export.download",
+        "event_export",
+        "of an event",
+        "401 401 404 404 404 {0} {0} {0} {0}",
+        "401 401 - - - + + + +",
     ),
 ):
+    endpoint("GET", "/exports/", listed, about=about, lists=thing)
     endpoint(
-        method,
-        f"/exports/{{id}}/{path}",
-        answers,
-        body=body,
-        things={"id": "export"},
-        records=records,
+        "POST",
+        "/exports/",
+        seen.format(201) if about else "401 401 201 201 201 201 201 201 201",
+        about=about,
+        body=export_of_event if about else fixed(folder="papers"),
+        records="export.start",
     )
-endpoint(
-    "POST",
-    "/exports/{id}/cancel/",
-    "401 401 404 404 404 404 200 200 200",
-    things={"id": "begun_export"},
-    records="job.cancel",
-    follows="export.cancel",
-)
-endpoint(
-    "POST",
-    "/exports/import/",
-    "401 401 404 404 404 404 202 202 202",
-    body=import_of_export,
-    records="export.import",
-)
+    for method, path, status, body, records in (
+        ("GET", "", 200, None, ""),
+        ("DELETE", "", 204, None, "export.delete"),
+        ("POST", "pin/", 200, fixed(is_pinned=True), "export.pin"),
+        ("GET", "content/", 200, None, "export.download"),
+    ):
+        endpoint(
+            method,
+            f"/exports/{{id}}/{path}",
+            seen.format(status),
+            about=about,
+            body=body,
+            things={"id": thing},
+            records=records,
+        )
+    endpoint(
+        "POST",
+        "/exports/{id}/cancel/",
+        seen.format(200),
+        about=about,
+        things={"id": f"begun_{thing}"},
+        records="job.cancel",
+        follows="export.cancel",
+    )
+    endpoint(
+        "POST",
+        "/exports/import/",
+        seen.format(202),
+        about=about,
+        body=import_of(thing),
+        records="export.import",
+    )
 TABLE.append(
     Endpoint(
         "GET",
@@ -571,7 +579,8 @@ def table() -> str:
         path = one.path.removeprefix("/api/v1")
         said = filter(None, (one.records.rstrip("."), one.follows))
         records = ", ".join(f"`{action}`" for action in said)
-        name = f"`{one.method} {path}`" + (" on a bucket" if one.in_bucket else "")
+        name = f"`{one.method} {path}`"
+        name += " on a bucket" if one.in_bucket else f" {one.about}".rstrip()
         lines.append(f"| {name} | {answers} | {records} |")
     return "\n".join(lines) + "\n"
 

@@ -18,6 +18,9 @@ from accounts.models import Tenant, TenantGroup, User
 from accounts.tokens import create_tokens
 from accounts.tokenversions import version_of
 from audit.models import Entry
+from events import organising
+from events.access import EVENTS
+from events.models import Event
 from exports import starting
 from jobs.running import run_waiting
 from jobs.starting import start
@@ -195,6 +198,30 @@ class Scene:
     def export(self) -> str:
         """As the one that is begun, and ready."""
         made = starting.start_folder(self.callers[ADMINISTRATOR].user, "papers")
+        run_waiting()
+        return str(made.pk)
+
+    @cached_property
+    def event(self) -> Event:
+        """A draft of the administrator's."""
+        made = organising.create(
+            Event(tenant=self.callers.tenant, name="Launch", starts_at=timezone.now()),
+            self.callers[ADMINISTRATOR].user,
+        )
+        for kind, held in ((VIEWER, Access.VIEW), (EDITOR, Access.EDIT)):
+            EVENTS.grant(made, self.callers[kind].user, held, actor=None)
+        return made
+
+    @cached_property
+    def begun_event_export(self) -> str:
+        """The administrator's, of the event; no worker has it yet."""
+        made = starting.start_event(self.callers[ADMINISTRATOR].user, self.event)
+        return str(made.pk)
+
+    @cached_property
+    def event_export(self) -> str:
+        """As the one of an event that is begun, and ready."""
+        made = starting.start_event(self.callers[ADMINISTRATOR].user, self.event)
         run_waiting()
         return str(made.pk)
 

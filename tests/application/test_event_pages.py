@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connection
+from django.db import connection, transaction
 from django.http import Http404
 from django.test import Client
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
@@ -160,6 +160,46 @@ def test_who_may_change_what(
     if kind not in may:
         assert Entry.objects.count() == before
         assert Event.objects.get().name == "Launch"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_who_may_change_speakers_sessions_files_and_grants(
+    callers: Callers, event: Event, kind: str
+) -> None:
+    organiser = browser_of(callers, ADMINISTRATOR)
+    session = add_slides(organiser)
+    for name in ("Ada", "Bo"):
+        organiser.post(f"{URL}add-photo/", {"name": name})
+    bo, viewer = Speaker.objects.get(name="Bo"), callers[VIEWER].user.pk
+    browser, last = browser_of(callers, kind), Entry.objects.latest("pk").pk
+    done = set()
+
+    for path, fields in (
+        (f"speakers/{bo.pk}/edit/", {"name": "Bob"}),
+        (f"speakers/{bo.pk}/move/", {"direction": "up"}),
+        (f"speakers/{bo.pk}/delete/", {}),
+        (f"sessions/{session.pk}/edit/", {"title": "Opening", "remove": "on"}),
+        (f"sessions/{session.pk}/delete/", {}),
+        ("access/revoke/", {"kind": "user", "holder": str(viewer)}),
+    ):
+        may = MAY_EDIT if path.startswith("s") else MAY_ADMINISTER
+        with transaction.atomic():
+            response = browser.post(URL + path, fields)
+            entries = list(Entry.objects.filter(pk__gt=last))
+            transaction.set_rollback(True)
+        if kind in may:
+            assert response.status_code == 302, path
+            assert not response.headers["Location"].startswith("/accounts/")
+            assert {one.actor_id for one in entries} == {callers[kind].user.pk}, path
+            done.add(path)
+        else:
+            assert entries == []
+            if kind in {NOBODY, INACTIVE}:
+                assert response.headers["Location"].startswith("/accounts/sign-in/")
+            else:
+                assert response.status_code == (403 if kind in MAY_VIEW else 404), path
+
+    assert len(done) == 5 * (kind in MAY_EDIT) + (kind in MAY_ADMINISTER)
 
 
 def test_anybody_of_a_tenant_makes_events_and_administers_them(

@@ -162,12 +162,13 @@ def test_what_is_done_and_its_entry_are_of_one_transaction(
         if not endpoint.records:
             continue
         with stored_for(endpoint):
-            path = address(scene, endpoint)
+            path, make = address(scene, endpoint), endpoint.body
+            # Before the transaction: the scene keeps what it makes for them.
+            bodies = [None if make is None else make(scene, kind) for kind in KINDS]
             depths.clear()
             cache.clear()
             with transaction.atomic():
-                for kind in KINDS:
-                    body = None if endpoint.body is None else endpoint.body(scene, kind)
+                for kind, body in zip(KINDS, bodies, strict=True):
                     close(send(endpoint, path, callers[kind], body))
                 transaction.set_rollback(True)
         assert depths, endpoint
