@@ -311,7 +311,7 @@ def test_the_tests_are_laid_out_as_the_package() -> None:
 
 # Longer, looked at, and found to be one thing.
 REVIEWED = {
-    "tahoestorage.backends.cached": 420,
+    "tahoestorage.backends.cached": 425,
     "tahoestorage.backends.tahoe": 430,
     "tahoestorage.tahoe.gateway": 445,
     "tahoestorage.tahoe.directories": 450,

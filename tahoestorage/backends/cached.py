@@ -26,7 +26,7 @@ from tahoestorage.backends.saving import is_ours
 from tahoestorage.backends.storedfile import Reader, StoredFile
 from tahoestorage.cache import MISSING
 from tahoestorage.config.settings import use_tz
-from tahoestorage.entries import Entry
+from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import (
     FileMissing,
     NameIsDirectory,
@@ -149,7 +149,7 @@ class Cached(Lookups):
     def prepare_file(self, name: str, mode: str) -> Reader | None:
         check_file(name)
         if mode.startswith("r"):
-            return self._reader(self._spelled(name))
+            return self.reader_of(name)
         if mode.startswith("x"):
             self._refuse_odd(name)
             if self.entry(saved_name(name)) is not None:
@@ -170,12 +170,20 @@ class Cached(Lookups):
             return self._is_odd(name) and self.entry(name, confirm=True) is not None
         return False
 
-    def _reader(self, name: str) -> Reader:
+    def reader_of(self, name: str, size: int | None = None) -> Reader:
+        """Return what reads a file; with ``size``, what `open_known` has it read."""
+        check_file(name)
+        return self._reader(self._spelled(name), size)
+
+    def _reader(self, name: str, size: int | None = None) -> Reader:
         key, item = self.key_of(name), self._item(name)
-        cached = self._cached(name, item)
+        contents = self._entries.contents
+        will_do = size is not None and contents is None
+        known = Entry(EntryKind.FILE, "", size) if will_do else None
+        cached = known or self._cached(name, item)
 
         def fetch(first: int, last: int, reference: str | None) -> Part:
-            ticket = None if reference is not None else self._entries.ticket()
+            ticket = None if known or reference else self._entries.ticket()
             part = self.fetch_object(key, first, last, reference, name)
             if ticket is not None and not _tells_all_of(cached, part.entry):
                 self._fill(ticket, item, part.entry)
@@ -183,7 +191,6 @@ class Cached(Lookups):
 
         entry = cached if isinstance(cached, Entry) else None
         read: Fetch = fetch
-        contents = self._entries.contents
         if contents is not None:
             # What counts as packed hangs on the options.
             types = sorted(self.gzip_content_types) if self.gzip else []

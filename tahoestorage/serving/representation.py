@@ -15,6 +15,7 @@ from django.core.files.base import File
 from django.core.files.storage import Storage
 
 from tahoestorage.backends.cached import Cached
+from tahoestorage.backends.knownfile import open_known
 from tahoestorage.backends.objectstore import ObjectStore
 from tahoestorage.backends.storedfile import StoredFile
 from tahoestorage.config.settings import secret_key
@@ -56,13 +57,15 @@ class Representation:
     file: File[Any] | None = None
     may_be_packed: bool = False
     """Whether the file may be gzipped, and ``size`` not that of its content."""
+    is_known: bool = False
+    """Whether the site told what is here: then no cache is asked, nor told of it."""
 
     def part(self, first: int = 0, end: int | None = None) -> BodyPart:
         """Return the bytes from ``first`` up to ``end``, of which a block is read.
 
         Raises ObjectChanged, its subclass Packed, and what opening and reading raise.
         """
-        file, self.file = self.file or self.storage.open(self.name), None
+        file, self.file = self.file or self._open(), None
         try:
             stop = self.size if end is None else end
             if isinstance(file, StoredFile) and stop is not None:
@@ -76,6 +79,11 @@ class Representation:
         except BaseException:
             file.close()
             raise
+
+    def _open(self) -> File[Any]:
+        if self.is_known and self.size is not None and isinstance(self.storage, Cached):
+            return open_known(self.storage, self.name, self.size)
+        return self.storage.open(self.name)
 
     def _check(self, file: File[Any]) -> None:
         if not isinstance(file, StoredFile):
@@ -144,7 +152,7 @@ def known_representation(
     if not isinstance(storage, Cached) or getattr(storage, "gzip", False):
         return None
     _check_length(storage.key_of(name), LONGEST_KEY)
-    stored = Representation(storage, name, size, etag, modified)
+    stored = Representation(storage, name, size, etag, modified, is_known=True)
     stored.may_be_packed = _may_be_packed(storage, name)
     return stored
 

@@ -373,6 +373,25 @@ def test_what_the_site_knows_no_store_of_objects_is_asked(s3: Any) -> None:
             get(s3, "nothing", method=method, **known)
 
 
+@pytest.mark.parametrize("keeps", [False, True], ids=["entries", "contents"])
+def test_of_what_the_site_knows_a_cache_keeps_the_content_at_most(
+    make_s3: MakeS3, tmp_path: Path, keeps: bool
+) -> None:
+    content = b"small" * 200
+    name = kept(make_s3(cache=False), content=content)
+    limit = 8 << 20 if keeps else None
+    s3 = make_s3(cache={"directory": str(tmp_path), "content_size_limit": limit})
+    known = {**FACTS, "size": len(content)}
+
+    with s3_requests(s3) as sent:
+        assert body(get(s3, name, **known)) == content
+        assert body(get(s3, name, **known)) == content
+        assert s3.size(name) == len(content)
+
+    expected = ["GET"] if keeps else ["GET", "GET", "HEAD"]
+    assert [each.method for each in sent] == expected
+
+
 def test_what_others_packed_is_not_cut_to_what_the_site_knows(make_s3: MakeS3) -> None:
     content = b"body { }" * 1000
     name = kept(make_s3(gzip=True), "a.css", content)

@@ -76,8 +76,8 @@ class GCSStorage(Composing):
         # A folder may be an object too, with a name that ends with the slash.
         return sorted(filter(None, below)), sorted(filter(None, files))
 
-    def _reader(self, name: str) -> Reader:
-        reader = super()._reader(name)
+    def _reader(self, name: str, size: int | None = None) -> Reader:
+        reader = super()._reader(name, size)
         if self._unpacks(self.key_of(name)) and isinstance(reader, ObjectReader):
             return Unpacked(reader, name)
         return reader

@@ -66,8 +66,8 @@ class S3Storage(Multipart):
             self._entries.forget(namespace)
         return honoured
 
-    def _reader(self, name: str) -> Reader:
-        reader = super()._reader(name)
+    def _reader(self, name: str, size: int | None = None) -> Reader:
+        reader = super()._reader(name, size)
         if isinstance(reader, ObjectReader):
             # Another storage of the bucket may pack what it saves, and mark it.
             likely = mimetypes.guess_type(name)[0] in self.gzip_content_types
