@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from typing import Any, Generic, Protocol, TypeVar
@@ -17,8 +18,6 @@ from tahoestorage.backends.savingmany import (
 from tahoestorage.exceptions import NameTaken, StoreError
 
 U = TypeVar("U")
-Answer = tuple[dict[int, Exception], Mapping[str, Exception]]
-"""Which uploads failed, by position, and which names were not linked; why."""
 
 FIRST, MOST = 64, 4096
 """How many files are linked at once: at first, and at most."""
@@ -113,7 +112,9 @@ class _Batch(Generic[U]):
         self._storage = storage
         self._sender = sender
         self._ends = 0.0
-        self._uploads: dict[int, Future[U]] = {}
+        self._under_way: deque[tuple[int, Future[U]]] = deque()
+        self._uploads: dict[int, U] = {}
+        self._failed: dict[int, Exception] = {}
         self._nameless: list[int] = []
         self._chosen: set[str] = set()
         self._directories: set[str] = set()
@@ -123,7 +124,7 @@ class _Batch(Generic[U]):
         self._unknown: dict[str, StoreError] = {}
         self._pending: list[int] = []
         self._attempts = 0
-        self._answer: Future[Answer] = Future()
+        self._answer: Future[Mapping[str, Exception]] = Future()
         self.asked: dict[int, str] = {}
         self.names: dict[int, str] = {}
         """The names of what is saved, or on its way."""
@@ -139,8 +140,21 @@ class _Batch(Generic[U]):
         if not self.asked:
             self._ends = time.monotonic() + SECONDS
         self.asked[number] = asked = str(asked)
-        self._uploads[number] = self._sender.call(self._storage.send, (asked, content))
+        upload = self._sender.call(self._storage.send, (asked, content))
+        self._under_way.append((number, upload))
         self._nameless.append(number)
+        # A Future takes much more memory than what it has.
+        while self._under_way and self._under_way[0][1].done():
+            self._take_upload()
+
+    def _take_upload(self) -> None:
+        """Take what was uploaded first, or its error; wait for it."""
+        number, upload = self._under_way.popleft()
+        error = upload.exception()
+        if error is None:
+            self._uploads[number] = upload.result()
+        else:
+            self._failed[number] = as_error(error)
 
     def is_due(self, count: int, *, is_last: bool) -> bool:
         """Choose names for what has none yet; return whether to link it all now.
@@ -188,15 +202,11 @@ class _Batch(Generic[U]):
         self._pending, self._attempts = [*self.names], ATTEMPTS
         self._answer = self._sender.call_beside(self._link)
 
-    def _link(self) -> Answer:
-        failed: dict[int, Exception] = {}
-        for number, upload in self._uploads.items():
-            error = upload.exception()
-            if error is not None:
-                failed[number] = as_error(error)
-        pending = [number for number in self._pending if number not in failed]
-        uploads = {self.names[n]: self._uploads[n].result() for n in pending}
-        return failed, self._storage.link(uploads)
+    def _link(self) -> Mapping[str, Exception]:
+        while self._under_way:
+            self._take_upload()
+        uploaded = [n for n in self._pending if n in self._uploads]
+        return self._storage.link({self.names[n]: self._uploads[n] for n in uploaded})
 
     @property
     def is_answered(self) -> bool:
@@ -210,9 +220,9 @@ class _Batch(Generic[U]):
         """
         if not self._answer.done():
             return False
-        failed, refused = self._answer.result()
-        for number, error in failed.items():
-            self._fail(number, error)
+        refused = self._answer.result()
+        for number, failure in self._failed.items():
+            self._fail(number, failure)
         pending, self._pending = self._pending, []
         self._attempts -= 1
         for number in pending:
