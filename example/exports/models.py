@@ -86,6 +86,8 @@ class Export(models.Model):
     """Whether the store surely has nothing of it beside what the row names."""
     created_at = models.DateTimeField(_("started"), auto_now_add=True)
     ready_at = models.DateTimeField(_("ready since"), null=True, editable=False)
+    going_since = models.DateTimeField(null=True, editable=False)
+    """When it became too old, and nobody's any more; null: its bytes go at once."""
     told_at = models.DateTimeField(null=True, editable=False)
     """When its owner saw on a page that it is ready."""
 

@@ -7,7 +7,7 @@ next tidying goes on.
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.db import transaction
@@ -30,6 +30,8 @@ ENDED = (STATE.READY, STATE.FAILED, STATE.CANCELLED)
 KIND = "exports.remove"
 LATE = timedelta(hours=1)
 """After so long no worker writes still that lost its job to another."""
+GRACE = timedelta(hours=1)
+"""So long the bytes of what became too old stay, for those who are reading them."""
 
 
 class Tidied(NamedTuple):
@@ -40,17 +42,22 @@ class Tidied(NamedTuple):
 
 
 def mark(
-    export: Export, *, actor: User | None, among: QuerySet[Export] | None = None
+    export: Export,
+    *,
+    actor: User | None,
+    among: QuerySet[Export] | None = None,
+    going_since: datetime | None = None,
 ) -> bool:
     """Let the export be nobody's any more; False where it is not ended, or gone.
 
-    With ``among``, only where it is one of those still.
+    With ``among``, only where it is one of those still. With ``going_since``, tidying
+    deletes its bytes GRACE after that; else whoever calls does so now.
     """
     with transaction.atomic():
         rows = Export.objects.filter(pk=export.pk, state__in=ENDED)
         if among is not None:
             rows = rows.filter(pk__in=among.order_by().values("pk"))
-        if not rows.update(state=STATE.GOING):
+        if not rows.update(state=STATE.GOING, going_since=going_since):
             return False
         # It may have become ready since it was read.
         export.refresh_from_db(fields=["state", "attempts", "size", "ready_at"])
@@ -140,7 +147,8 @@ def tidy() -> Tidied:
             Export.objects.filter(pk=export.pk).update(is_tidy=True)
         count += all(deleted)
         left += not all(deleted)
-    for export in Export.objects.filter(state=STATE.GOING):
+    going = Export.objects.filter(state=STATE.GOING)
+    for export in going.exclude(going_since__gt=timezone.now() - GRACE):
         is_gone = finish(export)
         count += is_gone
         left += not is_gone

@@ -70,16 +70,17 @@ def old(now: datetime | None = None) -> QuerySet[Export]:
 def delete_old(tell: Callable[[Export], None] = lambda export: None) -> DeletedExports:
     """Delete those that are too old, and what was left of others; tell of each.
 
-    What became the latest of its event meanwhile, or was pinned, is left alone.
+    What became the latest of its event meanwhile, or was pinned, is left alone. The
+    bytes stay for those who are reading them: a run an hour later deletes them.
     """
     deleted = DeletedExports()
     for export in list(old()):
-        if not removing.mark(export, actor=None, among=old()):
+        now = timezone.now()
+        if not removing.mark(export, actor=None, among=old(), going_since=now):
             continue
         tell(export)
         deleted.exports += 1
         deleted.bytes += export.size if export.ready_at else 0
-        removing.finish(export)
     deleted.tidied, deleted.left = removing.tidy()
     return deleted
 

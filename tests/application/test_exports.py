@@ -16,7 +16,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.test import Client
 from django.utils import timezone
 
@@ -32,6 +32,7 @@ from exports import (
     packed,
     places,
     removing,
+    retention,
     running,
     sources,
     starting,
@@ -465,6 +466,12 @@ def aged(export: Export, days: int, **changes: Any) -> Export:
     return export
 
 
+def an_hour_passes() -> None:
+    """Let what was deleted for its age have been so for an hour."""
+    going = Export.objects.filter(going_since__isnull=False)
+    going.update(going_since=F("going_since") - removing.GRACE)
+
+
 def old_exports(*options: str) -> Any:
     output = io.StringIO()
     call_command("delete_old_exports", "--json", *options, stdout=output)
@@ -484,10 +491,17 @@ def test_old_exports_go_but_for_the_latest_and_pinned_ones(
     told = old_exports("--dry-run")
     assert (told["exports"], told["bytes"]) == (2, older.size + old.size)
     assert Export.objects.count() == 6
+    whole = counts(user.tenant), sorted(names_in(storage, "exports"))
     assert old_exports() == told
-    assert old_exports() == {"exports": 0, "bytes": 0, "tidied": 0, "left": 0}
-
+    nothing = {"exports": 0, "bytes": 0, "tidied": 0, "left": 0}
+    assert old_exports() == nothing
     left = [pinned, latest, only, young]
+    assert set(access.visible(user)) == set(left)
+    # Whoever is downloading one goes on.
+    assert (counts(user.tenant), sorted(names_in(storage, "exports"))) == whole
+    an_hour_passes()
+    assert old_exports() == nothing | {"tidied": 2}
+
     assert set(Export.objects.all()) == set(left)
     assert sorted(names_in(storage, "exports")) == sorted(one.key for one in left)
     assert counts(user.tenant)[0] == used + sum(one.size for one in left)
@@ -528,6 +542,8 @@ def test_failed_and_cancelled_ones_are_shown_for_as_long(
 
     told = {"exports": 1, "bytes": 0, "tidied": 0, "left": 0}
     assert old_exports() == told
+    an_hour_passes()
+    assert old_exports()["tidied"] == 1
     assert not Export.objects.filter(pk=failed.pk).exists()
     assert counts(user.tenant) == (0, 0)
 
@@ -539,6 +555,8 @@ def test_two_that_delete_at_once_count_it_once(
     used = counts(user.tenant)[0]
     aged(exported(user), 90)
     aged(exported(user), 80)
+    old_exports()
+    an_hour_passes()
     delete = storage.delete
 
     def delete_beside_another(name: str) -> None:
@@ -554,23 +572,16 @@ def test_two_that_delete_at_once_count_it_once(
     assert Entry.objects.filter(action="export.delete").count() == 1
 
 
-def test_what_became_the_latest_meanwhile_stays(
-    user: User, storage: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_became_the_latest_meanwhile_stays(user: User, storage: Any) -> None:
     fill(user)
     aged(exported(user), 90)
     latest = aged(exported(user), 80)
     newer = exported(user)
-    delete = storage.delete
 
-    def delete_beside_its_owner(name: str) -> None:
-        monkeypatch.setattr(storage, "delete", delete)
+    def delete_beside_its_owner(_gone: Export) -> None:
         assert removing.delete(newer, actor=user)
-        delete(name)
 
-    monkeypatch.setattr(storage, "delete", delete_beside_its_owner)
-
-    assert old_exports()["exports"] == 1
+    assert retention.delete_old(delete_beside_its_owner).exports == 1
     assert access.visible(user).get().pk == latest.pk
 
 
@@ -587,6 +598,8 @@ def test_what_the_store_does_not_delete_now_goes_later(
         raise OSError("away")
 
     monkeypatch.setattr(storage, "delete", fail)
+    old_exports()
+    an_hour_passes()
     with pytest.raises(CommandError, match="1 are left"):
         old_exports()
     assert not access.visible(user).filter(pk=export.pk).exists()
@@ -606,6 +619,9 @@ def test_workers_do_it_each_hour(user: User, storage: Any) -> None:
     aged(exported(user), 90)
     exported(user)
 
+    tasks.tidy(None)  # type: ignore[arg-type]
+    assert access.visible(user).count() == 1
+    an_hour_passes()
     tasks.tidy(None)  # type: ignore[arg-type]
 
     assert Export.objects.count() == 1
