@@ -151,6 +151,7 @@ def _is_sent(storage: Any, key: str, archive: Archive) -> bool:
 def _settle(export: Export, sha256: str, work: Work) -> Export:
     with transaction.atomic():
         work.hold()
+        work.check()  # Who cancelled it was told that it leaves nothing.
         rows = Export.objects.filter(
             pk=export.pk, state=STATE.PENDING, attempts=export.attempts
         )

@@ -84,9 +84,11 @@ class Work:
         """Let nobody else have the job until the transaction around this call ends.
 
         What is written in that transaction is written by the one worker that has the
-        job: raises LeaseLost where that is another.
+        job: raises LeaseLost where that is another. `check` knows afterwards whether
+        the job was cancelled before.
         """
-        if leases.renew(self.job) is leases.Seen.LOST:
+        self._seen = leases.renew(self.job)
+        if self._seen is leases.Seen.LOST:
             raise LeaseLost("Another worker has the job.")
 
     def renew(self) -> None:

@@ -314,21 +314,42 @@ def test_one_that_waits_is_cancelled_at_once(user: User, storage: Any) -> None:
 
 
 @on_each_store
+@pytest.mark.parametrize("moment", ["it is sent", "it was sent", "it is settled"])
 def test_one_that_runs_is_cancelled_and_leaves_nothing(
-    user: User, storage: Any, monkeypatch: pytest.MonkeyPatch
+    user: User, storage: Any, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     fill(user)
     before = counts(user.tenant)
     export = starting.start_folder(user, "papers")
-    progress = Work.progress
+    progress, settle, send = Work.progress, running._settle, running._is_sent
+    works: list[Work] = []
+
+    def cancel() -> None:
+        control.cancel(Job.objects.get(), actor=user)
 
     def cancel_meanwhile(self: Work, done: int, of: int = 0) -> None:
-        if done > 1000:
-            control.cancel(Job.objects.get(), actor=user)
+        works.append(self)
+        if moment == "it is sent" and done > 1000:
+            cancel()
             self.renew()
         progress(self, done, of)
 
+    def sent_then(*args: Any) -> bool:
+        is_whole = send(*args)
+        if moment == "it was sent":
+            cancel()
+            works[-1].renew()
+        return is_whole
+
+    def cancel_then(*args: Any) -> Export:
+        if moment == "it is settled":
+            assert names_in(storage, "exports") == [export.path]
+            cancel()
+        return settle(*args)
+
     monkeypatch.setattr(Work, "progress", cancel_meanwhile)
+    monkeypatch.setattr(running, "_is_sent", sent_then)
+    monkeypatch.setattr(running, "_settle", cancel_then)
     run_waiting()
 
     export.refresh_from_db()
