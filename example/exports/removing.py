@@ -7,6 +7,7 @@ next tidying goes on.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -117,10 +118,11 @@ def _end(export: Export, state: Export.State, error: str) -> None:
         note(Action.EXPORT_FAIL, export, export.owner)
 
 
-def tidy() -> Tidied:
+def tidy(on_each: Callable[[], None] = lambda: None) -> Tidied:
     """Delete what attempts left that did not win, and what is marked to go.
 
-    An export that is said to be made still, and is not, has ended.
+    An export that is said to be made still, and is not, has ended. What ``on_each``
+    raises ends it; it is called before each from which bytes are deleted.
     """
     count = left = 0
     for pk in Export.objects.filter(state=STATE.PENDING, job=None).values("pk"):
@@ -140,6 +142,7 @@ def tidy() -> Tidied:
         # Whoever lost the job may write still.
         if ended is None or ended > timezone.now() - LATE:
             continue
+        on_each()
         won = export.attempts if export.state == STATE.READY else 0
         others = [n for n in range(1, export.attempts + 1) if n != won]
         deleted = [delete_key(export, attempt) for attempt in others]
@@ -149,6 +152,7 @@ def tidy() -> Tidied:
         left += not all(deleted)
     going = Export.objects.filter(state=STATE.GOING)
     for export in going.exclude(going_since__gt=timezone.now() - GRACE):
+        on_each()
         is_gone = finish(export)
         count += is_gone
         left += not is_gone

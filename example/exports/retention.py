@@ -67,21 +67,27 @@ def old(now: datetime | None = None) -> QuerySet[Export]:
     return found.order_by("created_at", "pk")
 
 
-def delete_old(tell: Callable[[Export], None] = lambda export: None) -> DeletedExports:
+def delete_old(
+    tell: Callable[[Export], None] = lambda export: None,
+    on_each: Callable[[], None] = lambda: None,
+) -> DeletedExports:
     """Delete those that are too old, and what was left of others; tell of each.
+
+    What ``on_each`` raises ends it.
 
     What became the latest of its event meanwhile, or was pinned, is left alone. The
     bytes stay for those who are reading them: a run an hour later deletes them.
     """
     deleted = DeletedExports()
     for export in list(old()):
+        on_each()
         now = timezone.now()
         if not removing.mark(export, actor=None, among=old(), going_since=now):
             continue
         tell(export)
         deleted.exports += 1
         deleted.bytes += export.size if export.ready_at else 0
-    deleted.tidied, deleted.left = removing.tidy()
+    deleted.tidied, deleted.left = removing.tidy(on_each)
     return deleted
 
 

@@ -49,5 +49,5 @@ def import_(work: Work) -> dict[str, Any]:
 @periodic("exports.tidy", every=timedelta(hours=1))
 def tidy(work: Work) -> dict[str, Any]:
     """Delete old exports, and what killed workers left."""
-    deleted = retention.delete_old()
+    deleted = retention.delete_old(on_each=work.check)
     return {"deleted": deleted.exports, "tidied": deleted.tidied}

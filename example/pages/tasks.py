@@ -22,4 +22,4 @@ def make_thumbnail(work: Work) -> dict[str, bool]:
 @periodic("pages.delete_thumbnails", every=timedelta(hours=1))
 def delete_thumbnails(work: Work) -> dict[str, int]:
     """Delete the thumbnails of versions that are gone."""
-    return {"deleted": thumbnails.delete_left()}
+    return {"deleted": thumbnails.delete_left(on_each=work.check)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -127,10 +128,11 @@ def _save(storage: Any, key: str, content: bytes) -> None:
         storage.save(key, ContentFile(content))
 
 
-def delete_left() -> int:
+def delete_left(on_each: Callable[[], None] = lambda: None) -> int:
     """Delete the thumbnails of versions that are gone, or elsewhere; returns how many.
 
     What a store does not delete now stays for the next time, with a line in the log.
+    What ``on_each`` raises ends it.
     """
     moved = Thumbnail.objects.exclude(version=None).exclude(store=F("version__store"))
     Thumbnail.objects.filter(pk__in=list(moved.values_list("pk", flat=True))).update(
@@ -140,6 +142,7 @@ def delete_left() -> int:
     deleted = 0
     # No query is open while a store is waited for: on SQLite nobody else writes then.
     for pk in list(left.values_list("pk", flat=True)):
+        on_each()
         found = left.filter(pk=pk).first()
         deleted += found is not None and _delete(found)
     return deleted

@@ -36,13 +36,13 @@ from exports import (
     running,
     sources,
     starting,
-    tasks,
     telling,
 )
 from exports.models import Export
 from jobs import control
 from jobs.models import Job
 from jobs.running import claim, run, run_waiting
+from jobs.starting import start
 from jobs.work import Work
 from objects import changing
 from tahoestorage.backends.s3.unfinished import unfinished
@@ -640,12 +640,39 @@ def test_workers_do_it_each_hour(user: User, storage: Any) -> None:
     aged(exported(user), 90)
     exported(user)
 
-    tasks.tidy(None)  # type: ignore[arg-type]
+    start("exports.tidy")
+    run_waiting()
     assert access.visible(user).count() == 1
     an_hour_passes()
-    tasks.tidy(None)  # type: ignore[arg-type]
+    start("exports.tidy")
+    run_waiting()
 
     assert Export.objects.count() == 1
+
+
+def test_who_cancels_that_job_stops_it(
+    user: User, storage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(user)
+    for days in (90, 80, 70):
+        aged(exported(user), days)
+    old_exports()
+    an_hour_passes()
+    job = start("exports.tidy")
+    work, delete = claim(job.pk), storage.delete
+    assert work is not None
+
+    def delete_and_cancel(name: str) -> None:
+        delete(name)
+        control.cancel(job, actor=None)
+        work.renew()
+
+    monkeypatch.setattr(storage, "delete", delete_and_cancel)
+    run(work)
+
+    job.refresh_from_db()
+    assert job.state == "cancelled"
+    assert Export.objects.filter(state="going").count() == 1
 
 
 def test_one_that_is_deleted_is_gone_at_once_and_its_bytes_soon(

@@ -17,8 +17,10 @@ from pytest_django.fixtures import Settings
 
 from accounts.models import User
 from events.models import Event, Speaker
+from jobs import control
 from jobs.models import Job
-from jobs.running import run_waiting
+from jobs.running import claim, run, run_waiting
+from jobs.starting import start
 from objects.models import Version
 from pages import thumbnails
 from pages.models import Thumbnail
@@ -144,6 +146,30 @@ def test_it_goes_after_its_version(user: User) -> None:
     assert thumbnails.delete_left() == 1
     assert not storage.exists(key)
     assert not Thumbnail.objects.exists()
+
+
+def test_who_cancels_the_job_that_deletes_them_stops_it(
+    user: User, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = {"BACKEND": "django.core.files.storage.InMemoryStorage"}
+    settings.STORAGES = {**settings.STORAGES, "here": memory}
+    for key in ("a.webp", "b.webp"):
+        Thumbnail.objects.create(store="here", key=key)
+    job = start("pages.delete_thumbnails")
+    work, delete = claim(job.pk), storages["here"].delete
+    assert work is not None
+
+    def delete_and_cancel(name: str) -> None:
+        delete(name)
+        control.cancel(job, actor=None)
+        work.renew()
+
+    monkeypatch.setattr(storages["here"], "delete", delete_and_cancel)
+    run(work)
+
+    job.refresh_from_db()
+    assert job.state == "cancelled"
+    assert Thumbnail.objects.count() == 1
 
 
 def test_it_is_made_anew_where_its_version_was_moved_to(
