@@ -7,6 +7,7 @@ Google Cloud Storage alike. Listings and URLs are in the ``storage.py`` of each.
 from __future__ import annotations
 
 import contextlib
+import functools
 import posixpath
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from django.core.files.utils import validate_file_name
 from tahoestorage.backends import digests
 from tahoestorage.backends.content import announced_size, file_of, repeatable
 from tahoestorage.backends.lookups import Lookups
-from tahoestorage.backends.names import normal, path_of
+from tahoestorage.backends.names import is_plain, normal, path_of
 from tahoestorage.backends.objectreader import ObjectReader
 from tahoestorage.backends.objectstore import TRIAL, is_hidden
 from tahoestorage.backends.saving import is_ours
@@ -116,6 +117,8 @@ class Cached(Lookups):
         look-up is needed only where ``name`` is not as a save would write it; without
         ``confirm`` the cache is believed that there is no such object.
         """
+        if is_plain(name):
+            return name
         # While the store is away, what is known of the name as it is counts. Where the
         # look-up is forbidden, what was asked for may be allowed.
         with contextlib.suppress(StoreUnreachable, StoreForbids):
@@ -125,8 +128,7 @@ class Cached(Lookups):
 
     def _is_odd(self, name: str) -> bool:
         """Whether a save would write to another key than that of ``name``."""
-        # Most names: nothing but the Unicode form and a last slash makes them odd.
-        if name.isascii() and not name.endswith("/"):
+        if is_plain(name):
             return False
         saved = saved_name(name)
         return bool(saved) and self.key_of(saved) != self.key_of(name)
@@ -138,7 +140,7 @@ class Cached(Lookups):
         the store can't be asked: a URL needs no store.
         """
         check_file(name)
-        if not name.endswith("/"):
+        if not is_plain(name) and not name.endswith("/"):
             with contextlib.suppress(StoreError):
                 return self._spelled(name)
         return name
@@ -395,6 +397,7 @@ def saved_name(name: str) -> str:
     return "/".join(path_of(name))
 
 
+@functools.lru_cache(maxsize=1 << 14)
 def check_file(name: str) -> None:
     """Raise NameIsDirectory for the root, which is no file.
 

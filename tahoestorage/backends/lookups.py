@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
@@ -28,6 +29,9 @@ from tahoestorage.exceptions import FileMissing, StoreUnreachable
 
 # Each name is a listing of its own in the cache, with one entry at most.
 ITEM = ""
+# So many of them, and of their URLs', are kept in memory: each takes three hashes, and
+# a kilobyte with the longest keys.
+KEPT = 1 << 13
 HOUR = 3600.0
 
 
@@ -45,6 +49,29 @@ class PrefetchedEntries(NamedTuple):
 _prefetched: ContextVar[tuple[PrefetchedEntries, ...]] = ContextVar(
     "prefetched", default=()
 )
+
+
+# By key, and not by name: in a subclass another key may follow from that at any time.
+@functools.lru_cache(maxsize=KEPT)
+def _item_of(store: Namespace, key: str) -> Namespace:
+    return store.item(key)
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _urls_of(store: Namespace, key: str) -> Namespace:
+    # Of another slot than the entry: URLs live longer, and each write to a slot
+    # makes an end of them. And to forget them makes an end of their slot's entries.
+    slot = _item_of(store, key).slot
+    urls = (store.item(f"url{n or ''}:{key}") for n in itertools.count())
+    return next(each for each in urls if each.slot != slot)
+
+
+def _text_of(*asked: object) -> str:
+    return json.dumps(asked, sort_keys=True, default=str)
+
+
+# A site asks for URLs of a few kinds, again and again.
+_known_text_of = functools.lru_cache(maxsize=256, typed=True)(_text_of)
 
 
 class Lookups(ObjectStore):
@@ -79,15 +106,16 @@ class Lookups(ObjectStore):
         return Namespace(identity, secret_key() + identity)
 
     def _item(self, name: str) -> Namespace:
-        return self._namespace.item(self.key_of(name))
+        return _item_of(self._namespace, self.key_of(name))
 
     def _cached(self, name: str, item: Namespace) -> Entry | Absent | None:
-        for block in reversed(_prefetched.get()):
-            if block.storage is self and self.key_of(name).startswith(block.prefix):
-                cached = block.entries.get(self.key_of(name), MISSING)
-                if cached is not None:
-                    return cached
-        return self._entries.entry(item, ITEM)
+        if blocks := _prefetched.get():
+            for block in reversed(blocks):
+                if block.storage is self and self.key_of(name).startswith(block.prefix):
+                    cached = block.entries.get(self.key_of(name), MISSING)
+                    if cached is not None:
+                        return cached
+        return self._entries.only_entry(item, ITEM)
 
     def entry(self, name: str, *, confirm: bool = False) -> Entry | None:
         """Return the entry of ``name``; None where there is no such object.
@@ -191,26 +219,28 @@ class Lookups(ObjectStore):
     # Signed URLs
 
     def _urls(self, name: str) -> Namespace:
-        # Of another slot than the entry: URLs live longer, and each write to a slot
-        # makes an end of them. And to forget them makes an end of their slot's entries.
-        key = self.key_of(name)
-        slot = self._namespace.item(key).slot
-        urls = (self._namespace.item(f"url{n or ''}:{key}") for n in itertools.count())
-        return next(each for each in urls if each.slot != slot)
+        return _urls_of(self._namespace, self.key_of(name))
 
     def _forget_urls(self, name: str) -> None:
         self._entries.forget(self._urls(name))
 
     def _stable_url(
-        self, name: str, asked: object, seconds: float, sign: Callable[[], Signed]
+        self,
+        name: str,
+        asked: Sequence[object],
+        seconds: float,
+        sign: Callable[[], Signed],
     ) -> str:
         """Return a signed URL: the cached one for half of the time that it works.
 
         Browsers then find the file in their own cache. ``asked`` is what the URL
-        depends on besides the name, as JSON; ``seconds`` is how long it works at most.
+        depends on besides the name; ``seconds`` is how long it works at most.
         """
         namespace = self._urls(name)
-        variant = json.dumps(asked, sort_keys=True, default=str)
+        try:
+            variant = _known_text_of(*asked)
+        except TypeError:  # There is a dict in it.
+            variant = _text_of(*asked)
         cached = self._entries.text(namespace, variant, seconds / 2)
         if cached is not None:
             return cached

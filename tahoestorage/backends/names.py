@@ -16,6 +16,14 @@ def normal(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
+def is_plain(name: str) -> bool:
+    """Whether nothing can make a name odd: neither its Unicode form nor a last slash.
+
+    So most names are.
+    """
+    return name.isascii() and not name.endswith("/")
+
+
 def url_below(prefix: str, name: str | None) -> str:
     """Return the URL of ``name`` as FileSystemStorage makes it, below its base_url."""
     uri = filepath_to_uri(name)

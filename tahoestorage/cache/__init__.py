@@ -18,12 +18,13 @@ storage servers are there, 1 s (``tahoe/serverlist.py``); that a gateway is away
 
 from tahoestorage.cache.changes import Change, ManyChanges
 from tahoestorage.cache.contents import Contents, KeptContent, from_the_store
-from tahoestorage.cache.entrycache import EntryCache, Ticket
+from tahoestorage.cache.entrycache import EntryCache
 from tahoestorage.cache.locks import WriteLock
 from tahoestorage.cache.pages import MISSING, Absent, Listing
 from tahoestorage.cache.revalidation import Revalidation
 from tahoestorage.cache.sealing import Namespace
 from tahoestorage.cache.singleflight import Flight, FlightTimeout
+from tahoestorage.cache.tiers import Ticket
 
 __all__ = [
     "MISSING",

@@ -202,6 +202,18 @@ class LocalTiers(Tiers[Snapshot]):
         revalidation.note(namespace.slot, cached)
         return cached
 
+    def in_memory(self, key: bytes, longest: float | None = None) -> CachedPage | None:
+        if time.monotonic() - self._looked > LOOK_SECONDS:
+            self.look()
+        # Read before the page is taken: what changes that after it changes this, too.
+        header = self.generations.header()
+        found = self.memory.get(key)
+        # A page has a header only if that vouches for all numbers.
+        if found is None or not found.header or found.header != header:
+            return None
+        longest = self.lifetime if longest is None else longest
+        return found if is_fresh(found, longest) else None
+
     def _from_disk(
         self, namespace: Namespace, key: bytes, revalidation: Revalidation
     ) -> CachedPage | None:

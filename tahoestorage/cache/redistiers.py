@@ -99,6 +99,9 @@ class RedisTiers(Tiers[Snapshot | RedisSnapshot]):
             return None
         return cached if expired or is_fresh(cached, longest) else None
 
+    def in_memory(self, key: bytes, longest: float | None = None) -> CachedPage | None:
+        return None
+
     def snapshot(self) -> Snapshot | RedisSnapshot:
         try:
             return self._redis.state().snapshot()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from hashlib import blake2b
 
@@ -105,3 +106,12 @@ def page_key(namespace: Namespace, number: int) -> bytes:
 def path_key(namespace: Namespace, path: str) -> bytes:
     """Return where it is kept to which directory a path leads."""
     return namespace.key(b"path:" + path.encode("utf-8", "surrogatepass"))
+
+
+@functools.lru_cache(maxsize=1 << 13)
+def text_key_of(namespace: Namespace, text_key: str) -> bytes:
+    """Return where a text is kept."""
+    # Bound to the namespace's own place: namespaces of items share their keys.
+    return namespace.key(
+        namespace.root + b"text:" + text_key.encode("utf-8", "surrogatepass")
+    )

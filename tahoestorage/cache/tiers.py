@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from tahoestorage.cache.locks import WriteLock
@@ -28,6 +29,18 @@ class Moment(Protocol):
 
     def generation(self, slot: int) -> Hashable:
         """Return what differs from another moment's if the slot changed between."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """How things were before the store was asked.
+
+    Its response is kept only if the directory has not changed since. ``expiry`` is in
+    seconds since 1970.
+    """
+
+    generations: Moment
+    expiry: float
 
 
 M = TypeVar("M", bound=Moment)
@@ -86,6 +99,12 @@ class Tiers(Protocol[M]):
         Never a stale one. It was kept for a lifetime, or for ``longest`` seconds, at
         most; with ``expired`` for any time. With the ``revalidation``
         of before the counters need not be read for each page of a response.
+        """
+
+    def in_memory(self, key: bytes, longest: float | None = None) -> CachedPage | None:
+        """Return what ``cached`` does, if memory has it and nothing at all was changed.
+
+        That takes one read of the counters. None says nothing.
         """
 
     def snapshot(self) -> M:

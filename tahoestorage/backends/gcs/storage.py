@@ -101,19 +101,22 @@ class GCSStorage(Composing):
             return str(self.bucket.blob(key).public_url)
         check_file(name)
         asked = dict(parameters or {})
-        defaults = {
-            "bucket_bound_hostname": self.custom_endpoint,
-            "expiration": self.expiration,
-            "version": "v4",
-        }
-        for parameter, value in defaults.items():
-            if value:
-                asked.setdefault(parameter, value)
-        if not asked.keys().isdisjoint(_CREDENTIALS):
+        if self.custom_endpoint:
+            asked.setdefault("bucket_bound_hostname", self.custom_endpoint)
+        if self.expiration:
+            asked.setdefault("expiration", self.expiration)
+        asked.setdefault("version", "v4")
+        if parameters and not asked.keys().isdisjoint(_CREDENTIALS):
             return self._signed(key, asked, name).url
         return self._stable_url(
             name,
-            [self._signs, self.sa_email, asked],
+            [
+                self._signs,
+                self.sa_email,
+                self.custom_endpoint,
+                self.expiration,
+                asked if parameters else None,
+            ],
             seconds_until(asked),
             lambda: self._signed(key, asked, name),
         )

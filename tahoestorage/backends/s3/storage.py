@@ -140,7 +140,7 @@ class S3Storage(Multipart):
             self.custom_domain,
             self.url_protocol,
             self.cloudfront_key_id,
-            parameters,
+            parameters or None,
             seconds,
             http_method,
         ]
