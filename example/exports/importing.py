@@ -40,9 +40,13 @@ from objects.incoming import IncomingFile
 from objects.models import StoredObject, Version
 
 KIND = "exports.import"
+CLEAR = "exports.clear"
 FOLDER = "imported"
 AT_ONCE = 1000
-"""Objects that are deleted by one query: databases take so many values and no more."""
+"""Objects that are deleted by one query: databases take so many values and no more.
+
+More are deleted by a job.
+"""
 _TYPE = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}(?:\s*;[ -~]*)?", re.ASCII)
 
 
@@ -97,9 +101,40 @@ def run(work: Work) -> dict[str, Any]:
 
 
 def end(job: Job) -> None:
-    """Let what an import made be deleted, where it came to nothing."""
+    """Let what an import made be deleted, where it came to nothing.
+
+    A job does so where that is much: whoever cancels one that waits is in a request.
+    """
     if job.state == Job.State.DONE or job.owner is None:
         return
+    few = list(_pks_made(job)[: AT_ONCE + 1])
+    if len(few) > AT_ONCE:
+        start(CLEAR, tenant=job.tenant, arguments={"import": str(job.pk)})
+    else:
+        changing.delete_all(few, actor=job.owner)
+
+
+def clear(work: Work) -> dict[str, int]:
+    """Delete what an import made that came to nothing, and is not tried again."""
+    ended = (Job.State.FAILED, Job.State.CANCELLED)
+    jobs = Job.objects.filter(pk=work.arguments["import"], state__in=ended)
+    deleted = 0
+    while True:
+        with transaction.atomic():
+            # Locked: from when it is tried again, what lies there is its own.
+            job = jobs.select_for_update().first()
+            if job is None or job.owner is None:
+                break
+            if not (few := list(_pks_made(job)[:AT_ONCE])):
+                break
+            changing.delete_all(few, actor=job.owner)
+        deleted += len(few)
+        work.progress(deleted)
+    return {"deleted": deleted}
+
+
+def _pks_made(job: Job) -> QuerySet[StoredObject, Any]:
+    """Return the ids of what an import made without a result, and is there."""
     places = finding.below(_root(job))
     mark = _mark(job)
     if not Event.objects.filter(tenant=job.tenant, slug__contains=mark).exists():
@@ -110,9 +145,7 @@ def end(job: Job) -> None:
             owner=job.owner,
         )
     made = StoredObject.objects.filter(places, tenant=job.tenant, deleted_at=None)
-    pks = list(made.order_by("pk").values_list("pk", flat=True))
-    for start_at in range(0, len(pks), AT_ONCE):
-        changing.delete_all(pks[start_at : start_at + AT_ONCE], actor=job.owner)
+    return made.order_by("pk").values_list("pk", flat=True)
 
 
 def _archive(user: User, arguments: dict[str, Any]) -> tuple[str, str, int]:

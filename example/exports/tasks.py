@@ -46,6 +46,12 @@ def import_(work: Work) -> dict[str, Any]:
     return importing.run(work)
 
 
+@kind(importing.CLEAR, priority=Priority.BACKGROUND)
+def clear(work: Work) -> dict[str, int]:
+    """Delete what an import made that came to nothing."""
+    return importing.clear(work)
+
+
 @periodic("exports.tidy", every=timedelta(hours=1))
 def tidy(work: Work) -> dict[str, Any]:
     """Delete old exports, and what killed workers left."""

@@ -16,7 +16,7 @@ from exports import checking, importing, starting
 from exports.models import Export
 from jobs import control
 from jobs.models import Job
-from jobs.running import claim, run_waiting
+from jobs.running import claim, run, run_waiting
 from objects import finding, storing
 from objects.incoming import IncomingFile
 from objects.models import StoredObject, Version
@@ -265,3 +265,34 @@ def test_nothing_of_what_has_no_room_is_read(
     assert job.state == "failed"
     assert told in job.error
     assert [path for path in seen if path.endswith((".txt", ".jpg"))] == []
+
+
+@pytest.mark.parametrize("is_tried_again", [False, True])
+def test_much_that_was_made_is_deleted_by_a_job_and_not_in_the_request(
+    user: User, export: Export, monkeypatch: pytest.MonkeyPatch, is_tried_again: bool
+) -> None:
+    monkeypatch.setattr(importing, "AT_ONCE", 1)
+    job = importing.start_import(user, export)
+    stop_at(monkeypatch, 3, OSError("The store is away."), "begin")
+    run_waiting()
+    made = made_by(job)
+    job.refresh_from_db()
+    assert (job.state, len(made)) == ("waiting", 2)
+
+    assert control.cancel(job, actor=user)
+
+    assert made_by(job) == made, "none of them in the request"
+    cleared = Job.objects.get(kind=importing.CLEAR)
+    if is_tried_again:
+        job.refresh_from_db()
+        assert control.try_again(job, actor=user)
+    work = claim(cleared.pk)
+    assert work is not None
+    run(work)
+    cleared.refresh_from_db()
+    # What is tried again goes on with what it made.
+    assert made_by(job) == (made if is_tried_again else [])
+    assert cleared.result == {"deleted": 0 if is_tried_again else 2}
+    run_waiting()
+    job.refresh_from_db()
+    assert job.state == ("done" if is_tried_again else "cancelled")
