@@ -3,10 +3,10 @@ import os
 from django.core.files.storage import storages
 from django.core.wsgi import get_wsgi_application
 
-from config.memory import give_large_blocks_back
+from config.memory import keep_little
 from config.senders import WatchedForms
 
-give_large_blocks_back()
+keep_little()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 application = WatchedForms(get_wsgi_application())
 # What a store needs, boto3 for one, takes long to import: not within the first request

@@ -1,4 +1,4 @@
-"""Large blocks are given back to the system, in the process that serves the site."""
+"""What is freed goes back to the system, in the process that serves the site."""
 
 from __future__ import annotations
 
@@ -43,3 +43,40 @@ def test_a_part_of_an_upload_is_not_kept_once_it_is_sent(tmp_path: Path) -> None
 
     assert mapped("elsewhere") == 0
     assert mapped("site") == 8
+
+
+# Each thread frees what it had, of blocks that are not large, and waits for the others.
+_THREADS = """
+import sys, threading
+if sys.argv[1] == "site":
+    import config.wsgi
+import ctypes
+barrier = threading.Barrier(4)
+def use():
+    barrier.wait()
+    block = bytearray(1 << 18)
+    barrier.wait()
+threads = [threading.Thread(target=use) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+ctypes.CDLL(None).malloc_stats()
+"""
+
+
+def test_threads_share_what_they_have_freed(tmp_path: Path) -> None:
+    def arenas(where: str) -> int:
+        """Count what glibc tells of them."""
+        done = subprocess.run(
+            [sys.executable, "-c", _THREADS, where],
+            cwd=EXAMPLE,
+            env=bare_environment(tmp_path),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stderr.count("Arena")
+
+    assert arenas("elsewhere") > 1
+    assert arenas("site") == 1
