@@ -46,9 +46,8 @@ class EntryCache:
     holds pages of ``memory_entries`` names in all. In ``content_size_limit`` bytes of
     the directory (None: not at all) the contents of small files are kept.
 
-    Everything rests on this order: ``ticket`` before the store is asked, and ``fill``
-    with its response; ``change`` before a write is sent, and ``Change.done`` after its
-    response.
+    Everything rests on this order: ``ticket``, the request for a listing, ``fill``; and
+    ``change``, the request that writes, ``Change.done``.
     """
 
     def __init__(
@@ -301,11 +300,7 @@ class EntryCache:
         text: str,
         seconds: float,
     ) -> None:
-        """Keep a text for so many seconds, or until its namespace is forgotten.
-
-        A change to a name does not touch the texts of its namespace: only
-        ``forget`` does.
-        """
+        """Keep a text for so many seconds; only ``forget`` ends it, and no change."""
         key = text_key_of(namespace, text_key)
         page = Page(b"").with_entry(text_key, Entry(EntryKind.UNKNOWN, text))
         timed = Ticket(ticket.generations, time.time() + seconds)
@@ -386,6 +381,11 @@ class EntryCache:
         holder takes ``longest`` seconds at most; ``label`` begins errors.
         """
         return self._tiers.lock(namespace, label, seconds, longest)
+
+    @property
+    def shares_locks(self) -> bool:
+        """Whether ``lock`` is heeded by all who write, as far as is known now."""
+        return self._tiers.shares_locks
 
     def forget(self, namespace: Namespace) -> None:
         """Forget a directory, and the paths from it."""

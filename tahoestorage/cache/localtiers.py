@@ -34,6 +34,7 @@ class LocalTiers(Tiers[Snapshot]):
     """
 
     makes_pages = True
+    shares_locks = False
 
     def __init__(
         self,

@@ -20,12 +20,43 @@ class WriteLock:
     looked for, and written again if it is not there.
     """
 
+    takes = 0
+    """How often it was taken: what was read before another time is to be read again."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it is held now, and heeded by all who share a Redis."""
+        return False
+
     def __enter__(self) -> Self:
         """Wait for the lock. Raises WriteCollision where others keep it too long."""
         return self
 
     def renew(self) -> None:
         """Hold it for the whole time again. To be called before each request."""
+
+    def unclear(self) -> frozenset[str]:
+        """Return the gateways that may still unlink or replace something, by ``note``.
+
+        Empty where nobody shares the lock.
+        """
+        return frozenset()
+
+    def note(self, gateway: str) -> None:
+        """Note that a gateway is about to unlink or replace something.
+
+        To be called after ``renew``. It stays noted, also if this process dies, until
+        ``answered``; until then a late request could undo what others have saved.
+        """
+
+    def answered(self, gateway: str) -> None:
+        """Note that a gateway has responded: what it was sent before is done too.
+
+        For when the lock is released.
+        """
+
+    def forgive(self, gateway: str) -> None:
+        """Note that a gateway does nothing any more that it was sent before."""
 
     def __exit__(
         self,

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self, TypeVar
 from weakref import WeakValueDictionary
 
 import redis
@@ -17,9 +17,13 @@ from tahoestorage.cache.errors import RedisUnusable
 from tahoestorage.cache.locks import WriteLock
 from tahoestorage.exceptions import StoreError, WriteCollision
 
+T = TypeVar("T")
 LOCKS = b"tahoestorage:locks"
 OLD_VERSION_LOCK = "tahoestorage:lock:"
 NEXT = "tahoestorage:next:"
+UNCLEAR = "tahoestorage:unclear:"
+"""Before a lock's name: the gateways that may still unlink or replace something. As the
+hash, it has no end, so that a Redis keeps it that drops only what has one."""
 NOTHING = b"tahoestorage:nothing"
 """Nothing is ever kept there."""
 # For as long somebody who waits keeps his place as the next one.
@@ -79,7 +83,18 @@ return hold()
 _RELEASE = f"""{_HOLDER}
 if holder() ~= token then return 0 end
 redis.call('DEL', KEYS[2])
+redis.call('SREM', KEYS[5], ARGV[3])
 return redis.call('HDEL', KEYS[1], name)
+"""
+_NOTE = f"""{_HOLDER}
+if holder() ~= token then return 0 end
+redis.call('SADD', KEYS[5], ARGV[3])
+return 1
+"""
+_FORGIVE = f"""{_HOLDER}
+if holder() ~= token then return 0 end
+redis.call('SREM', KEYS[5], ARGV[3])
+return 1
 """
 
 
@@ -91,8 +106,10 @@ class RedisLocks:
 
     def __init__(self, client: redis.Redis) -> None:
         register = client.register_script
+        self._client = client
         self._take, self._keep = register(_TAKE), register(_KEEP)
         self._release = register(_RELEASE)
+        self._note, self._forgive = register(_NOTE), register(_FORGIVE)
 
     def take(self, name: str, token: str, seconds: float) -> bool:
         """Take the lock, unless somebody else has it or is before us."""
@@ -103,22 +120,41 @@ class RedisLocks:
         """Hold it for ``seconds`` from now; False if it is not ours any more."""
         return self._call(self._keep, name, token, _milliseconds(seconds))
 
-    def release(self, name: str, token: str) -> bool:
-        """Release it; False if it was not ours any more."""
-        return self._call(self._release, name, token)
+    def release(self, name: str, token: str, answered: str = "") -> bool:
+        """Release it; False if it was not ours any more.
+
+        Of the gateway that has ``answered`` nothing is noted any more.
+        """
+        return self._call(self._release, name, token, answered)
+
+    def unclear(self, name: str) -> frozenset[str]:
+        """Return the gateways of which ``note`` was the last."""
+        found: Any = self._client.smembers(UNCLEAR + name)
+        return frozenset(bytes(each).decode() for each in found)
+
+    def note(self, name: str, token: str, gateway: str) -> bool:
+        """Note a gateway that may unlink or replace; False if it is not our lock."""
+        return self._call(self._note, name, token, gateway)
+
+    def forgive(self, name: str, token: str, gateway: str) -> bool:
+        """Note nothing of a gateway any more; False if it is not our lock."""
+        return self._call(self._forgive, name, token, gateway)
 
     @staticmethod
-    def _call(script: Any, name: str, token: str, *times: int) -> bool:
-        keys = [LOCKS, OLD_VERSION_LOCK + name, NEXT + name, NOTHING]
-        return bool(script(keys=keys, args=[name, token, *times]))
+    def _call(script: Any, name: str, token: str, *more: int | str) -> bool:
+        keys = [LOCKS, OLD_VERSION_LOCK + name, NEXT + name, NOTHING, UNCLEAR + name]
+        return bool(script(keys=keys, args=[name, token, *more]))
 
 
 def _milliseconds(seconds: float) -> int:
     return max(1, int(seconds * 1000))
 
 
-Ask = Callable[[Callable[[RedisLocks], bool]], bool]
-"""Has a function do something with the locks. Raises RedisUnusable."""
+class Ask(Protocol):
+    """Has a function do something with the locks. Raises RedisUnusable."""
+
+    def __call__(self, do: Callable[[RedisLocks], T], /) -> T:
+        """Return what the function returns."""
 
 
 class LockQueues:
@@ -146,10 +182,10 @@ class RedisWriteLock(WriteLock):
     """The write lock to a directory, among all hosts that share a Redis.
 
     It is held for the block, and prolonged by a thread from the first request on. Then
-    it is released, except where nobody knows whether the write goes on: after a
-    StoreError, or where the process ends, it stays for ``seconds``, or an eighth more.
-    A holder's request takes ``longest`` seconds at most: so it is known how long to
-    wait. While the Redis is away writers do without, and ``without`` is called.
+    it is released, except where nobody knows whether the write goes on: after a request
+    with a StoreError, or where the process ends, it stays for ``seconds``, or an eighth
+    more. A holder's request takes ``longest`` seconds at most: so it is known how long
+    to wait. While the Redis is away writers do without, and ``without`` is called.
     """
 
     def __init__(
@@ -174,7 +210,13 @@ class RedisWriteLock(WriteLock):
         self._over: threading.Event | None = None
         self._held = False
         self._sent = False
+        self._answered = ""
         self.lost = False
+        self.takes = 0
+
+    @property
+    def is_shared(self) -> bool:
+        return self._held
 
     def __enter__(self) -> Self:
         until = time.monotonic() + self._patience
@@ -198,6 +240,7 @@ class RedisWriteLock(WriteLock):
             self._without(self._label, error)
         else:
             self._held = True
+            self.takes += 1
 
     def _collision(self) -> WriteCollision:
         return WriteCollision(
@@ -230,6 +273,31 @@ class RedisWriteLock(WriteLock):
                     daemon=True,
                 ).start()
 
+    def unclear(self) -> frozenset[str]:
+        if self._held:
+            try:
+                return self._ask(lambda locks: locks.unclear(self._key[0]))
+            except RedisUnusable:
+                self._held, self.lost = False, True
+        return frozenset()
+
+    def note(self, gateway: str) -> None:
+        self._tell(lambda locks: locks.note(*self._key, gateway))
+
+    def forgive(self, gateway: str) -> None:
+        self._tell(lambda locks: locks.forgive(*self._key, gateway))
+
+    def _tell(self, tell: Callable[[RedisLocks], bool]) -> None:
+        """Tell the Redis something that only counts with the lock."""
+        if self._held:
+            with contextlib.suppress(RedisUnusable):
+                if self._ask(tell):
+                    return
+            self._held, self.lost = False, True
+
+    def answered(self, gateway: str) -> None:
+        self._answered = gateway
+
     def _prolong(self, over: threading.Event) -> None:
         """Keep the lock, if it is still ours, while a request is under way."""
         while not over.wait(self._pause):
@@ -244,14 +312,16 @@ class RedisWriteLock(WriteLock):
     ) -> None:
         if self._over is not None:
             self._over.set()
-        clear = exc_type is None or (
-            issubclass(exc_type, Exception) and not issubclass(exc_type, StoreError)
-        )
+        clear = not self._sent or exc_type is None
+        if exc_type is not None and issubclass(exc_type, Exception):
+            clear = clear or not issubclass(exc_type, StoreError)
         try:
             if self._held and clear:
                 self._held = False
                 try:
-                    ours = self._ask(lambda locks: locks.release(*self._key))
+                    ours = self._ask(
+                        lambda locks: locks.release(*self._key, self._answered)
+                    )
                 except RedisUnusable:
                     ours = False  # Nobody knows. It ends by itself.
                 self.lost = self.lost or not ours

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha1
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
@@ -17,6 +17,7 @@ from redis.retry import Retry
 from tahoestorage.cache.errors import RedisRefused, RedisUnusable
 from tahoestorage.cache.redislocks import NOTHING, RedisLocks
 
+T = TypeVar("T")
 STATE = b"tahoestorage:state"
 PAGE = b"tahoestorage:page:"
 CONNECT_SECONDS = 0.5
@@ -343,9 +344,10 @@ class RedisState:
         if spare is not None:
             spare.close()
 
-    def lock(self, do: Callable[[RedisLocks], bool]) -> bool:
+    def lock(self, do: Callable[[RedisLocks], T]) -> T:
         """Return what ``do`` says when it is given the locks."""
-        return bool(self._asking(lambda: do(self._locks)))
+        said: T = self._asking(lambda: do(self._locks))
+        return said
 
 
 def _distrust_script(name: int) -> tuple[str, str]:

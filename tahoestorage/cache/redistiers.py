@@ -6,6 +6,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from tahoestorage import forks
 from tahoestorage.cache.errors import RedisRefused, RedisUnusable
@@ -20,6 +21,7 @@ from tahoestorage.cache.sealing import Namespace
 from tahoestorage.cache.tiers import BATCH, Edit, Tiers, is_fresh
 from tahoestorage.exceptions import printable
 
+T = TypeVar("T")
 logger = logging.getLogger("tahoestorage.cache")
 
 # Pages are kept for longer than they are believed: for when the store is away.
@@ -66,6 +68,10 @@ class RedisTiers(Tiers[Snapshot | RedisSnapshot]):
 
     @property
     def shared(self) -> bool:
+        return not self._redis.is_away
+
+    @property
+    def shares_locks(self) -> bool:
         return not self._redis.is_away
 
     def cached(
@@ -229,7 +235,7 @@ class RedisTiers(Tiers[Snapshot | RedisSnapshot]):
             without=self._without_lock,
         )
 
-    def _ask_locks(self, do: Callable[[RedisLocks], bool]) -> bool:
+    def _ask_locks(self, do: Callable[[RedisLocks], T]) -> T:
         try:
             return self._redis.state().lock(do)
         except RedisUnusable as error:

@@ -64,6 +64,10 @@ class Tiers(Protocol[M]):
     def shared(self) -> bool:
         """Whether other processes tell this one what they change."""
 
+    @property
+    def shares_locks(self) -> bool:
+        """Whether all who write heed the locks, as far as is known now."""
+
     def revalidate(self) -> Revalidation | None:
         """Read the counters once, before a response is begun.
 

@@ -215,20 +215,20 @@ class Pruner:
         """
         label, name = "/".join(here.path), here.path[-1]
         write, namespace = above.directory.writable(label), above.directory.namespace
-        gateway, cache = self._gateway, self._cache
-        longest = gateway.request_seconds
+        cache, longest = self._cache, self._gateway.request_seconds
         is_sent = False
         try:
             with cache.lock(namespace, label, WRITING_SECONDS, longest) as lock:
-                self._links.require_quorum(label)
-                lock.renew()
+                held = self._links.writers.hold(lock, label, anywhere=False)
+                held.quorum.require(label)
+                held.renew()
                 self._check_unchanged()
                 if not self._is_still_empty(above, here):
                     return False
                 change = cache.change(namespace, name)
                 is_sent = True
                 try:
-                    self._links.send(gateway.unlink, write, name, label=label)
+                    held.send_undoing(held.gateway.unlink, write, name, label=label)
                 except TahoeStorageError:
                     change.done(None)
                     raise

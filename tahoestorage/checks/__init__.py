@@ -13,7 +13,7 @@ tahoestorage.W008  the gateway does not show its storage servers, so that change
 tahoestorage.W009  the root directory is empty (``check --deploy`` only)
 tahoestorage.W010  something else has the marker's name (``check --deploy`` only)
 tahoestorage.W011  static files are in a store, and collectstatic is Django's own
-tahoestorage.W012  a further gateway may be of another grid, and gets no uploads
+tahoestorage.W012  a further gateway may be of another grid, and is not used
                    (``check --deploy`` only)
 tahoestorage.E001  options are wrong or unknown, or the cap file is of no use
 tahoestorage.E002  the root directory is read-only

@@ -13,7 +13,7 @@ from tahoestorage.tahoe.caps import Cap, literal_cap
 from tahoestorage.tahoe.children import Child
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.marker import NAME
-from tahoestorage.tahoe.samegrid import objection
+from tahoestorage.tahoe.samegrid import ids_of, objection
 
 _EMPTY = (
     "the root directory is empty, and without the hidden file that keeps those of this "
@@ -98,15 +98,15 @@ def look_for_root(base_url: str, root: Cap, *, locked: bool) -> list[Finding]:
 
 
 def compare(base_url: str, first: str, root: Cap) -> list[Finding]:
-    """Return a finding where the gateway gets no uploads that ``first`` would link."""
+    """Return a finding where the gateway can't take the place of ``first``."""
     with closing(_gateway(base_url)) as gateway, closing(_gateway(first)) as other:
         try:
-            found = objection(gateway, root, other.servers())
+            found = objection(gateway, root, ids_of(other.servers()))
         except TahoeStorageError as error:
             found = str(error)
     if found is None:
         return []
-    text = f"the gateway at {base_url} gets no uploads: {found}."
+    text = f"the gateway at {base_url} gets no uploads, nor changes: {found}."
     hint = (
         f"Give it the same servers as {first} has, by the same names where they stand "
         "in servers.yaml, or leave it out of base_url."

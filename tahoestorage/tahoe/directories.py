@@ -38,6 +38,7 @@ from tahoestorage.tahoe.gateways import Gateways
 
 Path = tuple[str, ...]
 """Names from the root down; empty for the root itself."""
+Source = Gateways | Gateway | None  # Any that can do it, this one, or the first.
 # Memory keeps of no path of more characters where it leads: its bytes are bounded.
 LONGEST = 256
 
@@ -98,9 +99,8 @@ class FreshListing:
 class Directories:
     """The directories below ``root``: read from ``gateways`` and kept in ``cache``.
 
-    What a change rests on is read from the first one, ``gateway``.
-    Safe in threads and forks. Methods that send requests raise a StoreError where the
-    gateway fails.
+    What a change rests on is read from the one that makes it: see ``writers``. Safe in
+    threads and forks. Requests raise a StoreError where the gateway fails.
     """
 
     def __init__(
@@ -286,8 +286,7 @@ class Directories:
         request, and returns the result if the cache has it by now. Raises
         GatewayTimeout where the request of another thread takes too long.
         """
-        cache, gateway = self.cache, self.gateway
-        label = _label_of(path, name)
+        cache, gateway, label = self.cache, self.gateway, _label_of(path, name)
 
         def holds(flight: Flight[FreshListing], mine: Ticket) -> bool:
             response = flight.value
@@ -318,14 +317,13 @@ class Directories:
             ) from None
 
     def fetch(
-        self, path: Path, name: str | None = None, source: Gateways | None = None
+        self, path: Path, name: str | None = None, source: Source = None
     ) -> FreshListing:
         """Request the listing of the directory at ``path`` now, and cache it.
 
         From the first gateway, unless ``source`` is given. One request, by path from
-        the deepest directory whose cap is cached; a second one where that cap leads
-        nowhere any more. ``name`` is the child to return.
-        Raises FileMissing, or ParentIsFile where it is a file.
+        the deepest directory whose cap is cached; a second one where that leads nowhere
+        any more. ``name`` is the child to return. Raises FileMissing, or ParentIsFile.
         """
         base, rest = self.deepest_cached(path)
         try:
@@ -351,7 +349,7 @@ class Directories:
         path: Path,
         rest: Path,
         name: str | None,
-        source: Gateways | None = None,
+        source: Source = None,
     ) -> FreshListing:
         label = _label_of(path, name)
 
@@ -381,13 +379,15 @@ class Directories:
                 )
             return FreshListing(found, listing, child)
 
-        return request(self.gateway) if source is None else source.ask(request)
+        if isinstance(source, Gateways):
+            return source.ask(request)
+        return request(source or self.gateway)
 
     def fetch_directory(
-        self, directory: Directory, path: Path, name: str
+        self, directory: Directory, path: Path, name: str, source: Gateway
     ) -> FreshListing:
         """Request a directory's listing by its own cap; ``path`` is for messages."""
-        return self._fetch(directory, path, (), name)
+        return self._fetch(directory, path, (), name, source)
 
     def refresh(self, path: Path, asked: dict[Path, Directory | None]) -> None:
         """Request the listings of all directories on the way to ``path``, and its own.

@@ -1,4 +1,4 @@
-"""What every change of a directory goes through: quorum, lock, request.
+"""What every change of a directory goes through: lock, gateway, quorum, request.
 
 A lost or unclear response does not count as a failure: what is there is read then.
 """
@@ -7,23 +7,26 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
-from tahoestorage.cache import WriteLock
-from tahoestorage.exceptions import NameTaken, StoreError, WriteCollision
+from tahoestorage.exceptions import (
+    NameTaken,
+    NotEnoughShares,
+    WriteCollision,
+)
 from tahoestorage.tahoe import marker
 from tahoestorage.tahoe.checkresults import CheckResults
 from tahoestorage.tahoe.children import Child, Link
-from tahoestorage.tahoe.directories import Directories, Directory
+from tahoestorage.tahoe.directories import Directories, Directory, FreshListing, Path
+from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.marker import FactsChange, MarkerFacts
-from tahoestorage.tahoe.quorum import Quorum
 from tahoestorage.tahoe.serverfacts import ServerRules
 from tahoestorage.tahoe.writecollisions import lost_lock_warning
+from tahoestorage.tahoe.writers import DirectoryWriter, DirectoryWriters, LockedChange
 
 WRITING_SECONDS = 40.0
 LOCK_ATTEMPTS = 4  # of one change whose lock is lost each time
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -42,47 +45,68 @@ class DirectoryChanges:
         self.directories = directories
         self.gateway = directories.gateway
         self.cache = directories.cache
-        self.quorum = Quorum(self.gateway, directories.root.best, rules)
+        self.writers = DirectoryWriters(
+            directories.gateways, directories.root.best, rules
+        )
+        self.quorum = self.writers.first.quorum
+
+    def writer(self, label: str) -> DirectoryWriter:
+        """Return the gateway through which a change would go now. Hold no lock."""
+        return self.writers.choose(label, shared=self.cache.shares_locks)
 
     def prepare(
-        self, label: str, *, making: bool = False, since: float | None = None
+        self,
+        label: str,
+        *,
+        making: bool = False,
+        since: float | None = None,
+        writer: DirectoryWriter | None = None,
     ) -> float | None:
         """Raise NotEnoughServers where nothing may be changed. Hold no lock.
 
+        Asks the gateway of ``writer``, else the one through which a change would go.
         Returns when the change began, for the quorum; None where the root has no write
         cap, so that nothing is changed.
         """
         if self.directories.root.write is None:
             return None
-        return self.quorum.prepare(label, self.change_facts, making=making, since=since)
+        writer = writer or self.writer(label)
+        return writer.quorum.prepare(
+            label, self.change_facts, making=making, since=since
+        )
 
     def require_quorum(self, label: str) -> None:
-        """Raise NotEnoughServers where nothing may be changed now; change nothing."""
+        """Raise NotEnoughServers where the first gateway may change nothing now."""
         self.quorum.require(label)
 
     def with_lock(
         self,
         directory: Directory,
         label: str,
-        act: Callable[[WriteLock], T],
-        settled: Callable[[], tuple[bool, T]],
+        act: Callable[[LockedChange], T],
+        settled: Callable[[LockedChange], tuple[bool, T]],
+        *,
+        anywhere: bool = True,
     ) -> T:
         """Return the result of ``act``, called with the lock on a directory held.
 
-        The lock outlives a dead holder, for a gateway may go on writing after its
-        client is gone. If the lock was lost meanwhile, ``settled`` reads whether the
-        change is there, and what the result is; if it is not, ``act`` is called again.
-        Raises WriteCollision after ``LOCK_ATTEMPTS``.
+        The gateway is chosen then, and all of the change goes through it; through the
+        first one unless it may go ``anywhere``. The lock outlives a dead holder, for a
+        gateway may go on writing after its client is gone. If the lock was lost
+        meanwhile, ``settled`` reads whether the change is there, and what the result
+        is; if it is not, ``act`` is called again. Raises WriteCollision after
+        ``LOCK_ATTEMPTS``.
         """
         seconds, longest = WRITING_SECONDS, self.gateway.request_seconds
         for _ in range(LOCK_ATTEMPTS):
             with self.cache.lock(directory.namespace, label, seconds, longest) as lock:
-                result = act(lock)
+                change = self.writers.hold(lock, label, anywhere=anywhere)
+                result = act(change)
             if lock.lost:
                 lost_lock_warning.log(label)
                 # What was noted of it may have been undone.
                 self.cache.forget(directory.namespace)
-                is_settled, result = settled()
+                is_settled, result = settled(change)
             if not lock.lost or is_settled:
                 return result
         raise WriteCollision(
@@ -90,17 +114,17 @@ class DirectoryChanges:
             "on its directory; give it room, and try again"
         )
 
-    def send(
-        self, request: Callable[P, T], *arguments: P.args, **keywords: P.kwargs
-    ) -> T:
-        """Send one change of a directory; each goes through here.
-
-        After an error the list of servers is read again.
-        """
+    def read_listing(
+        self, parent: Directory, path: Path, gateway: Gateway
+    ) -> FreshListing:
+        """Read ``parent`` by its cap, now."""
         try:
-            return request(*arguments, **keywords)
-        except (NameTaken, StoreError):
-            self.quorum.invalidate()
+            return self.directories.fetch_directory(
+                parent, path[:-1], path[-1], gateway
+            )
+        except NotEnoughShares:
+            # It may have been replaced: the next attempt resolves the path anew.
+            self.directories.forget(path)
             raise
 
     def change_facts(self, change: FactsChange) -> dict[str, Any] | None:
@@ -110,25 +134,26 @@ class DirectoryChanges:
         several times. A root without a marker gets one. None where something else has
         the marker's name that can't store facts. Raises ReadOnly or a StoreError.
         """
-        root, gateway = self.directories.root, self.gateway
+        root = self.directories.root
         root.writable("the root directory")
 
-        def look() -> tuple[bool, MarkerFacts]:
-            there = marker.read(gateway, root.best)
+        def look(held: LockedChange) -> tuple[bool, MarkerFacts]:
+            there = marker.read(held.gateway, root.best)
             return there.needs_no_change(change(dict(there.facts))), there
 
-        def write(lock: WriteLock) -> MarkerFacts:
+        def write(held: LockedChange) -> MarkerFacts:
             def send(children: dict[str, Link]) -> None:
-                lock.renew()
-                self.send(
-                    gateway.set_children,
+                # If it is late, it is refused: others have used its number.
+                held.renew()
+                held.send(
+                    held.gateway.set_children,
                     root.best,
                     children,
                     replace="only-files",
                     label=marker.LABEL,
                 )
 
-            return marker.write_facts(gateway, root.best, change, send)
+            return marker.write_facts(held.gateway, root.best, change, send)
 
         there = self.with_lock(root, marker.LABEL, write, look)
         return None if there.link is None else there.facts
@@ -145,15 +170,15 @@ class DirectoryChanges:
             self.gateway.list(directory.best, (), found.append, label=label)
             return not found
 
-        def put(lock: WriteLock) -> bool:
-            self.quorum.require(label)
-            lock.renew()
+        def put(held: LockedChange) -> bool:
+            held.quorum.require(label)
+            held.renew()
             with contextlib.suppress(NameTaken):
-                self.send(self.gateway.set_children, write, marker.child(), label=label)
+                held.send(held.gateway.set_children, write, marker.child(), label=label)
             return True
 
         return is_empty() and self.with_lock(
-            directory, label, put, lambda: (not is_empty(), True)
+            directory, label, put, lambda _: (not is_empty(), True), anywhere=False
         )
 
     def repair(
@@ -162,16 +187,18 @@ class DirectoryChanges:
         """Make new shares of a mutable object where some are missing, damaged or old.
 
         That writes the newest version there is once more, so it is a change like
-        others. ``directory`` may stand for a mutable file, too. Raises ReadOnly.
+        others, through the first gateway. ``directory`` may stand for a mutable file,
+        too. Raises ReadOnly.
         """
         write = directory.writable(label)
-        self.prepare(label)
+        self.prepare(label, writer=self.writers.first)
 
-        def repair(lock: WriteLock) -> CheckResults:
-            self.quorum.require(label)
-            lock.renew()
-            return self.send(
-                self.gateway.check,
+        def repair(held: LockedChange) -> CheckResults:
+            held.quorum.require(label)
+            held.renew()
+            # It waits for no other request there, so it tells nothing of them.
+            return self.writers.first.send(
+                held.gateway.check,
                 write,
                 verify=verify,
                 repair=True,
@@ -179,8 +206,8 @@ class DirectoryChanges:
                 label=label,
             )
 
-        def look() -> tuple[bool, CheckResults]:
-            results = self.gateway.check(write, seconds=seconds, label=label)
+        def look(held: LockedChange) -> tuple[bool, CheckResults]:
+            results = held.gateway.check(write, seconds=seconds, label=label)
             return results.healthy, results
 
-        return self.with_lock(directory, label, repair, look)
+        return self.with_lock(directory, label, repair, look, anywhere=False)

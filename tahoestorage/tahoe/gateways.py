@@ -1,7 +1,8 @@
 """Several gateways of one grid: reads fail over, uploads go to the least busy.
 
-Directories are changed through the first alone, and so is all read that such a change
-rests on: two gateways that write to one directory disturb each other.
+A directory is changed through one of them, and so is all read that such a change rests
+on: two gateways that write to one directory disturb each other. Which one it is, and
+when it is another than the first, ``writers`` says.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class _PassedOver(Exception):
 
 
 class Gateways:
-    """The gateways of one grid, the first of which changes directories.
+    """The gateways of one grid, the first of which changes directories if it can.
 
     Safe in threads and forks. The methods raise what those of ``Gateway`` do where no
     gateway does better: GatewayUnreachable only where none responds.
@@ -83,6 +84,18 @@ class Gateways:
                     return [gateway, *(each for each in order if each is not gateway)]
             return sorted(order, key=lambda gateway: gateway in self._again)
 
+    def for_changes(self) -> list[Gateway]:
+        """Return all, as they were given; those that are away come last.
+
+        One that is to be tried again stands in its place, this once.
+        """
+        now = time.monotonic()
+        with self._lock:
+            away = {gateway for gateway, again in self._again.items() if again > now}
+            for gateway in self._again.keys() - away:
+                self._again[gateway] = now + AGAIN_SECONDS
+        return sorted(self.all, key=lambda gateway: gateway in away)
+
     def ask(self, ask: Callable[[Gateway], T]) -> T:
         """Return what ``ask`` does with the first gateway that can do it.
 
@@ -108,16 +121,16 @@ class Gateways:
                 if not may_repeat():
                     raise
                 failures.append(error)
-                self._note(gateway, error)
+                self.note(gateway, error)
             except TahoeStorageError as error:
-                self._note(gateway, error)
+                self.note(gateway, error)
                 raise
             else:
-                self._note(gateway, None)
+                self.note(gateway, None)
                 return found
         raise _worst(failures)
 
-    def _note(self, gateway: Gateway, error: TahoeStorageError | None) -> None:
+    def note(self, gateway: Gateway, error: TahoeStorageError | None) -> None:
         """Remember whether a gateway has responded."""
         with self._lock:
             if isinstance(error, _AWAY):
@@ -161,8 +174,13 @@ class Gateways:
         if not body.repeatable or len(self.all) == 1:
             return first.upload(body, label=label)
 
+        # Else what no other may have yet goes to the first one.
+        wait = first in self._again
+
         def upload(gateway: Gateway) -> Cap:
-            if gateway is not first and not self._proofs.allow(gateway, first, root):
+            if gateway is not first and not self._proofs.allow(
+                gateway, first, root, wait=wait
+            ):
                 raise _PassedOver
             try:
                 return gateway.upload(body, patient=False, label=label)

@@ -1,4 +1,7 @@
-"""Reads one link of a directory; the listing only where the gateway can't tell."""
+"""Reads one link of a directory; the listing only where the gateway can't tell.
+
+All through the gateway that is to change the directory.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,12 @@ from tahoestorage.exceptions import (
     UnexpectedResponse,
 )
 from tahoestorage.tahoe.directories import Directories, Directory, Path
+from tahoestorage.tahoe.gateway import Gateway
 
 
-def locate(directories: Directories, path: Path, label: str) -> Directory:
+def locate(
+    directories: Directories, path: Path, label: str, gateway: Gateway
+) -> Directory:
     """Return the directory at ``path``; one request for its cap if that is not cached.
 
     It is not read. Raises FileMissing, or ParentIsFile where it is a file.
@@ -25,7 +31,7 @@ def locate(directories: Directories, path: Path, label: str) -> Directory:
     if not rest:
         return base
     ticket = directories.cache.ticket()
-    cap = directories.gateway.cap_at(base.best, rest, label=label)
+    cap = gateway.cap_at(base.best, rest, label=label)
     if not cap.is_directory:
         raise ParentIsFile(f"{'/'.join(path)} is not a directory")
     read, write = cap.read_only.uri, cap.uri if cap.is_writable else None
@@ -35,7 +41,7 @@ def locate(directories: Directories, path: Path, label: str) -> Directory:
 
 
 def read_child(
-    directories: Directories, directory: Directory, path: Path
+    directories: Directories, directory: Directory, path: Path, gateway: Gateway
 ) -> Entry | None:
     """Read what is at ``path``, in this directory, now; None if nothing is.
 
@@ -45,7 +51,7 @@ def read_child(
     cache, name, label = directories.cache, path[-1], "/".join(path)
     entry: Entry | None = None
     try:
-        entry = directories.gateway.read_link(directory.best, name, label=label).entry
+        entry = gateway.read_link(directory.best, name, label=label).entry
     except FileMissing:
         pass
     except NotEnoughShares:
@@ -62,7 +68,9 @@ def read_child(
     return entry
 
 
-def read_entry(directories: Directories, path: Path) -> tuple[Entry, Directory] | None:
+def read_entry(
+    directories: Directories, path: Path, gateway: Gateway
+) -> tuple[Entry, Directory] | None:
     """Read what is at ``path`` now, and in which directory; None if nothing is.
 
     Two requests, for the directory's cap and the link, or one where the cap is cached.
@@ -72,10 +80,10 @@ def read_entry(directories: Directories, path: Path) -> tuple[Entry, Directory] 
     parents, label = path[:-1], "/".join(path)
     try:
         with contextlib.suppress(NotEnoughShares, UnexpectedResponse):
-            directory = locate(directories, parents, label)
-            entry = read_child(directories, directory, path)
+            directory = locate(directories, parents, label, gateway)
+            entry = read_child(directories, directory, path, gateway)
             return None if entry is None else (entry, directory)
-        response = directories.fetch(parents, path[-1])
+        response = directories.fetch(parents, path[-1], gateway)
     except (FileMissing, ParentIsFile):
         return None
     child = response.child
@@ -83,14 +91,14 @@ def read_entry(directories: Directories, path: Path) -> tuple[Entry, Directory] 
 
 
 def read_unlinkable(
-    directories: Directories, path: Path, only: str | None
+    directories: Directories, path: Path, only: str | None, gateway: Gateway
 ) -> tuple[Entry, Directory] | None:
     """Read the file at ``path`` that is to be unlinked, and in which directory.
 
     None if nothing is there, or, with ``only``, if it has another cap. Raises
     NameIsDirectory, and InvalidCap for a child of an unknown kind.
     """
-    found = read_entry(directories, path)
+    found = read_entry(directories, path, gateway)
     if found is None or only not in (None, found[0].reference):
         return None
     label, entry = "/".join(path), found[0]

@@ -14,21 +14,20 @@ from dataclasses import replace
 from functools import partial
 from typing import Literal
 
-from tahoestorage.cache import MISSING, WriteLock
+from tahoestorage.cache import MISSING
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import (
     FileMissing,
     GatewayTimeout,
     NameIsDirectory,
     NameTaken,
-    NotEnoughShares,
     ParentIsFile,
     StoreError,
     WriteCollision,
 )
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.children import Child, Link
-from tahoestorage.tahoe.directories import Directories, Directory, FreshListing, Path
+from tahoestorage.tahoe.directories import Directories, Directory, Path
 from tahoestorage.tahoe.directorychanges import DirectoryChanges
 from tahoestorage.tahoe.directorykeys import DirectoryKey
 from tahoestorage.tahoe.linkreading import read_child, read_unlinkable
@@ -36,8 +35,9 @@ from tahoestorage.tahoe.linkstogether import Refusal, link_together
 from tahoestorage.tahoe.preparations import Preparations
 from tahoestorage.tahoe.serverfacts import ServerRules
 from tahoestorage.tahoe.serverlist import monotonic_now
-from tahoestorage.tahoe.trees import Make, build_locks, deepest_directory
+from tahoestorage.tahoe.trees import Make, Tree, build_locks, deepest_directory
 from tahoestorage.tahoe.writecollisions import pause, read_patiently
+from tahoestorage.tahoe.writers import DirectoryWriter, LockedChange
 
 Replace = Literal["false", "only-files"]
 
@@ -157,11 +157,19 @@ class Links(DirectoryChanges):
         """
         directory.writable("/".join(parents[:length]) or "the root directory")
         label = "/".join(parents[: length + 1])
-        since = self.prepare(label, making=True, since=began)
+        writer = self.writer(label)
+        if writer is not self.writers.first:
+            writer.learn_shares()
+        since = self.prepare(label, making=True, since=began, writer=writer)
         ticket = self.cache.ticket()
-        tree = self.preparations.tree(directory, parents, length, files, make)
+        if writer is self.writers.first:
+            tree = self.preparations.tree(directory, parents, length, files, make)
+        else:
+            # What was prepared, the first one made, as it encodes.
+            make = partial(self._make, since=since, writer=writer)
+            tree = Tree(parents, length, files, make)
         # If a server went away meanwhile, the facts must have it before the link.
-        self.prepare(label, making=True, since=since)
+        self.prepare(label, making=True, since=since, writer=writer)
         for number, cap in enumerate(tree.caps):
             here = parents[: length + number + 1]
             theirs = self._put(directory, here, Link(cap), since=since)
@@ -181,22 +189,24 @@ class Links(DirectoryChanges):
         label: str,
         since: float | None,
         key: DirectoryKey | None = None,
+        writer: DirectoryWriter | None = None,
     ) -> Cap:
         """Make a directory; another if the response is lost, for none is linked.
 
-        With a ``key`` it is tried once.
+        With a ``key`` it is tried once. By the first gateway if no ``writer`` is given.
         """
-        make = partial(self.gateway.make_directory, key=key)
+        writer = writer or self.writers.first
+        make = partial(writer.gateway.make_directory, key=key)
         for _ in range(self.gateway.retries if key is None else 0):
-            self.quorum.require(label, making=True, since=since)
+            writer.quorum.require(label, making=True, since=since)
             try:
-                return self.send(make, children, self._layout, label=label)
+                return writer.send(make, children, self._layout, label=label)
             except GatewayTimeout:
                 raise
             except StoreError:
                 pass
-        self.quorum.require(label, making=True, since=since)
-        return self.send(make, children, self._layout, label=label)
+        writer.quorum.require(label, making=True, since=since)
+        return writer.send(make, children, self._layout, label=label)
 
     def check(self, path: Path) -> None:
         """Raise ReadOnly or ParentIsFile if the cache shows that a save would fail.
@@ -220,15 +230,6 @@ class Links(DirectoryChanges):
             cached = self.directories.cached(path[:length])
             if isinstance(cached, Directory) and not cached.read.is_mutable:
                 cached.writable(label)
-
-    def _read_listing(self, parent: Directory, path: Path) -> FreshListing:
-        """Read ``parent`` by its cap, now."""
-        try:
-            return self.directories.fetch_directory(parent, path[:-1], path[-1])
-        except NotEnoughShares:
-            # It may have been replaced: the next attempt resolves the path anew.
-            self.directories.forget(path)
-            raise
 
     def _link(
         self,
@@ -268,22 +269,23 @@ class Links(DirectoryChanges):
         # Whoever reads an entry may not write by it.
         entry = Entry(kind, cap.read_only.uri, cap.size)
 
-        def settled() -> tuple[bool, Child | None]:
-            read = partial(self._read_listing, directory, path)
+        def settled(held: LockedChange) -> tuple[bool, Child | None]:
+            read = partial(self.read_listing, directory, path, held.gateway)
             child = read_patiently(read, self.gateway.retries).child
             if child is None or link.is_seen_in(child):
                 return child is not None, None
             return replace == "false" or child.entry.kind is EntryKind.DIRECTORY, child
 
-        def put(lock: WriteLock) -> Child | None:
+        def put(held: LockedChange) -> Child | None:
             failure: StoreError | None = None
             for number in range(self.gateway.retries + 1):
-                self.quorum.require(label, since=since)
-                lock.renew()
+                held.quorum.require(label, since=since)
+                held.renew()
                 change = self.cache.change(directory.namespace, name)
+                send = held.send if replace == "false" else held.send_undoing
                 try:
-                    self.send(
-                        self.gateway.set_children,
+                    send(
+                        held.gateway.set_children,
                         write,
                         {name: link},
                         replace=replace,
@@ -291,7 +293,7 @@ class Links(DirectoryChanges):
                     )
                 except (NameTaken, StoreError) as error:
                     change.done(None)
-                    if (found := settled())[0]:
+                    if (found := settled(held))[0]:
                         return found[1]
                     # The request may still be under way. One that replaces could undo a
                     # later save; one that does not would be refused, and is retried
@@ -324,47 +326,51 @@ class Links(DirectoryChanges):
         *parents, name = path
         label = "/".join(path)
         # While too many servers are away a listing may be old, without the name.
-        since = self.prepare(label)
+        source = self.writer(label)
+        since = self.prepare(label, writer=source)
         ticket = self.cache.ticket()
         # Where no change of others can be seen, there is no lock to wait for either.
         sees = self.cache.unchanged(ticket, ticket, None)
-        found = read_unlinkable(self.directories, path, only)
+        found = read_unlinkable(self.directories, path, only, source.gateway)
         if found is None:
             return
         first, directory = found
         write = directory.writable("/".join(parents) or "the root directory")
 
-        def is_there() -> bool:
+        def is_there(held: LockedChange) -> bool:
             nonlocal ticket
             ticket = self.cache.ticket()
-            read = partial(read_child, self.directories, directory, path)
+            gateway = held.gateway
+            read = partial(read_child, self.directories, directory, path, gateway)
             entry = read_patiently(read, self.gateway.retries)
             # Its size is that of its cap.
             return entry is not None and replace(entry, size=first.size) == first
 
-        def is_gone() -> bool:
+        def is_gone(held: LockedChange) -> bool:
             nonlocal first, ticket
             then, ticket = ticket, self.cache.ticket()
-            if not sees or self.cache.unchanged(then, ticket, directory.namespace):
+            if held.gateway is source.gateway and (
+                not sees or self.cache.unchanged(then, ticket, directory.namespace)
+            ):
                 return False
-            now = read_unlinkable(self.directories, path, only)
+            now = read_unlinkable(self.directories, path, only, held.gateway)
             if now is not None:
                 first, there = now
                 if there.namespace.identity != directory.namespace.identity:
                     raise WriteCollision(f"{label}: its directory was replaced")
             return now is None
 
-        def unlink(lock: WriteLock) -> None:
+        def unlink(held: LockedChange) -> None:
             failure: StoreError | None = None
             for number in range(self.gateway.retries + 1):
-                self.quorum.require(label, since=since)
-                lock.renew()
-                if is_gone():
+                held.quorum.require(label, since=since)
+                held.renew()
+                if is_gone(held):
                     return
                 change = self.cache.change(directory.namespace, name)
                 try:
-                    self.send(
-                        self.gateway.unlink,
+                    held.send_undoing(
+                        held.gateway.unlink,
                         write,
                         name,
                         leads_nowhere=first.leads_nowhere,
@@ -376,7 +382,7 @@ class Links(DirectoryChanges):
                 except StoreError as error:
                     change.done(None)
                     failure = error
-                    if not is_there():
+                    if not is_there(held):
                         return
                     # The request may still be under way, and unlink a later file.
                     if isinstance(error, GatewayTimeout):
@@ -389,4 +395,6 @@ class Links(DirectoryChanges):
             if failure is not None:
                 raise failure
 
-        self.with_lock(directory, label, unlink, lambda: (not is_there(), None))
+        self.with_lock(
+            directory, label, unlink, lambda held: (not is_there(held), None)
+        )

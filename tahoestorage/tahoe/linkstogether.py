@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tahoestorage.cache import WriteLock
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import (
     GatewayTimeout,
@@ -20,6 +19,7 @@ from tahoestorage.tahoe.children import Child, Link
 from tahoestorage.tahoe.directories import Directory, Path
 from tahoestorage.tahoe.directorychanges import DirectoryChanges
 from tahoestorage.tahoe.writecollisions import pause
+from tahoestorage.tahoe.writers import LockedChange
 
 Refusal = NameTaken | NameIsDirectory | StoreError
 
@@ -43,7 +43,7 @@ def link_together(
     write = directory.writable("/".join(parents) or "the root directory")
     pending, taken = dict(links), dict[str, Refusal]()
 
-    def settle() -> tuple[bool, None]:
+    def settle(held: LockedChange) -> tuple[bool, None]:
         """Read which are there; what is not is pending again."""
         pending.clear()
         pending.update({k: v for k, v in links.items() if k not in taken})
@@ -64,25 +64,26 @@ def link_together(
 
         for number in range(changes.gateway.retries):
             try:
-                changes.gateway.list(directory.best, (), look, label=label)
+                held.gateway.list(directory.best, (), look, label=label)
             except (NotEnoughShares, UnexpectedResponse):
                 # While another gateway writes, shares seem to be missing.
                 pause(number)
             else:
                 return not pending, None
-        changes.gateway.list(directory.best, (), look, label=label)
+        held.gateway.list(directory.best, (), look, label=label)
         return not pending, None
 
-    def put(lock: WriteLock) -> None:
+    def put(held: LockedChange) -> None:
         failure: StoreError | None = None
         number = 0
         while number <= changes.gateway.retries:
-            changes.quorum.require(label, since=since)
-            lock.renew()
+            held.quorum.require(label, since=since)
+            held.renew()
+            send = held.send if replace == "false" else held.send_undoing
             change = changes.cache.change_many(directory.namespace, pending)
             try:
-                changes.send(
-                    changes.gateway.set_children,
+                send(
+                    held.gateway.set_children,
                     write,
                     pending,
                     replace=replace,
@@ -91,7 +92,7 @@ def link_together(
             except (NameTaken, StoreError) as error:
                 change.done({})
                 known = len(taken)
-                if settle()[0]:
+                if settle(held)[0]:
                     return
                 # As with one link: what is late would be refused, or is ours; but what
                 # replaces could undo a later save.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 import time
 import weakref
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from tahoestorage import forks
 
@@ -71,3 +74,25 @@ class Presence:
     def _try(self, responds: Callable[[], bool]) -> None:
         there = responds()
         self._retry_at = None if there else time.monotonic() + AWAY_SECONDS
+
+
+def is_stopped(base_url: str) -> bool:
+    """Whether nothing listens at the gateway's address: connections are refused.
+
+    One that hangs, or can't be reached, may still be at what it was asked. Raises
+    nothing.
+    """
+    url = urlsplit(base_url)
+    port = url.port or (443 if url.scheme == "https" else 80)
+    try:
+        address = url.hostname or "", port
+        with contextlib.closing(
+            socket.create_connection(address, PROBE_SECONDS, all_errors=True)
+        ):
+            return False
+    except OSError:
+        return False
+    except ExceptionGroup as errors:
+        return all(
+            isinstance(each, ConnectionRefusedError) for each in errors.exceptions
+        )

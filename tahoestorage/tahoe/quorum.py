@@ -93,6 +93,26 @@ class Quorum:
         facts = self._facts(servers, label, monotonic_now())
         return not Availability.of(servers, facts, self._rules).missing
 
+    def objection(self, label: str) -> str | None:
+        """Return what tells against changes in the place of another gateway, if any.
+
+        It must show its servers, and be connected to none but those that the root's
+        record has: what was written to others, that other gateway would not find.
+        Raises what ``require`` raises.
+        """
+        servers = self._list.look(self._gateway)
+        if servers is None:
+            return "it does not show its storage servers"
+        known = self._facts(servers, label, monotonic_now()).servers
+        others = sum(server.connected and server.id not in known for server in servers)
+        if others:
+            return (
+                f"it is connected to {others} storage servers that are not on record "
+                "with the root directory"
+            )
+        self.require(label)
+        return None
+
     def prepare(
         self,
         label: str,

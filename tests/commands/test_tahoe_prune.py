@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from pytest_django.fixtures import Settings
 
+from tahoestorage.cache import WriteLock
 from tahoestorage.cache.entrycache import EntryCache
 from tahoestorage.care import pruner
 from tahoestorage.exceptions import GatewayTimeout
@@ -231,10 +231,7 @@ def test_after_an_unclear_response_the_lock_is_kept_and_the_servers_are_asked_fo
     """The gateway may still be writing, and a server may just have gone."""
     seen: list[object] = []
 
-    class Lock(contextlib.AbstractContextManager["Lock"]):
-        def renew(self) -> None:
-            pass
-
+    class Lock(WriteLock):
         def __exit__(self, kind: object, *more: object) -> None:
             seen.append(kind)
 
