@@ -8,6 +8,11 @@
 A directory of a grid is one file, which each new name rewrites: it should stay small.
 And each directory costs a request when it is made: there should be few. So there are
 just as many as are needed for the number of files that is expected.
+
+S3 and Google Cloud Storage have no directories, and spread a bucket's load by how its
+keys begin. There ``hash_first`` puts the hash before the prefix::
+
+    file = models.FileField(upload_to=HashedPath("attachments", hash_first=True))
 """
 
 from __future__ import annotations
@@ -60,29 +65,43 @@ class HashedPath:
     files or more share one, on average. With twice the files there are twice the names.
     Directories use lower-case letters and digits, so that all stores can have them.
 
-    Migrations write it as it was made. Another ``prefix`` or number counts for new
-    files only: those that are stored keep their names. Raises SuspiciousFileOperation
-    for a prefix that leads out of the store, and ValueError for no number of files.
+    With ``hash_first`` the prefix comes after that directory: ``3f/attachments/a.pdf``.
+    So keys of an object store begin with the hash, unless the storage has a
+    ``location``, and can't be listed by the prefix any more. A grid gains nothing by
+    it, and gets twice the directories.
+
+    Migrations write it as it was made. Another ``prefix``, number or order counts for
+    new files only: those that are stored keep their names. Raises
+    SuspiciousFileOperation for a prefix that leads out of the store, and ValueError for
+    no number of files.
     """
 
-    def __init__(self, prefix: str = "", *, files: int = FILES) -> None:
+    def __init__(
+        self, prefix: str = "", *, files: int = FILES, hash_first: bool = False
+    ) -> None:
         if prefix.strip("/"):
             validate_file_name(prefix.strip("/"), allow_relative_path=True)
         if files < 1:
             raise ValueError(f"files is {files}; expected 1 or more")
         self.prefix = prefix.strip("/")
         self.files = files
+        self.hash_first = hash_first
 
     def __call__(self, instance: Any, filename: str) -> str:
         """Return the name of a file of ``instance``, a row of any model."""
         row = secrets.token_hex(16) if instance.pk is None else instance.pk
         directory = hashed_directory(f"{row}/{filename}", self.files)
-        return "/".join(part for part in (self.prefix, directory, filename) if part)
+        above = self.prefix, directory
+        parts = (*(reversed(above) if self.hash_first else above), filename)
+        return "/".join(part for part in parts if part)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, HashedPath):
             return NotImplemented
-        return (self.prefix, self.files) == (other.prefix, other.files)
+        return self._values() == other._values()
 
     def __hash__(self) -> int:
-        return hash((self.prefix, self.files))
+        return hash(self._values())
+
+    def _values(self) -> tuple[str, int, bool]:
+        return self.prefix, self.files, self.hash_first

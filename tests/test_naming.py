@@ -63,6 +63,31 @@ def test_where_a_file_goes_is_the_same_in_every_release() -> None:
     assert hashed_directory("a key") == "8f"
 
 
+def test_keys_of_an_object_store_begin_with_the_hash_if_told() -> None:
+    first = HashedPath("a/b", hash_first=True)
+
+    names = [first(SimpleNamespace(pk=n), "c.txt") for n in range(50_000)]
+
+    assert names[7] == "b4/a/b/c.txt"
+    assert all(name.endswith("/a/b/c.txt") for name in names)
+    # Half of the files that are expected: each beginning has its share of them.
+    begun = Counter(name.partition("/")[0] for name in names)
+    assert len(begun) == 256
+    assert max(begun.values()) <= 256
+    few = HashedPath("a", files=100, hash_first=True)
+    assert few(SimpleNamespace(pk=7), "c.txt") == "a/c.txt"
+
+
+def test_migrations_write_the_order_only_where_it_was_given() -> None:
+    usual, first = HashedPath("photos"), HashedPath("photos", hash_first=True)
+
+    assert len({usual, first, HashedPath("photos", hash_first=True)}) == 2
+    written = "tahoestorage.naming.HashedPath('photos')"
+    assert MigrationWriter.serialize(usual)[0] == written
+    written = "tahoestorage.naming.HashedPath('photos', hash_first=True)"
+    assert MigrationWriter.serialize(first)[0] == written
+
+
 def test_migrations_write_it_as_it_was_made() -> None:
     field = FileField(upload_to=HashedPath("photos", files=5_000))
 
