@@ -57,8 +57,9 @@ docs: $(DOCS_ENVIRONMENT)  ## build the documentation as a site, into site/
 	@.venv-docs/bin/mkdocs build --strict --clean
 	@echo "The documentation is in site/index.html."
 
-bench: $(INSTALLED)  ## measure, print a table, and write it as JSON
+bench: $(INSTALLED)  ## measure, print a table, write it as JSON, and draw the plots
 	@$(BIN)/python -m benchmarks
+	@$(BIN)/nox -s plots
 
 compatibility: $(INSTALLED)  ## try all stores there are, and renew docs/compatibility.md
 	@$(BIN)/python -m benchmarks.compatibility
