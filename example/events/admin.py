@@ -1,7 +1,10 @@
+from __future__ import annotations
+
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Field, QuerySet
+from django.forms import Field as FormField
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
@@ -9,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.access import user_of
 from accounts.scoping import OwnTenantAdmin
 from events import organising
+from events.forms import StartField, StartForm, start_input
 from events.models import Event, Part, Session, Speaker
 
 
@@ -19,6 +23,15 @@ class EventAdmin(OwnTenantAdmin):
     list_display = ("name", "starts_at", "place", "published")
     prepopulated_fields: ClassVar = {"slug": ("name",)}
     raw_id_fields = ("owner",)
+    form = StartForm
+
+    def formfield_for_dbfield(
+        self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any
+    ) -> FormField | None:
+        """As in the pages: the admin's two fields lose the time that is there."""
+        if db_field.name == "starts_at":
+            return db_field.formfield(form_class=StartField, widget=start_input())
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: Any = None

@@ -51,8 +51,23 @@ class StartField(forms.DateTimeField):
         return self.kept is not None and text == shown
 
 
+def start_input() -> forms.DateTimeInput:
+    """Return the browsers' own field of a date and a time."""
+    return forms.DateTimeInput({"type": "datetime-local"}, format=LOCAL_TIME)
+
+
 # Django's class takes no type argument at run time.
-class EventForm(forms.ModelForm):  # type: ignore[type-arg]
+class StartForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A form of an event, in the pages and the admin, that keeps its time."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        starts_at: Any = self.fields.get("starts_at")
+        if starts_at is not None:  # Whoever may only see it has no field.
+            starts_at.kept = self.instance.starts_at
+
+
+class EventForm(StartForm):
     """What an event's page says."""
 
     class Meta:
@@ -60,17 +75,13 @@ class EventForm(forms.ModelForm):  # type: ignore[type-arg]
         fields = ("name", "starts_at", "place", "description", "published")
         field_classes: ClassVar = {"starts_at": StartField}
         widgets: ClassVar = {
-            "starts_at": forms.DateTimeInput(
-                {"type": "datetime-local"}, format=LOCAL_TIME
-            ),
+            "starts_at": start_input(),
             "description": forms.Textarea({"rows": 6}),
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.label_suffix = ""
-        starts_at: Any = self.fields["starts_at"]
-        starts_at.kept = self.instance.starts_at
 
 
 # Django's class takes no type argument at run time.
@@ -83,8 +94,9 @@ class PartForm(forms.ModelForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.label_suffix = ""
-        if self.instance.media is None:
-            del self.fields["remove"]
+        remove = self.fields.pop("remove")
+        if self.instance.media is not None:
+            self.fields["remove"] = remove  # After the file that it is about.
 
     @property
     def file(self) -> UploadedFile[bytes] | None:

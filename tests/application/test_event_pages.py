@@ -355,6 +355,35 @@ def test_a_time_that_some_database_or_zone_cannot_tell_is_refused(
 
 
 @pytest.mark.parametrize("hour", [0, 1])
+def test_what_is_not_changed_keeps_its_time_in_the_admin_too(
+    callers: Callers, event: Event, hour: int
+) -> None:
+    user = callers[SUPER_TENANT].user
+    user.time_zone = "Europe/Berlin"
+    user.is_staff = user.is_superuser = True
+    user.save()
+    begins = datetime(2026, 10, 25, hour, 30, 10, 5, tzinfo=UTC)
+    Event.objects.update(starts_at=begins)
+    browser = browser_of(callers, SUPER_TENANT)
+    url = f"/admin/events/event/{event.pk}/change/"
+    fields = {
+        "name": "Launched",
+        "slug": event.slug,
+        "place": "H",
+        "starts_at": "2026-10-25T02:30",
+        "owner": str(event.owner_id),
+    }
+
+    page = browser.get(url).text
+    response = browser.post(url, fields)
+
+    assert f'value="{fields["starts_at"]}"' in page
+    assert response.status_code == 302, response.text
+    found = Event.objects.get()
+    assert (found.name, found.starts_at) == ("Launched", begins)
+
+
+@pytest.mark.parametrize("hour", [0, 1])
 def test_what_is_not_changed_keeps_its_time(
     callers: Callers, event: Event, hour: int
 ) -> None:
