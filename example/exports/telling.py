@@ -10,6 +10,7 @@ from django.core.mail import send_mail
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
@@ -70,8 +71,7 @@ def _text(export: Export) -> str:
     said = format_html(_("The export “{}” is ready."), export.label)
     if (expires := retention.expiry(export)) is not None:
         kept = _("It is kept until {} at least.")
-        said = format_html(
-            "{} {}", said, format_html(kept, f"{timezone.localtime(expires):%Y-%m-%d}")
-        )
+        day = date_format(timezone.localtime(expires), "j M Y")
+        said = format_html("{} {}", said, format_html(kept, day))
     link, text = export.get_absolute_url(), _("Download it")
     return format_html('{} <a href="{}">{}</a>', said, link, text)

@@ -43,7 +43,7 @@ from datetime import timedelta
 from accounts.models import User
 from django.utils import timezone
 from exports.models import Export
-from exports.tasks import KIND
+from exports.starting import KIND
 from exports.importing import KIND as IMPORT
 from jobs.models import Job
 ann, now = User.objects.get(username="ann"), timezone.now()

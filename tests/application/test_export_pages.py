@@ -144,7 +144,7 @@ def test_a_message_tells_the_day_in_its_owners_zone(
 
     page = ann.get("/exports/").content.decode()
 
-    assert "It is kept until 2026-05-04 at least." in page
+    assert "It is kept until 4 May 2026 at least." in page
 
 
 def test_what_is_asked_each_second_takes_few_queries(ann: Client, user: User) -> None:
