@@ -17,6 +17,7 @@ from django.core.files.storage import Storage
 from tahoestorage.backends.cached import Cached
 from tahoestorage.backends.knownfile import open_known
 from tahoestorage.backends.objectstore import ObjectStore
+from tahoestorage.backends.saving import is_ours
 from tahoestorage.backends.storedfile import StoredFile
 from tahoestorage.config.settings import secret_key
 from tahoestorage.entries import Entry
@@ -81,9 +82,11 @@ class Representation:
             raise
 
     def _open(self) -> File[Any]:
-        if self.is_known and self.size is not None and isinstance(self.storage, Cached):
-            return open_known(self.storage, self.name, self.size)
-        return self.storage.open(self.name)
+        storage, size = self.storage, self.size
+        is_known = self.is_known and _opens_as_ours(storage)
+        if is_known and size is not None and isinstance(storage, Cached):
+            return open_known(storage, self.name, size)
+        return storage.open(self.name)
 
     def _check(self, file: File[Any]) -> None:
         if not isinstance(file, StoredFile):
@@ -155,6 +158,12 @@ def known_representation(
     stored = Representation(storage, name, size, etag, modified, is_known=True)
     stored.may_be_packed = _may_be_packed(storage, name)
     return stored
+
+
+def _opens_as_ours(storage: Storage) -> bool:
+    # A subclass's own way to open may decrypt, for one.
+    is_djangos = type(storage).open is Storage.open
+    return is_djangos and is_ours(storage, "_open", "prepare_file")
 
 
 def _may_be_packed(storage: ObjectStore, name: str) -> bool:

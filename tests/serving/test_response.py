@@ -35,6 +35,7 @@ from pytest_django.fixtures import Settings
 
 from tahoestorage.backends.content import body_of
 from tahoestorage.backends.gcs import GCSStorage
+from tahoestorage.backends.s3 import S3Storage
 from tahoestorage.exceptions import (
     DamagedDownload,
     GatewayUnreachable,
@@ -399,6 +400,25 @@ def test_what_others_packed_is_not_cut_to_what_the_site_knows(make_s3: MakeS3) -
     for storage in (make_s3(), make_s3(cache=False), make_s3(gzip=True)):
         response = get(storage, name, **FACTS, size=len(content))
         assert body(response) == content
+
+
+@pytest.mark.parametrize("method", ["open", "_open", "prepare_file"])
+def test_a_subclass_s_own_way_to_open_is_gone_for_what_the_site_knows(
+    make_s3: MakeS3, method: str
+) -> None:
+    opened = []
+
+    def own_way(self: Any, name: str, mode: str = "rb") -> Any:
+        opened.append(name)
+        return getattr(S3Storage, method)(self, name, mode)
+
+    storage = make_s3(type("Sealed", (S3Storage,), {method: own_way}))
+    name = kept(storage)
+
+    response = get(storage, name, **FACTS, size=len(CONTENT))
+
+    assert body(response) == CONTENT
+    assert opened == [name]
 
 
 def test_a_storage_that_keeps_no_times_has_neither_date_nor_etag() -> None:
