@@ -185,12 +185,22 @@ class Preparations:
                 pass
         return Tree(parents, length, files, make)
 
-    def make(self, make: Makes, children: dict[str, Link], label: str) -> Cap:
+    def make(
+        self,
+        make: Makes,
+        children: dict[str, Link],
+        label: str,
+        *,
+        key: DirectoryKey | None = None,
+    ) -> Cap:
         """Make a directory by a key that is made here, where the gateway takes keys.
 
-        It works on one thing at a time, and has that time for other uploads then.
-        Raises what ``make`` raises.
+        It works on one thing at a time, and has that time for other uploads then. With
+        a ``key``, such as that of a prepared path, by that one. Raises what ``make``
+        raises.
         """
+        if key is not None:
+            return make(children, label, key=key)
         if self.is_on:
             key = make_key()
             try:

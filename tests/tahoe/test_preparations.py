@@ -15,7 +15,7 @@ from django.core.files.base import ContentFile
 from tahoestorage.exceptions import NotEnoughServers
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe import marker, preparations
-from tahoestorage.tahoe.caps import Cap
+from tahoestorage.tahoe.caps import Cap, literal_cap
 from tahoestorage.tahoe.children import Link
 from tahoestorage.tahoe.directorykeys import make_key
 from tahoestorage.tahoe.gateway import Gateway
@@ -191,6 +191,26 @@ def test_somebody_else_makes_some_of_it_meanwhile(
         assert saved.result() == DEEP
     assert read(afresh, DEEP) == LONG
     assert read(afresh, "a/b/theirs") == LONG * 2
+
+
+def test_files_that_are_linked_together_there_meanwhile_take_what_was_prepared(
+    far: TahoeStorage, proxy: Proxy, afresh: TahoeStorage
+) -> None:
+    may_end = threading.Event()
+    rule = proxy.rule(is_upload, Hold(may_end))
+    caps = dict.fromkeys(["a/b/c/d/1", "a/b/c/d/2"], literal_cap(b"short"))
+    with ThreadPoolExecutor(1) as pool:
+        saved = pool.submit(far.save, DEEP, ContentFile(LONG))
+        try:
+            assert rule.reached.wait(60)
+            assert far.link_together(caps) == {}
+        finally:
+            may_end.set()
+        assert saved.result() == DEEP
+    # Three were prepared, and the innermost one is made with the two files.
+    assert count(proxy, is_making, is_link) == [4, 2]
+    assert read(afresh, DEEP) == LONG
+    assert [read(afresh, name) for name in caps] == [b"short", b"short"]
 
 
 def test_what_was_prepared_is_handed_out_once(storage: TahoeStorage) -> None:
