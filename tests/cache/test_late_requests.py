@@ -9,6 +9,7 @@ from typing import TypeVar
 import pytest
 import redis
 
+from tahoestorage.cache import redislocks
 from tahoestorage.cache.errors import RedisUnusable
 from tahoestorage.cache.locks import WriteLock
 from tahoestorage.cache.redislocks import (
@@ -69,8 +70,11 @@ class Locks:
 
 
 @pytest.fixture
-def locks(redis_server: RedisServer) -> Iterator[Locks]:
-    """The lock of a new directory."""
+def locks(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Locks]:
+    """The lock of a new directory, for which nobody waits: it is free, or all fails."""
+    monkeypatch.setattr(redislocks, "PATIENCE", 0)
     with redis_server.client() as client:
         yield Locks(client)
 
