@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
+import ipaddress
 import socket
 import threading
 import time
@@ -79,20 +80,39 @@ class Presence:
 def is_stopped(base_url: str) -> bool:
     """Whether nothing listens at the gateway's address: connections are refused.
 
-    One that hangs, or can't be reached, may still be at what it was asked. Raises
-    nothing.
+    One that hangs, or can't be reached, may still be at what it was asked. An address
+    of loopback that this host does not have, as ``::1`` without IPv6, can't be its.
+    Raises nothing.
     """
     url = urlsplit(base_url)
     port = url.port or (443 if url.scheme == "https" else 80)
     try:
-        address = url.hostname or "", port
-        with contextlib.closing(
-            socket.create_connection(address, PROBE_SECONDS, all_errors=True)
-        ):
-            return False
+        found = socket.getaddrinfo(url.hostname or "", port, type=socket.SOCK_STREAM)
     except OSError:
         return False
-    except ExceptionGroup as errors:
-        return all(
-            isinstance(each, ConnectionRefusedError) for each in errors.exceptions
-        )
+    refused = False
+    for family, _, _, _, address in found:
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.settimeout(PROBE_SECONDS)
+                probe.connect(address)
+        except ConnectionRefusedError:
+            refused = True
+        except OSError:
+            if not _is_missing_loopback(family, str(address[0])):
+                return False
+        else:
+            return False
+    return refused
+
+
+def _is_missing_loopback(family: int, address: str) -> bool:
+    # An error to connect may mean less, as that no port is left for another connection.
+    if not ipaddress.ip_address(address).is_loopback:
+        return False
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((address, 0))
+    except OSError as error:
+        return error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+    return False
