@@ -39,7 +39,7 @@ from tahoestorage.tahoe.publicurls import public_url
 from tahoestorage.tahoe.serverlist import monotonic_now
 from tahoestorage.tahoe.uploads import UploadBody
 
-_WAY_OF_A_SAVE = ("save", "_save", "upload", "link")
+_WAY_OF_A_SAVE = ("save", "_save", "upload", "link", "get_available_name")
 
 
 class PrefetchedDirectories(NamedTuple):
@@ -272,7 +272,7 @@ class TahoeStorage(Saving, Configured):
     def _save_all(
         self, pairs: Iterable[tuple[str, Any]], sender: Sender
     ) -> Iterator[str]:
-        # A subclass's own way to save a file is gone for each of them.
+        # A subclass's own way to save a file, or to name it, is gone for each of them.
         if not is_ours(self, *_WAY_OF_A_SAVE):
             return super()._save_all(pairs, sender)
         return ManyLinks(self).save_all(pairs, sender)

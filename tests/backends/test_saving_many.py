@@ -186,6 +186,23 @@ def test_a_subclass_s_own_way_to_save_is_gone(make: Make) -> None:
     assert Counting.count == 3
 
 
+def test_names_that_a_subclass_gives_are_those_it_gives_for_save(make: Make) -> None:
+    kind = type(make())
+
+    class Flat(kind):  # type: ignore[misc,valid-type]
+        def get_available_name(self, name: str, max_length: int | None = None) -> str:
+            flat = name.replace("/", "-")
+            return str(super().get_available_name(flat, max_length))
+
+    storage = make()
+    storage.__class__ = Flat
+    # A file has the name that the directory of the others would have.
+    storage.save("a.pdf", ContentFile(LONG))
+    saved = list(storage.save_many(pairs(["a.pdf/1.png", "a.pdf/2.png"])))
+    assert saved == ["a.pdf-1.png", "a.pdf-2.png"]
+    assert read(make(cache=False), saved[1]) == LONG + b"a.pdf/2.png"
+
+
 @pytest.mark.parametrize("jobs", [0, -1])
 def test_jobs_are_at_least_one(make: Make, jobs: int) -> None:
     with pytest.raises(ValueError, match="expected 1 or more"):
