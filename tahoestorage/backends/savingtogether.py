@@ -56,7 +56,7 @@ def save_together(
     or as were linked before it, ``MOST`` at most. But none waits for much longer than
     ``SECONDS`` and one change. Raises NotAllSaved after the first error: what was under
     way is ended first, and what can be linked is. So it is before an error of ``pairs``
-    is raised.
+    is raised, which is NotAllSaved's cause where there are both.
     """
     source, is_ended = enumerate(pairs), False
     failure: Exception | None = None
@@ -96,7 +96,11 @@ def save_together(
         elif not is_ended:
             sender.wait(goes_on)
     if errors:
-        raise not_all_saved(errors, saved)
+        not_saved = not_all_saved(errors, saved)
+        if failure is not None:
+            # Those of files stand in ``errors``; this one stands nowhere else.
+            not_saved.__cause__ = failure
+        raise not_saved
     if failure is not None:
         raise failure
 

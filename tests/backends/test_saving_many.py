@@ -399,6 +399,26 @@ def test_what_came_before_an_error_of_the_pairs_is_safe(
     assert len(make_storage(cache=False).listdir("dir")[1]) == 5
 
 
+def test_an_error_of_the_pairs_beside_one_of_an_upload_is_its_cause(
+    storage: TahoeStorage,
+) -> None:
+    have_failed = threading.Event()
+    names = numbered(2)
+
+    def some() -> Iterator[tuple[str, File[Any]]]:
+        yield from pairs(names[:1])
+        # It fails after the pairs have.
+        yield names[1], broken(lambda: have_failed.wait(120))
+        have_failed.set()
+        raise LookupError("no more")
+
+    yielded: list[str] = []
+    with pytest.raises(NotAllSaved, match="the disk is gone") as info:
+        yielded.extend(storage.save_many(some()))
+    assert yielded == names[:1]
+    assert repr(info.value.__cause__) == "LookupError('no more')"
+
+
 def test_a_large_directory_is_written_once_for_many(
     far: TahoeStorage, proxy: Proxy
 ) -> None:
