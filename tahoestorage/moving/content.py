@@ -14,6 +14,9 @@ from tahoestorage.moving.throttle import Throttle
 
 BLAKE2 = "blake2b"
 
+_CLOSED = io.BytesIO()
+_CLOSED.close()
+
 
 def _made_by(algorithm: str) -> Callable[[], Hasher]:
     return lambda: digests.hasher(algorithm)
@@ -37,10 +40,9 @@ class Content:
     A store that reads it never stores less than the whole file: where ``size`` (bytes)
     is given, SourceChanged is raised before the last byte is returned if there are more
     or fewer, and ``check`` is called then, which may raise too. Without ``size`` it is
-    read once, from its start. The caller closes the file itself.
+    read once, from its start. `close` closes the file and lets go of it: then
+    ``digest`` and ``count`` are left.
     """
-
-    closed = False
 
     def __init__(
         self,
@@ -136,8 +138,14 @@ class Content:
         if self._check is not None:
             self._check()
 
+    @property
+    def closed(self) -> bool:
+        return self._file is _CLOSED
+
     def close(self) -> None:
-        """Do nothing: whoever opened the file closes it."""
+        # Some files keep their content though they are closed.
+        file, self._file = self._file, _CLOSED
+        file.close()
 
 
 def hasher(algorithm: str) -> Hasher | None:

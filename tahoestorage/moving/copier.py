@@ -166,10 +166,10 @@ class Copier:
         return not _is_older(there, stat)
 
     def _send(self, name: str, stat: Stat, *, replace: bool) -> Content:
-        with contextlib.closing(self.source.open(name)) as file:
-            check = self.source.settled(name, stat)
-            size = None if self.source.packs else stat.size
-            content = Content(file, self.throttle, size, check)
+        check = self.source.settled(name, stat)
+        size = None if self.source.packs else stat.size
+        content = Content(self.source.open(name), self.throttle, size, check)
+        with contextlib.closing(content):
             whole: Any = content
             self.target.write(name, File(whole, name), replace=replace)
         return content
@@ -186,20 +186,17 @@ class Copier:
         return False
 
     def _digest(self, store: Store, name: str) -> bytes:
-        with contextlib.closing(store.open(name)) as file:
-            return self._read(Content(file, self.throttle))
+        return self._read(Content(store.open(name), self.throttle))
 
     def _peek(self, store: Store, name: str, algorithm: str = BLAKE2) -> bytes:
         """Return the digest of a content, read to compare it, and not as progress."""
-        with contextlib.closing(store.open(name)) as file:
-            content = Content(
-                file, self.throttle, hashed_by=hasher(algorithm), counted=False
-            )
-            return self._read(content)
+        file, by = store.open(name), hasher(algorithm)
+        return self._read(Content(file, self.throttle, hashed_by=by, counted=False))
 
     def _read(self, content: Content) -> bytes:
-        while content.read(self.throttle.block):
-            pass
+        with contextlib.closing(content):
+            while content.read(self.throttle.block):
+                pass
         return content.digest
 
 

@@ -176,6 +176,8 @@ class Grid(Store):
         queue = self._replacing if replace else self._queue
         with queue.announced("/".join(path)) as link:
             cap = self.storage.upload(name, body_of(content))
+            # Hundreds may wait for their link, and some sources keep it in memory.
+            content.close()
             with resting():
                 link(cap)
 

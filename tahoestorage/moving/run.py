@@ -28,7 +28,7 @@ from tahoestorage.progress import Progress
 
 RESTING = 248
 """So many files that were uploaded to a grid may wait to be linked together, so that
-others are uploaded while ``linkqueue.MOST`` are linked. They are still open."""
+others are uploaded while ``linkqueue.MOST`` are linked. Their sources are closed."""
 
 
 @dataclass(frozen=True)
@@ -209,6 +209,7 @@ class Run:
         jobs = max(self._plan.jobs - at_once, 1)
         rest = 0
         if isinstance(self._plan.target, Grid):
+            # Each may link in a directory of its own, by a connection of its own.
             most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
             rest = RESTING if most < 0 else min(RESTING, most // 4)
         return WorkerThreads(jobs, self._throttle.stop, rest=rest)

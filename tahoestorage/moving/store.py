@@ -280,7 +280,8 @@ class Store:
     def write(self, name: str, content: File[Any], *, replace: bool) -> None:
         """Store the content under exactly this name, all of it or nothing.
 
-        Raises NameTaken where there is a file of the name, unless with ``replace``.
+        Raises NameTaken where there is a file of the name, unless with ``replace``. The
+        content may be closed once all of it was sent.
         """
         with tempfile.SpooledTemporaryFile(BLOCK) as spooled:
             # A save that reads from elsewhere may fail half way, and leave a half.

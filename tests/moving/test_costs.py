@@ -7,14 +7,20 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.core.files.base import File
+from django.core.files.storage import FileSystemStorage
 
 from tahoestorage.moving import linkqueue
 from tahoestorage.moving.pool import WorkerThreads
 from tahoestorage.moving.space import Spread
 from tahoestorage.moving.throttle import Throttle
+from tahoestorage.storage import TahoeStorage
+from tahoestorage.tahoe.caps import Cap
 from tahoestorage.testing.grid import LocalGrid
 from tests.conftest import requests_sent
 from tests.support.bucket import Bucket
@@ -103,6 +109,32 @@ def test_what_has_changed_in_one_directory_is_replaced_by_few_changes(
     assert requests.verbs.count("PUT") == 60
     assert len(requests) - 60 <= 15
     assert contents(here) == contents(there)
+
+
+def test_a_source_is_closed_while_its_file_waits_to_be_linked(
+    tmp_path: Path, storage: TahoeStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Noting(FileSystemStorage):
+        def open(self, name: str, mode: str = "rb") -> File[Any]:
+            opened[name] = super().open(name, mode)
+            return opened[name]
+
+    opened: dict[str, File[Any]] = {}
+    were_closed: dict[str, bool] = {}
+    link_together = storage.link_together
+
+    def link(caps: Mapping[str, Cap], **options: Any) -> Mapping[str, Exception]:
+        were_closed.update({name: opened[name].closed for name in caps})
+        return link_together(caps, **options)
+
+    monkeypatch.setattr(storage, "link_together", link)
+    here = Noting(tmp_path / "from")
+    names = [f"dir/{n}" for n in range(9)]
+    fill(here, {name: name.encode() * 100 for name in names})
+
+    assert moved(here, storage).summary.status == "done"
+
+    assert were_closed == dict.fromkeys(names, True)
 
 
 def test_what_is_looked_at_once_more_is_then_replaced_by_itself(add: Add) -> None:

@@ -7,6 +7,7 @@ import fcntl
 import io
 import os
 import time
+import weakref
 from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Any
@@ -678,6 +679,25 @@ def test_content_can_be_sent_again_and_is_hashed_once() -> None:
     assert content.count == 10
     with pytest.raises(io.UnsupportedOperation):
         other.seek(0)
+
+
+def test_content_that_is_closed_keeps_its_digest_and_not_the_file() -> None:
+    class Kept(io.BytesIO):
+        def close(self) -> None:
+            # As Django's ContentFile, which stays in memory.
+            pass
+
+    file = Kept(b"0123456789")
+    content, kept = Content(file, Throttle()), weakref.ref(file)
+    content.read()
+    digest = content.digest
+    del file
+    content.close()
+    assert kept() is None
+    assert (content.digest, content.count) == (digest, 10)
+    assert content.closed
+    with pytest.raises(ValueError, match="closed"):
+        content.read(1)
 
 
 # What other hosts do
