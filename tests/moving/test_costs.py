@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from tahoestorage.moving.throttle import Throttle
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.testing.grid import LocalGrid
-from tests.conftest import requests_sent
+from tests.conftest import Requests, requests_sent
 from tests.support.bucket import Bucket
 from tests.support.moves import (
     PATIENCE,
@@ -33,6 +34,7 @@ from tests.support.moves import (
     fill,
     moved,
     overwrite,
+    wait_until,
 )
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
@@ -78,19 +80,38 @@ def test_what_is_unchanged_costs_a_listing_of_each_directory(add: Add) -> None:
     assert requests.verbs == ["GET"] * 4
 
 
+@contextlib.contextmanager
+def links_wait_for_uploads(
+    monkeypatch: pytest.MonkeyPatch, count: int
+) -> Iterator[Requests]:
+    """Record requests; no link is made before so many files are uploaded.
+
+    So there are two changes at most: who waited for the first is served by the second.
+    """
+    link_together = TahoeStorage.link_together
+    monkeypatch.setattr(linkqueue, "LINGER_SECONDS", PATIENCE)
+
+    def link(*arguments: Any, **options: Any) -> Mapping[str, Exception]:
+        wait_until(lambda: requests.verbs.count("PUT") >= count)
+        return link_together(*arguments, **options)
+
+    monkeypatch.setattr(TahoeStorage, "link_together", link)
+    with requests_sent() as requests:
+        yield requests
+
+
 def test_files_of_one_directory_are_linked_by_few_changes(
     add: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(add("from", "disk"), {f"dir/{n}": b"%d " % n * 100 for n in range(60)})
     add("to", "grid")
-    monkeypatch.setattr(linkqueue, "LINGER_SECONDS", PATIENCE)
 
-    with requests_sent() as requests:
+    with links_wait_for_uploads(monkeypatch, 60) as requests:
         assert copy("from", "to", "--json").counts == {"copied": 60}
 
     assert requests.verbs.count("PUT") == 60
-    # The directory is made with those that are linked first.
-    assert len(requests) - 60 <= 15
+    # The directory is made with those that are linked first, and then linked itself.
+    assert requests.verbs.count("POST") <= 3
 
 
 def test_what_has_changed_in_one_directory_is_replaced_by_few_changes(
@@ -101,13 +122,12 @@ def test_what_has_changed_in_one_directory_is_replaced_by_few_changes(
     copy("from", "to")
     for n in range(60):
         overwrite(here, f"dir/{n}", b"%d is another one " % n * 100)
-    monkeypatch.setattr(linkqueue, "LINGER_SECONDS", PATIENCE)
 
-    with requests_sent() as requests:
+    with links_wait_for_uploads(monkeypatch, 60) as requests:
         assert copy("from", "to", "--json").counts == {"copied": 60}
 
     assert requests.verbs.count("PUT") == 60
-    assert len(requests) - 60 <= 15
+    assert requests.verbs.count("POST") <= 2
     assert contents(here) == contents(there)
 
 
