@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -35,12 +36,12 @@ class WriteLock:
     def renew(self) -> None:
         """Hold it for the whole time again. To be called before each request."""
 
-    def unclear(self) -> frozenset[str]:
+    def unclear(self) -> Mapping[str, float]:
         """Return the gateways that may still unlink or replace something, by ``note``.
 
-        Empty where nobody shares the lock.
+        Each with the seconds since it was noted. Empty where nobody shares the lock.
         """
-        return frozenset()
+        return {}
 
     def note(self, gateway: str) -> None:
         """Note that a gateway is about to unlink or replace something.

@@ -6,7 +6,7 @@ import contextlib
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 from weakref import WeakValueDictionary
@@ -22,8 +22,9 @@ LOCKS = b"tahoestorage:locks"
 OLD_VERSION_LOCK = "tahoestorage:lock:"
 NEXT = "tahoestorage:next:"
 UNCLEAR = "tahoestorage:unclear:"
-"""Before a lock's name: the gateways that may still unlink or replace something. As the
-hash, it has no end, so that a Redis keeps it that drops only what has one."""
+"""Before a lock's name: the gateways that may still unlink or replace something, each
+with when that was noted. As the hash, it has no end, so that a Redis keeps it that
+drops only what has one."""
 NOTHING = b"tahoestorage:nothing"
 """Nothing is ever kept there."""
 # For as long somebody who waits keeps his place as the next one.
@@ -83,17 +84,17 @@ return hold()
 _RELEASE = f"""{_HOLDER}
 if holder() ~= token then return 0 end
 redis.call('DEL', KEYS[2])
-redis.call('SREM', KEYS[5], ARGV[3])
+redis.call('ZREM', KEYS[5], ARGV[3])
 return redis.call('HDEL', KEYS[1], name)
 """
 _NOTE = f"""{_HOLDER}
 if holder() ~= token then return 0 end
-redis.call('SADD', KEYS[5], ARGV[3])
+redis.call('ZADD', KEYS[5], string.format('%.0f', now), ARGV[3])
 return 1
 """
 _FORGIVE = f"""{_HOLDER}
 if holder() ~= token then return 0 end
-redis.call('SREM', KEYS[5], ARGV[3])
+redis.call('ZREM', KEYS[5], ARGV[3])
 return 1
 """
 
@@ -127,10 +128,14 @@ class RedisLocks:
         """
         return self._call(self._release, name, token, answered)
 
-    def unclear(self, name: str) -> frozenset[str]:
-        """Return the gateways of which ``note`` was the last."""
-        found: Any = self._client.smembers(UNCLEAR + name)
-        return frozenset(bytes(each).decode() for each in found)
+    def unclear(self, name: str) -> dict[str, float]:
+        """Return the gateways of which ``note`` was the last, and seconds since."""
+        found: Any = self._client.zrange(UNCLEAR + name, 0, -1, withscores=True)
+        if not found:
+            return {}
+        clock: Any = self._client.time()
+        now = clock[0] + clock[1] / 1e6
+        return {bytes(each).decode(): now - at / 1000 for each, at in found}
 
     def note(self, name: str, token: str, gateway: str) -> bool:
         """Note a gateway that may unlink or replace; False if it is not our lock."""
@@ -273,13 +278,13 @@ class RedisWriteLock(WriteLock):
                     daemon=True,
                 ).start()
 
-    def unclear(self) -> frozenset[str]:
+    def unclear(self) -> Mapping[str, float]:
         if self._held:
             try:
                 return self._ask(lambda locks: locks.unclear(self._key[0]))
             except RedisUnusable:
                 self._held, self.lost = False, True
-        return frozenset()
+        return {}
 
     def note(self, gateway: str) -> None:
         self._tell(lambda locks: locks.note(*self._key, gateway))

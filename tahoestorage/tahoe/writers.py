@@ -10,7 +10,8 @@ carry it out later, in no time known. A late link is refused if the name is take
 then; a late deletion or replacement would undo what was saved through another gateway.
 So those are noted with the lock before they are sent, and until the response nobody
 changes that directory through another gateway, unless the one that was sent it has
-stopped.
+stopped. Of one that is not in ``base_url`` nobody can see that: it was taken out, or is
+of another host's loopback, or of this one's before a boot. It is waited for some days.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import functools
 import hashlib
 import ipaddress
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -43,6 +44,10 @@ from tahoestorage.tahoe.serverlist import server_list
 
 P = ParamSpec("P")
 T = TypeVar("T")
+UNKNOWN_DAYS = 7
+"""How long all but the first wait for a gateway that is not in ``base_url``: longer
+than a host or a container is likely to be left frozen."""
+UNKNOWN_SECONDS = UNKNOWN_DAYS * 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,7 +113,7 @@ class DirectoryWriters:
         """
         if not shared or len(self._all) == 1:
             return self.first
-        unclear = frozenset[str]() if lock is None else lock.unclear()
+        unclear = {} if lock is None else lock.unclear()
         if lock is not None and not lock.is_shared:
             return self.first
         failure: StoreError | None = None
@@ -148,22 +153,29 @@ class DirectoryWriters:
         return None
 
     def _may_be_undone(
-        self, writer: DirectoryWriter, unclear: frozenset[str], lock: WriteLock | None
+        self,
+        writer: DirectoryWriter,
+        unclear: Mapping[str, float],
+        lock: WriteLock | None,
     ) -> str | None:
         """Return why what a gateway writes could be undone by another's late request.
 
         ``unclear`` is what the lock has noted.
         """
         known = {each.id: each for each in self._all.values()}
-        for id in unclear - {writer.id}:
+        for id, seconds in unclear.items():
+            if id == writer.id:
+                continue
             other = known.get(id)
             if other is None:
                 # Sites with gateways of their own for each host have no others at all.
-                if writer is self.first:
+                # It stays noted, for hosts that do know it.
+                if writer is self.first or seconds > UNKNOWN_SECONDS:
                     continue
                 return (
                     "a gateway that is not in base_url may still be at a deletion or a "
-                    "replacement there"
+                    f"replacement there; for {UNKNOWN_DAYS} days only the first one "
+                    "changes that directory"
                 )
             where = other.gateway.base_url
             if not is_stopped(where):

@@ -15,6 +15,7 @@ from tahoestorage.cache.locks import WriteLock
 from tahoestorage.cache.redislocks import (
     LOCKS,
     OLD_VERSION_LOCK,
+    UNCLEAR,
     LockQueues,
     RedisLocks,
     RedisWriteLock,
@@ -64,9 +65,17 @@ class Locks:
 
     def unclear(self, host: int) -> set[str]:
         """Return which gateways may still delete something."""
+        return set(self.ages(host))
+
+    def ages(self, host: int) -> dict[str, float]:
+        """Return them with the seconds since they were noted."""
         with self.of(host) as lock:
             assert lock.is_shared
-            return set(lock.unclear())
+            return dict(lock.unclear())
+
+    def let_hours_pass(self, hours: int, through: str) -> None:
+        """As if a gateway had been noted so many hours ago."""
+        self._client.zincrby(UNCLEAR + self._name, -hours * HOUR * 1000, through)
 
 
 @pytest.fixture
@@ -90,7 +99,19 @@ def test_who_may_still_delete_is_known_until_he_answers(locks: Locks) -> None:
     assert locks.unclear(0) == {"two"}
     with locks.of(1) as lock:
         lock.forgive("two")
-        assert lock.unclear() == set()
+        assert not lock.unclear()
+
+
+def test_it_is_known_since_when_a_gateway_may_be_at_its_last_deletion(
+    locks: Locks,
+) -> None:
+    for through in ("one", "two"):
+        locks.delete(0, through, answered=False)
+        locks.let_hours_pass(2, through)
+    locks.delete(1, "two", answered=False)
+    ages = locks.ages(0)
+    assert 2 * HOUR <= ages["one"] < 3 * HOUR
+    assert 0 <= ages["two"] < HOUR
 
 
 def test_whoever_only_held_the_lock_has_answered_nothing(locks: Locks) -> None:
@@ -115,4 +136,4 @@ def test_a_lock_that_nobody_shares_tells_nothing() -> None:
         lock.note("one")
         lock.forgive("two")
         lock.answered("one")
-        assert (lock.unclear(), lock.is_shared, lock.takes) == (frozenset(), False, 0)
+        assert (lock.unclear(), lock.is_shared, lock.takes) == ({}, False, 0)

@@ -248,19 +248,33 @@ def end_locks(server: RedisServer) -> None:
         client.delete(LOCKS, *client.scan_iter(match="tahoestorage:lock:*"))
 
 
-def unclear(make: Make, redis_server: RedisServer) -> int:
-    """Return how many gateways may still be at "dir"."""
+def unclear_key(make: Make) -> str:
+    """Return where the Redis keeps which gateways may still be at "dir"."""
     directory = make().directories.fetch(("dir",), None, make().directories.gateways)
-    name = directory.directory.namespace.key(b"turn").hex()
+    return UNCLEAR + directory.directory.namespace.key(b"turn").hex()
+
+
+def unclear(make: Make, redis_server: RedisServer) -> int:
+    """Return how many they are."""
     with contextlib.closing(redis_server.client()) as client:
-        return int(client.scard(UNCLEAR + name))
+        return int(client.zcard(unclear_key(make)))
+
+
+def let_days_pass(make: Make, redis_server: RedisServer, days: int) -> None:
+    """As if what is noted of "dir" had been noted so many days ago."""
+    key = unclear_key(make)
+    with contextlib.closing(redis_server.client()) as client:
+        noted: Any = client.zrange(key, 0, -1)
+        for each in noted:
+            client.zincrby(key, -days * 24 * 3600 * 1000, each)
 
 
 @pytest.mark.usefixtures("late")
 def test_where_a_deletion_may_be_late_nothing_is_saved_through_another(
     make: Make, proxies: list[Proxy], redis_server: RedisServer
 ) -> None:
-    """It would delete what was saved meanwhile."""
+    """It would delete what was saved meanwhile, however long ago it was asked."""
+    let_days_pass(make, redis_server, 1000)
     storage = make()
     with pytest.raises(GatewayUnreachable, match="may still be at a deletion") as said:
         save(storage, "dir/b", LONG)
@@ -301,6 +315,30 @@ def test_a_site_that_no_longer_names_it_does_not_wait_for_it(
 ) -> None:
     storage = make(base_url=proxies[1].url)
     assert save(storage, "dir/b", LONG) == "dir/b"
+
+
+@pytest.mark.usefixtures("late")
+def test_a_gateway_that_nobody_names_any_more_is_waited_for_some_days(
+    make: Make,
+    proxies: list[Proxy],
+    redis_server: RedisServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As one on loopback before its host was booted, which nobody can ask."""
+    monkeypatch.setattr(writers, "_this_network", lambda: "after a boot")
+    proxies[0].clear()
+    assert save(make(), "dir/b", LONG) == "dir/b"
+    away(proxies[0])
+    for days in (0, 6):
+        let_days_pass(make, redis_server, days)
+        with pytest.raises(GatewayUnreachable, match="that is not in base_url may"):
+            save(make(), "dir/c", LONG)
+    assert changes(proxies[1]) == 0
+    let_days_pass(make, redis_server, 2)
+    assert save(make(), "dir/c", LONG) == "dir/c"
+    assert changes(proxies[1]) == 1
+    # Other hosts may know it.
+    assert unclear(make, redis_server) == 1
 
 
 @pytest.mark.parametrize("many", [False, True], ids=["one", "many"])
