@@ -51,7 +51,7 @@ def upload_with_cuts(browser: Browser, address: str, file: Path) -> Outcome:
     quarter; then the site is away until the page was reloaded, and the file is chosen
     again.
     """
-    size, outcome = file.stat().st_size, Outcome()
+    size, outcome, is_away = file.stat().st_size, Outcome(), threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
 
@@ -60,6 +60,7 @@ def upload_with_cuts(browser: Browser, address: str, file: Path) -> Outcome:
             relay.target = nobody
             # None that the browser still has leads to the site.
             relay.hang_up()
+            is_away.set()
 
     relay = Relay(address, after_cut)
     with relay, browser.new_context(base_url=relay.url) as context:
@@ -79,7 +80,7 @@ def upload_with_cuts(browser: Browser, address: str, file: Path) -> Outcome:
         choose.set_input_files(file)
         item = page.get_by_role("region", name="Uploads").get_by_role("listitem")
         expect(item).to_contain_text("The connection is lost", timeout=PATIENCE)
-        while relay.made < 2:
+        while not is_away.is_set():
             page.wait_for_timeout(100)
         item.get_by_role("button", name=re.compile("Pause")).click()
         relay.target = address
