@@ -6,8 +6,11 @@ the upload: a request, a job, or the sweep. Nobody has to come back for that.
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import PurePosixPath
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
@@ -17,7 +20,7 @@ from events.access import Access
 from events.models import Arrival, Event, Part, Session, Speaker
 from objects import storing
 from objects.models import Version
-from objects.pictures import BadPicture, check_picture
+from objects.pictures import BadPicture, check_picture, check_size
 from pages.kinds import PICTURES
 from uploads.purposes import Purpose, Unfit
 
@@ -85,11 +88,16 @@ class ForEvents(Purpose):
         arrival = _arrival(version)
         if arrival is None or KINDS[arrival.kind] is not Speaker:
             return
-        with version.storage.open(version.key) as file:
-            try:
-                check_picture(file, version.size or 0)
-            except BadPicture as error:
-                raise Unfit(str(error)) from None
+        size = version.size or 0
+        try:
+            check_size(size)
+            with tempfile.TemporaryFile(dir=settings.FILE_UPLOAD_TEMP_DIR) as copy:
+                # A copy: the check takes an error of the store for one of the picture.
+                with version.storage.open(version.key) as file:
+                    shutil.copyfileobj(file, copy)
+                check_picture(copy, size)
+        except BadPicture as error:
+            raise Unfit(str(error)) from None
 
     def check(self, version: Version) -> None:
         arrival = _arrival(version)

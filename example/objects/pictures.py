@@ -46,14 +46,20 @@ def open_picture(file: Any) -> Image.Image:
         return _opened(content)
 
 
+def check_size(size: int) -> None:
+    """Raise PictureTooLarge where a file has more bytes than are taken of a picture."""
+    if size > MAX_BYTES:
+        raise _too_large()
+
+
 def check_picture(file: Any, size: int) -> None:
     """Raise BadPicture, as PictureTooLarge, where a file is no picture to be taken.
 
-    It has ``size`` bytes and can be sought in: of a WebP it is read whole, of others
-    a little is held at a time.
+    It has ``size`` bytes, can be sought in, and is on this host: whatever reading it
+    raises becomes BadPicture, and others wait meanwhile. Of a WebP it is read whole, of
+    others a little is held at a time.
     """
-    if size > MAX_BYTES:
-        raise _too_large()
+    check_size(size)
     with _checking, _decoding():
         file.seek(0)
         _opened(file).verify()
@@ -130,7 +136,7 @@ def _too_large(times: int = 1) -> PictureTooLarge:
 
 @contextmanager
 def _decoding() -> Iterator[None]:
-    """Turn what Pillow raises into errors of ours; the bytes are in memory already."""
+    """Turn what Pillow raises into errors of ours; the bytes are here already."""
     try:
         yield
     except BadPicture:

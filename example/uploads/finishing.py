@@ -144,7 +144,8 @@ def settle(lease: Lease, version: Version, sha256: str) -> None:
     """
     purpose = purposes.of(lease.upload)
     try:
-        purpose.verify(version)
+        with lease.kept():
+            purpose.verify(version)
         with transaction.atomic():
             lease.update(finished_at=timezone.now())
             check_user(lease.upload)

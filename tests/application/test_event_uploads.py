@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
+from django.core.files.storage import storages
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from events import access, organising
+from events import access, arriving, organising
 from events.access import EVENTS, Access
 from events.models import Arrival, Event, Part, Session, Speaker
 from objects.models import StoredObject, Version
@@ -26,6 +28,7 @@ from tests.application.callers import (
 from tests.application.site import image
 from tests.application.stores import read
 from tests.application.test_tus import metadata, patch, tus
+from uploads import finishing
 from uploads.models import Upload
 
 pytestmark = pytest.mark.django_db
@@ -211,6 +214,41 @@ def test_a_photo_in_parts_that_is_none_is_refused(
     assert not event.speakers.exists()
     assert not Version.objects.filter(object__folder="events/launch/photos").exists()
     assert not Upload.objects.exists()
+
+
+class Broken(io.BytesIO):
+    """A file of a store that is away by the time it is read."""
+
+    def read(self, size: int | None = -1) -> NoReturn:
+        raise OSError("the store is away")
+
+
+def test_a_photo_is_checked_again_once_the_store_is_back(
+    callers: Callers, event: Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = image("PNG")
+    begun = begin(browser_of(callers, EDITOR), "Ada.png", len(photo))
+    patch(begun["Location"], 0, photo[:9])
+
+    verify = arriving.ForEvents.verify
+
+    def breaking(self: arriving.ForEvents, version: Version) -> None:
+        with monkeypatch.context() as patched:
+            store = type(storages["default"])
+            patched.setattr(store, "_open", lambda *args: Broken(photo))
+            verify(self, version)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(arriving.ForEvents, "verify", breaking)
+        sent = patch(begun["Location"], 9, photo[9:])
+
+    assert sent.status_code == 503, sent.content
+    upload = Upload.objects.get()
+    assert [part.size for part in upload.parts.all()] == [9, len(photo) - 9]
+    Upload.objects.update(leased_until=None)
+    upload.refresh_from_db()
+    finishing.finish_if_complete(upload)
+    assert content(file_of(event.speakers.get())) == photo
 
 
 def test_files_of_one_form_become_the_events_each(
