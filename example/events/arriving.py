@@ -50,10 +50,13 @@ def begin(
     """Return the pending version of a file that comes, for the part or a new one.
 
     The name is clean. Raises QuotaExceeded, ValidationError where there are too many
-    parts, and storing.Deleted.
+    parts, storing.Deleted, and Http404 where the event was deleted meanwhile.
     """
     kind = kind_for(name) if part is None else type(part)
     with transaction.atomic():
+        # Else PostgreSQL locks it at the end, for the arrival's foreign key, while
+        # whoever ends another file has it, and waits for the tenant.
+        organising.lock(event)
         if part is None:
             organising.check_room(event, kind)
         if part is None or part.media is None:

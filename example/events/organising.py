@@ -82,7 +82,7 @@ def change(event: Event, actor: User, fields: Iterable[str]) -> None:
     names = sorted(fields)
     if names:
         with transaction.atomic():
-            _lock(event)
+            lock(event)
             event.save(update_fields=names)
             _record(Action.EVENT_CHANGE, event, actor, fields=",".join(names))
 
@@ -102,7 +102,7 @@ def save_part(
     """
     event = part.event
     with transaction.atomic():
-        _lock(event)
+        lock(event)
         if part.pk is None:
             check_room(event, type(part))
             siblings = type(part).rows().filter(event=event)
@@ -139,7 +139,7 @@ def _save_changed(
 def delete_part(part: Part, actor: User) -> None:
     """Delete a speaker or a session; its file goes among the deleted objects."""
     with transaction.atomic():
-        _lock(part.event)
+        lock(part.event)
         _held(part)
         _record_part(part, actor, "deleted")
         file = part.media
@@ -152,7 +152,7 @@ def drop_media(part: Part, actor: User) -> None:
     """Take the file from a part; it goes among the deleted objects."""
     file = part.media
     with transaction.atomic():
-        _lock(part.event)
+        lock(part.event)
         _held(part)
         setattr(part, part.media_field, None)
         part.save(update_fields=[part.media_field])
@@ -165,7 +165,7 @@ def move(part: Part, by: int, actor: User) -> int:
     """Move a part that many places further, and return its place, 1 for the first."""
     event = part.event
     with transaction.atomic():
-        _lock(event)
+        lock(event)
         parts = list(type(part).rows().filter(event=event))
         pks = [one.pk for one in parts]
         if part.pk not in pks:
@@ -187,7 +187,7 @@ def delete(event: Event, actor: User) -> list[StoredObject]:
     For the tenant's time they can be restored, without the event.
     """
     with transaction.atomic():
-        _lock(event)
+        lock(event)
         files = media.of(event)
         _record(Action.EVENT_DELETE, event, actor, files=len(files))
         event.delete()
@@ -208,8 +208,12 @@ def _unused(pks: list[Any]) -> list[Any]:
     return [pk for pk in pks if pk not in used]
 
 
-def _lock(event: Event) -> None:
-    # Who changes the order, or adds to it, comes one after the other.
+def lock(event: Event) -> None:
+    """Hold the event until the transaction ends; raises Http404 where it is gone.
+
+    Who changes the order, or adds to it, comes one after the other. It is locked before
+    a file's object and the tenant: else two who wait for each other fail.
+    """
     if not Event.objects.select_for_update().filter(pk=event.pk).exists():
         raise Http404
 

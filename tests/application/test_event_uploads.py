@@ -9,7 +9,9 @@ from typing import Any, NoReturn
 import pytest
 from django.core.files.storage import storages
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from events import access, arriving, organising
 from events.access import EVENTS, Access
@@ -202,6 +204,43 @@ def test_what_was_deleted_meanwhile_gets_no_file(
     # What nobody goes on with is there until it expires.
     stored = StoredObject.objects.filter(current__isnull=False)
     assert not stored.filter(folder="events/launch/slides").exists()
+
+
+def test_nothing_begins_for_an_event_that_was_deleted_a_moment_ago(
+    callers: Callers, event: Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = access.find
+
+    def late(*args: Any) -> Event:
+        found = find(*args)
+        organising.delete(Event.objects.get(), callers[ADMINISTRATOR].user)
+        return found
+
+    monkeypatch.setattr(access, "find", late)
+    begun = begin(browser_of(callers, EDITOR), "plan.pdf", 4)
+
+    assert begun.status_code == 404
+    assert not StoredObject.objects.filter(folder="events/launch/slides").exists()
+    assert not Upload.objects.exists()
+
+
+@pytest.mark.parametrize("has_slides", [False, True])
+def test_an_event_is_locked_before_its_tenant(
+    callers: Callers, event: Event, has_slides: bool
+) -> None:
+    # As by whoever ends a file: in another order the two would wait for each other.
+    session = None
+    if has_slides:
+        send(browser_of(callers, EDITOR), "plan.pdf", b"%PDF")
+        session = event.sessions.select_related("slides_object").get()
+
+    with CaptureQueriesContext(connection) as queries:
+        user = callers[EDITOR].user
+        arriving.begin(event, session, user=user, size=4, name="other.pdf")
+
+    sent = [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]]
+    assert 'FROM "events_event"' in sent[0]
+    assert any('UPDATE "accounts_tenant"' in one for one in sent[1:])
 
 
 def test_a_photo_in_parts_that_is_none_is_refused(
