@@ -118,7 +118,7 @@ class ForEvents(Purpose):
         part = _part(arrival, event)
         before, file = part.media, version.object
         if before == file:
-            media.rename(file, arrival.name, user)
+            media.rename_as(version, arrival.name, user)
         else:
             media.hand_over(file, event, user)
             setattr(part, part.media_field, file)

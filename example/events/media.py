@@ -102,9 +102,10 @@ def _free_names(tenant: Tenant, folder: str, name: str) -> Iterator[str]:
 def put(part: Part, content: Content, name: str, user: User) -> StoredObject:
     """Store the file of a part, which the caller saves then.
 
-    Where there is a file already, this is its newest version, and gives its name. The
-    user may edit the event at the end, too: raises storing.Refused, and what `store`
-    does. Nothing is left then but what is among the deleted objects.
+    Where there is a file already, this is its newest version, and gives its name,
+    unless a later one was stored meanwhile. The user may edit the event at the end,
+    too: raises storing.Refused, and what `store` does. Nothing is left then but what is
+    among the deleted objects.
     """
     event, found = part.event, part.media
 
@@ -113,13 +114,13 @@ def put(part: Part, content: Content, name: str, user: User) -> StoredObject:
 
     if found is not None:
         try:
-            storing.replace(
+            version = storing.replace(
                 content(),
                 found,
                 user=user,
                 may_edit=may_edit,
             )
-            return rename(found, names.clean_name(name), user)
+            return rename_as(version, names.clean_name(name), user)
         except (storing.Deleted, changing.ObjectGone):
             pass  # Meanwhile: so a new one is made.
     made = store(
@@ -174,9 +175,13 @@ def of(event: Event) -> list[StoredObject]:
     return list(found.values())
 
 
-def rename(found: StoredObject, name: str, user: User) -> StoredObject:
-    """Give the object the name, or the next free one."""
-    if found.name == name:
+def rename_as(version: Version, name: str, user: User) -> StoredObject:
+    """Give the object of a version that was just stored the name, or the next free one.
+
+    Where a later version is the newest already, the object keeps its name.
+    """
+    found = version.object
+    if found.name == name or found.current_id != version.pk:
         return found
     for candidate in _candidates(name):
         try:

@@ -453,6 +453,27 @@ def test_two_first_files_of_a_part_leave_one_among_the_deleted(
     assert (states["plan.pdf"], states["other.pdf"]) == ("stored", "deleted")
 
 
+def test_the_later_of_two_files_gives_its_name(
+    callers: Callers, event: Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = add_slides(browser_of(callers, EDITOR))
+    url, save = f"{URL}sessions/{session.pk}/edit/", storing.save
+
+    def slowly(version: Version, content: IncomingFile) -> None:
+        monkeypatch.setattr(storing, "save", save)
+        save(version, content)
+        sent = {"title": "Talk", "slides": file("later.pdf", b"later")}
+        assert browser_of(callers, ADMINISTRATOR).post(url, sent).status_code == 302
+
+    monkeypatch.setattr(storing, "save", slowly)
+    sent = {"title": "Talk", "slides": file("first.pdf", b"first")}
+    assert browser_of(callers, EDITOR).post(url, sent).status_code == 302
+
+    (found,) = media.of(event)
+    assert found.current is not None
+    assert (found.name, read(found.current)) == ("later.pdf", b"later")
+
+
 @pytest.mark.parametrize("is_there", [True, False])
 def test_who_lost_the_event_meanwhile_changes_no_file_of_it(
     callers: Callers, event: Event, monkeypatch: pytest.MonkeyPatch, is_there: bool

@@ -155,6 +155,23 @@ def test_a_file_in_parts_is_the_newest_version_of_a_part_that_has_one(
     assert StoredObject.objects.filter(folder="events/launch/slides").count() == 1
 
 
+def test_what_ends_after_a_later_file_does_not_give_its_name(
+    callers: Callers, event: Event
+) -> None:
+    browser = browser_of(callers, EDITOR)
+    send(browser, "plan.pdf", b"%PDF")
+    session = event.sessions.get()
+    path = f"sessions/{session.pk}/upload/"
+    slow = begin(browser, "big.pptx", 4, path)["Location"]
+    assert send(browser, "final.pdf", b"%PDF final", path).status_code == 204
+
+    assert patch(slow, 0, b"pptx").status_code == 204
+
+    found = file_of(event.sessions.get())
+    assert (found.name, content(found)) == ("final.pdf", b"%PDF final")
+    assert [version.number for version in found.versions.all()] == [3, 2, 1]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_who_may_edit_the_event_may_send_it_files(
     callers: Callers, event: Event, kind: str
