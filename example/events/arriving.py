@@ -120,6 +120,8 @@ class ForEvents(Purpose):
         if before == file:
             media.rename_as(version, arrival.name, user)
         else:
+            # What the part got since this began is not what it is to replace.
+            before = None
             media.hand_over(file, event, user)
             setattr(part, part.media_field, file)
         try:

@@ -155,6 +155,25 @@ def test_a_file_in_parts_is_the_newest_version_of_a_part_that_has_one(
     assert StoredObject.objects.filter(folder="events/launch/slides").count() == 1
 
 
+def test_of_two_first_files_the_one_that_ends_last_stays(
+    callers: Callers, event: Event
+) -> None:
+    session = Session.objects.create(event=event, title="Opening")
+    browser, path = browser_of(callers, EDITOR), f"sessions/{session.pk}/upload/"
+    urls = [
+        begin(browser, name, 4, path)["Location"] for name in ("one.pdf", "two.pdf")
+    ]
+
+    for url in urls:
+        assert patch(url, 0, b"%PDF").status_code == 204
+
+    assert file_of(event.sessions.get()).name == "two.pdf"
+    # In the event's files there is no other, which nobody could delete there.
+    slides = StoredObject.objects.filter(folder="events/launch/slides")
+    states = {one.name: one.state for one in slides}
+    assert states == {"one.pdf": "deleted", "two.pdf": "stored"}
+
+
 def test_what_ends_after_a_later_file_does_not_give_its_name(
     callers: Callers, event: Event
 ) -> None:
