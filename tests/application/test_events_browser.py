@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Request, expect
 
 from tests.application.browser import (
     DESK,
@@ -259,8 +259,15 @@ def test_files_are_dropped_on_an_event_paused_and_gone_on_with(
     slides.write_bytes(b"%PDF")
     # Nothing gets through until the route is gone.
     page.route("**/api/v1/uploads/**", lambda route: None)
+    begun: set[str] = set()
 
-    drop(page, photo, slides)
+    def are_both_begun(request: Request) -> bool:
+        if request.method == "PATCH":
+            begun.add(request.url)
+        return len(begun) == 2
+
+    with page.expect_request(are_both_begun):
+        drop(page, photo, slides)
 
     uploads = page.get_by_role("region", name="Uploads")
     expect(uploads.get_by_role("progressbar")).to_have_count(2)
