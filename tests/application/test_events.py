@@ -19,6 +19,7 @@ from playwright.sync_api import (
     BrowserContext,
     Locator,
     Page,
+    Route,
     expect,
 )
 
@@ -391,6 +392,11 @@ def slow_down(page: Page, bytes_per_second: int) -> None:
     )
 
 
+def away(route: Route) -> None:
+    """Answer as a site whose store is away."""
+    route.fulfill(status=503)
+
+
 def fill(page: Page, title: str, file: Path) -> None:
     page.goto(SLIDES_FORM)
     page.get_by_label("Title").fill(title)
@@ -489,6 +495,34 @@ def test_a_file_goes_on_where_it_was_when_the_page_was_left(
     page.wait_for_url(re.compile(rf"{EVENT}#session-\d+$"))
     expect(page.locator("li:target")).to_contain_text(slides.name)
     assert len(begun) == 1
+
+
+def test_who_stops_a_file_saves_soon_while_the_site_is_away(
+    page: Page, slides: Path
+) -> None:
+    page.route("**/api/v1/uploads/**", away)
+    fill(page, "Stopped while away", slides)
+    with page.expect_request("**/api/v1/uploads/**"):
+        page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name=f"Pause {slides.name}").click()
+    expect(row(page)).to_contain_text("Paused at")
+    # From here on no timer takes any time; what they would take is added up.
+    page.evaluate(
+        """() => {
+            const later = window.setTimeout;
+            window.waited = 0;
+            window.setTimeout = (act, delay = 0) => {
+                window.waited += delay;
+                return later(act, 0);
+            };
+        }"""
+    )
+
+    page.get_by_role("button", name=f"Stop {slides.name}").click()
+
+    expect(page.locator("[data-status]")).to_contain_text("without the file")
+    expect(page.get_by_role("button", name="Save")).to_be_enabled()
+    assert page.evaluate("window.waited") <= 10_000  # milliseconds
 
 
 def test_what_is_wrong_is_said_at_its_field(page: Page, slides: Path) -> None:

@@ -16,6 +16,8 @@
 const PIECE = 16 * 1024 * 1024; // bytes; what is sent twice at most, and the server's part
 // Milliseconds between attempts; the count begins anew with each byte that arrives.
 const DELAYS = [0, 1000, 2000, 4000, 8000, 15000, 30000, 30000, 30000, 60000, 60000];
+// The same for an upload that is stopped: somebody waits for that.
+const STOP_DELAYS = [0, 1000, 2000, 4000];
 
 // Whether that may be another status soon. No room (507) stays so.
 const passes = (status) =>
@@ -179,6 +181,7 @@ function makeItem(file, words, list, { endpoint, folder = "", stored, changed, r
       return;
     }
     stopped();
+    upload.options.retryDelays = STOP_DELAYS;
     // What has come of it is given up on the server, too; its sweep does it else.
     await upload.abort(true).catch(() => {});
     changed(item);
