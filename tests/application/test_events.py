@@ -497,6 +497,51 @@ def test_a_file_goes_on_where_it_was_when_the_page_was_left(
     assert len(begun) == 1
 
 
+def test_an_upload_whose_beginning_was_not_answered_is_begun_once(
+    page: Page, slides: Path
+) -> None:
+    begun: list[str] = []
+
+    def begin(route: Route) -> None:
+        response = route.fetch()
+        begun.append(response.headers["location"])
+        if len(begun) == 1:
+            route.abort()
+        else:
+            route.fulfill(response=response)
+
+    page.route("**/upload/", begin)
+    fill(page, "Begun once", slides)
+    page.get_by_role("button", name="Save").click()
+
+    page.wait_for_url(re.compile(rf"{EVENT}#session-\d+$"))
+    assert len(begun) == 2
+    assert len(set(begun)) == 1
+
+
+def test_an_upload_that_is_gone_is_begun_anew(page: Page, slides: Path) -> None:
+    begun: list[str] = []
+
+    def begin(route: Route) -> None:
+        response = route.fetch()
+        begun.append(response.headers["location"])
+        route.fulfill(response=response)
+
+    def lose(route: Route) -> None:
+        if len(begun) > 1:
+            route.continue_()
+        else:
+            route.fulfill(status=410 if route.request.method == "HEAD" else 503)
+
+    page.route("**/upload/", begin)
+    page.route("**/api/v1/uploads/**", lose)
+    fill(page, "Begun anew", slides)
+    page.get_by_role("button", name="Save").click()
+
+    page.wait_for_url(re.compile(rf"{EVENT}#session-\d+$"))
+    assert len(set(begun)) == 2
+
+
 def test_who_stops_a_file_saves_soon_while_the_site_is_away(
     page: Page, slides: Path
 ) -> None:

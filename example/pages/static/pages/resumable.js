@@ -18,6 +18,8 @@ const PIECE = 16 * 1024 * 1024; // bytes; what is sent twice at most, and the se
 const DELAYS = [0, 1000, 2000, 4000, 8000, 15000, 30000, 30000, 30000, 60000, 60000];
 // The same for an upload that is stopped: somebody waits for that.
 const STOP_DELAYS = [0, 1000, 2000, 4000];
+// Statuses of a POST after which the next one may begin another upload.
+const SPENT = [201, 404, 410, 422];
 
 // Whether that may be another status soon. No room (507) stays so.
 const passes = (status) =>
@@ -66,23 +68,32 @@ function makeItem(file, words, list, { endpoint, folder = "", stored, changed, r
   const amounts = (text) =>
     text.replace("{sent}", size(item.sent, units)).replace("{all}", size(file.size, units));
 
+  let key = newKey();
+
   const upload = new tus.Upload(file, {
     endpoint,
     chunkSize: PIECE,
     retryDelays: DELAYS,
-    // Whoever signs in anew, in another window, has another token there.
-    onBeforeRequest: (request) => request.setHeader("X-CSRFToken", csrfToken()),
+    onBeforeRequest: (request) => {
+      // Whoever signs in anew, in another window, has another token there.
+      request.setHeader("X-CSRFToken", csrfToken());
+      // What begins the upload is sent again where its response is lost.
+      if (request.getMethod() === "POST") request.setHeader("Idempotency-Key", key);
+    },
     metadata: { filename: file.name, filetype: file.type, folder },
     removeFingerprintOnSuccess: true,
     // Another folder, or somebody else who signs in here, is another upload.
     fingerprint: async () =>
       JSON.stringify([words.user, endpoint, folder, file.name, file.size, file.lastModified]),
     onAfterResponse: (request, response) => {
+      const status = response.getStatus();
+      // Nothing else begins under this key, also once its upload is gone.
+      if (request.getMethod() === "POST" && SPENT.includes(status)) key = newKey();
       // tus-js-client takes any error but 423 for the end of the upload, and begins
       // anew without asking. A web server before the site says 502 while that starts
       // again. What is thrown here is an attempt without a response: it comes back.
-      if (request.getMethod() === "HEAD" && passes(response.getStatus())) {
-        throw new Error(`HEAD: ${response.getStatus()}`);
+      if (request.getMethod() === "HEAD" && passes(status)) {
+        throw new Error(`HEAD: ${status}`);
       }
     },
     onShouldRetry: (error) => {
@@ -189,6 +200,11 @@ function makeItem(file, words, list, { endpoint, folder = "", stored, changed, r
 
   show(words.waiting, words.pause, words.stop);
   return item;
+}
+
+function newKey() {
+  // In pages without TLS there is no crypto.randomUUID.
+  return crypto.getRandomValues(new Uint32Array(4)).join("-");
 }
 
 function button(place, kind) {
