@@ -34,7 +34,7 @@ OF_THE_PACKAGE = {
     *("upload", "prepare_file", "publish_file", "file_entry", "entry", "fill_cache"),
     *("listed", "key_prefix", "whole_entry", "write", "always_tells_packing"),
     *("content_hashes", "address", "call", "head_if_there", "head_object"),
-    "write_parameters",
+    *("write_parameters", "reader_of"),
     *("compared_checksums", "whole_address"),
 }
 

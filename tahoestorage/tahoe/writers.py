@@ -301,7 +301,7 @@ def _this_network() -> str:
     Source: random(4), "/proc interfaces"; namespaces(7), "/proc/pid/ns".
     """
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii")
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("utf-8")
         return f"{boot} {os.stat('/proc/self/ns/net').st_ino}"
     except OSError:
         return os.uname().nodename
