@@ -181,8 +181,7 @@ def test_no_form_moves_an_event_or_a_part_of_it(
             "tenant": globex.pk,
             "name": "Changed",
             "slug": event.slug,
-            "starts_at_0": "2026-11-29",
-            "starts_at_1": "09:00:00",
+            "starts_at": "2026-11-29T09:00",
             "place": "Hall 1",
         },
     )
