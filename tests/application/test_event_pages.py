@@ -35,39 +35,18 @@ from tests.application.callers import (
     VIEWER,
     Callers,
 )
+from tests.application.launches import MAY_EDIT, MAY_VIEW, URL, browser_of, launch
 from tests.application.site import image
 from tests.application.stores import read
 
 pytestmark = pytest.mark.django_db
 
-URL = "/events/launch/"
-MAY_VIEW = {VIEWER, EDITOR, ADMINISTRATOR, SUPER_TENANT, TENANT_ADMINISTRATOR}
-MAY_EDIT = MAY_VIEW - {VIEWER}
 MAY_ADMINISTER = {ADMINISTRATOR, SUPER_TENANT}
 
 
 @pytest.fixture
 def event(callers: Callers) -> Event:
-    """A draft of the administrator's, which the viewer may see and the editor edit."""
-    made = organising.create(
-        Event(
-            tenant=callers.tenant,
-            name="Launch",
-            starts_at=datetime(2026, 3, 1, tzinfo=UTC),
-            place="Hall",
-        ),
-        callers[ADMINISTRATOR].user,
-    )
-    for kind, held in ((VIEWER, Access.VIEW), (EDITOR, Access.EDIT)):
-        EVENTS.grant(made, callers[kind].user, held, actor=None)
-    return made
-
-
-def browser_of(callers: Callers, kind: str) -> Client:
-    browser = Client()
-    if kind != NOBODY:
-        browser.force_login(callers[kind].user)
-    return browser
+    return launch(callers)
 
 
 def file(name: str = "plan.pdf", content: bytes = b"%PDF plan") -> SimpleUploadedFile:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 import pytest
@@ -14,19 +13,16 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from events import access, arriving, organising
-from events.access import EVENTS, Access
+from events.access import EVENTS
 from events.models import Arrival, Event, Part, Session, Speaker
 from objects.models import StoredObject, Version
 from tests.application.callers import (
     ADMINISTRATOR,
     EDITOR,
     KINDS,
-    NOBODY,
-    SUPER_TENANT,
-    TENANT_ADMINISTRATOR,
-    VIEWER,
     Callers,
 )
+from tests.application.launches import MAY_EDIT, URL, browser_of, launch
 from tests.application.site import image
 from tests.application.stores import read
 from tests.application.test_tus import metadata, patch, tus
@@ -35,33 +31,10 @@ from uploads.models import Upload
 
 pytestmark = pytest.mark.django_db
 
-URL = "/events/launch/"
-MAY_VIEW = {VIEWER, EDITOR, ADMINISTRATOR, SUPER_TENANT, TENANT_ADMINISTRATOR}
-MAY_EDIT = MAY_VIEW - {VIEWER}
-
 
 @pytest.fixture
 def event(callers: Callers) -> Event:
-    """A draft of the administrator's, which the viewer may see and the editor edit."""
-    made = organising.create(
-        Event(
-            tenant=callers.tenant,
-            name="Launch",
-            starts_at=datetime(2026, 3, 1, tzinfo=UTC),
-            place="Hall",
-        ),
-        callers[ADMINISTRATOR].user,
-    )
-    for kind, held in ((VIEWER, Access.VIEW), (EDITOR, Access.EDIT)):
-        EVENTS.grant(made, callers[kind].user, held, actor=None)
-    return made
-
-
-def browser_of(callers: Callers, kind: str) -> Client:
-    browser = Client()
-    if kind != NOBODY:
-        browser.force_login(callers[kind].user)
-    return browser
+    return launch(callers)
 
 
 def begin(browser: Client, name: str, size: int, path: str = "uploads/") -> Any:

@@ -28,18 +28,22 @@ print((mallinfo2().hblkhd - before) >> 20)
 """
 
 
+def said(program: str, where: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    """Run a program with one argument beside the site, and return what it printed."""
+    return subprocess.run(
+        [sys.executable, "-c", program, where],
+        cwd=EXAMPLE,
+        env=bare_environment(directory),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+
 def test_a_part_of_an_upload_is_not_kept_once_it_is_sent(tmp_path: Path) -> None:
     def mapped(where: str) -> int:
         """MiB of a part that will be given back."""
-        done = subprocess.run(
-            [sys.executable, "-c", _PROBE, where],
-            cwd=EXAMPLE,
-            env=bare_environment(tmp_path),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return int(done.stdout)
+        return int(said(_PROBE, where, tmp_path).stdout)
 
     assert mapped("elsewhere") == 0
     assert mapped("site") == 8
@@ -68,15 +72,7 @@ ctypes.CDLL(None).malloc_stats()
 def test_threads_share_what_they_have_freed(tmp_path: Path) -> None:
     def arenas(where: str) -> int:
         """Count what glibc tells of them."""
-        done = subprocess.run(
-            [sys.executable, "-c", _THREADS, where],
-            cwd=EXAMPLE,
-            env=bare_environment(tmp_path),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return done.stderr.count("Arena")
+        return said(_THREADS, where, tmp_path).stderr.count("Arena")
 
     assert arenas("elsewhere") > 1
     assert arenas("site") == 1
