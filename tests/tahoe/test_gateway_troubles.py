@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,13 +45,6 @@ LONG = b"longer than a cap can hold " * 4
 Make = Callable[..., TahoeStorage]
 
 pytestmark = pytest.mark.usefixtures("no_cap_is_logged")
-
-
-@pytest.fixture
-def proxies(two_gateways: LocalGrid) -> Iterator[list[Proxy]]:
-    """A proxy before each gateway."""
-    with contextlib.ExitStack() as stack:
-        yield [stack.enter_context(Proxy(url)) for url in two_gateways.base_urls]
 
 
 @pytest.fixture
