@@ -79,8 +79,11 @@ class Saving(Storage):
         order of the pairs. On a grid many files of a directory are linked at once.
         ``pairs`` may be a generator: a few contents for each job are held at a time.
         Raises NotAllSaved where files could not be saved: what was saved stays, and its
-        ``errors`` name the others. Whoever stops iterating keeps what was yielded, and
-        maybe some more.
+        ``errors`` name the others. What ``pairs`` raises is raised once all that came
+        before it is saved and yielded; it is NotAllSaved's cause where there are both.
+        Ctrl-C begins nothing more and waits for what is under way; its note says what
+        is saved besides, and what is not. Whoever stops iterating keeps what was
+        yielded, and maybe some more.
         """
         sender = Sender(jobs)
         with sender.running():
@@ -97,8 +100,9 @@ class Saving(Storage):
         In the order of the names, and each as ``delete`` does it: a name that is not
         there is no error. ``names`` may be a generator. Raises NotAllDeleted where
         files could not be deleted, whose ``errors`` name them; those after them that
-        were not begun stay. Whoever stops iterating may have deleted some more than
-        were yielded. On a grid each file is a change of its directory: a gateway
+        were not begun stay. What ``names`` raises, and Ctrl-C, end it as they end
+        ``save_many``. Whoever stops iterating may have deleted some more than were
+        yielded. On a grid each file is a change of its directory: a gateway
         unlinks one name by a request.
         """
         sender = Sender(jobs)

@@ -6,15 +6,20 @@ Where many are linked by one change, ``savingtogether`` does it.
 from __future__ import annotations
 
 import contextvars
-import itertools
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from tahoestorage.exceptions import NotAllDeleted, NotAllSaved, StoreError
+from tahoestorage.exceptions import (
+    NotAllDeleted,
+    NotAllSaved,
+    StoreError,
+    printable,
+)
 
 R = TypeVar("R")
 Pair = tuple[str, Any]
@@ -49,8 +54,14 @@ class Sender:
         try:
             yield
         finally:
+            self.end()
+
+    def end(self) -> None:
+        """Begin none of the calls that are left; wait for those that have begun."""
+        try:
             # In this order: what is beside them may wait for what is cancelled here.
             self._threads.shutdown(cancel_futures=True)
+        finally:
             self._beside.shutdown(cancel_futures=True)
 
     @property
@@ -91,14 +102,84 @@ class Sender:
             self._changed.notify()
 
 
+@dataclass(frozen=True)
+class Deed:
+    """What is done to many files, and how that is told."""
+
+    call: str
+    done: str
+    is_done: str
+    again: str
+    kind: type[NotAllSaved | NotAllDeleted]
+
+    def error(
+        self,
+        errors: Errors,
+        done: dict[int, str],
+        failure: Exception | None = None,
+    ) -> StoreError:
+        """Return what is raised where it was not done to some files.
+
+        ``failure`` is that of the caller's iterable. ``done`` is what was not yielded.
+        """
+        name, first = errors[min(errors)]
+        others = f", and {len(errors) - 1} other files" if len(errors) > 1 else ""
+        error = self.kind(
+            f"{name}{others}: not {self.done}: {first}; what was yielded is "
+            f"{self.is_done}, and so is what stands in `{self.done}`; {self.again} the "
+            "rest again",
+            errors,
+            done,
+        )
+        # Those of files stand in ``errors``; the iterable's one stands nowhere else.
+        cause = failure or (first if isinstance(first, StoreError) else None)
+        error.__cause__ = cause
+        return error
+
+    def note(
+        self, error: BaseException, done: Mapping[int, str], undone: Mapping[int, str]
+    ) -> None:
+        """Say with what ends the call, such as Ctrl-C, to which files it was done.
+
+        ``done`` was not yielded. Both are names by position, from 0.
+        """
+        told = f"{self.call} ended here: what was yielded is {self.is_done}"
+        if done:
+            told += f", and so is what was number {_listed(done)}"
+        if undone:
+            told += f"; not {self.done}: number {_listed(undone)}"
+        error.add_note(f"{told}; and nothing after that")
+
+
+SAVED = Deed("save_many", "saved", "safe", "save", NotAllSaved)
+DELETED = Deed("delete_many", "deleted", "gone", "delete", NotAllDeleted)
+
+
+def _listed(names: Mapping[int, str]) -> str:
+    """Return names by position as a text, of which each range is told by its ends."""
+    ranges: list[list[int]] = []
+    for number in sorted(names):
+        if ranges and ranges[-1][-1] == number - 1:
+            ranges[-1][1:] = [number]
+        else:
+            ranges.append([number])
+    return ", ".join(
+        f"{' to '.join(map(str, ends))} "
+        f"({' to '.join(printable(names[number]) for number in ends)})"
+        for ends in ranges
+    )
+
+
 def save_each(
     save: Attempt[str], pairs: Iterable[Pair], sender: Sender
 ) -> Iterator[str]:
     """Save each pair by ``save``, and yield the names that it returns, in their order.
 
-    Raises NotAllSaved after the first error: what was under way is ended first.
+    Raises NotAllSaved after the first error: what was under way is ended first. So it
+    is before an error of ``pairs`` is raised, which is NotAllSaved's cause where there
+    are both.
     """
-    return _do_each(save, pairs, sender, not_all_saved)
+    return _do_each(save, pairs, sender, SAVED)
 
 
 def delete_each(
@@ -106,41 +187,61 @@ def delete_each(
 ) -> Iterator[str]:
     """Delete each file by ``delete``, and yield the names, in their order.
 
-    Raises NotAllDeleted after the first error: what was under way is ended first.
+    Raises NotAllDeleted after the first error, and what ``names`` raises, as
+    ``save_each`` does.
     """
 
     def gone(name: str, _: None) -> str:
         delete(name)
         return name
 
-    return _do_each(gone, ((name, None) for name in names), sender, not_all_deleted)
+    return _do_each(gone, ((name, None) for name in names), sender, DELETED)
 
 
 def _do_each(
-    act: Attempt[str],
-    pairs: Iterable[Pair],
-    sender: Sender,
-    not_all: Callable[[Errors, dict[int, str]], StoreError],
+    act: Attempt[str], pairs: Iterable[Pair], sender: Sender, deed: Deed
 ) -> Iterator[str]:
-    source = enumerate(pairs)
+    source, is_ended = enumerate(pairs), False
+    failure: Exception | None = None
     under_way: deque[tuple[int, str, Future[str]]] = deque()
-    while True:
-        for number, pair in itertools.islice(source, sender.ahead - len(under_way)):
-            under_way.append((number, pair[0], sender.call(act, pair)))
-        if not under_way:
-            return
-        if under_way[0][2].exception() is not None:
-            break
-        yield under_way.popleft()[2].result()
     errors: Errors = {}
     done: dict[int, str] = {}
-    for number, name, future in under_way:
-        error = future.exception()
-        if error is None:
-            done[number] = future.result()
-        else:
-            errors[number] = name, as_error(error)
-    raise not_all(errors, done)
+    try:
+        while True:
+            is_ended |= sender.has_failed
+            while not is_ended and len(under_way) < sender.ahead:
+                try:
+                    number, (name, content) = next(source)
+                except StopIteration:
+                    is_ended = True
+                except Exception as error:
+                    failure, is_ended = error, True
+                else:
+                    call = sender.call(act, (name, content))
+                    under_way.append((number, str(name), call))
+            if not under_way or under_way[0][2].exception() is not None:
+                break
+            yield under_way.popleft()[2].result()
+        for number, name, future in under_way:
+            failed = future.exception()
+            if failed is None:
+                done[number] = future.result()
+            else:
+                errors[number] = name, as_error(failed)
+    except BaseException as interruption:
+        sender.end()
+        undone: dict[int, str] = {}
+        for number, name, future in under_way:
+            if future.cancelled() or future.exception() is not None:
+                undone[number] = name
+            else:
+                done[number] = future.result()
+        deed.note(interruption, done, undone)
+        raise
+    if errors:
+        raise deed.error(errors, done, failure)
+    if failure is not None:
+        raise failure
 
 
 def by_directory(names: Iterable[str]) -> dict[str, list[str]]:
@@ -155,32 +256,4 @@ def as_error(error: BaseException) -> Exception:
     """Return an error that can be told; raise an interruption, which is none."""
     if not isinstance(error, Exception):
         raise error
-    return error
-
-
-def not_all_saved(errors: Errors, saved: dict[int, str]) -> NotAllSaved:
-    """Return what is raised where some files were not saved."""
-    name, first = errors[min(errors)]
-    others = f", and {len(errors) - 1} other files" if len(errors) > 1 else ""
-    error = NotAllSaved(
-        f"{name}{others}: not saved: {first}; what was yielded is safe, and so is what "
-        "stands in `saved`; save the rest again",
-        errors,
-        saved,
-    )
-    error.__cause__ = first if isinstance(first, StoreError) else None
-    return error
-
-
-def not_all_deleted(errors: Errors, deleted: dict[int, str]) -> NotAllDeleted:
-    """Return what is raised where some files were not deleted."""
-    name, first = errors[min(errors)]
-    others = f", and {len(errors) - 1} other files" if len(errors) > 1 else ""
-    error = NotAllDeleted(
-        f"{name}{others}: not deleted: {first}; what was yielded is gone, and so is "
-        "what stands in `deleted`; delete the rest again",
-        errors,
-        deleted,
-    )
-    error.__cause__ = first if isinstance(first, StoreError) else None
     return error

@@ -9,11 +9,11 @@ from concurrent.futures import Future
 from typing import Any, Generic, Protocol, TypeVar
 
 from tahoestorage.backends.savingmany import (
+    SAVED,
     Errors,
     Pair,
     Sender,
     as_error,
-    not_all_saved,
 )
 from tahoestorage.exceptions import NameTaken, StoreError
 
@@ -70,37 +70,43 @@ def save_together(
     def goes_on() -> bool:
         return takes_more() or (linking is not None and linking.is_answered)
 
-    while linking is not None or filling.asked or not is_ended:
-        if linking is not None and linking.is_linked():
-            count += len(linking.names)
-            if not errors:
-                yield from linking.safe_names()
-            errors |= linking.errors
-            saved |= linking.names
-            linking = None
-        is_ended |= sender.has_failed or bool(errors or filling.errors)
-        if takes_more():
-            try:
-                number, (asked, content) = next(source)
-            except StopIteration:
-                is_ended = True
-            except Exception as error:
-                failure, is_ended = error, True
-            else:
-                filling.send(number, asked, content)
-        if linking is not None:
-            sender.wait(goes_on)
-        elif filling.is_due(count, is_last=is_ended):
-            filling.link()
-            linking, filling = filling, _Batch(storage, sender)
-        elif not is_ended:
-            sender.wait(goes_on)
+    try:
+        while linking is not None or filling.asked or not is_ended:
+            if linking is not None and linking.is_linked():
+                count += len(linking.names)
+                if not errors:
+                    yield from linking.safe_names()
+                errors |= linking.errors
+                saved |= linking.names
+                linking = None
+            is_ended |= sender.has_failed or bool(errors or filling.errors)
+            if takes_more():
+                try:
+                    number, (asked, content) = next(source)
+                except StopIteration:
+                    is_ended = True
+                except Exception as error:
+                    failure, is_ended = error, True
+                else:
+                    filling.send(number, asked, content)
+            if linking is not None:
+                sender.wait(goes_on)
+            elif filling.is_due(count, is_last=is_ended):
+                filling.link()
+                linking, filling = filling, _Batch(storage, sender)
+            elif not is_ended:
+                sender.wait(goes_on)
+    except BaseException as interruption:
+        sender.end()
+        undone = {number: name for number, (name, _) in errors.items()}
+        for batch in (linking, filling):
+            if batch is not None:
+                undone |= batch.end()
+                saved |= batch.names
+        SAVED.note(interruption, saved, undone)
+        raise
     if errors:
-        not_saved = not_all_saved(errors, saved)
-        if failure is not None:
-            # Those of files stand in ``errors``; this one stands nowhere else.
-            not_saved.__cause__ = failure
-        raise not_saved
+        raise SAVED.error(errors, saved, failure)
     if failure is not None:
         raise failure
 
@@ -126,7 +132,8 @@ class _Batch(Generic[U]):
         self._names_there = 0
         # By directory, why no name could be looked up in it.
         self._unknown: dict[str, StoreError] = {}
-        self._pending: list[int] = []
+        # Those of ``names`` that are not linked, as far as is known.
+        self._pending: dict[int, None] = {}
         self._attempts = 0
         self._answer: Future[Mapping[str, Exception]] = Future()
         self.asked: dict[int, str] = {}
@@ -144,9 +151,9 @@ class _Batch(Generic[U]):
         if not self.asked:
             self._ends = time.monotonic() + SECONDS
         self.asked[number] = asked = str(asked)
+        self._nameless.append(number)
         upload = self._sender.call(self._storage.send, (asked, content))
         self._under_way.append((number, upload))
-        self._nameless.append(number)
         # A Future takes much more memory than what it has.
         while self._under_way and self._under_way[0][1].done():
             self._take_upload()
@@ -173,8 +180,8 @@ class _Batch(Generic[U]):
         wanted = max(FIRST, count, self._names_there)
         return len(self.asked) >= min(wanted, MOST)
 
-    def _choose(self, number: int) -> bool:
-        """Choose a free name, other than all before; return whether there is one."""
+    def _choose(self, number: int) -> None:
+        """Choose a free name, other than all before; if there is none it has failed."""
         asked = self.asked[number]
         place = asked.rpartition("/")[0]
         error: Exception | None = self._unknown.get(place)
@@ -192,18 +199,19 @@ class _Batch(Generic[U]):
                 error = caught
         if error is not None:
             self._fail(number, error)
-            return False
+            return
         self._chosen.add(name)
         self.names[number] = name
-        return True
+        self._pending[number] = None
 
     def _fail(self, number: int, error: Exception) -> None:
         self.errors[number] = self.asked[number], error
         self.names.pop(number, None)
+        self._pending.pop(number, None)
 
     def link(self) -> None:
         """Begin to link what has a name, once all is uploaded."""
-        self._pending, self._attempts = [*self.names], ATTEMPTS
+        self._attempts = ATTEMPTS
         self._answer = self._sender.call_beside(self._link)
 
     def _link(self) -> Mapping[str, Exception]:
@@ -224,27 +232,43 @@ class _Batch(Generic[U]):
         """
         if not self._answer.done():
             return False
-        refused = self._answer.result()
-        for number, failure in self._failed.items():
-            self._fail(number, failure)
-        pending, self._pending = self._pending, []
+        refused = self._take_answer()
         self._attempts -= 1
-        for number in pending:
-            name = self.names.get(number, "")
-            if name not in refused:
-                continue
-            error = refused[name]
+        for number in [*self._pending]:
+            error = refused[self.names[number]]
             if isinstance(error, NameTaken) and not self._attempts:
                 message = f"{self.asked[number]}: the name is taken, as were others"
                 error = NameTaken(message)
             elif isinstance(error, NameTaken):
-                if self._choose(number):
-                    self._pending.append(number)
+                self._choose(number)
                 continue
             self._fail(number, error)
         if self._pending:
             self._answer = self._sender.call_beside(self._link)
         return not self._pending
+
+    def _take_answer(self) -> Mapping[str, Exception]:
+        """Return what was refused; nothing else is pending then."""
+        refused, self._answer = self._answer.result(), Future()
+        for number, failure in self._failed.items():
+            self._fail(number, failure)
+        linked = [n for n in self._pending if self.names[n] not in refused]
+        for number in linked:
+            del self._pending[number]
+        return refused
+
+    def end(self) -> dict[int, str]:
+        """Return what is not saved, once nothing is under way any more.
+
+        What is saved and was not yielded is left in ``names``.
+        """
+        answer = self._answer
+        if answer.done() and not (answer.cancelled() or answer.exception()):
+            self._take_answer()
+        unsaved = [*self._nameless, *self._pending, *self.errors]
+        for number in unsaved:
+            self.names.pop(number, None)
+        return {number: self.asked[number] for number in unsaved}
 
     def safe_names(self) -> Iterator[str]:
         """Yield, and drop, the names of what is saved, up to the first that is not."""

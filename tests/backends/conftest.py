@@ -1,13 +1,15 @@
-"""Storages on Google Cloud Storage, of one bucket and one cache each."""
+"""Storages on Google Cloud Storage, and on each kind of store, of one cache each."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tahoestorage.backends.gcs import GCSStorage
+from tahoestorage.backends.s3 import S3Storage
 from tests.support.gcs_servers import GCS
 from tests.support.gcs_storages import Make
 
@@ -27,3 +29,16 @@ def make(gcs: GCS, bucket: str, tmp_path: Path) -> Make:
         return GCSStorage(**{**defaults, **options})
 
     return make
+
+
+@pytest.fixture(params=["tahoe", "s3", "gcs"])
+def on_each_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Any]:
+    """Make storages of one place, on each kind of store."""
+    if request.param == "tahoe":
+        made: Callable[..., Any] = request.getfixturevalue("make_storage")
+        return made
+    kind = {"s3": S3Storage, "gcs": GCSStorage}[request.param]
+    server = request.getfixturevalue({"s3": "moto"}.get(request.param, "gcs"))
+    usual = {**server.options, "bucket_name": server.make_bucket()}
+    usual["cache"] = {"directory": str(tmp_path / "cache")}
+    return lambda **options: kind(**{**usual, **options})

@@ -5,31 +5,20 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.files.base import ContentFile
 
-from tahoestorage.backends.gcs import GCSStorage
-from tahoestorage.backends.s3 import S3Storage
 from tahoestorage.exceptions import NotAllDeleted
 
 NAMES = [f"dir{number % 2}/{number}.txt" for number in range(12)]
 Make = Callable[..., Any]
 
 
-@pytest.fixture(params=["tahoe", "s3", "gcs"])
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
-    """Make storages of one place, on each kind of store."""
-    if request.param == "tahoe":
-        made: Make = request.getfixturevalue("make_storage")
-        return made
-    kind = {"s3": S3Storage, "gcs": GCSStorage}[request.param]
-    server = request.getfixturevalue({"s3": "moto"}.get(request.param, "gcs"))
-    usual = {**server.options, "bucket_name": server.make_bucket()}
-    usual["cache"] = {"directory": str(tmp_path / "cache")}
-    return lambda **options: kind(**{**usual, **options})
+@pytest.fixture
+def make(on_each_store: Make) -> Make:
+    return on_each_store
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,8 +12,6 @@ import pytest
 from django.core.files.base import ContentFile, File
 
 from tahoestorage.backends import savingtogether
-from tahoestorage.backends.gcs import GCSStorage
-from tahoestorage.backends.s3 import S3Storage
 from tahoestorage.cache import WriteLock
 from tahoestorage.exceptions import NameIsDirectory, NotAllSaved, ParentIsFile
 from tahoestorage.storage import TahoeStorage
@@ -83,17 +80,9 @@ def no_batch_ends_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(savingtogether, "SECONDS", 3600.0)
 
 
-@pytest.fixture(params=["tahoe", "s3", "gcs"])
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
-    """Make storages of one place, on each kind of store."""
-    if request.param == "tahoe":
-        made: Make = request.getfixturevalue("make_storage")
-        return made
-    kind = {"s3": S3Storage, "gcs": GCSStorage}[request.param]
-    server = request.getfixturevalue({"s3": "moto"}.get(request.param, "gcs"))
-    usual = {**server.options, "bucket_name": server.make_bucket()}
-    usual["cache"] = {"directory": str(tmp_path / "cache")}
-    return lambda **options: kind(**{**usual, **options})
+@pytest.fixture
+def make(on_each_store: Make) -> Make:
+    return on_each_store
 
 
 def test_all_are_saved_and_yielded_in_order(make: Make) -> None:
@@ -390,40 +379,6 @@ def test_an_interruption_leaves_no_link_half_made(
     there = make_storage(cache=False).listdir("dir")[1]
     assert len(there) == 1 + 64
     assert [name for name in numbered(100) if far.exists(name)] == numbered(65)
-
-
-def test_what_came_before_an_error_of_the_pairs_is_safe(
-    storage: TahoeStorage, make_storage: MakeStorage
-) -> None:
-    def some() -> Iterator[tuple[str, File[Any]]]:
-        yield from pairs(numbered(5))
-        raise LookupError("no more")
-
-    yielded: list[str] = []
-    with pytest.raises(LookupError, match="no more"):
-        yielded.extend(storage.save_many(some()))
-    assert yielded == numbered(5)
-    assert len(make_storage(cache=False).listdir("dir")[1]) == 5
-
-
-def test_an_error_of_the_pairs_beside_one_of_an_upload_is_its_cause(
-    storage: TahoeStorage,
-) -> None:
-    have_failed = threading.Event()
-    names = numbered(2)
-
-    def some() -> Iterator[tuple[str, File[Any]]]:
-        yield from pairs(names[:1])
-        # It fails after the pairs have.
-        yield names[1], broken(lambda: have_failed.wait(120))
-        have_failed.set()
-        raise LookupError("no more")
-
-    yielded: list[str] = []
-    with pytest.raises(NotAllSaved, match="the disk is gone") as info:
-        yielded.extend(storage.save_many(some()))
-    assert yielded == names[:1]
-    assert repr(info.value.__cause__) == "LookupError('no more')"
 
 
 def test_a_large_directory_is_written_once_for_many(
