@@ -44,7 +44,18 @@ class Unpacked(io.RawIOBase):
         self._file: Any = None
         self._buffered: io.BufferedReader
         self._failed = False
-        self.until: int | None = None
+        self._until: int | None = None
+
+    @property
+    def until(self) -> int | None:
+        """Where the caller will stop, if it says so; of no use for what is packed."""
+        return self._until
+
+    @until.setter
+    def until(self, until: int | None) -> None:
+        self._until = until
+        if self._file is self._stored:
+            self._stored.until = until
 
     @property
     def is_packed(self) -> bool:

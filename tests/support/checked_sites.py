@@ -72,7 +72,7 @@ def quick_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...
 def shares(grid: LocalGrid, cap: Cap) -> list[Path]:
     """Return the files that hold an object's shares."""
     name = base64.b32encode(cap.storage_index).rstrip(b"=").decode().lower()
-    return sorted(grid.directory.glob(f"server-*/storage/shares/*/{name}/*"))
+    return sorted(grid.directory.glob(f"*/storage/shares/*/{name}/*"))
 
 
 def cap_of(storage: TahoeStorage, name: str) -> Cap:

@@ -8,7 +8,6 @@ some seconds: who waits for the rest is told of a time-out, and not of the damag
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -26,6 +25,7 @@ from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.uploads import UploadBody
 from tahoestorage.testing.grid import LocalGrid
+from tests.support.checked_sites import shares
 from tests.support.nginx_server import public_proxy
 from tests.support.proxy import Proxy
 
@@ -33,16 +33,6 @@ MIB = 1 << 20
 SIZE = 3 * MIB
 # Within the second of three segments.
 WHERE = 3 * MIB // 2
-
-
-def shares(grid: LocalGrid, cap: Cap) -> list[Path]:
-    """Return the files that hold the shares of a file."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        from allmydata.storage.common import si_b2a
-
-    name = si_b2a(cap.storage_index).decode()
-    return list(grid.directory.glob(f"node/storage/shares/*/{name}/*"))
 
 
 @pytest.fixture

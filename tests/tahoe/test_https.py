@@ -27,9 +27,10 @@ from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.testing.grid import LocalGrid
 from tests.conftest import MakeStorage
 from tests.support.authority import own_authority
+from tests.support.checked_sites import shares
 from tests.support.leaks import assert_hides_caps
 from tests.support.proxy import Hold, Proxy, Refuse, Seen, SendResponse, Stall, _Handler
-from tests.tahoe.test_damaged import MIB, SIZE, WHERE, shares
+from tests.tahoe.test_damaged import MIB, SIZE, WHERE
 
 LONG = b"longer than a cap can hold " * 4
 
