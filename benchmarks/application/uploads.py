@@ -145,15 +145,12 @@ def measure(
             put(site, token(environment), io.BytesIO(b"x" * MIB), f"warm{site.address}")
         storage.save("warm.bin", File(io.BytesIO(b"x" * MIB)))
         before = [memory(site) for site in (first, second)]
-        saves, reads, puts, sent = [], [], [], {}
+        saves, puts, sent = [], [], {}
         for number in range(rounds):
             renew(content)
             with content.open("rb") as file:
                 save = partial(storage.save, f"bare{number}.bin", File(file))
                 saves.append(timed(save))
-            # What tells no checksum is read back, whoever saves it.
-            if not hasattr(storage, "stored_checksums"):
-                reads.append(timed(partial(read, storage, f"bare{number}.bin")))
             renew(content)
             name = f"put{number}.bin"
             sent[name] = sha256_of(content)
@@ -176,10 +173,6 @@ def measure(
         same = sent == {name: found.get(name) for name in sent}
     mib = content.stat().st_size / MIB
     rates = f"{mib / saving:.0f} MiB/s by save"
-    back = ""
-    if reads:
-        both = saving + statistics.median(reads)
-        back = f"; {saving / both:.2f} by save and one read back, without the site"
     return [
         at_least(f"{kind}: SHA-256 of all equal", float(same), "", 1, ""),
         at_least(
@@ -187,7 +180,7 @@ def measure(
             saving / putting,
             "x save",
             0.8,
-            f"{mib / putting:.0f} and {rates}{back}",
+            f"{mib / putting:.0f} and {rates}",
         ),
         at_least(
             f"{kind}: tus of {mib:.0f} MiB, cut {CUTS} times",
@@ -281,11 +274,6 @@ def put(site: Site, access: str, file: Any, name: str) -> None:
         timeout=3600,
     )
     response.raise_for_status()
-
-
-def read(storage: Any, name: str) -> None:
-    with storage.open(name) as file:
-        hashlib.file_digest(file, "sha256")
 
 
 def listed(site: Site, access: str) -> list[dict[str, Any]]:

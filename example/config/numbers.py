@@ -16,6 +16,13 @@ def number(name: str, default: int, *, least: int, most: int) -> int:
     return default if found is None else found
 
 
+def number_or_all(name: str, default: int, *, least: int, most: int) -> int | None:
+    """As `number`; None where the variable says "all"."""
+    if os.environ.get(name) == "all":
+        return None
+    return number(name, default, least=least, most=most)
+
+
 def number_or_none(name: str, *, least: int, most: int) -> int | None:
     """As `number`; None where the variable is empty, or not there."""
     if not (text := os.environ.get(name)):

@@ -12,7 +12,7 @@ from typing import Any
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from config.numbers import MOST, number, number_or_none
+from config.numbers import MOST, number, number_or_all, number_or_none
 from config.secrets import secret
 from tahoestorage import env
 
@@ -324,6 +324,8 @@ UPLOAD_LIMIT = number_or_none("UPLOAD_LIMIT", least=1, most=MOST)  # bytes; None
 # last part somebody may go on.
 UPLOAD_PART_BYTES = number("UPLOAD_PART_BYTES", 64 << 20, least=1, most=MOST)
 UPLOAD_LIFETIME = timedelta(hours=number("UPLOAD_HOURS", 24, least=1, most=100_000))
+# What a store that tells no digest holds of more bytes is seen by samples; None: never.
+READ_BACK_BYTES = number_or_all("READ_BACK_BYTES", 64 << 20, least=0, most=MOST)
 # A sender of fewer bytes a second, for so many seconds, is cut off.
 UPLOAD_MIN_RATE = 1 << 10
 UPLOAD_PATIENCE = number("UPLOAD_PATIENCE", 60, least=1, most=100_000)

@@ -92,9 +92,14 @@ class IncomingFile(StreamedFile):
     def sha256(self) -> str:
         return self._digest.sha256 if self._digest else self._hash.hexdigest()
 
-    def digest_for(self, storage: Storage) -> ContentDigest:
-        """Return what hashes all that is read from now on, to ask that store for it."""
-        self._digest = ContentDigest(storage, self.size)
+    def digest_for(
+        self, storage: Storage, sample_above: int | None = None
+    ) -> ContentDigest:
+        """Return what hashes all that is read from now on, to ask that store for it.
+
+        Above so many bytes samples are enough, where it would have to be read back.
+        """
+        self._digest = ContentDigest(storage, self.size, sample_above=sample_above)
         return self._digest
 
     def take(self, wanted: int) -> bytes:

@@ -128,6 +128,7 @@ def _copy(version: Version, target: Any, key: str) -> None:
     """Copy the bytes; raises OSError where the store does not hold just these."""
     with version.storage.open(version.key) as source:
         content = IncomingFile(source, version.size or 0)
+        # Read back whole, whatever its size: the only other bytes are deleted later.
         digest = content.digest_for(target)
         with digest.sending():
             if hasattr(target, "create"):

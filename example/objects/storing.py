@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Max, QuerySet
 from django.utils import timezone
@@ -295,13 +296,13 @@ def save(version: Version, content: IncomingFile) -> None:
     """Send the bytes to the store; raises NotStored unless it holds just these.
 
     S3 is sent their SHA-256, and must tell it in its response, Google its CRC-32C. A
-    grid and a disk are read once.
+    grid and a disk are read once; of more than READ_BACK_BYTES, samples.
     """
     storage: Any = version.storage
     if partwise.is_for(storage, content.size):
         _save_in_parts(version, content)
         return
-    digest = content.digest_for(storage)
+    digest = content.digest_for(storage, sample_above=settings.READ_BACK_BYTES)
     with digest.sending():
         if hasattr(storage, "create"):
             stored = storage.create(version.key, content, unique=True)

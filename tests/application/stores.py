@@ -59,6 +59,22 @@ def put(user: User, content: bytes, name: str = "a.bin", folder: str = "b") -> V
     )
 
 
+def damage_saves(storage: Any, monkeypatch: pytest.MonkeyPatch, place: int) -> None:
+    """Let the byte at ``place`` be another in whatever this disk is sent."""
+    save = storage.save
+
+    def damage(name: str, content: Any) -> str:
+        stored: str = save(name, content)
+        with Path(storage.path(stored)).open("r+b") as file:
+            file.seek(place)
+            byte = file.read(1)[0]
+            file.seek(place)
+            file.write(bytes([byte ^ 1]))
+        return stored
+
+    monkeypatch.setattr(storage, "save", damage)
+
+
 def read(version: Version) -> bytes:
     """Return what the version's store has of it."""
     with version.storage.open(version.key) as file:

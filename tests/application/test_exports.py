@@ -47,7 +47,7 @@ from jobs.work import Work
 from objects import changing
 from tahoestorage.backends.s3.unfinished import unfinished
 from tests.application.callers import client_of
-from tests.application.stores import KINDS, names_in, put, store_entry
+from tests.application.stores import KINDS, damage_saves, names_in, put, store_entry
 
 pytestmark = pytest.mark.django_db
 CONTENTS = {
@@ -207,6 +207,21 @@ def test_a_file_that_is_damaged_ends_it_and_nothing_is_left(
 
     assert export.state == "failed"
     assert "files/z.txt is damaged" in export.error
+    assert names_in(storage, "exports") == []
+    assert counts(user.tenant) == before
+
+
+def test_one_that_the_store_damages_is_not_ready(
+    user: User, storage: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.JOBS_ATTEMPTS = 1
+    fill(user)
+    before = counts(user.tenant)
+    damage_saves(storage, monkeypatch, 100)
+
+    export = exported(user)
+
+    assert export.state == "failed"
     assert names_in(storage, "exports") == []
     assert counts(user.tenant) == before
 

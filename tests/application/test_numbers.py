@@ -30,6 +30,7 @@ def settings_with(**numbers: str) -> dict[str, object]:
         ("UPLOAD_LIMIT", ["-1", "0", "1" * 30]),
         ("UPLOAD_PART_BYTES", ["-1", "0"]),
         ("UPLOAD_PATIENCE", ["-1", "0"]),
+        ("READ_BACK_BYTES", ["-1", "ALL", "64M"]),
         ("PICTURE_MAX_PIXELS", ["-1", "0"]),
         ("PROXIES", ["-1"]),
         ("HSTS_SECONDS", ["-1"]),
@@ -48,3 +49,9 @@ def test_numbers_within_bounds_are_taken() -> None:
     assert made["UPLOAD_LIMIT"] is None
     assert made["JOBS_ATTEMPTS"] == 7
     assert made["JOBS_KEEP_DAYS"] == 30
+    assert made["READ_BACK_BYTES"] == 64 << 20
+    assert settings_with(READ_BACK_BYTES="0")["READ_BACK_BYTES"] == 0
+
+
+def test_all_of_any_size_is_read_back_where_that_is_said() -> None:
+    assert settings_with(READ_BACK_BYTES="all")["READ_BACK_BYTES"] is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import uuid
 from pathlib import Path
@@ -15,11 +16,13 @@ from objects.keys import MAX_KEY, key_of, read_key
 from objects.models import StoredObject, Version
 from objects.storing import NotStored
 from tahoestorage.exceptions import StoreError
-from tests.application.stores import put, store_entry
+from tests.application.stores import damage_saves, put, store_entry
 from tests.conftest import requests_sent
 from tests.support.s3_servers import s3_requests
 
 pytestmark = pytest.mark.django_db
+LARGE = (33 << 20) + 7
+"""Bytes: just above what samples read."""
 
 
 @pytest.fixture
@@ -76,16 +79,7 @@ def test_what_the_store_changed_is_not_stored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings.STORAGES = {"default": store_entry("files", tmp_path, request)}
-    storage = storages["default"]
-    save = storage.save
-
-    def damage(name: str, content: Any) -> str:
-        stored: str = save(name, content)
-        path = Path(storage.path(stored))
-        path.write_bytes(b"X" + path.read_bytes()[1:])
-        return stored
-
-    monkeypatch.setattr(storage, "save", damage)
+    damage_saves(storages["default"], monkeypatch, 0)
 
     with pytest.raises(NotStored):
         put(user, b"content")
@@ -105,6 +99,49 @@ def test_a_grid_is_read_back_once(
     assert version.state == Version.State.STORED
     downloads = [line for line in sent if line.startswith("GET /uri/")]
     assert len([line for line in downloads if "CHK" in line]) == 1
+
+
+@pytest.mark.parametrize(
+    ("bound", "downloads"), [(0, 32), (LARGE - 1, 32), (LARGE, 1), (None, 1)]
+)
+def test_a_large_object_is_read_back_in_samples(
+    user: User,
+    settings: Any,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    bound: int | None,
+    downloads: int,
+) -> None:
+    settings.STORAGES = {"default": store_entry("grid", tmp_path, request)}
+    settings.READ_BACK_BYTES = bound
+    content = os.urandom(LARGE)
+
+    with requests_sent() as sent:
+        version = put(user, content)
+
+    assert version.sha256 == hashlib.sha256(content).hexdigest()
+    read = [line for line in sent if line.startswith("GET /uri/") and "CHK" in line]
+    assert len(read) == downloads
+
+
+@pytest.mark.parametrize("place", [0, LARGE - 1])
+def test_a_large_object_whose_first_or_last_byte_is_another_is_not_stored(
+    user: User,
+    settings: Any,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    place: int,
+) -> None:
+    settings.STORAGES = {"default": store_entry("files", tmp_path, request)}
+    settings.READ_BACK_BYTES = 0
+    damage_saves(storages["default"], monkeypatch, place)
+
+    with pytest.raises(NotStored):
+        put(user, bytes(LARGE))
+
+    assert not StoredObject.objects.exists()
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_a_key_says_whose_the_bytes_are(user: User) -> None:

@@ -22,6 +22,7 @@ from objects.keys import MAX_KEY, moved_key, read_key
 from objects.models import Copy, StoredObject, Version
 from tests.application.stores import names_in, put, read, store_entry
 from tests.application.test_sweep import sweep
+from tests.conftest import requests_sent
 
 pytestmark = pytest.mark.django_db
 
@@ -179,6 +180,19 @@ def test_what_was_damaged_on_its_way_is_not_moved(
     version.refresh_from_db()
     assert version.store == "default"
     assert names_in(storages["new"], "tenants") == []
+
+
+@pytest.mark.usefixtures("stores")
+@pytest.mark.parametrize("stores", [("files", "grid")], indirect=True)
+def test_a_copy_is_read_back_whole_whatever_its_size(user: User, settings: Any) -> None:
+    settings.READ_BACK_BYTES = 0
+    put(user, os.urandom(33 << 20))
+
+    with requests_sent() as sent:
+        assert move()["moved"] == 1
+
+    read = [line for line in sent if line.startswith("GET /uri/") and "CHK" in line]
+    assert len(read) == 1
 
 
 @pytest.mark.usefixtures("stores")
