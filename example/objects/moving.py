@@ -4,6 +4,9 @@ A version is copied, the copy is checked, and then one conditional UPDATE lets t
 name the other store. Whoever is killed anywhere leaves a row that names whole bytes.
 The old ones stay for those who are reading them: the sweep deletes them a day later,
 and so it does with copies that no row has come to name.
+
+Of two who move a tenant to different stores the last who began goes on: a row comes to
+name a store only while that is the tenant's.
 """
 
 from __future__ import annotations
@@ -32,6 +35,13 @@ logger = logging.getLogger(__name__)
 BATCH = 500
 
 
+class ChosenElse(Exception):
+    """The tenant has another store by now: somebody moves it there, or has set it."""
+
+    def __init__(self, alias: str) -> None:
+        super().__init__(f"The tenant's store is {alias} by now.")
+
+
 def choose(tenant: Tenant, alias: str) -> None:
     """Let what is uploaded from now on go to that store.
 
@@ -58,8 +68,10 @@ def elsewhere(tenant: Tenant, alias: str) -> Any:
 def move(tenant: Tenant, alias: str, jobs: int = 1) -> Iterator[Counter[str]]:
     """Move all of them, and yield what was done, a batch at a time.
 
-    The counts are of ``moved``, ``gone`` (deleted meanwhile) and ``failed``. What comes
-    into another store meanwhile, from a request that was under way, is moved as well.
+    The counts are of ``moved``, ``gone`` (deleted, or moved by another, meanwhile) and
+    ``failed``. What comes into another store meanwhile, from a request that was under
+    way, is moved as well. Raises ChosenElse where the store is not the tenant's, or not
+    any more.
     """
     moved = True
     while moved:
@@ -71,13 +83,23 @@ def move(tenant: Tenant, alias: str, jobs: int = 1) -> Iterator[Counter[str]]:
 
 def _move_once(tenant: Tenant, alias: str, jobs: int) -> Iterator[Counter[str]]:
     batch = elsewhere(tenant, alias).select_related("object").order_by("pk")
-    while versions := list(batch[:BATCH]):
+    while True:
+        # At the end, too: of what was left is not said that it was moved.
+        _check_chosen(tenant, alias)
+        if not (versions := list(batch[:BATCH])):
+            return
         if jobs == 1:
             yield Counter(move_version(one, alias) for one in versions)
         else:
             with ThreadPoolExecutor(jobs) as threads:
                 yield Counter(threads.map(partial(_in_a_thread, alias), versions))
         batch = batch.filter(pk__gt=versions[-1].pk)
+
+
+def _check_chosen(tenant: Tenant, alias: str) -> None:
+    chosen = Tenant.objects.filter(pk=tenant.pk).values_list("store", flat=True).first()
+    if chosen not in (alias, None):
+        raise ChosenElse(chosen)
 
 
 def _in_a_thread(alias: str, version: Version) -> str:
@@ -100,12 +122,26 @@ def move_version(version: Version, alias: str) -> str:
             return "gone"
         logger.exception("A version was not moved to the store %s", alias)
         return "failed"
-    if not point(version, alias, key):
+    if not _point_while_chosen(version, alias, key):
         # Deleted meanwhile, or moved by somebody else.
         with contextlib.suppress(Exception):
             target.delete(key)
         return "gone"
     return "moved"
+
+
+def _point_while_chosen(version: Version, alias: str, key: str) -> bool:
+    """As `point`, and returns False where the tenant's store is another by now."""
+    with transaction.atomic():
+        is_done = point(version, alias, key)
+        # Last, as everywhere. Whoever chooses another store waits, and moves this too.
+        tenants = Tenant.objects.select_for_update(no_key=True).filter(
+            pk=version.object.tenant_id
+        )
+        if not tenants.filter(store=alias):
+            transaction.set_rollback(True)
+            return False
+    return is_done
 
 
 def point(version: Version, alias: str, key: str) -> bool:

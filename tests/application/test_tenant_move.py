@@ -166,6 +166,85 @@ def test_the_tenant_is_used_meanwhile(
     assert len(names_in(storages["new"], "tenants")) == 4
 
 
+def of_files(settings: Any, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    settings.STORAGES = {
+        name: store_entry("files", tmp_path, request)
+        for name in ("default", "new", "other")
+    }
+
+
+def test_of_two_moves_to_different_stores_the_later_goes_on(
+    user: User, settings: Any, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    of_files(settings, tmp_path, request)
+    for name in ("a", "b"):
+        put(user, b"content", name)
+    moving.choose(user.tenant, "new")
+    first = moving.move(user.tenant, "new")
+    assert next(first)["moved"] == 2
+
+    moving.choose(user.tenant, "other")
+    second = moving.move(user.tenant, "other")
+    assert next(second)["moved"] == 2
+
+    with pytest.raises(moving.ChosenElse, match="store is other by now"):
+        next(first)
+    assert list(second) == []
+    assert set(Version.objects.values_list("store", flat=True)) == {"other"}
+
+
+def test_what_a_move_is_copying_goes_nowhere_once_another_store_is_chosen(
+    user: User,
+    settings: Any,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    of_files(settings, tmp_path, request)
+    version = put(user, b"content")
+    copy = moving._copy
+
+    def choose_meanwhile(*args: Any) -> None:
+        copy(*args)
+        moving.choose(user.tenant, "other")
+
+    monkeypatch.setattr(moving, "_copy", choose_meanwhile)
+    with pytest.raises(CommandError, match="store is other by now") as caught:
+        move()
+
+    assert caught.value.returncode == 1
+    there = Version.objects.get()
+    assert (there.store, there.key) == ("default", version.key)
+    assert names_in(storages["new"], "tenants") == []
+    monkeypatch.undo()
+    # The other one was killed, and this is called again.
+    assert move()["moved"] == 1
+    assert read(Version.objects.get()) == b"content"
+
+
+@pytest.mark.usefixtures("stores")
+def test_two_moves_to_one_store_both_end(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        put(user, b"content", name)
+    copy, others = moving._copy, list[dict[str, int]]()
+
+    def move_meanwhile(*args: Any) -> None:
+        copy(*args)
+        if not others:
+            others.append({})
+            others[0] |= move()
+
+    monkeypatch.setattr(moving, "_copy", move_meanwhile)
+
+    told = move()
+
+    assert (told["gone"], others[0]["moved"]) == (2, 2)
+    assert set(Version.objects.values_list("store", flat=True)) == {"new"}
+    assert len(names_in(storages["new"], "tenants")) == 2
+
+
 @pytest.mark.usefixtures("stores")
 def test_what_was_damaged_on_its_way_is_not_moved(
     user: User, monkeypatch: pytest.MonkeyPatch

@@ -14,7 +14,7 @@ from accounts.models import Tenant
 from accounts.stores import check_alias
 from config.checking import FOR_COMMANDS
 from objects.models import Version
-from objects.moving import choose, elsewhere, move
+from objects.moving import ChosenElse, choose, elsewhere, move
 
 INTERRUPTED = 130  # what a shell says of Ctrl-C
 
@@ -23,8 +23,9 @@ class Command(BaseCommand):
     help = (
         "Moves a tenant's objects to the store of an alias in STORAGES, while the "
         "tenant is used. Stopped anywhere, it goes on when it is called again. The old "
-        "bytes stay for readers until objects_sweep deletes them, a day later. Exit "
-        "status: 0 if all was moved, 1 if something could not be."
+        "bytes stay for readers until objects_sweep deletes them, a day later. It "
+        "stops where the tenant gets another store meanwhile. Exit status: 0 if all "
+        "was moved, 1 if something could not be."
     )
     requires_system_checks = FOR_COMMANDS
 
@@ -61,6 +62,11 @@ class Command(BaseCommand):
                     done += some
                     if not options["json"]:
                         self.stdout.write(f"{done['moved']} moved")
+        except ChosenElse as error:
+            self._tell(told | done, options)
+            raise CommandError(
+                f"{error} This move to {alias} has stopped.", returncode=1
+            ) from None
         except KeyboardInterrupt:
             self._tell(told | done, options)
             raise CommandError(
