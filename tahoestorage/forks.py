@@ -63,7 +63,7 @@ class Lock:
 
     def after_fork(self) -> None:
         """Be free."""
-        self._lock = threading.Lock()
+        self._lock: threading.Lock | threading.RLock = threading.Lock()
 
     def __enter__(self) -> None:
         self._lock.acquire()
@@ -72,6 +72,14 @@ class Lock:
         # Whoever forked inside of it comes out of another one in the child.
         with contextlib.suppress(RuntimeError):
             self._lock.release()
+
+
+class RLock(Lock):
+    """A lock of that kind which the thread that has it may take once more."""
+
+    def after_fork(self) -> None:
+        """Be free."""
+        self._lock = threading.RLock()
 
 
 class Gate:

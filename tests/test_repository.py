@@ -181,8 +181,9 @@ CORE = {
 STORES = {*CORE, "backends", "config", "storage"}
 # What each part may import, beside itself; management/ stands on all of them.
 BELOW = {
-    "config": {"exceptions", "redaction", "tahoe"},
-    "backends": {*CORE, "config", "installed"},
+    "once": {"forks"},
+    "config": {"exceptions", "once", "redaction", "tahoe"},
+    "backends": {*CORE, "config", "installed", "once"},
     "serving": STORES,
     "progress": {"display"},
     "moving": {*STORES, "display", "env", "progress"},
@@ -300,6 +301,16 @@ OTHER_TESTS = {
 # Folders whose tests lie elsewhere: tests/commands, and tests/test_old_names.py.
 TESTED_ELSEWHERE = {"management": "commands", "management/commands": "commands"}
 TESTED_ELSEWHERE |= {"environment": "."}
+
+
+def test_what_threads_share_is_made_once() -> None:
+    """A ``cached_property`` is made by each thread that asks before it is there."""
+    found = lines_that_match(r"@(functools\.)?cached_property")
+    # It says why.
+    allowed = "tahoestorage/backends/s3/clients.py:"
+    ours = [line for line in found if line.startswith("tahoestorage/")]
+    assert [line for line in ours if not line.startswith(allowed)] == []
+    assert len(ours) <= 1
 
 
 def test_the_tests_are_laid_out_as_the_package() -> None:

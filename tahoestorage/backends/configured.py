@@ -10,9 +10,7 @@ from typing import Any, Self, Unpack
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import Storage
 from django.core.signals import setting_changed
-from django.utils.functional import cached_property
 
-from tahoestorage.backends.once import OnceForEach
 from tahoestorage.backends.portable import STORAGE_AT, alias_of, left_out, portable
 from tahoestorage.backends.processcaches import entry_cache, without_password
 from tahoestorage.config.keywords import TahoeKeywords
@@ -23,6 +21,7 @@ from tahoestorage.config.settings import (
     root_is_set,
 )
 from tahoestorage.exceptions import InvalidCap
+from tahoestorage.once import OnceForEach, made_once
 from tahoestorage.redaction import Secret, hide
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.directories import Directories
@@ -78,7 +77,7 @@ class Configured(Storage):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} at {hex(id(self))}>"
 
-    @cached_property
+    @made_once
     def options(self) -> Options:
         """The options in force. Raises ImproperlyConfigured with all that is wrong."""
         return read_options(self._whole())
@@ -106,7 +105,7 @@ class Configured(Storage):
         """
         return self.options.cache
 
-    @cached_property
+    @made_once
     def directories(self) -> Directories:
         """The grid's directories below the root, as the cache knows them."""
         options = self.options
@@ -125,7 +124,7 @@ class Configured(Storage):
         )
         return Directories(gateways, root, entry_cache(options.cache))
 
-    @cached_property
+    @made_once
     def links(self) -> Links:
         """What changes these directories."""
         options = self.options

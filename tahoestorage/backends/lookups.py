@@ -12,7 +12,6 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.functional import cached_property
 
 from tahoestorage import metering
 from tahoestorage.backends.names import path_of
@@ -26,6 +25,7 @@ from tahoestorage.config.settings import (
 )
 from tahoestorage.entries import Entry
 from tahoestorage.exceptions import FileMissing, StoreUnreachable
+from tahoestorage.once import made_once
 
 # Each name is a listing of its own in the cache, with one entry at most.
 ITEM = ""
@@ -96,11 +96,11 @@ class Lookups(ObjectStore):
         """
         return read_cache_options(self._cache_given)
 
-    @cached_property
+    @made_once
     def _entries(self) -> EntryCache:
         return entry_cache(self.cache_options)
 
-    @cached_property
+    @made_once
     def _namespace(self) -> Namespace:
         identity = json.dumps(self.identity()).encode()
         return Namespace(identity, secret_key() + identity)

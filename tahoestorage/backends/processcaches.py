@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tahoestorage.backends.once import OnceForEach
 from tahoestorage.cache import EntryCache
 from tahoestorage.config.settings import CacheOptions
 from tahoestorage.installed import warn_unless_installed
+from tahoestorage.once import OnceForEach
 from tahoestorage.redaction import redact
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Literal
 
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.functional import cached_property
 
 from tahoestorage.config import validators
 from tahoestorage.config.validators import about
+from tahoestorage.once import made_once
 from tahoestorage.tahoe.caps import Cap
 
 MAKE_ROOT = (
@@ -246,7 +246,7 @@ class Options:
         """Whether a root cap, or a file for one, is set."""
         return self.base_cap is not None or self.base_cap_file is not None
 
-    @cached_property
+    @made_once
     def root(self) -> Cap:
         """The cap of the root directory; a file that holds it is read once.
 

@@ -11,7 +11,6 @@ from hashlib import sha256
 from typing import Any, Self
 
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.functional import cached_property
 from storages.backends.gcloud import GoogleCloudStorage
 from storages.utils import setting
 
@@ -23,6 +22,7 @@ from tahoestorage.backends.gcs.clients import (
 )
 from tahoestorage.backends.gcs.errors import ask
 from tahoestorage.config.secrets import KeyFile
+from tahoestorage.once import made_once
 
 # What tells the accounts of credentials apart, and is no secret.
 _TELLING = ("service_account_email", "client_id", "audience", "_target_principal")
@@ -83,7 +83,7 @@ class GCSOptions(HiddenCredentials, GoogleCloudStorage):  # type: ignore[misc]
                 "it, and GS_CREDENTIALS are not of the same account."
             )
 
-    @cached_property
+    @made_once
     def _signs(self) -> str:
         """A text that differs where signed URLs would: the part of a cache key."""
         if self.credentials is None:

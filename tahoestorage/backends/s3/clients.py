@@ -88,6 +88,8 @@ class Clients:
         """Return the shared client. Raises what ``resource`` does."""
         return self._resource(kind).meta.client
 
+    # Threads may make it several times: it is the same text, and asking for credentials
+    # can take long.
     @functools.cached_property
     def signature(self) -> str:
         """A text that differs where signed URLs would: the part of a cache key.

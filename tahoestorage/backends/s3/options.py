@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from botocore.config import Config
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.functional import cached_property
 from s3transfer.constants import ALLOWED_DOWNLOAD_ARGS
 from storages.backends import s3
 from storages.utils import setting
@@ -21,6 +20,7 @@ from tahoestorage.backends.credentials import HiddenCredentials, has_login
 from tahoestorage.backends.s3.clients import Clients, clients
 from tahoestorage.backends.s3.errors import Place, call
 from tahoestorage.backends.s3.uploads import PARTS, usual_transfers
+from tahoestorage.once import made_once
 from tahoestorage.redaction import Secret, SecretBytes
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class S3Options(HiddenCredentials, s3.S3Storage):  # type: ignore[misc]
 
     # Clients
 
-    @cached_property
+    @made_once
     def _clients(self) -> Clients:
         self._check_credentials()
         if not self.bucket_name:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tahoestorage.backends.once import OnceForEach
 from tahoestorage.backends.s3 import S3Storage
+from tahoestorage.once import OnceForEach, made_once
 from tahoestorage.storage import TahoeStorage
 from tests.conftest import MakeStorage
 
@@ -65,6 +65,58 @@ def test_threads_that_make_a_bucket_s_storage_at_once_share_a_cache(
     assert len({*at_once(ask)}) == 1
 
 
+@pytest.mark.parametrize("attribute", ["options", "directories", "links"])
+def test_threads_that_use_one_storage_first_at_once_share_what_it_makes(
+    make_storage: MakeStorage, attribute: str
+) -> None:
+    storage = make_storage()
+    given = at_once(lambda: getattr(storage, attribute))
+    assert {*map(id, given)} == {id(getattr(storage, attribute))}
+
+
+def test_threads_that_ask_at_once_have_a_cap_file_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_storage: MakeStorage
+) -> None:
+    file = tmp_path / "cap"
+    file.write_text(make_storage().options.root.uri)
+    storage = TahoeStorage(base_cap_file=str(file))
+    given = at_once(lambda: storage.options.root)
+    assert {*map(id, given)} == {id(storage.options.root)}
+
+
+def test_an_attribute_is_made_once_and_again_only_where_that_failed() -> None:
+    class Thing:
+        count = 0
+
+        @made_once
+        def part(self) -> object:
+            """What it is."""
+            Thing.count += 1
+            if Thing.count == 1:
+                raise OSError("not now")
+            return object()
+
+    thing, other = Thing(), Thing()
+    with pytest.raises(OSError, match="not now"):
+        _ = thing.part
+    assert {*at_once(lambda: thing.part)} == {thing.part}
+    assert other.part is not thing.part
+    assert Thing.count == 3
+    assert Thing.part.__doc__ == "What it is."
+
+
+def test_making_an_attribute_may_ask_for_that_of_another() -> None:
+    class Thing:
+        def __init__(self, of: Thing | None = None) -> None:
+            self.of = of
+
+        @made_once
+        def depth(self) -> int:
+            return 0 if self.of is None else self.of.depth + 1
+
+    assert Thing(Thing(Thing())).depth == 2
+
+
 def test_other_options_get_another_one_whatever_the_order(
     make_storage: MakeStorage, tmp_path: Path
 ) -> None:
@@ -94,17 +146,28 @@ def test_what_could_not_be_made_is_made_for_who_asks_next() -> None:
 
 # In a process of its own, for pytest has threads.
 FORK = """
-import os, signal, threading
-from tahoestorage.backends.once import OnceForEach
+import os, signal, sys, threading
+from tahoestorage.once import OnceForEach, made_once
 
 making, made = threading.Event(), threading.Event()
 
-@OnceForEach
-def make(number):
+def build(number):
     if number == 1:
         making.set()
         made.wait()
     return number
+
+once = OnceForEach(build)
+
+class Thing:
+    def __init__(self, number):
+        self.number = number
+
+    @made_once
+    def part(self):
+        return build(self.number)
+
+make = {"each": once, "attribute": lambda number: Thing(number).part}[sys.argv[1]]
 
 thread = threading.Thread(target=make, args=(1,))
 thread.start()
@@ -118,8 +181,9 @@ made.set()
 """
 
 
-def test_a_child_waits_for_none_of_its_parent_s_threads() -> None:
-    command = [sys.executable, "-P", "-W", "ignore", "-c", FORK]
+@pytest.mark.parametrize("which", ["each", "attribute"])
+def test_a_child_waits_for_none_of_its_parent_s_threads(which: str) -> None:
+    command = [sys.executable, "-P", "-W", "ignore", "-c", FORK, which]
     assert subprocess.check_output(command, text=True) == "2\n"
 
 
