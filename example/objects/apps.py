@@ -3,6 +3,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
+from django.core.checks import Tags, register
 from django.db.models.signals import post_save
 
 
@@ -12,7 +13,14 @@ class ObjectsConfig(AppConfig):
 
     def ready(self) -> None:
         import_module("objects.ownfiles")
+        register(_check_places, Tags.files)
         post_save.connect(forget_elsewhere, sender=settings.AUTH_USER_MODEL)
+
+
+def _check_places(**options: Any) -> Any:
+    from objects import checks
+
+    return checks.check_places(**options)
 
 
 def forget_elsewhere(

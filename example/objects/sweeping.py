@@ -8,95 +8,27 @@ step looks once more before it changes something. Two sweeps at once do no harm.
 
 from __future__ import annotations
 
-import contextlib
-import enum
 import logging
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 from django.apps import apps
 from django.core.files.storage import storages
-from django.db.models import Count, Q
+from django.db.models import Q
 from django.utils import timezone
 
-from accounts import stores
-from objects import adopting, copies, measuring, moving, partwise, quarantine, storing
-from objects.conditions import NONE, Conditions, Unmet
+from objects import copies, partwise, quarantine
+from objects.defects import Defect, FoundDefect, SweepResult
 from objects.keys import PREFIX, read_key
+from objects.mending import mend
 from objects.models import Copy, Version
-from objects.reading import fresh, hashed, whole
+from objects.reading import fresh
+from objects.storeuse import is_used
 
 logger = logging.getLogger(__name__)
 PARTS = "uploads"
 """The directory of what has come of resumable uploads."""
-SHARE = 0.01
-"""More than this of all names is suspicious: another store, an empty database."""
-MOST_TOLD = 100
-"""Keys of missing bytes, of each store."""
-
-
-class Defect(enum.StrEnum):
-    """What is wrong with a name."""
-
-    ORPHAN = "bytes without a row"
-    COPY = "bytes that were moved elsewhere"
-    MISSING = "row without bytes"
-    RETURNED = "bytes that were missing"
-    PENDING = "upload of a dead process"
-    PART = "part of an upload without a row"
-    UNFINISHED = "upload in parts that nobody ends"
-
-
-@dataclass(frozen=True)
-class FoundDefect:
-    """One defect, with the row, where there is one."""
-
-    defect: Defect
-    store: str
-    key: str
-    version: Version | None = None
-    end: Callable[[], None] | None = None
-    """What ends an unfinished upload."""
-
-
-@dataclass
-class SweepResult:
-    """What a sweep found, by its finding, and what it did, in words."""
-
-    names: int = 0
-    found: Counter[str] = field(default_factory=Counter)
-    done: Counter[str] = field(default_factory=Counter)
-    missing: list[str] = field(default_factory=list)
-    """The first of the keys of rows without bytes."""
-
-    wrong: int = 0
-    """Names that are not as a killed process leaves them."""
-
-    @property
-    def is_suspicious(self) -> bool:
-        """Whether so much is wrong that somebody should look first."""
-        return self.wrong > SHARE * self.names
-
-    def note(self, found: FoundDefect) -> None:
-        """Count a defect."""
-        self.found[found.defect] += 1
-        if found.defect is Defect.MISSING:
-            if len(self.missing) < MOST_TOLD:
-                self.missing.append(found.key)
-            # Once it was told, it stops no later sweep.
-            version = found.version
-            self.wrong += version is not None and version.missing_since is None
-        elif found.defect in (Defect.ORPHAN, Defect.PART):
-            self.wrong += 1
-
-
-def in_unset_stores() -> dict[str, int]:
-    """Return how many versions there are in each store that is not set any more."""
-    rows = Version.objects.exclude(store__in=stores.aliases()).order_by()
-    return dict(rows.values_list("store").annotate(Count("pk")))
 
 
 def find(store: str, before: datetime, result: SweepResult) -> Iterator[FoundDefect]:
@@ -104,6 +36,7 @@ def find(store: str, before: datetime, result: SweepResult) -> Iterator[FoundDef
 
     A directory is in memory at a time, and the names of all of them.
     """
+    result.is_used = is_used(store)
     seen = set()
     for directory, names in _walk(storages[store], PREFIX):
         seen.add(directory)
@@ -114,90 +47,6 @@ def find(store: str, before: datetime, result: SweepResult) -> Iterator[FoundDef
     yield from _field_copies(store, before)
     yield from _parts(store, before, result)
     yield from _unfinished(store, before)
-
-
-def mend(found: FoundDefect) -> str:
-    """Do about a finding what can be done, and return what that was."""
-    storage = storages[found.store]
-    if found.defect is Defect.ORPHAN:
-        if adopting.adopt(found.store, found.key):
-            return "made a row"
-        quarantine.put(storage, found.key)
-        return "put into quarantine"
-    if found.defect is Defect.PART:
-        quarantine.put(storage, found.key)
-        return "put into quarantine"
-    if found.end is not None:
-        found.end()
-        return "ended"
-    version = found.version
-    if found.defect is Defect.COPY or version is None:
-        return _mend_copy(found)
-    rows = Version.objects.filter(pk=version.pk, store=found.store)
-    if found.defect is Defect.MISSING:
-        rows.update(missing_since=timezone.now())
-        return "marked"
-    if found.defect is Defect.RETURNED:
-        if not version.sha256:
-            measuring.measure(version)
-        rows.update(missing_since=None)
-        return "found again"
-    return _end(version)
-
-
-def _mend_copy(found: FoundDefect) -> str:
-    """Delete a copy whose version is gone, or has its bytes where its row says."""
-    version = found.version
-    if version is not None:
-        there = Version.objects.filter(pk=version.pk)
-        version = there.exclude(store=found.store, key=found.key).first()
-        if version is None:
-            return "left alone"
-        with fresh(version.storage, version.key):
-            is_there = version.storage.exists(version.key)
-        if not is_there:
-            return _name_copy(version, found)
-    storages[found.store].delete(found.key)
-    Copy.objects.filter(store=found.store, key=found.key).delete()
-    return "deleted a copy"
-
-
-def _name_copy(version: Version, found: FoundDefect) -> str:
-    """Let a row whose own bytes are missing name its copy, if that is whole.
-
-    So it is where the database is one from before a move.
-    """
-    said = (version.size, version.sha256)
-    if hashed(storages[found.store], found.key) != said:
-        return "left alone"
-    is_done = moving.point(version, found.store, found.key)
-    return "named a copy" if is_done else "left alone"
-
-
-def _end(version: Version) -> str:
-    """Settle a pending version whose bytes are whole, or give it up.
-
-    Whole bytes may have been acknowledged: a database from before that was restored,
-    and says nothing of their hash yet. So those of a refused user stay for a while,
-    unless the object was deleted, or erased. So do those that had a condition, unless
-    nothing is stored of the object: which content it was about is not known any more.
-    """
-    first = Conditions(none_match=("*",))
-    conditions = first if version.is_conditional else NONE
-    with contextlib.suppress(FileNotFoundError):
-        if version.state == Version.State.PENDING and (sha256 := whole(version)):
-            try:
-                storing.check_author(version)
-                storing.settle(version, sha256, conditions=conditions)
-            except (storing.Refused, Unmet):
-                if version.object.deleted_at is None:
-                    quarantine.put(version.storage, version.key)
-            except (storing.NotStored, storing.Deleted):
-                pass
-            else:
-                return "settled"
-    storing.abandon(version)
-    return "given up"
 
 
 def _compare(
@@ -228,7 +77,11 @@ def _compare(
             if key in noted and noted[key].noted_at >= before:
                 continue  # It may be read still, or be written.
             kind = Defect.COPY if known or key in noted else Defect.ORPHAN
-            yield FoundDefect(kind, store, key, known or None)
+            if known and known.key == key:
+                # No move made it, for that gives each copy a key of its own. It may be
+                # the row's only bytes, where two aliases lead to one place.
+                kind = Defect.NAMESAKE
+            yield FoundDefect(kind, store, key, known or None, key in noted)
     pending = _dead(store, rows.values(), before)
     for key, version in sorted(rows.items()):
         if version.pk in pending:
@@ -252,7 +105,7 @@ def _field_copies(store: str, before: datetime) -> Iterator[FoundDefect]:
         is_recent = version and version.moved_at and version.moved_at >= before
         with fresh(storages[store], copy.key):
             if not is_recent and storages[store].exists(copy.key):
-                yield FoundDefect(Defect.COPY, store, copy.key, version)
+                yield FoundDefect(Defect.COPY, store, copy.key, version, True)
 
 
 def _parts(store: str, before: datetime, result: SweepResult) -> Iterator[FoundDefect]:

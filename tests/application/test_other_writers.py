@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from objects import sweeping
+from objects.defects import Defect, SweepResult
 from objects.models import StoredObject, Version
 from pages import thumbnails
 from pages.models import Thumbnail
@@ -118,7 +119,7 @@ def test_while_rows_without_a_directory_are_looked_for(
         Version.objects.filter(pk=version.pk).update(key=key)
     looks = watch("exists")
 
-    found = list(sweeping.find("default", timezone.now(), sweeping.SweepResult()))
+    found = list(sweeping.find("default", timezone.now(), SweepResult()))
 
-    assert [one.defect for one in found] == [sweeping.Defect.MISSING] * 3
+    assert [one.defect for one in found] == [Defect.MISSING] * 3
     assert len(looks) == 3

@@ -16,8 +16,9 @@ from django.utils import timezone
 
 from accounts.models import Tenant, User
 from accounts.tokenversions import version_of
-from objects import storing, sweeping
+from objects import mending, storing, sweeping
 from objects.conditions import Conditions, content_etag
+from objects.defects import Defect, SweepResult
 from objects.incoming import IncomingFile
 from objects.models import StoredObject, Version
 from tests.application.stores import KINDS, names_in, put, read, store_entry
@@ -191,7 +192,7 @@ def test_what_killed_processes_sent_in_parts_is_ended(user: User, storage: Any) 
 
     assert sweep(age="24")["found"] == {}
     told = sweep("--dry-run")
-    assert told["found"] == {sweeping.Defect.UNFINISHED: 2}
+    assert told["found"] == {Defect.UNFINISHED: 2}
     assert len(unfinished(storage)) == 4
     assert sweep()["done"] == {"ended": 2}
 
@@ -256,7 +257,7 @@ def test_a_dry_run_changes_nothing(user: User, storage: Any) -> None:
 
     told = sweep("--dry-run", status=1)
 
-    assert told["found"] == {sweeping.Defect.ORPHAN: 1, sweeping.Defect.MISSING: 1}
+    assert told["found"] == {Defect.ORPHAN: 1, Defect.MISSING: 1}
     version.refresh_from_db()
     assert version.missing_since is None
     assert names_in(storage, "tenants") == ["tenants/stray"]
@@ -315,15 +316,15 @@ def test_two_sweeps_at_once_do_no_harm(user: User, storage: Any) -> None:
     Tenant.objects.update(used_bytes=0, used_objects=0)
     storage.save("tenants/stray", ContentFile(b"stray"))
     pending = begin(user, b"content", "pending")
-    found = list(sweeping.find("default", timezone.now(), sweeping.SweepResult()))
+    found = list(sweeping.find("default", timezone.now(), SweepResult()))
     assert len(found) == 3
 
     for one in found:
-        sweeping.mend(one)
+        mending.mend(one)
     for one in found:
         # What is gone by now is told, and left.
         try:
-            sweeping.mend(one)
+            mending.mend(one)
         except FileNotFoundError:
             assert one.key == "tenants/stray"
 

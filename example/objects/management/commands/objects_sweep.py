@@ -14,7 +14,9 @@ from django.utils import timezone
 from accounts import stores
 from config.checking import FOR_COMMANDS
 from objects import quarantine
-from objects.sweeping import Defect, SweepResult, find, in_unset_stores, sweep
+from objects.defects import Defect, SweepResult
+from objects.storeuse import in_unset_stores
+from objects.sweeping import find, sweep
 from tahoestorage.exceptions import TahoeStorageError
 
 HOURS = 24
@@ -25,7 +27,8 @@ class Command(BaseCommand):
     help = (
         "Compares rows and stores. Bytes without a row become rows again where their "
         "names say whose they are, and go to quarantine for 30 days where not; rows "
-        "without bytes are marked and told, and never deleted; uploads of dead "
+        "without bytes are marked and told, and never deleted; what lies in a store "
+        "that no tenant uses and no row names is told, and left alone; uploads of dead "
         "processes are settled or given up. Safe beside writers. Exit status: 0 if "
         "all is well or mended, 1 if bytes are missing, a store is away or not set any "
         "more, something could not be done, or too much is wrong to go on without "
@@ -65,6 +68,7 @@ class Command(BaseCommand):
                 finally:
                     told[alias] |= {
                         "names": result.names,
+                        "used": result.is_used,
                         "found": dict(result.found),
                         "done": dict(result.done),
                         "missing": result.missing,
@@ -100,7 +104,8 @@ class Command(BaseCommand):
         storage = storages[alias]
         told["expired"] = quarantine.expire(storage, dry_run=options["dry_run"])
         bad = result.found[Defect.MISSING] or result.done["failed"]
-        return bool(bad or told["stopped"])
+        twice = result.is_used and result.found[Defect.NAMESAKE]
+        return bool(bad or twice or told["stopped"])
 
     def _tell(self, told: dict[str, dict[str, Any]], options: dict[str, Any]) -> None:
         if options["json"]:
@@ -110,6 +115,11 @@ class Command(BaseCommand):
             self.stdout.write(f"{alias}: {one.get('names', 0)} names")
             for name, count in (one.get("found", {}) | one.get("done", {})).items():
                 self.stdout.write(f"  {name}: {count}")
+            if not one.get("used", True):
+                self.stdout.write(
+                    "  no tenant uses it, and no row names it: what is in it was left "
+                    "alone"
+                )
             if one["expired"]:
                 self.stdout.write(f"  out of quarantine: {one['expired']}")
             for key in one.get("missing", ()):
