@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -28,6 +27,7 @@ from api import documented
 from api.idempotency import makes_once
 from api.problems import MEDIA_TYPE, as_problem
 from api.serving import OfAnyKind
+from audit.downloads import begins
 from objects import access
 from objects.access import Access
 from objects.conditions import content_etag, content_modified
@@ -39,7 +39,6 @@ PAGE = "sharing/failed.html"
 USUAL = timedelta(days=7)
 LONGEST = timedelta(days=366)
 MOST_DOWNLOADS = 1_000_000
-LATER = re.compile(r"bytes=0*[1-9][0-9]*-[0-9]*")
 # What a download of a counted link does not listen to: it is the whole, once.
 PARTIAL = (
     "HTTP_RANGE",
@@ -174,7 +173,7 @@ class ShareView(OfAnyKind):
     def get(self, request: Request, token: str) -> HttpResponseBase:
         """Download the object; 404 whatever the reason why there is nothing.
 
-        Each GET that is answered with content counts, but for ranges that begin behind
+        Each GET that is answered with content counts, but for parts that begin behind
         the first byte. A link with a limit listens to no range and no condition: it
         gives the whole each time.
         """
@@ -184,8 +183,7 @@ class ShareView(OfAnyKind):
         if link.max_downloads is not None:
             asked = whole(asked)
         response = opened(asked, link)
-        is_sent = response.status_code < 300
-        if asked.method == "GET" and is_sent and begins(asked):
+        if asked.method == "GET" and begins(response):
             try:
                 links.count(link)
             except BaseException:
@@ -232,11 +230,6 @@ def whole(request: HttpRequest) -> HttpRequest:
     asked.method = request.method
     asked.META = {k: v for k, v in request.META.items() if k not in PARTIAL}
     return asked
-
-
-def begins(request: HttpRequest) -> bool:
-    """Whether it asks for the first byte, and so begins a download."""
-    return not LATER.fullmatch(request.headers.get("Range", ""))
 
 
 def opened(request: HttpRequest, link: ShareLink) -> HttpResponseBase:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 
 from django.db import transaction
 from django.http import Http404, HttpRequest
@@ -13,13 +12,13 @@ from django.utils.translation import gettext as _
 from accounts import stores
 from accounts.models import User
 from audit.actions import Action
+from audit.downloads import begins
 from config.errors import ForPeople
 from exports.models import Export
 from exports.starting import note
 from tahoestorage.serving import serve
 
 logger = logging.getLogger(__name__)
-_LATER = re.compile(r"bytes=0*[1-9][0-9]*-[0-9]*")
 
 
 class BytesMissing(ForPeople):
@@ -29,7 +28,7 @@ class BytesMissing(ForPeople):
 def opened(request: HttpRequest, export: Export, user: User) -> HttpResponseBase:
     """Return the response to a GET or HEAD of a ready export.
 
-    Ranges and conditions are honoured. Each GET is written down, but for ranges that
+    Ranges and conditions are honoured. Each GET is written down, but for parts that
     begin behind the first byte. Raises BytesMissing, StoreGone, and what the storage
     raises.
     """
@@ -47,8 +46,7 @@ def opened(request: HttpRequest, export: Export, user: User) -> HttpResponseBase
         raise BytesMissing(
             _("Its bytes are missing in the store. Export it again.")
         ) from None
-    is_later = _LATER.fullmatch(request.headers.get("Range", ""))
-    if request.method == "GET" and response.status_code in (200, 206) and not is_later:
+    if request.method == "GET" and begins(response):
         try:
             with transaction.atomic():
                 note(Action.EXPORT_DOWNLOAD, export, user)

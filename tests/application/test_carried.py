@@ -172,6 +172,17 @@ def test_links_and_shares_are_carried_too(api: Api, big: str) -> None:
         assert url.startswith(api.address)
         response = api.ask("GET", url, is_ann=False)
         assert (response.status_code, response.content) == (200, BIG)
+    asked = {"Range": "bytes=7-"}
+    for more, expected, counted in (
+        ({}, BIG[7:], 1),
+        ({"If-Range": '"x"'}, BIG, 2),
+    ):
+        sent = api.ask(
+            "GET", made.json()["url"], is_ann=False, headers={**asked, **more}
+        )
+        assert sent.content == expected
+        one = api.ask("GET", f"/api/v1/shares/{made.json()['id']}/").json()
+        assert one["downloads"] == counted
 
 
 def test_a_small_file_comes_from_the_site(api: Api) -> None:

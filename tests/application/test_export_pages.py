@@ -87,11 +87,13 @@ def test_ranges_are_honoured_and_a_download_is_written_down_once(
     first = ann.get(url, headers={"Range": "bytes=0-99"})
     rest = ann.get(url, headers={"Range": "bytes=100-"})
     same = ann.get(url, headers={"If-None-Match": whole["ETag"]})
+    more = ann.get(url, headers={"Range": "bytes=1-", "If-Range": '"another"'})
 
     assert body(first) + body(rest) == content
     assert (first.status_code, rest.status_code) == (206, 206)
     assert same.status_code == 304
-    assert Entry.objects.filter(action="export.download").count() == 2
+    assert body(more) == content
+    assert Entry.objects.filter(action="export.download").count() == 3
 
 
 def test_one_whose_bytes_are_missing_says_so_and_leads_to_its_page(

@@ -232,8 +232,11 @@ def test_a_limit_counts_whole_downloads(callers: Callers) -> None:
         ("bytes=00-", 1),
         ("bytes=4-,0-3", 1),
         ("rows=1-", 1),
+        ("bytes=2-1", 1),
+        ("bytes=1-" + 26 * "9", 1),
         ("bytes=4-", 0),
         ("bytes=10-19", 0),
+        ("bytes=-5", 0),
     ],
 )
 def test_without_a_limit_what_goes_on_later_is_no_download_of_its_own(
@@ -245,6 +248,20 @@ def test_without_a_limit_what_goes_on_later_is_no_download_of_its_own(
 
     assert response.status_code in {200, 206}
     assert ShareLink.objects.get().downloads == counted
+
+
+def test_the_whole_counts_though_a_range_of_another_version_was_asked_for(
+    callers: Callers,
+) -> None:
+    made = path(share(callers))
+    etag = Client().head(made)["ETag"]
+
+    for condition, status, counted in ((etag, 206, 0), ('"nope"', 200, 1)):
+        asked = {"Range": "bytes=1-", "If-Range": condition}
+        assert Client().get(made, headers=asked).status_code == status
+        assert ShareLink.objects.get().downloads == counted
+        entries = Entry.objects.filter(action="share.download")
+        assert entries.count() == counted
 
 
 def test_what_the_store_did_not_give_is_not_counted(callers: Callers) -> None:
