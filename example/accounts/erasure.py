@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from dataclasses import dataclass, field
+from itertools import islice
 
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
@@ -19,7 +20,13 @@ from accounts.models import User
 from api.models import OnceRequest
 from audit.actions import Action
 from audit.models import ERASED
-from audit.recording import erase_names, erase_things, made_and_gone, record
+from audit.recording import (
+    erase_names,
+    erase_things,
+    made_and_gone,
+    owned_and_gone,
+    record,
+)
 from exports import removing
 from exports.models import Export
 from jobs import control
@@ -38,7 +45,10 @@ MADE = {
     Action.UPLOAD_GIVE_UP: StoredObject,
     Action.EXPORT_START: Export,
 }
-"""What the audit names for good after it was purged or deleted."""
+"""What the audit names for good after it was purged or deleted, by who made it.
+
+What nobody made, as an object that a sweep recovered, it knows by its owner.
+"""
 
 
 @dataclass
@@ -89,6 +99,11 @@ def erase(user: User) -> Erased:
             return erased
         record(Action.USER_ERASE, user, tenant_id=user.tenant_id, actor=None)
         erase_names(user.pk)
+        gone = owned_and_gone(user.pk, StoredObject)
+        while some := list(islice(gone, 500)):
+            erase_things(StoredObject, some)
+            OnceRequest.objects.filter(object_id__in=some).delete()
+        # After that: the details go with the names, and whose it was with them.
         for action, model in MADE.items():
             erase_things(model, made_and_gone(user.pk, action, model))
         _erase_admin_log(user)

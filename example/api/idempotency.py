@@ -92,13 +92,14 @@ def once_made(
     *,
     parameters: Any = None,
     about: str = "",
+    person: str = "",
 ) -> Response:
     """Return the response to what ``make`` made, or what it was the first time.
 
     As `once`, for what is made of the body as it was parsed, or of ``parameters`` where
     they are given. ``make`` is called in the transaction that keeps the response; it
     asks no store, and what else takes long it leaves to a job. ``about`` names the
-    member of the response that is the id of an object.
+    member of the response that is the id of an object, ``person`` that of a user.
     """
     key = _key_of(request)
     if key is None:
@@ -112,7 +113,8 @@ def once_made(
             _confirm(mark)
             response = make()
             object_id = response.data[about] if about else None
-            _keep(mark, response, object_id=object_id)
+            person_id = response.data[person] if person else None
+            _keep(mark, response, object_id=object_id, person_id=person_id)
     except BaseException:
         _mine(mark).delete()
         raise
@@ -120,7 +122,7 @@ def once_made(
 
 
 def makes_once(
-    *, about: str = ""
+    *, about: str = "", person: str = ""
 ) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
     """Let a method of a view that answers a POST do so by `once_made`."""
 
@@ -130,7 +132,7 @@ def makes_once(
             view: Any, request: Request, *args: Any, **kwargs: Any
         ) -> Response:
             make = partial(create, view, request, *args, **kwargs)
-            return once_made(request, make, about=about)
+            return once_made(request, make, about=about, person=person)
 
         return once_only
 
@@ -243,13 +245,14 @@ def _keep(
     response: Response,
     *,
     object_id: uuid.UUID | None = None,
+    person_id: int | None = None,
     sha256: str = "",
 ) -> None:
     """Keep the result: in the transaction that makes it."""
     mark.status, mark.content = response.status_code, sha256
     mark.headers, mark.body = _of(response)
-    mark.object_id = object_id
-    kept = ("status", "content", "headers", "body", "object_id")
+    mark.object_id, mark.person_id = object_id, person_id
+    kept = ("status", "content", "headers", "body", "object_id", "person_id")
     _mine(mark).update(**{name: getattr(mark, name) for name in kept})
 
 

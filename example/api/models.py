@@ -38,6 +38,14 @@ class OnceRequest(models.Model):
     object_id = models.UUIDField(
         _("object"), null=True, db_index=True, help_text=_("That the result names.")
     )
+    person = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        null=True,
+        related_name="+",
+        verbose_name=_("person"),
+        help_text=_("Whom the result names: it goes with them."),
+    )
     status = models.PositiveSmallIntegerField(_("status"), null=True)
     headers = models.JSONField(_("headers"), default=dict)
     body = models.JSONField(_("body"), null=True, encoder=DjangoJSONEncoder)

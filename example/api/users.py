@@ -164,7 +164,7 @@ class UserViewSet(mixins.ListModelMixin, WithETag):
         responses={201: InvitedSerializer},
         parameters=[documented.IDEMPOTENCY_KEY],
     )
-    @makes_once()
+    @makes_once(person="id")
     @transaction.atomic
     def create(self, request: Request) -> Response:
         """Invite somebody: make the user, whom a job sends a link to set a password."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
 from django.db import models, transaction
+from django.db.models import QuerySet
 
 from accounts.models import User
 from accounts.prepared import PreparedInsert
@@ -93,11 +94,38 @@ def made_and_gone(
     user_id: int, action: Action, model: type[models.Model]
 ) -> Iterator[str]:
     """Yield the ids of the rows that a user made by this action and that are gone."""
-    made = Entry.objects.filter(actor_id=user_id, action=action).order_by("id")
+    made = Entry.objects.filter(actor_id=user_id, action=action)
     if action == Action.UPLOAD_GIVE_UP:
         # Of an object that there was, another's maybe, it was a later version.
         made = made.filter(details__version=1)
-    ids = iter(list(made.values_list("target_id", flat=True)))
+    yield from _gone(made, model)
+
+
+def owned_and_gone(user_id: int, model: type[models.Model]) -> Iterator[str]:
+    """Yield the ids of the rows that were the user's, whoever made them, and are gone.
+
+    So say the entries of what ends rows, by an ``owner`` among their details.
+    """
+    yield from _gone(
+        Entry.objects.filter(
+            action__in=(Action.OBJECT_PURGE, Action.UPLOAD_GIVE_UP),
+            details__owner=user_id,
+        ),
+        model,
+    )
+
+
+def is_named(target: models.Model) -> bool:
+    """Whether entries name it, other than of an upload that was given up."""
+    entries = Entry.objects.filter(
+        target_type=str(target._meta.model_name), target_id=str(target.pk)
+    )
+    return entries.exclude(action=Action.UPLOAD_GIVE_UP).exists()
+
+
+def _gone(entries: QuerySet[Entry], model: type[models.Model]) -> Iterator[str]:
+    found = entries.order_by("id").values_list("target_id", flat=True)
+    ids = iter(list(found))
     while some := list(islice(ids, 500)):
         there = model._base_manager.filter(pk__in=some).values_list("pk", flat=True)
         yield from set(some) - set(map(str, there))

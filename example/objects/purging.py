@@ -123,6 +123,16 @@ def forget(versions: QuerySet[Version]) -> Purged:
     return purged
 
 
+def delete_row(found: StoredObject) -> None:
+    """Delete an object's row, and write down whose it was: nothing else says so then.
+
+    Its entries name it still, until whoever owned it is erased.
+    """
+    tenant, owner = found.tenant_id, found.owner_id
+    record(Action.OBJECT_PURGE, found, tenant_id=tenant, actor=None, owner=owner)
+    found.delete()
+
+
 def _in_batches(versions: QuerySet[Version]) -> Iterator[Version]:
     """Yield them by their age, each once: those that could not go are left behind."""
     rows = versions.order_by("created_at", "pk")
@@ -149,7 +159,6 @@ def _forget(version: Version) -> int | None:
         gone = int(found.deleted_at is not None and not found.versions.exists())
         tenant = found.tenant_id
         if gone:
-            record(Action.OBJECT_PURGE, found, tenant_id=tenant, actor=None)
-            found.delete()
+            delete_row(found)
         quotas.release(tenant, size=version.size or 0, objects=gone)
     return gone

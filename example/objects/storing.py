@@ -18,7 +18,7 @@ from accounts.prepared import Parameter, Prepared, PreparedInsert, PreparedUpdat
 from accounts.stores import storage_of
 from accounts.tokenversions import is_version_of, version_of
 from audit.actions import Action
-from audit.recording import record
+from audit.recording import is_named, record
 from objects import access, copies, finding, partwise
 from objects.access import Access
 from objects.changing import check_path
@@ -27,7 +27,7 @@ from objects.grants import grant_first
 from objects.incoming import IncomingFile
 from objects.keys import key_of
 from objects.models import StoredObject, Version
-from objects.purging import mark_surplus
+from objects.purging import delete_row, mark_surplus
 from tahoestorage.backends.sentparts import part_length
 from tahoestorage.verification import PartsDigest
 
@@ -429,7 +429,10 @@ def abandon(version: Version) -> None:
         if found is not None and given_up.delete()[0]:
             objects = 0
             if found.current_id is None and not found.versions.exists():
-                found.delete()
+                if is_named(found):
+                    delete_row(found)
+                else:
+                    found.delete()
                 objects = 1
             # Whoever still sends them makes no object of them.
             copies.note(version, version.key, ends)

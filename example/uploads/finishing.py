@@ -264,6 +264,7 @@ def _record(version: Version, actor: User) -> None:
                 tenant_id=version.object.tenant_id,
                 actor=actor,
                 version=version.number,
+                owner=version.object.owner_id,
             )
 
 

@@ -26,7 +26,7 @@ from exports import importing, starting
 from exports.models import Export
 from jobs.models import Job
 from jobs.running import claim, run, run_waiting
-from objects import purging, storing
+from objects import adopting, changing, purging, storing
 from objects.incoming import IncomingFile
 from objects.models import Copy, StoredObject, UserPermission, Version
 from pages import thumbnails
@@ -249,6 +249,80 @@ def test_no_name_stays_in_the_audit_of_what_had_gone_before(callers: Callers) ->
     assert "letters of ann" not in names_in_the_audit()
     assert "given.txt" in names_in_the_audit()
     assert "contract.pdf" in names_in_the_audit()
+
+
+def purged(found: StoredObject) -> None:
+    """Let the object be gone for good."""
+    old = timezone.now() - timedelta(days=1000)
+    StoredObject.objects.filter(pk=found.pk).update(deleted_at=old)
+    assert purging.purge().objects == 1
+
+
+def begun_as(user: User, name: str) -> Version:
+    return storing.begin(
+        tenant=user.tenant,
+        user=user,
+        folder="",
+        name=name,
+        size=7,
+        content_type="text/plain",
+    )
+
+
+@pytest.mark.usefixtures("own_store")
+def test_no_name_stays_of_what_a_sweep_recovered_and_was_purged(user: User) -> None:
+    """Of a database from before the upload, which knows no word of it."""
+    version = begun_as(user, "cv-of-ann.txt")
+    storing.save(version, IncomingFile(io.BytesIO(b"content"), 7, "text/plain"))
+    StoredObject.objects.all().delete()
+    Tenant.objects.update(reserved_bytes=0, reserved_objects=0)
+    assert adopting.adopt(version.store, version.key)
+    purged(StoredObject.objects.get(owner=user))
+    assert "cv-of-ann.txt" in names_in_the_audit()
+
+    assert erase(user).left == []
+
+    assert "cv-of-ann.txt" not in names_in_the_audit()
+
+
+def test_no_name_stays_of_what_was_renamed_and_then_given_up(user: User) -> None:
+    version = begun_as(user, "secret-of-ann.txt")
+    changing.rename(version.object_id, actor=user, name="plain.txt")
+    # As a sweep does, of an upload that died.
+    storing.abandon(version)
+    assert not StoredObject.objects.exists()
+    assert "secret-of-ann.txt" in names_in_the_audit()
+
+    assert erase(user).left == []
+
+    assert "secret-of-ann.txt" not in names_in_the_audit()
+    assert "plain.txt" not in names_in_the_audit()
+
+
+def test_no_name_stays_of_what_they_began_and_another_stored_first(
+    user: User,
+) -> None:
+    bob = User.objects.create_user("bob", tenant=user.tenant)
+    version = begun_as(user, "diagnosis-of-ann.txt")
+    content = IncomingFile(io.BytesIO(b"content"), 7, "text/plain")
+    replaced = storing.replace(
+        content, version.object, user=bob, may_edit=lambda *who: True
+    )
+    storing.abandon(version)
+    theirs = put(bob, "bobs.txt")
+    for found in (replaced.object, theirs):
+        purged(found)
+
+    assert erase(user).left == []
+
+    assert "diagnosis-of-ann.txt" not in names_in_the_audit()
+    assert "bobs.txt" in names_in_the_audit()
+
+
+def test_an_upload_that_fails_is_not_in_the_audit(user: User) -> None:
+    storing.abandon(begun_as(user, "ann.txt"))
+
+    assert not Entry.objects.exists()
 
 
 def test_thumbnails_go_with_what_they_show(callers: Callers) -> None:

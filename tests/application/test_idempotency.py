@@ -19,7 +19,7 @@ from accounts.models import Tenant, TenantGroup, User
 from api import idempotency
 from api.models import OnceRequest
 from exports.models import Export
-from objects import storing
+from objects import purging, storing
 from objects.incoming import IncomingFile
 from objects.models import DefaultPermission, StoredObject, Version
 from sharing.models import ShareLink
@@ -245,6 +245,35 @@ def test_results_name_nobody_who_was_erased(api: APIClient, user: User) -> None:
     assert erase(user).left == []
 
     assert [one.key for one in OnceRequest.objects.all()] == ["k2"]
+
+
+@pytest.mark.usefixtures("own_store")
+def test_results_name_nothing_that_was_purged_of_who_was_erased(
+    api: APIClient, user: User
+) -> None:
+    put(api, path="letters/of-ann")
+    editor = User.objects.create_user("bob", tenant=user.tenant, is_administrator=True)
+    assert put(client_of(editor), b"two", path="letters/of-ann").status_code == 200
+    long_ago = timezone.now() - timedelta(days=1000)
+    StoredObject.objects.update(deleted_at=long_ago)
+    assert purging.purge().objects == 1
+
+    assert erase(user).left == []
+
+    assert not OnceRequest.objects.exists()
+
+
+def test_the_result_of_an_invitation_goes_with_who_was_invited(
+    callers: Callers,
+) -> None:
+    bob = User.objects.get(pk=make(callers, "users/").json()["id"])
+    OnceRequest.objects.update(key="k2")
+    assert make(callers, "users/", username="carol").status_code == 201
+
+    assert erase(bob).left == []
+
+    kept = OnceRequest.objects.values_list("key", "person__username")
+    assert list(kept) == [("k1", "carol")]
 
 
 @pytest.mark.django_db(transaction=True)
