@@ -9,7 +9,7 @@ from storages.utils import clean_name, safe_join
 
 from tahoestorage.backends.objectstore import ObjectStore
 
-_cleaned = functools.lru_cache(maxsize=8192)(clean_name)
+_cleaned = functools.lru_cache(maxsize=1 << 14)(clean_name)
 
 
 class Keys(ObjectStore):
@@ -25,7 +25,7 @@ class Keys(ObjectStore):
         return key if name else key.rstrip("/")
 
 
-@functools.lru_cache(maxsize=8192)
+@functools.lru_cache(maxsize=1 << 14)
 def _joined(location: str, name: str) -> str:
     try:
         return str(safe_join(location, name))

@@ -29,9 +29,9 @@ from tahoestorage.once import made_once
 
 # Each name is a listing of its own in the cache, with one entry at most.
 ITEM = ""
-# So many of them, and of their URLs', are kept in memory: each takes three hashes, and
-# a kilobyte with the longest keys.
-KEPT = 1 << 13
+# So many of them, and of their URLs', are kept in memory, which has fewer names by
+# default: each takes three hashes, and a kilobyte with the longest keys.
+KEPT = 1 << 14
 HOUR = 3600.0
 
 

@@ -29,7 +29,7 @@ class ManyLinks:
         self._overwrites = bool(storage.options.allow_overwrite)
 
     def save_all(
-        self, pairs: Iterable[tuple[str, Any]], sender: Sender
+        self, pairs: Iterable[tuple[str | None, Any]], sender: Sender
     ) -> Iterator[str]:
         """Save pairs of name and content; yield the names: see ``save_together``."""
         return save_together(self, pairs, sender)

@@ -71,13 +71,14 @@ class Saving(Storage):
             _longest.reset(before)
 
     def save_many(
-        self, pairs: Iterable[tuple[str, Any]], *, jobs: int = 8
+        self, pairs: Iterable[tuple[str | None, Any]], *, jobs: int = 8
     ) -> Iterator[str]:
         """Save pairs of name and content, ``jobs`` at a time; yield the names.
 
-        As ``save``, each file gets a free name, and is yielded once it is safe, in the
-        order of the pairs. On a grid many files of a directory are linked at once.
-        ``pairs`` may be a generator: a few contents for each job are held at a time.
+        As ``save``, each file gets a free name, for None by its content's own, and is
+        yielded once it is safe, in the order of the pairs. On a grid many files of a
+        directory are linked at once. ``pairs`` may be a generator: a few contents for
+        each job are held at a time.
         Raises NotAllSaved where files could not be saved: what was saved stays, and its
         ``errors`` name the others. What ``pairs`` raises is raised once all that came
         before it is saved and yielded; it is NotAllSaved's cause where there are both.
@@ -90,7 +91,7 @@ class Saving(Storage):
             yield from self._save_all(pairs, sender)
 
     def _save_all(
-        self, pairs: Iterable[tuple[str, Any]], sender: Sender
+        self, pairs: Iterable[tuple[str | None, Any]], sender: Sender
     ) -> Iterator[str]:
         return save_each(self.save, pairs, sender)
 

@@ -22,8 +22,8 @@ from tahoestorage.exceptions import (
 )
 
 R = TypeVar("R")
-Pair = tuple[str, Any]
-Attempt = Callable[[str, Any], R]
+Pair = tuple[str | None, Any]
+Attempt = Callable[[Any, Any], R]
 Errors = dict[int, tuple[str, Exception]]
 """The name that was asked for and its error, by position."""
 
@@ -92,8 +92,9 @@ class Sender:
             self._changed.wait_for(is_ready)
 
     def _ended(self, future: Future[Any]) -> None:
-        self.has_failed |= not future.cancelled() and future.exception() is not None
+        failed = not future.cancelled() and future.exception() is not None
         with self._changed:
+            self.has_failed |= failed
             self._under_way -= 1
             self._changed.notify()
 
@@ -218,7 +219,7 @@ def _do_each(
                     failure, is_ended = error, True
                 else:
                     call = sender.call(act, (name, content))
-                    under_way.append((number, str(name), call))
+                    under_way.append((number, name_asked(name, content), call))
             if not under_way or under_way[0][2].exception() is not None:
                 break
             yield under_way.popleft()[2].result()
@@ -242,6 +243,15 @@ def _do_each(
         raise deed.error(errors, done, failure)
     if failure is not None:
         raise failure
+
+
+def name_asked(name: Any, content: Any) -> str:
+    """Return the name that a pair asks for: that of its content where it has None.
+
+    An empty one, which no file can have, where the content has none either.
+    """
+    name = getattr(content, "name", None) if name is None else name
+    return "" if name is None else str(name)
 
 
 def by_directory(names: Iterable[str]) -> dict[str, list[str]]:

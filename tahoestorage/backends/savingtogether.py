@@ -14,6 +14,7 @@ from tahoestorage.backends.savingmany import (
     Pair,
     Sender,
     as_error,
+    name_asked,
 )
 from tahoestorage.exceptions import NameTaken, StoreError
 
@@ -146,11 +147,11 @@ class _Batch(Generic[U]):
         """Whether it takes no more."""
         return len(self.asked) >= MOST
 
-    def send(self, number: int, asked: str, content: Any) -> None:
+    def send(self, number: int, asked: str | None, content: Any) -> None:
         """Begin to upload content."""
         if not self.asked:
             self._ends = time.monotonic() + SECONDS
-        self.asked[number] = asked = str(asked)
+        self.asked[number] = asked = name_asked(asked, content)
         self._nameless.append(number)
         upload = self._sender.call(self._storage.send, (asked, content))
         self._under_way.append((number, upload))

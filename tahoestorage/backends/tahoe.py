@@ -270,7 +270,7 @@ class TahoeStorage(Saving, Configured):
         return self.links.preparations.preparing(parents, is_missing=is_missing)
 
     def _save_all(
-        self, pairs: Iterable[tuple[str, Any]], sender: Sender
+        self, pairs: Iterable[tuple[str | None, Any]], sender: Sender
     ) -> Iterator[str]:
         # A subclass's own way to save a file, or to name it, is gone for each of them.
         if not is_ours(self, *_WAY_OF_A_SAVE):

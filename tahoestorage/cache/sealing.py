@@ -108,7 +108,7 @@ def path_key(namespace: Namespace, path: str) -> bytes:
     return namespace.key(b"path:" + path.encode("utf-8", "surrogatepass"))
 
 
-@functools.lru_cache(maxsize=1 << 13)
+@functools.lru_cache(maxsize=1 << 14)
 def text_key_of(namespace: Namespace, text_key: str) -> bytes:
     """Return where a text is kept."""
     # Bound to the namespace's own place: namespaces of items share their keys.

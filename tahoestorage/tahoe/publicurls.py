@@ -17,7 +17,8 @@ _AMBIGUOUS = re.compile(
 )
 
 
-@functools.lru_cache(maxsize=4096)
+# For more names than the cache has in memory by default.
+@functools.lru_cache(maxsize=1 << 14)
 def public_url(base: str, reference: str, filename: str) -> str:
     """Return the URL where visitors download a file: ``BASE/named/READCAP/FILENAME``.
 

@@ -164,6 +164,20 @@ def test_a_name_that_is_none_is_told_as_the_others_are(make: Make) -> None:
     assert info.value.errors[1][0] == "../b.txt"
 
 
+def test_where_no_name_is_given_it_is_the_content_s_as_for_save(make: Make) -> None:
+    storage = make()
+    named = [(None, ContentFile(LONG, name="dir/a.txt")) for _ in range(2)]
+    first, second = storage.save_many(named, jobs=1)
+    assert first == "dir/a.txt"
+    assert second.startswith("dir/a_")
+    assert not storage.exists("None")
+
+    with pytest.raises(NotAllSaved) as info:
+        list(storage.save_many([(None, ContentFile(LONG))]))
+    assert info.value.errors[0][0] == ""
+    assert not storage.exists("None")
+
+
 def test_a_subclass_s_own_way_to_save_is_gone(make: Make) -> None:
     kind = type(make())
 
