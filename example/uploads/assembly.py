@@ -7,6 +7,7 @@ where a body breaks off, is a file until the rest of its part is there.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from django.core.files.base import File
@@ -19,7 +20,7 @@ from tahoestorage.verification import PartsDigest
 from uploads.bodies import RequestBody
 from uploads.hashing import RunningHash
 from uploads.leases import Lease
-from uploads.models import Upload, UploadPart
+from uploads.models import ObjectPart, Upload, UploadPart
 from uploads.parts import FilePart, IncomingPart, discard
 
 
@@ -75,7 +76,9 @@ class AssembledPart(IncomingPart):
     def send(self) -> None:
         content = self._buffers.take(self._length)
         try:
-            for data in self._pieces():
+            # First what comes now, so that the next part can be read meanwhile.
+            content.seek(self._before)
+            for data in self._coming():
                 content.write(data)
             taken = content.tell()
             self.was_read(taken - self._before)
@@ -86,6 +89,9 @@ class AssembledPart(IncomingPart):
                     content.resize(self.size)
                     self._short = content
                 return
+            content.seek(0)
+            for data in self._kept():
+                content.write(data)
             storage: Any = self.upload.storage
             key, upload = self.upload.assembly_key, self.upload.assembly
             with _lost():
@@ -94,7 +100,14 @@ class AssembledPart(IncomingPart):
             if self._short is None:
                 self._buffers.give_back(content)
 
-    def _pieces(self) -> Any:
+    def _coming(self) -> Iterator[bytes]:
+        left = self._length - self._before
+        while left and (data := self._body.read(min(PIECE, left))):
+            left -= len(data)
+            yield data
+
+    def _kept(self) -> Iterator[bytes]:
+        """Yield the part's beginning, which files have, and not a byte more."""
         storage, left = self.upload.storage, self._before
         for part in self._files:
             with storage.open(part.key) as file:
@@ -103,10 +116,6 @@ class AssembledPart(IncomingPart):
                     yield data
         if left:
             raise storing.NotStored("What had come of the upload is not there.")
-        left = self._length - self._before
-        while left and (data := self._body.read(min(PIECE, left))):
-            left -= len(data)
-            yield data
 
     def instead(self) -> IncomingPart | None:
         if self._short is None or not self.size:
@@ -120,13 +129,19 @@ class AssembledPart(IncomingPart):
     def record(self) -> None:
         if (sent := self._sent) is None:
             return
-        self.upload.object_parts.update_or_create(
+        row = ObjectPart(
+            upload=self.upload,
             number=sent.number,
-            defaults={
-                "size": sent.size,
-                "etag": sent.etag,
-                "sha256": sent.sha256.hex(),
-            },
+            size=sent.size,
+            etag=sent.etag,
+            sha256=sent.sha256.hex(),
+        )
+        # By one statement; one of that number is of somebody whose lease was lost.
+        ObjectPart.objects.bulk_create(
+            [row],
+            update_conflicts=True,
+            unique_fields=("upload", "number"),
+            update_fields=("size", "etag", "sha256"),
         )
         for part in self._files:
             part.is_kept = False

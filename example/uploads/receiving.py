@@ -97,22 +97,18 @@ def _sent(
         sending.add_done_callback(ended)
         return part, sending
 
+    def first_is_done() -> bool:
+        return bool(pending) and pending[0][1].done()
+
     with contextlib.closing(buffers), ThreadPoolExecutor(at_once) as threads:
         try:
             while pending or not body.is_at_end:
                 if pending and (other := _instead(*pending[-1])) is not None:
                     # At once, and not once the store has all before it.
                     pending[-1] = send(other)
-                elif pending and pending[0][1].done():
-                    part, sending = pending[0]
-                    sending.result()
-                    del pending[0]
-                    if part.size:
-                        yield part
-                    else:
-                        part.discard()
                 elif (
-                    len(pending) < at_once
+                    # Before the database is written to for one that is done.
+                    len(pending) - first_is_done() < at_once
                     and not body.is_at_end
                     and (last is None or last.is_read)
                 ):
@@ -120,6 +116,14 @@ def _sent(
                     last = part = _next(lease, start, body, buffers)
                     part.on_read = partial(was_read, part)
                     pending.append(send(part))
+                elif first_is_done():
+                    part, sending = pending[0]
+                    sending.result()
+                    del pending[0]
+                    if part.size:
+                        yield part
+                    else:
+                        part.discard()
                 else:
                     happened.get()
         except BaseException:

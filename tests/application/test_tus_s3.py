@@ -189,6 +189,36 @@ def test_what_came_short_is_sent_beside_the_parts_before_it(
     assert waited == [True]
 
 
+def test_what_is_kept_of_a_part_is_read_once_whole_while_the_next_one_comes(
+    api: APIClient, storage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = create(api, SIZE)
+    assert broken_off(url, 0, CONTENT[:1000], SIZE) == 1000
+    with s3_requests(storage) as sent:
+        assert broken_off(url, 1000, CONTENT[1000:3000], SIZE - 1000) == 3000
+    assert "GET" not in {each.method for each in sent}
+
+    opened, put_part = storage.open, storage.put_part
+    is_next_sent, waited = threading.Event(), list[bool]()
+
+    def held(*given: Any) -> Any:
+        waited.append(is_next_sent.wait(30))
+        return opened(*given)
+
+    def noted(*given: Any) -> Any:
+        is_next_sent.set()
+        return put_part(*given)
+
+    monkeypatch.setattr(storage, "open", held)
+    monkeypatch.setattr(storage, "put_part", noted)
+    response = patch(url, 3000, CONTENT[3000:])
+
+    assert response.status_code == 204, response.content
+    assert waited == [True, True]
+    assert stored_sha256() == hashlib.sha256(CONTENT).hexdigest()
+    assert nothing_but_the_object_is_left(storage)
+
+
 def test_whoever_has_no_state_of_the_hash_reads_the_object_once(
     api: APIClient, storage: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
