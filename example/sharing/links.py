@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
@@ -21,13 +22,15 @@ from audit.recording import record
 from objects import access
 from objects.access import Access
 from objects.models import StoredObject
-from sharing.models import ShareLink
+from sharing.models import EndedLink, ShareLink
 
 TOKEN_BYTES = 32
+KEPT = timedelta(days=366)
+"""So long a token whose link is gone is no guess: who has it may click on."""
 
 
 class Unknown(Http404):
-    """No link has, or had, this token."""
+    """No link has, or had until not long ago, this token."""
 
 
 def create(
@@ -95,13 +98,31 @@ def find(token: str) -> ShareLink:
         .select_related("object__current", "created_by__tenant")
         .first()
     )
-    if link is None and not ShareLink.objects.filter(token_sha256=_hash(token)):
+    if link is None and not _was_good(token):
         raise Unknown
     if link is None or not access.allows(
         link.created_by, link.object, Access.ADMINISTER
     ):
         raise Http404
     return link
+
+
+def _was_good(token: str) -> bool:
+    """Whether a link has, or had until not long ago, this token."""
+    kinds: tuple[QuerySet[Any], ...]
+    kinds = ShareLink.objects.all(), EndedLink.objects.all()
+    return any(rows.filter(token_sha256=_hash(token)).exists() for rows in kinds)
+
+
+def remember(instance: ShareLink, **kwargs: Any) -> None:
+    """Keep the hash of the token of a link whose row goes, in that transaction."""
+    EndedLink.objects.create(token_sha256=instance.token_sha256)
+
+
+def forget_old() -> int:
+    """Delete what was kept of links for its time, and return of how many."""
+    old = EndedLink.objects.filter(ended_at__lt=timezone.now() - KEPT)
+    return old.delete()[0]
 
 
 def count(link: ShareLink) -> None:

@@ -80,3 +80,19 @@ class ShareLink(models.Model):
         if self.max_downloads is not None and self.downloads >= self.max_downloads:
             return "used_up"
         return "usable"
+
+
+class EndedLink(models.Model):
+    """A link that is gone, with its object or its creator: its token is no guess.
+
+    It says nothing of either, and goes in its time (`links.forget_old`).
+    """
+
+    token_sha256 = models.CharField(max_length=64, unique=True, editable=False)
+    ended_at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"ended {self.ended_at:%Y-%m-%d}"

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import secrets
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.test import Client, override_settings
 from django.urls import reverse
 from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts.logins import FREE_OF_ADDRESS
+from objects.models import StoredObject
 from sharing import links
-from sharing.models import ShareLink
+from sharing.models import EndedLink, ShareLink
 from tests.application.callers import ADMINISTRATOR, Callers
 
 GUESSER, OTHER = "192.0.2.7", "198.51.100.1"
@@ -75,6 +78,37 @@ def test_a_link_that_was_good_once_is_no_guess(callers: Callers) -> None:
 
     for _number in range(FREE_OF_ADDRESS + 2):
         assert share(GUESSER, token).status_code == 404
+
+
+@pytest.mark.parametrize("went", ["object", "creator"])
+def test_a_link_that_is_gone_is_no_guess_for_a_year(
+    callers: Callers, went: str
+) -> None:
+    _link, token = links.create(
+        callers.object,
+        callers[ADMINISTRATOR].user,
+        expires_at=timezone.now() + timedelta(days=1),
+        max_downloads=None,
+    )
+    if went == "object":
+        long_ago = timezone.now() - timedelta(days=1000)
+        StoredObject.objects.update(deleted_at=long_ago)
+    else:
+        callers[ADMINISTRATOR].user.delete()
+    call_command("objects_purge", stdout=io.StringIO())
+    assert StoredObject.objects.exists() == (went == "creator")
+    assert not ShareLink.objects.exists()
+
+    for _number in range(FREE_OF_ADDRESS + 2):
+        assert share(GUESSER, token).status_code == 404
+
+    assert token not in str(list(EndedLink.objects.values()))
+    EndedLink.objects.update(ended_at=timezone.now() - links.KEPT)
+    call_command("objects_purge", stdout=io.StringIO())
+    assert not EndedLink.objects.exists()
+    for _number in range(FREE_OF_ADDRESS):
+        assert share(GUESSER, token).status_code == 404
+    assert share(GUESSER, token).status_code == 429
 
 
 def test_without_the_counts_links_are_good(callers: Callers) -> None:
