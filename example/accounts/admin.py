@@ -12,7 +12,7 @@ from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin
 from django.contrib.auth.models import Group
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
@@ -171,6 +171,9 @@ class UserAdmin(Scoped):
         }
         by = access.user_of(request)
         if change:
+            by = people.lock(obj, by=by)
+            if not access.administers(by):
+                raise PermissionDenied
             people.change(User.objects.get(pk=obj.pk), by=by, **given)
             return
         made = people.invite(by=by, **({"tenant": by.tenant} | given))

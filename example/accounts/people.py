@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils.translation import gettext_lazy as _
 
+from accounts import access
 from accounts.models import Tenant, TenantGroup, User
 from audit.actions import Action
 from audit.recording import record
@@ -43,6 +44,23 @@ def record_invitation(user: User, *, by: User | None) -> None:
         record(Action.USER_INVITE, user, tenant_id=user.tenant_id, actor=by, again=True)
 
 
+def lock(user: User, *, by: User) -> User:
+    """Lock the rows of a user and of who is about to change them, in this transaction.
+
+    Returns the latter as they are now: of two administrators who demote each other the
+    later is none any more. Raises PermissionDenied where they are inactive, or may not
+    change the user; read that one anew after this.
+    """
+    # In one order, so that two who do this wait for each other, and not both. Rows that
+    # refer to them may be made meanwhile.
+    rows = User.objects.select_for_update(no_key=True).filter(pk__in={user.pk, by.pk})
+    locked = {row.pk: row for row in rows.order_by("pk")}
+    now = locked.get(by.pk)
+    if now is None or not access.users(now).filter(pk=user.pk).exists():
+        raise PermissionDenied
+    return now
+
+
 def change(
     user: User,
     *,
@@ -52,9 +70,10 @@ def change(
 ) -> None:
     """Change a user's fields and groups.
 
-    Who is an administrator no longer leaves the admin too; who is deactivated loses
-    all tokens. Raises ValidationError where a field is not valid, and where somebody
-    would deactivate or demote themselves: so an administrator is left.
+    Both were locked (`lock`) in this transaction. Who is an administrator no longer
+    leaves the admin too; who is deactivated loses all tokens. Raises ValidationError
+    where a field is not valid, and where somebody would deactivate or demote
+    themselves: so an administrator is left.
     """
     for name in ("is_active", "is_administrator"):
         if by is not None and by.pk == user.pk and fields.get(name) is False:

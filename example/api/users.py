@@ -191,7 +191,8 @@ class UserViewSet(mixins.ListModelMixin, WithETag):
 
         Who is no administrator changes the own first and last name and time zone only.
         """
-        user, me = self.locked(), cast(User, request.user)
+        user = self.locked()
+        me = cast(User, request.user)
         if not access.administers(me) and self.sent() - OWN:
             raise PermissionDenied
         given = self.get_serializer(user, data=request.data, partial=True)
@@ -206,7 +207,9 @@ class UserViewSet(mixins.ListModelMixin, WithETag):
     def destroy(self, request: Request, pk: str) -> Response:
         """Deactivate a user: refused from now on, with all tokens. Objects stay."""
         self.administered()
-        people.deactivate(self.locked(), by=cast(User, request.user))
+        self.locked()
+        # Anew: the caller may be no administrator any more.
+        people.deactivate(self.administered(), by=cast(User, request.user))
         return Response(status=204)
 
     @extend_schema(
@@ -233,6 +236,15 @@ class UserViewSet(mixins.ListModelMixin, WithETag):
         user = self.get_object()
         revoke_tokens(user, by=cast(User, request.user))
         return Response(status=204)
+
+    def row_locked(self, *, may_be_named: bool = False) -> User:
+        """Return the user, locked; the caller too, who is as they are now from then on.
+
+        Raises PermissionDenied where the caller may not change the user any more.
+        """
+        me = cast(User, self.request.user)
+        self.request.user = people.lock(self.get_object(), by=me)
+        return self.get_object()
 
     def administered(self) -> User:
         """Return the user; 404 for whom one may not see, 403 for oneself alone."""

@@ -8,6 +8,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from accounts import people
 from accounts.models import Tenant, TenantGroup, User
 from audit.models import Entry
 from tests.application.callers import (
@@ -213,6 +214,35 @@ def test_a_group_of_another_tenant_is_refused(
         assert "groups" in response.context["adminform"].form.errors, kind
 
     assert not callers[EDITOR].user.groups.exists()
+
+
+@pytest.mark.parametrize("kind", ADMINISTRATORS)
+@pytest.mark.parametrize("lost", ["is_administrator", "is_active"])
+@pytest.mark.parametrize("whom", [EDITOR, "oneself"])
+def test_who_is_no_administrator_any_more_changes_nobody(
+    callers: Callers,
+    browsers: dict[str, Client],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    lost: str,
+    whom: str,
+) -> None:
+    """Where they lost it after their request was let in."""
+    user = callers[kind if whom == "oneself" else whom].user
+    url = page("user", "change", user)
+    sent = form_of(browsers[kind], url, first_name="Ed")
+    lock = people.lock
+
+    def end_before(*args: Any, **kwargs: Any) -> User:
+        User.objects.filter(pk=callers[kind].user.pk).update(**{lost: False})
+        return lock(*args, **kwargs)
+
+    monkeypatch.setattr(people, "lock", end_before)
+
+    assert browsers[kind].post(url, sent).status_code == 403
+
+    user.refresh_from_db()
+    assert user.first_name == ""
 
 
 @pytest.mark.parametrize("kind", ADMINISTRATORS)

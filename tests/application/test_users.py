@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -10,6 +12,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.urls import reverse
 from rest_framework.response import Response
+from rest_framework.test import APIClient
 
 from accounts import people
 from accounts.models import TenantGroup, User
@@ -28,6 +31,7 @@ from tests.application.callers import (
     Callers,
 )
 from tests.application.mails import sent
+from tests.application.site import bare_environment, manage
 
 USERS = reverse("api:user-list")
 PLAIN = (STRANGER, VIEWER, EDITOR, ADMINISTRATOR)
@@ -177,6 +181,82 @@ def test_nobody_deactivates_or_demotes_themselves(callers: Callers, kind: str) -
     assert callers[kind].api.delete(url("me")).status_code == 400
 
     assert callers[kind].api.get(url("me")).json()["is_active"]
+
+
+@pytest.mark.parametrize("kind", [TENANT_ADMINISTRATOR, SUPER_TENANT])
+@pytest.mark.parametrize("method", ["patch", "delete"])
+@pytest.mark.parametrize("lost", ["is_administrator", "is_active"])
+def test_who_is_no_administrator_any_more_changes_nobody(
+    callers: Callers, kind: str, method: str, lost: str
+) -> None:
+    """Where they lost it after their request was let in."""
+    user, before = callers[kind].user, User.objects.get(pk=callers[kind].user.pk)
+    other = User.objects.create_user(
+        "second", tenant=user.tenant, is_administrator=True
+    )
+    api = APIClient()
+    api.force_authenticate(before)
+    User.objects.filter(pk=user.pk).update(**{lost: False})
+
+    response = getattr(api, method)(url(other), {lost: False}, format="json")
+
+    assert response.status_code == 403
+    other.refresh_from_db()
+    assert (other.is_active, other.is_administrator) == (True, True)
+    again = api.patch(url("me"), {lost: True}, format="json")
+    assert again.status_code == 403
+    user.refresh_from_db()
+    assert not getattr(user, lost)
+
+
+EACH_OTHER = """
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from django.conf import settings
+from django.db import connection
+from rest_framework.test import APIClient
+from accounts.models import Tenant, User
+settings.ALLOWED_HOSTS = ["*"]
+for number, how in enumerate(("demoted", "deactivated", "operators") * 4):
+    home = Tenant.objects.create(
+        name=f"{number}", slug=f"{number}", is_super=how == "operators"
+    )
+    users = [
+        User.objects.create_user(f"{name}{number}", tenant=home, is_administrator=True)
+        for name in ("ann", "bob")
+    ]
+    both = Barrier(2)
+
+    def end(me, other):
+        api = APIClient()
+        api.force_authenticate(User.objects.get(pk=me.pk))
+        both.wait(60)
+        try:
+            url = f"/api/v1/users/{other.pk}/"
+            if how == "deactivated":
+                return api.delete(url).status_code
+            change = {"is_administrator": False}
+            return api.patch(url, change, format="json").status_code
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as threads:
+        results = sorted(threads.map(end, users, reversed(users)))
+    left = home.users.filter(is_active=True, is_administrator=True)
+    assert left.count() == 1, (how, results)
+    assert results[0] in (200, 204) and results[1] in (403, 404), (how, results)
+print("one is left each time")
+"""
+
+
+def test_of_two_administrators_who_end_each_other_one_is_left(
+    postgres_tables: Callable[[], str], tmp_path: Path
+) -> None:
+    environment = bare_environment(tmp_path) | {"DATABASE_URL": postgres_tables()}
+
+    said = manage(environment, "shell", "--no-imports", "-c", EACH_OTHER)
+
+    assert said.strip() == "one is left each time"
 
 
 def test_what_is_not_offered_is_not_changed(callers: Callers) -> None:
