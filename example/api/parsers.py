@@ -13,6 +13,7 @@ from rest_framework import parsers
 from rest_framework.exceptions import APIException, ParseError
 
 from config.formbounds import OF_STRANGERS
+from config.requests import is_utf8
 from objects.incoming import Truncated
 from objects.pace import watched
 
@@ -51,6 +52,14 @@ def _connection(parser_context: Any) -> Any:
     return None if request is None else request.META.get("gunicorn.socket")
 
 
+def _check_charset(parser_context: Any) -> None:
+    """Raise ParseError where the body is no UTF-8 by its type."""
+    request = (parser_context or {}).get("request")
+    params = {} if request is None else request.content_params
+    if not is_utf8(params.get("charset", "utf-8")):
+        raise ParseError(_("The charset must be UTF-8."))
+
+
 class JSONParser(parsers.BaseParser):
     """Django REST framework's own, for bodies of at most 1 MiB; senders are watched.
 
@@ -65,6 +74,7 @@ class JSONParser(parsers.BaseParser):
         self, stream: Any, media_type: str | None = None, parser_context: Any = None
     ) -> Any:
         """Return the value; raises TooLarge, TooSlow and ParseError."""
+        _check_charset(parser_context)
         # The view has authenticated who sends it, before it asks for the body.
         user = getattr((parser_context or {}).get("request"), "user", None)
         is_known = user is not None and user.is_authenticated
@@ -90,6 +100,7 @@ class MultiPartParser(parsers.MultiPartParser):
 
         Raises TooSlow, NoRoom and ParseError; Truncated where the form ended early.
         """
+        _check_charset(parser_context)
         with watched(stream, _connection(parser_context)) as body:
             try:
                 found = super().parse(body, media_type, parser_context)

@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 
 from accounts import access, quotas
 from accounts.models import User
+from config.requests import is_utf8
 from config.senders import API, FORMS
 
 OF_STRANGERS = 64 << 10
@@ -32,7 +33,8 @@ class FormBounds:
 
     Of a stranger: what is larger than a name and a password, and all but to sign in or
     to set a password. Of a user: more than ``UPLOAD_LIMIT``, and what the tenant has no
-    room for. It stands before the middleware that looks for the token.
+    room for. Of anybody: what is no UTF-8 by its type. It stands before the
+    middleware that looks for the token.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -48,6 +50,8 @@ class FormBounds:
         is_form = request.method == "POST" and request.content_type in FORMS
         if not is_form or request.path_info.startswith(API):
             return None
+        if not is_utf8((request.content_params or {}).get("charset", "utf-8")):
+            return _refused(request, 400, _("Forms are UTF-8 here."))
         length = _length(request)
         if isinstance(request.user, User):
             return _of_user(request, request.user, length)

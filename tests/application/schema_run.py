@@ -35,6 +35,7 @@ BYTES, PART = "application/octet-stream", "application/offset+octet-stream"
 KINDS = (
     *(BYTES, "text/plain", "text/html; charset=utf-8", "image/svg+xml"),
     *("application/json", "multipart/form-data; boundary=b", "text/x;"),
+    *(f"text/plain; charset={name}" for name in ("latin-1", "utf-16", "hex", "idna")),
 )
 TOKEN = f"{string.ascii_letters}{string.digits}!#$&^.+-_"
 # Besides these schemathesis judges whether what was sent should have been refused, by
@@ -79,8 +80,11 @@ def media_type_of(case: Any) -> str:
 
 
 def send_any_type(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
-    """Name another media type where the schema takes all: schemathesis names one."""
-    if case.media_type in {BYTES, "*/*"}:
+    """Name another media type where the schema takes all: schemathesis names one.
+
+    Some clients name one where there is no body, too.
+    """
+    if case.media_type in {BYTES, "*/*", None}:
         case.headers = {**(case.headers or {}), "Content-Type": media_type_of(case)}
 
 
