@@ -136,8 +136,7 @@ class TahoeStorage(Saving, Configured):
         directories = self.directories
 
         def again() -> Cap | None:
-            gateways = directories.gateways
-            child = directories.fetch(path[:-1], path[-1], gateways).child
+            child = directories.fetch(path[:-1], path[-1], directories.gateways).child
             if child is None or child.entry.kind is not EntryKind.FILE:
                 return None
             return Cap.parse(child.entry.reference)
@@ -404,7 +403,8 @@ class TahoeStorage(Saving, Configured):
         cap = Cap.parse(entry.reference)
         if cap.is_mutable and moved:
             # By the cap that can do most, so that the file can be written as before.
-            child = self.directories.fetch(path[:-1], path[-1]).child
+            gateways = self.directories.gateways
+            child = self.directories.fetch(path[:-1], path[-1], gateways).child
             if child is not None and child.entry.reference == entry.reference:
                 cap = Cap.parse(child.write_reference or child.entry.reference)
         elif cap.is_mutable:

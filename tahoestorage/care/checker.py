@@ -56,6 +56,7 @@ class Checker:
         tick: Callable[[CheckSummary], None],
     ) -> None:
         self._gateway = storage.directories.gateway
+        self._gateways = storage.directories.gateways
         self._root = storage.directories.root
         options = storage.options
         self._rules = ServerRules(options.server_count, options.retired_servers)
@@ -96,7 +97,7 @@ class Checker:
 
     def _stop(self, error: Exception) -> None:
         if self.summary.outage is None:
-            self.summary.outage = reason(error)
+            self.summary.outage = reason(self._gateways.by_the_first(error))
         self._stopped.set()
 
     def _servers(self) -> list[str] | None:

@@ -31,6 +31,7 @@ from tahoestorage.tahoe.samegrid import GridProofs
 from tahoestorage.tahoe.uploads import UploadBody
 
 T = TypeVar("T")
+E = TypeVar("E", bound=Exception)
 AGAIN_SECONDS = 30.0
 """For so long a gateway that could not be reached, or was too slow, comes last; then
 one request tries it."""
@@ -130,6 +131,26 @@ class Gateways:
                 return found
         raise _worst(failures)
 
+    def by_the_first(self, error: E) -> E:
+        """Return an error of what only the first one may do, which says what to do.
+
+        Only where it is away, and there are others: as it is otherwise.
+        """
+        if len(self.all) == 1 or not isinstance(error, _AWAY):
+            return error
+        return type(error)(
+            f"{error}; of several gateways only the first in base_url does this: start "
+            "it again, or have all hosts name another one first"
+        )
+
+    @contextlib.contextmanager
+    def first_alone(self) -> Iterator[None]:
+        """Have errors of what only the first one may do say what to do."""
+        try:
+            yield
+        except _AWAY as error:
+            raise self.by_the_first(error) from None
+
     def note(self, gateway: Gateway, error: TahoeStorageError | None) -> None:
         """Remember whether a gateway has responded."""
         with self._lock:
@@ -168,11 +189,14 @@ class Gateways:
 
         By each in turn where they have as many uploads under way.
         For a file that is to be linked below ``root``: gateways that can't be shown to
-        be of its grid are left out. What can be sent only once goes to the first one.
+        be of its grid are left out. What can be sent only once is sent to the next one
+        only where no more than its start was read.
         """
         first = self.all[0]
-        if not body.repeatable or len(self.all) == 1:
+        if len(self.all) == 1:
             return first.upload(body, label=label)
+        if not body.repeatable:
+            body.keep_start()
 
         # Else what no other may have yet goes to the first one.
         wait = first in self._again
@@ -184,11 +208,19 @@ class Gateways:
                 raise _PassedOver
             try:
                 return gateway.upload(body, patient=False, label=label)
+            except _AWAY as error:
+                if body.error is None:
+                    # Whoever saves it again has it sent to another one.
+                    self.note(gateway, error)
+                raise
             except NotEnoughServers:
                 with self._lock:
                     until = time.monotonic() + AGAIN_SECONDS
                     self._crowded_until[gateway] = until
                 raise
+
+        def may_repeat() -> bool:
+            return body.error is None and body.can_begin
 
         try:
             with self._turn() as turn:
@@ -197,9 +229,9 @@ class Gateways:
                     self._in_order(turn),
                     key=lambda each: self._crowded_until.get(each, 0.0) > now,
                 )
-                return self._ask(upload, order, lambda: body.error is None)
+                return self._ask(upload, order, may_repeat)
         except NotEnoughServers:
-            if body.error is not None:
+            if not may_repeat():
                 raise
         # The servers may be in use by another upload, which ends.
         return first.upload(body, label=label)

@@ -18,7 +18,8 @@ class UploadBody:
     ``backends/content.py`` makes one of what Django gives to a storage.
 
     ``chunks`` returns the content from its start each time it is called.
-    ``repeatable`` is False where that works only once: the upload is then not retried.
+    ``repeatable`` is False where that works only once: the upload is then not retried,
+    but with ``keep_start`` until more than the start was read.
     """
 
     def __init__(
@@ -26,6 +27,7 @@ class UploadBody:
     ) -> None:
         self._chunks = chunks
         self._begun: Iterator[bytes] | None = None
+        self._start: list[bytes] | None = None
         self.repeatable = repeatable
         self.error: BaseException | None = None
         """What reading the content raised; the HTTP client hides it behind its own."""
@@ -43,8 +45,34 @@ class UploadBody:
                 return None
         return start
 
+    def keep_start(self) -> None:
+        """Read the start, of ``SMALL`` bytes at most and one chunk, and keep it.
+
+        As long as nothing else was read, the content can be begun again.
+        """
+        rest, start, size = self.begin(), list[bytes](), 0
+        for chunk in rest:
+            start.append(chunk)
+            size += len(chunk)
+            if size >= SMALL:
+                break
+        self._start, self._begun = start, rest
+
+    @property
+    def can_begin(self) -> bool:
+        """Whether the content can be begun, or begun again."""
+        return self.repeatable or self._start is not None
+
+    def _go_on(self, start: list[bytes], rest: Iterator[bytes]) -> Iterator[bytes]:
+        yield from start
+        for chunk in rest:
+            self._start = None
+            yield chunk
+
     def begin(self) -> Iterator[bytes]:
         """Return the chunks from the start, none of them empty."""
+        if self._start is not None and self._begun is not None:
+            return self._go_on(self._start, self._begun)
         begun, self._begun = self._begun, None
         return self._read() if begun is None else begun
 

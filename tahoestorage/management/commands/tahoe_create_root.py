@@ -132,7 +132,10 @@ class Command(StoreCommand):
         """Put the marker into each empty directory of a storage."""
         try:
             storage = storage_on_grid(alias, FAILED)
-            with errors_of(alias, FAILED):
+            with (
+                errors_of(alias, FAILED),
+                storage.directories.gateways.first_alone(),
+            ):
                 count = marked(storage)
         except KeyboardInterrupt:
             raise CommandError(

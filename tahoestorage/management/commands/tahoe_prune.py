@@ -127,9 +127,10 @@ class Command(StoreCommand):
             }
             why, status = None, STOPPED
             try:
-                if not dry_run:
-                    pruner.watch(watch)
-                pruner.prune(below)
+                with found.directories.gateways.first_alone():
+                    if not dry_run:
+                        pruner.watch(watch)
+                    pruner.prune(below)
             except SomebodyWrites:
                 why = (
                     "Somebody writes to the storage: stopped. Stop who it is, and run "

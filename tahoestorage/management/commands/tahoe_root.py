@@ -132,6 +132,7 @@ class Command(StoreCommand):
         with (
             new_secret_file(Path(os.path.abspath(file))) as write,
             self.progress(verbosity) as progress,
+            directories.gateways.first_alone(),
         ):
             snapshot = take(directories.gateway, directories.root.best, progress.looked)
             write(snapshot.sealed(passphrase))
