@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -20,19 +21,20 @@ from typing import Any
 from cryptography.fernet import Fernet, InvalidToken
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.encoders import JSONEncoder
 
-from api.models import OnceRequest
+from api.models import LONGEST_LEASE, OnceRequest
 from api.problems import Problem
 from config.renewing import renewed
 from objects import storing
 from objects.incoming import IncomingFile
 from objects.models import Version
+from uploads.processes import name_of
 
 KEPT = timedelta(days=1)
 LEASE = timedelta(minutes=5)
@@ -154,8 +156,14 @@ def forget(request: Request) -> None:
 
 def forget_old() -> int:
     """Delete the results that were kept for a day, and return how many."""
-    old = OnceRequest.objects.filter(created_at__lt=timezone.now() - KEPT)
-    return old.delete()[0]
+    return OnceRequest.objects.filter(_is_old()).delete()[0]
+
+
+def _is_old() -> Q:
+    """Return the condition for what was kept for a day, and nobody works on."""
+    now = timezone.now()
+    is_leased = Q(lease_ends__gt=now, lease_ends__lte=now + LONGEST_LEASE)
+    return Q(created_at__lt=now - KEPT) & (Q(status__isnull=False) | ~is_leased)
 
 
 def _key_of(request: Request) -> str | None:
@@ -175,12 +183,13 @@ def _claim(request: Request, key: str, known: object) -> tuple[OnceRequest, bool
     text = json.dumps([request.method, request.path, known], sort_keys=True)
     hashed, now = hashlib.sha256(text.encode()).hexdigest(), timezone.now()
     marks = OnceRequest.objects.filter(user=request.user)
-    marks.filter(created_at__lt=now - KEPT).delete()
+    marks.filter(_is_old()).delete()
     mark = OnceRequest(
         user=request.user,
         key=key,
         request=hashed,
         lease_ends=now + LEASE,
+        leased_by=name_of(os.getpid()),
         version=uuid.uuid4(),
     )
     try:
@@ -193,11 +202,12 @@ def _claim(request: Request, key: str, known: object) -> tuple[OnceRequest, bool
         raise _other()
     if there is not None and there.status is not None:
         return there, False
-    # A lease of longer than is given now was given by a clock that was ahead.
-    if there is not None and not now < there.lease_ends <= now + 2 * LEASE:
+    if there is not None and not there.is_leased:
         # Nobody has renewed it, or taken it over, since it was read.
         taken = _mine(there).filter(lease_ends=there.lease_ends)
-        if taken.update(lease=mark.lease, lease_ends=mark.lease_ends):
+        if taken.update(
+            lease=mark.lease, lease_ends=mark.lease_ends, leased_by=mark.leased_by
+        ):
             there.lease = mark.lease
             return there, True
     raise _under_way()
@@ -252,7 +262,11 @@ def _keep(
     mark.status, mark.content = response.status_code, sha256
     mark.headers, mark.body = _of(response)
     mark.object_id, mark.person_id = object_id, person_id
-    kept = ("status", "content", "headers", "body", "object_id", "person_id")
+    mark.created_at = timezone.now()
+    kept = [
+        *("status", "content", "headers", "body"),
+        *("object_id", "person_id", "created_at"),
+    ]
     _mine(mark).update(**{name: getattr(mark, name) for name in kept})
 
 

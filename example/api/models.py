@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from uploads.processes import has_ended
+
+LONGEST_LEASE = timedelta(minutes=10)
 
 
 class OnceRequest(models.Model):
@@ -15,7 +21,8 @@ class OnceRequest(models.Model):
 
     It is under way while it has no status. Whoever works on it renews the lease; one
     that has ended is of a killed process, and the next to come takes over: what the
-    first does then counts no more.
+    first does then counts no more. On the same host it is known at once that a process
+    has ended.
     """
 
     user = models.ForeignKey(
@@ -30,6 +37,14 @@ class OnceRequest(models.Model):
     content = models.CharField(_("SHA-256 of the content"), max_length=64, blank=True)
     lease = models.UUIDField(_("holder of the lease"), default=uuid.uuid4)
     lease_ends = models.DateTimeField(_("end of the lease"))
+    # The process that has the lease, as `uploads.processes` names it.
+    leased_by = models.CharField(
+        # A release of before, which does not know the field, still writes rows.
+        max_length=100,
+        default="",
+        db_default="",
+        editable=False,
+    )
     version = models.UUIDField(
         _("version"),
         null=True,
@@ -49,6 +64,7 @@ class OnceRequest(models.Model):
     status = models.PositiveSmallIntegerField(_("status"), null=True)
     headers = models.JSONField(_("headers"), default=dict)
     body = models.JSONField(_("body"), null=True, encoder=DjangoJSONEncoder)
+    # Or when it was done: it is kept for a day from then on.
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
@@ -62,3 +78,11 @@ class OnceRequest(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+    @property
+    def is_leased(self) -> bool:
+        """Whether somebody works on it now."""
+        now = timezone.now()
+        # One of longer was given by a clock that was ahead.
+        is_good = now < self.lease_ends <= now + LONGEST_LEASE
+        return self.status is None and is_good and not has_ended(self.leased_by)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -32,6 +35,7 @@ from tests.application.callers import (
     client_of,
 )
 from tests.application.mails import sent
+from uploads import processes
 from uploads.models import Upload
 
 pytestmark = pytest.mark.django_db
@@ -160,6 +164,28 @@ def test_a_killed_process_blocks_its_key_for_a_lease_only(
 
     assert put(api).status_code == 201
     assert put(api).status_code == 201
+    assert Version.objects.count() == 1
+
+
+def test_a_killed_process_of_the_same_host_blocks_its_key_no_longer(
+    api: APIClient,
+) -> None:
+    put(api)
+    with subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE
+    ) as it:
+        OnceRequest.objects.update(
+            status=None,
+            body=None,
+            content="",
+            lease_ends=timezone.now() + idempotency.LEASE,
+            leased_by=processes.name_of(it.pid),
+        )
+        assert put(api).status_code == 409
+        it.kill()
+
+    assert put(api).status_code == 201
+    assert OnceRequest.objects.get().leased_by == processes.name_of(os.getpid())
     assert Version.objects.count() == 1
 
 
@@ -350,6 +376,38 @@ def test_a_key_is_kept_for_a_day(api: APIClient) -> None:
     assert put(api, b"another", key="k2").status_code == 200
     assert [one.key for one in OnceRequest.objects.all()] == ["k2"]
     assert put(api, b"a third").status_code == 200
+
+
+def test_a_key_is_kept_for_a_day_from_the_response_on(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = storing.save
+
+    def slowly(*args: Any) -> None:
+        """As one that takes more than a day, while others come and old ones go."""
+        monkeypatch.setattr(storing, "save", save)
+        OnceRequest.objects.update(created_at=timezone.now() - timedelta(hours=25))
+        assert put(api, key="k2", path="b").status_code == 201
+        call_command("objects_purge", stdout=io.StringIO())
+        save(*args)
+
+    monkeypatch.setattr(storing, "save", slowly)
+
+    first = put(api)
+
+    assert first.status_code == 201
+    assert put(api, key="k3", path="c").status_code == 201
+    assert put(api).json() == first.json()
+
+
+def test_an_old_key_that_a_killed_process_had_goes(api: APIClient) -> None:
+    put(api)
+    long_ago = timezone.now() - timedelta(hours=25)
+    OnceRequest.objects.update(status=None, created_at=long_ago, lease_ends=long_ago)
+
+    call_command("objects_purge", stdout=io.StringIO())
+
+    assert not OnceRequest.objects.exists()
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "é", "a\tb"])
