@@ -42,6 +42,7 @@ from api.tusheaders import (
     Described,
     checksum_in,
     described_in,
+    mismatch,
     number_in,
 )
 from api.uploadthrottles import (
@@ -147,7 +148,7 @@ class UploadsView(TusView):
             raise UnsupportedMediaType(request.content_type)
         if length > size:
             raise Problem(413, _("The body is longer than announced."), "too_large")
-        checksum = checksum_in(request)
+        checksum = checksum_in(request, length)
         begun: list[Upload] = []
 
         def make() -> Response:
@@ -254,7 +255,7 @@ class UploadView(TusView):
         if request.content_type != BODY_TYPE:
             raise UnsupportedMediaType(request.content_type)
         offset, length = number_in(request, "Upload-Offset"), length_of(request)
-        checksum, upload = checksum_in(request), found(pk)
+        checksum, upload = checksum_in(request, length), found(pk)
         if offset != upload.offset:
             raise Problem(409, _("Another number of bytes has come."), "offset")
         if length > upload.size - offset:
@@ -267,7 +268,7 @@ class UploadView(TusView):
             except Lost:
                 raise lost() from None
             except ChecksumMismatch:
-                raise Problem(460, _("The checksum is another."), "checksum") from None
+                raise mismatch() from None
         return Response(status=204, headers=told(upload))
 
     @extend_schema(
@@ -321,7 +322,7 @@ def take_first(
             take(request, upload, length, checksum)
     except ChecksumMismatch:
         finishing.cancel(upload)
-        raise Problem(460, _("The checksum is another."), "checksum") from None
+        raise mismatch() from None
     except Lost:
         raise lost() from None
     except (storing.Deleted, storing.Refused):

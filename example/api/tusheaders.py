@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
+from api.problems import Problem
 from objects import names
 
 VERSION = "1.0.0"
@@ -69,8 +70,11 @@ def described_in(request: Request) -> Described:
         raise ValidationError({label: error.messages}) from None
 
 
-def checksum_in(request: Request) -> tuple[str, bytes] | None:
-    """Return the algorithm and the digest that the body must have, None for none."""
+def checksum_in(request: Request, length: int) -> tuple[str, bytes] | None:
+    """Return the algorithm and the digest that the body must have, None for none.
+
+    Raises ValidationError. Of a body of no bytes it is compared already, by a Problem.
+    """
     label = "Upload-Checksum"
     text = request.headers.get(label)
     if text is None:
@@ -84,4 +88,10 @@ def checksum_in(request: Request) -> tuple[str, bytes] | None:
         raise ValidationError({label: [_("That algorithm is not known.")]})
     if len(digest) != hashlib.new(algorithm).digest_size:
         raise ValidationError({label: [_("It must be a digest in Base64.")]})
+    if not length and digest != hashlib.new(algorithm).digest():
+        raise mismatch()
     return algorithm, digest
+
+
+def mismatch() -> Problem:
+    return Problem(460, _("The checksum is another."), "checksum")

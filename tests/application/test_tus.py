@@ -252,6 +252,29 @@ def test_a_body_that_breaks_off_counts_as_far_as_it_came(api: APIClient) -> None
     assert stored() == b"abcdefghij"
 
 
+def test_a_body_of_no_bytes_has_its_checksum_too(api: APIClient) -> None:
+    wrong, right = checksum(b"other"), checksum(b"", "md5")
+    urls = [create(api, 0, upload_checksum=right), create(api, 3)]
+    for url in urls:
+        for sent, status in ((wrong, 460), (right, 204)):
+            response = APIClient().generic(
+                "PATCH",
+                url,
+                content_type=TYPE,
+                CONTENT_LENGTH="0",
+                HTTP_TUS_RESUMABLE="1.0.0",
+                HTTP_UPLOAD_OFFSET="0",
+                HTTP_UPLOAD_CHECKSUM=sent,
+            )
+            assert response.status_code == status
+
+    for size in (0, 3):
+        refused = tus(api, "POST", CREATE, upload_length=size, upload_checksum=wrong)
+        assert refused.status_code == 460
+
+    assert Upload.objects.count() == len(urls)
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
