@@ -184,8 +184,8 @@ class Lookups(ObjectStore):
         for block in _prefetched.get():
             if block.storage is self:
                 block.entries[self.key_of(name)] = None
-        self._forget_urls(name)
-        change = self._entries.change(item, ITEM, alone=True)
+        urls = self._urls(name)
+        change = self._entries.change(item, ITEM, alone=True, forgotten=[urls])
         cached: Entry | Absent | None = None
 
         def became(entry: Entry | Absent) -> None:
@@ -195,7 +195,6 @@ class Lookups(ObjectStore):
         try:
             yield became
         finally:
-            self._forget_urls(name)
             if cached is MISSING and self._is_expected(name):
                 cached = None
             change.done(cached)
@@ -220,9 +219,6 @@ class Lookups(ObjectStore):
 
     def _urls(self, name: str) -> Namespace:
         return _urls_of(self._namespace, self.key_of(name))
-
-    def _forget_urls(self, name: str) -> None:
-        self._entries.forget(self._urls(name))
 
     def _stable_url(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from typing import Any
 
@@ -26,7 +26,8 @@ class ManyChanges:
     The names are marked for as long, and for good if ``done`` is never called: of a
     marked name nothing is known, and the store is asked. A page is written once when
     its names are marked, and once when they are done, however many they are. ``alone``
-    says that the namespace has no other names than these.
+    says that the namespace has no other names than these. Namespaces that are
+    ``forgotten`` are invalidated both times.
     """
 
     def __init__(
@@ -36,9 +37,11 @@ class ManyChanges:
         names: Iterable[str],
         *,
         alone: bool = False,
+        forgotten: Sequence[Namespace] = (),
     ) -> None:
         self._tiers = tiers
         self._namespace = namespace
+        self._forgotten = forgotten
         # In the order of the pages, whatever number of pages there is.
         self._names = sorted((bucket(name), name) for name in names)
         self._mark = secrets.token_hex(8)
@@ -46,7 +49,8 @@ class ManyChanges:
         if alone and tiers.makes_pages:
             # A page of its own, so that what is new is kept where nothing was known.
             page = self._marked(Page(b""), [name for _, name in self._names])
-            tiers.patch(namespace, lambda load: iter([(namespace.root, page)]))
+            pages = [(namespace.root, page)]
+            tiers.patch(namespace, lambda load: iter(pages), forgotten)
         else:
             self._edit(self._marked)
 
@@ -84,7 +88,7 @@ class ManyChanges:
                         page = loaded
                     yield key, edit_page(page, some)
 
-            self._tiers.patch(self._namespace, edit)
+            self._tiers.patch(self._namespace, edit, self._forgotten)
             # None where nothing is known of the directory.
             names = names[count:] if count else []
 
@@ -135,9 +139,12 @@ class Change:
         name: str,
         *,
         alone: bool = False,
+        forgotten: Sequence[Namespace] = (),
     ) -> None:
         self._name = name
-        self._changes = ManyChanges(tiers, namespace, [name], alone=alone)
+        self._changes = ManyChanges(
+            tiers, namespace, [name], alone=alone, forgotten=forgotten
+        )
 
     def done(
         self, cached: Entry | Absent | None, write_reference: str | None = None

@@ -182,9 +182,9 @@ def _check_settings(database: sqlite3.Connection) -> None:
             raise DiskError("its database is not one of diskcache's")
 
 
-def _identity(database: Path) -> tuple[int, int] | None:
+def _identity(database: str) -> tuple[int, int] | None:
     try:
-        status = database.lstat()
+        status = os.lstat(database)
     except OSError:
         return None
     return status.st_dev, status.st_ino
@@ -205,7 +205,9 @@ class DiskTier:
         self.directory = directory
         self._evicted = evicted
         self._page_bytes = max(size_limit - BESIDE_BYTES, 1 << 20)
-        self._log = directory / f"{DATABASE}-wal"
+        # As text: they are looked at with each change.
+        self._database = str(directory / DATABASE)
+        self._log = f"{self._database}-wal"
         self._locked_at = float("-inf")
         private_directory(directory)
         with _only_writer(directory):
@@ -213,7 +215,7 @@ class DiskTier:
 
     def is_current(self) -> bool:
         """Whether the database is still the one that others find by its path."""
-        return _identity(self.directory / DATABASE) == self._file
+        return _identity(self._database) == self._file
 
     def _open(self) -> RawCache:
         # SQLite gives its other files the mode of the first one.
@@ -223,7 +225,7 @@ class DiskTier:
                 raise DiskError("diskcache would expand its name")
             with _only_opener(self.directory):
                 _make(database)
-                self._file = _identity(database)
+                self._file = _identity(self._database)
                 first = sqlite3.connect(
                     database,
                     timeout=LOCK_SECONDS,
@@ -301,7 +303,7 @@ class DiskTier:
             ):
                 break
         with contextlib.suppress(FileNotFoundError):
-            if self._log.stat().st_size > 2 * LOG_BYTES:
+            if os.stat(self._log).st_size > 2 * LOG_BYTES:
                 self._cache.checkpoint()
-                if self._log.stat().st_size > 2 * LOG_BYTES:
+                if os.stat(self._log).st_size > 2 * LOG_BYTES:
                     raise DiskLocked("its log is locked by another process")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from weakref import ref
@@ -359,13 +359,21 @@ class EntryCache:
             if not self.unchanged(ticket, now, namespace):
                 metering.meter.dropped_fill()
 
-    def change(self, namespace: Namespace, name: str, *, alone: bool = False) -> Change:
+    def change(
+        self,
+        namespace: Namespace,
+        name: str,
+        *,
+        alone: bool = False,
+        forgotten: Sequence[Namespace] = (),
+    ) -> Change:
         """Begin a change of ``name``. To be called before the write is sent.
 
         ``alone`` says that the namespace has no other name: then the entry is cached
-        also where nothing was known of it.
+        also where nothing was known of it. Namespaces that are ``forgotten`` are so as
+        by ``forget``, now and once it is done, by the same looks at the files.
         """
-        return Change(self._tiers, namespace, name, alone=alone)
+        return Change(self._tiers, namespace, name, alone=alone, forgotten=forgotten)
 
     def change_many(self, namespace: Namespace, names: Iterable[str]) -> ManyChanges:
         """Begin a change of names. To be called before the one write is sent."""

@@ -77,7 +77,7 @@ def _is_complete(descriptor: int) -> bool:
     return os.pread(descriptor, 16, _START) == _boot()
 
 
-def _identity(path: Path) -> tuple[int, int, int]:
+def _identity(path: Path | str) -> tuple[int, int, int]:
     status = os.stat(path, follow_symlinks=False)
     return status.st_dev, status.st_ino, status.st_size
 
@@ -224,6 +224,8 @@ class Generations:
         where the file can be neither opened nor made.
         """
         self.path = path
+        # As text: it is looked at with each change.
+        self._place = str(path)
         self._given = b""
         self._strange = b""
         self._strange_since = 0.0
@@ -244,10 +246,10 @@ class Generations:
         if self.path is None:
             return True
         try:
-            *file, size = _identity(self.path)
+            device, inode, size = _identity(self._place)
         except OSError:
             return False
-        return (*file,) == self._file and size >= FILE_BYTES
+        return (device, inode) == self._file and size >= FILE_BYTES
 
     def is_doubtful(self) -> bool:
         """Whether somebody may change a directory who can't write to this file."""
@@ -321,11 +323,11 @@ class Generations:
     def _set(self, slot: int) -> None:
         # At once, within a page of memory: a reader sees the old number or the new,
         # and of a process that is killed here it is one of the two.
-        self._write(secrets.token_bytes(8), 8 * slot)
+        self._write(os.urandom(8), 8 * slot)
 
     def _tell(self) -> None:
         """Change the header. To be called after the number was changed."""
-        self._write(secrets.token_bytes(8), 8)
+        self._write(os.urandom(8), 8)
 
     def invalidate(self, slot: int) -> None:
         """Change a directory's epoch, and its generation. Raises OSError."""

@@ -6,7 +6,7 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tahoestorage import forks
@@ -144,6 +144,11 @@ class LocalTiers(Tiers[Snapshot]):
                 except OSError as error:
                     self._stop_sharing(error)
 
+    def _look_again(self) -> None:
+        """Look, unless that was done just now."""
+        if time.monotonic() - self._looked > LOOK_SECONDS:
+            self.look()
+
     def _stop_sharing(self, error: OSError) -> None:
         """Share nothing more: what this process changes the others would not know."""
         self._access.warn("can't be told of changes", error)
@@ -173,8 +178,7 @@ class LocalTiers(Tiers[Snapshot]):
             time.sleep(left)
 
     def revalidate(self) -> Revalidation:
-        if time.monotonic() - self._looked > LOOK_SECONDS:
-            self.look()
+        self._look_again()
         return Revalidation(self.generations)
 
     def cached(
@@ -204,8 +208,7 @@ class LocalTiers(Tiers[Snapshot]):
         return cached
 
     def in_memory(self, key: bytes, longest: float | None = None) -> CachedPage | None:
-        if time.monotonic() - self._looked > LOOK_SECONDS:
-            self.look()
+        self._look_again()
         # Read before the page is taken: what changes that after it changes this, too.
         header = self.generations.header()
         found = self.memory.get(key)
@@ -299,15 +302,33 @@ class LocalTiers(Tiers[Snapshot]):
                 return False
         return True
 
-    def patch(self, namespace: Namespace, edit: Edit) -> None:
-        self.look()
+    def patch(
+        self, namespace: Namespace, edit: Edit, forgotten: Iterable[Namespace] = ()
+    ) -> None:
+        def note() -> None:
+            for each in forgotten:
+                self.generations.invalidate(each.slot)
+            with gate:
+                disk = self._access.tier() if self.shared else None
+                self._patch(disk, namespace, edit)
+
+        self._tell(note)
+
+    def _tell(self, note: Callable[[], None]) -> None:
+        """Have something noted in the counters that all others look at.
+
+        One look at the files is enough, after it: where they were replaced meanwhile,
+        or before, it is noted once more. Whatever else a look may find is noticed in
+        time, as it is by those who only read.
+        """
+        if not self._tells:
+            self.look()
+        self._look_again()
         while True:
             self._settle()
             counters = self.generations
             try:
-                with gate:
-                    disk = self._access.tier() if self.shared else None
-                    self._patch(disk, namespace, edit)
+                note()
             except OSError as error:
                 self._stop_sharing(error)
                 continue
@@ -354,18 +375,7 @@ class LocalTiers(Tiers[Snapshot]):
             self._access.error(error)
 
     def invalidate(self, namespace: Namespace) -> None:
-        while True:
-            self.look()
-            self._settle()
-            counters = self.generations
-            try:
-                counters.invalidate(namespace.slot)
-            except OSError as error:
-                self._stop_sharing(error)
-                continue
-            if counters is self.generations and self._is_current():
-                self._announce()
-                return
+        self._tell(lambda: self.generations.invalidate(namespace.slot))
 
     def lock(
         self, namespace: Namespace, label: str, seconds: float, longest: float

@@ -171,7 +171,11 @@ class RedisTiers(Tiers[Snapshot | RedisSnapshot]):
                 return None
         return generation
 
-    def patch(self, namespace: Namespace, edit: Edit) -> None:
+    def patch(
+        self, namespace: Namespace, edit: Edit, forgotten: Iterable[Namespace] = ()
+    ) -> None:
+        for each in forgotten:
+            self.invalidate(each)
         slot = namespace.slot
 
         def tell(state: RedisState) -> None:

@@ -129,8 +129,12 @@ class Tiers(Protocol[M]):
         pages at once.
         """
 
-    def patch(self, namespace: Namespace, edit: Edit) -> None:
+    def patch(
+        self, namespace: Namespace, edit: Edit, forgotten: Iterable[Namespace] = ()
+    ) -> None:
         """Tell all who share these that a namespace changes, and edit pages of it.
+
+        Those that are ``forgotten`` are invalidated by the way.
 
         What is filled from a moment before this is dropped. Where the pages can't be
         edited, none of the namespace's is believed any more.

@@ -211,11 +211,13 @@ def revalidate_with_pause(self: LocalTiers) -> Revalidation:
     return revalidation
 
 
-def patch_and_count(self: LocalTiers, namespace: Namespace, change: Any) -> None:
+def patch_and_count(
+    self: LocalTiers, namespace: Namespace, change: Any, forgotten: Any = ()
+) -> None:
     actor = _here.actor
     assert actor is not None
     actor.bumps = 0
-    patch_tiers(self, namespace, change)
+    patch_tiers(self, namespace, change, forgotten)
 
 
 # The store, and the world.
@@ -705,9 +707,11 @@ def test_the_header_and_the_numbers_in_every_order(world: World, play: Play) -> 
 def test_one_change_of_several_pages_in_every_order(
     world: World, monkeypatch: pytest.MonkeyPatch, ends: str
 ) -> None:
-    def patch(self: LocalTiers, namespace: Namespace, change: Any) -> None:
+    def patch(
+        self: LocalTiers, namespace: Namespace, change: Any, forgotten: Any = ()
+    ) -> None:
         pause(fine=False)
-        patch_and_count(self, namespace, change)
+        patch_and_count(self, namespace, change, forgotten)
 
     monkeypatch.setattr(changes, "BATCH", 1)
     monkeypatch.setattr(LocalTiers, "patch", patch)

@@ -46,13 +46,6 @@ def usual_transfers(*, use_threads: bool, parts: int) -> TransferConfig:
     return config
 
 
-def in_one_piece(config: TransferConfig) -> TransferConfig:
-    """Return a copy by which all is sent in one request."""
-    config = copy.copy(config)
-    config.multipart_threshold = SENT_AT_ONCE + 1
-    return config
-
-
 def is_sent_at_once(size: int, config: TransferConfig) -> bool:
     """Return whether ``upload`` sends so many bytes in one request, from memory."""
     return size <= AT_ONCE and size < config.multipart_threshold
@@ -113,21 +106,26 @@ def upload(
     place: Mapping[str, str],
     parameters: dict[str, Any],
     config: TransferConfig,
+    *,
+    at_once: bool = False,
 ) -> None:
     """Upload content as boto3's upload_fileobj does, but read it in this thread.
 
-    A thread that is made for it would take memory that is never given back.
+    A thread that is made for it would take memory that is never given back. With
+    ``at_once`` all is sent in one request.
     """
-    config = copy.copy(config)
-    config.max_submission_concurrency = 1
-    known = reader.announced if reader.size is None else reader.size
-    config.multipart_chunksize = part_length(config, known)
+    limit = SENT_AT_ONCE + 1 if at_once else config.multipart_threshold
     # Of a stream, its start is read: to make a manager and its threads takes as long as
     # to send a small file.
-    tiny = reader.is_shorter_than(min(AT_ONCE + 1, config.multipart_threshold))
+    tiny = reader.is_shorter_than(min(AT_ONCE + 1, limit))
     if tiny and not config.max_bandwidth:
         client.put_object(**place, **parameters, Body=reader.read(reader.size))
         return
+    config = copy.copy(config)
+    config.multipart_threshold = limit
+    config.max_submission_concurrency = 1
+    known = reader.announced if reader.size is None else reader.size
+    config.multipart_chunksize = part_length(config, known)
     small = reader.size is not None and reader.size < config.multipart_threshold
     alone = small or not config.use_threads
     executor: Any = NonThreadedExecutor if alone else _executor

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from boto3.s3.transfer import TransferConfig
-
 from tahoestorage.backends import receipts
 from tahoestorage.backends.content import CHUNK, BodyReader, reader_of, sized
 from tahoestorage.backends.objectreader import ObjectReader
@@ -34,7 +32,6 @@ from tahoestorage.backends.s3.uploads import (
     SENT_AT_ONCE,
     Sending,
     copy_in_parts,
-    in_one_piece,
     is_sent_at_once,
     of_the_source,
     upload,
@@ -191,11 +188,11 @@ class S3Writing(S3Reading):
         new: bool = False,
         at_once: bool = False,
     ) -> S3Response:
-        config: TransferConfig = self.transfer_config
         sending = Sending(self.client, new=new)
-        place, config = self.address(key), in_one_piece(config) if at_once else config
+        send = partial(upload, at_once=at_once)
+        place, config = self.address(key), self.transfer_config
         try:
-            self.call(label, upload, sending, reader, place, parameters, config)
+            self.call(label, send, sending, reader, place, parameters, config)
         except StoreError:
             if reader.error is not None:
                 raise reader.error from None
