@@ -364,7 +364,11 @@ class TahoeStorage(Saving, Configured):
         looked up. Each is asked for once in the
         block, so that what others have changed before it is seen, and what they change
         meanwhile is not. Look-ups in the block raise a GatewayError while it is away.
+        Without a cache nothing is fetched: nothing could keep it for the look-ups.
         """
+        if self.options.cache is None:
+            yield
+            return
         block = PrefetchedDirectories(self, prefix, {})
         if not prefix or prefix.endswith("/"):
             fetch_below(self.directories, grid_path(prefix), block.asked)

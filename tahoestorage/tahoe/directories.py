@@ -389,26 +389,30 @@ class Directories:
         """Request a directory's listing by its own cap; ``path`` is for messages."""
         return self._fetch(directory, path, (), name, source)
 
-    def refresh(self, path: Path, asked: dict[Path, Directory | None]) -> None:
+    def refresh(
+        self, path: Path, asked: dict[Path, Directory | None]
+    ) -> FreshListing | None:
         """Request the listings of all directories on the way to ``path``, and its own.
 
         So the cache has what hosts that do not share it changed before. ``asked`` maps
         paths to the directories already requested, None where there is none; they are
-        not requested again, and new ones are added. Raises a GatewayError.
+        not requested again, and new ones are added. Returns the listing of ``path``,
+        if that was requested now. Raises a GatewayError.
         """
-        here = self.root
+        here, fresh = self.root, None
         for length in range(len(path) + 1):
-            at = path[:length]
+            at, fresh = path[:length], None
             if at not in asked:
                 there = self._child(here, at) if length else here
                 self.forget_if_moved(at, there)
                 if there is not None:
-                    self._fetch(there, at, (), None, self.gateways)
+                    fresh = self._fetch(there, at, (), None, self.gateways)
                 asked[at] = there
             found = asked[at]
             if found is None:
-                return
+                return None
             here = found
+        return fresh
 
     def _child(self, parent: Directory, path: Path) -> Directory | None:
         """Return the directory at ``path``; its parent's listing was just requested."""

@@ -45,13 +45,11 @@ def _fetch(
 ) -> list[Path] | None:
     """Request one, and return the directories in it; None where no more will come."""
     try:
-        directories.refresh(path, asked)
+        fresh = directories.refresh(path, asked)
     except (GatewayUnreachable, GatewayTimeout):
         return None
     except TahoeStorageError:
         return []
-    found = asked.get(path)
-    entries = found and directories.cache.entries(found.namespace)
-    if not entries:
-        return []
+    # Not what the cache has by now, which may have no place to keep it.
+    entries = () if fresh is None else fresh.listing.items()
     return [(*path, name) for name, e in entries if e.kind is EntryKind.DIRECTORY]

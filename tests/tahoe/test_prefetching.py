@@ -81,3 +81,26 @@ def test_what_is_beyond_the_bound_is_asked_for_when_it_is_looked_up(
 def test_a_directory_that_is_not_there_is_no_error(reader: TahoeStorage) -> None:
     with reader.prefetch("none/below/"):
         assert not reader.exists("none/below/a.txt")
+
+
+def test_without_a_cache_a_block_costs_nothing(
+    reader: TahoeStorage, make_storage: MakeStorage
+) -> None:
+    storage = make_storage(cache=False)
+    with requests_sent() as without:
+        assert all(map(storage.exists, NAMES))
+    with requests_sent() as seen, storage.prefetch("photos/"):
+        assert seen == []
+        assert all(map(storage.exists, NAMES))
+    assert len(seen) == len(without)
+
+
+def test_what_the_disk_cannot_keep_is_fetched_below(
+    reader: TahoeStorage, make_storage: MakeStorage, tmp_path: FilePath
+) -> None:
+    in_the_way = tmp_path / "a file"
+    in_the_way.touch()
+    storage = make_storage(cache={"directory": str(in_the_way)})
+    with requests_sent() as seen, storage.prefetch("photos/"):
+        # The root, photos/, the six in it, and the one below.
+        assert len(seen) == 9
