@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from django.core.files.base import File
 
@@ -31,28 +30,19 @@ from tahoestorage.exceptions import (
 )
 from tahoestorage.redaction import Secret
 from tahoestorage.tahoe.caps import Cap, literal_cap
-from tahoestorage.tahoe.directories import Directory, Path
+from tahoestorage.tahoe.directories import Path
 from tahoestorage.tahoe.files import FileReader, kept_file
 from tahoestorage.tahoe.links import Replace
-from tahoestorage.tahoe.prefetching import fetch_below
+from tahoestorage.tahoe.prefetching import (
+    PrefetchedDirectories,
+    fetch_below,
+    prefetched,
+)
 from tahoestorage.tahoe.publicurls import public_url
 from tahoestorage.tahoe.serverlist import monotonic_now
 from tahoestorage.tahoe.uploads import UploadBody
 
 _WAY_OF_A_SAVE = ("save", "_save", "upload", "link", "get_available_name")
-
-
-class PrefetchedDirectories(NamedTuple):
-    """Which directories were asked for in a ``prefetch`` block."""
-
-    storage: TahoeStorage
-    prefix: str
-    asked: dict[Path, Directory | None]
-
-
-_prefetched: ContextVar[tuple[PrefetchedDirectories, ...]] = ContextVar(
-    "prefetched", default=()
-)
 
 
 class TahoeStorage(Saving, Configured):
@@ -71,10 +61,10 @@ class TahoeStorage(Saving, Configured):
         In a ``prefetch`` block the directories on the way are asked for, once each.
         """
         path = grid_path(name)
-        if not _prefetched.get():
+        if not prefetched.get():
             return path
         joined = "".join(f"{part}/" for part in path)
-        for block in reversed(_prefetched.get()):
+        for block in reversed(prefetched.get()):
             # A directory's name may end in "/", and what is listed may be below it.
             covered = joined.startswith(block.prefix) or block.prefix.startswith(joined)
             if block.storage is self and covered:
@@ -359,12 +349,11 @@ class TahoeStorage(Saving, Configured):
     def prefetch(self, prefix: str = "") -> Iterator[None]:
         """Fetch the directories below ``prefix`` now, for the look-ups in the block.
 
-        Some at a time, and 256 at most, the nearest first; of further ones, and where
-        ``prefix`` does not end in "/", each is fetched when a name in it is first
-        looked up. Each is asked for once in the
-        block, so that what others have changed before it is seen, and what they change
-        meanwhile is not. Look-ups in the block raise a GatewayError while it is away.
-        Without a cache nothing is fetched: nothing could keep it for the look-ups.
+        Some at a time, and 256 at most, the nearest first; others, or all if ``prefix``
+        does not end in "/", when a name in them is first looked up. Each is asked for
+        once in the block: what others changed before is seen, and not what they change
+        in it. Look-ups raise a GatewayError while it is away. Without a cache nothing
+        is fetched, for nothing could keep it.
         """
         if self.options.cache is None:
             yield
@@ -372,11 +361,11 @@ class TahoeStorage(Saving, Configured):
         block = PrefetchedDirectories(self, prefix, {})
         if not prefix or prefix.endswith("/"):
             fetch_below(self.directories, grid_path(prefix), block.asked)
-        token = _prefetched.set((*_prefetched.get(), block))
+        token = prefetched.set((*prefetched.get(), block))
         try:
             yield
         finally:
-            _prefetched.reset(token)
+            prefetched.reset(token)
 
     def copy(self, source: str, target: str) -> str:
         """Link a file at a second name as well, and return that name.

@@ -38,6 +38,7 @@ from tahoestorage.tahoe.gateways import Gateways
 
 Path = tuple[str, ...]
 """Names from the root down; empty for the root itself."""
+Asked = dict[Path, "Directory | None"]
 Source = Gateways | Gateway | None  # Any that can do it, this one, or the first.
 # Memory keeps of no path of more characters where it leads: its bytes are bounded.
 LONGEST = 256
@@ -389,15 +390,12 @@ class Directories:
         """Request a directory's listing by its own cap; ``path`` is for messages."""
         return self._fetch(directory, path, (), name, source)
 
-    def refresh(
-        self, path: Path, asked: dict[Path, Directory | None]
-    ) -> FreshListing | None:
+    def refresh(self, path: Path, asked: Asked) -> FreshListing | None:
         """Request the listings of all directories on the way to ``path``, and its own.
 
-        So the cache has what hosts that do not share it changed before. ``asked`` maps
-        paths to the directories already requested, None where there is none; they are
-        not requested again, and new ones are added. Returns the listing of ``path``,
-        if that was requested now. Raises a GatewayError.
+        So the cache has what hosts that do not share it changed before. ``asked`` has
+        the directories already requested, None where there is none: they are not asked
+        for again. Returns that of ``path`` if it is now. Raises a GatewayError.
         """
         here, fresh = self.root, None
         for length in range(len(path) + 1):
@@ -408,8 +406,7 @@ class Directories:
                 if there is not None:
                     fresh = self._fetch(there, at, (), None, self.gateways)
                 asked[at] = there
-            found = asked[at]
-            if found is None:
+            if (found := asked[at]) is None:
                 return None
             here = found
         return fresh

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from functools import partial
+from typing import NamedTuple
 
 from tahoestorage.entries import EntryKind
 from tahoestorage.exceptions import (
@@ -11,16 +13,28 @@ from tahoestorage.exceptions import (
     GatewayUnreachable,
     TahoeStorageError,
 )
-from tahoestorage.tahoe.directories import Directories, Directory, Path
+from tahoestorage.tahoe.directories import Asked, Directories, Path
 
 AT_ONCE = 8
 MOST = 256
 """Directories that are fetched at most: a page that shows more asks for the rest."""
 
 
-def fetch_below(
-    directories: Directories, path: Path, asked: dict[Path, Directory | None]
-) -> None:
+class PrefetchedDirectories(NamedTuple):
+    """Which directories were asked for in a ``prefetch`` block of a storage."""
+
+    storage: object
+    prefix: str
+    asked: Asked
+
+
+prefetched: ContextVar[tuple[PrefetchedDirectories, ...]] = ContextVar(
+    "prefetched", default=()
+)
+"""The blocks that a thread, or a task, is in."""
+
+
+def fetch_below(directories: Directories, path: Path, asked: Asked) -> None:
     """Request the listings of the directories on the way to ``path``, and below it.
 
     ``AT_ONCE`` at a time, ``MOST`` at most, the nearest first. ``asked`` is that of
@@ -40,9 +54,7 @@ def fetch_below(
                 waiting += below
 
 
-def _fetch(
-    directories: Directories, asked: dict[Path, Directory | None], path: Path
-) -> list[Path] | None:
+def _fetch(directories: Directories, asked: Asked, path: Path) -> list[Path] | None:
     """Request one, and return the directories in it; None where no more will come."""
     try:
         fresh = directories.refresh(path, asked)
