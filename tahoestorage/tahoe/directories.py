@@ -36,8 +36,7 @@ from tahoestorage.tahoe.children import Child, Node
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.gateways import Gateways
 
-Path = tuple[str, ...]
-"""Names from the root down; empty for the root itself."""
+Path = tuple[str, ...]  # Names from the root down; empty for the root itself.
 Asked = dict[Path, "Directory | None"]
 Source = Gateways | Gateway | None  # Any that can do it, this one, or the first.
 # Memory keeps of no path of more characters where it leads: its bytes are bounded.
