@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.core.files.storage import storages
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet, Value
+from django.db.models import (
+    SET_NULL,
+    Exists,
+    Model,
+    OuterRef,
+    Q,
+    QuerySet,
+    Value,
+)
 from django.db.models.functions import Concat, Left, Length
 from django.utils import timezone
 
@@ -27,11 +37,12 @@ from audit.recording import (
     owned_and_gone,
     record,
 )
+from config import locks
 from exports import removing
 from exports.models import Export
 from jobs import control
 from jobs.models import Job
-from objects import purging, quarantine, storing
+from objects import finding, purging, quarantine, storing
 from objects.keys import PREFIX, read_key
 from objects.models import GroupPermission, StoredObject, UserPermission, Version
 from pages import thumbnails
@@ -91,22 +102,17 @@ def erase(user: User) -> Erased:
         _erase_quarantine(user, owned, alias, erased)
     if erased.left:
         return erased
+    _erase_from_audit(user)
+    _erase_admin_log(user)
+    _let_go(user)
     with transaction.atomic():
         # Whoever adds a row of theirs from here on finds the user gone.
-        User.objects.select_for_update().filter(pk=user.pk).first()
+        locks.locked_to_delete(User.objects.filter(pk=user.pk)).first()
         erased.left += _late(user)
         if erased.left:
             return erased
         record(Action.USER_ERASE, user, tenant_id=user.tenant_id, actor=None)
-        erase_names(user.pk)
-        gone = owned_and_gone(user.pk, StoredObject)
-        while some := list(islice(gone, 500)):
-            erase_things(StoredObject, some)
-            OnceRequest.objects.filter(object_id__in=some).delete()
-        # After that: the details go with the names, and whose it was with them.
-        for action, model in MADE.items():
-            erase_things(model, made_and_gone(user.pk, action, model))
-        _erase_admin_log(user)
+        _erase_from_audit(user)  # What was written down since.
         user.delete()
     return erased
 
@@ -141,25 +147,77 @@ def _jobs(user: User) -> QuerySet[Job]:
     return Job.objects.filter(owner=user, state__in=under_way)
 
 
+def _unfinished(user: User) -> dict[type[Model], QuerySet[Any]]:
+    """Return what there may be of the user's that is to be ended, or erased, first."""
+    return {
+        Job: _jobs(user),
+        Upload: Upload.objects.filter(user=user, version__state=Version.State.PENDING),
+        Export: Export.objects.filter(owner=user),
+        StoredObject: StoredObject.objects.filter(owner=user),
+    }
+
+
 def _late(user: User) -> list[str]:
     """Name what came of the user's while the rest was erased."""
-    objects = StoredObject.objects.filter(owner=user)
-    exports = Export.objects.filter(owner=user)
-    uploads = Upload.objects.filter(user=user, version__state=Version.State.PENDING)
-    return [
-        *(f"job {job.pk}" for job in _jobs(user)),
+    jobs, uploads, exports, objects = _unfinished(user).values()
+    named = [
+        *(f"job {job.pk}" for job in jobs),
         *(f"upload of version {upload.version_id}" for upload in uploads),
         *(f"export {export.pk}" for export in exports),
         *(f"object {found.pk}" for found in objects),
     ]
+    referring = (relation for relation, rows in _referring(user) if rows.exists())
+    return named or [str(one.related_model._meta.verbose_name) for one in referring]
+
+
+def _referring(user: User) -> Iterator[tuple[Any, QuerySet[Any]]]:
+    """Yield each relation to a user, and the rows that refer so to this one."""
+    relations: Any = User._meta.get_fields(include_hidden=True)
+    for relation in relations:
+        if relation.auto_created and (relation.one_to_many or relation.one_to_one):
+            rows = relation.related_model._base_manager
+            yield relation, rows.filter(**{relation.field.name: user.pk})
+
+
+def _let_go(user: User) -> None:
+    """Delete the rows that go with the user, and take the user out of those that stay.
+
+    One by one, before the user is locked: who has locked one may be about to add a row
+    of the user's, and wait for that lock. What is unfinished stays as it is.
+    """
+    unfinished = _unfinished(user)
+    for relation, rows in _referring(user):
+        if (kept := unfinished.get(relation.related_model)) is not None:
+            rows = rows.exclude(pk__in=kept.values("pk"))
+        for one in locks.one_by_one(rows):
+            if relation.on_delete is SET_NULL:
+                one.update(**{relation.field.name: None})
+                continue
+            with transaction.atomic():
+                if locks.locked_to_delete(one).first() is not None:
+                    one.delete()
+
+
+def _erase_from_audit(user: User) -> None:
+    erase_names(user.pk)
+    gone = owned_and_gone(user.pk, StoredObject)
+    while some := list(islice(gone, 500)):
+        # First: afterwards nothing says any more whose they were.
+        for one in locks.one_by_one(OnceRequest.objects.filter(object_id__in=some)):
+            one.delete()
+        erase_things(StoredObject, some)
+    # After that: the details go with the names, and whose it was with them.
+    for action, model in MADE.items():
+        erase_things(model, made_and_gone(user.pk, action, model))
 
 
 def _erase_admin_log(user: User) -> None:
     kinds = ContentType.objects.get_for_models(User, UserPermission, GroupPermission)
-    about = LogEntry.objects.filter(content_type=kinds.pop(User))
-    about.filter(object_id=str(user.pk)).delete()
+    about = Q(content_type=kinds.pop(User), object_id=str(user.pk))
     # None is written any more: those of before name users and objects by their names.
-    LogEntry.objects.filter(content_type__in=kinds.values()).delete()
+    about |= Q(content_type__in=kinds.values())
+    for one in locks.one_by_one(LogEntry.objects.filter(about)):
+        one.delete()
 
 
 def _erase_quarantine(
@@ -197,7 +255,7 @@ def _erase_object(pk: uuid.UUID, erased: Erased) -> None:
     for version in given_up:
         storing.abandon(version)
     with transaction.atomic():
-        found = StoredObject.objects.select_for_update().filter(pk=pk).first()
+        found = finding.locked(pk)
         if found is None:
             return
         if found.deleted_at is None:

@@ -30,6 +30,7 @@ from accounts.logins import LockedOut
 from accounts.models import User
 from audit.actions import Action
 from audit.recording import record
+from config import locks
 from jobs.models import Job
 from jobs.starting import start
 
@@ -111,7 +112,7 @@ def set_by_link(uid: str, token: str, password: str) -> User:
         raise LinkNotValid from None
     with transaction.atomic():
         # Locked: of two who use the link at once, one is late.
-        found = User.objects.select_for_update().filter(pk=key, is_active=True).first()
+        found = locks.locked(User.objects.filter(pk=key, is_active=True)).first()
         if found is None or not default_token_generator.check_token(found, token):
             raise LinkNotValid
         set_password(found, password, by=found)
@@ -124,7 +125,7 @@ def change(user: User, current: str, new: str) -> None:
     user's tokens."""
     count_change(user)
     with transaction.atomic():
-        found = User.objects.select_for_update().get(pk=user.pk)
+        found = locks.locked(User.objects.filter(pk=user.pk)).get()
         if not found.check_password(current):
             raise ValidationError({"current": [_("This is not your password.")]})
         set_password(found, new, by=found)

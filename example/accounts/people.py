@@ -14,6 +14,7 @@ from accounts import access
 from accounts.models import Tenant, TenantGroup, User
 from audit.actions import Action
 from audit.recording import record
+from config import locks
 
 
 def invite(
@@ -51,10 +52,9 @@ def lock(user: User, *, by: User) -> User:
     later is none any more. Raises PermissionDenied where they are inactive, or may not
     change the user; read that one anew after this.
     """
-    # In one order, so that two who do this wait for each other, and not both. Rows that
-    # refer to them may be made meanwhile.
-    rows = User.objects.select_for_update(no_key=True).filter(pk__in={user.pk, by.pk})
-    locked = {row.pk: row for row in rows.order_by("pk")}
+    # In one order, so that two who do this wait for each other, and not both.
+    rows = User.objects.filter(pk__in={user.pk, by.pk}).order_by("pk")
+    locked = {row.pk: row for row in locks.locked(rows)}
     now = locked.get(by.pk)
     if now is None or not access.users(now).filter(pk=user.pk).exists():
         raise PermissionDenied

@@ -9,7 +9,7 @@ What is counted belongs to rows, and is changed in the transaction that changes 
 
 So what a killed process held is given back with the row that it left. Each change is
 one UPDATE with its condition in it: the counts are right however many uploads there are
-at once. Lock a row of an object before these are called, never after.
+at once. They lock the tenant (``config/locks.py`` says when).
 """
 
 from __future__ import annotations

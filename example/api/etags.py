@@ -12,21 +12,22 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config import locks
 from objects.conditions import Conditions
 
 
 class OneAtATime(viewsets.GenericViewSet[Any]):
     """A view of rows that are changed by one request at a time."""
 
-    def row_locked(self, *, may_be_named: bool = False) -> Any:
+    def row_locked(self, *, to_delete: bool = False) -> Any:
         """Return the row as it is, locked in this transaction; raises Http404.
 
-        ``may_be_named`` lets others make rows that refer to it meanwhile: who changes a
-        user locks that row, and puts it into groups then.
+        With ``to_delete`` nobody makes a row meanwhile that refers to it.
         """
         pk = self.get_object().pk
-        rows = self.get_queryset().model._default_manager
-        get_object_or_404(rows.select_for_update(no_key=may_be_named), pk=pk)
+        rows = self.get_queryset().model._default_manager.filter(pk=pk)
+        lock = locks.locked_to_delete if to_delete else locks.locked
+        get_object_or_404(lock(rows))
         return self.get_object()  # As it is since nobody else changes it.
 
 
@@ -66,11 +67,11 @@ class WithETag(OneAtATime):
         named = data if isinstance(data, Mapping) else {}
         return {name for name in named if name in fields and not fields[name].read_only}
 
-    def locked(self) -> Any:
-        """Return the row as it is, locked in this transaction.
+    def locked(self, *, to_delete: bool = False) -> Any:
+        """Return the row as it is, locked in this transaction, as `row_locked` does.
 
         Raises Http404, and Unmet where it is not as the request's ``If-Match`` says.
         """
-        row = self.row_locked()
+        row = self.row_locked(to_delete=to_delete)
         Conditions.of(self.request.headers).check(self.etag_of(row))
         return row

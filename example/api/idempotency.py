@@ -30,6 +30,7 @@ from rest_framework.utils.encoders import JSONEncoder
 
 from api.models import LONGEST_LEASE, OnceRequest
 from api.problems import Problem
+from config import locks
 from config.renewing import renewed
 from objects import storing
 from objects.incoming import IncomingFile
@@ -156,7 +157,8 @@ def forget(request: Request) -> None:
 
 def forget_old() -> int:
     """Delete the results that were kept for a day, and return how many."""
-    return OnceRequest.objects.filter(_is_old()).delete()[0]
+    old = OnceRequest.objects.filter(_is_old())
+    return sum(one.delete()[0] for one in locks.one_by_one(old))
 
 
 def _is_old() -> Q:
@@ -183,7 +185,8 @@ def _claim(request: Request, key: str, known: object) -> tuple[OnceRequest, bool
     text = json.dumps([request.method, request.path, known], sort_keys=True)
     hashed, now = hashlib.sha256(text.encode()).hexdigest(), timezone.now()
     marks = OnceRequest.objects.filter(user=request.user)
-    marks.filter(_is_old()).delete()
+    for old in locks.one_by_one(marks.filter(_is_old())):
+        old.delete()
     mark = OnceRequest(
         user=request.user,
         key=key,

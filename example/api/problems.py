@@ -26,6 +26,7 @@ from accounts.counting import CountsAway
 from accounts.logins import LockedOut
 from accounts.quotas import QuotaExceeded
 from api.throttles import counted
+from config.conflicts import is_conflict
 from config.errors import ForPeople
 from objects.changing import ObjectGone, ObjectNameTaken, PathTaken
 from objects.conditions import Unmet
@@ -124,6 +125,10 @@ def _translated(error: Exception) -> Exception:
         return Problem(
             503, _("The store did not take it. Please try again."), "not_stored"
         )
+    if is_conflict(error):
+        logger.warning("Changed at the same moment: %s", type(error).__name__)
+        told = _("Somebody changed the same at this moment. Please try again.")
+        return Problem(503, told, "changed_meanwhile")
     if isinstance(error, OperationalError | InterfaceError):
         logger.error("The database failed: %s", error)
         return Problem(

@@ -134,7 +134,7 @@ class TenantViewSet(mixins.ListModelMixin, WithETag):
     @transaction.atomic
     def destroy(self, request: Request, pk: str) -> Response:
         """Remove a tenant that has no users and no objects left, else 409."""
-        tenant, me = self.locked(), self.operator()
+        tenant, me = self.locked(to_delete=True), self.operator()
         try:
             with transaction.atomic():
                 record(Action.TENANT_DELETE, tenant, tenant_id=tenant.pk, actor=me)
@@ -213,7 +213,7 @@ class GroupViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, OneAtATime)
     @transaction.atomic
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change its name, or who is in it."""
-        group = self.row_locked(may_be_named=True)
+        group = self.row_locked()
         given = self.get_serializer(group, data=request.data, partial=True)
         given.is_valid(raise_exception=True)
         fields = dict(given.validated_data)
@@ -228,7 +228,7 @@ class GroupViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, OneAtATime)
     @transaction.atomic
     def destroy(self, request: Request, pk: str) -> Response:
         """Remove a group, and what was granted to it."""
-        group = self.row_locked(may_be_named=True)
+        group = self.row_locked()
         me = cast(User, request.user)
         record(Action.GROUP_DELETE, group, tenant_id=group.tenant_id, actor=me)
         group.delete()

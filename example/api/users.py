@@ -237,7 +237,7 @@ class UserViewSet(mixins.ListModelMixin, WithETag):
         revoke_tokens(user, by=cast(User, request.user))
         return Response(status=204)
 
-    def row_locked(self, *, may_be_named: bool = False) -> User:
+    def row_locked(self, *, to_delete: bool = False) -> User:
         """Return the user, locked; the caller too, who is as they are now from then on.
 
         Raises PermissionDenied where the caller may not change the user any more.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -13,7 +13,8 @@ from django.db.models import QuerySet
 from accounts.models import User
 from accounts.prepared import PreparedInsert
 from audit.actions import Action
-from audit.models import Entry
+from audit.models import ERASED, Entry, EntryQuerySet
+from config import locks
 
 _ADD = PreparedInsert(Entry)
 
@@ -77,17 +78,30 @@ def erase_names(user_id: int) -> None:
 
     What was done, when, and the numbers stay: the user's is the pseudonym.
     """
-    Entry.objects.filter(actor_id=user_id).erase_actor()
-    Entry.objects.filter(target_type="user", target_id=str(user_id)).erase_target()
+    theirs = Entry.objects.filter(actor_id=user_id).exclude(actor_name=ERASED)
+    _erase(theirs, EntryQuerySet.erase_actor)
+    about = Entry.objects.filter(target_type="user", target_id=str(user_id))
+    _erase(about.exclude(target_name=ERASED), EntryQuerySet.erase_target)
 
 
 def erase_things(model: type[models.Model], ids: Iterable[Any]) -> None:
     """Erase the names of these rows from all entries, with the entries' details."""
     left = iter(ids)
     while some := [str(one) for one in islice(left, 500)]:
-        Entry.objects.filter(
+        entries = Entry.objects.filter(
             target_type=str(model._meta.model_name), target_id__in=some
-        ).erase_target()
+        )
+        _erase(entries.exclude(target_name=ERASED), EntryQuerySet.erase_target)
+
+
+def _erase(entries: EntryQuerySet, how: Callable[[EntryQuerySet], None]) -> None:
+    """Erase names from the entries, locked in the order that they were written in.
+
+    Another person's, who is erased at the same time, may be among them.
+    """
+    with transaction.atomic():
+        list(locks.locked(entries.only("pk").order_by("pk")))
+        how(entries)
 
 
 def made_and_gone(

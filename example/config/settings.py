@@ -102,6 +102,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "pages.policy.ContentPolicy",
     "django_htmx.middleware.HtmxMiddleware",
+    "config.conflicts.ConflictErrors",
     "events.middleware.StoreErrors",
     # After it, so asked before it.
     "events.middleware.StoreGoneErrors",

@@ -15,10 +15,11 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from accounts.models import User
+from config import locks
 from events import access, media, organising
 from events.access import Access
 from events.models import Arrival, Event, Part, Session, Speaker
-from objects import storing
+from objects import changing, storing
 from objects.models import Version
 from objects.pictures import BadPicture, check_picture, check_size
 from pages.kinds import PICTURES
@@ -54,8 +55,6 @@ def begin(
     """
     kind = kind_for(name) if part is None else type(part)
     with transaction.atomic():
-        # Else PostgreSQL locks it at the end, for the arrival's foreign key, while
-        # whoever ends another file has it, and waits for the tenant.
         organising.lock(event)
         if part is None:
             organising.check_room(event, kind)
@@ -107,10 +106,13 @@ class ForEvents(Purpose):
         if arrival is None:
             raise storing.Refused
         event, user = _whose(arrival, version)
-        # Before the object, as by whoever deletes the event.
-        there = Event.objects.select_for_update().filter(pk=event.pk)
-        if not there.exists() or not access.allows(user, event, Access.EDIT):
+        there = locks.locked(Event.objects.filter(pk=event.pk))
+        if there.first() is None or not access.allows(user, event, Access.EDIT):
             raise storing.Refused
+        # Another file that the part got meanwhile is deleted once this is stored.
+        part = _part(arrival, event)
+        held = getattr(part, f"{part.media_field}_id")
+        changing.lock_all({version.object_id, held or version.object_id})
 
     def stored(self, version: Version) -> None:
         arrival = Arrival.objects.get(version=version)

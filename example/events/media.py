@@ -76,19 +76,17 @@ def begin(
     folder = folder_of(event.slug, kind)
     for candidate in _free_names(event.tenant, folder, name):
         try:
-            version = storing.begin(
+            return storing.begin(
                 tenant=event.tenant,
                 user=user,
                 folder=folder,
                 name=candidate,
                 size=size,
                 content_type=type_of(name),
+                must_be_new=True,
             )
-        except changing.PathTaken:
-            continue
-        if version.number == 1:
-            return version
-        storing.abandon(version)  # Somebody took the name a moment ago.
+        except changing.ObjectNameTaken:
+            continue  # A moment ago, or by a folder.
     raise ValidationError(TOO_MANY)
 
 

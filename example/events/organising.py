@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -16,6 +17,7 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from audit.actions import Action
 from audit.recording import record
+from config import locks
 from events import media
 from events.access import EVENTS, Access
 from events.models import Event, EventUserPermission, Part, Session, Speaker
@@ -127,13 +129,13 @@ def _save_changed(
     held = _held(part)
     own = {field.name for field in part._meta.concrete_fields}
     changed = [name for name in fields if name in own]
-    other = None
+    others = []
     if part.media != replaced:
         changed.append(part.media_field)
-        other = held.media
-    part.save(update_fields=changed)
-    if other is not None and other not in (part.media, replaced):
-        changing.delete_all(_unused([other.pk]), actor=actor)
+        if held.media not in (part.media, replaced):
+            others.append(held.media)
+    with _deleting_unused(others, actor):
+        part.save(update_fields=changed)
 
 
 def delete_part(part: Part, actor: User) -> None:
@@ -142,23 +144,19 @@ def delete_part(part: Part, actor: User) -> None:
         lock(part.event)
         _held(part)
         _record_part(part, actor, "deleted")
-        file = part.media
-        part.delete()
-        if file is not None:
-            changing.delete_all(_unused([file.pk]), actor=actor)
+        with _deleting_unused([part.media], actor):
+            part.delete()
 
 
 def drop_media(part: Part, actor: User) -> None:
     """Take the file from a part; it goes among the deleted objects."""
-    file = part.media
     with transaction.atomic():
         lock(part.event)
         _held(part)
-        setattr(part, part.media_field, None)
-        part.save(update_fields=[part.media_field])
+        with _deleting_unused([part.media], actor):
+            setattr(part, part.media_field, None)
+            part.save(update_fields=[part.media_field])
         _record_part(part, actor, "without its file")
-        if file is not None:
-            changing.delete_all(_unused([file.pk]), actor=actor)
 
 
 def move(part: Part, by: int, actor: User) -> int:
@@ -187,13 +185,29 @@ def delete(event: Event, actor: User) -> list[StoredObject]:
     For the tenant's time they can be restored, without the event.
     """
     with transaction.atomic():
-        lock(event)
+        lock(event, to_delete=True)
         files = media.of(event)
         _record(Action.EVENT_DELETE, event, actor, files=len(files))
-        event.delete()
-        unused = set(_unused([file.pk for file in files]))
-        changing.delete_all(list(unused), actor=actor)
-    return [file for file in files if file.pk in unused]
+        with _deleting_unused(files, actor) as deleted:
+            event.delete()
+    return [file for file in files if file.pk in deleted]
+
+
+@contextlib.contextmanager
+def _deleting_unused(
+    files: Iterable[StoredObject | None], actor: User
+) -> Iterator[set[Any]]:
+    """Delete those objects that no part has any more after the block.
+
+    They are locked before it: it changes what is locked after objects. What is yielded
+    has the keys of those that went, after the block.
+    """
+    pks = [file.pk for file in files if file is not None]
+    deleted: set[Any] = set()
+    changing.lock_all(pks)
+    yield deleted
+    deleted.update(_unused(pks))
+    changing.delete_all(deleted, actor=actor)
 
 
 def _unused(pks: list[Any]) -> list[Any]:
@@ -208,13 +222,14 @@ def _unused(pks: list[Any]) -> list[Any]:
     return [pk for pk in pks if pk not in used]
 
 
-def lock(event: Event) -> None:
+def lock(event: Event, *, to_delete: bool = False) -> None:
     """Hold the event until the transaction ends; raises Http404 where it is gone.
 
-    Who changes the order, or adds to it, comes one after the other. It is locked before
-    a file's object and the tenant: else two who wait for each other fail.
+    Who changes the order, or adds to it, comes one after the other.
     """
-    if not Event.objects.select_for_update().filter(pk=event.pk).exists():
+    rows = Event.objects.filter(pk=event.pk)
+    held = locks.locked_to_delete(rows) if to_delete else locks.locked(rows)
+    if held.first() is None:
         raise Http404
 
 

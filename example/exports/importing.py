@@ -22,6 +22,7 @@ from accounts.models import User
 from accounts.quotas import QuotaExceeded
 from audit.actions import Action
 from audit.recording import record
+from config import locks
 from events import documents, media
 from events.models import Event, Session, Speaker
 from exports import access, resuming
@@ -122,7 +123,7 @@ def clear(work: Work) -> dict[str, int]:
     while True:
         with transaction.atomic():
             # Locked: from when it is tried again, what lies there is its own.
-            job = jobs.select_for_update().first()
+            job = locks.locked(jobs).first()
             if job is None or job.owner is None:
                 break
             if not (few := list(_pks_made(job)[:AT_ONCE])):

@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 from accounts import quotas, stores
 from accounts.models import User
 from audit.actions import Action
+from config import locks
 from exports.models import Export
 from exports.starting import note
 from jobs import ending
@@ -97,7 +98,7 @@ def forget(export: Export) -> None:
 
 def end(job: Job) -> None:
     """Let an export whose job ended without a result have ended too."""
-    export = Export.objects.select_for_update().filter(job=job).first()
+    export = locks.locked(Export.objects.filter(job=job)).first()
     if export is None or export.state != STATE.PENDING:
         return
     is_cancelled = job.state == Job.State.CANCELLED
@@ -128,14 +129,14 @@ def tidy(on_each: Callable[[], None] = lambda: None) -> Tidied:
     for pk in Export.objects.filter(state=STATE.PENDING, job=None).values("pk"):
         # The job went with its owner's row.
         with transaction.atomic():
-            rows = Export.objects.select_for_update().filter(**pk)
+            rows = locks.locked(Export.objects.filter(**pk))
             if export := rows.filter(state=STATE.PENDING, job=None).first():
                 _end(export, STATE.FAILED, _("Who started it is not there any more."))
     untold = Job.objects.filter(export__state=STATE.PENDING, finished_at__isnull=False)
     for job_pk in untold.values_list("pk", flat=True):
         with transaction.atomic():
             # It may have been begun anew meanwhile.
-            if job := untold.select_for_update(of=("self",)).filter(pk=job_pk).first():
+            if job := locks.locked(untold.filter(pk=job_pk)).first():
                 end(job)
     for export in Export.objects.filter(is_tidy=False, state__in=ENDED):
         ended = export.job.finished_at if export.job else export.created_at

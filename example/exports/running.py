@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 from accounts import quotas, stores
 from accounts.quotas import QuotaExceeded
 from audit.actions import Action
+from config import locks
 from exports import access, removing, sources
 from exports.archive import Archive, SourceFailed, TooMany
 from exports.models import Export
@@ -92,7 +93,7 @@ def begin(export: Export, size: int, files: int, work: Work) -> Export:
     """Let the row say that a new attempt writes so many bytes, and reserve them."""
     with transaction.atomic():
         work.hold()
-        row = Export.objects.select_for_update().get(pk=export.pk)
+        row = locks.locked(Export.objects.filter(pk=export.pk)).get()
         if row.state in (STATE.READY, STATE.GOING):
             raise Failed(_("The export has ended already."))
         quotas.give_back(row.tenant_id, size=row.reserved, objects=0)

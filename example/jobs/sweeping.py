@@ -1,6 +1,7 @@
 """Jobs that nobody works on, found and put right; and periodic ones, started.
 
-Each step is one conditional UPDATE, so any number of sweeps at once do no harm.
+Each step is a conditional UPDATE of one row, so any number of sweeps at once do no
+harm.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from config import locks
 from jobs import ending, kinds, leases, sending
 from jobs.models import Job, Period
 from jobs.starting import start
@@ -55,12 +57,13 @@ def sweep() -> Swept:
     for job in exhausted.only("pk", "error", "attempts"):
         error = job.error or _given_up(job.attempts)
         swept.failed += _end(job.pk, exhausted, STATE.FAILED, error=error)
-    swept.put_back = left.update(
-        state=STATE.WAITING, token=None, lease_until=None, sent_at=None, due_at=now
-    )
+    for one in locks.one_by_one(left):
+        swept.put_back += one.update(
+            state=STATE.WAITING, token=None, lease_until=None, sent_at=None, due_at=now
+        )
     # What waits for longer than any job does was put there by a clock that was ahead.
     early = not_ended().filter(state=STATE.WAITING, due_at__gt=now + leases.FURTHEST)
-    swept.put_back += early.update(due_at=now)
+    swept.put_back += sum(one.update(due_at=now) for one in locks.one_by_one(early))
     swept.started = start_periodic(now)
     if sending.has_broker():
         swept.sent = send_again(now)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
+from config import locks
 from jobs.kinds import Work, periodic
 from jobs.models import Job
 
@@ -18,6 +20,11 @@ def delete_old(work: Work) -> dict[str, int]:
     old = Job.objects.filter(finished_at__lt=before)
     deleted = 0
     while few := list(old.values_list("pk", flat=True)[:500]):
-        deleted += Job.objects.filter(pk__in=few).delete()[1].get("jobs.Job", 0)
+        with transaction.atomic():
+            # Before what refers to them; and one may be tried again just now.
+            going = locks.locked_to_delete(old.filter(pk__in=few).order_by("pk"))
+            pks = [job.pk for job in going]
+            Job.objects.filter(pk__in=pks).delete()
+        deleted += len(pks)
         work.progress(deleted)
     return {"deleted": deleted}

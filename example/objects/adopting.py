@@ -15,7 +15,8 @@ from accounts import quotas
 from accounts.models import Tenant, User
 from audit.actions import Action
 from audit.recording import record
-from objects.changing import PathTaken, check_path
+from objects import finding
+from objects.changing import ObjectNameTaken, check_path, lock_paths
 from objects.grants import grant_first
 from objects.keys import KeyParts, read_key
 from objects.models import StoredObject, Version
@@ -54,7 +55,7 @@ def adopt(store: str, key: str) -> bool:
         try:
             with transaction.atomic():
                 _adopt(store, key, said, path, size, sha256, modified)
-        except (IntegrityError, PathTaken):
+        except (IntegrityError, ObjectNameTaken):
             # The path is taken; or another sweep has made the row.
             if Version.objects.filter(pk=said.version_id).exists():
                 return True
@@ -75,17 +76,19 @@ def _adopt(
     users = User.objects.filter(pk=said.user_id or 0, tenant=said.tenant_id)
     user = users.first()
     folder, _, name = path.rpartition("/")
-    found, is_new = StoredObject.objects.select_for_update().get_or_create(
-        pk=said.object_id,
-        defaults={
-            "tenant_id": said.tenant_id,
-            "folder": folder,
-            "name": name,
-            "owner": user,
-        },
-    )
-    if is_new:
-        check_path(found, lock=True)
+    found = finding.locked(said.object_id)
+    is_new = found is None
+    if found is None:
+        lock_paths(said.tenant_id)
+        found = StoredObject(
+            pk=said.object_id,
+            tenant_id=said.tenant_id,
+            folder=folder,
+            name=name,
+            owner=user,
+        )
+        check_path(found)
+        found.save(force_insert=True)
         if user is not None:
             grant_first(found, user)
     last = found.versions.aggregate(last=Max("number"))["last"] or 0

@@ -8,13 +8,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
 from accounts.models import Tenant, User
 from audit.actions import Action
 from audit.recording import record, record_all
+from config import locks
 from objects import finding
 from objects.conditions import NONE, Conditions, object_etag
 from objects.models import StoredObject, Version
@@ -50,9 +51,10 @@ def rename(
         before = found.folder, found.name
         found.folder = found.folder if folder is None else folder
         found.name = found.name if name is None else name
-        _save(found)
         if (found.folder, found.name) != before:
-            check_path(found, lock=True)
+            lock_paths(found.tenant_id)
+            check_path(found)
+        found.save()
         if found.name != before[1]:
             _note(Action.OBJECT_RENAME, found, actor, before=before[1])
         if found.folder != before[0]:
@@ -71,7 +73,7 @@ def delete(
         found = locked(pk)
         conditions.check(object_etag(found))
         found.deleted_at = timezone.now()
-        _save(found)
+        found.save()
         _note(Action.OBJECT_DELETE, found, actor)
     return found
 
@@ -82,14 +84,19 @@ def delete_all(pks: Iterable[uuid.UUID], *, actor: User) -> None:
     However many, by few queries. To be called within the transaction of what they
     belonged to.
     """
-    # In one order, as everywhere: two who do this wait for each other, and not both.
-    rows = StoredObject.objects.select_for_update().filter(
-        pk__in=list(pks), deleted_at=None
-    )
-    found, now = list(rows.order_by("pk")), timezone.now()
+    found, now = lock_all(pks), timezone.now()
     locked_now = StoredObject.objects.filter(pk__in=[one.pk for one in found])
     locked_now.update(deleted_at=now, updated_at=now)
     record_all(Action.OBJECT_DELETE, found, actor=actor)
+
+
+def lock_all(pks: Iterable[uuid.UUID]) -> list[StoredObject]:
+    """Lock the objects in this transaction, and return those that are not deleted.
+
+    For whoever changes them later in it, and locks by then what comes after objects.
+    """
+    rows = StoredObject.objects.filter(pk__in=list(pks)).order_by("pk")
+    return [one for one in locks.locked(rows) if one.deleted_at is None]
 
 
 def undelete(
@@ -105,8 +112,9 @@ def undelete(
             raise ObjectGone
         conditions.check(object_etag(found))
         found.deleted_at = None
-        _save(found)
-        check_path(found, lock=True)
+        lock_paths(found.tenant_id)
+        check_path(found)
+        found.save()
         _note(Action.OBJECT_UNDELETE, found, actor)
     return found
 
@@ -129,30 +137,37 @@ def restore(
         last = found.versions.aggregate(last=Max("number"))["last"]
         there.update(number=last + 1)
         found.take(there.get())
-        _save(found)
+        found.save()
         _note(Action.OBJECT_RESTORE, found, actor, before=version.number, now=last + 1)
     return found
 
 
-def check_path(found: StoredObject, *, lock: bool = False) -> None:
-    """Raise PathTaken where a file is a folder of the object's, or it would be one.
+def lock_paths(tenant_id: int) -> None:
+    """Let nobody else take a path of the tenant's until the transaction ends.
 
-    To be called in the transaction that gives it the path, after that, with the tenant
-    locked: of two that don't go together the later one then sees the earlier. ``lock``
-    locks it.
+    To be called before an object gets one, and after its own row was locked.
     """
-    if lock:
-        Tenant.objects.select_for_update().get(pk=found.tenant_id)
-    if finding.is_in_the_way(found.tenant_id, found.folder, found.name):
-        raise PathTaken
+    locks.locked(Tenant.objects.filter(pk=tenant_id)).get()
+
+
+def check_path(found: StoredObject) -> None:
+    """Raise ObjectNameTaken where another object has its path; PathTaken where a file
+    is a folder of the object's, or it would be one.
+
+    To be called in the transaction that gives it the path, before that, with the tenant
+    locked: nobody waits then for the index of paths, while whoever has the other object
+    waits for the tenant.
+    """
+    there = finding.in_the_way(found)
+    if there is not None:
+        same = (there.folder, there.name) == (found.folder, found.name)
+        raise ObjectNameTaken if same else PathTaken
 
 
 def locked(pk: uuid.UUID | str, *, deleted: bool = False) -> StoredObject:
     """Return the object, locked in this transaction; raises ObjectGone."""
-    objects = StoredObject.objects.select_for_update().filter(
-        pk=pk, deleted_at__isnull=not deleted
-    )
-    found = objects.first()
+    rows = StoredObject.objects.filter(pk=pk, deleted_at__isnull=not deleted)
+    found = locks.locked(rows).first()
     if found is None:
         raise ObjectGone
     return found
@@ -169,12 +184,3 @@ def _note(
     action: Action, found: StoredObject, actor: User, **details: str | int
 ) -> None:
     record(action, found, tenant_id=found.tenant_id, actor=actor, **details)
-
-
-def _save(found: StoredObject) -> None:
-    """Save in a savepoint: the transaction goes on where the name is taken."""
-    try:
-        with transaction.atomic():
-            found.save()
-    except IntegrityError:
-        raise ObjectNameTaken from None

@@ -10,6 +10,7 @@ from django.db.models import Q, QuerySet
 
 from accounts.models import Tenant
 from accounts.prepared import Parameter, Prepared
+from config import locks
 from objects.models import StoredObject
 
 LAST = "\U0010ffff"
@@ -45,17 +46,20 @@ def _of_path() -> QuerySet[StoredObject]:
 
 def _of_key() -> QuerySet[StoredObject]:
     found = StoredObject.objects.filter(pk=Parameter("pk", StoredObject))
-    return found.order_by().select_for_update()
+    return found.order_by()
 
 
 def _in_the_way(depth: int) -> QuerySet[StoredObject]:
-    """Return files that are folders of a path so deep, or that have it for a folder."""
+    """Return files, but for one, that have a path so deep, are folders of it, or have
+    it for a folder.
+    """
     folder = partial(Parameter, model=StoredObject, field="folder")
     if connection.vendor == "postgresql":
         below = Q(folder__startswith=folder("below"))
     else:  # As in `starts_with`.
         below = Q(folder__gte=folder("below"), folder__lt=folder("beyond"))
     files = Q(folder=folder("path")) | below
+    files |= Q(folder=folder("folder"), name=Parameter("name", StoredObject, "name"))
     for number in range(depth):
         files |= Q(
             folder=folder(f"folder{number}"),
@@ -64,6 +68,7 @@ def _in_the_way(depth: int) -> QuerySet[StoredObject]:
     there = StoredObject.objects.filter(
         files, tenant=Parameter("tenant", Tenant), deleted_at=None
     )
+    there = there.exclude(pk=Parameter("pk", StoredObject))
     return there.order_by()[:1]
 
 
@@ -74,8 +79,9 @@ def _in_the_way_at(depth: int) -> Prepared[StoredObject]:
 
 
 _OF_PATH = Prepared(_of_path)
-_OF_PATH_LOCKED = Prepared(lambda: _of_path().select_for_update())
-_OF_KEY_LOCKED = Prepared(_of_key)
+_OF_PATH_LOCKED = Prepared(lambda: locks.locked(_of_path()))
+_OF_KEY_LOCKED = Prepared(lambda: locks.locked(_of_key()))
+_OF_KEY_GOING = Prepared(lambda: locks.locked_to_delete(_of_key()))
 
 
 def of_path(
@@ -89,19 +95,27 @@ def of_path(
     return prepared.first(tenant=tenant_id, folder=folder, name=name)
 
 
-def is_in_the_way(tenant_id: int, folder: str, name: str) -> bool:
-    """Whether a file is one of the folders of that path, or one has it for a folder."""
+def in_the_way(found: StoredObject) -> StoredObject | None:
+    """Return another object of its path; or one that is a folder of it, or has it for
+    a folder.
+    """
+    folder, name = found.folder, found.name
     parts = folder.split("/") if folder else []
     path = "/".join((*parts, name))
     # 0 comes next to the slash.
     values = {"path": path, "below": f"{path}/", "beyond": f"{path}0"}
+    values |= {"folder": folder, "name": name}
     for number, part in enumerate(parts):
         values[f"folder{number}"] = "/".join(parts[:number])
         values[f"name{number}"] = part
-    found = _in_the_way_at(len(parts)).first(tenant=tenant_id, **values)
-    return found is not None
+    prepared = _in_the_way_at(len(parts))
+    return prepared.first(tenant=found.tenant_id, pk=found.pk, **values)
 
 
-def locked(pk: uuid.UUID) -> StoredObject | None:
-    """Return the object of the key, a deleted one too, locked in this transaction."""
-    return _OF_KEY_LOCKED.first(pk=pk)
+def locked(pk: uuid.UUID, *, to_delete: bool = False) -> StoredObject | None:
+    """Return the object of the key, a deleted one too, locked in this transaction.
+
+    With ``to_delete`` its row may be deleted then.
+    """
+    prepared = _OF_KEY_GOING if to_delete else _OF_KEY_LOCKED
+    return prepared.first(pk=pk)

@@ -27,6 +27,7 @@ from accounts.models import Tenant, TenantGroup, User
 from accounts.prepared import Parameter, Prepared
 from audit.actions import Action
 from audit.recording import record
+from config import locks
 
 Row = TypeVar("Row", bound=models.Model)
 Holder = User | TenantGroup
@@ -310,7 +311,7 @@ class Granted(Generic[Row]):
 
     def _lock(self, found: Row) -> None:
         # Two who take back each other's permission: one comes second, and is told.
-        self.model._default_manager.select_for_update().get(pk=found.pk)
+        locks.locked(self.model._default_manager.filter(pk=found.pk)).get()
 
     def _held(self, found: Row, holder: Holder) -> QuerySet[Any]:
         rows: QuerySet[Any]

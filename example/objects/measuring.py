@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import transaction
 
 from accounts import quotas
+from objects import finding
 from objects.models import StoredObject, Version
 from objects.reading import hashed
 
@@ -16,8 +17,7 @@ def measure(version: Version) -> None:
     """
     size, sha256 = hashed(version.storage, version.key)
     with transaction.atomic():
-        objects = StoredObject.objects.select_for_update()
-        found = objects.filter(pk=version.object_id).first()
+        found = finding.locked(version.object_id)
         unknown = Version.objects.filter(pk=version.pk, sha256="")
         # Another sweep may have done so by now.
         if found is None or not unknown.update(size=size, sha256=sha256):

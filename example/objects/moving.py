@@ -27,6 +27,7 @@ from accounts.models import Tenant
 from accounts.stores import check_alias
 from audit.actions import Action
 from audit.recording import record
+from config import locks
 from objects.incoming import IncomingFile
 from objects.keys import moved_key
 from objects.models import Copy, Version
@@ -134,11 +135,9 @@ def _point_while_chosen(version: Version, alias: str, key: str) -> bool:
     """As `point`, and returns False where the tenant's store is another by now."""
     with transaction.atomic():
         is_done = point(version, alias, key)
-        # Last, as everywhere. Whoever chooses another store waits, and moves this too.
-        tenants = Tenant.objects.select_for_update(no_key=True).filter(
-            pk=version.object.tenant_id
-        )
-        if not tenants.filter(store=alias):
+        # Whoever chooses another store waits, and moves this too.
+        tenants = Tenant.objects.filter(pk=version.object.tenant_id, store=alias)
+        if not locks.locked(tenants):
             transaction.set_rollback(True)
             return False
     return is_done

@@ -21,7 +21,8 @@ from accounts import quotas
 from accounts.models import Tenant
 from audit.actions import Action
 from audit.recording import record
-from objects import copies
+from config import locks
+from objects import copies, finding
 from objects.models import StoredObject, Version
 
 GRACE = timedelta(days=1)
@@ -77,9 +78,9 @@ def _mark_old(tenant: Tenant, now: datetime) -> None:
 
 def _mark(pk: uuid.UUID, before: datetime) -> None:
     with transaction.atomic():
-        objects = StoredObject.objects.select_for_update()
         # Its deletion may have been undone by now.
-        found = objects.filter(pk=pk, deleted_at__lt=before).first()
+        rows = StoredObject.objects.filter(pk=pk, deleted_at__lt=before)
+        found = locks.locked(rows).first()
         # An upload under way holds the object's place in the quota; it ends, or is
         # given up.
         under_way = (Version.State.PENDING, Version.State.GIVEN_UP)
@@ -148,8 +149,7 @@ def _in_batches(versions: QuerySet[Version]) -> Iterator[Version]:
 def _forget(version: Version) -> int | None:
     """Delete the row; return how many objects went with it, None if it was gone."""
     with transaction.atomic():
-        objects = StoredObject.objects.select_for_update()
-        found = objects.filter(pk=version.object_id).first()
+        found = finding.locked(version.object_id, to_delete=True)
         rows = Version.objects.filter(pk=version.pk, state=Version.State.GOING)
         ends = copies.url_ends(version)
         if found is None or not rows.delete()[0]:

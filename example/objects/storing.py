@@ -19,9 +19,10 @@ from accounts.stores import storage_of
 from accounts.tokenversions import is_version_of, version_of
 from audit.actions import Action
 from audit.recording import is_named, record
+from config.conflicts import is_conflict
 from objects import access, copies, finding, partwise
 from objects.access import Access
-from objects.changing import check_path
+from objects.changing import ObjectNameTaken, PathTaken, check_path
 from objects.conditions import NONE, Conditions, content_etag
 from objects.grants import grant_first
 from objects.incoming import IncomingFile
@@ -170,6 +171,7 @@ def begin(
     content_type: str,
     is_free: bool = False,
     is_conditional: bool = False,
+    must_be_new: bool = False,
     id: uuid.UUID | None = None,
 ) -> Version:
     """Return a new pending version; its object is made where there is none.
@@ -177,15 +179,16 @@ def begin(
     Its id is a random one unless given. ``is_conditional`` tells the sweep that whoever
     settles it looks at conditions. It holds its ``size`` in the tenant's quota,
     and a new object holds its place, until `settle` or `abandon`. Raises QuotaExceeded,
-    PathTaken and StoreGone: nothing was made then.
+    PathTaken, StoreGone, and with ``must_be_new`` ObjectNameTaken where there is an
+    object: nothing was made then.
     """
 
     def attempt(is_first: bool) -> Version:
         found = None
         if not (is_free and is_first):
-            # Locked first: else PostgreSQL locks it at the end, for the version's
-            # foreign key, while whoever settles has it, and waits for the tenant.
             found = finding.of_path(tenant.pk, folder, name, lock=True)
+        if found is not None and must_be_new:
+            raise ObjectNameTaken
         is_new = found is None
         if found is None:
             found = StoredObject(
@@ -195,9 +198,7 @@ def begin(
                 owner=user,
                 content_type=content_type,
             )
-            _ADD_OBJECT(found)
-            grant_first(found, user)
-        version = _add(
+        return _add(
             found,
             user,
             size,
@@ -206,11 +207,10 @@ def begin(
             is_conditional=is_conditional,
             id=id,
         )
-        if is_new:
-            # The tenant is locked by now: by what was reserved.
-            check_path(found)
-        return version
 
+    if must_be_new:
+        with transaction.atomic():
+            return attempt(False)
     return _attempts(attempt)
 
 
@@ -229,9 +229,8 @@ def begin_another(
     """
 
     def attempt(_is_first: bool) -> Version:
-        objects = StoredObject.objects.select_for_update()
-        there = objects.filter(pk=found.pk, deleted_at=None).first()
-        if there is None:
+        there = finding.locked(found.pk)
+        if there is None or there.deleted_at is not None:
             raise Deleted
         return _add(
             there,
@@ -252,9 +251,10 @@ def _attempts(begin: Callable[[bool], Version]) -> Version:
         try:
             with transaction.atomic():
                 return begin(not attempt)
-        except IntegrityError:
+        except (IntegrityError, ObjectNameTaken) as error:
             # Another writer made the object, or took the number: look again.
-            if attempt == ATTEMPTS - 1:
+            is_final = isinstance(error, PathTaken) or is_conflict(error)
+            if is_final or attempt == ATTEMPTS - 1:
                 raise
     raise AssertionError  # The last attempt raises.
 
@@ -274,6 +274,12 @@ def _add(
     last = 0
     if not is_new:
         last = found.versions.aggregate(last=Max("number"))["last"] or 0
+    # It locks the tenant: after the object that there is, before a path is taken.
+    quotas.reserve(found.tenant_id, size=size, objects=int(is_new))
+    if is_new:
+        check_path(found)
+        _ADD_OBJECT(found)
+        grant_first(found, user)
     version = Version(
         id=id or uuid.uuid4(),
         object=found,
@@ -286,9 +292,6 @@ def _add(
     )
     version.key = key_of(version)
     _ADD_VERSION(version)
-    # Last, as everywhere: who locks the object first and the tenant then waits for
-    # nobody who does so the other way round.
-    quotas.reserve(found.tenant_id, size=size, objects=int(is_new))
     return version
 
 
@@ -405,10 +408,10 @@ def settle_within(
             size=version.size,
             sha256=sha256,
         )
-        quotas.settle(found.tenant_id, size=size, objects=int(newest is None))
         version.object, version.is_first = found, newest is None
         if version.number > 1:
             mark_surplus(found)
+        quotas.settle(found.tenant_id, size=size, objects=int(newest is None))
 
 
 def abandon(version: Version) -> None:
@@ -423,7 +426,7 @@ def abandon(version: Version) -> None:
         return
     version = marked
     with transaction.atomic():
-        found = finding.locked(version.object_id)
+        found = finding.locked(version.object_id, to_delete=True)
         given_up = rows.filter(state=Version.State.GIVEN_UP)
         ends = copies.url_ends(version)
         if found is not None and given_up.delete()[0]:

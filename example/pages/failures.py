@@ -63,9 +63,10 @@ def write(**kwargs: Any) -> None:
         return
     from django.core.exceptions import ImproperlyConfigured
     from django.db import Error, transaction
-    from django.db.models import F
+    from django.db.models import F, Q
     from django.utils import timezone
 
+    from config import locks
     from pages.models import Failure
 
     noted: Counter[tuple[str, str]] = Counter()
@@ -76,16 +77,18 @@ def write(**kwargs: Any) -> None:
     now = timezone.now()
     try:
         with transaction.atomic():
-            for (source, text), count in noted.items():
+            # Others write down the same: in one order.
+            for (source, text), count in sorted(noted.items()):
                 same = Failure.objects.filter(source=source, text=text)
                 if not same.update(at=now, count=F("count") + count):
                     Failure.objects.create(
                         source=source, text=text, at=now, count=count
                     )
-            newest = Failure.objects.order_by("-at", "-pk")
-            beyond = list(newest.values_list("pk", flat=True)[KEPT : 2 * KEPT])
-            Failure.objects.filter(pk__in=beyond).delete()
-            Failure.objects.filter(at__lt=now - timedelta(days=DAYS)).delete()
+        newest = Failure.objects.order_by("-at", "-pk")
+        beyond = list(newest.values_list("pk", flat=True)[KEPT : 2 * KEPT])
+        old = Q(pk__in=beyond) | Q(at__lt=now - timedelta(days=DAYS))
+        for one in locks.one_by_one(Failure.objects.filter(old)):
+            one.delete()
     except (Error, ImproperlyConfigured):
         # A connection that is gone, or a password that can't be had. Whose request it
         # was has its response; and the log has what was noted.

@@ -16,6 +16,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from accounts.stores import StoreGone
+from config import locks
 from jobs.starting import start
 from objects.models import StoredObject, Version
 from objects.pictures import BadPicture, thumbnail
@@ -135,9 +136,8 @@ def delete_left(on_each: Callable[[], None] = lambda: None) -> int:
     What ``on_each`` raises ends it.
     """
     moved = Thumbnail.objects.exclude(version=None).exclude(store=F("version__store"))
-    Thumbnail.objects.filter(pk__in=list(moved.values_list("pk", flat=True))).update(
-        version=None
-    )
+    for one in locks.one_by_one(moved):
+        one.update(version=None)
     left = Thumbnail.objects.filter(version=None)
     deleted = 0
     # No query is open while a store is waited for: on SQLite nobody else writes then.

@@ -14,7 +14,7 @@ from accounts.models import User
 from audit.actions import Action
 from audit.recording import record
 from jobs.kinds import Cancelled
-from objects import copies, quarantine, storing
+from objects import copies, finding, quarantine, storing
 from objects.incoming import Altered, IncomingFile
 from objects.keys import is_moved, moved_key
 from objects.models import Version
@@ -147,14 +147,18 @@ def settle(lease: Lease, version: Version, sha256: str) -> None:
         with lease.kept():
             purpose.verify(version)
         with transaction.atomic():
-            lease.update(finished_at=timezone.now())
             check_user(lease.upload)
             purpose.check(version)
+            # As whoever gives the version up: before the upload, which that changes.
+            finding.locked(version.object_id)
+            now = timezone.now()
+            lease.update(finished_at=now, lease=None, leased_until=None)
             storing.settle_within(version, sha256)
             purpose.stored(version)
-            lease.update(lease=None, leased_until=None)
     except (storing.Deleted, storing.Refused):
         lease.upload.finished_at = None
+        # Whoever has taken it over sees to it: raises Busy then.
+        lease.update(leased_until=timezone.now() + LEASE)
         cancel(lease.upload)
         raise
     drop_parts(lease.upload)

@@ -29,8 +29,8 @@ class Purpose:
     def check(self, version: Version) -> None:
         """Raise Refused where it may not be stored any more.
 
-        In the transaction that stores it, before that; what is locked here is locked
-        before the object and the tenant.
+        In the transaction that stores it, before that: what `stored` changes of events
+        and of other objects is locked here, and these with the version's by their keys.
         """
         storing.check_author(version)
 

@@ -11,12 +11,15 @@ import pytest
 from django.core.files.storage import storages
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.files.uploadhandler import TemporaryFileUploadHandler
-from django.db import OperationalError
+from django.db import IntegrityError, OperationalError, transaction
 from django.test import Client
 from rest_framework.test import APIClient
 
+from accounts.models import Tenant
 from api.parsers import MAX_JSON
 from api.schema import PROBLEM
+from config.conflicts import is_conflict
+from jobs.models import Job
 from tests.application.callers import ADMINISTRATOR, VIEWER, Callers
 
 OBJECTS = "/api/v1/objects/"
@@ -176,3 +179,48 @@ def test_what_a_database_has_no_room_for_is_the_senders_fault(
     monkeypatch.setattr("objects.access.find", refuse)
 
     assert "too large" in problem(api.get(url), 400)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (IntegrityError, psycopg.errors.ForeignKeyViolation),
+        (OperationalError, psycopg.errors.DeadlockDetected),
+    ],
+)
+@pytest.mark.parametrize("address", ["/api/v1/objects/", "/files/"])
+def test_what_others_change_at_the_same_moment_is_to_be_asked_again(
+    callers: Callers,
+    error: type[Exception],
+    cause: type[Exception],
+    address: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def late(*_args: Any, **_kwargs: Any) -> None:
+        raise error(SECRET) from cause(SECRET)
+
+    client = Client()
+    client.force_login(callers[ADMINISTRATOR].user)
+    monkeypatch.setattr("objects.access.visible", late)
+    api: Any = callers[ADMINISTRATOR].api if address.startswith("/api/") else client
+
+    response = api.get(address)
+
+    assert response.status_code == 503
+    assert int(response.headers["Retry-After"]) > 0
+    assert "Somebody changed the same" in response.content.decode()
+    assert SECRET not in response.content.decode()
+
+
+def test_a_row_that_refers_to_what_is_gone_is_told_apart_from_a_name_that_is_taken(
+    transactional_db: None,
+) -> None:
+    tenant = Tenant.objects.create(name="A", slug="a")
+
+    with pytest.raises(IntegrityError) as taken:
+        Tenant.objects.create(name="A", slug="b")
+    with pytest.raises(IntegrityError) as gone, transaction.atomic():
+        Job.objects.create(kind="k", tenant_id=tenant.pk + 1)
+
+    assert not is_conflict(taken.value)
+    assert is_conflict(gone.value)

@@ -115,6 +115,7 @@ def test_what_scripts_say_is_told_in_the_language(user: User, path: str) -> None
     [
         *("400.html", "403.html", "403_csrf.html", "404.html", "500.html"),
         *("events/store_away.html", "events/store_gone.html", "sharing/failed.html"),
+        "pages/conflict.html",
     ],
 )
 def test_pages_of_errors_are_in_the_language(rf: RequestFactory, template: str) -> None:
