@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mimetypes
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from events.models import Event, Part
 from objects import changing, names, storing
 from objects.access import OBJECTS
 from objects.conditions import Conditions, Unmet
+from objects.granting import NobodyAdministers
 from objects.incoming import IncomingFile
 from objects.models import StoredObject, Version
 
@@ -137,17 +139,18 @@ def put(part: Part, content: Content, name: str, user: User) -> StoredObject:
 def hand_over(made: StoredObject, event: Event, user: User) -> StoredObject:
     """Let a new file belong to the event's owner, whoever uploaded it.
 
-    Editors change it by the event, and no longer than they may edit that.
+    Editors change it by the event, and no longer than they may edit that. Where the
+    owner is inactive it stays the user's: somebody has to administer it.
     """
     owner = event.owner
     if owner is None or owner == user or owner.tenant_id != made.tenant_id:
         return made
-    with transaction.atomic():
+    with contextlib.suppress(NobodyAdministers), transaction.atomic():
         OBJECTS.grant(made, owner, Access.ADMINISTER, actor=user)
         if user.tenant_id == made.tenant_id:
             OBJECTS.revoke(made, user, actor=user)
         StoredObject.objects.filter(pk=made.pk).update(owner=owner)
-    made.owner = owner
+        made.owner = owner
     return made
 
 

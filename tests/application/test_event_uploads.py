@@ -12,6 +12,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from accounts.models import User
 from events import access, arriving, organising
 from events.access import EVENTS
 from events.models import Arrival, Event, Part, Session, Speaker
@@ -250,6 +251,22 @@ def test_an_event_is_locked_before_its_tenant(
     sent = [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]]
     assert 'FROM "events_event"' in sent[0]
     assert any('UPDATE "accounts_tenant"' in one for one in sent[1:])
+
+
+def test_a_file_for_an_inactive_owner_stays_the_editors(
+    callers: Callers, event: Event
+) -> None:
+    User.objects.filter(pk=callers[ADMINISTRATOR].user.pk).update(is_active=False)
+    browser = browser_of(callers, EDITOR)
+
+    assert send(browser, "plan.pdf", b"%PDF plan").status_code == 204
+    files = {"files": SimpleUploadedFile("form.pdf", b"%PDF")}
+    browser.post(f"{URL}files/", files)
+
+    sessions = event.sessions.select_related("slides_object__current")
+    assert [session.title for session in sessions] == ["plan", "form"]
+    for session in sessions:
+        assert file_of(session).owner == callers[EDITOR].user
 
 
 def test_a_photo_in_parts_that_is_none_is_refused(
