@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import Error, connection
+from django.db import connection
 
 PATIENCE = 60.0  # seconds; only an error takes so long
 POLL = 0.005
@@ -107,10 +107,3 @@ def beside(
     for runner in (one, other):
         assert runner.ended.wait(PATIENCE), "both wait, and not for each other"
     return one, other
-
-
-def of_database(*runners: Runner) -> Iterator[Error]:
-    """Yield the errors of the database by which they ended."""
-    for runner in runners:
-        if isinstance(runner.error, Error):
-            yield runner.error

@@ -499,7 +499,7 @@ def test_a_version_that_moves_while_it_is_marked_goes_from_its_new_store(
     memory = {"BACKEND": "django.core.files.storage.InMemoryStorage"}
     settings.STORAGES = {**settings.STORAGES, "other": memory}
     made(api)
-    Tenant.objects.update(max_versions=1)
+    Tenant.objects.update(max_versions=1, store="other")
     moved: list[str] = []
 
     def move_first(execute: Any, sql: str, params: Any, many: Any, more: Any) -> Any:
