@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import uuid
 from collections.abc import Iterator
 from functools import partial
@@ -29,14 +28,11 @@ from api.serializers import (
     described,
 )
 from api.serving import OfAnyKind, download
-from objects import access, finding, names, storing
+from objects import access, finding, mediatypes, names, storing
 from objects.access import Access
 from objects.conditions import Conditions, content_etag
 from objects.incoming import IncomingFile
 from objects.models import StoredObject, Version
-
-UNKNOWN_TYPE = "application/octet-stream"
-_TYPE = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}(?:\s*;[ -~]*)?", re.ASCII)
 
 
 class ObjectContentView(OfAnyKind):
@@ -185,13 +181,14 @@ def asks_for_link(request: Request) -> bool:
 @contextlib.contextmanager
 def incoming(request: Request) -> Iterator[IncomingFile]:
     """Yield the body, unread. Raises Problem without a length, and of a bad type."""
-    kind, length = clean_type(request.content_type or UNKNOWN_TYPE), length_of(request)
+    kind = clean_type(request.content_type or mediatypes.UNKNOWN)
+    length = length_of(request)
     with body_of(request) as stream:
         yield IncomingFile(stream, length, kind)
 
 
 def clean_type(text: str) -> str:
-    """Return the media type; raises Problem where it is none (RFC 9110, 8.3.1)."""
-    if len(text) > 255 or not _TYPE.fullmatch(text):
+    """Return the media type; raises Problem where it is none."""
+    if (kind := mediatypes.cleaned(text)) is None:
         raise Problem(415, _("That is no media type."), "bad_type")
-    return text
+    return kind

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from typing import Any, cast
 
@@ -23,27 +22,28 @@ from api.bodies import limit
 from api.idempotency import forget, once_made
 from api.problems import Problem
 from api.serializers import NamedSerializer
-from api.tusheaders import UNKNOWN_TYPE
-from objects import access, storing
+from objects import access, mediatypes, storing
 from objects.models import Version
 from uploads import deferring, direct, finishing
 from uploads.leases import Busy, expiry
 from uploads.models import Upload
-
-# Headers and their signatures have ASCII alone.
-_TYPE = re.compile(r"^[\w.+-]{1,127}/[\w.+-]{1,127}\Z", re.ASCII)
 
 
 class NewDirectSerializer(NamedSerializer):
     """An object to be uploaded directly."""
 
     size = serializers.IntegerField(min_value=0, help_text="Bytes, exactly.")
-    content_type = serializers.RegexField(_TYPE, default=UNKNOWN_TYPE)
+    content_type = serializers.CharField(default=mediatypes.UNKNOWN)
 
     def validate_size(self, value: int) -> int:
         if value > limit():
             raise Problem(413, _("That is more than is taken."), "too_large")
         return value
+
+    def validate_content_type(self, value: str) -> str:
+        if (kind := mediatypes.cleaned(value)) is None:
+            raise serializers.ValidationError(_("That is no media type."))
+        return kind
 
 
 class DirectSerializer(serializers.Serializer[Any]):

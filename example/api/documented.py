@@ -11,7 +11,7 @@ BODY = {"application/octet-stream": OpenApiTypes.BINARY, "*/*": OpenApiTypes.BIN
 CREATING: dict[Any, Any] = {409: None, 412: None, 422: None, 507: None}
 REPLACING: dict[Any, Any] = {**CREATING, 411: None}
 DOWNLOAD: dict[Any, Any] = {
-    # Of the media type that was sent with the content.
+    # Of the media type of the name's extension.
     (200, "*/*"): OpenApiTypes.BINARY,
     (206, "*/*"): OpenApiTypes.BINARY,
     302: None,

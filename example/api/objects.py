@@ -25,7 +25,7 @@ from api.serializers import (
     RenamingSerializer,
     shown,
 )
-from objects import access, changing, finding, names
+from objects import access, changing, finding, mediatypes, names
 from objects.access import Access
 from objects.conditions import Conditions, object_etag
 from objects.incoming import IncomingFile
@@ -121,7 +121,7 @@ class ObjectViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[StoredObject]
         file, folder = given.validated_data["file"], given.validated_data["folder"]
         name = given.validated_data.get("name") or names.clean_name(file.name or "")
         check_size(file.size, limit())
-        kind = file.content_type or contents.UNKNOWN_TYPE
+        kind = mediatypes.of_part(file) if file.content_type else mediatypes.UNKNOWN
         content = IncomingFile(file, file.size, contents.clean_type(kind))
         return contents.put_by_name(request, content, folder, name, always_created=True)
 

@@ -13,14 +13,12 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
 from api.problems import Problem
-from objects import names
+from objects import mediatypes, names
 
 VERSION = "1.0.0"
 EXTENSIONS = "creation,creation-with-upload,checksum,termination,expiration"
 CHECKSUMS = ("sha256", "sha1", "md5")
 BODY_TYPE = "application/offset+octet-stream"
-UNKNOWN_TYPE = "application/octet-stream"
-MEDIA_TYPE = re.compile(r"[\w.+-]{1,127}/[\w.+-]{1,127}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Described:
 
     folder: str = ""
     name: str = ""
-    content_type: str = UNKNOWN_TYPE
+    content_type: str = mediatypes.UNKNOWN
 
 
 def number_in(request: Request, name: str) -> int:
@@ -64,7 +62,7 @@ def described_in(request: Request) -> Described:
         return Described(
             names.clean_folder(found.get("folder", "")),
             names.clean_name(name) if name else "",
-            kind if MEDIA_TYPE.fullmatch(kind) else UNKNOWN_TYPE,
+            mediatypes.known(kind),
         )
     except Invalid as error:
         raise ValidationError({label: error.messages}) from None

@@ -6,7 +6,6 @@ what was there. A job that is begun anew goes on where the one before was killed
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -31,12 +30,11 @@ from exports.manifest import ArchivedFile
 from exports.models import Export
 from exports.names import safe_name
 from exports.resuming import Lying
-from exports.sources import UNKNOWN_TYPE
 from jobs.kinds import Failed, Work
 from jobs.models import Job
 from jobs.starting import start
 from objects import access as object_access
-from objects import changing, finding, names, storing
+from objects import changing, finding, mediatypes, names, storing
 from objects.incoming import IncomingFile
 from objects.models import StoredObject, Version
 
@@ -48,7 +46,6 @@ AT_ONCE = 1000
 
 More are deleted by a job.
 """
-_TYPE = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}(?:\s*;[ -~]*)?", re.ASCII)
 
 
 def start_import(user: User, thing: StoredObject | Export) -> Job:
@@ -321,7 +318,7 @@ def _make_event(
 
 
 def _type_of(entry: ArchivedFile) -> str:
-    return entry.media_type if _TYPE.fullmatch(entry.media_type) else UNKNOWN_TYPE
+    return mediatypes.known(entry.media_type)
 
 
 def _folder(root: str, entry: ArchivedFile) -> str:

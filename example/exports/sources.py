@@ -18,13 +18,12 @@ from exports.archive import Member, TooMany
 from exports.manifest import ArchivedFile, Manifest
 from exports.names import SafePaths
 from exports.packed import BLOCK, PackedRows
-from objects import finding
+from objects import finding, mediatypes
 from objects.models import StoredObject
 
 DOCUMENT = "event.json"
 FILES = "files"
 """The folder in the archive in which the files are."""
-UNKNOWN_TYPE = "application/octet-stream"
 READS = 5
 """So often an event is read that is changed meanwhile."""
 
@@ -105,7 +104,9 @@ def files_of(objects: QuerySet[StoredObject], folder: str) -> PackedRows[SourceF
         *("current__content_type", "current__store", "current__key"),
     )[: archive.MAX_MEMBERS + 1].iterator(chunk_size=BLOCK):
         inside = inside[len(folder) :].lstrip("/")
-        found.add(inside, name, size, sha256, media_type or UNKNOWN_TYPE, store, key)
+        found.add(
+            inside, name, size, sha256, media_type or mediatypes.UNKNOWN, store, key
+        )
     if len(found) > archive.MAX_MEMBERS:
         raise TooMany(
             _(

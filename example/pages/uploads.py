@@ -25,9 +25,8 @@ from accounts.access import user_of
 from accounts.models import User
 from accounts.quotas import QuotaExceeded
 from api.tus import UploadsView
-from api.tusheaders import MEDIA_TYPE, UNKNOWN_TYPE
 from jobs import control
-from objects import access, names, storing
+from objects import access, mediatypes, names, storing
 from objects.changing import PathTaken
 from objects.incoming import IncomingFile
 from pages.forms import check_limit
@@ -123,11 +122,10 @@ def save(user: User, folder: str, file: UploadedFile[bytes]) -> None:
     check_limit(size, settings.UPLOAD_LIMIT)
     if not access.may_write(user, folder, name):
         raise storing.Refused(_("Another file has the name."))
-    kind = file.content_type or ""
-    known = kind if MEDIA_TYPE.fullmatch(kind) else UNKNOWN_TYPE
+    kind = mediatypes.known(mediatypes.of_part(file))
     try:
         storing.store(
-            IncomingFile(file, size, known),
+            IncomingFile(file, size, kind),
             tenant=user.tenant,
             user=user,
             folder=folder,
