@@ -110,10 +110,20 @@ class DirectUploadsView(APIView):
                     size=data["size"],
                     expires_at=expiry(),
                 )
-            known = {"id": upload.pk, "object": version.object_id}
+            known = {
+                "id": upload.pk,
+                "object": version.object_id,
+                "version": version.pk,
+            }
             return Response(known, status=201)
 
-        response = once_made(request, begin, about="object")
+        def is_over(made: dict[str, Any]) -> bool:
+            # What a release before this one kept does not name the version.
+            return "version" in made and finishing.came_to_nothing(
+                made["id"], made["version"]
+            )
+
+        response = once_made(request, begin, about="object", is_over=is_over)
         # Not before: stores are asked for it, while nobody's row is locked. And each
         # time: who has the URL may upload, so it is kept nowhere.
         response.data = signed(request, own(request, response.data["id"]))

@@ -96,6 +96,7 @@ def once_made(
     parameters: Any = None,
     about: str = "",
     person: str = "",
+    is_over: Callable[[Any], bool] | None = None,
 ) -> Response:
     """Return the response to what ``make`` made, or what it was the first time.
 
@@ -103,12 +104,18 @@ def once_made(
     they are given. ``make`` is called in the transaction that keeps the response; it
     asks no store, and what else takes long it leaves to a job. ``about`` names the
     member of the response that is the id of an object, ``person`` that of a user.
+    It is made anew where ``is_over`` says of the response's data that what was made
+    came to nothing since.
     """
     key = _key_of(request)
     if key is None:
         return make()
     known = request.data if parameters is None else parameters
     mark, _is_taken_over = _claim(request, key, known)
+    if mark.status is not None and is_over and is_over(_kept(mark).data):
+        # Of many that find it so, one makes it anew.
+        OnceRequest.objects.filter(pk=mark.pk).delete()
+        mark, _is_taken_over = _claim(request, key, known)
     if mark.status is not None:
         return _kept(mark)
     try:

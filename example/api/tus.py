@@ -154,11 +154,17 @@ class UploadsView(TusView):
         def make() -> Response:
             begun.append(self.begin(request, size, described))
             of = begun[0].version
-            known = {"upload": begun[0].pk, "object": of and of.object_id}
+            known = {
+                "upload": begun[0].pk,
+                "object": of and of.object_id,
+                "version": of and of.pk,
+            }
             return Response(known, status=201)
 
         known = [size, request.headers.get("Upload-Metadata", "")]
-        made = once_made(request, make, parameters=known, about="object")
+        made = once_made(
+            request, make, parameters=known, about="object", is_over=is_over
+        )
         if not begun:  # A repeat: whoever sent it goes on with what has come.
             return created(request, found(uuid.UUID(made.data["upload"])))
         try:
@@ -307,6 +313,14 @@ def upload_of(
         metadata=request.headers.get("Upload-Metadata", ""),
         purpose=purpose,
         expires_at=expiry(),
+    )
+
+
+def is_over(made: dict[str, Any]) -> bool:
+    """Whether the upload of an earlier request of the key came to nothing."""
+    # What a release before this one kept does not name the version.
+    return "version" in made and finishing.came_to_nothing(
+        made["upload"], made["version"]
     )
 
 

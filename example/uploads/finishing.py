@@ -22,7 +22,7 @@ from objects.reading import whole
 from tahoestorage.exceptions import TahoeStorageError
 from uploads import assembly, composing, deferring, purposes, receiving
 from uploads.assembly import Lost
-from uploads.authors import check_user
+from uploads.authors import check_user, is_revoked
 from uploads.leases import AWAY, LEASE, Busy, Lease, acquire
 from uploads.models import Upload, UploadPart
 from uploads.parts import discard
@@ -192,6 +192,25 @@ def settle_whole(upload: Upload) -> bool:
                 quarantine.put(version.storage, version.key)
         settle(lease, version, sha256)
     return True
+
+
+def came_to_nothing(pk: str, version: str) -> bool:
+    """Whether the upload of the version ended, and the version was not stored.
+
+    It was given up, expired, its user's tokens were revoked, or the object is deleted.
+    """
+    rows = Upload.objects.select_related("version__object", "user")
+    upload = rows.filter(pk=pk).first()
+    if upload is None or upload.version is None:
+        unstored = (Version.State.PENDING, Version.State.GIVEN_UP)
+        found = Version.objects.exclude(state__in=unstored)
+        return not found.filter(pk=version).exists()
+    return upload.finished_at is None and (
+        upload.is_given_up
+        or (upload.is_expired and not upload.is_complete)
+        or upload.version.object.deleted_at is not None
+        or is_revoked(upload, upload.user)
+    )
 
 
 def drop_parts(upload: Upload) -> None:

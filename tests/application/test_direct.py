@@ -500,6 +500,23 @@ def test_what_is_not_valid_is_refused(
     assert not StoredObject.objects.exists()
 
 
+def test_one_that_was_given_up_begins_anew_under_its_key(
+    stores: None, api: APIClient
+) -> None:
+    def begin() -> Any:
+        described = {"name": "a", "size": 1}
+        headers = {"Idempotency-Key": "k1"}
+        return api.post(NEW, described, format="json", headers=headers)
+
+    first = begin().json()
+    assert api.delete(f"{NEW}{first['id']}/").status_code == 204
+
+    second, third = begin(), begin()
+
+    assert (second.status_code, third.status_code) == (201, 201)
+    assert second.json()["id"] == third.json()["id"] != first["id"]
+
+
 def test_a_download_by_the_buckets_own_url_is_as_the_schema_says(
     stores: None, api: APIClient, settings: Any
 ) -> None:

@@ -522,6 +522,52 @@ def test_a_resumable_upload_begins_once_and_goes_on(api: APIClient) -> None:
     assert begin("7").status_code == 422
 
 
+def expire(api: APIClient, url: str) -> None:
+    Upload.objects.update(expires_at=timezone.now())
+
+
+def expire_and_sweep(api: APIClient, url: str) -> None:
+    expire(api, url)
+    call_command("uploads_sweep", stdout=io.StringIO())
+
+
+def give_up(api: APIClient, url: str) -> None:
+    assert api.delete(url, headers={"Tus-Resumable": "1.0.0"}).status_code == 204
+
+
+def delete_object(api: APIClient, url: str) -> None:
+    StoredObject.objects.update(deleted_at=timezone.now())
+
+
+@pytest.mark.parametrize("end", [expire, expire_and_sweep, give_up, delete_object])
+def test_an_upload_that_came_to_nothing_begins_anew_under_its_key(
+    api: APIClient, end: Callable[[APIClient, str], None]
+) -> None:
+    def begin() -> Any:
+        headers = {"Idempotency-Key": "k1", "Tus-Resumable": "1.0.0"}
+        return api.post("/api/v1/uploads/", headers=headers | {"Upload-Length": "6"})
+
+    first = begin()
+    end(api, first.headers["Location"])
+
+    second, third = begin(), begin()
+
+    assert [one.status_code for one in (first, second, third)] == [201] * 3
+    assert second.headers["Location"] != first.headers["Location"]
+    assert third.headers["Location"] == second.headers["Location"]
+
+
+def test_an_upload_that_was_stored_is_not_begun_anew(api: APIClient) -> None:
+    def begin() -> Any:
+        headers = {"Idempotency-Key": "k1", "Tus-Resumable": "1.0.0"}
+        return api.post("/api/v1/uploads/", headers=headers | {"Upload-Length": "0"})
+
+    give_up(api, begin().headers["Location"])
+
+    assert begin().status_code == 404
+    assert Version.objects.count() == 1
+
+
 def test_what_the_store_takes_no_direct_upload_of_may_be_sent_again(
     api: APIClient,
 ) -> None:
