@@ -86,10 +86,13 @@ class Sender:
         future.add_done_callback(self._woken)
         return future
 
-    def wait(self, is_ready: Callable[[], bool]) -> None:
-        """Wait until this holds; it is asked again whenever something has ended."""
+    def wait(self, is_ready: Callable[[], bool], seconds: float | None = None) -> None:
+        """Wait until this holds; it is asked again whenever something has ended.
+
+        For so many seconds at most, where they are given.
+        """
         with self._changed:
-            self._changed.wait_for(is_ready)
+            self._changed.wait_for(is_ready, seconds)
 
     def _ended(self, future: Future[Any]) -> None:
         failed = not future.cancelled() and future.exception() is not None

@@ -322,6 +322,55 @@ def test_large_files_are_safe_before_many_more_are_sent(
     assert sum(map(is_link, proxy.seen)) == 1 + 1
 
 
+def test_when_the_time_is_up_one_slow_upload_holds_up_no_other(
+    far: TahoeStorage, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first upload goes on until others, which came later, are being linked."""
+    clock, done = [0.0], threading.Event()
+    time = SimpleNamespace(monotonic=lambda: clock[0])
+    monkeypatch.setattr(savingtogether, "time", time)
+    monkeypatch.setattr(savingtogether, "SECONDS", 30.0)
+    link = proxy.rule(is_link, Hold(done))
+    names = numbered(8)
+
+    def some() -> Iterator[tuple[str, File[Any]]]:
+        for number, (name, content) in enumerate(pairs(names)):
+            # Four are under way at most: two that came later have been uploaded.
+            clock[0] = 60.0 if number >= 5 else 0.0
+            if number == 6:
+                assert link.reached.wait(120)
+                done.set()
+            yield name, held(done) if number == 0 else content
+
+    assert list(far.save_many(some(), jobs=2)) == names
+    assert sum(map(is_link, proxy.seen)) == 2
+    assert all(read(far, name) == LONG + name.encode() for name in names[1:])
+
+
+def test_of_two_files_of_one_name_the_later_one_stays_where_the_first_is_slow(
+    proxy: Proxy, make_storage: MakeStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far = make_storage(base_url=proxy.url, allow_overwrite=True)
+    clock, done = [0.0], threading.Event()
+    time = SimpleNamespace(monotonic=lambda: clock[0])
+    monkeypatch.setattr(savingtogether, "time", time)
+    monkeypatch.setattr(savingtogether, "SECONDS", 30.0)
+    link = proxy.rule(is_link, Hold(done))
+    names = ["dir/same.txt", "dir/same.txt", *numbered(6)]
+
+    def some() -> Iterator[tuple[str, File[Any]]]:
+        for number, (name, content) in enumerate(pairs(names)):
+            # Four are under way at most: two that came later have been uploaded.
+            clock[0] = 60.0 if number >= 5 else 0.0
+            if number == 6:
+                assert link.reached.wait(120)
+                done.set()
+            yield name, held(done) if number == 0 else content
+
+    assert list(far.save_many(some(), jobs=2)) == names
+    assert read(far, "dir/same.txt") == LONG + b"dir/same.txt"
+
+
 def test_the_next_are_uploaded_while_a_batch_is_linked(
     far: TahoeStorage, proxy: Proxy
 ) -> None:
