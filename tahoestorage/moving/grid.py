@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
@@ -29,6 +30,10 @@ from tahoestorage.tahoe.directories import Directory, FreshListing, Path
 from tahoestorage.tahoe.gateways import Gateways
 from tahoestorage.tahoe.serverlist import monotonic_now
 
+KEPT_NAMES = 10_000
+"""So many names of the first of two walks are kept for the second."""
+KEPT_SECONDS = 30.0
+"""For so long: what a host with another cache has changed is seen after that."""
 _NO_CAP = (
     "it is no file: its link has no cap, as other tools leave it where a file was "
     "deleted"
@@ -38,8 +43,8 @@ _NO_CAP = (
 class Grid(Store):
     """Files of a TahoeStorage.
 
-    Each directory is listed afresh once in a run; what this host then writes is seen
-    through the cache.
+    Each directory is listed afresh in a run, once where ``keeping_listings`` kept it;
+    what this host then writes is seen through the cache.
     """
 
     rules = NameRules(nfc=True, tree=True, encode=utf8)
@@ -54,6 +59,9 @@ class Grid(Store):
         replace = partial(storage.link_together, replace="only-files")
         self._replacing = LinkQueue(replace)
         self._looked_again: set[str] = set()
+        self._keeps = False
+        self._kept: dict[str, tuple[float, Listed]] = {}
+        self._kept_names = 0
 
     def overlaps(self, other: Store) -> bool:
         """Whether both have the same root."""
@@ -82,7 +90,26 @@ class Grid(Store):
             return f"names as {marker.NAME!r} are the storage's own on a grid"
         return super().refuses(name)
 
+    @contextlib.contextmanager
+    def keeping_listings(self) -> Iterator[None]:
+        self._keeps = True
+        try:
+            yield
+        finally:
+            self._keeps = False
+
     def _list(self, directory: str) -> Listed:
+        since, listed = self._kept.pop(directory, (-math.inf, Listed([], [])))
+        if monotonic_now() - since <= KEPT_SECONDS:
+            return listed
+        since, listed = monotonic_now(), self._list_now(directory)
+        if self._keeps:
+            self._kept_names += len(listed.directories) + len([*listed.files])
+            if self._kept_names <= KEPT_NAMES:
+                self._kept[directory] = since, listed
+        return listed
+
+    def _list_now(self, directory: str) -> Listed:
         response = self._relist(grid_path(directory), self._directories.gateways)
         directories: list[str] = []
         files: list[Found] = []

@@ -109,7 +109,7 @@ class Run:
         """Check all names, and count; return whether the copying may begin."""
         files = size = large = 0
         has_any = False
-        for found in self._walk(self._plan.source, self._plan.target):
+        for found in self._walk_before():
             self._progress.looked(1)
             has_any = has_any or bool(found.name)
             if found.error is None:
@@ -143,6 +143,10 @@ class Run:
             f"{self._plan.source.where()}. Correct --prefix: names begin below that, "
             "with no / in front, and capitals count"
         )
+
+    def _walk_before(self) -> Iterator[Found]:
+        with self._plan.source.keeping_listings():
+            yield from self._walk(self._plan.source, self._plan.target)
 
     def _walk(self, store: Store, other: Store) -> Iterator[Found]:
         return store.walk(self._plan.prefix, avoid=other.place())

@@ -144,6 +144,13 @@ class Store:
         """
         yield from self._walk(prefix, (avoid, None), None)
 
+    def keeping_listings(self) -> AbstractContextManager[None]:
+        """Return a context in which a walk keeps what it lists, for one more after it.
+
+        As much of it as is of use, and a bounded memory has room for.
+        """
+        return contextlib.nullcontext()
+
     def walk_once(self, avoid: Iterable[Hashable] = ()) -> Iterator[Found]:
         """Yield every file, as ``walk`` does, and no directory by two paths.
 

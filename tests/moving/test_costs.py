@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 from django.core.files.base import File
-from django.core.files.storage import FileSystemStorage
+from django.core.files.storage import FileSystemStorage, storages
 
-from tahoestorage.moving import linkqueue
+from tahoestorage.moving import grid, linkqueue
 from tahoestorage.moving.pool import WorkerThreads
+from tahoestorage.moving.run import Run
 from tahoestorage.moving.space import Spread
 from tahoestorage.moving.throttle import Throttle
 from tahoestorage.storage import TahoeStorage
@@ -78,6 +79,51 @@ def test_what_is_unchanged_costs_a_listing_of_each_directory(add: Add) -> None:
 
     assert done.counts == {"skipped": 60}
     assert requests.verbs == ["GET"] * 4
+
+
+class TestFromAGrid:
+    @pytest.fixture(autouse=True)
+    def _copied(self, add: Add) -> None:
+        fill(add("from", "grid"), {f"{n % 3}/{n}": b"%d " % n * 9 for n in range(60)})
+        add("to", "disk")
+        copy("from", "to")
+
+    @staticmethod
+    def listings() -> int:
+        with requests_sent() as requests:
+            assert copy("from", "to", "--json").counts == {"skipped": 60}
+        assert {*requests.verbs} == {"GET"}
+        return len(requests.verbs)
+
+    def test_each_directory_is_listed_once(self) -> None:
+        assert self.listings() == 4
+
+    def test_beyond_a_number_of_names_twice(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # The root has three, and each directory twenty.
+        monkeypatch.setattr(grid, "KEPT_NAMES", 3 + 20)
+        assert self.listings() == 4 + 2
+
+    def test_after_some_time_twice(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(grid, "KEPT_SECONDS", -1.0)
+        assert self.listings() == 4 + 4
+
+    def test_what_is_replaced_after_it_was_listed_is_copied(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The same number of bytes, before the copying begins."""
+        copy_all, name, content = Run._copy_all, "1/1", b"x " * 9
+
+        def replacing(self: Run) -> None:
+            overwrite(storages["from"], name, content)
+            copy_all(self)
+
+        monkeypatch.setattr(Run, "_copy_all", replacing)
+        storages["to"].delete(name)
+        assert copy("from", "to", "--json").counts == {"copied": 1, "skipped": 59}
+        with storages["to"].open(name) as file:
+            assert file.read() == content
 
 
 @contextlib.contextmanager
@@ -179,8 +225,8 @@ def test_a_prefix_spares_the_other_directories(add: Add) -> None:
     with requests_sent() as requests:
         assert copy("from", "to", "--prefix", "a/c", "--json").counts == {"copied": 1}
 
-    # Each time the directory of the prefix, and the one in it that begins so.
-    assert requests.verbs == ["GET"] * 4
+    # The directory of the prefix, and the one in it that begins so; each once.
+    assert requests.verbs == ["GET"] * 2
 
 
 def test_a_bucket_is_asked_by_pages_and_once_for_each_copy() -> None:
