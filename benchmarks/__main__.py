@@ -59,6 +59,7 @@ def main() -> None:
         proxy,
         readers,
         small,
+        starts,
         twogateways,
     )
     from benchmarks.rows import Row
@@ -81,7 +82,7 @@ def main() -> None:
         firstsaves.crowds,
         copies.copies,
         twogateways.two_gateways,
-        large.imports,
+        starts.imports,
         large.transfers,
         proxy.public_downloads,
         downloads.downloads,

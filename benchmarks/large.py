@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from django.core.files.base import File
 
-from benchmarks.rows import Row, at_least, at_most, seconds
+from benchmarks.rows import Row, at_least, seconds
 from benchmarks.small import storage_on
 from tahoestorage.storage import TahoeStorage
 from tahoestorage.testing.grid import LocalGrid
@@ -88,22 +88,3 @@ def drain(storage: TahoeStorage, name: str) -> None:
     with storage.open(name) as file:
         for _ in file.chunks():
             pass
-
-
-_IMPORT = """
-import time
-import django.core.files.storage, requests
-started = time.perf_counter()
-import tahoestorage.storage
-print(time.perf_counter() - started)
-"""
-
-
-def imports(grid: LocalGrid, work: Path) -> Iterator[Row]:
-    """What importing the storage costs over what a site has imported anyway."""
-    times = [
-        float(subprocess.check_output([sys.executable, "-P", "-c", _IMPORT]))
-        for _ in range(10)
-    ]
-    label = "import tahoestorage.storage, over Django's storage and requests"
-    yield at_most(label, min(times) * 1000, "ms", 60)

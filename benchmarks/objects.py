@@ -44,6 +44,10 @@ COPIED = 2000
 STATIC = 1000
 # Of known names: as many as are asked for in less than a millisecond.
 SHARE = 50
+MANY = 10_000
+# For their entries, and for URLs, of which each counts as two names.
+ROOM = 4 * MANY
+OF_MANY = "{} with 10,000 names in memory"
 VERBS = ("exists", "size", "get_modified_time", "url")
 
 
@@ -62,10 +66,10 @@ def on_weed(
     return measurement
 
 
-def storage_on(weed: S3Server, work: Path, **options: Any) -> S3Storage:
+def storage_on(weed: S3Server, work: Path, **cache_options: Any) -> S3Storage:
     """Return a storage on a new bucket, with its cache in ``work``."""
-    given = {**weed.options, "bucket_name": weed.make_bucket(), **options}
-    return S3Storage(cache={"directory": str(work / "cache")}, **given)
+    given = {**weed.options, "bucket_name": weed.make_bucket()}
+    return S3Storage(cache={"directory": str(work / "cache"), **cache_options}, **given)
 
 
 @on_weed
@@ -82,6 +86,8 @@ def object_lookups(weed: S3Server, work: Path) -> Iterator[Row]:
         text = f"S3: {verb}, known, from memory"
         yield at_most(text, ours * 1e6, "us", 15, beside)
     yield from _beside_a_folder("S3", taken)
+    many = storage_on(weed, work / "many", memory_entries=ROOM)
+    yield from _beside_a_folder(OF_MANY.format("S3"), _many_lookups(many, work))
 
 
 def gcs_lookups(grid: LocalGrid, work: Path) -> Iterator[Row]:
@@ -95,6 +101,12 @@ def gcs_lookups(grid: LocalGrid, work: Path) -> Iterator[Row]:
             cache={"directory": str(folder / "cache")},
         )
         yield from _beside_a_folder("GCS", _warm_lookups(storage, folder))
+        many = GCSStorage(
+            **server.options,
+            bucket_name=server.make_bucket(),
+            cache={"directory": str(folder / "many"), "memory_entries": ROOM},
+        )
+        yield from _beside_a_folder(OF_MANY.format("GCS"), _many_lookups(many, folder))
 
 
 def _warm_lookups(
@@ -122,6 +134,29 @@ def _warm_lookups(
     )
     return {
         verb: (taken[verb] / SHARE, taken[f"{verb} in a folder"] / SHARE)
+        for verb in VERBS
+    }
+
+
+def _many_lookups(
+    storage: S3Storage | GCSStorage, work: Path
+) -> dict[str, tuple[float, float]]:
+    """Return the same of MANY names, all of them in each turn."""
+    files = FileSystemStorage(work / "many-files", base_url="/media/")
+    names = [f"dir/{number:05}.jpg" for number in range(MANY)]
+    for name in names:
+        files.save(name, ContentFile(b"x"))
+    for _ in storage.save_many((name, ContentFile(b"x")) for name in names):
+        pass
+    calls: dict[str, Callable[[], object]] = {}
+    for verb in VERBS:
+        calls[verb] = partial(call_each, getattr(storage, verb), names)
+        calls[f"{verb} in a folder"] = partial(call_each, getattr(files, verb), names)
+    for call in calls.values():
+        call()
+    taken = best_of_each(calls, rounds=5)
+    return {
+        verb: (taken[verb] / MANY, taken[f"{verb} in a folder"] / MANY)
         for verb in VERBS
     }
 

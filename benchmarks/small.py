@@ -133,25 +133,37 @@ def deep_lookups(grid: LocalGrid, work: Path) -> Iterator[Row]:
         for name in names[1:]:
             storage.copy(names[0], name)
             files.save(name, ContentFile(b"x" * 100))
-        given = {
-            "base_url": grid.base_url,
-            "root": root.uri,
-            "folder": str(folder),
-            "names": names,
-        }
-        there = subprocess.run(
-            [sys.executable, "-c", _READER],
-            input=json.dumps(given),
-            stdout=subprocess.PIPE,
-            check=True,
-            text=True,
-        )
-        for where, found in (
-            ("that wrote", timed(storage, files, names)),
-            ("that did not", json.loads(there.stdout)),
-        ):
-            place = f"{count} names {levels} levels down, process {where}"
-            yield from _beside_files(found, place)
+        place = f"{count} names {levels} levels down"
+        yield from _in_both_processes(grid, root, storage, files, folder, names, place)
+
+
+def _in_both_processes(
+    grid: LocalGrid,
+    root: Cap,
+    storage: TahoeStorage,
+    files: FileSystemStorage,
+    folder: Path,
+    names: list[str],
+    place: str,
+) -> Iterator[Row]:
+    given = {
+        "base_url": grid.base_url,
+        "root": root.uri,
+        "folder": str(folder),
+        "names": names,
+    }
+    there = subprocess.run(
+        [sys.executable, "-c", _READER],
+        input=json.dumps(given),
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    for where, found in (
+        ("that wrote", timed(storage, files, names)),
+        ("that did not", json.loads(there.stdout)),
+    ):
+        yield from _beside_files(found, f"{place}, process {where}")
 
 
 Timed = list[tuple[str, int, float, float]]
@@ -171,7 +183,7 @@ def timed(storage: TahoeStorage, files: FileSystemStorage, names: list[str]) -> 
             }
             for call in calls.values():
                 call()
-            taken = best_of_each(calls, rounds=30)
+            taken = best_of_each(calls, rounds=30 if len(names) < MANY else 5)
         all_ = len(names) * threads
         found.append((verb, threads, taken["ours"] / all_, taken["files"] / all_))
     return found
@@ -208,7 +220,7 @@ def first_passes(grid: LocalGrid, work: Path) -> Iterator[Row]:
     root, folder = grid.create_root(), work / "first-passes"
     writer = storage_on(grid, root, folder / "writer")
     files = FileSystemStorage(folder / "files", base_url="/media/")
-    names = _linked(writer, files, PASS)
+    names = _linked(writer, files, PASS, "photos")
     # From a listing, as on a host that did not write it.
     storage_on(grid, root, folder / "cache").exists(names[0])
     # Other than the default, by which that one has a memory with the name in it.
@@ -235,23 +247,28 @@ MANY = 10_000
 
 
 def many_names(grid: LocalGrid, work: Path) -> Iterator[Row]:
-    """Cached names of a directory of many, by one thread and by several."""
-    root = grid.create_root()
-    storage = storage_on(grid, root, work / "many-names")
-    files = FileSystemStorage(work / "many-files", base_url="/media/")
-    names = _linked(storage, files, MANY)
-    yield from _beside_files(timed(storage, files, names), f"{MANY:,} names")
+    """Cached names of directories of many, some levels down: see ``deep_lookups``."""
+    for levels in (1, 3, 6):
+        folder = work / f"many-names-{levels}"
+        root = grid.create_root()
+        storage = storage_on(grid, root, folder / "cache")
+        files = FileSystemStorage(folder / "files", base_url="/media/")
+        names = _linked(storage, files, MANY, "/".join(LEVELS[:levels]))
+        place = f"{MANY:,} names {levels} levels down"
+        yield from _in_both_processes(grid, root, storage, files, folder, names, place)
 
 
-def _linked(storage: TahoeStorage, files: FileSystemStorage, count: int) -> list[str]:
+def _linked(
+    storage: TahoeStorage, files: FileSystemStorage, count: int, directory: str
+) -> list[str]:
     """Return names of one file in a directory of so many, in both storages."""
     storage.save("file", ContentFile(b"x" * 100))
     cap = Cap.parse(storage.file_entry("file").reference)
-    names = [f"photos/{number:05}.jpg" for number in range(count)]
+    names = [f"{directory}/{number:05}.jpg" for number in range(count)]
     refused = storage.link_together(dict.fromkeys(names, cap))
     if refused:
         raise RuntimeError(f"{len(refused)} names were not linked")
-    Path(files.path("photos")).mkdir(parents=True)
+    Path(files.path(directory)).mkdir(parents=True)
     for name in names:
         Path(files.path(name)).touch()
     return names
