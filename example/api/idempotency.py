@@ -162,6 +162,13 @@ def forget(request: Request) -> None:
         OnceRequest.objects.filter(user=request.user, key=key).delete()
 
 
+def amend(request: Request, data: Any) -> None:
+    """Let a repeat get these data: what came after the first result was kept."""
+    if (key := _key_of(request)) is not None:
+        done = OnceRequest.objects.filter(user=request.user, key=key, status=201)
+        done.update(body=_seal(data))
+
+
 def forget_old() -> int:
     """Delete the results that were kept for a day, and return how many."""
     old = OnceRequest.objects.filter(_is_old())
@@ -209,7 +216,7 @@ def _claim(request: Request, key: str, known: object) -> tuple[OnceRequest, bool
     except IntegrityError:
         there = marks.filter(key=key).first()
     if there is not None and there.request != hashed:
-        raise _other()
+        raise other()
     if there is not None and there.status is not None:
         return there, False
     if there is not None and not there.is_leased:
@@ -220,7 +227,7 @@ def _claim(request: Request, key: str, known: object) -> tuple[OnceRequest, bool
         ):
             there.lease = mark.lease
             return there, True
-    raise _under_way()
+    raise under_way()
 
 
 def _of_killed(mark: OnceRequest) -> Version | None:
@@ -238,7 +245,7 @@ def _of_killed(mark: OnceRequest) -> Version | None:
             return stored
     mark.version = uuid.uuid4()
     if not _mine(mark).update(version=mark.version):
-        raise _under_way()
+        raise under_way()
     return None
 
 
@@ -253,7 +260,7 @@ def _confirm(mark: OnceRequest) -> None:
     Within the transaction that lets the content be stored: of two, one's holds.
     """
     if not _mine(mark).update(lease_ends=timezone.now() + LEASE):
-        raise _under_way()
+        raise under_way()
 
 
 def _renew(mark: OnceRequest) -> None:
@@ -290,7 +297,7 @@ def _repeated(mark: OnceRequest, content: IncomingFile) -> Response:
     for _piece in content.chunks():
         pass
     if content.sha256 != mark.content:
-        raise _other()
+        raise other()
     return _kept(mark)
 
 
@@ -298,7 +305,7 @@ def _kept(mark: OnceRequest) -> Response:
     try:
         data = _unseal(mark.body)
     except InvalidToken:
-        raise _other() from None  # SECRET_KEY is another by now.
+        raise other() from None  # SECRET_KEY is another by now.
     return Response(data, status=mark.status, headers=dict(mark.headers))
 
 
@@ -317,10 +324,10 @@ def _sealer() -> Fernet:
     return Fernet(base64.urlsafe_b64encode(known))
 
 
-def _under_way() -> Problem:
+def under_way() -> Problem:
     message = _("The first request of this key is still under way.")
     return Problem(409, message, "under_way")
 
 
-def _other() -> Problem:
+def other() -> Problem:
     return Problem(422, _("The key was used for another request."), "key_reused")

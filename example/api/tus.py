@@ -12,10 +12,9 @@ import logging
 import uuid
 from typing import Any, NoReturn, cast
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from django.http.response import HttpResponseBase
-from django.urls import reverse
 from django.utils.http import http_date
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
@@ -26,12 +25,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.access import user_of
 from accounts.models import User
-from accounts.tokenversions import version_of
-from api import documented
-from api.bodies import body_of, has_body, length_of, limit
-from api.idempotency import forget, once_made
+from api.bodies import body_of, length_of, limit
 from api.parsers import StreamParser
 from api.problems import Problem
 from api.tusheaders import (
@@ -39,9 +34,7 @@ from api.tusheaders import (
     CHECKSUMS,
     EXTENSIONS,
     VERSION,
-    Described,
     checksum_in,
-    described_in,
     mismatch,
     number_in,
 )
@@ -50,12 +43,10 @@ from api.uploadthrottles import (
     UploadTenantThrottle,
     UploadUserThrottle,
 )
-from objects import access, storing
-from objects.models import Version
 from uploads import deferring, finishing, purposes
 from uploads.assembly import Lost
 from uploads.authors import is_revoked
-from uploads.leases import Busy, acquire, expiry
+from uploads.leases import Busy, acquire
 from uploads.models import Upload
 from uploads.receiving import ChecksumMismatch, receive
 
@@ -114,82 +105,6 @@ class TusView(APIView):
                 "Tus-Max-Size": str(limit()),
             },
         )
-
-
-class UploadsView(TusView):
-    """Resumable uploads that begin."""
-
-    @extend_schema(
-        operation_id="uploads_create",
-        request=BODY,
-        responses={
-            201: OpenApiResponse(description="Go on at the URL in `Location`."),
-            **dict.fromkeys((404, 409, 410, 411, 412, 460, 507)),
-        },
-        parameters=[
-            RESUMABLE,
-            documented.IDEMPOTENCY_KEY,
-            header("Upload-Length", required=True, description="Bytes in all."),
-            header(
-                "Upload-Metadata",
-                description="`filename`, `filetype` and `folder`, each with its value "
-                "in Base64. Without a name, the object gets the upload's id for one.",
-            ),
-            CHECKSUM,
-        ],
-    )
-    def post(self, request: Request, **place: Any) -> Response:
-        """Begin an upload; the body may be its first bytes."""
-        size, described = number_in(request, "Upload-Length"), described_in(request)
-        if size > limit():
-            raise Problem(413, _("That is more than is taken."), "too_large")
-        length = length_of(request) if has_body(request) else 0
-        if length and request.content_type != BODY_TYPE:
-            raise UnsupportedMediaType(request.content_type)
-        if length > size:
-            raise Problem(413, _("The body is longer than announced."), "too_large")
-        checksum = checksum_in(request, length)
-        begun: list[Upload] = []
-
-        def make() -> Response:
-            begun.append(self.begin(request, size, described))
-            of = begun[0].version
-            known = {
-                "upload": begun[0].pk,
-                "object": of and of.object_id,
-                "version": of and of.pk,
-            }
-            return Response(known, status=201)
-
-        known = [size, request.headers.get("Upload-Metadata", "")]
-        made = once_made(
-            request, make, parameters=known, about="object", is_over=is_over
-        )
-        if not begun:  # A repeat: whoever sent it goes on with what has come.
-            return created(request, found(uuid.UUID(made.data["upload"])))
-        try:
-            take_first(request, begun[0], length, checksum)
-        except BaseException:
-            forget(request)
-            raise
-        return created(request, begun[0])
-
-    def begin(self, request: Request, size: int, described: Described) -> Upload:
-        """Return a new upload; its version holds its size in the tenant's quota."""
-        user, id = user_of(request), uuid.uuid4()
-        name = described.name or str(id)
-        if not access.may_write(user, described.folder, name):
-            raise Problem(409, _("Another object has the name."), "name_taken")
-        with transaction.atomic():
-            version = storing.begin(
-                tenant=user.tenant,
-                user=user,
-                folder=described.folder,
-                name=name,
-                size=size,
-                content_type=described.content_type,
-            )
-            return upload_of(request, version, id=id)
 
 
 class UploadView(TusView):
@@ -291,70 +206,6 @@ class UploadView(TusView):
         except Busy:
             raise busy() from None
         return Response(status=204)
-
-
-def upload_of(
-    request: Request,
-    version: Version,
-    *,
-    id: uuid.UUID | None = None,
-    purpose: str = "",
-) -> Upload:
-    """Return a new upload that becomes the pending version; see `uploads.purposes`."""
-    user = user_of(request)
-    return Upload.objects.create(
-        id=id or uuid.uuid4(),
-        kind=Upload.Kind.TUS,
-        version=version,
-        user=user,
-        user_version=version_of(user),
-        store=version.store,
-        size=version.size or 0,
-        metadata=request.headers.get("Upload-Metadata", ""),
-        purpose=purpose,
-        expires_at=expiry(),
-    )
-
-
-def is_over(made: dict[str, Any]) -> bool:
-    """Whether the upload of an earlier request of the key came to nothing."""
-    # What a release before this one kept does not name the version.
-    return "version" in made and finishing.came_to_nothing(
-        made["upload"], made["version"]
-    )
-
-
-def take_first(
-    request: Request, upload: Upload, length: int, checksum: tuple[str, bytes] | None
-) -> None:
-    """Take what comes along with the beginning, if anything does.
-
-    Where that fails the upload is there all the same, unless it raises.
-    """
-    try:
-        if length or not upload.size:
-            take(request, upload, length, checksum)
-    except ChecksumMismatch:
-        finishing.cancel(upload)
-        raise mismatch() from None
-    except Lost:
-        raise lost() from None
-    except (storing.Deleted, storing.Refused):
-        raise  # It was given up: there is nothing to go on with.
-    except Exception as error:
-        if not upload.size:  # Whoever uploads nothing does not come again.
-            finishing.cancel(upload)
-            raise
-        logger.error("The first part of an upload failed: %s", error)
-
-
-def created(request: Request, upload: Upload) -> Response:
-    """Say where an upload goes on."""
-    location = reverse("api:upload", args=[upload.pk])
-    return Response(
-        status=201,
-        headers={"Location": request.build_absolute_uri(location), **told(upload)},
-    )
 
 
 def take(

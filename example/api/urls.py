@@ -12,7 +12,8 @@ from api.objects import ObjectViewSet
 from api.permissions import DefaultViewSet, PermissionsView, PermissionView
 from api.shares import ShareLinkViewSet
 from api.tenants import GroupViewSet, TenantViewSet
-from api.tus import UploadsView, UploadView
+from api.tus import UploadView
+from api.tuscreation import UploadsView
 from api.users import UserViewSet
 
 router = SimpleRouter()

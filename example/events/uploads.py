@@ -16,7 +16,7 @@ from rest_framework.request import Request
 
 from accounts.access import user_of
 from accounts.models import User
-from api.tus import upload_of
+from api.tuscreation import upload_of
 from api.tusheaders import Described
 from events import access, arriving, media, organising
 from events.access import Access

@@ -24,7 +24,7 @@ from rest_framework.request import Request
 from accounts.access import user_of
 from accounts.models import User
 from accounts.quotas import QuotaExceeded
-from api.tus import UploadsView
+from api.tuscreation import UploadsView
 from jobs import control
 from objects import access, mediatypes, names, storing
 from objects.changing import PathTaken

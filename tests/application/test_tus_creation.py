@@ -10,15 +10,29 @@ from typing import Any, NoReturn
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
+from django.http import HttpResponse
 from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts.models import User
+from api.models import OnceRequest
 from objects import storing
 from objects.models import StoredObject, UserPermission
 from tests.application.callers import client_of
-from tests.application.test_tus import CREATE, create, metadata, patch, tus
+from tests.application.test_tus import (
+    CREATE,
+    TYPE,
+    checksum,
+    create,
+    metadata,
+    offset,
+    patch,
+    stored,
+    tus,
+)
+from uploads import receiving
 from uploads.assembly import Lost
+from uploads.leases import LEASE
 from uploads.models import Upload
 
 pytestmark = pytest.mark.django_db
@@ -108,3 +122,110 @@ def test_no_log_tells_by_which_url_somebody_may_go_on(
 
     assert str(upload.version_id) in caplog.text
     assert str(upload.pk) not in caplog.text
+
+
+def keyed(api: APIClient, size: int, body: bytes, **headers: Any) -> HttpResponse:
+    """Begin an upload of so many bytes under a key."""
+    named = {"upload_length": size, "upload_metadata": metadata(filename="a.bin")}
+    return tus(api, "POST", CREATE, body, idempotency_key="k1", **named, **headers)
+
+
+@pytest.mark.parametrize("size", [4, 8])
+def test_another_body_is_another_creation(api: APIClient, size: int) -> None:
+    first = keyed(api, size, b"AAAA")
+
+    again, other, longer = (keyed(api, size, x) for x in (b"AAAA", b"BBBB", b"AAA"))
+
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert (other.status_code, longer.status_code) == (422, 422)
+    for name in ("Location", "Upload-Offset", "Object-Id"):
+        assert again[name] == first[name]
+    if size == 8:
+        assert patch(again["Location"], 4, b"CCCC").status_code == 204
+        assert keyed(api, size, b"AAAA")["Upload-Offset"] == "8"
+        assert keyed(api, size, b"BBBB").status_code == 422
+    assert stored() == b"AAAACCCC"[:size]
+    assert Upload.objects.count() == 1
+
+
+def test_a_repeats_checksum_is_its_own_bodys(api: APIClient) -> None:
+    sums = [checksum(b"AAAA"), checksum(b"BBBB", "md5")]
+    assert keyed(api, 8, b"AAAA", upload_checksum=sums[0]).status_code == 201
+
+    assert keyed(api, 8, b"AAAA", upload_checksum=sums[0]).status_code == 201
+    assert keyed(api, 8, b"AAAA", upload_checksum=sums[1]).status_code == 460
+    assert keyed(api, 8, b"BBBB", upload_checksum=sums[1]).status_code == 422
+
+
+def test_a_repeat_of_what_broke_off_goes_on_with_what_had_come(api: APIClient) -> None:
+    def send(came: bytes, length: int) -> HttpResponse:
+        response: HttpResponse = api.generic(
+            "POST",
+            CREATE,
+            came,
+            content_type=TYPE,
+            HTTP_TUS_RESUMABLE="1.0.0",
+            HTTP_UPLOAD_LENGTH="6",
+            HTTP_IDEMPOTENCY_KEY="k1",
+            CONTENT_LENGTH=str(length),
+            **{"wsgi.input": io.BytesIO(came)},
+        )
+        return response
+
+    first = send(b"abc", 6)
+    assert first["Upload-Offset"] == "3"
+
+    assert send(b"abcdef", 6)["Upload-Offset"] == "3"
+    assert send(b"abXdef", 6).status_code == 422
+    assert send(b"ab", 6).status_code == 400
+    assert patch(first["Location"], 3, b"def").status_code == 204
+    assert send(b"abcdef", 6)["Upload-Offset"] == "6"
+    assert stored() == b"abcdef"
+
+
+@pytest.mark.parametrize("size", [4, 8])
+def test_a_repeat_after_a_kill_goes_on_with_what_had_come(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    with monkeypatch.context() as killed:
+        killed.setattr("api.tuscreation.amend", lambda *_: None)
+        first = keyed(api, size, b"AAAA")
+
+    assert keyed(api, size, b"BBBB").status_code == 422
+    again = keyed(api, size, b"AAAA")
+
+    assert (again.status_code, again["Location"]) == (201, first["Location"])
+    assert offset(again["Location"]) == 4
+
+
+def test_a_repeat_waits_until_the_first_body_has_come(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    hashing = receiving.running_hash
+
+    def meanwhile(upload: Upload) -> Any:
+        if not seen:
+            seen.append(0)
+            seen[0] = keyed(api, 8, b"AAAA").status_code
+        return hashing(upload)
+
+    monkeypatch.setattr(receiving, "running_hash", meanwhile)
+
+    assert keyed(api, 8, b"AAAA").status_code == 201
+    assert seen == [409]
+    assert keyed(api, 8, b"AAAA").status_code == 201
+
+
+def test_a_repeat_after_a_kill_before_anything_came_goes_on(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as killed:
+        killed.setattr("api.tuscreation.take_first", lambda *_: None)
+        killed.setattr("api.tuscreation.amend", lambda *_: None)
+        keyed(api, 8, b"AAAA")
+    assert keyed(api, 8, b"AAAA").status_code == 409
+    Upload.objects.update(created_at=timezone.now() - LEASE)
+
+    assert keyed(api, 8, b"AAAA")["Upload-Offset"] == "0"
+    assert OnceRequest.objects.count() == 1
