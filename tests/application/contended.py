@@ -235,8 +235,10 @@ def _ask(on: Contended) -> None:
 
 
 def _move(on: Contended) -> None:
-    for version in moving.elsewhere(on.tenant, "cold"):
-        moving.move_version(version, "cold")
+    # That which goes when the object has another one.
+    version = Version.objects.get(object=on.other, number=2)
+    moving.choose(on.tenant, "cold")
+    moving.move_version(version, "cold")
 
 
 def _share(on: Contended) -> None:
