@@ -19,10 +19,11 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import access, passwords, people
 from accounts.models import Tenant, TenantGroup, User
-from accounts.scoping import FilteredAdmin
+from accounts.scoping import RefusingAdmin
 from accounts.tenants import ExportStoreForm
 from audit.actions import Action
 from audit.recording import record
+from objects.administering import still_administered
 
 # Groups are a tenant's here. The import above has registered Django's.
 if isinstance(admin.site.get_model_admin(Group), GroupAdmin):
@@ -32,7 +33,7 @@ OPERATORS = ("slug", "store", "max_bytes", "max_objects")
 USED = ("is_super", "used_bytes", "used_objects")
 
 
-class Scoped(FilteredAdmin):
+class Scoped(RefusingAdmin):
     """Rows that the administrator may see; ``rows`` says which."""
 
     actions: Any = None
@@ -235,5 +236,7 @@ class TenantGroupAdmin(Scoped):
 
     def delete_model(self, request: HttpRequest, obj: TenantGroup) -> None:
         action = Action.GROUP_DELETE
+        with still_administered(obj.tenant_id):
+            obj.user_set.clear()
         record(action, obj, tenant_id=obj.tenant_id, actor=request.user)
         obj.delete()

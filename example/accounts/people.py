@@ -15,6 +15,7 @@ from accounts.models import Tenant, TenantGroup, User
 from audit.actions import Action
 from audit.recording import record
 from config import locks
+from objects.administering import still_administered
 
 
 def invite(
@@ -73,7 +74,8 @@ def change(
     Both were locked (`lock`) in this transaction. Who is an administrator no longer
     leaves the admin too; who is deactivated loses all tokens. Raises ValidationError
     where a field is not valid, and where somebody would deactivate or demote
-    themselves: so an administrator is left.
+    themselves: so an administrator is left; NobodyAdministers where an object is left
+    by who goes out of a group.
     """
     for name in ("is_active", "is_administrator"):
         if by is not None and by.pk == user.pk and fields.get(name) is False:
@@ -95,15 +97,18 @@ def change(
         # keeps nobody from being refused.
         others = {field.name for field in User._meta.fields} - set(fields)
         user.full_clean(exclude=others)
+        if groups is not None:
+            # First: who changes a group holds it, and waits for users of a new name.
+            # Django's own groups, of before there were tenants, are the admin's.
+            kept = user.groups.filter(tenantgroup=None)
+            with still_administered(user.tenant_id):
+                user.groups.set([*groups, *kept])
         if changed:
             # Nothing else: another request may have changed the password just now.
             _save(user, update_fields=changed)
         if "is_active" in changed and not user.is_active:
             User.objects.filter(pk=user.pk).update(token_version=F("token_version") + 1)
         if groups is not None:
-            # Django's own groups, of before there were tenants, are the admin's.
-            kept = user.groups.filter(tenantgroup=None)
-            user.groups.set([*groups, *kept])
             changed.append("groups")
         if changed:
             record(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, NoReturn
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.widgets import ForeignKeyRawIdWidget
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 
 from accounts.models import User
+from objects.granting import NobodyAdministers
 
 
 # Django's class takes no type argument at run time.
@@ -32,6 +35,34 @@ class FilteredAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         """Return the address of the row's page: Django's own leads to it by a view."""
         address = getattr(obj, "get_absolute_url", None)
         return address() if address else None
+
+
+class RefusingAdmin(FilteredAdmin):
+    """Forms that say in the list why nothing was changed, where a change is refused."""
+
+    def changeform_view(
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        return self._unless_refused(super().changeform_view, request, *args, **kwargs)
+
+    def delete_view(
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        return self._unless_refused(super().delete_view, request, *args, **kwargs)
+
+    def _unless_refused(
+        self, view: Any, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        try:
+            response: HttpResponse = view(request, *args, **kwargs)
+        except NobodyAdministers as error:
+            self.message_user(request, str(error), messages.ERROR)
+        except ValidationError as error:
+            self.message_user(request, " ".join(error.messages), messages.ERROR)
+        else:
+            return response
+        meta = self.opts
+        return redirect(f"admin:{meta.app_label}_{meta.model_name}_changelist")
 
 
 def view_on_site(request: HttpRequest, **_row: Any) -> NoReturn:

@@ -19,7 +19,6 @@ from accounts.access import user_of
 from accounts.models import User
 from api import documented
 from api.idempotency import makes_once
-from api.problems import Problem
 from objects import access, grants
 from objects.access import WORDS, Access
 from objects.grants import Holder
@@ -76,15 +75,12 @@ class PermissionsView(APIView):
         found = administered(request, pk)
         given = HolderSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        try:
-            made = grants.grant(
-                found,
-                given.holder(found.tenant_id),
-                Access.of_word(given.validated_data["access"]),
-                actor=user_of(request),
-            )
-        except grants.NobodyAdministers as error:
-            raise Problem(409, str(error), "nobody_administers") from None
+        made = grants.grant(
+            found,
+            given.holder(found.tenant_id),
+            Access.of_word(given.validated_data["access"]),
+            actor=user_of(request),
+        )
         return Response(GrantSerializer(made).data)
 
 
@@ -101,11 +97,8 @@ class PermissionView(APIView):
             who = grants.holder_of(found.tenant_id, **{self.kind: holder})
         except ValidationError:
             raise Http404 from None
-        try:
-            if not grants.revoke(found, who, actor=user_of(request)):
-                raise Http404
-        except grants.NobodyAdministers as error:
-            raise Problem(409, str(error), "nobody_administers") from None
+        if not grants.revoke(found, who, actor=user_of(request)):
+            raise Http404
         return Response(status=204)
 
 

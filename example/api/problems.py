@@ -30,6 +30,7 @@ from config.conflicts import is_conflict
 from config.errors import ForPeople
 from objects.changing import ObjectGone, ObjectNameTaken, PathTaken
 from objects.conditions import Unmet
+from objects.granting import NobodyAdministers
 from objects.incoming import Truncated
 from objects.pace import TooSlow
 from objects.storing import Deleted, NotStored, Refused
@@ -104,6 +105,8 @@ def _translated(error: Exception) -> Exception:
         )
     if isinstance(error, ObjectNameTaken):
         return Problem(409, _("Another object has the name."), "name_taken")
+    if isinstance(error, NobodyAdministers):
+        return Problem(409, str(error), "nobody_administers")
     if isinstance(error, Deleted):
         return Problem(409, _("The object was deleted meanwhile."), "deleted")
     if isinstance(error, Unfit):

@@ -26,6 +26,7 @@ from api.problems import Problem
 from api.users import Visible
 from audit.actions import Action
 from audit.recording import record
+from objects.administering import lock_groups, still_administered
 
 OPERATORS = {"slug", "store", "max_bytes", "max_objects"}
 """What only an administrator of the super-tenant sets."""
@@ -210,9 +211,10 @@ class GroupViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, OneAtATime)
         self.save(group, fields, Action.GROUP_CREATE)
         return Response(GroupSerializer(group).data, status=201)
 
+    @extend_schema(responses={200: GroupSerializer, 409: None})
     @transaction.atomic
     def partial_update(self, request: Request, pk: str) -> Response:
-        """Change its name, or who is in it."""
+        """Change its name, or who is in it; 409 where nobody would administer a row."""
         group = self.row_locked()
         given = self.get_serializer(group, data=request.data, partial=True)
         given.is_valid(raise_exception=True)
@@ -224,15 +226,22 @@ class GroupViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, OneAtATime)
         self.save(group, fields, Action.GROUP_CHANGE)
         return Response(GroupSerializer(self.get_object()).data)
 
-    @extend_schema(responses={204: None})
+    @extend_schema(responses={204: None, 409: None})
     @transaction.atomic
     def destroy(self, request: Request, pk: str) -> Response:
-        """Remove a group, and what was granted to it."""
+        """Remove a group, and what was granted to it; 409 as where all leave it."""
         group = self.row_locked()
         me = cast(User, request.user)
+        with still_administered(group.tenant_id):
+            group.user_set.clear()
         record(Action.GROUP_DELETE, group, tenant_id=group.tenant_id, actor=me)
         group.delete()
         return Response(status=204)
+
+    def row_locked(self, *, to_delete: bool = False) -> TenantGroup:
+        """Return the group, locked with the tenant's others, in their order."""
+        lock_groups(self.get_object().tenant_id)
+        return cast(TenantGroup, self.get_object())
 
     def save(self, group: TenantGroup, fields: dict[str, Any], act: Action) -> None:
         """Save it with its members; raises ValidationError, and changes nothing."""
@@ -242,5 +251,6 @@ class GroupViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, OneAtATime)
             group.validate_constraints()
             group.save()
             if "user_set" in fields:
-                group.user_set.set(fields["user_set"])
+                with still_administered(group.tenant_id):
+                    group.user_set.set(fields["user_set"])
             record(act, group, tenant_id=group.tenant_id, actor=me)

@@ -183,7 +183,7 @@ class UserViewSet(mixins.ListModelMixin, WithETag):
     @extend_schema(
         parameters=[ID, documented.IF_MATCH],
         request=UserSerializer(partial=True),
-        responses={200: UserSerializer, 412: None},
+        responses={200: UserSerializer, 409: None, 412: None},
     )
     @transaction.atomic
     def partial_update(self, request: Request, pk: str) -> Response:

@@ -10,8 +10,9 @@ A transaction locks rows in this order, and leaves out what it does not need:
    permissions, share links, thumbnails, copies;
 6. the tenant.
 
-What it changes at its end it has locked in its turn. A user, and a group, are locked by
-who changes that row alone.
+What it changes at its end it has locked in its turn. A user is locked by who changes
+that row, before groups. Groups, by their keys, come after objects and events, and
+before permissions: by who changes their members, and who revokes what they have.
 
 PostgreSQL looks at foreign keys at the end of a transaction, and locks then what new
 rows refer to, wherever that stands. So rows are locked by `locked`, which lets others

@@ -1,13 +1,11 @@
 from typing import Any, ClassVar
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
 
 from accounts.access import user_of
-from accounts.scoping import OwnTenantAdmin, ReadOnlyAdmin
+from accounts.scoping import OwnTenantAdmin, ReadOnlyAdmin, RefusingAdmin
 from objects import grants
 from objects.access import Access
 from objects.models import (
@@ -19,7 +17,7 @@ from objects.models import (
 )
 
 
-class GrantAdmin(OwnTenantAdmin):
+class GrantAdmin(RefusingAdmin, OwnTenantAdmin):
     """Permissions, by whoever may enter the admin; of their tenant's objects only.
 
     What the form refuses, a grant across tenants among it, is answered with 400.
@@ -60,31 +58,6 @@ class GrantAdmin(OwnTenantAdmin):
         if context.get("errors"):
             response.status_code = 400
         return response
-
-    def changeform_view(
-        self, request: HttpRequest, *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        return self._unless_refused(super().changeform_view, request, *args, **kwargs)
-
-    def delete_view(
-        self, request: HttpRequest, *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        return self._unless_refused(super().delete_view, request, *args, **kwargs)
-
-    def _unless_refused(
-        self, view: Any, request: HttpRequest, *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        """Return the view's response; where nothing was changed say why in a list's."""
-        try:
-            response: HttpResponse = view(request, *args, **kwargs)
-        except grants.NobodyAdministers as error:
-            self.message_user(request, str(error), messages.ERROR)
-        except ValidationError as error:
-            self.message_user(request, " ".join(error.messages), messages.ERROR)
-        else:
-            return response
-        meta = self.opts
-        return redirect(f"admin:{meta.app_label}_{meta.model_name}_changelist")
 
     def save_model(
         self, request: HttpRequest, obj: Any, form: Any, change: bool

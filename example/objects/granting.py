@@ -94,6 +94,10 @@ def holder_of(
     return found
 
 
+KINDS: list[Granted[Any]] = []
+"""All models whose rows are granted."""
+
+
 class Granted(Generic[Row]):
     """A model whose rows are granted, with its two tables of grants.
 
@@ -121,6 +125,7 @@ class Granted(Generic[Row]):
             for each in Access
         }
         self._permissions = Prepared(self._of_model)
+        KINDS.append(self)
 
     def visible(
         self,
@@ -312,6 +317,10 @@ class Granted(Generic[Row]):
     def _lock(self, found: Row) -> None:
         # Two who take back each other's permission: one comes second, and is told.
         locks.locked(self.model._default_manager.filter(pk=found.pk)).get()
+        # Of groups whose members leave at this moment it is waited what becomes.
+        held = self.of_groups.objects.filter(content_object=found).values("group")
+        groups = TenantGroup.objects.filter(tenant=_tenant_of(found), pk__in=held)
+        list(locks.locked(groups.order_by("pk")))
 
     def _held(self, found: Row, holder: Holder) -> QuerySet[Any]:
         rows: QuerySet[Any]
