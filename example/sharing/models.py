@@ -89,9 +89,11 @@ class EndedLink(models.Model):
     """
 
     token_sha256 = models.CharField(max_length=64, unique=True, editable=False)
-    ended_at = models.DateTimeField(auto_now_add=True, db_index=True)
+    ended_at = models.DateTimeField(_("ended"), auto_now_add=True, db_index=True)
 
     class Meta:
+        verbose_name = _("ended share link")
+        verbose_name_plural = _("ended share links")
         default_permissions = ()
 
     def __str__(self) -> str:

@@ -23,9 +23,16 @@ class Migration(migrations.Migration):
                     "token_sha256",
                     models.CharField(editable=False, max_length=64, unique=True),
                 ),
-                ("ended_at", models.DateTimeField(auto_now_add=True, db_index=True)),
+                (
+                    "ended_at",
+                    models.DateTimeField(
+                        auto_now_add=True, db_index=True, verbose_name="ended"
+                    ),
+                ),
             ],
             options={
+                "verbose_name": "ended share link",
+                "verbose_name_plural": "ended share links",
                 "default_permissions": (),
             },
         ),
