@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import logging
 from typing import Any
 
@@ -85,7 +86,12 @@ class JSONParser(parsers.BaseParser):
             raise TooLarge if is_known else TooLargeOfStranger
         try:
             told = io.BytesIO(body)
-            return parsers.JSONParser().parse(told, media_type, parser_context)
+            found = parsers.JSONParser().parse(told, media_type, parser_context)
+            # Half a surrogate pair, which no response could repeat.
+            json.dumps(found, ensure_ascii=False).encode()
+            return found
+        except UnicodeEncodeError:
+            raise ParseError(_("The JSON has half a character in it.")) from None
         except RecursionError:
             raise ParseError(_("The JSON is nested too deeply.")) from None
 

@@ -20,7 +20,7 @@ from api.parsers import MAX_JSON
 from api.schema import PROBLEM
 from config.conflicts import is_conflict
 from jobs.models import Job
-from tests.application.callers import ADMINISTRATOR, VIEWER, Callers
+from tests.application.callers import ADMINISTRATOR, SUPER_TENANT, VIEWER, Callers
 
 OBJECTS = "/api/v1/objects/"
 
@@ -224,3 +224,43 @@ def test_a_row_that_refers_to_what_is_gone_is_told_apart_from_a_name_that_is_tak
 
     assert not is_conflict(taken.value)
     assert is_conflict(gone.value)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "names"),
+    [
+        ("post", "objects/{object}/permissions/", ("access",)),
+        ("post", "default-permissions/", ("access",)),
+        ("patch", "objects/{object}/", ("folder", "name")),
+        ("patch", "users/me/", ("time_zone", "first_name")),
+        ("patch", "users/{user}/", ("time_zone", "email")),
+        ("patch", "tenants/{tenant}/", ("export_store", "store", "name")),
+        ("post", "groups/", ("name", "members", "tenant")),
+        ("post", "tokens/", ("username",)),
+        ("post", "exports/", ("event",)),
+    ],
+)
+@pytest.mark.parametrize("half", [r"\ud800", r"a\uDFFFb"])
+def test_half_a_surrogate_pair_is_refused(
+    callers: Callers, method: str, path: str, names: tuple[str, ...], half: str
+) -> None:
+    found = callers[SUPER_TENANT]
+    found.api.raise_request_exception = False
+    ids = {"user": callers[VIEWER].user.pk, "tenant": callers.tenant.pk}
+    url = f"/api/v1/{path.format(object=callers.object.pk, **ids)}"
+
+    for name in names:
+        for body in (f'{{"{name}": "{half}"}}', f'{{"{name}": [{{"{half}": 1}}]}}'):
+            response = getattr(found.api, method)(
+                url, body, content_type="application/json"
+            )
+
+            assert "half" in problem(response, 400)["detail"]
+
+
+def test_a_whole_surrogate_pair_is_a_character(api: APIClient) -> None:
+    body = r'{"first_name": "\ud83d\ude00"}'
+
+    changed = api.patch("/api/v1/users/me/", body, content_type="application/json")
+
+    assert changed.json()["first_name"] == "😀"
