@@ -65,6 +65,10 @@ def create_super(*, tenant: str, username: str, email: str, password: str) -> Us
     home = Tenant.objects.filter(name=tenant).first()
     if home is None:
         home = Tenant(name=tenant, slug=slug_for(tenant), is_super=True)
+        try:
+            home.full_clean()
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from None
         home.save()
     elif not home.is_super:
         raise CommandError(f"{tenant} is a tenant already, and no super-tenant.")

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NoReturn
 
 from django.contrib.auth.models import AbstractUser, Group
 from django.contrib.auth.models import UserManager as DjangoUserManager
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.crypto import salted_hmac
@@ -136,6 +137,14 @@ class User(AbstractUser):
     class Meta(AbstractUser.Meta):
         # The table of Django's own users: installations from before keep theirs.
         db_table = "auth_user"
+
+    def clean(self) -> None:
+        """Refuse a new name that could be an id: commands take both."""
+        super().clean()
+        if not (self.username.isascii() and self.username.isdecimal()):
+            return
+        if not User.objects.filter(pk=self.pk, username=self.username).exists():
+            raise ValidationError({"username": _("A name is more than digits.")})
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
         """Let sessions end with the tokens: both of Django's own methods ask this."""

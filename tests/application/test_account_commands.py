@@ -10,10 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.test import Client
 from rest_framework.test import APIClient
+from rest_framework_simplejwt.tokens import AccessToken
 
+from accounts import people
 from accounts.models import Tenant, User
 from objects.models import StoredObject
 from tests.application.site import EXAMPLE, bare_environment, make_tables, manage
@@ -75,7 +78,9 @@ def test_a_lost_administrator_is_made_anew() -> None:
         ("createsupertenant", {"tenant": "Acme"}, "no super-tenant"),
         ("createsupertenant", {"tenant": ""}, "--tenant is needed"),
         ("createsupertenant", {"username": ""}, "--username is needed"),
+        ("createsupertenant", {"tenant": "x" * 300}, "at most 200"),
         ("createsupertenant", {"username": "a b"}, "valid username"),
+        ("createsupertenant", {"username": "17"}, "more than digits"),
         ("createsupertenant", {"email": "nowhere"}, "valid email"),
         ("createadministrator", {"tenant": "Nobody's"}, "no tenant of the name"),
         (
@@ -200,3 +205,52 @@ def test_demonstration_data_have_users_of_each_kind_and_objects(
     }
     assert StoredObject.objects.count() == 10
     assert capsys.readouterr().out.count("Made demo-viewer.") == 1
+
+
+@pytest.mark.django_db
+def test_a_name_is_not_taken_for_another_users_id(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    acme = Tenant.objects.create(name="Acme", slug="acme")
+    first = User.objects.create_user("ann", tenant=acme)
+    # As from before such names were refused.
+    second = User.objects.create_user(str(first.pk), tenant=acme)
+
+    for command in ("createusertoken", "erase_user"):
+        with pytest.raises(CommandError, match=f"name:{first.pk} or id:{first.pk}"):
+            call_command(command, str(first.pk), *_quietly(command))
+
+    call_command("createusertoken", f"id:{first.pk}")
+    assert _user_of(capsys.readouterr().out) == first.pk
+    call_command("createusertoken", f"name:{first.pk}")
+    assert _user_of(capsys.readouterr().out) == second.pk
+    for wrong in ("id:ann", "name:7000", "id:", "other:ann", f"id:name:{first.pk}"):
+        with pytest.raises(CommandError, match="no user"):
+            call_command("createusertoken", wrong)
+    call_command("erase_user", f"name:{first.pk}", "--no-input")
+    assert list(User.objects.all()) == [first]
+
+
+@pytest.mark.django_db
+def test_no_new_name_is_digits_alone() -> None:
+    acme = Tenant.objects.create(name="Acme", slug="acme")
+    old = User.objects.create_user("17", tenant=acme)
+    ann = User.objects.create_user("ann", tenant=acme)
+
+    with pytest.raises(ValidationError, match="more than digits"):
+        people.invite(by=None, tenant=acme, username="18", email="a@example.org")
+    with pytest.raises(ValidationError, match="more than digits"):
+        people.change(ann, by=None, username="18")
+
+    people.change(old, by=None, first_name="Old")
+    old.refresh_from_db()
+    assert old.first_name == "Old"
+
+
+def _quietly(command: str) -> list[str]:
+    return ["--no-input"] if command == "erase_user" else []
+
+
+def _user_of(printed: str) -> int:
+    token = json.loads(printed)["access"]
+    return int(AccessToken(token)["user_id"])

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from accounts.finding import find_user
+from accounts.finding import add_user, find_user
 from accounts.tokens import describe
 from config.checking import FOR_COMMANDS
 
@@ -20,7 +20,7 @@ class Command(BaseCommand):
     requires_system_checks = FOR_COMMANDS
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("user", metavar="USER", help="A user's name or id.")
+        add_user(parser)
 
     def handle(self, *args: Any, user: str, **options: Any) -> None:
         found = find_user(user)
