@@ -9,10 +9,15 @@ import django_filters
 from django import forms
 from django.core.validators import MaxValueValidator
 from django.db.models import UUIDField
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django_filters.rest_framework import DjangoFilterBackend, FilterSet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
+from rest_framework.exceptions import ValidationError
 from rest_framework.filters import SearchFilter
+
+from objects.finding import MOST_WORDS
 
 
 @extend_schema_field(OpenApiTypes.INT)
@@ -39,10 +44,17 @@ class NormalFilter(django_filters.CharFilter):
 
 
 class NormalSearch(SearchFilter):
-    """Searches names and folders so."""
+    """Searches so, for each of at most ``MOST_WORDS`` words."""
+
+    search_description = gettext_lazy("Words, all of which are found: at most 20.")
 
     def get_search_terms(self, request: Any) -> list[str]:
         terms = super().get_search_terms(request)
+        if len(terms) > MOST_WORDS:
+            message = _("A search has at most %(count)s words.")
+            raise ValidationError(
+                {self.search_param: [message % {"count": MOST_WORDS}]}
+            )
         return [unicodedata.normalize("NFC", term) for term in terms]
 
 

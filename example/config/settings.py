@@ -197,7 +197,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PAGINATION_CLASS": "api.paging.Pages",
     "DEFAULT_FILTER_BACKENDS": [
         "api.filters.Filters",
-        "rest_framework.filters.SearchFilter",
+        "api.filters.NormalSearch",
     ],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],

@@ -15,6 +15,8 @@ from objects.models import StoredObject
 
 LAST = "\U0010ffff"
 """No letter: it comes after whatever a folder may go on with."""
+MOST_WORDS = 20
+"""Words of a search: a condition each, and databases bound how many there are."""
 
 
 def starts_with(start: str) -> Q:

@@ -154,7 +154,8 @@ def objects_in(user: User, place: ListedFolder) -> QuerySet[StoredObject]:
     else:
         found = seen(user)
         # As names are.
-        for word in unicodedata.normalize("NFC", place.search).split():
+        words = unicodedata.normalize("NFC", place.search).split()
+        for word in words[: finding.MOST_WORDS]:
             found = found.filter(Q(name__icontains=word) | Q(folder__icontains=word))
         found = found.filter(finding.below(place.folder))
     return found.order_by(*SORTS[place.sort]).select_related("current")

@@ -13,9 +13,10 @@ from django.http import QueryDict
 from django.urls import get_resolver, reverse
 from django.utils import timezone
 from django_filters import ModelChoiceFilter, ModelMultipleChoiceFilter
+from rest_framework.filters import SearchFilter
 
 from accounts.models import TenantGroup
-from api.filters import Filters
+from api.filters import Filters, NormalSearch
 from pages.listing import ListedFolder, objects_in
 from sharing import links
 from tests.application.callers import (
@@ -134,3 +135,41 @@ def test_no_list_looks_rows_up_for_its_filters() -> None:
             looks_up = ModelChoiceFilter | ModelMultipleChoiceFilter
             assert not isinstance(one, looks_up), (view, one.field_name)
     assert seen > 20
+
+
+WORDS = ("+".join("a" * 1_500), "a,a " * 1_500, "+".join("a" * 21))
+SEARCHED = ("object", "user", "tenant", "export", "group")
+
+
+@pytest.mark.parametrize("words", WORDS, ids=["words", "commas", "21"])
+@pytest.mark.parametrize("name", SEARCHED)
+def test_a_search_of_too_many_words_is_refused(
+    callers: Callers, name: str, words: str
+) -> None:
+    api, url = callers[SUPER_TENANT].api, reverse(f"api:{name}-list")
+
+    refused = api.get(f"{url}?search={quote(words, safe='+')}")
+    taken = api.get(f"{url}?search={'+'.join('a' * 20)}")
+
+    assert refused.status_code == 400, refused.content
+    assert "20 words" in str(refused.json()["errors"]["search"])
+    assert taken.status_code == 200, taken.content
+
+
+@pytest.mark.django_db
+def test_every_list_that_is_searched_has_the_bound() -> None:
+    searched = [view for view in views() if getattr(view, "search_fields", None)]
+
+    assert len(searched) >= len(SEARCHED)
+    for view in searched:
+        assert NormalSearch in view.filter_backends
+        assert SearchFilter not in view.filter_backends
+
+
+def test_a_page_searches_for_the_first_words(callers: Callers) -> None:
+    page = ListedFolder.of(QueryDict(f"q={'+'.join(['p'] * 100)}"))
+
+    found = objects_in(callers[ADMINISTRATOR].user, page)
+
+    assert str(found.query).count("LIKE") == 2 * 20
+    assert callers.object in found
