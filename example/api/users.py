@@ -9,10 +9,16 @@ from django.db import transaction
 from django.db.models import Prefetch, QuerySet
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    extend_schema,
+    extend_schema_field,
+    extend_schema_view,
+)
 from rest_framework import mixins, serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied
+from rest_framework.relations import MANY_RELATION_KWARGS
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -28,12 +34,48 @@ OWN = {"first_name", "last_name", "time_zone"}
 """What anybody may change of themselves."""
 
 
+MOST_ROWS = 1_000
+"""Numbers in one list at most."""
+
+
+@extend_schema_field(
+    {"type": "array", "items": {"type": "integer"}, "maxItems": MOST_ROWS}
+)
+class VisibleRows(serializers.ManyRelatedField):
+    """Numbers of rows, ``MOST_ROWS`` at most, looked up together."""
+
+    child_relation: Visible
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        if not isinstance(data, list):
+            self.fail("not_a_list", input_type=type(data).__name__)
+        if len(data) > MOST_ROWS:
+            message = _("At most %(count)s at once.") % {"count": MOST_ROWS}
+            raise serializers.ValidationError(message, "max_length")
+        child = self.child_relation
+        numbers = [child.number(one) for one in data]
+        rows = child.get_queryset().in_bulk(list(dict.fromkeys(numbers)))
+        for number in numbers:
+            if number not in rows:
+                child.fail("does_not_exist", pk_value=number)
+        return list(rows.values())
+
+
 class Visible(serializers.PrimaryKeyRelatedField):
     """A row's number; of one that the caller may not see it says there is none."""
 
     def __init__(self, rows: Any = None, **options: Any) -> None:
         self.rows = rows
         super().__init__(**options)
+
+    @classmethod
+    def many_init(cls, *args: Any, **options: Any) -> VisibleRows:
+        of_list = {
+            name: value
+            for name, value in options.items()
+            if name in MANY_RELATION_KWARGS
+        }
+        return VisibleRows(child_relation=cls(*args, **options), **of_list)
 
     def get_queryset(self) -> Any:
         if self.read_only:
@@ -46,6 +88,21 @@ class Visible(serializers.PrimaryKeyRelatedField):
             return super().to_internal_value(data)
         except OverflowError:  # SQLite's, of a number that no row can have.
             self.fail("does_not_exist", pk_value=data)
+
+    def number(self, data: Any) -> int:
+        """Return a row's number; raises ValidationError for what can be none."""
+        try:
+            number = int(data) if isinstance(data, int | str) else None
+        except ValueError:
+            number = None
+        if number is None or isinstance(data, bool):
+            raise self._error("incorrect_type", data_type=type(data).__name__)
+        if abs(number) >= 1 << 63:
+            raise self._error("does_not_exist", pk_value=number)
+        return number
+
+    def _error(self, code: str, **of: Any) -> serializers.ValidationError:
+        return serializers.ValidationError(self.error_messages[code].format(**of), code)
 
 
 class UserSerializer(serializers.ModelSerializer[User]):

@@ -7,12 +7,15 @@ from unittest import mock
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from rest_framework import serializers
 from rest_framework.response import Response
 from rest_framework.validators import UniqueValidator
 
 from accounts.models import Tenant, TenantGroup, User
+from api.users import MOST_ROWS, VisibleRows
 from audit.models import Entry
 from tests.application.callers import (
     ADMINISTRATOR,
@@ -317,3 +320,50 @@ def test_a_change_of_nothing_is_written_down_nowhere(callers: Callers) -> None:
 
     assert answer.status_code == 200
     assert not Entry.objects.filter(action="tenant.change").exists()
+
+
+def test_a_list_of_members_is_bounded_and_looked_up_at_once(callers: Callers) -> None:
+    group, viewer = group_of(callers), callers[VIEWER].user
+    api = callers[SUPER_TENANT].api
+
+    def change(members: list[Any]) -> Any:
+        return api.patch(group_url(group), {"members": members}, format="json")
+
+    with CaptureQueriesContext(connection) as few:
+        assert change([viewer.pk]).json()["members"] == [viewer.pk]
+    with CaptureQueriesContext(connection) as many:
+        assert change([viewer.pk] * MOST_ROWS).json()["members"] == [viewer.pk]
+    with CaptureQueriesContext(connection) as refused:
+        response = change([viewer.pk] * (MOST_ROWS + 1))
+
+    assert response.status_code == 400
+    assert "1000" in str(response.json()["errors"]["members"])
+    assert len(many) <= len(few)
+    assert len(refused) < len(few)
+
+
+@pytest.mark.parametrize(
+    "wrong", [True, None, "x", [], {}, 0, -1, 1 << 63, "9" * 5000, 1.5]
+)
+@pytest.mark.parametrize("field", ["members", "groups"])
+def test_what_is_no_row_is_refused(callers: Callers, field: str, wrong: Any) -> None:
+    api, mine = callers[TENANT_ADMINISTRATOR].api, callers[VIEWER].user
+    url = (
+        group_url(group_of(callers))
+        if field == "members"
+        else reverse("api:user-detail", args=[mine.pk])
+    )
+
+    response = api.patch(url, {field: [wrong]}, format="json")
+
+    assert response.status_code == 400
+    assert response.json()["errors"][field]
+
+
+def test_every_list_of_rows_is_bounded() -> None:
+    for serializer in serializers.ModelSerializer.__subclasses__():
+        if serializer.__module__.startswith("api."):
+            for field in serializer().fields.values():
+                assert not isinstance(field, serializers.ListSerializer), field
+                if isinstance(field, serializers.ManyRelatedField):
+                    assert isinstance(field, VisibleRows), field
