@@ -63,9 +63,13 @@ class ReadableRequests:
 
 
 def _is_readable(environ: dict[str, Any]) -> bool:
-    """Whether the parameters of types can be read: some are encoded (RFC 2231)."""
+    """Whether the path is UTF-8, and types' parameters can be read (RFC 2231).
+
+    Django would take a path that is none for the one that has its bytes in percents.
+    """
     accepted = environ.get("HTTP_ACCEPT", "").split(",")
     try:
+        environ.get("PATH_INFO", "").encode("latin-1").decode()
         for header in (environ.get("CONTENT_TYPE", ""), *accepted):
             parse_header_parameters(header)
     except (LookupError, ValueError):

@@ -143,3 +143,18 @@ def test_parameters_that_nobody_can_read_are_refused(
 
 def test_the_charsets_are_known() -> None:
     assert all(codecs.lookup(charset) for charset in STRANGE)
+
+
+@pytest.mark.parametrize("path", ["%FF.txt", "a%C3.txt", "%ED%A0%80", "%C0%AF"])
+def test_a_path_is_utf_8(callers: Callers, path: str) -> None:
+    asked: Any = {"HTTP_AUTHORIZATION": bearer(callers), "CONTENT_TYPE": "text/plain"}
+    url, before = "/api/v1/content/", StoredObject.objects.count()
+
+    refused = ask("PUT", url + path, b"x", **asked)
+
+    assert refused.status == 400
+    assert refused.is_problem
+    assert StoredObject.objects.count() == before
+    assert ask("GET", f"/events/{path}/").status == 400
+    assert ask("PUT", url + path.replace("%", "%25"), b"x", **asked).status == 201
+    assert ask("PUT", f"{url}%C3%A9", b"x", **asked).json()["name"] == "é"
