@@ -20,6 +20,9 @@ graceful_timeout = 5  # seconds
 # would be a 502. What is idle holds no thread.
 keepalive = 75  # seconds
 control_socket_disable = True
+# As nginx takes, and gunicorn at most: a page's link to the next names a folder, three
+# bytes for each of its UTF-8, and an object.
+limit_request_line = 8190  # bytes
 
 
 def post_fork(arbiter: Any, worker: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import runpy
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,8 +16,10 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from accounts.models import Tenant, User
+from objects import names
 from objects.models import StoredObject
 from tests.application.callers import client_of
+from tests.application.site import EXAMPLE
 
 pytestmark = pytest.mark.django_db
 
@@ -193,3 +196,23 @@ def test_a_cursor_is_good_for_its_own_order_only(
     response = api.get(following.replace("ordering=name", "ordering=size"))
 
     assert response.status_code == 400
+
+
+def test_the_server_takes_the_longest_link_to_a_next_page(
+    api: APIClient, tenant: Tenant
+) -> None:
+    folder = names.clean_folder("/".join(["ж" * 127, "ж" * 127, "ж" * 127, "ж" * 126]))
+    assert len(folder.encode()) > names.MAX_FOLDER_BYTES - 10
+    emoji = [chr(0x1F600 + number % 80) for number in range(62)]
+    for number in range(2):
+        name = names.clean_name(f"{number}{''.join(emoji)}")
+        StoredObject.objects.create(tenant=tenant, folder=folder, name=name)
+    asked = {"folder": folder, "folder__startswith": folder}
+
+    page = api.get(LIST, asked | {"ordering": "name", "limit": 1}).json()
+
+    link = urlsplit(page["next"])
+    line = f"GET {link.path}?{link.query} HTTP/1.1\r\n"
+    most = runpy.run_path(str(EXAMPLE / "gunicorn.conf.py"))["limit_request_line"]
+    assert 4094 < len(line) <= most <= 8190
+    assert len(api.get(page["next"]).json()["results"]) == 1
