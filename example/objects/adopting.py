@@ -33,6 +33,9 @@ def adopt(store: str, key: str) -> bool:
     key names, or is made anew, by the path of then; one whose path is taken, or was too
     long for the key, is in the folder `recovered`. It belongs to the user who uploaded
     it, and what was granted on it is granted again by the tenant's defaults only.
+
+    A deletion that is older than the bytes was undone before they came: it is undone
+    again. Where the path is taken by now, the object counts as deleted just now.
     """
     said = read_key(key)
     if said is None or not Tenant.objects.filter(pk=said.tenant_id).exists():
@@ -51,10 +54,10 @@ def adopt(store: str, key: str) -> bool:
     places = [said.path] if said.path else []
     name = said.path.rpartition("/")[2] or said.object_id.hex
     places += [f"{FOLDER}/{name}", f"{FOLDER}/{said.version_id.hex}"]
-    for path in places:
+    for attempt, path in enumerate(places):
         try:
             with transaction.atomic():
-                _adopt(store, key, said, path, size, sha256, modified)
+                _adopt(store, key, said, path, size, sha256, modified, not attempt)
         except (IntegrityError, ObjectNameTaken):
             # The path is taken; or another sweep has made the row.
             if Version.objects.filter(pk=said.version_id).exists():
@@ -72,7 +75,10 @@ def _adopt(
     size: int,
     sha256: str,
     modified: datetime,
+    is_first: bool,
 ) -> None:
+    # Some stores tell whole seconds only.
+    second = modified.replace(microsecond=0)
     users = User.objects.filter(pk=said.user_id or 0, tenant=said.tenant_id)
     user = users.first()
     folder, _, name = path.rpartition("/")
@@ -91,6 +97,15 @@ def _adopt(
         found.save(force_insert=True)
         if user is not None:
             grant_first(found, user)
+    elif (
+        found.deleted_at is not None
+        and found.deleted_at.replace(microsecond=0) <= second
+    ):
+        found.deleted_at = None if is_first else timezone.now()
+        if is_first:
+            lock_paths(found.tenant_id)
+            check_path(found)
+        found.save()
     last = found.versions.aggregate(last=Max("number"))["last"] or 0
     version = Version.objects.create(
         pk=said.version_id,
@@ -106,8 +121,6 @@ def _adopt(
     )
     Version.objects.filter(pk=version.pk).update(created_at=modified)
     newest = found.current
-    # Some stores tell whole seconds only.
-    second = modified.replace(microsecond=0)
     if newest is None or newest.created_at.replace(microsecond=0) <= second:
         found.take(version)
         found.save()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from django.utils import timezone
 
 from accounts.models import Tenant, User
 from accounts.tokenversions import version_of
-from objects import mending, storing, sweeping
+from objects import changing, mending, purging, storing, sweeping
 from objects.conditions import Conditions, content_etag
 from objects.defects import Defect, SweepResult
 from objects.incoming import IncomingFile
@@ -88,6 +89,57 @@ def test_a_restored_database_costs_no_upload(user: User, storage: Any) -> None:
     assert read(old.current) == b"second"
     assert used(user) == after
     assert sweep()["found"] == {}
+
+
+@on_each_store
+@pytest.mark.parametrize("taken", [False, True])
+def test_an_object_that_was_in_the_bin_when_the_database_was_copied_stays(
+    user: User, storage: Any, taken: bool
+) -> None:
+    first = put(user, b"first")
+    changing.delete(first.object_id, actor=user)
+    nearly_over = timezone.now() - user.tenant.undo_time + timedelta(hours=1)
+    StoredObject.objects.update(deleted_at=nearly_over)
+    changing.undelete(first.object_id, actor=user)
+    second = put(user, b"of today")
+    # As a copy of the database has it from while the object was deleted.
+    Version.objects.filter(pk=second.pk).delete()
+    old = StoredObject.objects.get()
+    old.deleted_at = nearly_over
+    old.take(first)
+    old.save()
+    Tenant.objects.update(used_bytes=5, used_objects=1)
+    if taken:
+        put(user, b"another")
+
+    assert sweep()["done"] == {"made a row": 1}
+    # The next night's.
+    purging.purge(timezone.now() + timedelta(hours=2))
+
+    old.refresh_from_db()
+    assert old.current is not None
+    assert read(old.current) == b"of today"
+    assert (old.deleted_at is not None) == taken
+    assert old.versions.count() == 2
+    if taken:
+        assert old.deleted_at is not None
+        assert old.deleted_at > nearly_over + timedelta(hours=1)
+        changing.rename(
+            StoredObject.objects.get(deleted_at=None).pk, actor=user, name="b.bin"
+        )
+        changing.undelete(old.pk, actor=user)
+    assert used(user) == ((20, 2, 0, 0) if taken else (13, 1, 0, 0))
+
+
+def test_bytes_from_before_a_deletion_do_not_undo_it(user: User, storage: Any) -> None:
+    first, second = put(user, b"first"), put(user, b"second")
+    deleted_at = timezone.now() + timedelta(seconds=2)
+    StoredObject.objects.update(deleted_at=deleted_at, current=first)
+    Version.objects.filter(pk=second.pk).delete()
+
+    assert sweep()["done"] == {"made a row": 1}
+
+    assert StoredObject.objects.get().deleted_at == deleted_at
 
 
 def test_no_store_is_asked_while_an_object_is_locked(
