@@ -91,6 +91,8 @@ def finish(lease: Lease, progress: Progress = _untold) -> None:
         with lease.kept():
             if lease.upload.assembly:
                 sha256 = assembly.complete(lease)
+            elif ended := _ended_with(version):
+                sha256 = ended
             else:
                 _claim(lease, version)
                 composed = composing.compose(lease.upload, version)
@@ -102,6 +104,21 @@ def finish(lease: Lease, progress: Progress = _untold) -> None:
             if not Version.objects.filter(pk=version.pk, key=version.key).exists():
                 version.storage.delete(version.key)
         raise
+
+
+def _ended_with(version: Version) -> str:
+    """Return the SHA-256 of what another try has left whole, ``""`` if there is none.
+
+    That one was killed; or it ended after the database was copied that was restored
+    since, and its parts are gone.
+    """
+    storage, key = version.storage, version.key
+    if not is_moved(key):
+        return ""  # Nobody has written there.
+    try:
+        return whole(version) if storage.size(key) == version.size else ""
+    except FileNotFoundError:
+        return ""
 
 
 def _claim(lease: Lease, version: Version) -> None:

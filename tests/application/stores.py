@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import transaction
 
 from accounts.models import User
 from objects import storing
@@ -57,6 +60,17 @@ def put(user: User, content: bytes, name: str = "a.bin", folder: str = "b") -> V
         folder=folder,
         name=name,
     )
+
+
+@contextlib.contextmanager
+def after_the_dump() -> Iterator[None]:
+    """At the end of the block the database is as it was, and the stores are not.
+
+    So it is where one is restored. The test is within a transaction.
+    """
+    before = transaction.savepoint()
+    yield
+    transaction.savepoint_rollback(before)
 
 
 def damage_saves(storage: Any, monkeypatch: pytest.MonkeyPatch, place: int) -> None:

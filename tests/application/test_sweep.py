@@ -16,7 +16,6 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import Tenant, User
-from accounts.tokenversions import version_of
 from objects import changing, mending, purging, storing, sweeping
 from objects.conditions import Conditions, content_etag
 from objects.defects import Defect, SweepResult
@@ -496,31 +495,6 @@ def test_the_sweep_stores_nothing_whose_condition_may_not_hold(
     kept = {f"{today}/{version.key}" for version in (edited, first)}
     assert set(names_in(storage, "quarantine")) == kept
     assert used(user) == (16, 2, 0, 0)
-
-
-def test_an_upload_in_parts_that_ended_after_the_dump_is_settled(
-    user: User, storage: Any
-) -> None:
-    version = as_dumped_before(put(user, b"acknowledged"))
-    upload = Upload.objects.create(
-        kind=Upload.Kind.TUS,
-        version=version,
-        user=user,
-        user_version=version_of(user),
-        store="default",
-        size=12,
-        offset=5,
-        expires_at=timezone.now(),
-    )
-    assert sweep()["found"] == {}
-
-    call_command("uploads_sweep", stdout=io.StringIO())
-
-    version.refresh_from_db()
-    upload.refresh_from_db()
-    assert (version.state, read(version)) == ("stored", b"acknowledged")
-    assert upload.finished_at is not None
-    assert used(user) == (12, 1, 0, 0)
 
 
 @pytest.mark.parametrize("comes", [True, False])
