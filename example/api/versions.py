@@ -16,6 +16,7 @@ from rest_framework.views import APIView
 from accounts.access import user_of
 from api import documented
 from api.contents import content_of
+from api.idempotency import makes_once
 from api.serializers import (
     LinkParametersSerializer,
     LinkSerializer,
@@ -66,8 +67,9 @@ class VersionRestoreView(APIView):
     @extend_schema(
         request=None,
         responses={200: ObjectSerializer, 412: None},
-        parameters=[documented.IF_MATCH],
+        parameters=[documented.IF_MATCH, documented.IDEMPOTENCY_KEY],
     )
+    @makes_once(about="id")
     def post(self, request: Request, pk: uuid.UUID, number: int) -> Response:
         """Make the version the newest, under the next number. No byte is copied."""
         found = access.find(request.user, pk, Access.EDIT)

@@ -17,6 +17,7 @@ from django.db import connection
 
 from accounts.models import Tenant, User
 from objects import purging
+from objects.backuplock import deleting
 from objects.management.commands import backup as command
 from objects.management.commands import restore
 from objects.models import Version
@@ -204,6 +205,74 @@ def test_killed_anywhere_the_directory_has_a_whole_backup(
     (second,) = Version.objects.values_list("key", flat=True)
     files = (directory / "stores").rglob("*~*")
     assert [file.name for file in files] == [second.rpartition("/")[2]]
+
+
+@pytest.fixture
+def database_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test's own is in memory, on SQLite: no other process has it."""
+    if connection.vendor == "sqlite":
+        name = str(tmp_path / "database")
+        monkeypatch.setitem(connection.settings_dict, "NAME", name)
+
+
+def refusals(*commands: tuple[str, ...]) -> list[str]:
+    """What each of the commands says that refuses to run."""
+    said = []
+    for each in commands:
+        with pytest.raises(CommandError) as caught:
+            call_command(*each)
+        said.append(str(caught.value))
+    return said
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("database_for_others")
+def test_while_a_backup_is_made_nothing_is_deleted_for_good(
+    user: User, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "dump", lambda to: to.write_text(""))
+    settings.STORAGES = dict(settings.STORAGES)
+    put(user, b"content")
+    directory, other = str(tmp_path / "backup"), str(tmp_path / "other")
+    said: list[str] = []
+
+    def copying(*arguments: Any, **options: Any) -> None:
+        said.extend(
+            refusals(
+                ("objects_purge",),
+                ("erase_user", "ann", "--no-input"),
+                ("backup", directory),
+                ("backup", other),
+            )
+        )
+        call_command(*arguments, **options)
+
+    monkeypatch.setattr(command, "call_command", copying)
+
+    call_command("backup", directory)
+
+    assert len(said) == 8
+    assert all("backup is under way" in one for one in said)
+    assert (tmp_path / "backup" / "backup.json").exists()
+    assert User.objects.filter(is_active=True).exists()
+    monkeypatch.undo()
+    call_command("objects_purge")
+    call_command("erase_user", "ann", "--no-input")
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("database_for_others")
+def test_while_something_is_deleted_for_good_no_backup_is_made(
+    user: User, tmp_path: Path
+) -> None:
+    directory = str(tmp_path / "backup")
+    with deleting():
+        (said,) = refusals(("backup", directory))
+        # Two who delete for good do each other no harm.
+        call_command("objects_purge")
+
+    assert "A purge or an erasure is under way" in said
+    assert not any((tmp_path / "backup").iterdir())
 
 
 @pytest.mark.django_db

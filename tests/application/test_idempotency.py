@@ -28,6 +28,7 @@ from objects.models import DefaultPermission, StoredObject, Version
 from sharing.models import ShareLink
 from tests.application.callers import (
     ADMINISTRATOR,
+    EDITOR,
     STRANGER,
     SUPER_TENANT,
     TENANT_ADMINISTRATOR,
@@ -460,6 +461,30 @@ def test_whatever_is_made_is_made_once(callers: Callers, path: str) -> None:
     assert rows.count() == before + 1
     assert make(callers, path, tenant=callers.tenant.pk).status_code == 422
     assert OnceRequest.objects.count() == 1
+
+
+def test_a_version_is_restored_once_though_its_number_is_another_by_then(
+    callers: Callers,
+) -> None:
+    editor, found = callers[EDITOR], callers.object
+    for content in (b"second", b"third"):
+        storing.replace(
+            IncomingFile(io.BytesIO(content), len(content)), found, user=editor.user
+        )
+    first = f"/api/v1/objects/{found.pk}/versions/1/restore/"
+
+    def restore(key: str) -> Any:
+        return editor.api.post(first, headers={"Idempotency-Key": key})
+
+    done, again = restore("k1"), restore("k1")
+
+    assert (done.status_code, again.status_code) == (200, 200)
+    assert again.json() == done.json()
+    assert again["ETag"] == done["ETag"]
+    assert done.json()["version"] == 4
+    assert restore("k2").status_code == 404
+    numbers = found.versions.values_list("number", flat=True)
+    assert sorted(numbers) == [2, 3, 4]
 
 
 def test_whoever_is_invited_gets_one_mail(callers: Callers) -> None:

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from accounts.erasure import erase
 from accounts.finding import add_user, find_user
 from config.checking import FOR_COMMANDS
+from objects.backuplock import UnderWay, deleting
 
 
 class Command(BaseCommand):
@@ -35,7 +36,11 @@ class Command(BaseCommand):
         name, number = found.username, found.pk
         if interactive and input(f"Type {name} to erase them for good: ") != name:
             raise CommandError("Nothing was erased.")
-        erased = erase(found)
+        try:
+            with deleting():
+                erased = erase(found)
+        except UnderWay as error:
+            raise CommandError(f"Nothing was erased. {error}") from None
         for export in erased.archives:
             self.stdout.write(
                 f"Stays, and may hold their files: export {export.pk}, {export.label}, "

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from accounts import stores
 from config.checking import FOR_COMMANDS
+from objects.backuplock import UnderWay, backing_up
 from objects.backups import Unable, dump
 from objects.models import Version
 from tahoestorage.exceptions import TahoeStorageError
@@ -29,6 +30,7 @@ class Command(BaseCommand):
         "or deleted meanwhile does no harm: bytes never change, and are kept for the "
         "time of undoing. Again into the same directory, only what is new is copied; "
         "killed anywhere, the directory has a whole backup, the older or the new one. "
+        "While it is made, `objects_purge`, `erase_user` and other backups refuse. "
         "Exit status: 0 if all is copied, 1 if the database is, but not all files."
     )
     requires_system_checks = FOR_COMMANDS
@@ -39,6 +41,13 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         directory: Path = options["directory"].absolute()
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            with backing_up():
+                self._back_up(directory)
+        except UnderWay as error:
+            raise CommandError(str(error)) from None
+
+    def _back_up(self, directory: Path) -> None:
         begun = directory / "database.begun"
         # First: so no row names bytes that are copied before they are there.
         try:

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from api.idempotency import forget_old
 from config.checking import FOR_COMMANDS
+from objects.backuplock import UnderWay, deleting
 from objects.purging import purge
 from sharing import links
 
@@ -19,14 +20,18 @@ class Command(BaseCommand):
         "Delete for good the objects whose time for undoing their deletion is over, "
         "the versions that are beyond a limit for a day, and the results that are kept "
         "for an Idempotency-Key, after a day, and hashes of share links that are gone, "
-        "after a year. Prints what it did as JSON. Run it each day, before the backup "
-        "and never beside it; it is safe beside writers. Exit status: 0 if all is "
-        "done, 1 if something failed, which the next run tries again."
+        "after a year. Prints what it did as JSON. Run it each day, before the backup; "
+        "it is safe beside writers, and refuses while a backup is made. Exit status: 0 "
+        "if all is done, 1 if something failed, which the next run tries again."
     )
     requires_system_checks = FOR_COMMANDS
 
     def handle(self, *args: Any, **options: Any) -> None:
-        purged = purge()
+        try:
+            with deleting():
+                purged = purge()
+        except UnderWay as error:
+            raise CommandError(str(error)) from None
         forget_old()
         links.forget_old()
         self.stdout.write(json.dumps(asdict(purged)))
