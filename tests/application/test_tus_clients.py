@@ -192,3 +192,44 @@ def test_tuspy_uploads_an_empty_file_and_one_with_checksums(
 
     assert is_stored(sites[0], token, "empty.bin", empty)
     assert is_stored(sites[0], token, "checked.bin", content)
+
+
+def test_tus_js_client_goes_on_once_a_store_that_was_away_is_back(
+    tus_js: Path,
+    environment: dict[str, str],
+    sites: tuple[Site, Site],
+    token: str,
+    content: Path,
+) -> None:
+    site, store = sites[1], Path(environment["STORAGE_URL"].removeprefix("file://"))
+    elsewhere = store.with_name("elsewhere")
+    store.mkdir(exist_ok=True)
+
+    def failed() -> int:
+        return site.log.read_text().count("Service Unavailable: /api/v1/uploads/")
+
+    def take_away(_cut: int) -> None:
+        store.rename(elsewhere)
+        store.touch()
+
+    with Relay(site.address, take_away) as relay:
+        relay.cuts = [SIZE // 2]
+        with subprocess.Popen(
+            ["node", tus_js, f"{relay.url}/api/v1/uploads/", content, "away.bin"],
+            env=os.environ | {"TOKEN": token},
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as client:
+            try:
+                # After each of them nobody goes on for some seconds.
+                wait_for(lambda: failed() >= 4)
+                store.unlink()
+                elsewhere.rename(store)
+                told, _ = client.communicate(timeout=PATIENCE)
+            finally:
+                client.kill()
+
+    assert client.returncode == 0
+    assert is_stored(site, token, "away.bin", content)
+    # It was begun once, and told to wait or to send what would fail.
+    assert set(json.loads(told)["headed"]) == {200, 423}
