@@ -1,4 +1,4 @@
-"""ETags of users and tenants: who changes one may say what they have seen of it."""
+"""ETags of users, tenants and groups: who changes one tells what they have seen."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, cast
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import ProtectedError, QuerySet
+from django.db.models import Prefetch, ProtectedError, QuerySet
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers
@@ -20,7 +20,7 @@ from accounts import access, tenants
 from accounts.administrators import slug_for
 from accounts.models import Tenant, TenantGroup, User
 from api import documented
-from api.etags import OneAtATime, WithETag
+from api.etags import WithETag
 from api.idempotency import makes_once
 from api.problems import Problem
 from api.users import Visible
@@ -178,7 +178,7 @@ class GroupSerializer(serializers.ModelSerializer[TenantGroup]):
         validators: ClassVar[list[Any]] = []
 
 
-class GroupViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, OneAtATime):
+class GroupViewSet(mixins.ListModelMixin, WithETag):
     """The groups of the tenants that one administers."""
 
     serializer_class = GroupSerializer
@@ -191,7 +191,9 @@ class GroupViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, OneAtATime)
 
     def get_queryset(self) -> QuerySet[TenantGroup]:
         rows = access.groups(cast(User, self.request.user))
-        return rows.prefetch_related("user_set")
+        # In one order always: the ETag is of them.
+        members = Prefetch("user_set", queryset=User.objects.order_by("pk"))
+        return rows.prefetch_related(members)
 
     @extend_schema(
         responses={201: GroupSerializer}, parameters=[documented.IDEMPOTENCY_KEY]
@@ -211,11 +213,14 @@ class GroupViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, OneAtATime)
         self.save(group, fields, Action.GROUP_CREATE)
         return Response(GroupSerializer(group).data, status=201)
 
-    @extend_schema(responses={200: GroupSerializer, 409: None})
+    @extend_schema(
+        responses={200: GroupSerializer, 409: None, 412: None},
+        parameters=[documented.IF_MATCH],
+    )
     @transaction.atomic
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change its name, or who is in it; 409 where nobody would administer a row."""
-        group = self.row_locked()
+        group = self.locked()
         given = self.get_serializer(group, data=request.data, partial=True)
         given.is_valid(raise_exception=True)
         fields = dict(given.validated_data)
@@ -224,13 +229,15 @@ class GroupViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, OneAtATime)
             raise serializers.ValidationError({"tenant": [message]})
         group.label = fields.get("label", group.label)
         self.save(group, fields, Action.GROUP_CHANGE)
-        return Response(GroupSerializer(self.get_object()).data)
+        return self.shown(self.get_object())
 
-    @extend_schema(responses={204: None, 409: None})
+    @extend_schema(
+        responses={204: None, 409: None, 412: None}, parameters=[documented.IF_MATCH]
+    )
     @transaction.atomic
     def destroy(self, request: Request, pk: str) -> Response:
         """Remove a group, and what was granted to it; 409 as where all leave it."""
-        group = self.row_locked()
+        group = self.locked()
         me = cast(User, request.user)
         with still_administered(group.tenant_id):
             group.user_set.clear()

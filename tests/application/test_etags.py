@@ -24,10 +24,15 @@ from tests.application.test_two_writers import WRITERS, ask, together
 CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "user": ({"first_name": "Zoë"}, {"is_administrator": True}),
     "tenant": ({"undo_days": 3}, {"name": "Acme & Co"}),
+    "group": ({"name": "Editors"}, {"members": []}),
 }
 
 
 def url_of(callers: Callers, thing: str) -> str:
+    if thing == "group":
+        group = TenantGroup.objects.create(label="Readers", tenant=callers.tenant)
+        group.user_set.add(callers[VIEWER].user)
+        return reverse("api:group-detail", args=[group.pk])
     pk = callers[VIEWER].user.pk if thing == "user" else callers.tenant.pk
     return reverse(f"api:{thing}-detail", args=[pk])
 
