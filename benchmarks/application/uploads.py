@@ -267,7 +267,7 @@ def by_tus(
                     offset = int(head.headers["Upload-Offset"])
                     if "Job-Id" not in head.headers:
                         break
-            time.sleep(0.02)
+            time.sleep(0.05)
 
 
 class CutOff:
