@@ -117,6 +117,8 @@ def test_a_place_in_what_is_swept_of_another_is_refused(
 @pytest.mark.usefixtures("two_places")
 def test_copies_that_no_move_noted_are_suspicious(user: User) -> None:
     put(user, b"content")
+    Tenant.objects.create(name="Another", slug="another")  # It uses the first store.
+    moving.choose(user.tenant, "cold")
     list(moving.move(user.tenant, "cold"))
     # As a database from before the move was noted has it.
     noted = list(Copy.objects.all())
