@@ -427,6 +427,27 @@ def test_importing_the_storage_imports_no_other_store_and_no_tahoe() -> None:
     assert set(run.stdout.split()).isdisjoint(heavy)
 
 
+def test_importing_the_storage_imports_nothing_that_few_processes_need() -> None:
+    seldom = {
+        "tahoestorage.backends.manylinks",
+        "tahoestorage.backends.savingmany",
+        "tahoestorage.backends.savingtogether",
+        "tahoestorage.tahoe.checkresults",
+        "tahoestorage.tahoe.directorychanges",
+        "tahoestorage.tahoe.directorykeys",
+        "tahoestorage.tahoe.links",
+        "tahoestorage.tahoe.preparations",
+        "tahoestorage.tahoe.samegrid",
+        "tahoestorage.tahoe.writers",
+    }
+    assert seldom <= {dotted(module) for module in MODULES}
+    program = "import sys, tahoestorage.storage; print(*sys.modules)"
+    said = subprocess.check_output([sys.executable, "-P", "-c", program], text=True)
+    imported = set(said.split())
+    assert "tahoestorage.backends.tahoe" in imported
+    assert imported & seldom == set()
+
+
 def test_the_newest_version_in_the_changelog_is_the_package_s() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text()
     headings = re.findall(r"^## \[(.+?)\]", changelog, flags=re.MULTILINE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Mapping
-from typing import Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import Storage
@@ -27,8 +27,9 @@ from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.directories import Directories
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.gateways import Gateways
-from tahoestorage.tahoe.links import Links
-from tahoestorage.tahoe.serverfacts import ServerRules
+
+if TYPE_CHECKING:
+    from tahoestorage.tahoe.links import Links
 
 _OF_THE_OPTIONS = ("options", "directories", "links")
 
@@ -127,6 +128,10 @@ class Configured(Storage):
     @made_once
     def links(self) -> Links:
         """What changes these directories."""
+        # Most processes only read.
+        from tahoestorage.tahoe.links import Links
+        from tahoestorage.tahoe.serverfacts import ServerRules
+
         options = self.options
         rules = ServerRules(options.server_count, options.retired_servers)
         return Links(self.directories, options.directory_format, rules)

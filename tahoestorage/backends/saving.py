@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import SuspiciousFileOperation
 from django.core.files.storage import Storage
@@ -13,8 +13,10 @@ from django.core.files.utils import validate_file_name
 
 from tahoestorage.backends.content import file_of
 from tahoestorage.backends.names import normal
-from tahoestorage.backends.savingmany import Sender, delete_each, save_each
 from tahoestorage.exceptions import NameTaken
+
+if TYPE_CHECKING:
+    from tahoestorage.backends.savingmany import Sender
 
 ALTERNATIVES = 100
 # Django tells save() how long a name may be, and not _save(), which may need another.
@@ -86,6 +88,9 @@ class Saving(Storage):
         is saved besides, and what is not. Whoever stops iterating keeps what was
         yielded, and maybe some more.
         """
+        # Few processes save many files.
+        from tahoestorage.backends.savingmany import Sender
+
         sender = Sender(jobs)
         with sender.running():
             yield from self._save_all(pairs, sender)
@@ -93,6 +98,8 @@ class Saving(Storage):
     def _save_all(
         self, pairs: Iterable[tuple[str | None, Any]], sender: Sender
     ) -> Iterator[str]:
+        from tahoestorage.backends.savingmany import save_each
+
         return save_each(self.save, pairs, sender)
 
     def delete_many(self, names: Iterable[str], *, jobs: int = 8) -> Iterator[str]:
@@ -106,6 +113,8 @@ class Saving(Storage):
         yielded. On a grid each file is a change of its directory: a gateway
         unlinks one name by a request.
         """
+        from tahoestorage.backends.savingmany import Sender, delete_each
+
         sender = Sender(jobs)
         with sender.running():
             yield from delete_each(self.delete, map(str, names), sender)

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from django.core.files.base import File
 
 from tahoestorage.backends.configured import Configured
 from tahoestorage.backends.content import body_of
-from tahoestorage.backends.manylinks import ManyLinks
 from tahoestorage.backends.names import url_below, url_name
 from tahoestorage.backends.reservednames import grid_path, refuse_marker
 from tahoestorage.backends.saving import Saving, is_ours
-from tahoestorage.backends.savingmany import Sender, by_directory
 from tahoestorage.backends.storedfile import Reader, StoredFile
 from tahoestorage.cache import KeptContent
 from tahoestorage.config.settings import media_url, use_tz
@@ -32,7 +30,6 @@ from tahoestorage.redaction import Secret
 from tahoestorage.tahoe.caps import Cap, literal_cap
 from tahoestorage.tahoe.directories import Path
 from tahoestorage.tahoe.files import FileReader, kept_file
-from tahoestorage.tahoe.links import Replace
 from tahoestorage.tahoe.prefetching import (
     PrefetchedDirectories,
     fetch_below,
@@ -41,6 +38,10 @@ from tahoestorage.tahoe.prefetching import (
 from tahoestorage.tahoe.publicurls import public_url
 from tahoestorage.tahoe.serverlist import monotonic_now
 from tahoestorage.tahoe.uploads import UploadBody
+
+if TYPE_CHECKING:
+    from tahoestorage.backends.savingmany import Sender
+    from tahoestorage.tahoe.links import Replace
 
 _WAY_OF_A_SAVE = ("save", "_save", "upload", "link", "get_available_name")
 
@@ -264,6 +265,9 @@ class TahoeStorage(Saving, Configured):
         # A subclass's own way to save a file, or to name it, is gone for each of them.
         if not is_ours(self, *_WAY_OF_A_SAVE):
             return super()._save_all(pairs, sender)
+        # Few processes save many files.
+        from tahoestorage.backends.manylinks import ManyLinks
+
         return ManyLinks(self).save_all(pairs, sender)
 
     def _create_file(self, name: str, content: Any, *, unique: bool) -> str:
@@ -312,6 +316,8 @@ class TahoeStorage(Saving, Configured):
 
         Returns what was not linked, with the error of each.
         """
+        from tahoestorage.backends.savingmany import by_directory
+
         errors: dict[str, Exception] = {}
         for directory, names in by_directory(caps).items():
             paths = {grid_path(name)[-1]: name for name in names}

@@ -10,7 +10,7 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 import requests
@@ -27,22 +27,17 @@ from tahoestorage.redaction import Secret
 from tahoestorage.tahoe import bodies, parsing
 from tahoestorage.tahoe.bodies import blocks, read_cap, read_directory, require_success
 from tahoestorage.tahoe.caps import LITERAL_LIMIT, Cap, Shares
-from tahoestorage.tahoe.checkresults import (
-    CHECK_LIMIT,
-    CheckResults,
-    StreamedResults,
-    check_options,
-    parse_check,
-    parse_stream,
-)
 from tahoestorage.tahoe.children import Child, Link, LinkTarget, Node, encode_children
 from tahoestorage.tahoe.connections import UploadTimeout
 from tahoestorage.tahoe.deadlines import extend
-from tahoestorage.tahoe.directorykeys import DirectoryKey
 from tahoestorage.tahoe.parsing import NodeParser, Server
 from tahoestorage.tahoe.transport import Transport
 from tahoestorage.tahoe.uploads import UploadBody, whole_if_small
 from tahoestorage.tahoe.urlpaths import url_path
+
+if TYPE_CHECKING:
+    from tahoestorage.tahoe.checkresults import CheckResults, StreamedResults
+    from tahoestorage.tahoe.directorykeys import DirectoryKey
 
 # After these an upload is retried. Not after a time-out, which may happen each time.
 TRANSIENT_ERRORS = GatewayUnreachable | NotEnoughServers
@@ -374,6 +369,13 @@ class Gateway:
 
         Source: the web API, "Debugging and Testing Features", ``t=check``.
         """
+        # Few processes check anything.
+        from tahoestorage.tahoe.checkresults import (
+            CHECK_LIMIT,
+            check_options,
+            parse_check,
+        )
+
         query = f"t=check&output=JSON{check_options(verify, repair, add_lease)}"
         with self._ask(
             "POST", cap, (), query, label=label, body=b"", seconds=seconds
@@ -392,6 +394,8 @@ class Gateway:
 
         Source: the web API, "Debugging and Testing Features", ``t=stream-deep-check``.
         """
+        from tahoestorage.tahoe.checkresults import check_options, parse_stream
+
         query = f"t=stream-deep-check{check_options(False, False, add_lease)}"
         with self._ask(
             "POST", cap, (), query, label=label, body=b"", seconds=STREAM_SILENCE

@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tahoestorage import forks
 from tahoestorage.exceptions import (
@@ -27,8 +27,10 @@ from tahoestorage.exceptions import (
 from tahoestorage.tahoe.bodies import Response
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.gateway import Gateway
-from tahoestorage.tahoe.samegrid import GridProofs
 from tahoestorage.tahoe.uploads import UploadBody
+
+if TYPE_CHECKING:
+    from tahoestorage.tahoe.samegrid import GridProofs
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Exception)
@@ -62,7 +64,12 @@ class Gateways:
         self._again: dict[Gateway, float] = {}
         # Until when each that had too few servers comes last for uploads.
         self._crowded_until: dict[Gateway, float] = {}
-        self._proofs = GridProofs()
+        self._proofs: GridProofs | None = None
+        if len(self.all) > 1:
+            # Most sites have one, of which nothing is to be shown.
+            from tahoestorage.tahoe.samegrid import GridProofs
+
+            self._proofs = GridProofs()
         self._uploads = 0
         self.after_fork()
         forks.register(self)
@@ -192,8 +199,8 @@ class Gateways:
         be of its grid are left out. What can be sent only once is sent to the next one
         only where no more than its start was read.
         """
-        first = self.all[0]
-        if len(self.all) == 1:
+        first, proofs = self.all[0], self._proofs
+        if proofs is None:
             return first.upload(body, label=label)
         if not body.repeatable:
             body.keep_start()
@@ -202,7 +209,7 @@ class Gateways:
         wait = first in self._again
 
         def upload(gateway: Gateway) -> Cap:
-            if gateway is not first and not self._proofs.allow(
+            if gateway is not first and not proofs.allow(
                 gateway, first, root, wait=wait
             ):
                 raise _PassedOver
