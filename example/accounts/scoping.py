@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any, ClassVar, NoReturn
 
 from django.contrib import admin, messages
@@ -10,8 +11,10 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils.text import smart_split
 
 from accounts.models import User
+from objects.finding import MOST_WORDS
 from objects.granting import NobodyAdministers
 
 
@@ -30,6 +33,14 @@ class FilteredAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         column, _, kind = lookup.partition("__")
         is_asked = column in columns and not kind.endswith("regex")
         return is_asked and super().lookup_allowed(lookup, value, request)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Search for at most ``MOST_WORDS`` words: databases bound the conditions."""
+        # As Django does: what is in quotes is one.
+        words = islice(smart_split(search_term), MOST_WORDS)
+        return super().get_search_results(request, queryset, " ".join(words))
 
     def get_view_on_site_url(self, obj: Any = None) -> str | None:
         """Return the address of the row's page: Django's own leads to it by a view."""

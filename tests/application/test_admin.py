@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts import people
@@ -94,6 +98,49 @@ def test_the_staff_who_are_no_administrators_see_nothing(
 
 def test_a_tenants_administrator_reads_its_audit(browsers: dict[str, Client]) -> None:
     assert browsers[TENANT_ADMINISTRATOR].get("/admin/audit/entry/").status_code == 200
+
+
+SEARCHED = [
+    model._meta.label_lower
+    for model, found in admin.site._registry.items()
+    if found.search_fields
+]
+
+
+@pytest.mark.parametrize("label", SEARCHED)
+def test_a_search_of_many_words_is_of_the_first_20(
+    browsers: dict[str, Client], label: str
+) -> None:
+    url = reverse(f"admin:{label.replace('.', '_')}_changelist")
+    model = apps.get_model(label)
+    words = " ".join(f"word{number}" for number in range(1500))
+
+    with CaptureQueriesContext(connection) as asked:
+        response = browsers[SUPER_TENANT].get(url, {"q": words})
+
+    assert response.status_code == 200
+    (found,) = {
+        each["sql"]
+        for each in asked
+        if "word0" in each["sql"] and "COUNT" in each["sql"]
+    }
+    assert "word19" in found
+    assert "word20" not in found
+    assert model._meta.db_table in found
+
+
+def test_a_search_takes_what_is_in_quotes_for_one_word(
+    browsers: dict[str, Client], callers: Callers
+) -> None:
+    TenantGroup.objects.create(label="The writers", tenant=callers.tenant)
+    TenantGroup.objects.create(label="writers, The", tenant=callers.tenant)
+    url = page("tenantgroup", "changelist")
+
+    response = browsers[SUPER_TENANT].get(url, {"q": '"the   writers" "The writers"'})
+    assert response.context["cl"].result_count == 0
+    response = browsers[SUPER_TENANT].get(url, {"q": '  "The writers"  wri '})
+
+    assert [row.label for row in response.context["cl"].result_list] == ["The writers"]
 
 
 @pytest.mark.parametrize("kind", ADMINISTRATORS)
