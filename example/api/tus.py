@@ -216,7 +216,7 @@ def take(
         deferring.start(upload)
         return
     lease = acquire(upload)
-    with finishing.returned(lease):
+    with finishing.returned(lease), finishing.or_settled(lease):
         if length:
             with body_of(request) as stream:
                 receive(lease, stream, length, checksum)

@@ -28,6 +28,10 @@ class Lost(storing.NotStored):
     """What came of an upload is not in the store any more: it has to begin anew."""
 
 
+class Changed(Lost):
+    """The store has something else than what came."""
+
+
 def is_for(upload: Upload) -> bool:
     """Whether the object is made so: of more than one part, where the store can."""
     if upload.assembly:
@@ -192,7 +196,7 @@ def complete(lease: Lease) -> str:
     digest = PartsDigest(storage, parts, upload.part_bytes, known_sha256(upload))
     sha256 = digest.stored(upload.assembly_key)
     if sha256 is None:
-        raise Lost("The store does not hold what was sent.")
+        raise Changed("The store does not hold what was sent.")
     return sha256
 
 
@@ -209,9 +213,14 @@ def drop(upload: Upload) -> None:
 
     Raises what the store raises.
     """
-    storage: Any = upload.storage
     if upload.finished_at is None:
-        storage.abort_parts(upload.assembly_key, upload.assembly)
+        abort(upload)
     upload.object_parts.all().delete()
     upload.assembly, upload.hash_state = "", None
     upload.save(update_fields=["assembly", "hash_state"])
+
+
+def abort(upload: Upload) -> None:
+    """Delete the parts of an object that was not made; of a made one nothing goes."""
+    storage: Any = upload.storage
+    storage.abort_parts(upload.assembly_key, upload.assembly)

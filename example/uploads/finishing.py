@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -18,10 +19,10 @@ from objects import copies, finding, quarantine, storing
 from objects.incoming import Altered, IncomingFile
 from objects.keys import is_moved, moved_key
 from objects.models import Version
-from objects.reading import whole
+from objects.reading import fresh, whole
 from tahoestorage.exceptions import TahoeStorageError
 from uploads import assembly, composing, deferring, purposes, receiving
-from uploads.assembly import Lost
+from uploads.assembly import Changed, Lost
 from uploads.authors import check_user, is_revoked
 from uploads.leases import AWAY, LEASE, Busy, Lease, acquire
 from uploads.models import Upload, UploadPart
@@ -147,7 +148,7 @@ def _copy_parts(lease: Lease, version: Version, progress: Progress) -> str:
         try:
             storing.save(version, content)
         except Altered:
-            raise Lost("The parts are not what had come.") from None
+            raise Changed("The parts are not what had come.") from None
     progress(content.size, content.size)
     return content.sha256
 
@@ -168,8 +169,13 @@ def settle(lease: Lease, version: Version, sha256: str) -> None:
             purpose.check(version)
             # As whoever gives the version up: before the upload, which that changes.
             finding.locked(version.object_id)
-            now = timezone.now()
-            lease.update(finished_at=now, lease=None, leased_until=None)
+            lease.update(
+                finished_at=timezone.now(),
+                # The row of one that was in the store before may say less.
+                offset=lease.upload.size,
+                lease=None,
+                leased_until=None,
+            )
             storing.settle_within(version, sha256)
             purpose.stored(version)
     except (storing.Deleted, storing.Refused):
@@ -189,25 +195,66 @@ def settle_whole(upload: Upload) -> bool:
     raises; what a refused user sent is put into quarantine, unless the object was
     deleted, or erased.
     """
-    if (version := upload.version) is None:
+    if upload.version is None:
         return False
     lease = acquire(upload)
     with returned(lease):
-        try:
-            with lease.kept():
-                sha256 = whole(version)
-        except FileNotFoundError:
-            return False
-        if not sha256:
-            return False
-        try:
-            check_user(upload)
-            if not purposes.of(upload).may_edit(cast(User, upload.user), version):
-                raise storing.Refused
-        except storing.Refused:
-            if version.object.deleted_at is None:
-                quarantine.put(version.storage, version.key)
-        settle(lease, version, sha256)
+        return _settle_whole(lease)
+
+
+def _settle_whole(lease: Lease) -> bool:
+    upload, version = lease.upload, lease.version
+    try:
+        with lease.kept():
+            sha256 = whole(version)
+    except FileNotFoundError:
+        return False
+    if not sha256:
+        return False
+    if upload.assembly:
+        # Somebody may have begun the object's parts anew.
+        assembly.abort(upload)
+    try:
+        check_user(upload)
+        if not purposes.of(upload).may_edit(cast(User, upload.user), version):
+            raise storing.Refused
+    except storing.Refused:
+        if version.object.deleted_at is None:
+            quarantine.put(version.storage, version.key)
+    settle(lease, version, sha256)
+    return True
+
+
+@contextlib.contextmanager
+def or_settled(lease: Lease) -> Iterator[None]:
+    """Settle as `settle_whole` does where the block fails, for the store has ended the
+    upload, or its parts are gone. Where that takes long, a job does it.
+
+    Else what the block raises is raised.
+    """
+    try:
+        yield
+    except Changed:
+        raise
+    except (Lost, FileNotFoundError, FileExistsError):
+        if not _settle_or_defer(lease):
+            raise
+
+
+def _settle_or_defer(lease: Lease) -> bool:
+    upload, version = lease.upload, lease.version
+    try:
+        with fresh(version.storage, version.key):
+            if version.storage.size(version.key) != version.size:
+                return False
+    except FileNotFoundError:
+        return False
+    if upload.size <= settings.UPLOAD_PART_BYTES:
+        return _settle_whole(lease)
+    with transaction.atomic():
+        lease.update(offset=upload.size, hash_state=None)
+        deferring.start(upload)
+        lease.update(lease=None, leased_until=None)
     return True
 
 

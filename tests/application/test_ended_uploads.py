@@ -65,6 +65,7 @@ def test_it_is_settled_once_it_has_expired(user: User, url: str) -> None:
     assert version is not None
     assert (version.state, read(version)) == ("stored", b"0123456789")
     assert used(user) == (10, 1, 0, 0)
+    assert Upload.objects.get().offset == 10
     assert names_in(storages["default"], "uploads") == []
     assert sweep()["found"] == {}
 

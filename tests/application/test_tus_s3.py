@@ -21,8 +21,9 @@ from accounts.models import Tenant, User
 from objects import storing
 from objects.models import StoredObject, Version
 from tahoestorage.backends.sentparts import PART
+from tahoestorage.verification import PartsDigest
 from tests.application.callers import client_of
-from tests.application.stores import store_entry
+from tests.application.stores import after_the_dump, store_entry
 from tests.application.test_tus import broken_off, create, offset, patch, tus
 from tests.support.s3_servers import s3_requests
 from tests.support.s3_storages import keys, unfinished
@@ -271,6 +272,46 @@ def test_what_ended_after_the_dump_that_was_restored_is_settled(
     assert nothing_but_the_object_is_left(storage)
     tenant = Tenant.objects.get()
     assert (tenant.used_bytes, tenant.reserved_bytes) == (SIZE, 0)
+
+
+@pytest.mark.parametrize("came", [0, 1000, PART, PART + 7, 2 * PART])
+@pytest.mark.parametrize("is_large", [False, True])
+def test_whoever_goes_on_with_what_ended_after_the_dump_loses_nothing(
+    api: APIClient, storage: Any, came: int, is_large: bool
+) -> None:
+    url = create(api, SIZE)
+    if came:
+        send(url, came)
+    with after_the_dump():
+        send(url, SIZE)
+        whole = stored_sha256()
+    assert offset(url) == came
+
+    # What is larger is read by a job.
+    with override_settings(UPLOAD_PART_BYTES=SIZE - is_large):
+        response = patch(url, came, CONTENT[came:])
+        assert ("Job-Id" in response) is is_large
+        if is_large:
+            call_command("uploads_sweep", stdout=io.StringIO())
+
+    assert (response.status_code, response["Upload-Offset"]) == (204, str(SIZE))
+    assert offset(url) == SIZE
+    assert stored_sha256() == whole == hashlib.sha256(CONTENT).hexdigest()
+    assert nothing_but_the_object_is_left(storage)
+    tenant = Tenant.objects.get()
+    assert (tenant.used_bytes, tenant.reserved_bytes) == (SIZE, 0)
+
+
+def test_what_is_whole_and_not_what_came_is_not_settled(
+    api: APIClient, storage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PartsDigest, "stored", lambda *_: None)
+    url = create(api, SIZE)
+
+    assert patch(url, 0, CONTENT).status_code == 410
+
+    assert not StoredObject.objects.exists()
+    assert keys(storage) == []
 
 
 def test_an_object_whose_version_was_given_up_meanwhile_does_not_stay(
