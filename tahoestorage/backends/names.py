@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import posixpath
 import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
 from urllib.parse import urljoin
 
 from django.core.exceptions import SuspiciousFileOperation
@@ -37,6 +39,14 @@ def url_name(name: str | None) -> str:
     alone.
     """
     return str(name or "").lstrip("/")
+
+
+def by_directory(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return names by the part before their last slash."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for name in names:
+        found[name.rpartition("/")[0]].append(name)
+    return found
 
 
 @functools.lru_cache(maxsize=1 << 14)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -255,14 +255,6 @@ def name_asked(name: Any, content: Any) -> str:
     """
     name = getattr(content, "name", None) if name is None else name
     return "" if name is None else str(name)
-
-
-def by_directory(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return names by the part before their last slash."""
-    found: defaultdict[str, list[str]] = defaultdict(list)
-    for name in names:
-        found[name.rpartition("/")[0]].append(name)
-    return found
 
 
 def as_error(error: BaseException) -> Exception:

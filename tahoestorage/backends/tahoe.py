@@ -11,7 +11,7 @@ from django.core.files.base import File
 
 from tahoestorage.backends.configured import Configured
 from tahoestorage.backends.content import body_of
-from tahoestorage.backends.names import url_below, url_name
+from tahoestorage.backends.names import by_directory, url_below, url_name
 from tahoestorage.backends.reservednames import grid_path, refuse_marker
 from tahoestorage.backends.saving import Saving, is_ours
 from tahoestorage.backends.storedfile import Reader, StoredFile
@@ -29,7 +29,7 @@ from tahoestorage.exceptions import (
 from tahoestorage.redaction import Secret
 from tahoestorage.tahoe.caps import Cap, literal_cap
 from tahoestorage.tahoe.directories import Path
-from tahoestorage.tahoe.files import FileReader, kept_file
+from tahoestorage.tahoe.keptfiles import kept_file
 from tahoestorage.tahoe.prefetching import (
     PrefetchedDirectories,
     fetch_below,
@@ -41,6 +41,7 @@ from tahoestorage.tahoe.uploads import UploadBody
 
 if TYPE_CHECKING:
     from tahoestorage.backends.savingmany import Sender
+    from tahoestorage.tahoe.files import FileReader
     from tahoestorage.tahoe.links import Replace
 
 _WAY_OF_A_SAVE = ("save", "_save", "upload", "link", "get_available_name")
@@ -137,6 +138,9 @@ class TahoeStorage(Saving, Configured):
         kept = None if contents is None else kept_file(contents, cap)
         if kept is not None:
             return kept
+        # Most look-ups are not followed by a read.
+        from tahoestorage.tahoe.files import FileReader
+
         return FileReader(directories.gateways, cap, name, entry.size, again, contents)
 
     def exists(self, name: str) -> bool:
@@ -265,7 +269,6 @@ class TahoeStorage(Saving, Configured):
         # A subclass's own way to save a file, or to name it, is gone for each of them.
         if not is_ours(self, *_WAY_OF_A_SAVE):
             return super()._save_all(pairs, sender)
-        # Few processes save many files.
         from tahoestorage.backends.manylinks import ManyLinks
 
         return ManyLinks(self).save_all(pairs, sender)
@@ -316,8 +319,6 @@ class TahoeStorage(Saving, Configured):
 
         Returns what was not linked, with the error of each.
         """
-        from tahoestorage.backends.savingmany import by_directory
-
         errors: dict[str, Exception] = {}
         for directory, names in by_directory(caps).items():
             paths = {grid_path(name)[-1]: name for name in names}

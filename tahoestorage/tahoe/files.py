@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 
-from tahoestorage.cache import Contents, KeptContent, Namespace
+from tahoestorage.cache import Contents
 from tahoestorage.entries import Entry, EntryKind
 from tahoestorage.exceptions import DamagedDownload, GatewayTimeout, NotEnoughShares
 from tahoestorage.parts import TO_THE_END, Fetch, Part
@@ -15,6 +15,7 @@ from tahoestorage.tahoe.bodies import BLOCK, Response, length_of, part_of
 from tahoestorage.tahoe.caps import Cap
 from tahoestorage.tahoe.gateway import Gateway
 from tahoestorage.tahoe.gateways import Gateways
+from tahoestorage.tahoe.keptfiles import namespace_of
 
 POLICY = Policy(
     sender="the gateway",
@@ -32,18 +33,6 @@ _WORDS = b"problem during download\n"
 _SEGMENTS = (1 << 17, 1 << 20)
 """Bytes of an immutable file's segment, by older gateways and by newer ones, before
 they are rounded up to a multiple of the shares that are needed."""
-
-
-def kept_file(contents: Contents, cap: Cap) -> KeptContent | None:
-    """Return a small immutable file that is kept, if it is."""
-    if cap.size is None or cap.literal is not None:
-        return None
-    return contents.open(_namespace(cap), Entry(EntryKind.FILE, cap.uri, cap.size))
-
-
-def _namespace(cap: Cap) -> Namespace:
-    # Who has the cap has the content, and nobody else opens what is kept by it.
-    return Namespace(b"", cap.uri.encode())
 
 
 class FileReader(RangeReader):
@@ -93,7 +82,7 @@ def _origin(
     literal = cap.literal
     fetch = _fetched(gateway, cap, label) if literal is None else _in_memory(literal)
     if contents is not None and literal is None and cap.size is not None:
-        fetch = contents.keeping(fetch, _namespace(cap))
+        fetch = contents.keeping(fetch, namespace_of(cap))
     return Origin(fetch, size, Secret(cap.uri), mutable=cap.is_mutable)
 
 
