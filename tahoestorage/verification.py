@@ -157,7 +157,12 @@ class _Samples:
                 file.seek_part(start, start + _SAMPLE)
             else:
                 file.seek(start)
-            if hashlib.sha256(file.read(_SAMPLE)).digest() != taken.digest():
+            found, left = hashlib.sha256(), _SAMPLE
+            # An unbuffered file may give less at once.
+            while left and (some := file.read(left)):
+                found.update(some)
+                left -= len(some)
+            if found.digest() != taken.digest():
                 return False
         return True
 

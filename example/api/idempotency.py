@@ -42,6 +42,7 @@ LEASE = timedelta(minutes=5)
 RENEWED = 30.0  # seconds
 HEADERS = ("ETag", "Location")
 LONGEST = 255
+MARK = "mark_of_once_made"
 SALT = "api.idempotency"
 
 
@@ -118,6 +119,7 @@ def once_made(
         mark, _is_taken_over = _claim(request, key, known)
     if mark.status is not None:
         return _kept(mark)
+    setattr(request, MARK, mark.pk)
     try:
         with transaction.atomic():
             _confirm(mark)
@@ -158,15 +160,20 @@ def was_done(request: Request) -> bool:
 
 def forget(request: Request) -> None:
     """Let the request's key be used again: what it began was given up."""
-    if (key := _key_of(request)) is not None:
-        OnceRequest.objects.filter(user=request.user, key=key).delete()
+    _made_by(request).delete()
 
 
 def amend(request: Request, data: Any) -> None:
     """Let a repeat get these data: what came after the first result was kept."""
-    if (key := _key_of(request)) is not None:
-        done = OnceRequest.objects.filter(user=request.user, key=key, status=201)
-        done.update(body=_seal(data))
+    _made_by(request).filter(status=201).update(body=_seal(data))
+
+
+def _made_by(request: Request) -> QuerySet[OnceRequest]:
+    """Return the row of what `once_made` made for this very request.
+
+    Another request of the same key may have begun anew since.
+    """
+    return OnceRequest.objects.filter(pk=getattr(request, MARK, 0))
 
 
 def forget_old() -> int:

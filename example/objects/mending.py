@@ -38,7 +38,8 @@ def mend(found: FoundDefect) -> str:
     version = found.version
     if found.defect is Defect.COPY or version is None:
         return _mend_copy(found)
-    rows = Version.objects.filter(pk=version.pk, store=found.store)
+    # Within the same sweep a row may have come to name another key.
+    rows = Version.objects.filter(pk=version.pk, store=found.store, key=found.key)
     if found.defect is Defect.MISSING:
         rows.update(missing_since=timezone.now())
         return "marked"
@@ -47,7 +48,7 @@ def mend(found: FoundDefect) -> str:
             measuring.measure(version)
         rows.update(missing_since=None)
         return "found again"
-    return _end(version)
+    return _end(version) if rows.exists() else LEFT
 
 
 def _mend_copy(found: FoundDefect) -> str:

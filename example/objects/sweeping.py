@@ -175,8 +175,8 @@ def _is_missing(version: Version) -> bool:
     with fresh(version.storage, version.key):
         if version.storage.exists(version.key):
             return False
-    rows = Version.objects.filter(pk=version.pk, store=version.store)
-    return rows.filter(state=Version.State.STORED).exists()
+    rows = Version.objects.filter(pk=version.pk, state=Version.State.STORED)
+    return rows.filter(store=version.store, key=version.key).exists()
 
 
 def _walk(storage: Any, directory: str) -> Iterator[tuple[str, list[str]]]:

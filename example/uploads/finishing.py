@@ -92,7 +92,7 @@ def finish(lease: Lease, progress: Progress = _untold) -> None:
         with lease.kept():
             if lease.upload.assembly:
                 sha256 = assembly.complete(lease)
-            elif ended := _ended_with(version):
+            elif ended := _ended_with(lease):
                 sha256 = ended
             else:
                 _claim(lease, version)
@@ -107,25 +107,42 @@ def finish(lease: Lease, progress: Progress = _untold) -> None:
         raise
 
 
-def _ended_with(version: Version) -> str:
+def _ended_with(lease: Lease) -> str:
     """Return the SHA-256 of what another try has left whole, ``""`` if there is none.
 
     That one was killed; or it ended after the database was copied that was restored
-    since, and its parts are gone.
+    since, and its parts are gone. Where it is known what has come, it must be that.
     """
-    storage, key = version.storage, version.key
-    if not is_moved(key):
-        return ""  # Nobody has written there.
+    version = lease.version
+    if not _has_size(version, version.key):
+        return ""
     try:
-        return whole(version) if storage.size(key) == version.size else ""
+        sha256 = whole(version)
     except FileNotFoundError:
         return ""
+    return sha256 if _known_sha256(lease) in {None, sha256} else ""
+
+
+def _has_size(version: Version, key: str) -> bool:
+    """Whether another try has left as many bytes by this key as the version has."""
+    try:
+        # By the first key nobody has written.
+        return is_moved(key) and version.storage.size(key) == version.size
+    except FileNotFoundError:
+        return False
+
+
+def _known_sha256(lease: Lease) -> str | None:
+    """Return the SHA-256 of what has come, None where that is not known."""
+    return receiving.running_hash(lease.upload).sha256
 
 
 def _claim(lease: Lease, version: Version) -> None:
     """Let the row name a key that no other try writes, and delete what the last wrote.
 
-    That may be written still, by somebody slow: it is never the row's again.
+    That may be written still, by somebody slow: it is never the row's again. As many
+    bytes as the version has may have been acknowledged before the database was restored
+    and others came: they go into quarantine.
     """
     last, key = version.key, moved_key(version)
     with transaction.atomic():
@@ -136,14 +153,17 @@ def _claim(lease: Lease, version: Version) -> None:
         version.key = key
         if is_moved(last):  # Else nobody has written there.
             copies.note(version, last)
-    version.storage.delete(last)
+    if _has_size(version, last):
+        quarantine.put(version.storage, last)
+    else:
+        version.storage.delete(last)
 
 
 def _copy_parts(lease: Lease, version: Version, progress: Progress) -> str:
     """Return the SHA-256 of what was stored. Raises Lost where parts have changed."""
     with contextlib.closing(PartsReader(lease)) as parts:
         content = IncomingFile(parts, lease.upload.size, version.content_type)
-        content.known_sha256 = receiving.running_hash(lease.upload).sha256
+        content.known_sha256 = _known_sha256(lease)
         content.on_read = lambda: progress(content.taken, content.size)
         try:
             storing.save(version, content)

@@ -311,6 +311,7 @@ class _Batch(Generic[U]):
         refused, self._answer = self._answer.result(), Future()
         for number, failure in self._failed.items():
             self._fail(number, failure)
+        self._late = [n for n in self._late if n in self._pending]
         late = {*self._late}
         linked = [
             n for n in self._pending if n not in late and self.names[n] not in refused

@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from accounts.models import User
-from objects import mending
+from objects import mending, storing
 from objects.defects import Defect
 from objects.keys import moved_key
 from objects.models import StoredObject, Version
@@ -27,6 +27,7 @@ from tests.application.stores import (
 )
 from tests.application.test_sweep import sweep, used
 from tests.application.test_tus import create, patch
+from uploads import finishing
 from uploads.models import Upload
 
 pytestmark = pytest.mark.django_db
@@ -80,6 +81,70 @@ def test_whoever_goes_on_with_it_ends_it(user: User, url: str) -> None:
     assert version is not None
     assert read(version) == b"0123456789"
     assert used(user) == (10, 1, 0, 0)
+
+
+def test_other_bytes_than_it_ended_with_are_not_taken_for_it(
+    user: User, url: str
+) -> None:
+    assert sweep()["done"] == {"named a copy": 1}
+
+    assert patch(url, 5, b"abcde").status_code == 503
+
+    # Those that were acknowledged first are kept for a while.
+    (kept,) = names_in(storages["default"], "quarantine")
+    with storages["default"].open(kept) as file:
+        assert file.read() == b"0123456789"
+    assert StoredObject.objects.get().current is None
+
+
+def test_what_a_store_altered_is_no_end(
+    user: User, settings: Any, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    static = settings.STORAGES["staticfiles"]
+    default = store_entry("files", tmp_path, request)
+    settings.STORAGES = {"default": default, "staticfiles": static}
+    url = create(client_of(user), 10)
+    save = storages["default"].save
+
+    def altered(name: str, content: Any) -> str:
+        if not name.startswith("tenants/"):
+            return str(save(name, content))
+        save(name, ContentFile(b"X" + b"".join(content.chunks())[1:]))
+        raise OSError("The response was lost.")
+
+    with pytest.MonkeyPatch.context() as once:
+        once.setattr(storages["default"], "save", altered)
+        assert patch(url, 0, b"0123456789").status_code == 503
+    Upload.objects.update(lease=None, leased_until=None)
+
+    finishing.finish_if_complete(Upload.objects.get())
+
+    version = Version.objects.get()
+    assert (version.state, read(version)) == ("stored", b"0123456789")
+
+
+def test_a_put_that_ended_after_the_dump_is_settled_under_its_later_key(
+    user: User, settings: Any, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """As it is where the tenant was moved there and back since."""
+    static = settings.STORAGES["staticfiles"]
+    default = store_entry("files", tmp_path, request)
+    settings.STORAGES = {"default": default, "staticfiles": static}
+    version = storing.begin(
+        tenant=user.tenant,
+        user=user,
+        folder="",
+        name="a.bin",
+        size=10,
+        content_type="text/plain",
+    )
+    storages["default"].save(moved_key(version), ContentFile(b"0123456789"))
+
+    told = [sweep()["done"], sweep()["done"]]
+
+    assert told == [{"named a copy": 1, mending.LEFT: 1}, {"settled": 1}]
+    version.refresh_from_db()
+    assert (version.state, read(version)) == ("stored", b"0123456789")
 
 
 def test_it_does_not_outlive_its_owner(user: User, url: str) -> None:

@@ -30,7 +30,7 @@ from tests.application.test_tus import (
     stored,
     tus,
 )
-from uploads import receiving
+from uploads import finishing, receiving
 from uploads.assembly import Lost
 from uploads.leases import LEASE
 from uploads.models import Upload
@@ -196,6 +196,40 @@ def test_a_repeat_after_a_kill_goes_on_with_what_had_come(
 
     assert (again.status_code, again["Location"]) == (201, first["Location"])
     assert offset(again["Location"]) == 4
+
+
+def test_a_repeat_after_a_kill_goes_on_also_once_more_has_come(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as killed:
+        killed.setattr("api.tuscreation.amend", lambda *_: None)
+        first = keyed(api, 8, b"AAAA")
+    assert patch(first["Location"], 4, b"BBBB").status_code == 204
+
+    again = keyed(api, 8, b"AAAA")
+
+    assert (again.status_code, again["Location"]) == (201, first["Location"])
+
+
+def test_a_creation_that_fails_leaves_the_key_to_who_began_anew_meanwhile(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meanwhile: list[HttpResponse] = []
+    cancel = finishing.cancel
+
+    def cancelled(upload: Upload) -> None:
+        cancel(upload)
+        if not meanwhile:
+            meanwhile.append(keyed(api, 8, b"AAAA"))
+
+    monkeypatch.setattr(finishing, "cancel", cancelled)
+    wrong = keyed(api, 8, b"AAAA", upload_checksum=checksum(b"BBBB"))
+    assert wrong.status_code == 460
+
+    again = keyed(api, 8, b"AAAA")
+
+    assert (again.status_code, meanwhile[0].status_code) == (201, 201)
+    assert again["Location"] == meanwhile[0]["Location"]
 
 
 def test_a_repeat_waits_until_the_first_body_has_come(

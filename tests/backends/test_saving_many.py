@@ -371,6 +371,39 @@ def test_of_two_files_of_one_name_the_later_one_stays_where_the_first_is_slow(
     assert read(far, "dir/same.txt") == LONG + b"dir/same.txt"
 
 
+def test_of_two_files_of_one_name_the_first_one_stays_where_the_later_one_fails(
+    proxy: Proxy, make_storage: MakeStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far = make_storage(base_url=proxy.url, allow_overwrite=True)
+    clock, done = [0.0], threading.Event()
+    time = SimpleNamespace(monotonic=lambda: clock[0])
+    monkeypatch.setattr(savingtogether, "time", time)
+    monkeypatch.setattr(savingtogether, "SECONDS", 30.0)
+    link = proxy.rule(is_link, Hold(done))
+
+    def release() -> None:
+        link.reached.wait(120)
+        done.set()
+
+    late = threading.Thread(target=release)
+    late.start()
+
+    def some() -> Iterator[tuple[str, File[Any]]]:
+        yield "dir/quick.txt", ContentFile(LONG)
+        yield "dir/same.txt", held(done)
+        clock[0] = 60.0  # It comes too late to be linked with the others.
+        yield "dir/same.txt", broken()
+
+    yielded: list[str] = []
+    with pytest.raises(NotAllSaved, match="disk is gone") as info:
+        yielded.extend(far.save_many(some(), jobs=2))
+    late.join()
+
+    assert [*info.value.errors] == [2]
+    assert yielded == ["dir/quick.txt", "dir/same.txt"]
+    assert read(far, "dir/same.txt") == LONG
+
+
 def test_the_next_are_uploaded_while_a_batch_is_linked(
     far: TahoeStorage, proxy: Proxy
 ) -> None:
