@@ -28,6 +28,9 @@ HERE = Path(__file__).parent
             "test_folders.py": 9,
             "test_paths.py": 14,
             "test_sweep.py": 10,
+            "test_sweep_stores.py": 10,
+            "test_ended_uploads.py": 6,
+            "test_ended_meanwhile.py": 12,
             "test_tenant_move.py": 10,
         },
         {
