@@ -8,12 +8,14 @@ import json
 import logging
 from typing import Any
 
+from django.http.multipartparser import MultiPartParserError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from rest_framework import parsers
 from rest_framework.exceptions import APIException, ParseError
 
 from config.formbounds import OF_STRANGERS
+from config.formfiles import FormParser
 from config.requests import is_utf8
 from objects.incoming import Truncated
 from objects.pace import watched
@@ -96,8 +98,10 @@ class JSONParser(parsers.BaseParser):
             raise ParseError(_("The JSON is nested too deeply.")) from None
 
 
-class MultiPartParser(parsers.MultiPartParser):
-    """Django REST framework's own; the sender is watched as any body's."""
+class MultiPartParser(parsers.BaseParser):
+    """Forms as the site's pages read them; the sender is watched as any body's."""
+
+    media_type = "multipart/form-data"
 
     def parse(
         self, stream: Any, media_type: str | None = None, parser_context: Any = None
@@ -107,9 +111,15 @@ class MultiPartParser(parsers.MultiPartParser):
         Raises TooSlow, NoRoom and ParseError; Truncated where the form ended early.
         """
         _check_charset(parser_context)
+        request = (parser_context or {})["request"]
+        meta = {**request.META, "CONTENT_TYPE": media_type}
+        body: Any
         with watched(stream, _connection(parser_context)) as body:
             try:
-                found = super().parse(body, media_type, parser_context)
+                form = FormParser(meta, body, request.upload_handlers, "utf-8")
+                found = parsers.DataAndFiles(*form.parse())
+            except MultiPartParserError as error:
+                raise ParseError(f"Multipart form parse error - {error}") from error
             except OSError as error:
                 if error.errno not in FULL:
                     raise
@@ -117,7 +127,6 @@ class MultiPartParser(parsers.MultiPartParser):
                 raise NoRoom from None
         # All of it was asked for. Of a form that ends between two of its parts the
         # others are lost: the file's folder and name, perhaps.
-        request = (parser_context or {})["request"]
         length = int(request.META.get("CONTENT_LENGTH") or 0)
         if body.taken < length:
             for _field, files in found.files.lists():

@@ -10,6 +10,20 @@ from django.core.files.uploadhandler import (
     MemoryFileUploadHandler,
     TemporaryFileUploadHandler,
 )
+from django.http.multipartparser import MultiPartParser
+
+
+class FormParser(MultiPartParser):
+    """Reads a form, and leaves the names of its files as they were sent.
+
+    Django takes ``&amp;`` for ``&``, and drops what is not printable: of two names one
+    is made, as by cutting them.
+    """
+
+    def sanitize_file_name(self, file_name: str) -> str | None:
+        """Return the name without the folders that some clients send; None for none."""
+        name = file_name.replace("\\", "/").rpartition("/")[2]
+        return None if name in {"", ".", ".."} else name
 
 
 class WholeNames(FileUploadHandler):
@@ -33,3 +47,10 @@ class InMemory(WholeNames, MemoryFileUploadHandler):
 
 class OnDisk(WholeNames, TemporaryFileUploadHandler):
     """Keeps others in temporary files."""
+
+    def new_file(
+        self, field_name: str, file_name: str, *given: Any, **named: Any
+    ) -> None:
+        # Django's name of a temporary file ends as this one, which may be no end.
+        super().new_file(field_name, "file", *given, **named)
+        self.file_name = file_name

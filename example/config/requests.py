@@ -12,9 +12,13 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
+from django.core.files.uploadedfile import UploadedFile
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
+from django.http import QueryDict
+from django.utils.datastructures import MultiValueDict
 from django.utils.http import parse_header_parameters
 
+from config.formfiles import FormParser
 from config.senders import API, Application
 
 
@@ -40,6 +44,13 @@ class Utf8Request(WSGIRequest):
     @encoding.setter
     def encoding(self, charset: str) -> None:
         pass
+
+    def parse_file_upload(
+        self, META: Any, post_data: Any
+    ) -> tuple[QueryDict, MultiValueDict[str, UploadedFile[Any]]]:
+        """Return the fields and the files of a form."""
+        parser = FormParser(META, post_data, self.upload_handlers, self.encoding)
+        return parser.parse()
 
 
 class Handler(WSGIHandler):
