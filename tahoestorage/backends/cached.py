@@ -65,7 +65,7 @@ class Cached(Lookups):
         The cache knows it, or else one request.
         """
         name = str(name)
-        if not path_of(name):
+        if not self._known_path(name).path:
             return False
         return self.entry(self._spelled(name, confirm=False)) is not None
 

@@ -15,7 +15,7 @@ _cleaned = functools.lru_cache(maxsize=1 << 14)(clean_name)
 class Keys(ObjectStore):
     """Makes keys as django-storages does, and remembers the last ones."""
 
-    location: str
+    makes_keys = ("key_of", "_normalize_name")
 
     def _normalize_name(self, name: str) -> str:
         return _joined(self.location, name)

@@ -17,7 +17,16 @@ from tahoestorage import metering
 from tahoestorage.backends.names import path_of
 from tahoestorage.backends.objectstore import ObjectStore, Signed, is_hidden
 from tahoestorage.backends.processcaches import entry_cache
-from tahoestorage.cache import MISSING, Absent, EntryCache, Listing, Namespace, Ticket
+from tahoestorage.backends.saving import is_ours
+from tahoestorage.cache import (
+    MISSING,
+    Absent,
+    EntryCache,
+    Latest,
+    Listing,
+    Namespace,
+    Ticket,
+)
 from tahoestorage.config.settings import (
     CacheOptions,
     read_cache_options,
@@ -33,6 +42,23 @@ ITEM = ""
 # default: each takes three hashes, and a kilobyte with the longest keys.
 KEPT = 1 << 14
 HOUR = 3600.0
+
+
+class KnownName:
+    """What follows from a name while the storage has this ``location``.
+
+    Its key, and where the cache has its entry; and once they were asked for, its path,
+    and where the cache has its URLs.
+    """
+
+    __slots__ = ("item", "key", "location", "path", "urls")
+
+    def __init__(self, location: str, key: str, item: Namespace) -> None:
+        self.location = location
+        self.key = key
+        self.item = item
+        self.path: tuple[str, ...] | None = None
+        self.urls: Namespace | None = None
 
 
 class PrefetchedEntries(NamedTuple):
@@ -105,8 +131,30 @@ class Lookups(ObjectStore):
         identity = json.dumps(self.identity()).encode()
         return Namespace(identity, secret_key() + identity)
 
+    @made_once
+    def _names(self) -> Latest[KnownName]:
+        # In a subclass another key may follow from a name at any time.
+        return Latest(KEPT if is_ours(self, *self.makes_keys) else 0)
+
+    def _known(self, name: str) -> KnownName:
+        """Return what follows from a name: one look where it is known."""
+        known = self._names.get(name)
+        location = self.location
+        if known is None or known.location != location:
+            key = self.key_of(name)
+            known = KnownName(location, key, _item_of(self._namespace, key))
+            self._names.set(name, known)
+        return known
+
     def _item(self, name: str) -> Namespace:
-        return _item_of(self._namespace, self.key_of(name))
+        return self._known(name).item
+
+    def _known_path(self, name: str) -> KnownName:
+        """Return what ``_known`` does, with the path. Raises what ``path_of`` does."""
+        known = self._known(name)
+        if known.path is None:
+            known.path = path_of(name)
+        return known
 
     def _cached(self, name: str, item: Namespace) -> Entry | Absent | None:
         if blocks := _prefetched.get():
@@ -123,8 +171,7 @@ class Lookups(ObjectStore):
         The store is asked where the cache has nothing. With ``confirm`` it is also
         asked where the cache says that the object is missing.
         """
-        path_of(name)
-        item = self._item(name)
+        item = self._known_path(name).item
         cached = self._cached(name, item)
         is_hit = cached is not None and not (cached is MISSING and confirm)
         metering.meter.looked_up(hit=is_hit)
@@ -159,8 +206,7 @@ class Lookups(ObjectStore):
         Its size and time may be None, for a file that was saved just now. Raises
         FileMissing, of which the store was asked.
         """
-        path_of(name)
-        item = self._item(name)
+        item = self._known_path(name).item
         cached = self._cached(name, item)
         metering.meter.looked_up(hit=isinstance(cached, Entry))
         if isinstance(cached, Entry):
@@ -218,7 +264,10 @@ class Lookups(ObjectStore):
     # Signed URLs
 
     def _urls(self, name: str) -> Namespace:
-        return _urls_of(self._namespace, self.key_of(name))
+        known = self._known(name)
+        if known.urls is None:
+            known.urls = _urls_of(self._namespace, known.key)
+        return known.urls
 
     def _stable_url(
         self,

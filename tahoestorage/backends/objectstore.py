@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from tahoestorage.backends.saving import Saving
 from tahoestorage.entries import Entry
@@ -70,6 +70,10 @@ class ObjectStore(Saving):
     on S3 (RFC 9110, section 8.8.3), and a generation on Google Cloud Storage.
     """
 
+    makes_keys: ClassVar[tuple[str, ...]] = ("key_of",)
+    """The methods that make a key, of the name and ``location`` alone."""
+
+    location: str
     file_overwrite: bool
     conditional_writes: bool
     """Whether the operator says that conditions hold, so that none need be tried."""

@@ -21,7 +21,7 @@ from tahoestorage.cache.contents import Contents, KeptContent, from_the_store
 from tahoestorage.cache.entrycache import EntryCache
 from tahoestorage.cache.locks import WriteLock
 from tahoestorage.cache.pages import MISSING, Absent, Listing
-from tahoestorage.cache.revalidation import Revalidation
+from tahoestorage.cache.revalidation import Latest, Revalidation
 from tahoestorage.cache.sealing import Namespace
 from tahoestorage.cache.singleflight import Flight, FlightTimeout
 from tahoestorage.cache.tiers import Ticket
@@ -35,6 +35,7 @@ __all__ = [
     "Flight",
     "FlightTimeout",
     "KeptContent",
+    "Latest",
     "Listing",
     "ManyChanges",
     "Namespace",

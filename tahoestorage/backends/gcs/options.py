@@ -35,7 +35,7 @@ class GCSOptions(HiddenCredentials, GoogleCloudStorage):  # type: ignore[misc]
     """
 
     _SHOWN = ("custom_endpoint",)
-    _OF_THE_PROCESS = ("_entries", "_namespace", "_signs")
+    _OF_THE_PROCESS = ("_entries", "_names", "_namespace", "_signs")
 
     def get_default_settings(self) -> dict[str, Any]:
         """Return the value of each option in the settings, else its default."""

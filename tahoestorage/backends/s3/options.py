@@ -48,6 +48,7 @@ class S3Options(HiddenCredentials, s3.S3Storage):  # type: ignore[misc]
         "_clients",
         "_connections",
         "_entries",
+        "_names",
         "_namespace",
         "_unsigned_connections",
     )
