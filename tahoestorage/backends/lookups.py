@@ -151,8 +151,10 @@ class Lookups(ObjectStore):
 
     def _known_path(self, name: str) -> KnownName:
         """Return what ``_known`` does, with the path. Raises what ``path_of`` does."""
-        known = self._known(name)
-        if known.path is None:
+        # Not by _known at first: this is on the way of each look-up.
+        known = self._names.get(name)
+        if known is None or known.path is None or known.location != self.location:
+            known = self._known(name)
             known.path = path_of(name)
         return known
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 import requests
 from django.core.files.base import ContentFile
 
+from tahoestorage.backends import keys, lookups
 from tahoestorage.backends.gcs import GCSStorage
 from tahoestorage.backends.s3 import S3Storage
 from tahoestorage.cache import generations, sealing
@@ -64,6 +67,34 @@ def test_a_known_object_costs_one_small_read_and_no_hash(
             ask(name)
         assert costs.taken() == [len(NAMES), 0, 0]
     assert hashed == []
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_what_follows_from_a_known_name_is_looked_up_at_once(
+    maker: MakeS3 | Make, verb: str
+) -> None:
+    storage = maker(location="media")
+    for name in NAMES:
+        save(storage, name)
+    ask = getattr(storage, verb)
+    remembering = (keys._cleaned, lookups._item_of, lookups._urls_of)
+    for _ in range(2):
+        before = [each.cache_info() for each in remembering]
+        for name in NAMES:
+            ask(name)
+    assert [each.cache_info() for each in remembering] == before
+
+
+def test_a_storage_that_has_looked_names_up_can_be_pickled_and_copied(
+    maker: MakeS3 | Make,
+) -> None:
+    storage = maker()
+    save(storage, "a")
+    assert storage.exists("a")
+    assert storage.url("a")
+    assert pickle.dumps(storage)
+    for other in (copy.copy(storage), copy.deepcopy(storage)):
+        assert other.exists("a")
 
 
 def test_what_another_process_changes_is_seen_at_once_though_it_was_in_memory(
