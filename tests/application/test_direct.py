@@ -376,11 +376,12 @@ def test_a_url_that_was_signed_later_brings_an_erased_person_back_neither(
 ) -> None:
     described, headers = {"name": "a", "size": 3000}, {"Idempotency-Key": "k1"}
     api.post(NEW, described, format="json", headers=headers)
-    # As a day later.
-    Upload.objects.update(expires_at=timezone.now())
+    # As almost a day later.
+    Upload.objects.update(expires_at=timezone.now() + timedelta(seconds=60))
     upload = api.post(NEW, described, format="json", headers=headers).json()
     end, key = datetime.fromisoformat(upload["expires_at"]), Version.objects.get().key
-    assert Upload.objects.get().expires_at >= end > timezone.now()
+    assert Upload.objects.get().expires_at >= end
+    assert end > timezone.now() + timedelta(seconds=60)
     send(upload, CONTENT)
     assert api.post(f"{NEW}{upload['id']}/").status_code == 200
 

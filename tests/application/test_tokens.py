@@ -130,7 +130,10 @@ def test_a_name_that_looks_like_an_id_is_a_name(
     viewer.username = number
     viewer.save()
 
-    call_command("createusertoken", number)
+    # By itself it may be a name or an id, and is refused.
+    with pytest.raises(CommandError, match=f"say name:{number} or id:{number}"):
+        call_command("createusertoken", number)
+    call_command("createusertoken", f"name:{number}")
 
     token = json.loads(capsys.readouterr().out)["access"]
     claims = jwt.decode(token, settings.TOKEN_SIGNING_KEY, algorithms=["HS256"])

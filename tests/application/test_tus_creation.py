@@ -17,7 +17,7 @@ from rest_framework.test import APIClient
 from accounts.models import User
 from api.models import OnceRequest
 from objects import storing
-from objects.models import StoredObject, UserPermission
+from objects.models import StoredObject, UserPermission, Version
 from tests.application.callers import client_of
 from tests.application.test_tus import (
     CREATE,
@@ -52,6 +52,8 @@ def revoke() -> None:
 
 
 def lose() -> NoReturn:
+    version = Version.objects.get()
+    version.storage.delete(version.key)
     raise Lost("The store has ended the upload.")
 
 
