@@ -90,8 +90,8 @@ def run_pair(first: str, second: str) -> Iterator[str]:
     for place, table in sorted(places.items()):
         on = Contended()
         runners = interleaved.beside(
-            lambda on=on: ACTS[first](on),  # type: ignore[misc]
-            lambda on=on: ACTS[second](on),  # type: ignore[misc]
+            functools.partial(ACTS[first], on),
+            functools.partial(ACTS[second], on),
             place + 1,
         )
         for error in filter(None, (runner.error for runner in runners)):
